@@ -1,0 +1,29 @@
+//! [`Document`](crate::syntax::Document)s to a [`Release`]: the language and its meaning.
+//!
+//! Owns the grammar (one table, from which documents are checked and the
+//! schema and the reference are written), the typed model, and templates.
+//! After this station no string is unchecked. Touches no file, environment,
+//! clock, or network.
+
+mod image;
+mod path;
+mod registry;
+mod release;
+mod stage;
+mod tag_rule;
+mod target;
+mod template;
+
+pub use image::{
+    Assemble, AssembleLayer, Base, Budget, BuildCache, BuildContext, BuildSecret, Copy, Dockerfile, Expect,
+    Image, ImageTest, Push, Recipe, Scan, ScanAllow, Sign, Waste,
+};
+pub use path::{OutsideProject, ProjectPath};
+pub use registry::{Login, Place, Registry, Secret};
+pub use release::{Builder, CacheSettings, Declared, Execute, Pool, Release, RemoteCache, Settings, Var};
+pub use stage::{
+    Approve, Deploy, Edit, EventPattern, HttpCheck, KubectlSet, Require, Severity, Stage, Verify,
+};
+pub use tag_rule::{Narrow, Rule, RuleKind, TagSet};
+pub use target::{Argument, Command, Condition, Pattern, Target};
+pub use template::{Fact, Field, Name, Part, Template};

@@ -1,0 +1,48 @@
+//! Where images are published.
+
+use crate::config::{ProjectPath, Template};
+use crate::diagnostic::Spanned;
+
+/// `registry "name" "host/prefix" { … }`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Registry {
+    /// Its name, with the prefix of an included file.
+    pub name: Spanned<String>,
+    /// Where it is.
+    pub place: Place,
+    /// Whether plain HTTP is spoken.
+    pub insecure: bool,
+    /// A certificate authority of its own.
+    pub ca: Option<Spanned<ProjectPath>>,
+    /// Credentials; without them those of docker and podman are used.
+    pub login: Option<Login>,
+}
+
+/// A registry on the network, or a directory.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Place {
+    /// `host[:port][/prefix]`.
+    Remote(Template),
+    /// `oci:DIR`: an OCI image layout.
+    Layout(ProjectPath),
+}
+
+/// `login username=… password=…`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Login {
+    /// Not a secret.
+    pub username: Template,
+    /// A secret, by where it is found.
+    pub password: Spanned<Secret>,
+}
+
+/// Where a secret is found. The value itself is never part of the model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Secret {
+    /// `env:NAME`.
+    Env(String),
+    /// `file:PATH`, relative to the declaring file unless absolute.
+    File(String),
+    /// `command:…`: what the command prints, without the final newline.
+    Command(String),
+}

@@ -1,0 +1,190 @@
+//! Stages: where images go after they are published, and under which conditions.
+
+use std::time::Duration;
+
+use crate::config::{ProjectPath, Rule, Template};
+use crate::diagnostic::{Span, Spanned};
+
+/// `stage "name" { … }`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stage {
+    /// Its name, with the prefix of an included file.
+    pub name: Spanned<String>,
+    /// What it is, in the list.
+    pub about: Option<String>,
+    /// Directory of the file that declares it.
+    pub home: ProjectPath,
+    /// Events that enter it by themselves.
+    pub on: Vec<Spanned<EventPattern>>,
+    /// The stage that an image must have run in before.
+    pub from: Option<Spanned<String>>,
+    /// Its images; empty for all that have `push`.
+    pub images: Vec<Spanned<String>>,
+    /// Registry that promoted images are copied to.
+    pub registry: Option<Spanned<String>>,
+    /// Names that are added to the images' own.
+    pub tags: Vec<Rule>,
+    /// Conditions that must hold.
+    pub require: Option<Spanned<Require>>,
+    /// Who must agree.
+    pub approve: Option<Spanned<Approve>>,
+    /// What is done with the images, in order.
+    pub deploys: Vec<Spanned<Deploy>>,
+    /// What must hold afterwards.
+    pub verify: Option<Spanned<Verify>>,
+}
+
+/// One property of `on`: globs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventPattern {
+    /// `branch="…"`.
+    Branch(String),
+    /// `tag="…"`.
+    Tag(String),
+    /// `pr=#true`.
+    PullRequest,
+    /// `schedule=#true`.
+    Schedule,
+}
+
+/// How bad a finding of a scanner is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Known, of no weight.
+    Negligible,
+    /// Low.
+    Low,
+    /// Medium.
+    Medium,
+    /// High.
+    High,
+    /// Critical.
+    Critical,
+}
+
+/// `require …`: gates.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Require {
+    /// The image's tests passed.
+    pub tests: bool,
+    /// Scans found nothing of this severity or above.
+    pub scan: Option<Severity>,
+    /// The image is signed.
+    pub signed: bool,
+    /// The image has a provenance statement.
+    pub provenance: bool,
+    /// How long it ran in the stage before.
+    pub soak: Option<Duration>,
+    /// The commit is on this branch.
+    pub branch: Option<String>,
+    /// The tree was clean.
+    pub clean: bool,
+}
+
+/// `approve "group" …`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Approve {
+    /// Who is asked.
+    pub by: Vec<String>,
+}
+
+/// One `deploy`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Deploy {
+    /// Edits files of a git repository, commits, and pushes.
+    Gitops {
+        /// Where it is; the own repository by default.
+        repo: Option<Template>,
+        /// The branch that is edited; the repository's default.
+        branch: Option<Template>,
+        /// The edits, in order.
+        edits: Vec<Spanned<Edit>>,
+        /// Message of the commit.
+        commit: Option<Template>,
+        /// Whether a pull request is made instead of a push, with its title.
+        pull_request: Option<Option<Template>>,
+    },
+    /// Sets images of a Kubernetes cluster.
+    Kubectl {
+        /// The namespace.
+        namespace: Option<Template>,
+        /// The context of the client's configuration.
+        context: Option<Template>,
+        /// Workload, container, and image.
+        sets: Vec<KubectlSet>,
+    },
+    /// Restarts services of a compose file.
+    Compose {
+        /// The file.
+        file: Spanned<ProjectPath>,
+        /// The services; empty for all.
+        services: Vec<String>,
+    },
+    /// Runs commands.
+    Run(Vec<Spanned<crate::config::Command>>),
+}
+
+/// `set "deployment/django" container="django" image="…"`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KubectlSet {
+    /// `kind/name`.
+    pub workload: Spanned<String>,
+    /// The container.
+    pub container: String,
+    /// The image, where the stage has several.
+    pub image: Option<Spanned<String>>,
+}
+
+/// An edit of one manifest.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Edit {
+    /// Sets an entry of `images` in a kustomization.
+    Kustomize {
+        /// Directory of the kustomization.
+        path: Template,
+        /// The name that its entry has.
+        image: Spanned<String>,
+    },
+    /// Sets a scalar of a YAML file.
+    Yaml {
+        /// The file.
+        path: Template,
+        /// Path of the scalar.
+        set: String,
+        /// Its new value.
+        to: Template,
+    },
+    /// Replaces what a regular expression matches.
+    Replace {
+        /// The file.
+        path: Template,
+        /// The expression.
+        regex: Spanned<String>,
+        /// What stands in its place.
+        with: Template,
+    },
+}
+
+/// `verify within="5m" { … }`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verify {
+    /// How long it may take to hold.
+    pub within: Duration,
+    /// Whether a failure rolls back.
+    pub rollback: bool,
+    /// Requests that must succeed.
+    pub http: Vec<HttpCheck>,
+    /// Commands that must succeed.
+    pub run: Vec<Spanned<crate::config::Command>>,
+}
+
+/// `http "https://…" status=200`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HttpCheck {
+    /// What is asked for.
+    pub url: Template,
+    /// The status that is expected.
+    pub status: u16,
+    /// The node in the source.
+    pub span: Span,
+}

@@ -1,0 +1,5 @@
+//! hoist.
+pub mod config;
+pub mod diagnostic;
+pub mod oci;
+pub mod syntax;

@@ -1,5 +1,15 @@
-//! hoist.
+//! hoist: a declarative build DSL and Makefile replacement for container images.
+//!
+//! A repository checks in a `release.kdl`; hoist plans it as one graph of typed
+//! steps and runs the graph in parallel, with cached steps.
+//!
+//! The modules, in the order in which data passes them; each may import only
+//! those before it.
+
 pub mod config;
 pub mod diagnostic;
+pub mod facts;
 pub mod oci;
+pub mod plan;
 pub mod syntax;
+pub mod tags;

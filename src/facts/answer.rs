@@ -1,0 +1,94 @@
+//! What was found.
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use jiff::Timestamp;
+
+use crate::config::ProjectPath;
+use crate::facts::{Environment, Event, EventSource};
+use crate::oci::{Descriptor, Platform};
+
+/// All that a plan depends on beside the release itself.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// What the run is for.
+    pub event: Event,
+    /// Where that was found.
+    pub event_source: EventSource,
+    /// The repository, if the project lies in one that has a commit.
+    pub git: Option<Git>,
+    /// The environment, with the variables of `dotenv` files where it has none.
+    pub environment: Environment,
+    /// Names of the variables that came from `dotenv` files: their values are
+    /// secret.
+    pub dotenv: Vec<String>,
+    /// Values of `var`s given on the command line.
+    pub overrides: IndexMap<String, String>,
+    /// The time of the run, or `SOURCE_DATE_EPOCH`.
+    pub now: Timestamp,
+    /// Operating system, by the names of Rust's `std::env::consts::OS`.
+    pub os: &'static str,
+    /// What images are built for by default.
+    pub platform: Platform,
+    /// Who runs hoist.
+    pub user: String,
+    /// Files of each [`InputQuery`](crate::facts::InputQuery), sorted by path.
+    pub inputs: Vec<Vec<InputFile>>,
+    /// Output of each [`ToolQuery`](crate::facts::ToolQuery).
+    pub tools: Vec<String>,
+    /// Each base image of [`Needs`](crate::facts::Needs).
+    pub bases: Vec<ResolvedBase>,
+}
+
+/// What a repository says of the commit that is built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Git {
+    /// The commit: 40 hex digits.
+    pub sha: String,
+    /// The branch that HEAD is on.
+    pub branch: Option<String>,
+    /// As `git describe --tags --always --dirty --abbrev=7`.
+    pub describe: String,
+    /// Whether tracked files differ from the commit.
+    pub dirty: bool,
+    /// Committer's time.
+    pub time: Timestamp,
+    /// All local and remote branches, without the remote's name, sorted.
+    pub branches: Vec<String>,
+    /// Address of the remote `origin`, credentials removed.
+    pub remote: Option<String>,
+    /// Whether history is cut off.
+    pub shallow: bool,
+}
+
+/// A file that a target or an image reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputFile {
+    /// Its path.
+    pub path: ProjectPath,
+    /// What it is.
+    pub kind: InputKind,
+    /// BLAKE3 of its content, or of the text of a symbolic link.
+    pub digest: [u8; 32],
+}
+
+/// What an input is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InputKind {
+    /// A file that the owner may not execute.
+    File,
+    /// A file that the owner may execute.
+    Executable,
+    /// A symbolic link; its text is what is digested.
+    Symlink,
+}
+
+/// A base image, found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ResolvedBase {
+    /// Nothing, or an image of the same file: known when it is built.
+    Later,
+    /// The index or manifest that the reference names now, with its bytes.
+    Found(Descriptor, Arc<[u8]>),
+}

@@ -1,0 +1,37 @@
+//! Which questions are asked of the world.
+
+use crate::config::{Base, Command, Pattern, ProjectPath};
+use crate::diagnostic::Spanned;
+
+/// What must be known before a selection of the release can be planned.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Needs {
+    /// Files that targets and images declare; answered in the same order.
+    pub inputs: Vec<InputQuery>,
+    /// Commands whose output is part of a key; answered in the same order.
+    pub tools: Vec<ToolQuery>,
+    /// Base images of assembled images; answered in the same order.
+    pub bases: Vec<Spanned<Base>>,
+}
+
+/// Which files some patterns match.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InputQuery {
+    /// The patterns, in order; a negated one takes away what was matched before.
+    pub patterns: Vec<Pattern>,
+    /// Outputs of other targets: what they match is made later, so it is neither
+    /// answered nor missed.
+    pub generated: Vec<Pattern>,
+    /// Whether wildcards pass over what `.gitignore` names, as they do for the
+    /// inputs of targets; the files of an image are taken as they lie there.
+    pub honour_ignore: bool,
+}
+
+/// A command whose output is part of a key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToolQuery {
+    /// The command.
+    pub command: Spanned<Command>,
+    /// Where it runs.
+    pub dir: ProjectPath,
+}

@@ -1,0 +1,95 @@
+//! What a step does.
+
+use std::time::Duration;
+
+use indexmap::IndexMap;
+
+use crate::config::{Pattern, ProjectPath};
+use crate::diagnostic::Span;
+use crate::plan::{AssembleStep, BudgetStep, IndexStep, PushStep, TagStep, TestStep};
+
+/// What a step does, with all that it needs for it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Nothing: a target without commands, which stands for its needs.
+    Group,
+    /// Nothing, for a reason that is said: a target whose `when` does not hold.
+    Skip(String),
+    /// Runs a target's commands.
+    Command(Box<CommandStep>),
+    /// Makes an image of one platform from files.
+    Assemble(Box<AssembleStep>),
+    /// Joins the platforms of an image.
+    Index(IndexStep),
+    /// Tests an image.
+    Test(Box<TestStep>),
+    /// Weighs an image.
+    Budget(BudgetStep),
+    /// Copies an image to a registry.
+    Push(Box<PushStep>),
+    /// Names an image in a registry.
+    Tag(Box<TagStep>),
+    /// Part of the language that this version plans and cannot execute.
+    NotAvailable(Gap),
+}
+
+/// What cannot be executed, and where it is declared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// A noun phrase: `building from a Dockerfile`.
+    pub what: String,
+    /// The declaration.
+    pub span: Span,
+}
+
+/// Commands of a target, ready to run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CommandStep {
+    /// Run one after the other until one fails.
+    pub commands: Vec<Exec>,
+    /// Where they run.
+    pub dir: ProjectPath,
+    /// What they see of the environment.
+    pub variables: Variables,
+    /// What they make; empty for nothing that is kept.
+    pub outputs: Vec<Pattern>,
+    /// The declared inputs, to be read again where an earlier step of the run
+    /// may have changed them. Empty where the target is not cacheable.
+    pub inputs: Vec<Pattern>,
+    /// How long one attempt may take.
+    pub timeout: Option<Duration>,
+    /// How often it is tried again after a failure.
+    pub retries: u32,
+    /// What is asked before it runs.
+    pub confirm: Option<String>,
+    /// It owns the terminal while it runs.
+    pub interactive: bool,
+}
+
+/// One command, ready to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exec {
+    /// The program and its arguments; for a script the shell, its arguments,
+    /// and the script as the last one.
+    pub argv: Vec<String>,
+    /// The command in the source.
+    pub span: Span,
+}
+
+/// What a command sees of the environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Variables {
+    /// Whether all of the caller's environment is seen; else only the variables
+    /// named by [`Variables::STRICT`] and those below.
+    pub inherit: bool,
+    /// Set for the command; part of the key.
+    pub set: IndexMap<String, String>,
+    /// Passed on from the caller if set there: secret, masked in output, not
+    /// part of the key.
+    pub pass: Vec<String>,
+}
+
+impl Variables {
+    /// What a command of a cacheable target sees of the caller's environment.
+    pub const STRICT: &[&str] = &["PATH", "HOME", "USER", "LANG", "TERM", "TMPDIR"];
+}

@@ -1,0 +1,73 @@
+//! What a step's key is made of.
+
+use crate::config::ProjectPath;
+
+/// All that is known before running of what a step's result depends on.
+///
+/// The cache adds the products of the steps that it needs; the key is the
+/// digest of both. The same parts explain a miss: what differs from the last
+/// run is the reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Definition {
+    /// The parts; each subject once, in a fixed order.
+    pub parts: Vec<KeyPart>,
+}
+
+/// One thing that a result depends on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyPart {
+    /// What it is.
+    pub subject: Subject,
+    /// What it was.
+    pub value: PartValue,
+}
+
+/// What a part of a key is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// A command, by its position.
+    Command(usize),
+    /// The directory that commands run in.
+    Directory,
+    /// A variable that the commands see.
+    Variable(String),
+    /// Output of a `tool`.
+    Tool(String),
+    /// A file that is read.
+    Input(ProjectPath),
+    /// A pattern of what is made, by its position.
+    Output(usize),
+    /// The platform that is built for.
+    Platform,
+    /// The base image.
+    Base,
+    /// A layer's recipe, by its position.
+    Layer(usize),
+    /// A setting of the image, by its name in the image's configuration.
+    Setting(String),
+    /// A test or an expectation, by its name.
+    Check(String),
+    /// The version of what turns the parts into a result.
+    Format,
+}
+
+/// What a part of a key was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PartValue {
+    /// A text that may be shown.
+    Text(String),
+    /// BLAKE3 of something that is too large to show.
+    Digest([u8; 32]),
+}
+
+impl Definition {
+    /// Adds a part.
+    pub fn text(&mut self, subject: Subject, value: impl Into<String>) {
+        self.parts.push(KeyPart { subject, value: PartValue::Text(value.into()) });
+    }
+
+    /// Adds a part of which only the digest is kept.
+    pub fn digest(&mut self, subject: Subject, digest: [u8; 32]) {
+        self.parts.push(KeyPart { subject, value: PartValue::Digest(digest) });
+    }
+}

@@ -1,0 +1,200 @@
+//! What the steps of an image do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use jiff::Timestamp;
+
+use crate::config::{Budget, Login, ProjectPath};
+use crate::diagnostic::Span;
+use crate::oci::{Descriptor, Platform};
+use crate::plan::StepIndex;
+use crate::tags::PlannedTag;
+
+/// Makes an image of one platform from files.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AssembleStep {
+    /// What it is built for.
+    pub platform: Platform,
+    /// What it starts from.
+    pub base: BaseSource,
+    /// Layers on top of the base, in order.
+    pub layers: Vec<LayerPlan>,
+    /// The configuration.
+    pub settings: ImageSettings,
+    /// The declaration.
+    pub span: Span,
+}
+
+/// Where the base of an assembled image is found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum BaseSource {
+    /// There is none.
+    Scratch,
+    /// In a layout directory: the index or manifest, and its bytes.
+    Layout(ProjectPath, Descriptor, Arc<[u8]>),
+    /// In a registry: the reference, the index or manifest, and its bytes.
+    Registry(String, Descriptor, Arc<[u8]>),
+    /// Made by a step of this plan for the same platform.
+    Step(StepIndex),
+}
+
+/// One layer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LayerPlan {
+    /// Its contents; a later one wins over an earlier one.
+    pub copies: Vec<CopyPlan>,
+}
+
+/// Files to put into a layer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CopyPlan {
+    /// A file, a directory (its contents are copied), or a glob; relative to the
+    /// project's directory.
+    pub from: String,
+    /// An absolute path in the image; with a trailing `/` a directory to copy into.
+    pub to: String,
+    /// Permission bits of files, where not those that follow from the source.
+    pub mode: Option<u32>,
+    /// Numeric owner.
+    pub uid: u32,
+    /// Numeric group.
+    pub gid: u32,
+    /// Globs relative to `from` that are left out.
+    pub exclude: Vec<String>,
+    /// The declaration.
+    pub span: Span,
+}
+
+/// The configuration of an assembled image; `None` keeps the base's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageSettings {
+    /// `Entrypoint`.
+    pub entrypoint: Option<Vec<String>>,
+    /// `Cmd`.
+    pub cmd: Option<Vec<String>>,
+    /// `User`.
+    pub user: Option<String>,
+    /// `WorkingDir`.
+    pub workdir: Option<String>,
+    /// `ExposedPorts`, as `8080/tcp`, added to the base's.
+    pub expose: Vec<String>,
+    /// `Volumes`, added to the base's.
+    pub volumes: Vec<String>,
+    /// `Env`, added to the base's.
+    pub env: IndexMap<String, String>,
+    /// `Labels`, added to the base's, those of hoist among them.
+    pub labels: IndexMap<String, String>,
+    /// `StopSignal`.
+    pub stop_signal: Option<String>,
+    /// `created`: the commit's time.
+    pub created: Timestamp,
+}
+
+/// Joins the images of several platforms; with one platform its image is passed
+/// on as it is. The step's needs are the builds, in the order of the platforms.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IndexStep {
+    /// The platforms, in order.
+    pub platforms: Vec<(Platform, StepIndex)>,
+    /// Annotations of the index.
+    pub annotations: IndexMap<String, String>,
+}
+
+/// Tests an image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TestStep {
+    /// The step that made the image.
+    pub image: StepIndex,
+    /// Its platforms, in order.
+    pub platforms: Vec<Platform>,
+    /// Commands that must succeed in it.
+    pub tests: Vec<TestPlan>,
+    /// What must be true of its configuration and files.
+    pub expects: Vec<ExpectPlan>,
+}
+
+/// A command that must succeed in an image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TestPlan {
+    /// Its name.
+    pub name: String,
+    /// Variables beside the image's own.
+    pub env: IndexMap<String, String>,
+    /// In place of the image's `Cmd`, if not empty.
+    pub run: Vec<String>,
+    /// In place of the image's `Entrypoint`.
+    pub entrypoint: Option<Vec<String>>,
+    /// What must hold.
+    pub expects: Vec<ExpectPlan>,
+    /// How long it may take.
+    pub timeout: Duration,
+    /// The declaration.
+    pub span: Span,
+}
+
+/// One thing that must hold, filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExpectPlan {
+    /// What; templates are texts without fields here.
+    pub what: crate::config::Expect,
+    /// The declaration.
+    pub span: Span,
+}
+
+/// Weighs an image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BudgetStep {
+    /// The step that made the image.
+    pub image: StepIndex,
+    /// What it may weigh.
+    pub budget: Budget,
+    /// The declaration.
+    pub span: Span,
+}
+
+/// A registry with its templates filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RegistryPlan {
+    /// Its name in the file.
+    pub name: String,
+    /// Where it is.
+    pub place: RegistryPlace,
+    /// Whether plain HTTP is spoken.
+    pub insecure: bool,
+    /// A certificate authority of its own.
+    pub ca: Option<ProjectPath>,
+    /// Where its credentials are found; never their values.
+    pub login: Option<(String, Login)>,
+}
+
+/// Where a registry is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RegistryPlace {
+    /// `host[:port]/path` of the repository, without tag or digest.
+    Remote(String),
+    /// The layout directory of the repository: the registry's directory and the
+    /// repository's path below it.
+    Layout(ProjectPath),
+}
+
+/// Copies an image to a registry, by digest. Nothing becomes visible.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PushStep {
+    /// The step that made the image.
+    pub image: StepIndex,
+    /// Where to.
+    pub registry: RegistryPlan,
+}
+
+/// Gives an image its names in a registry.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TagStep {
+    /// The step that made the image.
+    pub image: StepIndex,
+    /// Where.
+    pub registry: RegistryPlan,
+    /// The names, in the order in which they become visible.
+    pub tags: Vec<PlannedTag>,
+}

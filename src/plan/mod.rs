@@ -1,0 +1,20 @@
+//! Release, facts, and goals to a [`Plan`]: a sealed graph of typed steps.
+//!
+//! Owns the selection of what a goal needs, the steps and their names, the
+//! edges, what of a step is known before it runs (its [`Definition`]), and the
+//! drawings of the graph. A plan is data: sorted, comparable, printable, and the
+//! same on every machine for the same release and facts. Pure; must not import
+//! store, cache, engine, or anything behind them.
+
+mod action;
+mod definition;
+mod image;
+mod step;
+
+pub use action::{Action, CommandStep, Exec, Gap, Variables};
+pub use definition::{Definition, KeyPart, PartValue, Subject};
+pub use image::{
+    AssembleStep, BaseSource, BudgetStep, CopyPlan, ExpectPlan, ImageSettings, IndexStep, LayerPlan,
+    PushStep, RegistryPlace, RegistryPlan, TagStep, TestPlan, TestStep,
+};
+pub use step::{Effect, Need, NeedKind, Plan, Step, StepId, StepIndex, Verb};

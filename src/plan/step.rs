@@ -1,0 +1,165 @@
+//! Steps, their names, and the graph of them.
+
+use std::fmt;
+
+use crate::diagnostic::Span;
+use crate::plan::{Action, Definition};
+
+/// All steps of a run, each behind those that it needs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The steps in an order in which they could run one after the other.
+    pub steps: Vec<Step>,
+    /// Why images are built and checked but not published, if that is so.
+    pub unpublished: Option<String>,
+}
+
+/// The place of a step in its plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StepIndex(pub u32);
+
+/// One unit of work.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// Its name.
+    pub id: StepId,
+    /// What it does, with all that it needs for it.
+    pub action: Action,
+    /// Steps that come before, each named once, sorted.
+    pub needs: Vec<Need>,
+    /// What its key is made of, as far as it is known before running.
+    pub definition: Definition,
+    /// What running it means for others.
+    pub effect: Effect,
+    /// The pool that bounds how many run at once, and its size.
+    pub pool: Option<(String, usize)>,
+    /// The declaration that it comes from.
+    pub span: Span,
+    /// Named by a goal, not only needed by another step.
+    pub goal: bool,
+}
+
+/// An edge to a step that comes before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// The step.
+    pub step: StepIndex,
+    /// What is needed of it.
+    pub kind: NeedKind,
+}
+
+/// What is needed of a step that comes before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NeedKind {
+    /// That it succeeded; and its product, which is part of the key.
+    Product,
+    /// That it succeeded.
+    Success,
+    /// That it ended, however (`finally`).
+    End,
+}
+
+/// What running a step means for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It is not known what it reads: it runs each time.
+    Always,
+    /// What it makes depends on its key alone: it need not run again.
+    Cacheable,
+    /// It changes what others can see: it runs each time, and doing it again
+    /// changes nothing.
+    Publishing,
+}
+
+/// The name of a step: `lint`, `lint[python=3.11]`, `web:build@linux/amd64`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StepId {
+    /// The target, image, or stage, with its prefix and its matrix values.
+    pub owner: String,
+    /// What is done; none for a target.
+    pub verb: Option<Verb>,
+    /// For what or where: a platform, a registry, a scanner.
+    pub qualifier: Option<String>,
+}
+
+impl StepId {
+    /// The only step of a target.
+    pub fn target(name: impl Into<String>) -> Self {
+        Self { owner: name.into(), verb: None, qualifier: None }
+    }
+
+    /// A step of an image or a stage.
+    pub fn of(owner: impl Into<String>, verb: Verb, qualifier: Option<String>) -> Self {
+        Self { owner: owner.into(), verb: Some(verb), qualifier }
+    }
+}
+
+impl fmt::Display for StepId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.owner)?;
+        self.verb.iter().try_for_each(|verb| write!(f, ":{}", verb.as_str()))?;
+        self.qualifier.iter().try_for_each(|qualifier| write!(f, "@{qualifier}"))
+    }
+}
+
+/// What a step of an image or a stage does, in the order of a release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Verb {
+    /// Makes the image of one platform.
+    Build,
+    /// Joins the platforms.
+    Index,
+    /// Runs the image's tests and checks its expectations.
+    Test,
+    /// Weighs it.
+    Budget,
+    /// Has a scanner look at it.
+    Scan,
+    /// Copies it to a registry, by digest.
+    Push,
+    /// Attaches a signature there.
+    Sign,
+    /// Attaches provenance and bill of materials there.
+    Attest,
+    /// Gives it its names there.
+    Tag,
+    /// Does what a stage does with it.
+    Deploy,
+    /// Checks that the stage works.
+    Verify,
+}
+
+impl Verb {
+    /// Every verb.
+    pub const ALL: &[Self] = &[
+        Self::Build,
+        Self::Index,
+        Self::Test,
+        Self::Budget,
+        Self::Scan,
+        Self::Push,
+        Self::Sign,
+        Self::Attest,
+        Self::Tag,
+        Self::Deploy,
+        Self::Verify,
+    ];
+
+    /// Its name in a step's name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Build => "build",
+            Self::Index => "index",
+            Self::Test => "test",
+            Self::Budget => "budget",
+            Self::Scan => "scan",
+            Self::Push => "push",
+            Self::Sign => "sign",
+            Self::Attest => "attest",
+            Self::Tag => "tag",
+            Self::Deploy => "deploy",
+            Self::Verify => "verify",
+        }
+    }
+}

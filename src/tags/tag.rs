@@ -1,0 +1,46 @@
+//! A tag that an image will have.
+
+use crate::diagnostic::Span;
+use crate::oci::Tag;
+
+/// A tag, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedTag {
+    /// The name.
+    pub tag: Tag,
+    /// Name of the rule that made it, as in the language.
+    pub rule: &'static str,
+    /// The rule, or the template in it.
+    pub span: Span,
+    /// Whether it may come to hold another digest.
+    pub movement: Movement,
+    /// A name in the local engine: never pushed.
+    pub local: bool,
+}
+
+/// Whether a tag may come to hold another digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Movement {
+    /// Never.
+    Immutable,
+    /// Along a track.
+    Moving(Track),
+}
+
+/// What a moving tag follows. Ordered from narrow to wide: the order in which
+/// tags become visible.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Track {
+    /// Nothing that could be compared: `pr-42`, `nightly`, `dev`.
+    Free,
+    /// A branch: moves only to descendants of the commit that it holds.
+    Branch,
+    /// Versions: moves only to a higher one than it holds.
+    Version {
+        /// The version that it moves to.
+        version: semver::Version,
+        /// How many of the version's numbers the tag has: 2 for `1.2`, 1 for
+        /// `1`, 0 for `latest`.
+        numbers: u8,
+    },
+}

@@ -90,5 +90,5 @@ pub enum ResolvedBase {
     /// Nothing, or an image of the same file: known when it is built.
     Later,
     /// The index or manifest that the reference names now, with its bytes.
-    Found(Descriptor, Arc<[u8]>),
+    Found(Box<Descriptor>, Arc<[u8]>),
 }

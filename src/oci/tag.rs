@@ -68,3 +68,20 @@ impl fmt::Display for Tag {
         f.write_str(&self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_keeps_to_the_grammar_of_the_distribution_specification() {
+        let tag = |text: &str| text.parse::<Tag>().map(|tag| tag.to_string());
+        assert_eq!(tag("1.2.3"), Ok("1.2.3".to_owned()));
+        assert_eq!(tag("_x"), Ok("_x".to_owned()));
+        assert_eq!(tag(""), Err(InvalidTag::Empty));
+        assert_eq!(tag(".x"), Err(InvalidTag::Start));
+        assert_eq!(tag("a/b"), Err(InvalidTag::Character(1)));
+        assert_eq!(tag(&"a".repeat(128)).map(|tag| tag.len()), Ok(128));
+        assert_eq!(tag(&"a".repeat(129)), Err(InvalidTag::TooLong));
+    }
+}

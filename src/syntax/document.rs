@@ -68,7 +68,8 @@ pub enum ValueKind {
 
 impl Value {
     /// A value whose span, and for a string whose byte offsets, are known.
-    pub(crate) const fn new(
+    #[must_use]
+    pub const fn new(
         kind: ValueKind,
         span: Span,
         annotation: Option<Spanned<String>>,

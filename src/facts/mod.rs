@@ -15,5 +15,5 @@ mod scope;
 pub use answer::{Facts, Git, InputFile, InputKind, ResolvedBase};
 pub use event::{Event, EventSource};
 pub use host::{Environment, Host};
-pub use needs::{InputQuery, Needs, ToolQuery};
+pub use needs::{CopyQuery, InputQuery, Needs, ToolQuery};
 pub use scope::Scope;

@@ -1,7 +1,8 @@
 //! Which questions are asked of the world.
 
-use crate::config::{Base, Command, Pattern, ProjectPath};
+use crate::config::{Base, Command, Copy, Pattern, ProjectPath};
 use crate::diagnostic::Spanned;
+use crate::oci::Platform;
 
 /// What must be known before a selection of the release can be planned.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -14,17 +15,32 @@ pub struct Needs {
     pub bases: Vec<Spanned<Base>>,
 }
 
-/// Which files some patterns match.
-#[derive(Clone, Debug, PartialEq)]
+/// Which files some patterns match, or some layers copy.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct InputQuery {
     /// The patterns, in order; a negated one takes away what was matched before.
     pub patterns: Vec<Pattern>,
+    /// What layers copy, beside the patterns.
+    pub copies: Option<CopyQuery>,
     /// Outputs of other targets: what they match is made later, so it is neither
     /// answered nor missed.
     pub generated: Vec<Pattern>,
     /// Whether wildcards pass over what `.gitignore` names, as they do for the
     /// inputs of targets; the files of an image are taken as they lie there.
     pub honour_ignore: bool,
+}
+
+/// Files that the layers of an image copy. Their paths are templates, so only
+/// facts can tell which they are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CopyQuery {
+    /// Directory that the paths are relative to.
+    pub home: ProjectPath,
+    /// What the templates are filled in for; `None` for the default platform.
+    pub platform: Option<Platform>,
+    /// Each a file, a directory with all that it holds, or a glob; less what is
+    /// excluded.
+    pub copies: Vec<Copy>,
 }
 
 /// A command whose output is part of a key.

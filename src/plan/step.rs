@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::diagnostic::Span;
-use crate::plan::{Action, Definition};
+use crate::plan::{Action, Definition, Gap};
 
 /// All steps of a run, each behind those that it needs.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,6 +12,9 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Why images are built and checked but not published, if that is so.
     pub unpublished: Option<String>,
+    /// What the run as a whole would need and this version cannot do; what a
+    /// single step cannot do is its action.
+    pub gaps: Vec<Gap>,
 }
 
 /// The place of a step in its plan.

@@ -11,5 +11,6 @@ pub mod diagnostic;
 pub mod facts;
 pub mod oci;
 pub mod plan;
+pub mod report;
 pub mod syntax;
 pub mod tags;

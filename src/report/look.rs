@@ -1,0 +1,81 @@
+//! How text is set off on the stream that it goes to.
+
+use console::{Style, measure_text_width, truncate_str};
+
+/// What the stream that a text goes to can show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// Whether ANSI colours are used.
+    pub color: bool,
+    /// Whether characters beyond ASCII are used for lines and marks.
+    pub unicode: bool,
+    /// Columns that a line may have.
+    pub width: usize,
+}
+
+/// What a text is, for its colour. Nothing is said by colour alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paint {
+    /// A heading.
+    Strong,
+    /// Of less weight than what stands beside it.
+    Faint,
+    /// A name that can be typed.
+    Name,
+    /// Something went well.
+    Good,
+    /// Something to look at.
+    Warn,
+    /// Something failed.
+    Bad,
+}
+
+impl Look {
+    /// Neither colour nor anything but ASCII, 80 columns.
+    pub const PLAIN: Self = Self { color: false, unicode: false, width: 80 };
+
+    /// The text in its colour.
+    #[must_use]
+    pub fn paint(self, paint: Paint, text: &str) -> String {
+        let style = match paint {
+            Paint::Strong => Style::new().bold(),
+            Paint::Faint => Style::new().dim(),
+            Paint::Name => Style::new().cyan(),
+            Paint::Good => Style::new().green(),
+            Paint::Warn => Style::new().yellow(),
+            Paint::Bad => Style::new().red().bold(),
+        };
+        style.force_styling(self.color).apply_to(text).to_string()
+    }
+
+    /// The text, cut with an ellipsis where it is wider than `width` columns.
+    #[must_use]
+    pub fn cut(self, text: &str, width: usize) -> String {
+        truncate_str(text, width, if self.unicode { "…" } else { "..." }).into_owned()
+    }
+
+    /// The text with spaces behind it up to `width` columns.
+    #[must_use]
+    pub fn pad(self, text: &str, width: usize) -> String {
+        let missing = width.saturating_sub(measure_text_width(text));
+        format!("{text}{}", " ".repeat(missing))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_without_colour_adds_nothing_to_a_text() {
+        assert_eq!(Look::PLAIN.paint(Paint::Bad, "x"), "x");
+        let colourful = Look { color: true, ..Look::PLAIN };
+        assert_eq!(colourful.paint(Paint::Good, "x"), "\u{1b}[32mx\u{1b}[0m");
+    }
+
+    #[test]
+    fn columns_are_counted_not_bytes() {
+        assert_eq!(Look::PLAIN.pad("日本", 6), "日本  ");
+        assert_eq!(Look { unicode: true, ..Look::PLAIN }.cut("日本語", 5), "日本…");
+    }
+}

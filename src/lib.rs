@@ -12,5 +12,6 @@ pub mod facts;
 pub mod oci;
 pub mod plan;
 pub mod report;
+pub mod run;
 pub mod syntax;
 pub mod tags;

@@ -1,0 +1,24 @@
+//! Running a plan: events out of steps.
+//!
+//! Owns the order and the parallelism of steps, processes and their output,
+//! signals, the decision whether a step has to run, and the record of each run
+//! in `.hoist/runs`. What happens is told as [`Event`]s; nothing is printed
+//! here. Assumes a sealed plan: needs point backwards. Must not import report,
+//! interop, or cli.
+
+mod event;
+mod fault;
+mod outcome;
+mod reason;
+mod request;
+mod summary;
+
+pub use event::{
+    Counts, Event, FORMAT, Happening, Output, PlannedStep, RunEnded, RunStarted, StepEnded, Stream, TagMove,
+    Trigger, result_word,
+};
+pub use fault::{Fault, Place};
+pub use outcome::{Cause, Found, Outcome};
+pub use reason::Reason;
+pub use request::{Confirm, Options, Request};
+pub use summary::Summary;

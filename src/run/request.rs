@@ -1,0 +1,64 @@
+//! What is asked for.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::config::Release;
+use crate::diagnostic::Sources;
+use crate::facts::{Facts, Host};
+use crate::plan::Plan;
+
+/// A plan to run, and all that running it needs.
+#[derive(Clone)]
+pub struct Request {
+    /// What to run.
+    pub plan: Arc<Plan>,
+    /// Where it comes from.
+    pub release: Arc<Release>,
+    /// What it was planned with.
+    pub facts: Arc<Facts>,
+    /// The texts that spans point into.
+    pub sources: Arc<Sources>,
+    /// The machine and the caller.
+    pub host: Arc<Host>,
+    /// The project's directory, absolute.
+    pub root: PathBuf,
+    /// The goals as the user typed them; empty for the default.
+    pub goals: Vec<String>,
+    /// How to run it.
+    pub options: Options,
+    /// Asks the user a question on the terminal and waits for the answer. Called
+    /// on a thread that may block, while nothing else runs.
+    pub confirm: Confirm,
+}
+
+/// Asks the question that it is given; whether the user agreed. An error says
+/// why nobody could be asked.
+pub type Confirm = Arc<dyn Fn(&str) -> Result<bool, String> + Send + Sync>;
+
+/// How to run a plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Steps at once; by default `settings { jobs … }`, else the number of
+    /// processors.
+    pub jobs: Option<usize>,
+    /// After a failure, still run what does not need the failed step. Nothing is
+    /// published then.
+    pub keep_going: bool,
+    /// Run what the goals name even if it need not run.
+    pub force: bool,
+    /// Neither read nor write the cache.
+    pub no_cache: bool,
+    /// Move moving tags backwards, too.
+    pub allow_regress: bool,
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("goals", &self.goals)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}

@@ -13,5 +13,6 @@ pub mod oci;
 pub mod plan;
 pub mod report;
 pub mod run;
+pub mod store;
 pub mod syntax;
 pub mod tags;

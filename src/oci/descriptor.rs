@@ -3,7 +3,8 @@
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use crate::oci::{Digest, Platform};
+use crate::oci::document::nullable;
+use crate::oci::{Digest, Platform, Unknown};
 
 /// Points to content: what it is, how large, and its digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,8 +20,11 @@ pub struct Descriptor {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
     /// Further facts about the content.
-    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "IndexMap::is_empty")]
     pub annotations: IndexMap<String, String>,
+    /// Other fields: `urls`, `data`, `artifactType`, and those of the future.
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }
 
 impl Descriptor {
@@ -33,6 +37,13 @@ impl Descriptor {
     /// Describes content whose digest and size are known.
     #[must_use]
     pub fn new(media_type: &str, digest: Digest, size: u64) -> Self {
-        Self { media_type: media_type.to_owned(), digest, size, platform: None, annotations: IndexMap::new() }
+        Self {
+            media_type: media_type.to_owned(),
+            digest,
+            size,
+            platform: None,
+            annotations: IndexMap::new(),
+            unknown: Unknown::new(),
+        }
     }
 }

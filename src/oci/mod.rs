@@ -5,12 +5,23 @@
 //! 1.1 define them. Assumes nothing of where bytes lie; reads and writes
 //! nothing; imports no other module of the crate.
 
+mod config;
 mod descriptor;
 mod digest;
+mod document;
+mod index;
+mod manifest;
+pub mod media_type;
 mod platform;
+mod reference;
 mod tag;
 
+pub use config::{ContainerConfig, History, ImageConfig, Nothing, RootFs};
 pub use descriptor::Descriptor;
 pub use digest::{Digest, Digester};
+pub use document::{InvalidDocument, MAX_DOCUMENT, Unknown};
+pub use index::Index;
+pub use manifest::Manifest;
 pub use platform::Platform;
+pub use reference::{InvalidReference, Reference, RepositoryName};
 pub use tag::Tag;

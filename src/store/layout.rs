@@ -1,0 +1,482 @@
+//! OCI image layouts (OCI image specification, "Image Layout").
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Map, Value, json};
+
+use crate::diagnostic::{Code, Problem};
+use crate::oci::{Descriptor, Digest, MAX_DOCUMENT, media_type};
+use crate::store::blob::{UNFINISHED, unfinished, unusable};
+use crate::store::{BlobReader, BlobWriter};
+
+/// Marks a directory as a layout.
+const MARKER: &str = "oci-layout";
+/// Names and top manifests.
+const INDEX: &str = "index.json";
+/// The annotation that holds a name.
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// An unfinished file of this age belongs to nobody who still writes.
+const ABANDONED: Duration = Duration::from_hours(24);
+
+/// A directory of blobs by digest and of names for some of them.
+///
+/// Any number of processes may use one at the same time: a blob appears with its
+/// whole content, and names are changed under a lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    /// An existing layout.
+    ///
+    /// # Errors
+    /// The directory is none, or of a version that is not 1.
+    pub fn open(root: impl Into<PathBuf>) -> Result<Self, Problem> {
+        let root = root.into();
+        let marker = match read_bounded(&root.join(MARKER)) {
+            Ok(marker) => marker,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let title = format!("`{}` is not an OCI image layout", root.display());
+                return Err(Problem::new(Code::NotFound, title).note(format!("it has no file `{MARKER}`")));
+            }
+            Err(error) => return Err(unusable("read", &root, &error)),
+        };
+        let version = serde_json::from_slice::<Value>(&marker).ok();
+        let version = version.as_ref().and_then(|marker| marker.get("imageLayoutVersion")?.as_str());
+        if version.is_none_or(|version| !version.starts_with("1.")) {
+            let title = format!("`{}` is no image layout of version 1", root.display());
+            return Err(Problem::new(Code::Registry, title));
+        }
+        Ok(Self { root })
+    }
+
+    /// A layout, made with its directories unless it is there already.
+    ///
+    /// # Errors
+    /// The file system refuses; what is there is something else.
+    pub fn create(root: impl Into<PathBuf>) -> Result<Self, Problem> {
+        let layout = Self { root: root.into() };
+        let blobs = layout.blobs();
+        fs::create_dir_all(&blobs).map_err(|error| unusable("create", &blobs, &error))?;
+        let index = json!({ "schemaVersion": 2, "mediaType": media_type::INDEX, "manifests": [] });
+        layout.put_new(INDEX, index.to_string().as_bytes())?;
+        layout.put_new(MARKER, br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+        layout.remove_abandoned();
+        Self::open(layout.root)
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.root
+    }
+
+    /// Whether there is a blob of this digest. It is not read.
+    #[must_use]
+    pub fn has(&self, digest: &Digest) -> bool {
+        self.blob_path(digest).is_file()
+    }
+
+    /// Whether there is a blob of this digest and size. It is not read.
+    #[must_use]
+    pub fn holds(&self, descriptor: &Descriptor) -> bool {
+        fs::metadata(self.blob_path(&descriptor.digest))
+            .is_ok_and(|found| found.is_file() && found.len() == descriptor.size)
+    }
+
+    /// Where the blob of a digest is, or would be.
+    #[must_use]
+    pub fn blob_path(&self, digest: &Digest) -> PathBuf {
+        self.blobs().join(digest.hex())
+    }
+
+    /// Stores a blob.
+    ///
+    /// # Errors
+    /// The file system refuses.
+    pub fn write(&self, media_type: &str, bytes: &[u8]) -> Result<Descriptor, Problem> {
+        let descriptor = Descriptor::of(media_type, bytes);
+        if !self.holds(&descriptor) {
+            let mut writer = self.writer()?;
+            writer.write_all(bytes).map_err(|error| unusable("write to", &self.root, &error))?;
+            writer.commit(media_type)?;
+        }
+        Ok(descriptor)
+    }
+
+    /// Begins a blob whose content comes piece by piece.
+    ///
+    /// # Errors
+    /// The file system refuses.
+    pub fn writer(&self) -> Result<BlobWriter, Problem> {
+        BlobWriter::new(&self.root, self.blobs())
+    }
+
+    /// A document: a manifest, an index, or a configuration.
+    ///
+    /// # Errors
+    /// It is not there, is not what its digest says, or has more than
+    /// [`MAX_DOCUMENT`] bytes.
+    pub fn read(&self, descriptor: &Descriptor) -> Result<Vec<u8>, Problem> {
+        self.open_blob(descriptor)?.all(MAX_DOCUMENT)
+    }
+
+    /// A blob to be read piece by piece; reading fails at its end if it is not
+    /// what its digest says.
+    ///
+    /// # Errors
+    /// It is not there, or has another size.
+    pub fn open_blob(&self, descriptor: &Descriptor) -> Result<BlobReader, Problem> {
+        BlobReader::open(self.blob_path(&descriptor.digest), descriptor)
+    }
+
+    /// All names and what they point to, in the order of the index.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn refs(&self) -> Result<Vec<(String, Descriptor)>, Problem> {
+        let named = self.tops()?.into_iter().filter_map(|(name, top)| Some((name?, top)));
+        Ok(named.collect())
+    }
+
+    /// What a tag or a digest points to; `None` if nothing.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn resolve(&self, name: &str) -> Result<Option<Descriptor>, Problem> {
+        let tops = self.tops()?;
+        if let Ok(digest) = name.parse::<Digest>() {
+            let listed = tops.into_iter().map(|(_, top)| top).find(|top| top.digest == digest);
+            return listed.map_or_else(|| self.describe(&digest), |top| Ok(Some(top)));
+        }
+        Ok(tops.into_iter().find(|(found, _)| found.as_deref() == Some(name)).map(|(_, top)| top))
+    }
+
+    /// The only image of the layout, however many names it has.
+    ///
+    /// # Errors
+    /// There is none, or more than one.
+    pub fn only(&self) -> Result<Descriptor, Problem> {
+        let mut tops = self.tops()?.into_iter();
+        let first = tops.next().map(|(_, top)| top);
+        let shown = self.root.display();
+        let Some(first) = first else {
+            return Err(Problem::new(Code::NotFound, format!("the layout `{shown}` has no image")));
+        };
+        if tops.any(|(_, top)| top.digest != first.digest) {
+            let names: Vec<String> = self.refs()?.into_iter().map(|(name, _)| name).collect();
+            return Err(Problem::new(Code::NotFound, format!("the layout `{shown}` has several images"))
+                .help(format!("name one of them: {}", names.join(", "))));
+        }
+        Ok(first)
+    }
+
+    /// Gives a manifest or index a name, which may have been another's.
+    ///
+    /// # Errors
+    /// The file system refuses; the index is damaged.
+    pub fn set_ref(&self, name: &str, descriptor: &Descriptor) -> Result<(), Problem> {
+        let lock = self.lock()?;
+        let mut index = self.index()?;
+        let mut entry = descriptor.clone();
+        entry.annotations.insert(REF_NAME.to_owned(), name.to_owned());
+        let entry = serde_json::to_value(entry).map_err(|error| self.damaged(&error))?;
+        let entries = self.entries(&mut index)?;
+        let digest = Value::from(descriptor.digest.to_string());
+        // An entry of the same image without a name would make it two for
+        // tools that take the only image of a layout.
+        let replaced = |old: &Value| match name_of(old) {
+            Some(old) => old == name,
+            None => old.get("digest") == Some(&digest),
+        };
+        let at = entries.iter().position(replaced).unwrap_or(entries.len());
+        entries.retain(|old| !replaced(old));
+        entries.insert(at.min(entries.len()), entry);
+        let bytes = serde_json::to_vec(&index).map_err(|error| self.damaged(&error))?;
+        self.replace_index(&bytes)?;
+        drop(lock);
+        Ok(())
+    }
+
+    fn blobs(&self) -> PathBuf {
+        self.root.join("blobs").join("sha256")
+    }
+
+    /// The descriptor of a manifest of which only the digest is known.
+    fn describe(&self, digest: &Digest) -> Result<Option<Descriptor>, Problem> {
+        let Ok(metadata) = fs::metadata(self.blob_path(digest)) else { return Ok(None) };
+        let unnamed = Descriptor::new("", *digest, metadata.len());
+        let bytes = self.read(&unnamed)?;
+        let document: Map<String, Value> =
+            serde_json::from_slice(&bytes).map_err(|error| self.damaged(&error))?;
+        let media_type = match document.get("mediaType").and_then(Value::as_str) {
+            Some(media_type) => media_type,
+            None if document.contains_key("manifests") => media_type::INDEX,
+            None => media_type::MANIFEST,
+        };
+        Ok(Some(Descriptor { media_type: media_type.to_owned(), ..unnamed }))
+    }
+
+    /// The entries of the index that can be understood, without the names in
+    /// their annotations.
+    fn tops(&self) -> Result<Vec<(Option<String>, Descriptor)>, Problem> {
+        let mut index = self.index()?;
+        let entries = std::mem::take(self.entries(&mut index)?);
+        // Entries of other tools may have digests of other algorithms.
+        let read = |entry| {
+            let mut top: Descriptor = serde_json::from_value(entry).ok()?;
+            Some((top.annotations.shift_remove(REF_NAME), top))
+        };
+        Ok(entries.into_iter().filter_map(read).collect())
+    }
+
+    fn index(&self) -> Result<Value, Problem> {
+        let path = self.root.join(INDEX);
+        let bytes = read_bounded(&path).map_err(|error| unusable("read", &path, &error))?;
+        serde_json::from_slice(&bytes).map_err(|error| self.damaged(&error))
+    }
+
+    fn entries<'a>(&self, index: &'a mut Value) -> Result<&'a mut Vec<Value>, Problem> {
+        let manifests = index.as_object_mut().map(|index| index.entry("manifests").or_insert(json!([])));
+        let manifests = manifests.ok_or_else(|| self.damaged("it is not an object"))?;
+        if manifests.is_null() {
+            *manifests = json!([]);
+        }
+        manifests.as_array_mut().ok_or_else(|| self.damaged("`manifests` is not a list"))
+    }
+
+    /// Held while the index is changed. The marker is what is locked: it is
+    /// there in every layout, and never replaced.
+    fn lock(&self) -> Result<File, Problem> {
+        let path = self.root.join(MARKER);
+        let locked = OpenOptions::new().read(true).write(true).open(&path).and_then(|file| {
+            file.lock()?;
+            Ok(file)
+        });
+        locked.map_err(|error| unusable("lock", &path, &error))
+    }
+
+    fn replace_index(&self, bytes: &[u8]) -> Result<(), Problem> {
+        let path = self.root.join(INDEX);
+        let written = unfinished(&self.root).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.as_file().sync_all()?;
+            file.persist(&path)?;
+            File::open(&self.root)?.sync_all()
+        });
+        written.map_err(|error| unusable("write", &path, &error))
+    }
+
+    /// Writes a file unless it is there; of several who try, one succeeds.
+    fn put_new(&self, name: &str, bytes: &[u8]) -> Result<(), Problem> {
+        let path = self.root.join(name);
+        if path.exists() {
+            return Ok(());
+        }
+        let written = unfinished(&self.root).and_then(|mut file| {
+            file.write_all(bytes)?;
+            match file.persist_noclobber(&path) {
+                Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => Err(error.error),
+                _ => Ok(()),
+            }
+        });
+        written.map_err(|error| unusable("write", &path, &error))
+    }
+
+    /// Removes what killed runs left. Nothing depends on it: errors are passed over.
+    fn remove_abandoned(&self) {
+        let now = SystemTime::now();
+        let old = |entry: &fs::DirEntry| {
+            let age = entry.metadata().and_then(|metadata| metadata.modified()).ok();
+            age.and_then(|modified| now.duration_since(modified).ok()).is_some_and(|age| age > ABANDONED)
+        };
+        for entry in fs::read_dir(&self.root).into_iter().flatten().flatten() {
+            if entry.file_name().as_encoded_bytes().starts_with(UNFINISHED.as_bytes()) && old(&entry) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+
+    fn damaged(&self, reason: &(impl ToString + ?Sized)) -> Problem {
+        let title = format!("`{}` is damaged", self.root.join(INDEX).display());
+        Problem::new(Code::Registry, title).note(reason.to_string())
+    }
+}
+
+fn name_of(entry: &Value) -> Option<&str> {
+    entry.get("annotations")?.get(REF_NAME)?.as_str()
+}
+
+/// A document of a layout whose digest is not known.
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_DOCUMENT + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_DOCUMENT {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the file is too large"));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout() -> (tempfile::TempDir, Layout) {
+        let directory = tempfile::tempdir().unwrap();
+        let layout = Layout::create(directory.path().join("a/b")).unwrap();
+        (directory, layout)
+    }
+
+    fn files(layout: &Layout) -> Vec<String> {
+        let entries = fs::read_dir(layout.path()).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_new_layout_has_what_the_specification_asks_for_and_nothing_else() {
+        let (_directory, layout) = layout();
+        assert_eq!(files(&layout), ["blobs", "index.json", "oci-layout"]);
+        assert_eq!(Layout::open(layout.path()), Ok(layout.clone()));
+        assert_eq!(layout.refs(), Ok(vec![]));
+        assert_eq!(layout.only().map_err(|problem| problem.code), Err(Code::NotFound));
+    }
+
+    #[test]
+    fn another_directory_is_no_layout() {
+        let directory = tempfile::tempdir().unwrap();
+        let refused = Layout::open(directory.path()).unwrap_err();
+        assert_eq!(refused.code, Code::NotFound);
+        fs::write(directory.path().join(MARKER), r#"{"imageLayoutVersion":"2.0.0"}"#).unwrap();
+        assert_eq!(Layout::open(directory.path()).unwrap_err().code, Code::Registry);
+    }
+
+    #[test]
+    fn a_blob_is_read_as_it_was_written() {
+        let (_directory, layout) = layout();
+        let descriptor = layout.write("text/plain", b"hello").unwrap();
+        assert_eq!(descriptor, Descriptor::of("text/plain", b"hello"));
+        assert!(layout.has(&descriptor.digest) && layout.holds(&descriptor));
+        assert_eq!(layout.read(&descriptor), Ok(b"hello".to_vec()));
+    }
+
+    #[test]
+    fn a_blob_that_is_not_finished_leaves_nothing() {
+        let (_directory, layout) = layout();
+        let mut writer = layout.writer().unwrap();
+        writer.write_all(b"half").unwrap();
+        assert_eq!(files(&layout).len(), 4);
+        drop(writer);
+        assert_eq!(files(&layout).len(), 3);
+        assert!(!layout.has(&Digest::of(b"half")));
+    }
+
+    #[test]
+    fn content_that_was_announced_as_something_else_is_not_stored() {
+        let (_directory, layout) = layout();
+        let mut writer = layout.writer().unwrap();
+        writer.write_all(b"evil").unwrap();
+        let expected = Descriptor::of("text/plain", b"good");
+        assert_eq!(writer.commit_as(&expected).unwrap_err().code, Code::DigestMismatch);
+        assert!(!layout.has(&expected.digest) && !layout.has(&Digest::of(b"evil")));
+    }
+
+    #[test]
+    fn damaged_content_is_never_handed_out() {
+        let (_directory, layout) = layout();
+        let descriptor = layout.write("text/plain", b"hello").unwrap();
+        fs::write(layout.blob_path(&descriptor.digest), b"hullo").unwrap();
+        assert_eq!(layout.read(&descriptor).unwrap_err().code, Code::DigestMismatch);
+        let mut piecewise = layout.open_blob(&descriptor).unwrap();
+        let error = io::copy(&mut piecewise, &mut io::sink()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        fs::write(layout.blob_path(&descriptor.digest), b"hell").unwrap();
+        assert_eq!(layout.read(&descriptor).unwrap_err().code, Code::DigestMismatch);
+        assert!(!layout.holds(&descriptor));
+        // Written again it is mended.
+        layout.write("text/plain", b"hello").unwrap();
+        assert_eq!(layout.read(&descriptor), Ok(b"hello".to_vec()));
+    }
+
+    #[test]
+    fn a_name_moves_and_an_image_keeps_its_other_names() {
+        let (_directory, layout) = layout();
+        let one = layout.write(media_type::MANIFEST, b"{\"one\":1}").unwrap();
+        let two = layout.write(media_type::MANIFEST, b"{\"two\":2}").unwrap();
+        layout.set_ref("latest", &one).unwrap();
+        layout.set_ref("1.0", &one).unwrap();
+        assert_eq!(layout.only(), Ok(one.clone()));
+        layout.set_ref("latest", &two).unwrap();
+        let named = |name: &str, top: &Descriptor| (name.to_owned(), top.clone());
+        assert_eq!(layout.refs(), Ok(vec![named("latest", &two), named("1.0", &one)]));
+        assert_eq!(layout.resolve("1.0"), Ok(Some(one.clone())));
+        assert_eq!(layout.resolve("2.0"), Ok(None));
+        assert_eq!(layout.resolve(&two.digest.to_string()), Ok(Some(two)));
+        let several = layout.only().unwrap_err();
+        assert_eq!(several.help.as_deref(), Some("name one of them: latest, 1.0"));
+    }
+
+    #[test]
+    fn a_manifest_without_a_name_is_found_by_its_digest() {
+        let (_directory, layout) = layout();
+        let bytes = crate::oci::Index::new(vec![]).to_bytes();
+        let index = layout.write(media_type::INDEX, &bytes).unwrap();
+        assert_eq!(layout.resolve(&index.digest.to_string()), Ok(Some(index)));
+        assert_eq!(layout.resolve(&Digest::of(b"").to_string()), Ok(None));
+    }
+
+    #[test]
+    fn what_other_tools_wrote_to_the_index_stays() {
+        let (_directory, layout) = layout();
+        let foreign = json!({
+            "schemaVersion": 2, "annotations": { "x": "y" }, "future": [1],
+            "manifests": [
+                { "mediaType": "a/b", "digest": "sha512:00", "size": 1, "urls": ["u"] },
+                { "mediaType": "a/b", "digest": Digest::of(b"x").to_string(), "size": 1, "data": "eA==" },
+            ],
+        });
+        fs::write(layout.path().join(INDEX), foreign.to_string()).unwrap();
+        let image = layout.write(media_type::MANIFEST, b"{}").unwrap();
+        layout.set_ref("1", &image).unwrap();
+        let mut expected = foreign;
+        expected["manifests"].as_array_mut().unwrap().push(json!({
+            "mediaType": media_type::MANIFEST, "digest": image.digest.to_string(), "size": 2,
+            "annotations": { REF_NAME: "1" },
+        }));
+        let written = fs::read(layout.path().join(INDEX)).unwrap();
+        assert_eq!(serde_json::from_slice::<Value>(&written).unwrap(), expected);
+    }
+
+    #[test]
+    fn names_set_at_the_same_time_are_all_kept() {
+        let (_directory, layout) = layout();
+        let image = layout.write(media_type::MANIFEST, b"{}").unwrap();
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let (layout, image) = (&layout, &image);
+                scope.spawn(move || {
+                    for name in 0..8 {
+                        layout.set_ref(&format!("{thread}-{name}"), image).unwrap();
+                    }
+                });
+            }
+        });
+        let mut names: Vec<String> = layout.refs().unwrap().into_iter().map(|(name, _)| name).collect();
+        names.sort();
+        let all = (0..4).flat_map(|thread| (0..8).map(move |name| format!("{thread}-{name}")));
+        assert_eq!(names, all.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn an_index_that_is_damaged_is_said_to_be() {
+        let (_directory, layout) = layout();
+        fs::write(layout.path().join(INDEX), "{").unwrap();
+        assert_eq!(layout.refs().unwrap_err().code, Code::Registry);
+    }
+}

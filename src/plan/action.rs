@@ -53,9 +53,6 @@ pub struct CommandStep {
     pub variables: Variables,
     /// What they make; empty for nothing that is kept.
     pub outputs: Vec<Pattern>,
-    /// The declared inputs, to be read again where an earlier step of the run
-    /// may have changed them. Empty where the target is not cacheable.
-    pub inputs: Vec<Pattern>,
     /// How long one attempt may take.
     pub timeout: Option<Duration>,
     /// How often it is tried again after a failure.

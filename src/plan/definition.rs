@@ -1,6 +1,7 @@
 //! What a step's key is made of.
 
 use crate::config::ProjectPath;
+use crate::facts::{InputFile, InputKind};
 
 /// All that is known before running of what a step's result depends on.
 ///
@@ -69,5 +70,56 @@ impl Definition {
     /// Adds a part of which only the digest is kept.
     pub fn digest(&mut self, subject: Subject, digest: [u8; 32]) {
         self.parts.push(KeyPart { subject, value: PartValue::Digest(digest) });
+    }
+
+    /// Adds files that are read, each by its path, kind, and content.
+    pub fn inputs(&mut self, files: &[InputFile]) {
+        for InputFile { path, kind, digest } in files {
+            let digest = match kind {
+                InputKind::File => *digest,
+                InputKind::Executable => blake3::derive_key("hoist 2026-11 executable input", digest),
+                InputKind::Symlink => blake3::derive_key("hoist 2026-11 symlink input", digest),
+            };
+            self.digest(Subject::Input(path.clone()), digest);
+        }
+    }
+
+    /// The same definition with other files.
+    #[must_use]
+    pub fn with_inputs(&self, files: &[InputFile]) -> Self {
+        let others = self.parts.iter().filter(|part| !matches!(part.subject, Subject::Input(_)));
+        let mut definition = Self { parts: others.cloned().collect() };
+        definition.inputs(files);
+        definition
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str, kind: InputKind, byte: u8) -> InputFile {
+        InputFile { path: ProjectPath::root().join(path).unwrap(), kind, digest: [byte; 32] }
+    }
+
+    #[test]
+    fn other_files_take_the_place_of_all_earlier_ones() {
+        let mut definition = Definition::default();
+        definition.text(Subject::Platform, "linux/amd64");
+        let mut expected = definition.clone();
+        definition.inputs(&[file("a", InputKind::File, 1), file("b", InputKind::File, 2)]);
+        expected.inputs(&[file("a", InputKind::File, 3)]);
+        assert_eq!(definition.with_inputs(&[file("a", InputKind::File, 3)]), expected);
+    }
+
+    #[test]
+    fn a_file_that_becomes_executable_is_another_input() {
+        let value = |kind| {
+            let mut definition = Definition::default();
+            definition.inputs(&[file("a", kind, 1)]);
+            definition
+        };
+        assert_ne!(value(InputKind::File), value(InputKind::Executable));
+        assert_ne!(value(InputKind::File), value(InputKind::Symlink));
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::diagnostic::Span;
+use crate::facts::InputQuery;
 use crate::plan::{Action, Definition, Gap};
 
 /// All steps of a run, each behind those that it needs.
@@ -32,6 +33,9 @@ pub struct Step {
     pub needs: Vec<Need>,
     /// What its key is made of, as far as it is known before running.
     pub definition: Definition,
+    /// The files of the definition, to be read again where an earlier step of
+    /// the run may have changed them; `None` where it has none.
+    pub inputs: Option<InputQuery>,
     /// What running it means for others.
     pub effect: Effect,
     /// The pool that bounds how many run at once, and its size.

@@ -19,6 +19,6 @@ pub use event::{
 };
 pub use fault::{Fault, Place};
 pub use outcome::{Cause, Found, Outcome};
-pub use reason::Reason;
+pub use reason::{Reason, ReasonKind};
 pub use request::{Confirm, Options, Request};
 pub use summary::Summary;

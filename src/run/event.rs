@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::Class;
-use crate::run::{Outcome, Reason};
+use crate::run::{Fault, Outcome, Reason};
 
 /// The version of the format of events.
 pub const FORMAT: u32 = 1;
@@ -208,6 +208,10 @@ pub struct RunEnded {
     pub result: String,
     /// The exit code.
     pub exit: u8,
+    /// What is wrong with the run as a whole; what is wrong with a step is told
+    /// at its end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Fault>,
 }
 
 /// How many steps ended how. Groups, which do nothing, are not counted.

@@ -1,0 +1,163 @@
+//! Finding what a step made.
+
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use crate::cache::content::digest_of;
+use crate::cache::selection::{Rule, Selection};
+use crate::cache::{Output, OutputKind, Outputs};
+use crate::config::{Pattern, ProjectPath};
+use crate::diagnostic::{Code, Problem, Problems, Span};
+
+/// Directories of the project that no wildcard reaches into.
+const PRIVATE: &[&str] = &[".git", ".hoist"];
+
+/// Begins the names of files that are on their way into the workspace.
+pub(super) const UNFINISHED: &str = ".hoist-restore-";
+
+/// Something that lies in the workspace, relative to the project's directory.
+pub(super) struct Found {
+    pub(super) path: PathBuf,
+    pub(super) metadata: Metadata,
+}
+
+/// The outputs in the workspace, by the patterns of the step that made them.
+pub(super) fn collect(root: &Path, patterns: &[Pattern]) -> Result<Outputs, Problems> {
+    let selection = Selection::new(patterns)?;
+    let (mut found, mut problems) = (Vec::new(), Problems::new());
+    for rule in selection.rules() {
+        if let Some(matched) = problems.take(matched(root, rule)) {
+            if matched.is_empty() {
+                problems.push(not_made(rule));
+            }
+            let kept = matched.into_iter().filter(|found| selection.covers(&found.path));
+            found.extend(kept.map(|found| (found, rule.pattern.glob.span)));
+        }
+    }
+    let outputs: Vec<_> = found.into_par_iter().map(|(found, span)| output(root, &found, span)).collect();
+    let outputs = outputs.into_iter().filter_map(|output| problems.take(output)).collect();
+    problems.or(Outputs::new(outputs))
+}
+
+fn not_made(rule: &Rule<'_>) -> Problem {
+    let Pattern { glob, .. } = rule.pattern;
+    let label = if rule.pattern.is_literal() { "declared here" } else { "nothing matches this" };
+    Problem::new(Code::OutputNotMade, format!("`{}` was not made", glob.value))
+        .label(glob.span, label)
+        .help("make it in `run`, or take it out of `outputs`")
+}
+
+/// All that a pattern covers.
+fn matched(root: &Path, rule: &Rule<'_>) -> Result<Vec<Found>, Problem> {
+    let start = rule.start();
+    let span = rule.pattern.glob.span;
+    stay_inside(root, &start).map_err(|problem| problem.label(span, "declared here"))?;
+    let covers = |path: &Path| rule.matches(path);
+    walk(root, &start, &covers, rule.depth()).map_err(|(path, error)| unreadable(&path, &error, span))
+}
+
+/// What `covers` says yes to, from `start` down, and all below that. Links are
+/// not followed.
+pub(super) fn walk(
+    root: &Path,
+    start: &Path,
+    covers: &dyn Fn(&Path) -> bool,
+    depth: Option<usize>,
+) -> Result<Vec<Found>, (PathBuf, io::Error)> {
+    let mut found = Vec::new();
+    // A start that is not reached by a name of its own is a directory to look
+    // into, also where a link leads to it.
+    let open = fs::metadata(root.join(start)).is_ok_and(|metadata| metadata.is_dir());
+    let mut pending = vec![(start.to_owned(), false)];
+    while let Some((path, above)) = pending.pop() {
+        let metadata = match fs::symlink_metadata(root.join(&path)) {
+            Ok(metadata) => metadata,
+            Err(error) if is_missing(&error) => continue,
+            Err(error) => return Err((path, error)),
+        };
+        let covered = above || (!path.as_os_str().is_empty() && covers(&path));
+        let deeper = depth.is_none_or(|depth| path.components().count() < depth);
+        let look = metadata.is_dir() || (open && !covered && path == start);
+        if look && (covered || deeper) {
+            let listed = list(root, &path).map_err(|error| (path.clone(), error))?;
+            pending.extend(listed.into_iter().map(|path| (path, covered)));
+        }
+        if covered {
+            found.push(Found { path, metadata });
+        }
+    }
+    Ok(found)
+}
+
+/// The paths in a directory, but for what is not the project's.
+fn list(root: &Path, path: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(root.join(path))? {
+        let name = entry?.file_name();
+        let private = path.as_os_str().is_empty() && PRIVATE.iter().any(|private| name == *private);
+        if !private && !name.as_encoded_bytes().starts_with(UNFINISHED.as_bytes()) {
+            paths.push(path.join(name));
+        }
+    }
+    Ok(paths)
+}
+
+/// Reads what was found.
+fn output(root: &Path, found: &Found, span: Span) -> Result<Output, Problem> {
+    let fail = |error: &io::Error| unreadable(&found.path, error, span);
+    let path = ProjectPath::root().join(&found.path).map_err(|_| outside(&found.path))?;
+    let kind = kind_of(&root.join(&found.path), &found.metadata).map_err(|error| fail(&error))?;
+    let kind = kind.ok_or_else(|| {
+        Problem::new(Code::OutputNotMade, format!("`{path}` is not a file, a directory, or a link"))
+            .label(span, "declared here")
+    })?;
+    Ok(Output { path, kind })
+}
+
+/// What lies at a path; `None` for a device, a socket, and the like.
+pub(super) fn kind_of(path: &Path, metadata: &Metadata) -> io::Result<Option<OutputKind>> {
+    let mode = metadata.permissions().mode() & 0o7777;
+    Ok(if metadata.is_symlink() {
+        Some(OutputKind::Symlink(fs::read_link(path)?))
+    } else if metadata.is_dir() {
+        Some(OutputKind::Directory { mode })
+    } else if metadata.is_file() {
+        let mut file = File::open(path)?;
+        let digest = digest_of(&mut file)?;
+        Some(OutputKind::File { digest, size: file.metadata()?.len(), mode })
+    } else {
+        None
+    })
+}
+
+/// Whether nothing lies at a path, or not even a directory above it.
+pub(super) fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// Refuses a path that a link on the way to it leads out of the project.
+pub(super) fn stay_inside(root: &Path, path: &Path) -> Result<(), Problem> {
+    let above = path.ancestors().skip(1).find_map(|above| root.join(above).canonicalize().ok());
+    let inside = match (above, root.canonicalize()) {
+        (Some(above), Ok(root)) => above.starts_with(root),
+        // Neither is there: nothing leads anywhere.
+        _ => true,
+    };
+    if inside { Ok(()) } else { Err(outside(path)) }
+}
+
+fn outside(path: &Path) -> Problem {
+    Problem::new(Code::OutsideProject, format!("`{}` leads out of the project", path.display()))
+        .note("a directory on the way is a symbolic link to somewhere else")
+        .help("declare outputs at the place where they lie in the project")
+}
+
+fn unreadable(path: &Path, error: &io::Error, span: Span) -> Problem {
+    Problem::new(Code::OutputNotMade, format!("`{}` cannot be read", path.display()))
+        .label(span, "declared here")
+        .note(error.to_string())
+}

@@ -1,0 +1,169 @@
+//! The store of contents, by their digests.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use tempfile::NamedTempFile;
+
+use crate::cache::Blake3;
+use crate::diagnostic::{Code, Problem};
+
+/// Files named by the digests of what they hold, `ab/cdef…`.
+///
+/// A file appears whole or not at all, whoever else writes at the same time. It
+/// may be damaged or removed at any time after that, so that reading verifies;
+/// what turns out damaged is removed. Nothing outside of the store shares a
+/// file with it: a build could write through a hard link.
+#[derive(Clone, Debug)]
+pub(super) struct ContentStore {
+    dir: PathBuf,
+    staging: PathBuf,
+}
+
+/// Why a content cannot be had.
+#[derive(Debug)]
+pub(super) enum Lost {
+    /// It is not there, or cannot be opened.
+    Gone,
+    /// It is there and another one.
+    Corrupt,
+    /// It was good, and could not be written to where it was wanted.
+    Write(io::Error),
+}
+
+impl ContentStore {
+    /// A store in `dir`, which writes to `staging` first. Both are on one file
+    /// system.
+    pub(super) fn new(dir: PathBuf, staging: PathBuf) -> Self {
+        Self { dir, staging }
+    }
+
+    /// Where a content lies, if it is there.
+    pub(super) fn path(&self, digest: Blake3) -> PathBuf {
+        let hex = digest.to_string();
+        let (fan, rest) = hex.split_at(2);
+        self.dir.join(fan).join(rest)
+    }
+
+    /// Whether the content seems to be there: nothing is read.
+    pub(super) fn has(&self, digest: Blake3, size: Option<u64>) -> bool {
+        fs::symlink_metadata(self.path(digest))
+            .is_ok_and(|found| found.is_file() && size.is_none_or(|size| size == found.len()))
+    }
+
+    /// Keeps some bytes.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub(super) fn put(&self, bytes: &[u8]) -> Result<Blake3, Problem> {
+        let digest = Blake3::of(bytes);
+        if !self.renew(digest, bytes.len() as u64) {
+            write_whole(&self.staging, &self.path(digest), bytes)?;
+        }
+        Ok(digest)
+    }
+
+    /// Keeps what a file holds, if that has this digest; else keeps nothing and
+    /// says so: the file was changed since it was digested.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub(super) fn put_file(&self, file: &Path, digest: Blake3, size: u64) -> Result<bool, Problem> {
+        if self.renew(digest, size) {
+            return Ok(true);
+        }
+        let Ok(mut source) = File::open(file) else { return Ok(false) };
+        let mut copy = staged(&self.staging)?;
+        // Shares the blocks where the file system can.
+        let digested = io::copy(&mut source, copy.as_file_mut()).and_then(|_| digest_of(copy.as_file_mut()));
+        if digested.map_err(|error| unusable(copy.path(), &error))? != digest {
+            return Ok(false);
+        }
+        publish(copy, &self.path(digest)).map(|()| true)
+    }
+
+    /// Whether the content is there; if so, it is used now as far as eviction
+    /// is concerned.
+    fn renew(&self, digest: Blake3, size: u64) -> bool {
+        self.has(digest, Some(size)) && {
+            touch(&self.path(digest));
+            true
+        }
+    }
+
+    /// Writes a content to the beginning of an empty file.
+    pub(super) fn copy_to(&self, digest: Blake3, file: &mut File) -> Result<(), Lost> {
+        let mut content = File::open(self.path(digest)).map_err(|_| Lost::Gone)?;
+        io::copy(&mut content, file).map_err(Lost::Write)?;
+        // What was written is verified rather than what was read: once, and
+        // with no moment in between.
+        if digest_of(file).map_err(Lost::Write)? == digest {
+            return Ok(());
+        }
+        self.remove(digest);
+        Err(Lost::Corrupt)
+    }
+
+    /// The bytes of a content.
+    pub(super) fn read(&self, digest: Blake3) -> Result<Vec<u8>, Lost> {
+        let mut bytes = Vec::new();
+        let mut content = File::open(self.path(digest)).map_err(|_| Lost::Gone)?;
+        content.read_to_end(&mut bytes).map_err(|_| Lost::Gone)?;
+        if Blake3::of(&bytes) == digest {
+            return Ok(bytes);
+        }
+        self.remove(digest);
+        Err(Lost::Corrupt)
+    }
+
+    fn remove(&self, digest: Blake3) {
+        // If it cannot be removed, it is found damaged again.
+        let _ = fs::remove_file(self.path(digest));
+    }
+}
+
+/// The digest of a whole file, from its beginning.
+pub(super) fn digest_of(file: &mut File) -> io::Result<Blake3> {
+    file.rewind()?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(file)?;
+    Ok(hasher.finalize().into())
+}
+
+/// Marks a file as used now. That it was used is not worth failing for.
+pub(super) fn touch(path: &Path) {
+    let _ = File::open(path).and_then(|file| file.set_modified(SystemTime::now()));
+}
+
+/// Writes a file of the cache, so that it appears whole or not at all.
+pub(super) fn write_whole(staging: &Path, path: &Path, bytes: &[u8]) -> Result<(), Problem> {
+    let mut file = staged(staging)?;
+    file.write_all(bytes).map_err(|error| unusable(file.path(), &error))?;
+    publish(file, path)
+}
+
+fn staged(staging: &Path) -> Result<NamedTempFile, Problem> {
+    NamedTempFile::new_in(staging).map_err(|error| unusable(staging, &error))
+}
+
+/// Gives a written file its name. On disk before it is named: after a loss of
+/// power, a file with a name is not an empty one.
+fn publish(file: NamedTempFile, path: &Path) -> Result<(), Problem> {
+    let fail = |error: &io::Error| unusable(path, error);
+    file.as_file().set_permissions(Permissions::from_mode(0o444)).map_err(|error| fail(&error))?;
+    file.as_file().sync_data().map_err(|error| fail(&error))?;
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(|error| fail(&error))?;
+    }
+    file.persist(path).map(drop).map_err(|error| fail(&error.error))
+}
+
+/// The cache cannot be read or written at a place.
+pub(super) fn unusable(path: &Path, error: &io::Error) -> Problem {
+    Problem::new(Code::CacheUnusable, format!("the cache cannot be written: `{}`", path.display()))
+        .note(error.to_string())
+        .help("set `HOIST_CACHE_DIR` to a directory that can be written and has room")
+}

@@ -1,0 +1,252 @@
+//! The step cache of this machine, as one project uses it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rayon::prelude::*;
+use tempfile::NamedTempFile;
+
+use crate::cache::collect::collect;
+use crate::cache::content::{ContentStore, touch, unusable, write_whole};
+use crate::cache::latest::{LastRun, Latest, Outcome};
+use crate::cache::restore::restore;
+use crate::cache::{
+    Hit, Key, Lookup, Made, Miss, Output, OutputKind, Outputs, Reason, Record, Restoration, Saved, Trace,
+    image,
+};
+use crate::config::Pattern;
+use crate::diagnostic::{Problem, Problems};
+use crate::plan::StepId;
+
+/// The format of everything below the cache's directory is in this name: what
+/// other versions of hoist keep beside it is not looked at.
+const FORMAT: &str = "v1";
+
+/// Tells backup programs that all of this can be made again
+/// (<https://bford.info/cachedir/>).
+const CACHE_DIR_TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55\n# Made by hoist.\n";
+
+/// The step cache of this machine, as one project uses it. Cheap to clone; all
+/// of it may be used from several threads and processes at once.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    dir: PathBuf,
+    root: PathBuf,
+    contents: ContentStore,
+    latest: Latest,
+}
+
+impl Cache {
+    /// Opens the cache in `dir`, which is made if it is not there, for the
+    /// project in `root`; both absolute.
+    ///
+    /// # Errors
+    /// It cannot be written ([`CacheUnusable`](crate::diagnostic::Code::CacheUnusable)).
+    pub fn open(dir: &Path, root: &Path) -> Result<Self, Problem> {
+        let top = dir;
+        let dir = top.join(FORMAT);
+        for name in ["content", "records", "traces", "latest", "tmp"] {
+            let made = dir.join(name);
+            fs::create_dir_all(&made).map_err(|error| unusable(&made, &error))?;
+        }
+        let staging = dir.join("tmp");
+        let tag = top.join("CACHEDIR.TAG");
+        if tag.exists() {
+            // That it cannot be written is found here, and not after a long build.
+            NamedTempFile::new_in(&staging).map_err(|error| unusable(&staging, &error))?;
+        } else {
+            write_whole(&staging, &tag, CACHE_DIR_TAG)?;
+        }
+        Ok(Self {
+            root: root.to_owned(),
+            contents: ContentStore::new(dir.join("content"), staging.clone()),
+            latest: Latest::new(&dir, root, &staging),
+            dir,
+        })
+    }
+
+    /// The directory of the staging store: the layout that built images lie in.
+    #[must_use]
+    pub fn images(&self) -> PathBuf {
+        self.dir.join("images")
+    }
+
+    /// What is known of a step. Changes nothing, so that a plan can ask, too.
+    /// Whatever is wrong with the cache makes a miss.
+    #[must_use]
+    pub fn find(&self, trace: &Trace) -> Lookup {
+        match self.usable(trace.key()) {
+            Ok(record) => Lookup::Hit(Box::new(Hit { record, trace: trace.clone() })),
+            Err(fault) => Lookup::Miss(Miss { trace: trace.clone(), reasons: self.explain(trace, fault) }),
+        }
+    }
+
+    /// The record of a key, if all that it names seems to be there.
+    fn usable(&self, key: Key) -> Result<Record, Reason> {
+        let bytes = fs::read(self.record_path(key)).map_err(|_| Reason::RecordGone)?;
+        let record = Record::from_json(&bytes).filter(|record| record.key == key);
+        let record = record.ok_or(Reason::RecordCorrupt)?;
+        for Output { path, kind } in &record.outputs {
+            if let OutputKind::File { digest, size, .. } = kind
+                && !self.contents.has(*digest, Some(*size))
+            {
+                return Err(Reason::ContentGone(path.to_string()));
+            }
+        }
+        if record.log.is_some_and(|log| !self.contents.has(log, None)) {
+            return Err(Reason::ContentGone("its log".to_owned()));
+        }
+        let images = self.images();
+        match &record.image {
+            Some(image) if !image::walk(&images, image, &mut BTreeSet::new()) => {
+                Err(Reason::ContentGone("its image".to_owned()))
+            }
+            _ => Ok(record),
+        }
+    }
+
+    /// Why a step has no usable record: what is different from its last run, or
+    /// what became of that run's record.
+    fn explain(&self, trace: &Trace, fault: Reason) -> Vec<Reason> {
+        let Some(last) = self.latest.get(trace.step()) else { return vec![Reason::NeverRan] };
+        if last.record.key != trace.key() {
+            let earlier = self.latest.trace(last.record.key);
+            return earlier.map_or(vec![Reason::RecordGone], |earlier| trace.differences(&earlier));
+        }
+        match last.outcome {
+            Outcome::Done => vec![fault],
+            Outcome::Failed => vec![Reason::FailedBefore],
+            Outcome::Unsteady => vec![Reason::InputsMoved],
+        }
+    }
+
+    /// The outputs that a step made in the workspace, by the patterns that it
+    /// declares.
+    ///
+    /// # Errors
+    /// A pattern that nothing matches, or something that is not kept
+    /// ([`OutputNotMade`](crate::diagnostic::Code::OutputNotMade)); a path
+    /// that a symbolic link leads out of the project
+    /// ([`OutsideProject`](crate::diagnostic::Code::OutsideProject)).
+    pub fn collect(&self, patterns: &[Pattern]) -> Result<Outputs, Problems> {
+        collect(&self.root, patterns)
+    }
+
+    /// Saves what a step made.
+    ///
+    /// # Errors
+    /// The cache cannot be written ([`CacheUnusable`](crate::diagnostic::Code::CacheUnusable)).
+    pub fn save(&self, miss: &Miss, made: Made) -> Result<Saved, Problem> {
+        let mut record = Record {
+            key: miss.trace.key(),
+            step: miss.trace.step().to_owned(),
+            outputs: made.outputs,
+            image: made.image,
+            log: None,
+            started: made.started,
+            duration: made.duration,
+            hoist: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        if miss.is_off() {
+            return Ok(Saved { record, kept: false });
+        }
+        record.log = Some(self.contents.put(&made.log)?);
+        let steady = made.steady && (!miss.is_kept() || self.keep(&record.outputs)?);
+        let kept = steady && miss.is_kept();
+        if kept {
+            // Last: a record is a promise that its contents are there.
+            write_whole(&self.dir.join("tmp"), &self.record_path(record.key), &record.to_json())?;
+        }
+        let outcome = if steady { Outcome::Done } else { Outcome::Unsteady };
+        let last = LastRun { record, outcome };
+        self.latest.put(&miss.trace, &last)?;
+        Ok(Saved { record: last.record, kept })
+    }
+
+    /// Puts the contents of outputs into the store; whether they still were what
+    /// was collected.
+    fn keep(&self, outputs: &Outputs) -> Result<bool, Problem> {
+        let put = |output: &Output| match &output.kind {
+            OutputKind::File { digest, size, .. } => {
+                self.contents.put_file(&self.root.join(output.path.as_path()), *digest, *size)
+            }
+            OutputKind::Symlink(_) | OutputKind::Directory { .. } => Ok(true),
+        };
+        outputs.as_slice().par_iter().map(put).try_reduce(|| true, |one, other| Ok(one && other))
+    }
+
+    /// Remembers that a step failed, with what it wrote, secrets masked.
+    ///
+    /// # Errors
+    /// The cache cannot be written ([`CacheUnusable`](crate::diagnostic::Code::CacheUnusable)).
+    pub fn save_failure(
+        &self,
+        miss: &Miss,
+        log: &[u8],
+        started: Timestamp,
+        duration: Duration,
+    ) -> Result<(), Problem> {
+        if miss.is_off() {
+            return Ok(());
+        }
+        // What an earlier run made still lies in the workspace.
+        let outputs = self.latest.get(miss.trace.step()).map(|last| last.record.outputs);
+        let record = Record {
+            key: miss.trace.key(),
+            step: miss.trace.step().to_owned(),
+            outputs: outputs.unwrap_or_default(),
+            image: None,
+            log: Some(self.contents.put(log)?),
+            started,
+            duration,
+            hoist: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        self.latest.put(&miss.trace, &LastRun { record, outcome: Outcome::Failed })
+    }
+
+    /// Brings the outputs of a hit into the workspace, all or none of them, and
+    /// marks the hit as used; to be called for hits without outputs, too.
+    /// `patterns` are those that the step declares.
+    ///
+    /// A directory that is declared as an output belongs to the step: what lies
+    /// there and was not made by it is moved to `.hoist/displaced`. Outside of
+    /// such directories nothing but the outputs themselves is touched.
+    ///
+    /// # Errors
+    /// The workspace cannot be written ([`ReadOnly`](crate::diagnostic::Code::ReadOnly));
+    /// a symbolic link leads out of the project
+    /// ([`OutsideProject`](crate::diagnostic::Code::OutsideProject)).
+    pub fn restore(&self, hit: &Hit, patterns: &[Pattern]) -> Result<Restoration, Problems> {
+        let restoration = restore(&self.root, &hit.record.outputs, patterns, &self.contents)?;
+        if matches!(restoration, Restoration::Lost(_)) {
+            return Ok(restoration);
+        }
+        touch(&self.record_path(hit.record.key));
+        let last = self.latest.get(&hit.record.step);
+        if !last.is_some_and(|last| last.record.key == hit.record.key && last.outcome == Outcome::Done) {
+            // If this fails, later explanations suffer, and nothing else.
+            let last = LastRun { record: hit.record.clone(), outcome: Outcome::Done };
+            let _ = self.latest.put(&hit.trace, &last);
+        }
+        Ok(restoration)
+    }
+
+    /// What a step wrote; `None` if that is no longer known.
+    #[must_use]
+    pub fn log(&self, record: &Record) -> Option<Vec<u8>> {
+        self.contents.read(record.log?).ok()
+    }
+
+    /// The last run of a step in this project.
+    #[must_use]
+    pub fn last(&self, step: &StepId) -> Option<LastRun> {
+        self.latest.get(&step.to_string())
+    }
+
+    fn record_path(&self, key: Key) -> PathBuf {
+        self.dir.join("records").join(format!("{key}.json"))
+    }
+}

@@ -1,0 +1,35 @@
+//! What steps made, so that none runs twice: keys, records, contents, outputs.
+//!
+//! Owns the step cache on this machine: how a step's key comes about
+//! ([`Trace`]), why a step runs ([`Reason`]), what a run left behind
+//! ([`Record`]), the store of contents, collecting and restoring outputs, what
+//! `clean` removes, and the directory `<cache>/v1` with all that lies in it.
+//! Assumes that other hoist processes use the same directory at the same time,
+//! that any of its files may be damaged or gone, and that a record is only a
+//! promise: contents are verified when they are read. Holds no lock.
+//! Must not import engine, inspect, release, run, or anything behind them.
+
+mod collect;
+mod content;
+mod hash;
+mod image;
+mod latest;
+mod local;
+mod lookup;
+mod outputs;
+mod part;
+mod reason;
+mod record;
+mod restore;
+mod selection;
+mod trace;
+
+pub use hash::{Blake3, Key};
+pub use latest::{LastRun, Outcome};
+pub use local::Cache;
+pub use lookup::{Hit, Lookup, Made, Miss, Restoration, Saved};
+pub use outputs::{Output, OutputKind, Outputs};
+pub use part::{Part, Value};
+pub use reason::Reason;
+pub use record::Record;
+pub use trace::{Product, Trace};

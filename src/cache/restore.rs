@@ -1,0 +1,346 @@
+//! Bringing what a step made back into the workspace.
+
+use std::collections::{BTreeSet, HashSet};
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use rustix::fs::{Access, access};
+use tempfile::{Builder, NamedTempFile};
+
+use crate::cache::collect::{UNFINISHED, is_missing, kind_of, stay_inside, walk};
+use crate::cache::content::{ContentStore, Lost};
+use crate::cache::selection::Selection;
+use crate::cache::{Output, OutputKind, Outputs, Reason, Restoration};
+use crate::config::{Pattern, ProjectPath};
+use crate::diagnostic::{Code, Problem, Problems};
+
+/// Where what is in the way goes, in the project's directory.
+const DISPLACED: &str = ".hoist/displaced";
+
+/// Makes the outputs in the workspace exactly those given.
+///
+/// All contents are written beside their places and verified before the first
+/// of them takes its place, so that a damaged cache, a full disk, or a directory
+/// that cannot be written changes nothing.
+pub(super) fn restore(
+    root: &Path,
+    outputs: &Outputs,
+    patterns: &[Pattern],
+    contents: &ContentStore,
+) -> Result<Restoration, Problems> {
+    let selection = Selection::new(patterns)?;
+    let mut problems = Problems::new();
+    for output in outputs {
+        problems.take(stay_inside(root, output.path.as_path()));
+    }
+    problems.or(())?;
+    let work = Work::find(root, outputs, &selection)?;
+    if work.reasons.is_empty() {
+        return Ok(Restoration::Current);
+    }
+    let unlocked = Unlocked::open(root, outputs, &work)?;
+    work.check(root)?;
+    let staged: Result<Vec<_>, _> = work
+        .files()
+        .collect::<Vec<_>>()
+        .into_par_iter()
+        .map(|output| stage(root, output, contents))
+        .collect();
+    match staged {
+        Ok(files) => work.place(root, files)?,
+        Err(Fault::Lost(reason)) => return Ok(Restoration::Lost(reason)),
+        Err(Fault::Problem(problem)) => return Err(problem.into()),
+    }
+    unlocked.finish();
+    Ok(Restoration::Restored(work.reasons))
+}
+
+/// What is different in the workspace.
+struct Work<'a> {
+    /// Outputs that are not as they should be, directories before what they hold.
+    wanted: Vec<&'a Output>,
+    /// What is in the way: it is another kind of thing than the output, or in an
+    /// output directory and none of the outputs. Nothing below another.
+    displaced: BTreeSet<PathBuf>,
+    /// Why, in the order of the paths.
+    reasons: Vec<Reason>,
+}
+
+impl<'a> Work<'a> {
+    fn find(root: &Path, outputs: &'a Outputs, selection: &Selection<'_>) -> Result<Self, Problem> {
+        let mut work = Self { wanted: Vec::new(), displaced: BTreeSet::new(), reasons: Vec::new() };
+        let states: Vec<_> = outputs.as_slice().par_iter().map(|output| state(root, output)).collect();
+        // Below a directory that is not yet there, nothing is as it should be,
+        // even if a link in its place leads to something that looks the same.
+        let mut replaced: Option<&ProjectPath> = None;
+        for (output, state) in outputs.iter().zip(states) {
+            let below = replaced.is_some_and(|above| output.path.as_path().starts_with(above.as_path()));
+            let state = if below { State::Missing } else { state? };
+            let reason = match state {
+                State::Same => continue,
+                State::Missing => Reason::OutputMissing(output.path.clone()),
+                State::Changed | State::InTheWay => Reason::OutputChanged(output.path.clone()),
+            };
+            if matches!(state, State::InTheWay) {
+                work.displaced.insert(output.path.as_path().to_owned());
+                replaced = Some(&output.path);
+            }
+            work.wanted.push(output);
+            work.reasons.push(reason);
+        }
+        work.find_stale(root, outputs, selection)?;
+        Ok(work)
+    }
+
+    /// Looks in the output directories for what is none of the outputs.
+    fn find_stale(
+        &mut self,
+        root: &Path,
+        outputs: &Outputs,
+        selection: &Selection<'_>,
+    ) -> Result<(), Problem> {
+        let mut stale = BTreeSet::new();
+        for directory in selection.directories() {
+            // A link in its place was found before; what it leads to is not ours.
+            if !fs::symlink_metadata(root.join(&directory)).is_ok_and(|found| found.is_dir()) {
+                continue;
+            }
+            let found = walk(root, &directory, &|path| selection.covers(path), None);
+            for found in found.map_err(|(path, error)| denied(&path, &error))? {
+                let Ok(path) = ProjectPath::root().join(&found.path) else { continue };
+                // What a negated pattern takes away is the user's, and so is
+                // the directory that holds it.
+                let ours = selection.covers(&found.path) && outputs.get(&path).is_none();
+                if ours && !(found.metadata.is_dir() && holds_others(root, &found.path, selection)) {
+                    stale.insert(path);
+                }
+            }
+        }
+        let above_outputs: HashSet<_> =
+            outputs.iter().flat_map(|output| output.path.as_path().ancestors().skip(1)).collect();
+        for path in stale {
+            let inside = path.as_path().ancestors().any(|above| self.displaced.contains(above));
+            if !inside && !above_outputs.contains(path.as_path()) {
+                self.displaced.insert(path.as_path().to_owned());
+                self.reasons.push(Reason::OutputStale(path));
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds out whether everything can be put in its place, changing nothing
+    /// that could be seen.
+    fn check(&self, root: &Path) -> Result<(), Problem> {
+        if !self.displaced.is_empty() {
+            let displaced = root.join(DISPLACED);
+            fs::create_dir_all(displaced).map_err(|error| denied(Path::new(DISPLACED), &error))?;
+        }
+        let mut seen = HashSet::new();
+        let wanted = self.wanted.iter().map(|output| output.path.as_path());
+        for path in wanted.chain(self.displaced.iter().map(PathBuf::as_path)) {
+            let there = |above: &&Path| {
+                !self.displaced.contains(*above) && fs::symlink_metadata(root.join(above)).is_ok()
+            };
+            let above = path.ancestors().skip(1).find(there).unwrap_or(Path::new(""));
+            if seen.insert(above) {
+                let full = root.join(above);
+                let is_dir = fs::metadata(&full).is_ok_and(|found| found.is_dir());
+                if !is_dir {
+                    return Err(denied(path, &io::ErrorKind::NotADirectory.into()));
+                }
+                access(&full, Access::WRITE_OK | Access::EXEC_OK)
+                    .map_err(|error| denied(path, &error.into()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether anything is changed below a directory.
+    fn touches(&self, directory: &Path) -> bool {
+        self.wanted.iter().any(|output| output.path.as_path().starts_with(directory))
+            || self.displaced.iter().any(|path| path.starts_with(directory))
+    }
+
+    fn files(&self) -> impl Iterator<Item = &'a Output> {
+        self.wanted.iter().copied().filter(|output| matches!(output.kind, OutputKind::File { .. }))
+    }
+
+    /// Puts everything in its place. `files` are those of [`Work::files`].
+    fn place(&self, root: &Path, files: Vec<NamedTempFile>) -> Result<(), Problem> {
+        for path in &self.displaced {
+            displace(root, path).map_err(|error| denied(path, &error))?;
+        }
+        let mut files = files.into_iter();
+        for output in &self.wanted {
+            let path = root.join(output.path.as_path());
+            place(output, &path, &mut files).map_err(|error| denied(output.path.as_path(), &error))?;
+        }
+        // Permissions last, from the inside out: a directory may be read-only.
+        for output in self.wanted.iter().rev() {
+            if let OutputKind::Directory { mode } = output.kind {
+                let set = set_mode(&root.join(output.path.as_path()), mode);
+                set.map_err(|error| denied(output.path.as_path(), &error))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How the workspace compares to an output.
+enum State {
+    Same,
+    Missing,
+    Changed,
+    /// Something else lies there, and cannot be replaced in one go.
+    InTheWay,
+}
+
+fn state(root: &Path, output: &Output) -> Result<State, Problem> {
+    let path = root.join(output.path.as_path());
+    let metadata = match fs::symlink_metadata(&path) {
+        Ok(metadata) => metadata,
+        Err(error) if is_missing(&error) => return Ok(State::Missing),
+        Err(error) => return Err(denied(output.path.as_path(), &error)),
+    };
+    let directory = matches!(output.kind, OutputKind::Directory { .. });
+    if directory != metadata.is_dir() {
+        return Ok(State::InTheWay);
+    }
+    if let OutputKind::File { size, .. } = output.kind
+        && (!metadata.is_file() || metadata.len() != size)
+    {
+        return Ok(State::Changed);
+    }
+    // What cannot be read is not known to be the same.
+    let same = kind_of(&path, &metadata).is_ok_and(|kind| kind.as_ref() == Some(&output.kind));
+    Ok(if same { State::Same } else { State::Changed })
+}
+
+/// Whether a directory holds something that no pattern covers.
+fn holds_others(root: &Path, directory: &Path, selection: &Selection<'_>) -> bool {
+    let all = walk(root, directory, &|_| true, None);
+    all.is_ok_and(|all| all.iter().any(|found| !selection.covers(&found.path)))
+}
+
+enum Fault {
+    Lost(Reason),
+    Problem(Problem),
+}
+
+/// Writes the content of a file where it can be renamed from: in the nearest
+/// directory above its place that is there already.
+fn stage(root: &Path, output: &Output, contents: &ContentStore) -> Result<NamedTempFile, Fault> {
+    let path = output.path.as_path();
+    let fail = |error: &io::Error| Fault::Problem(denied(path, error));
+    let OutputKind::File { digest, mode, .. } = output.kind else {
+        return Err(fail(&io::ErrorKind::Unsupported.into()));
+    };
+    let is_dir = |above: &&Path| fs::symlink_metadata(root.join(above)).is_ok_and(|found| found.is_dir());
+    let above = path.ancestors().skip(1).find(is_dir).unwrap_or(Path::new(""));
+    let mut file =
+        Builder::new().prefix(UNFINISHED).tempfile_in(root.join(above)).map_err(|error| fail(&error))?;
+    match contents.copy_to(digest, file.as_file_mut()) {
+        Ok(()) => {}
+        Err(Lost::Gone) => return Err(Fault::Lost(Reason::ContentGone(output.path.to_string()))),
+        Err(Lost::Corrupt) => return Err(Fault::Lost(Reason::ContentCorrupt(output.path.to_string()))),
+        Err(Lost::Write(error)) => return Err(fail(&error)),
+    }
+    file.as_file().set_permissions(Permissions::from_mode(mode)).map_err(|error| fail(&error))?;
+    Ok(file)
+}
+
+fn place(output: &Output, path: &Path, files: &mut impl Iterator<Item = NamedTempFile>) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    match &output.kind {
+        OutputKind::File { .. } => match files.next() {
+            Some(file) => file.persist(path).map(drop).map_err(|error| error.error),
+            None => Err(io::ErrorKind::NotFound.into()),
+        },
+        OutputKind::Symlink(text) => {
+            match fs::remove_file(path) {
+                Err(error) if !is_missing(&error) => return Err(error),
+                _ => {}
+            }
+            symlink(text, path)
+        }
+        OutputKind::Directory { .. } => fs::create_dir_all(path),
+    }
+}
+
+/// Moves what is in the way to where the user finds it. Only empty directories
+/// are removed.
+fn displace(root: &Path, path: &Path) -> io::Result<()> {
+    let from = root.join(path);
+    if fs::symlink_metadata(&from)?.is_dir() && fs::remove_dir(&from).is_ok() {
+        return Ok(());
+    }
+    let to = root.join(DISPLACED).join(path);
+    if let Some(parent) = to.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    // What was displaced from there before makes room for the newest.
+    match fs::symlink_metadata(&to) {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(&to)?,
+        Ok(_) => fs::remove_file(&to)?,
+        Err(_) => {}
+    }
+    fs::rename(from, to)
+}
+
+fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    fs::set_permissions(path, Permissions::from_mode(mode))
+}
+
+/// Output directories that their owner may not write, opened for the time of
+/// the restoration.
+struct Unlocked(Vec<Opened>);
+
+struct Opened {
+    path: PathBuf,
+    before: u32,
+    wanted: u32,
+}
+
+impl Unlocked {
+    fn open(root: &Path, outputs: &Outputs, work: &Work<'_>) -> Result<Self, Problem> {
+        let mut unlocked = Self(Vec::new());
+        for output in outputs {
+            let OutputKind::Directory { mode: wanted } = output.kind else { continue };
+            let path = root.join(output.path.as_path());
+            let Ok(found) = fs::symlink_metadata(&path) else { continue };
+            let before = found.permissions().mode() & 0o7777;
+            if found.is_dir() && before & 0o700 != 0o700 && work.touches(output.path.as_path()) {
+                set_mode(&path, before | 0o700).map_err(|error| denied(output.path.as_path(), &error))?;
+                unlocked.0.push(Opened { path, before, wanted });
+            }
+        }
+        Ok(unlocked)
+    }
+
+    /// Gives them the permissions that they are to have, now that all is done.
+    fn finish(mut self) {
+        for opened in std::mem::take(&mut self.0).iter().rev() {
+            let _ = set_mode(&opened.path, opened.wanted);
+        }
+    }
+}
+
+impl Drop for Unlocked {
+    fn drop(&mut self) {
+        for opened in self.0.iter().rev() {
+            let _ = set_mode(&opened.path, opened.before);
+        }
+    }
+}
+
+/// What stands in the way of writing the workspace.
+fn denied(path: &Path, error: &io::Error) -> Problem {
+    Problem::new(Code::ReadOnly, format!("`{}` cannot be written", path.display()))
+        .note(error.to_string())
+        .help("make the project's directory writable, with room on its disk")
+}

@@ -1,12 +1,11 @@
 //! What an image in the staging store consists of.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use crate::oci::{Descriptor, Digest};
+use crate::store::Layout;
 
 /// What a manifest or an index refers to; the other fields do not matter here.
 #[derive(Deserialize)]
@@ -18,16 +17,10 @@ struct Links {
     layers: Vec<Descriptor>,
 }
 
-/// Where a blob of a layout lies.
-pub(super) fn blob(layout: &Path, digest: &Digest) -> PathBuf {
-    layout.join("blobs/sha256").join(digest.hex())
-}
-
 /// Adds the digests of an image to `all`: its manifests, configurations, and
 /// layers. Whether every one of them seems to be there.
-pub(super) fn walk(layout: &Path, image: &Descriptor, all: &mut BTreeSet<Digest>) -> bool {
-    let there =
-        fs::symlink_metadata(blob(layout, &image.digest)).is_ok_and(|found| found.len() == image.size);
+pub(super) fn walk(layout: &Layout, image: &Descriptor, all: &mut BTreeSet<Digest>) -> bool {
+    let there = layout.holds(image);
     if !all.insert(image.digest) || !there {
         return there;
     }
@@ -35,7 +28,7 @@ pub(super) fn walk(layout: &Path, image: &Descriptor, all: &mut BTreeSet<Digest>
     if !links_on {
         return true;
     }
-    let bytes = fs::read(blob(layout, &image.digest)).unwrap_or_default();
+    let bytes = layout.read(image).unwrap_or_default();
     let Ok(links) = serde_json::from_slice::<Links>(&bytes) else { return false };
     let parts = links.manifests.iter().chain(&links.config).chain(&links.layers);
     // Every part is walked, also behind one that is missing.

@@ -20,6 +20,7 @@ use crate::cache::{
 use crate::config::Pattern;
 use crate::diagnostic::{Problem, Problems};
 use crate::plan::StepId;
+use crate::store::Layout;
 
 /// The format of everything below the cache's directory is in this name: what
 /// other versions of hoist keep beside it is not looked at.
@@ -37,6 +38,7 @@ pub struct Cache {
     root: PathBuf,
     contents: ContentStore,
     latest: Latest,
+    images: Layout,
 }
 
 impl Cache {
@@ -64,14 +66,15 @@ impl Cache {
             root: root.to_owned(),
             contents: ContentStore::new(dir.join("content"), staging.clone()),
             latest: Latest::new(&dir, root, &staging),
+            images: Layout::create(dir.join("images"))?,
             dir,
         })
     }
 
-    /// The directory of the staging store: the layout that built images lie in.
+    /// The staging store: the layout that built images lie in.
     #[must_use]
-    pub fn images(&self) -> PathBuf {
-        self.dir.join("images")
+    pub fn images(&self) -> &Layout {
+        &self.images
     }
 
     /// What is known of a step. Changes nothing, so that a plan can ask, too.
@@ -99,9 +102,8 @@ impl Cache {
         if record.log.is_some_and(|log| !self.contents.has(log, None)) {
             return Err(Reason::ContentGone("its log".to_owned()));
         }
-        let images = self.images();
         match &record.image {
-            Some(image) if !image::walk(&images, image, &mut BTreeSet::new()) => {
+            Some(image) if !image::walk(&self.images, image, &mut BTreeSet::new()) => {
                 Err(Reason::ContentGone("its image".to_owned()))
             }
             _ => Ok(record),

@@ -1,5 +1,7 @@
 //! Templates: `{name}` and `{name:format}` in a string.
 
+use std::fmt;
+
 use crate::diagnostic::Span;
 
 /// A string with fields, parsed; every field names something that exists.
@@ -44,6 +46,28 @@ pub enum Name {
     Fact(Fact),
     /// `{0}`, `{1}`, …: a group of the `match` rule's expression.
     Group(usize),
+}
+
+impl fmt::Display for Template {
+    /// As it is written: braces of the text doubled, fields in braces.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.parts.iter().try_for_each(|part| match part {
+            Part::Text(text) => f.write_str(&text.replace('{', "{{").replace('}', "}}")),
+            Part::Field(Field { name, format: None, .. }) => write!(f, "{{{name}}}"),
+            Part::Field(Field { name, format: Some(format), .. }) => write!(f, "{{{name}:{format}}}"),
+        })
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Var(name) | Self::Matrix(name) => f.write_str(name),
+            Self::Env(name) => write!(f, "env.{name}"),
+            Self::Fact(fact) => f.write_str(fact.as_str()),
+            Self::Group(group) => write!(f, "{group}"),
+        }
+    }
 }
 
 macro_rules! facts {

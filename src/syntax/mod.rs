@@ -5,5 +5,9 @@
 //! what a node means; touches no file.
 
 mod document;
+mod guard;
+mod parse;
+mod string;
 
 pub use document::{Document, Node, Property, Value, ValueKind};
+pub use parse::parse;

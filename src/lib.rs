@@ -6,10 +6,10 @@
 //! The modules, in the order in which data passes them; each may import only
 //! those before it.
 
-pub mod cache;
 pub mod config;
 pub mod diagnostic;
 pub mod facts;
+pub mod interop;
 pub mod oci;
 pub mod plan;
 pub mod report;

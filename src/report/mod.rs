@@ -5,6 +5,20 @@
 //! values of the stations before it and changes nothing. The only place that
 //! prints; must not import interop or cli.
 
+mod ending;
+mod list;
+mod live;
 mod look;
+mod plain;
+mod print;
+mod table;
+mod view;
 
+pub use ending::{bytes, seconds};
+pub use list::{list, list_json};
+pub use live::Live;
 pub use look::{Look, Paint};
+pub use plain::Plain;
+pub use print::{output, status};
+pub use table::Table;
+pub use view::View;

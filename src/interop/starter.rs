@@ -1,0 +1,182 @@
+//! A first release.kdl for what a project has.
+
+use std::fmt::Write as _;
+
+use crate::interop::makefile;
+
+/// What was found in a project's directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Name of the directory.
+    pub name: String,
+    /// Text of the Makefile.
+    pub makefile: Option<String>,
+    /// A `Cargo.toml` is there.
+    pub cargo: bool,
+    /// Text of `package.json`.
+    pub package_json: Option<String>,
+    /// A `pyproject.toml` is there.
+    pub pyproject: bool,
+    /// Paths of Dockerfiles: `Dockerfile`, `docker/api.Dockerfile`.
+    pub dockerfiles: Vec<String>,
+    /// Host and path of the repository's remote, where images could go:
+    /// `ghcr.io/acme` of a remote at github.com/acme/shop.
+    pub registry: Option<String>,
+}
+
+/// Names that the file declares already.
+#[derive(Default)]
+struct Draft {
+    text: String,
+    names: Vec<String>,
+}
+
+/// The text of a release.kdl that checks, plans, and runs in such a project.
+#[must_use]
+pub fn starter(found: &Found) -> String {
+    let mut draft = Draft::default();
+    let _ = writeln!(
+        draft.text,
+        "// What this repository builds, checks, and publishes: https://kdl.dev version 2."
+    );
+    let _ = writeln!(draft.text, "project {}", quoted(&found.name));
+    if found.cargo {
+        cargo(&mut draft);
+    }
+    if let Some(text) = &found.package_json {
+        npm(&mut draft, text);
+    }
+    if found.pyproject {
+        python(&mut draft);
+    }
+    if let Some(text) = &found.makefile {
+        make(&mut draft, text);
+    }
+    if draft.names.is_empty() && found.dockerfiles.is_empty() {
+        draft.target("hello", "Say hello", &["run \"echo hello from $HOIST_PROJECT\""]);
+    }
+    images(&mut draft, found);
+    let checks: Vec<_> = ["lint", "test", "build"].into_iter().filter(|name| draft.has(name)).collect();
+    let default: Vec<_> =
+        if checks.is_empty() { draft.names.iter().map(String::as_str).take(1).collect() } else { checks };
+    let default: Vec<_> = default.into_iter().map(quoted).collect();
+    let _ = write!(draft.text, "\ndefault {}\n", default.join(" "));
+    draft.text
+}
+
+impl Draft {
+    fn has(&self, name: &str) -> bool {
+        self.names.iter().any(|known| known == name)
+    }
+
+    /// Adds a target, unless something of that name is there.
+    fn target(&mut self, name: &str, about: &str, lines: &[&str]) {
+        if self.has(name) {
+            return;
+        }
+        self.names.push(name.to_owned());
+        let _ = writeln!(self.text, "\ntarget {} about={} {{", quoted(name), quoted(about));
+        for line in lines {
+            let _ = writeln!(self.text, "    {line}");
+        }
+        self.text.push_str("}\n");
+    }
+}
+
+fn cargo(draft: &mut Draft) {
+    let inputs = r#"inputs "Cargo.toml" "**/*.rs" "**/Cargo.toml" "Cargo.lock*""#;
+    let pass = r#"tool "rustc --version""#;
+    draft.target(
+        "lint",
+        "Check the style",
+        &[r#"run "cargo fmt --check && cargo clippy --all-targets -- -D warnings""#, inputs, pass],
+    );
+    draft.target("test", "Run the tests", &[r#"run "cargo test""#, inputs, pass]);
+    draft.target("build", "Compile", &[r#"run "cargo build --release""#, inputs, pass]);
+}
+
+fn npm(draft: &mut Draft, text: &str) {
+    let package: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+    draft.target("install", "Install the packages", &[r#"run "npm ci || npm install""#]);
+    let Some(scripts) = package.get("scripts").and_then(serde_json::Value::as_object) else { return };
+    for name in scripts.keys().filter(|name| typable(name)) {
+        let run = format!("run \"npm\" \"run\" {}", quoted(name));
+        draft.target(name, &format!("npm run {name}"), &[r#"needs "install""#, &run]);
+    }
+}
+
+fn python(draft: &mut Draft) {
+    let test = r#"run "python3 -m pytest""#;
+    draft.target("test", "Run the tests", &[test]);
+    draft.target("wheel", "Build the wheel", &[r#"run "python3 -m pip wheel --no-deps --wheel-dir dist .""#]);
+}
+
+fn make(draft: &mut Draft, text: &str) {
+    for name in makefile::targets(text) {
+        let run = format!("run \"make\" {}", quoted(name));
+        draft.target(name, &format!("make {name}"), &[&run]);
+    }
+}
+
+fn images(draft: &mut Draft, found: &Found) {
+    if found.dockerfiles.is_empty() {
+        return;
+    }
+    if let Some(registry) = &found.registry {
+        let _ = write!(draft.text, "\nregistry \"origin\" {}\n", quoted(registry));
+    }
+    draft.text.push_str(
+        "\ntags \"standard\" {\n    semver \"{version}\" \"{major}.{minor}\"\n    latest\n    \
+         branch \"{branch}-{short}\"\n    pr \"pr-{number}\"\n}\n",
+    );
+    let project = image_name(&found.name);
+    for path in &found.dockerfiles {
+        let file = path.rsplit('/').next().unwrap_or(path);
+        let stem = file.strip_suffix(".Dockerfile").or_else(|| file.strip_prefix("Dockerfile."));
+        let mut name = image_name(stem.unwrap_or(&project));
+        if draft.has(&name) {
+            name.push_str("-image");
+        }
+        if draft.has(&name) {
+            continue;
+        }
+        let push = if found.registry.is_some() { "    push \"origin\"\n" } else { "" };
+        let _ = write!(
+            draft.text,
+            "\nimage {} {{\n    dockerfile {} context=\".\"\n    tags \"standard\"\n{push}}}\n",
+            quoted(&name),
+            quoted(path),
+        );
+        draft.names.push(name);
+    }
+}
+
+/// A name that the grammar of references allows for a repository.
+fn image_name(text: &str) -> String {
+    let lower = text.to_ascii_lowercase();
+    let fits = |c: char| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' };
+    let name: String = lower.chars().map(fits).collect();
+    let name = name.trim_matches('-');
+    if name.is_empty() { "image".to_owned() } else { name.to_owned() }
+}
+
+fn typable(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+}
+
+/// A KDL string, with braces doubled as templates ask for.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            '{' | '}' => out.extend([c, c]),
+            c if c.is_control() => {
+                let _ = write!(out, "\\u{{{:x}}}", c as u32);
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}

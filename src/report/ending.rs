@@ -1,0 +1,163 @@
+//! The line that says how a step ended, and the lines that close a run.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::report::{Look, Paint};
+use crate::run::{Counts, Found, Outcome, Reason, RunEnded, StepEnded, TagMove};
+
+/// A duration for people: `84ms`, `1.2s`, `3m05s`.
+#[must_use]
+pub fn seconds(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    match millis {
+        0..1000 => format!("{millis}ms"),
+        1000..60_000 => format!("{}.{}s", millis / 1000, millis % 1000 / 100),
+        60_000..3_600_000 => format!("{}m{:02}s", millis / 60_000, millis / 1000 % 60),
+        _ => format!("{}h{:02}m", millis / 3_600_000, millis / 60_000 % 60),
+    }
+}
+
+/// A number of bytes for people, in powers of 1000 as registries count them.
+#[must_use]
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    if count < 1000 {
+        return format!("{count} B");
+    }
+    let mut tenths = count / 100;
+    for unit in UNITS {
+        if tenths < 10_000 || unit == "TB" {
+            return format!("{}.{} {unit}", tenths / 10, tenths % 10);
+        }
+        tenths /= 1000;
+    }
+    format!("{count} B")
+}
+
+/// How a step ended, in one line without a line break; `why` is why it ran.
+#[must_use]
+pub(super) fn ending(ended: &StepEnded, why: &[Reason], look: Look) -> String {
+    let took = seconds(Duration::from_millis(ended.milliseconds));
+    let name = &ended.step;
+    let (mark, rest) = match &ended.outcome {
+        Outcome::Ran => (good(look), join(&took, &because(why))),
+        Outcome::Cached { found: Found::Present } => (good(look), "up to date".to_owned()),
+        Outcome::Cached { found: Found::Restored } => (good(look), "restored from the cache".to_owned()),
+        Outcome::Skipped { reason } => (faint(look), format!("skipped: {reason}")),
+        Outcome::Failed { problems } => {
+            let title = problems.first().map(|problem| problem.title.as_str());
+            (bad(look), join(&took, title.unwrap_or_default()))
+        }
+        Outcome::Cancelled => (bad(look), format!("stopped after {took}")),
+        Outcome::NotRun { cause } => (faint(look), format!("not run: {cause}")),
+    };
+    let room = look.width.saturating_sub(console::measure_text_width(name) + 4).max(20);
+    let rest = look.paint(Paint::Faint, &look.cut(&rest, room));
+    format!("{mark} {name}  {rest}").trim_end().to_owned()
+}
+
+/// What a tag step did, a line a tag.
+#[must_use]
+pub(super) fn tag_lines(tags: &[TagMove], look: Look) -> String {
+    let arrow = if look.unicode { "→" } else { "->" };
+    let mut out = String::new();
+    for tag in tags {
+        let name = format!("{}:{}", tag.repository, tag.tag);
+        let what = match (&tag.kept, &tag.from) {
+            (Some(reason), _) => format!("left where it is: {reason}"),
+            (None, Some(from)) if *from == tag.to => "as it was".to_owned(),
+            (None, Some(from)) => format!("{arrow} {} (was {})", short(&tag.to), short(from)),
+            (None, None) => format!("{arrow} {}", short(&tag.to)),
+        };
+        let _ = writeln!(out, "    {}  {}", look.paint(Paint::Name, &name), look.paint(Paint::Faint, &what));
+    }
+    out
+}
+
+/// The last line of a run.
+#[must_use]
+pub(super) fn closing(ended: &RunEnded, look: Look) -> String {
+    let Counts { ran, cached, skipped, failed, cancelled, not_run } = ended.counts;
+    let took = seconds(Duration::from_millis(ended.milliseconds));
+    if ended.exit == 0 && ran == 0 && cached > 0 {
+        let all = if cached == 1 { "its step is".to_owned() } else { format!("all {cached} steps are") };
+        let why = "nothing that they depend on has changed";
+        return format!("{} Nothing to do: {all} up to date, {why} ({took})\n", good(look));
+    }
+    let parts = [
+        (failed, "failed"),
+        (cancelled, "stopped"),
+        (not_run, "not run"),
+        (ran, "ran"),
+        (cached, "up to date"),
+        (skipped, "skipped"),
+    ];
+    let parts = parts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));
+    let parts = parts.collect::<Vec<_>>().join(", ");
+    let parts = if parts.is_empty() { "nothing to do".to_owned() } else { parts };
+    let mark = if ended.exit == 0 { good(look) } else { bad(look) };
+    format!("{mark} {parts} in {took}\n")
+}
+
+fn because(why: &[Reason]) -> String {
+    // That a target without inputs runs is no news; a change is.
+    match why {
+        [] | [Reason::Always | Reason::Publishing | Reason::First] => String::new(),
+        [reason] => reason.to_string(),
+        [reason, rest @ ..] => format!("{reason}, and {} more", rest.len()),
+    }
+}
+
+fn join(took: &str, rest: &str) -> String {
+    if rest.is_empty() { took.to_owned() } else { format!("{took}  {rest}") }
+}
+
+fn short(digest: &str) -> &str {
+    digest.strip_prefix("sha256:").and_then(|hex| hex.get(..12)).unwrap_or(digest)
+}
+
+fn good(look: Look) -> String {
+    look.paint(Paint::Good, if look.unicode { "✓" } else { "ok" })
+}
+
+fn bad(look: Look) -> String {
+    look.paint(Paint::Bad, if look.unicode { "✗" } else { "FAILED" })
+}
+
+fn faint(look: Look) -> String {
+    look.paint(Paint::Faint, if look.unicode { "–" } else { "-" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_sizes_are_short() {
+        let shown = |millis| seconds(Duration::from_millis(millis));
+        assert_eq!([shown(0), shown(999), shown(1250), shown(59_999)], ["0ms", "999ms", "1.2s", "59.9s"]);
+        assert_eq!([shown(60_000), shown(3_599_000), shown(3_600_000)], ["1m00s", "59m59s", "1h00m"]);
+        assert_eq!([bytes(0), bytes(999), bytes(1000)], ["0 B", "999 B", "1.0 kB"]);
+        assert_eq!(
+            [bytes(999_949), bytes(1_500_000), bytes(u64::MAX)],
+            ["999.9 kB", "1.5 MB", "18446744.0 TB"]
+        );
+    }
+
+    #[test]
+    fn a_run_that_did_nothing_says_so_and_why() {
+        let counts = Counts { cached: 8, ..Counts::default() };
+        let ended = RunEnded { counts, milliseconds: 12, result: "done".into(), exit: 0 };
+        let expected =
+            "ok Nothing to do: all 8 steps are up to date, nothing that they depend on has changed (12ms)\n";
+        assert_eq!(closing(&ended, Look::PLAIN), expected);
+    }
+
+    #[test]
+    fn failures_come_first() {
+        let counts = Counts { ran: 2, failed: 1, not_run: 3, ..Counts::default() };
+        let ended = RunEnded { counts, milliseconds: 1200, result: "failed".into(), exit: 1 };
+        assert_eq!(closing(&ended, Look::PLAIN), "FAILED 1 failed, 3 not run, 2 ran in 1.2s\n");
+    }
+}

@@ -1,0 +1,160 @@
+//! A run on a terminal: what ended scrolls up, what runs stands below.
+
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::report::ending::{closing, ending, tag_lines};
+use crate::report::{Look, Paint, output, status};
+use crate::run::{Event, Happening, Outcome, Output, Reason, StepEnded, Stream};
+
+/// Most steps that are shown as running; the others are counted.
+const SHOWN: usize = 8;
+
+/// Tells a run as it goes: lines of output as they come, each with its step's
+/// name; below them the steps that run.
+#[derive(Debug)]
+pub struct Live {
+    look: Look,
+    verbose: bool,
+    bars: MultiProgress,
+    foot: ProgressBar,
+    running: IndexMap<String, Running>,
+    /// Steps that will end, and those that did.
+    total: usize,
+    done: usize,
+    /// Width of the longest name of a step that may write.
+    names: usize,
+}
+
+#[derive(Debug)]
+struct Running {
+    bar: Option<ProgressBar>,
+    reasons: Vec<Reason>,
+}
+
+impl Live {
+    /// A view on standard error. `verbose` shows each cached step and its
+    /// recorded output, too.
+    #[must_use]
+    pub fn new(look: Look, verbose: bool) -> Self {
+        let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10));
+        let foot = bars.add(ProgressBar::new_spinner());
+        foot.set_style(style("{msg}"));
+        Self { look, verbose, bars, foot, running: IndexMap::new(), total: 0, done: 0, names: 0 }
+    }
+
+    /// Tells what happened.
+    pub fn see(&mut self, event: &Event) {
+        match &event.what {
+            Happening::RunStarted(run) => {
+                let working = || run.steps.iter().filter(|step| step.kind != "group");
+                self.total = working().count();
+                let writers = working().filter(|step| step.kind == "command" || step.kind == "test");
+                // With one writer there is nothing to tell apart.
+                if writers.clone().count() > 1 {
+                    self.names = writers.map(|step| step.name.chars().count()).max().unwrap_or(0).min(24);
+                }
+            }
+            Happening::StepReady { .. } => {}
+            Happening::StepStarted { step, reasons } => self.step_started(step, reasons),
+            Happening::Output(line) => self.line(line),
+            Happening::StepRetried { step, attempt, attempts, because } => {
+                self.say(&format!("{step}: attempt {attempt} of {attempts}, for {because}\n"));
+            }
+            Happening::Notice { step, text } => {
+                self.say(
+                    &step.as_ref().map_or_else(|| format!("{text}\n"), |step| format!("{step}: {text}\n")),
+                );
+            }
+            Happening::Interrupted { signal, kill } => {
+                let what = if *kill { "killing what runs" } else { "stopping; once more to kill" };
+                self.say(&self.look.paint(Paint::Warn, &format!("{signal}: {what}\n")));
+            }
+            Happening::StepEnded(ended) => self.step_ended(ended),
+            Happening::RunEnded(ended) => {
+                self.foot.finish_and_clear();
+                status(&closing(ended, self.look));
+            }
+        }
+        self.draw_foot();
+    }
+
+    fn step_started(&mut self, step: &str, reasons: &[Reason]) {
+        let shown = self.running.values().filter(|running| running.bar.is_some()).count();
+        let bar = (shown < SHOWN).then(|| {
+            let bar = self.bars.insert_before(&self.foot, ProgressBar::new_spinner());
+            bar.set_style(style(if self.look.unicode {
+                "{spinner} {msg} {elapsed}"
+            } else {
+                "* {msg} {elapsed}"
+            }));
+            bar.set_message(self.look.cut(step, self.look.width.saturating_sub(12)));
+            bar.enable_steady_tick(Duration::from_millis(100));
+            bar
+        });
+        self.running.insert(step.to_owned(), Running { bar, reasons: reasons.to_vec() });
+    }
+
+    fn step_ended(&mut self, ended: &StepEnded) {
+        self.done += 1;
+        let running = self.running.shift_remove(&ended.step);
+        let reasons = running.as_ref().map(|running| running.reasons.clone()).unwrap_or_default();
+        if let Some(bar) = running.and_then(|running| running.bar) {
+            bar.finish_and_clear();
+            self.bars.remove(&bar);
+        }
+        let quietly = match ended.outcome {
+            Outcome::Cached { .. } | Outcome::NotRun { .. } => !self.verbose,
+            _ => false,
+        };
+        if !quietly {
+            self.say(&format!("{}\n", ending(ended, &reasons, self.look)));
+        }
+        let moved = ended.tags.iter().any(|tag| tag.from.as_ref() != Some(&tag.to));
+        if moved || self.verbose {
+            self.say(&tag_lines(&ended.tags, self.look));
+        }
+    }
+
+    fn line(&self, line: &Output) {
+        if line.replayed && !self.verbose {
+            return;
+        }
+        let text = if self.names == 0 {
+            format!("{}\n", line.text)
+        } else {
+            let name = self.look.pad(&self.look.cut(&line.step, self.names), self.names);
+            let bar = if self.look.unicode { "│" } else { "|" };
+            format!("{} {}\n", self.look.paint(Paint::Faint, &format!("{name} {bar}")), line.text)
+        };
+        self.bars.suspend(|| match line.stream {
+            // Nobody is left to tell that standard output went away.
+            Stream::Stdout => drop(output(&text)),
+            Stream::Stderr => status(&text),
+        });
+    }
+
+    fn say(&self, text: &str) {
+        if !text.is_empty() {
+            self.bars.suspend(|| status(text));
+        }
+    }
+
+    fn draw_foot(&self) {
+        if self.foot.is_finished() || self.running.is_empty() {
+            self.foot.set_message("");
+            return;
+        }
+        let hidden = self.running.values().filter(|running| running.bar.is_none()).count();
+        let more = if hidden > 0 { format!(", {hidden} more running") } else { String::new() };
+        let text = format!("{} of {} steps done{more}", self.done, self.total);
+        self.foot.set_message(self.look.paint(Paint::Faint, &text));
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template);
+    style.unwrap_or_else(|_| ProgressStyle::default_spinner()).tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ")
+}

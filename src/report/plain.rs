@@ -1,0 +1,82 @@
+//! A run as a log: for CI, for files, for pipes.
+
+use indexmap::IndexMap;
+
+use crate::report::ending::{closing, ending, tag_lines};
+use crate::report::{Look, output, status};
+use crate::run::{Event, Happening, Outcome, Output, Reason, StepEnded, Stream};
+
+/// Tells a run step by step: what a step wrote is held back until it ends, so
+/// that the outputs of steps beside each other are not mixed.
+#[derive(Debug)]
+pub struct Plain {
+    look: Look,
+    verbose: bool,
+    quiet: bool,
+    waiting: IndexMap<String, Waiting>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    reasons: Vec<Reason>,
+    lines: Vec<Output>,
+}
+
+impl Plain {
+    /// A log with this look. `verbose` shows the recorded output of cached
+    /// steps, too; `quiet` shows only the output of steps.
+    #[must_use]
+    pub fn new(look: Look, verbose: bool, quiet: bool) -> Self {
+        Self { look, verbose, quiet, waiting: IndexMap::new() }
+    }
+
+    /// Tells what happened.
+    pub fn see(&mut self, event: &Event) {
+        match &event.what {
+            Happening::StepStarted { step, reasons } => {
+                self.waiting.entry(step.clone()).or_default().reasons.clone_from(reasons);
+            }
+            Happening::Output(line) => {
+                self.waiting.entry(line.step.clone()).or_default().lines.push(line.clone());
+            }
+            Happening::StepRetried { step, attempt, attempts, because } => {
+                self.say(&format!("{step}: attempt {attempt} of {attempts}, for {because}\n"));
+            }
+            Happening::Notice { step, text } => {
+                self.say(
+                    &step.as_ref().map_or_else(|| format!("{text}\n"), |step| format!("{step}: {text}\n")),
+                );
+            }
+            Happening::Interrupted { signal, kill } => {
+                let what = if *kill { "killing what runs" } else { "stopping; once more to kill" };
+                self.say(&format!("{signal}: {what}\n"));
+            }
+            Happening::StepEnded(ended) => self.step_ended(ended),
+            Happening::RunEnded(ended) => self.say(&closing(ended, self.look)),
+            Happening::RunStarted(_) | Happening::StepReady { .. } => {}
+        }
+    }
+
+    fn step_ended(&mut self, ended: &StepEnded) {
+        let waiting = self.waiting.shift_remove(&ended.step).unwrap_or_default();
+        let quietly = matches!(ended.outcome, Outcome::NotRun { .. }) && !self.verbose;
+        if !quietly {
+            self.say(&format!("{}\n", ending(ended, &waiting.reasons, self.look)));
+            self.say(&tag_lines(&ended.tags, self.look));
+        }
+        for line in waiting.lines.iter().filter(|line| self.verbose || !line.replayed) {
+            let text = format!("{}\n", line.text);
+            match line.stream {
+                // Nobody is left to tell that standard output went away.
+                Stream::Stdout => drop(output(&text)),
+                Stream::Stderr => status(&text),
+            }
+        }
+    }
+
+    fn say(&self, text: &str) {
+        if !self.quiet {
+            status(text);
+        }
+    }
+}

@@ -6,6 +6,7 @@
 //! The modules, in the order in which data passes them; each may import only
 //! those before it.
 
+pub mod cache;
 pub mod config;
 pub mod diagnostic;
 pub mod facts;

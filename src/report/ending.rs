@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::report::{Look, Paint};
-use crate::run::{Counts, Found, Outcome, Reason, RunEnded, StepEnded, TagMove};
+use crate::run::{Counts, Found, Outcome, Reason, ReasonKind, RunEnded, StepEnded, TagMove};
 
 /// A duration for people: `84ms`, `1.2s`, `3m05s`.
 #[must_use]
@@ -102,9 +102,12 @@ pub(super) fn closing(ended: &RunEnded, look: Look) -> String {
 
 fn because(why: &[Reason]) -> String {
     // That a target without inputs runs is no news; a change is.
+    let news = |reason: &Reason| {
+        !matches!(reason.kind, ReasonKind::NoInputs | ReasonKind::Publishing | ReasonKind::NeverRan)
+    };
     match why {
-        [] | [Reason::Always | Reason::Publishing | Reason::First] => String::new(),
-        [reason] => reason.to_string(),
+        [reason] if news(reason) => reason.to_string(),
+        [] | [_] => String::new(),
         [reason, rest @ ..] => format!("{reason}, and {} more", rest.len()),
     }
 }
@@ -148,7 +151,8 @@ mod tests {
     #[test]
     fn a_run_that_did_nothing_says_so_and_why() {
         let counts = Counts { cached: 8, ..Counts::default() };
-        let ended = RunEnded { counts, milliseconds: 12, result: "done".into(), exit: 0 };
+        let ended =
+            RunEnded { counts, milliseconds: 12, result: "done".into(), exit: 0, problems: Vec::new() };
         let expected =
             "ok Nothing to do: all 8 steps are up to date, nothing that they depend on has changed (12ms)\n";
         assert_eq!(closing(&ended, Look::PLAIN), expected);
@@ -157,7 +161,8 @@ mod tests {
     #[test]
     fn failures_come_first() {
         let counts = Counts { ran: 2, failed: 1, not_run: 3, ..Counts::default() };
-        let ended = RunEnded { counts, milliseconds: 1200, result: "failed".into(), exit: 1 };
+        let ended =
+            RunEnded { counts, milliseconds: 1200, result: "failed".into(), exit: 1, problems: Vec::new() };
         assert_eq!(closing(&ended, Look::PLAIN), "FAILED 1 failed, 3 not run, 2 ran in 1.2s\n");
     }
 }

@@ -5,7 +5,9 @@
 //! After this station no string is unchecked. Touches no file, environment,
 //! clock, or network.
 
+mod decode;
 mod image;
+mod load;
 mod path;
 mod registry;
 mod release;
@@ -14,10 +16,12 @@ mod tag_rule;
 mod target;
 mod template;
 
+pub use decode::decode;
 pub use image::{
     Assemble, AssembleLayer, Base, Budget, BuildCache, BuildContext, BuildSecret, Copy, Dockerfile, Expect,
     Image, ImageTest, Push, Recipe, Scan, ScanAllow, Sign, Waste,
 };
+pub use load::{Include, LoadedDocument, includes};
 pub use path::{OutsideProject, ProjectPath};
 pub use registry::{Login, Place, Registry, Secret};
 pub use release::{Builder, CacheSettings, Declared, Execute, Pool, Release, RemoteCache, Settings, Var};

@@ -1,5 +1,7 @@
 //! Which questions are asked of the world.
 
+use indexmap::IndexMap;
+
 use crate::config::{Base, Command, Copy, Pattern, ProjectPath};
 use crate::diagnostic::Spanned;
 use crate::oci::Platform;
@@ -50,4 +52,6 @@ pub struct ToolQuery {
     pub command: Spanned<Command>,
     /// Where it runs.
     pub dir: ProjectPath,
+    /// Values of the matrix that it is asked for; empty for none.
+    pub matrix: IndexMap<String, String>,
 }

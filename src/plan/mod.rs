@@ -8,11 +8,13 @@
 
 mod action;
 mod definition;
+mod goals;
 mod image;
 mod step;
 
 pub use action::{Action, CommandStep, Exec, Gap, Variables};
 pub use definition::{Definition, KeyPart, PartValue, Subject};
+pub use goals::{Goals, Options};
 pub use image::{
     AssembleStep, BaseSource, BudgetStep, CopyPlan, ExpectPlan, ImageSettings, IndexStep, LayerPlan,
     PushStep, RegistryPlace, RegistryPlan, TagStep, TestPlan, TestStep,

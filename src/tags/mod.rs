@@ -5,6 +5,8 @@
 //! visible, and which of them collide. Never asks a registry; must not import
 //! plan or anything behind it.
 
+mod evaluate;
 mod tag;
 
+pub use evaluate::{Tagging, evaluate};
 pub use tag::{Movement, PlannedTag, Track};

@@ -72,14 +72,14 @@ impl Write for BlobWriter {
     }
 }
 
-/// The content of a blob. A read that comes to the end of content with another
-/// digest or size than described fails instead.
+/// The content of a blob. Of content with another digest or size than described
+/// the last piece is not handed out: reading it fails.
 #[derive(Debug)]
 pub struct BlobReader {
     file: File,
     path: PathBuf,
     expected: Descriptor,
-    /// Until the end is reached and found right.
+    /// Until the end is reached.
     digester: Option<Digester>,
     read: u64,
 }
@@ -118,21 +118,30 @@ impl BlobReader {
     }
 }
 
+impl BlobReader {
+    fn wrong(&self) -> io::Error {
+        let text = format!("{} does not have the digest in its name", self.path.display());
+        io::Error::new(io::ErrorKind::InvalidData, text)
+    }
+}
+
 impl Read for BlobReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read(buffer)?;
-        let Some(digester) = &mut self.digester else { return Ok(count) };
+        let rest = usize::try_from(self.expected.size - self.read).unwrap_or(usize::MAX);
+        let most = rest.min(buffer.len());
+        let count = self.file.read(buffer.get_mut(..most).unwrap_or_default())?;
         self.read += count as u64;
-        digester.update(buffer.get(..count).unwrap_or_default());
-        if count == 0 && !buffer.is_empty() || self.read > self.expected.size {
-            let (digest, size) = self.digester.take().unwrap_or_default().finish();
-            if (digest, size) != (self.expected.digest, self.expected.size) {
-                self.digester = Some(Digester::new());
-                let text = format!("{} does not have the digest in its name", self.path.display());
-                return Err(io::Error::new(io::ErrorKind::InvalidData, text));
-            }
+        if let Some(digester) = &mut self.digester {
+            digester.update(buffer.get(..count).unwrap_or_default());
         }
-        Ok(count)
+        // The last piece is handed out after the whole was found right.
+        if self.read == self.expected.size
+            && let Some(digester) = self.digester.take()
+            && digester.finish() != (self.expected.digest, self.expected.size)
+        {
+            return Err(self.wrong());
+        }
+        if count == 0 && most > 0 { Err(self.wrong()) } else { Ok(count) }
     }
 }
 

@@ -1,13 +1,20 @@
 //! Where images lie.
 //!
-//! Owns OCI image layouts on disk ([`Layout`]). Content is named by its digest
-//! and verified whenever it is read or written; names are set atomically.
-//! Assumes that others write to the same places at the same time. Knows nothing
-//! of steps, tags' rules, or what an image is for; must not import plan, cache,
-//! engine, or release.
+//! Owns OCI image layouts on disk ([`Layout`]), repositories at registries
+//! ([`Registry`]), what both can do ([`Repository`]), and copying between them
+//! ([`copy`]). Content is named by its digest and verified whenever it is read
+//! or written; names are set atomically. Assumes that others write to the same
+//! places at the same time. Knows nothing of steps, tags' rules, or what an
+//! image is for; must not import plan, cache, engine, or release.
 
 mod blob;
+mod copy;
 mod layout;
+mod registry;
+mod repository;
 
 pub use blob::{BlobReader, BlobWriter};
+pub use copy::{Copied, Meter, Observe, Progress, copy};
 pub use layout::Layout;
+pub use registry::{Access, Delivery, Network, Registry, Surroundings};
+pub use repository::Repository;

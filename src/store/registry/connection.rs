@@ -1,0 +1,239 @@
+//! Requests to one registry.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, HeaderMap};
+use reqwest::redirect::Policy;
+use reqwest::{Body, Certificate, Client, Method, Response, StatusCode, Url};
+
+use crate::config::Secret;
+use crate::diagnostic::{Code, Problem, Spanned};
+use crate::oci::RepositoryName;
+use crate::store::registry::answer::{refused, unexpected, unreachable};
+use crate::store::registry::auth::Authentication;
+use crate::store::registry::credentials::{Surroundings, find};
+use crate::store::registry::retry;
+
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(20);
+/// How long a request may take whose bodies are small.
+const SMALL: Duration = Duration::from_mins(1);
+/// How many other addresses an answer may lead to, one after the other.
+const REDIRECTS: usize = 5;
+
+/// How a registry is reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// Whether plain HTTP is spoken. It is with a registry on this machine in
+    /// any case, unless that has a certificate authority.
+    pub insecure: bool,
+    /// A file with the certificates of an authority, beside those of the system.
+    pub ca: Option<PathBuf>,
+    /// User and password; without them those of docker and podman are used.
+    pub login: Option<(String, Spanned<Secret>)>,
+}
+
+/// A request that can be sent again.
+pub(super) struct Call {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+    /// What the token must allow: `repository:PATH:pull`.
+    pub(super) scopes: Vec<String>,
+}
+
+impl Call {
+    pub(super) fn new(method: Method, url: Url, scopes: Vec<String>) -> Self {
+        Self { method, url, headers: HeaderMap::new(), body: Vec::new(), scopes }
+    }
+}
+
+/// A registry, and who one is there.
+pub(super) struct Connection {
+    host: String,
+    base: Url,
+    client: Client,
+    authentication: Authentication,
+}
+
+impl Connection {
+    /// Finds credentials. Nothing is sent yet.
+    pub(super) async fn open(
+        name: &RepositoryName,
+        access: &Access,
+        surroundings: &Surroundings,
+    ) -> Result<Self, Problem> {
+        let host = name.host();
+        let here = is_here(host);
+        let plain = access.insecure || here && access.ca.is_none();
+        let address = if host == "docker.io" { "registry-1.docker.io" } else { host };
+        let scheme = if plain { "http" } else { "https" };
+        let base = Url::parse(&format!("{scheme}://{address}/v2/"))
+            .map_err(|error| unexpected(host, &error.to_string()))?;
+        let client = client(host, access, plain, here)?;
+        let found = find(name, access.login.as_ref(), surroundings).await?;
+        let authentication = Authentication::new(host, found);
+        Ok(Self { host: host.to_owned(), base, client, authentication })
+    }
+
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// An address below `/v2/`.
+    pub(super) fn url(&self, path: &str) -> Result<Url, Problem> {
+        self.base.join(path).map_err(|error| unexpected(&self.host, &error.to_string()))
+    }
+
+    /// Sends a request, again where that may help, and once more with a fresh
+    /// token where the registry asks who it is.
+    ///
+    /// # Errors
+    /// There is no answer, or no credentials that the registry accepts.
+    pub(super) async fn send(&self, call: &Call) -> Result<Response, Problem> {
+        let response = self.attempt(call).await?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(response);
+        }
+        let plain = self.base.scheme() == "http";
+        if !self.authentication.challenged(response.headers(), &call.scopes, plain) {
+            let refused = refused(&self.host, "accept the request", response).await;
+            return Err(self.authentication.explain(refused));
+        }
+        let response = self.attempt(call).await?;
+        if response.status() == StatusCode::UNAUTHORIZED {
+            let refused = refused(&self.host, "accept the credentials", response).await;
+            return Err(self.authentication.explain(refused));
+        }
+        Ok(response)
+    }
+
+    async fn attempt(&self, call: &Call) -> Result<Response, Problem> {
+        let mut headers = call.headers.clone();
+        if self.is_own(&call.url)
+            && let Some(header) = self.authentication.header(&self.client, &call.scopes).await?
+        {
+            headers.insert(AUTHORIZATION, header);
+        }
+        let build = || {
+            let request = self.client.request(call.method.clone(), call.url.clone());
+            request.headers(headers.clone()).timeout(SMALL).body(call.body.clone())
+        };
+        retry::send(build).await.map_err(|error| unreachable(&self.host, error))
+    }
+
+    /// Sends a request with a body that comes piece by piece, once.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub(super) async fn send_stream(
+        &self,
+        call: &Call,
+        body: Body,
+        patience: Duration,
+    ) -> Result<Result<Response, reqwest::Error>, Problem> {
+        let request = self.client.request(call.method.clone(), call.url.clone());
+        let mut request = request.headers(call.headers.clone()).timeout(patience).body(body);
+        if self.is_own(&call.url)
+            && let Some(header) = self.authentication.header(&self.client, &call.scopes).await?
+        {
+            request = request.header(AUTHORIZATION, header);
+        }
+        Ok(request.send().await)
+    }
+
+    /// Why the registry did not do what was asked, with what there is to know
+    /// about who asked.
+    pub(super) async fn refused(&self, asked: &str, response: Response) -> Problem {
+        let problem = refused(&self.host, asked, response).await;
+        if problem.code == Code::Unauthorized { self.authentication.explain(problem) } else { problem }
+    }
+
+    /// Where an upload goes on. An address on the same host is not followed from
+    /// TLS to clear text: proxies that end TLS make registries name such ones.
+    pub(super) fn location(&self, response: &Response) -> Result<Url, Problem> {
+        let location = response.headers().get(reqwest::header::LOCATION);
+        let text = location.and_then(|value| value.to_str().ok());
+        let missing = || unexpected(&self.host, "it does not say where the upload goes on");
+        let mut url = response.url().join(text.ok_or_else(missing)?).map_err(|_| missing())?;
+        if self.base.scheme() == "https" && url.scheme() == "http" {
+            url.set_scheme("https").map_err(|()| missing())?;
+        }
+        Ok(url)
+    }
+
+    /// Whether an address is the registry's: only there credentials are shown.
+    fn is_own(&self, url: &Url) -> bool {
+        url.origin() == self.base.origin()
+    }
+}
+
+/// Whether a host is this machine.
+fn is_here(host: &str) -> bool {
+    let (name, address) = match host.strip_prefix('[') {
+        Some(rest) => ("", rest.split_once(']').map_or(rest, |(address, _)| address)),
+        None => host.split_once(':').map_or((host, host), |(name, _)| (name, name)),
+    };
+    name == "localhost"
+        || name.ends_with(".localhost")
+        || address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn client(host: &str, access: &Access, plain: bool, here: bool) -> Result<Client, Problem> {
+    // It is set once for the process; a second time says that it is set already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let down = |from: &Url, to: &Url| from.scheme() == "https" && to.scheme() != "https";
+    let policy = Policy::custom(move |attempt| {
+        let last = attempt.previous().last();
+        if attempt.previous().len() > REDIRECTS {
+            attempt.error("it leads from one address to the next")
+        } else if last.is_some_and(|from| down(from, attempt.url())) {
+            attempt.error("it leads from TLS to clear text")
+        } else {
+            attempt.follow()
+        }
+    });
+    let agent = concat!("hoist/", env!("CARGO_PKG_VERSION"));
+    let mut builder = Client::builder().user_agent(agent).connect_timeout(CONNECT).redirect(policy);
+    if here {
+        builder = builder.no_proxy();
+    }
+    if plain {
+        // A machine without certificates can still speak plain HTTP.
+        builder = builder.tls_certs_only([]);
+    } else if let Some(path) = &access.ca {
+        let refuse = |note: String| {
+            let title = format!("cannot use the certificates in `{}`", path.display());
+            Problem::new(Code::Unreadable, title).note(note)
+        };
+        let pem = std::fs::read(path).map_err(|error| refuse(error.to_string()))?;
+        let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| refuse(error.to_string()))?;
+        if certificates.is_empty() {
+            return Err(refuse("there is none in it".to_owned()));
+        }
+        builder = builder.tls_certs_merge(certificates);
+    }
+    builder.build().map_err(|error| {
+        let problem = unreachable(host, error);
+        problem.help("install the package `ca-certificates`, or name an authority with `ca=\"ca.pem\"`")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registry_on_this_machine_is_recognised() {
+        for host in
+            ["localhost", "localhost:5000", "127.0.0.1:5000", "127.8.0.1", "[::1]:5000", "a.localhost"]
+        {
+            assert!(is_here(host), "{host}");
+        }
+        for host in ["ghcr.io", "localhost.example.org:5000", "10.0.0.1", "[2001:db8::1]:5000"] {
+            assert!(!is_here(host), "{host}");
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Repositories at registries (OCI distribution specification 1.1).
+//!
+//! Owns the protocol, with what makes it work in practice: credentials from
+//! where docker and podman keep them, tokens, repetition, redirects, mounts.
+//! What comes in is bounded and verified against its digest; secrets are shown
+//! to the registry they belong to and to nobody else.
+
+mod answer;
+mod auth;
+mod connection;
+mod credentials;
+mod network;
+mod repository;
+mod retry;
+mod secret;
+#[cfg(test)]
+mod tests;
+mod upload;
+
+pub use connection::Access;
+pub use credentials::Surroundings;
+pub use network::Network;
+pub use repository::Registry;
+pub use upload::Delivery;

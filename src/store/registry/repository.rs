@@ -1,0 +1,262 @@
+//! The verbs of a repository.
+
+use std::fmt;
+use std::sync::Arc;
+
+use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LINK};
+use reqwest::{Method, Response, StatusCode, Url};
+use serde::Deserialize;
+
+use crate::diagnostic::Problem;
+use crate::oci::{Descriptor, Digest, MAX_DOCUMENT, RepositoryName, media_type};
+use crate::store::blob::mismatch;
+use crate::store::registry::answer::{unexpected, unreachable};
+use crate::store::registry::connection::{Call, Connection};
+use crate::store::registry::network::Origins;
+
+/// The digest that a registry says content has.
+const CONTENT_DIGEST: &str = "docker-content-digest";
+/// Tags that are asked for at once.
+const PAGE: usize = 1000;
+/// The most pages of tags that are read.
+const MAX_PAGES: usize = 100;
+
+/// A repository at a registry.
+#[derive(Clone)]
+pub struct Registry {
+    pub(super) connection: Arc<Connection>,
+    pub(super) name: RepositoryName,
+    pub(super) origins: Arc<Origins>,
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Registry").field(&self.name).finish()
+    }
+}
+
+impl Registry {
+    pub(super) fn new(connection: Connection, name: RepositoryName, origins: Arc<Origins>) -> Self {
+        Self { connection: Arc::new(connection), name, origins }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(&self) -> &RepositoryName {
+        &self.name
+    }
+
+    /// What a tag or a digest points to; `None` if nothing.
+    ///
+    /// # Errors
+    /// The registry cannot be reached, refuses, or does not answer as specified.
+    pub async fn resolve(&self, name: &str) -> Result<Option<Descriptor>, Problem> {
+        let mut call = self.call(Method::HEAD, &format!("manifests/{name}"))?;
+        call.headers = accept_manifests();
+        let response = self.connection.send(&call).await?;
+        match response.status() {
+            StatusCode::NOT_FOUND => return Ok(None),
+            status if status.is_success() => {}
+            // Some proxies know no HEAD, and an error without words is worth a question.
+            _ => return Ok(self.get(name).await?.map(|(descriptor, _)| descriptor)),
+        }
+        let (media_type, digest) = (media_type_of(&response), digest_of(&response));
+        let size = header(&response, CONTENT_LENGTH.as_str()).and_then(|size| size.parse().ok());
+        if let (Some(media_type), Some(digest), Some(size)) = (media_type, digest, size) {
+            return Ok(Some(Descriptor::new(&media_type, digest, size)));
+        }
+        Ok(self.get(name).await?.map(|(descriptor, _)| descriptor))
+    }
+
+    /// A manifest or index by tag or digest, with its bytes.
+    async fn get(&self, name: &str) -> Result<Option<(Descriptor, Vec<u8>)>, Problem> {
+        let mut call = self.call(Method::GET, &format!("manifests/{name}"))?;
+        call.headers = accept_manifests();
+        let response = self.connection.send(&call).await?;
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let asked = format!("hand out the manifest `{}:{name}`", self.name.path());
+        let response = self.expect(response, &asked).await?;
+        let media_type = media_type_of(&response);
+        let bytes = self.body(response).await?;
+        let written = || {
+            let document: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
+            Some(document.get("mediaType")?.as_str()?.to_owned())
+        };
+        let known = |found: &String| media_type::MANIFESTS.contains(&found.as_str());
+        let media_type = media_type.filter(known).or_else(written).filter(known);
+        let media_type = media_type.ok_or_else(|| self.unexpected("what it hands out is no manifest"))?;
+        Ok(Some((Descriptor::of(&media_type, &bytes), bytes)))
+    }
+
+    /// A document: a manifest, an index, or a configuration.
+    ///
+    /// # Errors
+    /// It is not there, is not what its digest says, or has more than
+    /// [`MAX_DOCUMENT`] bytes.
+    pub async fn read(&self, descriptor: &Descriptor) -> Result<Vec<u8>, Problem> {
+        let mut call = self.call(Method::GET, &path_of(descriptor))?;
+        call.headers = accept_manifests();
+        let response = self.connection.send(&call).await?;
+        let response = self.expect(response, &format!("hand out `{}`", descriptor.digest)).await?;
+        let bytes = self.body(response).await?;
+        let found = (Digest::of(&bytes), bytes.len() as u64);
+        if found != (descriptor.digest, descriptor.size) {
+            return Err(mismatch(descriptor, found.0, found.1));
+        }
+        Ok(bytes)
+    }
+
+    /// Whether a blob or manifest is there.
+    ///
+    /// # Errors
+    /// The registry cannot be reached or refuses.
+    pub async fn has(&self, descriptor: &Descriptor) -> Result<bool, Problem> {
+        let mut call = self.call(Method::HEAD, &path_of(descriptor))?;
+        call.headers = accept_manifests();
+        let response = self.connection.send(&call).await?;
+        match response.status() {
+            StatusCode::NOT_FOUND => Ok(false),
+            status if status.is_success() => Ok(true),
+            _ => Err(self.connection.refused(&format!("look for `{}`", descriptor.digest), response).await),
+        }
+    }
+
+    /// Stores a manifest or index whose parts are there, under its digest or
+    /// under a tag.
+    ///
+    /// # Errors
+    /// The registry cannot be reached or refuses.
+    pub async fn put(&self, name: &str, descriptor: &Descriptor, bytes: &[u8]) -> Result<(), Problem> {
+        let mut call = self.call(Method::PUT, &format!("manifests/{name}"))?;
+        let media_type = HeaderValue::from_str(&descriptor.media_type);
+        let media_type = media_type.map_err(|error| self.unexpected(&error.to_string()))?;
+        call.headers.insert(CONTENT_TYPE, media_type);
+        bytes.clone_into(&mut call.body);
+        let response = self.connection.send(&call).await?;
+        let named = if name.starts_with("sha256:") { "@" } else { ":" };
+        let asked = format!("accept the manifest `{}{named}{name}`", self.name.path());
+        let response = self.expect(response, &asked).await?;
+        match digest_of(&response) {
+            Some(digest) if digest != descriptor.digest => Err(mismatch(descriptor, digest, descriptor.size)),
+            _ => Ok(()),
+        }
+    }
+
+    /// All tags, in the order of the registry.
+    ///
+    /// # Errors
+    /// The registry cannot be reached, refuses, or does not answer as specified.
+    pub async fn tags(&self) -> Result<Vec<String>, Problem> {
+        #[derive(Deserialize)]
+        struct Page {
+            #[serde(default)]
+            tags: Option<Vec<String>>,
+        }
+        let mut tags = Vec::new();
+        let mut call = self.call(Method::GET, &format!("tags/list?n={PAGE}"))?;
+        for _ in 0..MAX_PAGES {
+            let response = self.connection.send(&call).await?;
+            if response.status() == StatusCode::NOT_FOUND {
+                return Ok(tags);
+            }
+            let response = self.expect(response, &format!("list the tags of `{}`", self.name.path())).await?;
+            let next = next_page(&response);
+            let page: Page = serde_json::from_slice(&self.body(response).await?)
+                .map_err(|error| self.unexpected(&error.to_string()))?;
+            tags.extend(page.tags.unwrap_or_default());
+            match next {
+                Some(url) => call.url = url,
+                None => return Ok(tags),
+            }
+        }
+        Err(self.unexpected("its list of tags has no end"))
+    }
+
+    /// Makes sure that images may be put here: begins an upload and gives it up.
+    ///
+    /// # Errors
+    /// The registry cannot be reached or refuses.
+    pub async fn check_push(&self) -> Result<(), Problem> {
+        let response = self.connection.send(&self.call(Method::POST, "blobs/uploads/")?).await?;
+        let asked = format!("let you write to `{}`", self.name.path());
+        let response = self.expect(response, &asked).await?;
+        let session = self.connection.location(&response)?;
+        // An upload that nobody goes on with ends by itself, where this fails.
+        let _ = self.connection.send(&Call::new(Method::DELETE, session, self.scopes())).await;
+        Ok(())
+    }
+
+    pub(super) fn call(&self, method: Method, path: &str) -> Result<Call, Problem> {
+        let url = self.connection.url(&format!("{}/{path}", self.name.path()))?;
+        Ok(Call::new(method, url, self.scopes()))
+    }
+
+    pub(super) fn scopes(&self) -> Vec<String> {
+        vec![format!("repository:{}:pull,push", self.name.path())]
+    }
+
+    pub(super) async fn expect(&self, response: Response, asked: &str) -> Result<Response, Problem> {
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(self.connection.refused(asked, response).await)
+    }
+
+    /// The body of an answer, if it is not too large.
+    async fn body(&self, mut response: Response) -> Result<Vec<u8>, Problem> {
+        let host = self.connection.host();
+        let mut bytes = Vec::new();
+        while let Some(piece) = response.chunk().await.map_err(|error| unreachable(host, error))? {
+            bytes.extend_from_slice(&piece);
+            if bytes.len() as u64 > MAX_DOCUMENT {
+                return Err(self.unexpected(&format!("it sends more than {MAX_DOCUMENT} bytes")));
+            }
+        }
+        Ok(bytes)
+    }
+
+    pub(super) fn unexpected(&self, what: &str) -> Problem {
+        unexpected(self.connection.host(), what)
+    }
+}
+
+/// Where content is found below the repository.
+fn path_of(descriptor: &Descriptor) -> String {
+    let manifest =
+        media_type::is_index(&descriptor.media_type) || media_type::is_manifest(&descriptor.media_type);
+    format!("{}/{}", if manifest { "manifests" } else { "blobs" }, descriptor.digest)
+}
+
+fn accept_manifests() -> HeaderMap {
+    let types = media_type::MANIFESTS.iter().map(|accepted| (ACCEPT, HeaderValue::from_static(accepted)));
+    let mut headers = HeaderMap::new();
+    for (name, value) in types {
+        headers.append(name, value);
+    }
+    headers.append(ACCEPT, HeaderValue::from_static("*/*;q=0.1"));
+    headers
+}
+
+fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
+    response.headers().get(name)?.to_str().ok()
+}
+
+fn digest_of(response: &Response) -> Option<Digest> {
+    header(response, CONTENT_DIGEST)?.parse().ok()
+}
+
+fn media_type_of(response: &Response) -> Option<String> {
+    let value = header(response, CONTENT_TYPE.as_str())?;
+    let media_type = value.split_once(';').map_or(value, |(media_type, _)| media_type).trim();
+    media_type::MANIFESTS.contains(&media_type).then(|| media_type.to_owned())
+}
+
+/// The next page of a list, if there is one at the same host: `<…>; rel="next"`.
+fn next_page(response: &Response) -> Option<Url> {
+    let (target, parameters) = header(response, LINK.as_str())?.trim().strip_prefix('<')?.split_once('>')?;
+    let next = parameters.split(';').any(|one| matches!(one.trim(), "rel=\"next\"" | "rel=next"));
+    let url = response.url().join(target).ok()?;
+    (next && url.origin() == response.url().origin()).then_some(url)
+}

@@ -1,0 +1,101 @@
+//! Trying again what may succeed the next time.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::header::RETRY_AFTER;
+use reqwest::{RequestBuilder, Response, StatusCode};
+
+/// How often a request is sent at most.
+pub(super) const ATTEMPTS: u32 = 5;
+/// The longest that is waited because a registry asks for it.
+const LONGEST: Duration = Duration::from_mins(1);
+
+/// Sends what `build` makes until it succeeds, cannot succeed, or has been sent
+/// [`ATTEMPTS`] times. An answer that says that it failed is an answer.
+pub(super) async fn send(build: impl Fn() -> RequestBuilder) -> Result<Response, reqwest::Error> {
+    let mut attempt = 1;
+    loop {
+        let wait = match build().send().await {
+            Ok(response) if attempt < ATTEMPTS && is_passing(response.status()) => pause(&response, attempt),
+            Err(error) if attempt < ATTEMPTS && is_transient(&error) => backoff(attempt),
+            result => return result,
+        };
+        tokio::time::sleep(wait).await;
+        attempt += 1;
+    }
+}
+
+/// Whether an answer is likely to be another one a little later.
+pub(super) fn is_passing(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
+}
+
+/// Whether a request failed for a reason that may pass.
+pub(super) fn is_transient(error: &reqwest::Error) -> bool {
+    !error.is_builder() && !error.is_redirect() && !is_certificate(error) && !is_damage(error)
+}
+
+/// Whether the other side's certificate was not accepted, or it does not speak TLS.
+pub(super) fn is_certificate(error: &reqwest::Error) -> bool {
+    causes(error).any(|cause| cause.is::<rustls::Error>() || is_tls(cause))
+}
+
+/// Whether the content to be sent was found to be damaged.
+pub(super) fn is_damage(error: &reqwest::Error) -> bool {
+    let damaged = |error: &std::io::Error| error.kind() == std::io::ErrorKind::InvalidData;
+    causes(error).any(|cause| cause.downcast_ref().is_some_and(damaged) && !is_tls(cause))
+}
+
+/// TLS errors travel inside those of input and output.
+fn is_tls(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    matches!(inner, Some(inner) if inner.is::<rustls::Error>())
+}
+
+/// What an error was caused by, from the outside to the inside.
+pub(super) fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    std::iter::successors(std::error::Error::source(error), |cause| cause.source())
+}
+
+/// How long to wait before the next attempt.
+pub(super) fn pause(response: &Response, attempt: u32) -> Duration {
+    let asked = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let asked = asked.and_then(|value| retry_after(value, Timestamp::now()));
+    asked.map_or_else(|| backoff(attempt), |asked| asked.min(LONGEST))
+}
+
+/// A quarter of a second, doubled each time.
+pub(super) fn backoff(attempt: u32) -> Duration {
+    Duration::from_millis(250) * 2u32.saturating_pow(attempt.min(6).saturating_sub(1))
+}
+
+/// `Retry-After`: seconds, or a date.
+fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
+    if let Ok(seconds) = value.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = jiff::fmt::rfc2822::parse(value.trim()).ok()?.timestamp();
+    Some(Duration::try_from(date.duration_since(now)).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registry_says_when_to_come_again_in_seconds_or_by_a_date() {
+        let now: Timestamp = "2026-11-21T10:00:00Z".parse().unwrap();
+        assert_eq!(retry_after("7", now), Some(Duration::from_secs(7)));
+        assert_eq!(retry_after("Sat, 21 Nov 2026 10:00:30 GMT", now), Some(Duration::from_secs(30)));
+        assert_eq!(retry_after("Sat, 21 Nov 2026 09:00:00 GMT", now), Some(Duration::ZERO));
+        assert_eq!(retry_after("soon", now), None);
+    }
+
+    #[test]
+    fn waiting_grows_and_stays_bounded() {
+        let waits: Vec<_> = (1..=4).map(|attempt| backoff(attempt).as_millis()).collect();
+        assert_eq!(waits, [250, 500, 1000, 2000]);
+        assert_eq!(backoff(40), backoff(6));
+    }
+}

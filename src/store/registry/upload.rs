@@ -1,0 +1,197 @@
+//! Sending blobs.
+
+use std::io::{self, Read};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_core::Stream;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use reqwest::{Body, Method, StatusCode, Url};
+use tokio::sync::mpsc;
+
+use crate::diagnostic::Problem;
+use crate::oci::Descriptor;
+use crate::store::registry::Registry;
+use crate::store::registry::answer::unreachable;
+use crate::store::registry::connection::Call;
+use crate::store::registry::retry::{ATTEMPTS, backoff, is_passing, is_transient, pause};
+use crate::store::{BlobReader, Layout, Meter};
+
+/// How much is read and sent at once, in bytes.
+const PIECE: usize = 256 << 10;
+/// How many pieces are read ahead.
+const AHEAD: usize = 4;
+/// The slowest that an upload may be, in bytes a second, after the first minutes.
+const SLOWEST: u64 = 64 << 10;
+/// How long any upload may take.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+/// How a blob came to be at a registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// It was there.
+    Present,
+    /// The registry had it in another repository.
+    Mounted,
+    /// It was sent.
+    Sent,
+}
+
+/// An upload that was begun.
+enum Session {
+    /// The blob is there already.
+    Mounted,
+    /// Its content is to be sent here.
+    Open(Url),
+}
+
+impl Registry {
+    /// Brings a blob of a layout here, unless it is here already.
+    ///
+    /// # Errors
+    /// The blob is missing or damaged; the registry cannot be reached or refuses.
+    pub async fn upload(
+        &self,
+        from: &Layout,
+        blob: &Descriptor,
+        meter: &Arc<Meter>,
+    ) -> Result<Delivery, Problem> {
+        let delivery = if self.has(blob).await? {
+            meter.add(blob.size);
+            Delivery::Present
+        } else {
+            self.deliver(from, blob, meter).await?
+        };
+        self.origins.note(&self.name, blob.digest);
+        Ok(delivery)
+    }
+
+    async fn deliver(
+        &self,
+        from: &Layout,
+        blob: &Descriptor,
+        meter: &Arc<Meter>,
+    ) -> Result<Delivery, Problem> {
+        let mut attempt = 1;
+        loop {
+            let origin = self.origins.of(&self.name, blob.digest).filter(|_| attempt == 1);
+            let session = match self.begin(blob, origin).await? {
+                Session::Open(url) => url,
+                Session::Mounted => {
+                    meter.add(blob.size);
+                    return Ok(Delivery::Mounted);
+                }
+            };
+            let reader = from.open_blob(blob)?;
+            let mut call = Call::new(Method::PUT, session, self.scopes());
+            call.url.query_pairs_mut().append_pair("digest", &blob.digest.to_string());
+            call.headers.insert(CONTENT_LENGTH, HeaderValue::from(blob.size));
+            call.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+            let patience = PATIENCE + Duration::from_secs(blob.size / SLOWEST);
+            let counted = Arc::new(Counted::new(meter));
+            let body = Body::wrap_stream(pieces(reader, Arc::clone(&counted)));
+            let wait = match self.connection.send_stream(&call, body, patience).await? {
+                Ok(response) if response.status().is_success() => {
+                    counted.keep();
+                    return Ok(Delivery::Sent);
+                }
+                // A token may expire between two requests: the next one gets a new one.
+                Ok(response) if attempt < ATTEMPTS && may_pass(response.status()) => {
+                    pause(&response, attempt)
+                }
+                Ok(response) => {
+                    let asked = format!("accept the blob `{}`", blob.digest);
+                    return Err(self.connection.refused(&asked, response).await);
+                }
+                Err(error) if attempt < ATTEMPTS && is_transient(&error) => backoff(attempt),
+                Err(error) => return Err(unreachable(self.connection.host(), error)),
+            };
+            tokio::time::sleep(wait).await;
+            attempt += 1;
+        }
+    }
+
+    /// Begins an upload; with an origin the registry may mount the blob instead.
+    async fn begin(&self, blob: &Descriptor, origin: Option<String>) -> Result<Session, Problem> {
+        let mut call = self.call(Method::POST, "blobs/uploads/")?;
+        if let Some(origin) = origin {
+            let digest = blob.digest.to_string();
+            call.url.query_pairs_mut().append_pair("mount", &digest).append_pair("from", &origin);
+            call.scopes.push(format!("repository:{origin}:pull"));
+        }
+        let response = self.connection.send(&call).await?;
+        let response = self.expect(response, &format!("accept the blob `{}`", blob.digest)).await?;
+        if response.status() == StatusCode::CREATED {
+            return Ok(Session::Mounted);
+        }
+        Ok(Session::Open(self.connection.location(&response)?))
+    }
+}
+
+fn may_pass(status: StatusCode) -> bool {
+    // An upload session that the registry forgot is answered with 404.
+    is_passing(status) || matches!(status, StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND)
+}
+
+/// What one attempt sent; taken back if it fails.
+struct Counted {
+    meter: Arc<Meter>,
+    sent: std::sync::atomic::AtomicU64,
+}
+
+impl Counted {
+    fn new(meter: &Arc<Meter>) -> Self {
+        Self { meter: Arc::clone(meter), sent: 0.into() }
+    }
+
+    fn add(&self, count: u64) {
+        self.sent.fetch_add(count, std::sync::atomic::Ordering::Relaxed);
+        self.meter.add(count);
+    }
+
+    fn keep(&self) {
+        self.sent.store(0, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.meter.take_back(*self.sent.get_mut());
+    }
+}
+
+/// The pieces of a blob, as a body takes them.
+struct Pieces(mpsc::Receiver<io::Result<Vec<u8>>>);
+
+impl Stream for Pieces {
+    type Item = io::Result<Vec<u8>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_recv(context)
+    }
+}
+
+/// Reads a blob on a thread of its own, a little ahead of what is sent.
+fn pieces(mut reader: BlobReader, counted: Arc<Counted>) -> Pieces {
+    let (sender, receiver) = mpsc::channel(AHEAD);
+    tokio::task::spawn_blocking(move || {
+        loop {
+            let mut piece = Vec::with_capacity(PIECE);
+            let read = reader.by_ref().take(PIECE as u64).read_to_end(&mut piece);
+            let item = match read {
+                Ok(0) => return,
+                Ok(_) => Ok(piece),
+                Err(error) => Err(error),
+            };
+            let count = item.as_ref().map_or(0, |piece| piece.len() as u64);
+            // The receiver is gone where the request ended early.
+            if item.is_err() | sender.blocking_send(item).is_err() {
+                return;
+            }
+            counted.add(count);
+        }
+    });
+    Pieces(receiver)
+}

@@ -1,0 +1,71 @@
+//! A repository, wherever it is.
+
+use std::fmt;
+
+use crate::diagnostic::Problem;
+use crate::oci::{Descriptor, Tag};
+use crate::store::copy::blocking;
+use crate::store::{Layout, Registry};
+
+/// Images under one name, in a layout or at a registry.
+#[derive(Clone, Debug)]
+pub enum Repository {
+    /// A directory.
+    Layout(Layout),
+    /// At a registry.
+    Registry(Registry),
+}
+
+impl fmt::Display for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Layout(layout) => write!(f, "oci:{}", layout.path().display()),
+            Self::Registry(registry) => registry.name().fmt(f),
+        }
+    }
+}
+
+impl Repository {
+    /// What a tag or a digest points to; `None` if nothing.
+    ///
+    /// # Errors
+    /// The place cannot be read, or does not answer as specified.
+    pub async fn resolve(&self, name: &str) -> Result<Option<Descriptor>, Problem> {
+        match self {
+            Self::Layout(layout) => {
+                let (layout, name) = (layout.clone(), name.to_owned());
+                blocking(move || layout.resolve(&name)).await
+            }
+            Self::Registry(registry) => registry.resolve(name).await,
+        }
+    }
+
+    /// A document: a manifest, an index, or a configuration; verified.
+    ///
+    /// # Errors
+    /// It is not there, or is not what its digest says.
+    pub async fn read(&self, descriptor: &Descriptor) -> Result<Vec<u8>, Problem> {
+        match self {
+            Self::Layout(layout) => {
+                let (layout, descriptor) = (layout.clone(), descriptor.clone());
+                blocking(move || layout.read(&descriptor)).await
+            }
+            Self::Registry(registry) => registry.read(descriptor).await,
+        }
+    }
+
+    /// Makes a tag point to an image that is here. It may have been another's.
+    ///
+    /// # Errors
+    /// The image is not here; the place refuses.
+    pub async fn set_tag(&self, tag: &Tag, image: &Descriptor) -> Result<(), Problem> {
+        let bytes = self.read(image).await?;
+        match self {
+            Self::Layout(layout) => {
+                let (layout, name, image) = (layout.clone(), tag.to_string(), image.clone());
+                blocking(move || layout.set_ref(&name, &image)).await
+            }
+            Self::Registry(registry) => registry.put(tag.as_str(), image, &bytes).await,
+        }
+    }
+}

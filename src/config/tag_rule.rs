@@ -90,3 +90,24 @@ pub enum RuleKind {
         now: bool,
     },
 }
+
+impl RuleKind {
+    /// Its name in the language.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Semver { .. } => "semver",
+            Self::Latest => "latest",
+            Self::Branch(_) => "branch",
+            Self::PullRequest(_) => "pr",
+            Self::Schedule(_) => "schedule",
+            Self::Local(_) => "local",
+            Self::Sha { .. } => "sha",
+            Self::Describe => "describe",
+            Self::Date { .. } => "date",
+            Self::Raw(_) => "raw",
+            Self::Match { .. } => "match",
+            Self::Calver { .. } => "calver",
+        }
+    }
+}

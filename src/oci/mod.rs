@@ -24,4 +24,4 @@ pub use index::Index;
 pub use manifest::Manifest;
 pub use platform::Platform;
 pub use reference::{InvalidReference, Reference, RepositoryName};
-pub use tag::Tag;
+pub use tag::{InvalidTag, Tag};

@@ -5,8 +5,11 @@
 //! visible, and which of them collide. Never asks a registry; must not import
 //! plan or anything behind it.
 
+mod apply;
+mod collision;
 mod evaluate;
+mod fill;
 mod tag;
 
-pub use evaluate::{Tagging, evaluate};
+pub use evaluate::{Outcome, Tagging, evaluate};
 pub use tag::{Movement, PlannedTag, Track};

@@ -24,6 +24,9 @@ mod restore;
 mod selection;
 mod trace;
 
+#[cfg(test)]
+mod tests;
+
 pub use hash::{Blake3, Key};
 pub use latest::{LastRun, Outcome};
 pub use local::Cache;

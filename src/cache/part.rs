@@ -176,3 +176,24 @@ pub(super) fn line(text: &str) -> String {
     let short: String = text.chars().take(MOST).map(escape).collect();
     if text.chars().nth(MOST).is_some() { format!("{short}…") } else { short }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_path_is_kept_as_text_and_comes_back(bytes in prop::collection::vec(any::<u8>(), 0..20)) {
+            let path = OsString::from_vec(bytes);
+            prop_assert_eq!(text_path(&path_text(&path)), Some(path));
+        }
+
+        #[test]
+        fn no_text_panics(text in ".*") {
+            let _ = text_path(&text);
+            prop_assert!(!line(&text).contains(char::is_control));
+        }
+    }
+}

@@ -32,11 +32,6 @@ pub(super) fn restore(
     contents: &ContentStore,
 ) -> Result<Restoration, Problems> {
     let selection = Selection::new(patterns)?;
-    let mut problems = Problems::new();
-    for output in outputs {
-        problems.take(stay_inside(root, output.path.as_path()));
-    }
-    problems.or(())?;
     let work = Work::find(root, outputs, &selection)?;
     if work.reasons.is_empty() {
         return Ok(Restoration::Current);
@@ -47,7 +42,7 @@ pub(super) fn restore(
         .files()
         .collect::<Vec<_>>()
         .into_par_iter()
-        .map(|output| stage(root, output, contents))
+        .map(|output| stage(root, work.anchor(root, output.path.as_path()), output, contents))
         .collect();
     match staged {
         Ok(files) => work.place(root, files)?,
@@ -75,9 +70,13 @@ impl<'a> Work<'a> {
         let states: Vec<_> = outputs.as_slice().par_iter().map(|output| state(root, output)).collect();
         // Below a directory that is not yet there, nothing is as it should be,
         // even if a link in its place leads to something that looks the same.
-        let mut replaced: Option<&ProjectPath> = None;
+        let (mut replaced, mut parent) = (None::<&ProjectPath>, None);
         for (output, state) in outputs.iter().zip(states) {
             let below = replaced.is_some_and(|above| output.path.as_path().starts_with(above.as_path()));
+            if !below && parent != output.path.parent() {
+                stay_inside(root, output.path.as_path())?;
+                parent = output.path.parent();
+            }
             let state = if below { State::Missing } else { state? };
             let reason = match state {
                 State::Same => continue,
@@ -131,6 +130,16 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
+    /// The nearest directory above a path that is there and stays there.
+    fn anchor<'p>(&self, root: &Path, path: &'p Path) -> &'p Path {
+        let above: Vec<&Path> = path.ancestors().skip(1).collect();
+        let stays = |above: &&&Path| {
+            !self.displaced.contains(**above) && fs::symlink_metadata(root.join(above)).is_ok()
+        };
+        // From the top: behind a link that goes, there is nothing to see.
+        above.iter().rev().take_while(stays).last().copied().unwrap_or(Path::new(""))
+    }
+
     /// Finds out whether everything can be put in its place, changing nothing
     /// that could be seen.
     fn check(&self, root: &Path) -> Result<(), Problem> {
@@ -141,10 +150,7 @@ impl<'a> Work<'a> {
         let mut seen = HashSet::new();
         let wanted = self.wanted.iter().map(|output| output.path.as_path());
         for path in wanted.chain(self.displaced.iter().map(PathBuf::as_path)) {
-            let there = |above: &&Path| {
-                !self.displaced.contains(*above) && fs::symlink_metadata(root.join(above)).is_ok()
-            };
-            let above = path.ancestors().skip(1).find(there).unwrap_or(Path::new(""));
+            let above = self.anchor(root, path);
             if seen.insert(above) {
                 let full = root.join(above);
                 let is_dir = fs::metadata(&full).is_ok_and(|found| found.is_dir());
@@ -170,8 +176,11 @@ impl<'a> Work<'a> {
 
     /// Puts everything in its place. `files` are those of [`Work::files`].
     fn place(&self, root: &Path, files: Vec<NamedTempFile>) -> Result<(), Problem> {
-        for path in &self.displaced {
-            displace(root, path).map_err(|error| denied(path, &error))?;
+        if !self.displaced.is_empty() {
+            let to = displaced_dir(root).map_err(|error| denied(Path::new(DISPLACED), &error))?;
+            for path in &self.displaced {
+                displace(root, path, &to).map_err(|error| denied(path, &error))?;
+            }
         }
         let mut files = files.into_iter();
         for output in &self.wanted {
@@ -230,16 +239,19 @@ enum Fault {
     Problem(Problem),
 }
 
-/// Writes the content of a file where it can be renamed from: in the nearest
-/// directory above its place that is there already.
-fn stage(root: &Path, output: &Output, contents: &ContentStore) -> Result<NamedTempFile, Fault> {
+/// Writes the content of a file where it can be renamed from: in a directory
+/// `above` its place that is there already.
+fn stage(
+    root: &Path,
+    above: &Path,
+    output: &Output,
+    contents: &ContentStore,
+) -> Result<NamedTempFile, Fault> {
     let path = output.path.as_path();
     let fail = |error: &io::Error| Fault::Problem(denied(path, error));
     let OutputKind::File { digest, mode, .. } = output.kind else {
         return Err(fail(&io::ErrorKind::Unsupported.into()));
     };
-    let is_dir = |above: &&Path| fs::symlink_metadata(root.join(above)).is_ok_and(|found| found.is_dir());
-    let above = path.ancestors().skip(1).find(is_dir).unwrap_or(Path::new(""));
     let mut file =
         Builder::new().prefix(UNFINISHED).tempfile_in(root.join(above)).map_err(|error| fail(&error))?;
     match contents.copy_to(digest, file.as_file_mut()) {
@@ -272,24 +284,40 @@ fn place(output: &Output, path: &Path, files: &mut impl Iterator<Item = NamedTem
     }
 }
 
+/// A new directory for what is in the way of this restoration: nothing that was
+/// displaced before is lost to it.
+fn displaced_dir(root: &Path) -> io::Result<PathBuf> {
+    let all = root.join(DISPLACED);
+    fs::create_dir_all(&all)?;
+    for number in 1..u32::MAX {
+        let dir = all.join(number.to_string());
+        match fs::create_dir(&dir) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => return made.map(|()| dir),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
 /// Moves what is in the way to where the user finds it. Only empty directories
 /// are removed.
-fn displace(root: &Path, path: &Path) -> io::Result<()> {
-    let from = root.join(path);
-    if fs::symlink_metadata(&from)?.is_dir() && fs::remove_dir(&from).is_ok() {
+fn displace(root: &Path, path: &Path, displaced: &Path) -> io::Result<()> {
+    let (from, to) = (root.join(path), displaced.join(path));
+    let found = fs::symlink_metadata(&from)?;
+    if found.is_dir() && fs::remove_dir(&from).is_ok() {
         return Ok(());
     }
-    let to = root.join(DISPLACED).join(path);
     if let Some(parent) = to.parent() {
         fs::create_dir_all(parent)?;
     }
-    // What was displaced from there before makes room for the newest.
-    match fs::symlink_metadata(&to) {
-        Ok(found) if found.is_dir() => fs::remove_dir_all(&to)?,
-        Ok(_) => fs::remove_file(&to)?,
-        Err(_) => {}
+    // A directory that moves is written to: its `..` changes.
+    let mode = found.permissions().mode() & 0o7777;
+    let locked = found.is_dir() && mode & 0o700 != 0o700;
+    if locked {
+        set_mode(&from, mode | 0o700)?;
     }
-    fs::rename(from, to)
+    fs::rename(from, &to)?;
+    if locked { set_mode(&to, mode) } else { Ok(()) }
 }
 
 fn set_mode(path: &Path, mode: u32) -> io::Result<()> {

@@ -140,3 +140,161 @@ impl Trace {
         (stored.format == Self::FORMAT && trace.key == key).then_some(trace)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::ProjectPath;
+    use crate::plan::{KeyPart, PartValue, Subject};
+
+    type Parts = BTreeMap<Subject, PartValue>;
+
+    fn subject() -> impl Strategy<Value = Subject> {
+        let name = || prop::sample::select(vec!["", "a", "ab", "b", "%"]).prop_map(str::to_owned);
+        let path = || name().prop_map(|name| ProjectPath::root().join(name).unwrap());
+        prop_oneof![
+            (0..3usize).prop_map(Subject::Command),
+            (0..3usize).prop_map(Subject::Output),
+            (0..3usize).prop_map(Subject::Layer),
+            name().prop_map(Subject::Variable),
+            name().prop_map(Subject::Tool),
+            name().prop_map(Subject::Setting),
+            name().prop_map(Subject::Check),
+            path().prop_map(Subject::Input),
+            Just(Subject::Directory),
+            Just(Subject::Platform),
+            Just(Subject::Base),
+            Just(Subject::Format),
+        ]
+    }
+
+    fn parts() -> impl Strategy<Value = Parts> {
+        let text =
+            prop::sample::select(vec!["", "a", "ab", "b"]).prop_map(|text| PartValue::Text(text.into()));
+        let digest = (0..2u8).prop_map(|byte| PartValue::Digest([byte; 32]));
+        prop::collection::btree_map(subject(), prop_oneof![text, digest], 0..6)
+    }
+
+    fn trace(parts: &Parts) -> Trace {
+        let parts = parts.clone().into_iter().map(|(subject, value)| KeyPart { subject, value });
+        Trace::new(&StepId::target("a"), &Definition { parts: parts.collect() }, [])
+    }
+
+    proptest! {
+        #[test]
+        fn what_differs_is_said_exactly(old in parts(), new in parts()) {
+            let all: BTreeSet<&Subject> = old.keys().chain(new.keys()).collect();
+            let mut expected: Vec<(Part, char)> = all
+                .into_iter()
+                .filter(|subject| old.get(subject) != new.get(subject))
+                .map(|subject| match (old.contains_key(subject), new.contains_key(subject)) {
+                    (true, true) => (subject.into(), '~'),
+                    (false, _) => (subject.into(), '+'),
+                    (true, false) => (subject.into(), '-'),
+                })
+                .collect();
+            expected.sort();
+            let (old, new) = (trace(&old), trace(&new));
+            let reasons = new.differences(&old);
+            let said: Vec<(Part, char)> = reasons
+                .iter()
+                .map(|reason| match reason {
+                    Reason::Changed { part, .. } => (part.clone(), '~'),
+                    Reason::Added(part, _) => (part.clone(), '+'),
+                    Reason::Removed(part) => (part.clone(), '-'),
+                    other => panic!("{other}"),
+                })
+                .collect();
+            prop_assert_eq!(&said, &expected);
+            prop_assert_eq!(reasons.is_empty(), old.key() == new.key());
+        }
+
+        #[test]
+        fn the_order_of_a_definition_does_not_matter(parts in parts()) {
+            let mut definition = Definition::default();
+            for (subject, value) in parts.iter().rev() {
+                definition.parts.push(KeyPart { subject: subject.clone(), value: value.clone() });
+            }
+            prop_assert_eq!(Trace::new(&StepId::target("a"), &definition, []), trace(&parts));
+        }
+
+        #[test]
+        fn a_stored_trace_is_read_back(parts in parts()) {
+            let trace = trace(&parts);
+            prop_assert_eq!(Trace::from_json(trace.key(), &trace.to_json()), Some(trace.clone()));
+            prop_assert_eq!(Trace::from_json(Key([7; 32]), &trace.to_json()), None);
+        }
+    }
+
+    #[test]
+    fn the_key_of_known_parts_stays_what_it_is() {
+        let mut definition = Definition::default();
+        definition.text(Subject::Command(0), "sh\0-c\0make");
+        definition.digest(Subject::Input(ProjectPath::root().join("src/main.c").unwrap()), [1; 32]);
+        let need = StepId::target("gen");
+        let trace =
+            Trace::new(&StepId::target("a"), &definition, [(&need, Product::Outputs(Blake3([2; 32])))]);
+        // Another key here makes everything that was ever cached run again:
+        // bump the format in the domain, and say so in the changelog.
+        assert_eq!(
+            trace.key().to_string(),
+            "52ba1a9a7e4f8f5a7f604eaba1bd931102bf60727fdb438215e2bbe3d2bff741"
+        );
+    }
+
+    #[test]
+    fn a_product_is_part_of_the_key_unless_it_is_ordering_alone() {
+        let (step, need) = (StepId::target("a"), StepId::target("b"));
+        let key = |product| Trace::new(&step, &Definition::default(), [(&need, product)]).key();
+        let alone = Trace::new(&step, &Definition::default(), []).key();
+        assert_eq!(key(Product::Nothing), alone);
+        let same_bytes = [key(Product::Outputs(Blake3([1; 32]))), key(Product::Key(Key([1; 32])))];
+        assert_ne!(same_bytes[0], same_bytes[1]);
+        assert!(!same_bytes.contains(&alone));
+    }
+
+    #[test]
+    fn reasons_read_as_lines() {
+        let (step, need) = (StepId::target("a"), StepId::target("gen"));
+        let path = |path: &str| Subject::Input(ProjectPath::root().join(path).unwrap());
+        let mut old = Definition::default();
+        old.text(Subject::Command(0), "make\nmake install");
+        old.text(Subject::Variable("PORT".into()), "1");
+        old.text(Subject::Variable("EMPTY".into()), "");
+        old.digest(Subject::Variable("SECRET".into()), [1; 32]);
+        old.digest(path("src/main.rs"), [1; 32]);
+        old.digest(path("x"), [1; 32]);
+        old.text(Subject::Tool("cc --version".into()), "12.2");
+        let mut new = Definition::default();
+        new.text(Subject::Command(0), "make");
+        new.text(Subject::Variable("PORT".into()), "2");
+        new.text(Subject::Variable("EMPTY".into()), "full");
+        new.digest(Subject::Variable("SECRET".into()), [2; 32]);
+        new.text(Subject::Variable("NEW".into()), "n");
+        new.digest(path("src/main.rs"), [2; 32]);
+        new.digest(path("y\u{1b}[31m"), [1; 32]);
+        new.text(Subject::Tool("cc --version".into()), "13.0");
+        let old = Trace::new(&step, &old, [(&need, Product::Key(Key([1; 32])))]);
+        let new = Trace::new(&step, &new, [(&need, Product::Key(Key([2; 32])))]);
+        let said: Vec<String> = new.differences(&old).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            said,
+            [
+                "the command changed",
+                "variable EMPTY: nothing → full",
+                "variable NEW is new: n",
+                "variable PORT: 1 → 2",
+                "variable SECRET changed",
+                "tool `cc --version`: 12.2 → 13.0",
+                "src/main.rs changed",
+                "no longer reads x",
+                "now reads y\\u{1b}[31m",
+                "`gen` made something else",
+            ]
+        );
+    }
+}

@@ -6,19 +6,34 @@
 //! here. Assumes a sealed plan: needs point backwards. Must not import report,
 //! interop, or cli.
 
+mod command;
 mod event;
+mod executor;
 mod fault;
+#[cfg(test)]
+mod fixture;
+mod interrupt;
+mod line;
+mod mask;
+mod narrator;
 mod outcome;
+mod process;
 mod reason;
+mod record;
 mod request;
+mod scheduler;
 mod summary;
+mod teller;
+mod worker;
 
 pub use event::{
     Counts, Event, FORMAT, Happening, Output, PlannedStep, RunEnded, RunStarted, StepEnded, Stream, TagMove,
     Trigger, result_word,
 };
+pub use executor::execute;
 pub use fault::{Fault, Place};
 pub use outcome::{Cause, Found, Outcome};
 pub use reason::{Reason, ReasonKind};
+pub use record::{events, recorded};
 pub use request::{Confirm, Options, Request};
 pub use summary::Summary;

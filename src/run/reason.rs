@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cache;
+
 /// Why a step runs, or would run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
@@ -52,5 +54,30 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
+    }
+}
+
+impl From<&cache::Reason> for Reason {
+    fn from(reason: &cache::Reason) -> Self {
+        let kind = match reason {
+            cache::Reason::NeverRan => ReasonKind::NeverRan,
+            cache::Reason::Forced => ReasonKind::Forced,
+            cache::Reason::CacheOff => ReasonKind::CacheOff,
+            cache::Reason::NoInputs => ReasonKind::NoInputs,
+            cache::Reason::FailedBefore => ReasonKind::FailedBefore,
+            cache::Reason::InputsMoved => ReasonKind::InputsMoved,
+            cache::Reason::Changed { .. } | cache::Reason::Added(..) | cache::Reason::Removed(_) => {
+                ReasonKind::Changed
+            }
+            cache::Reason::NeedChanged { .. } => ReasonKind::NeedChanged,
+            cache::Reason::RecordGone
+            | cache::Reason::RecordCorrupt
+            | cache::Reason::ContentGone(_)
+            | cache::Reason::ContentCorrupt(_) => ReasonKind::Lost,
+            cache::Reason::OutputMissing(_)
+            | cache::Reason::OutputChanged(_)
+            | cache::Reason::OutputStale(_) => ReasonKind::Output,
+        };
+        Self::new(kind, reason.to_string())
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::cache::Cache;
 use crate::config::Release;
 use crate::diagnostic::Sources;
 use crate::facts::{Facts, Host};
@@ -24,6 +25,8 @@ pub struct Request {
     pub host: Arc<Host>,
     /// The project's directory, absolute.
     pub root: PathBuf,
+    /// What earlier runs made.
+    pub cache: Cache,
     /// The goals as the user typed them; empty for the default.
     pub goals: Vec<String>,
     /// How to run it.

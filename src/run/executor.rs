@@ -1,0 +1,530 @@
+//! Runs a plan: the one place where scheduler, steps, signals, and events meet.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{self, JoinError, JoinSet};
+
+use crate::cache::{Cache, Product};
+use crate::diagnostic::{Class, Code, Problem, Problems};
+use crate::oci::Descriptor;
+use crate::plan::{Action, Effect, NeedKind, Plan, Step, StepIndex};
+use crate::run::command::Commands;
+use crate::run::interrupt::{self, interrupts};
+use crate::run::mask::Secrets;
+use crate::run::narrator::{Narrator, faults};
+use crate::run::process::Halt;
+use crate::run::record::Record;
+use crate::run::scheduler::{Dropped, Limits, Node, Order, Scheduler};
+use crate::run::teller::{Teller, Told};
+use crate::run::worker::{Done, Ended, Task, Worker, is_exclusive, not_available};
+use crate::run::{Cause, Counts, Event, Happening, Outcome, Request, Summary};
+
+/// What steps told and nobody heard yet: more than this, and they wait.
+const BACKLOG: usize = 64;
+
+/// Runs a plan, and tells `observe` all that happens.
+///
+/// From here on, Ctrl-C and its kin stop the run instead of hoist: the first one
+/// is passed on to what runs and lets nothing start but what runs whatever
+/// happens; the second one kills; the third one waits for nothing any more.
+pub async fn execute(request: Request, observe: &mut dyn FnMut(&Event)) -> Summary {
+    execute_until(request, observe, interrupts()).await
+}
+
+/// Runs a plan that these signals interrupt.
+pub(super) async fn execute_until(
+    request: Request,
+    observe: &mut dyn FnMut(&Event),
+    mut signals: mpsc::UnboundedReceiver<Signal>,
+) -> Summary {
+    let clock = Instant::now();
+    let jobs = jobs(&request);
+    let mut problems = Problems::new();
+    let record = problems.take(Record::create(&request.root, request.host.now));
+    let (id, dir) = record.as_ref().map(|record| (record.id.clone(), record.dir.clone())).unzip();
+    let id = id.unwrap_or_default();
+    let mut narrator = Narrator::new(&request.plan, record, observe);
+    narrator.run_started(&id, &request, jobs);
+    problems.extend(gaps(&request));
+    let general = faults(&problems, &request);
+    let mut run = Run::new(request, narrator, jobs, problems);
+    if run.problems.is_empty() {
+        run.go(&mut signals).await;
+    } else {
+        run.refuse();
+    }
+    let (counts, class, took) = (run.counts(), run.class(), clock.elapsed());
+    run.narrator.run_ended(counts, took, class, general);
+    let outcomes = run.outcomes.into_iter().map(|outcome| outcome.unwrap_or(Outcome::Cancelled)).collect();
+    Summary { run: id, record: dir, outcomes, counts, problems: run.problems, duration: took, class }
+}
+
+fn jobs(request: &Request) -> usize {
+    request.options.jobs.or(request.release.settings.jobs).unwrap_or(request.host.processors).max(1)
+}
+
+/// What the run needs and this version cannot do: said before the first step,
+/// unless the rest is wanted all the same.
+fn gaps(request: &Request) -> Vec<Problem> {
+    let steps = request.plan.steps.iter().filter_map(|step| match &step.action {
+        Action::NotAvailable(gap) if !request.options.keep_going => Some(gap),
+        _ => None,
+    });
+    request.plan.gaps.iter().chain(steps).map(not_available).collect()
+}
+
+/// A run that goes on.
+struct Run<'a> {
+    request: Request,
+    worker: Arc<Worker>,
+    scheduler: Scheduler,
+    narrator: Narrator<'a>,
+    tasks: JoinSet<Done>,
+    running: HashMap<task::Id, Running>,
+    tellers: mpsc::Sender<(StepIndex, Told)>,
+    told: mpsc::Receiver<(StepIndex, Told)>,
+    outcomes: Vec<Option<Outcome>>,
+    products: Vec<Product>,
+    images: Vec<Option<Descriptor>>,
+    problems: Problems,
+    signals: usize,
+}
+
+/// A step that was started.
+struct Running {
+    step: StepIndex,
+    since: Instant,
+    halt: watch::Sender<Halt>,
+}
+
+impl<'a> Run<'a> {
+    fn new(request: Request, narrator: Narrator<'a>, jobs: usize, problems: Problems) -> Self {
+        let count = request.plan.steps.len();
+        let secrets = Arc::new(secrets(&request));
+        let (tellers, told) = mpsc::channel(BACKLOG);
+        let commands = Commands::new(request.root.clone(), &request.host, &request.facts, secrets);
+        Self {
+            worker: Arc::new(Worker::new(request.clone(), commands)),
+            scheduler: schedule(&request, jobs),
+            narrator,
+            tasks: JoinSet::new(),
+            running: HashMap::new(),
+            tellers,
+            told,
+            outcomes: vec![None; count],
+            products: vec![Product::Nothing; count],
+            images: vec![None; count],
+            problems,
+            signals: 0,
+            request,
+        }
+    }
+
+    /// Runs all steps that may run.
+    async fn go(&mut self, signals: &mut mpsc::UnboundedReceiver<Signal>) {
+        loop {
+            for order in self.scheduler.orders() {
+                self.follow(order);
+            }
+            if self.tasks.is_empty() {
+                return;
+            }
+            tokio::select! {
+                Some((step, told)) = self.told.recv() => self.narrator.relay(step, told),
+                Some(ended) = self.tasks.join_next_with_id() => self.joined(ended),
+                Some(signal) = signals.recv() => self.signalled(signal),
+            }
+            if self.signals > 2 {
+                return;
+            }
+        }
+    }
+
+    /// Starts nothing.
+    fn refuse(&mut self) {
+        for index in (0..self.outcomes.len()).map(index) {
+            self.settle(index, Outcome::NotRun { cause: Cause::Refusal }, Duration::ZERO);
+        }
+    }
+
+    fn follow(&mut self, order: Order) {
+        match order {
+            Order::Ready(step) => {
+                let step = self.narrator.name(step);
+                self.narrator.say(Happening::StepReady { step });
+            }
+            Order::Start(step) => self.start(step),
+            Order::Drop(step, why) => {
+                let cause = match why {
+                    Dropped::Need(step) => Cause::Need { step: self.narrator.name(step) },
+                    Dropped::Failure(step) => Cause::Failure { step: self.narrator.name(step) },
+                    Dropped::Interruption => Cause::Interruption,
+                };
+                self.settle(step, Outcome::NotRun { cause }, Duration::ZERO);
+            }
+        }
+    }
+
+    fn start(&mut self, step: StepIndex) {
+        let (halt, receiver) = watch::channel(Halt::No);
+        let teller = Teller::new(step, self.tellers.clone());
+        let work = Arc::clone(&self.worker).work(self.task(step), receiver, teller);
+        let id = self.tasks.spawn(work).id();
+        self.running.insert(id, Running { step, since: Instant::now(), halt });
+    }
+
+    fn task(&self, step: StepIndex) -> Task {
+        let needs = self.request.plan.steps.get(step.0 as usize).map(|step| step.needs.as_slice());
+        let needs = needs.unwrap_or_default().iter().filter(|need| need.kind == NeedKind::Product);
+        let products = needs.filter_map(|need| Some((need.step, *self.products.get(need.step.0 as usize)?)));
+        Task { step, products: products.collect() }
+    }
+
+    /// A task ended: all that it told is in the channel.
+    fn joined(&mut self, ended: Result<(task::Id, Done), JoinError>) {
+        while let Ok((step, told)) = self.told.try_recv() {
+            self.narrator.relay(step, told);
+        }
+        let (id, done) = match ended {
+            Ok((id, done)) => (id, Some(done)),
+            Err(error) => (error.id(), None),
+        };
+        let Some(Running { step, since, .. }) = self.running.remove(&id) else { return };
+        let done = done.unwrap_or_else(|| broken(&self.narrator.name(step)));
+        self.ended(step, done, since.elapsed());
+    }
+
+    fn ended(&mut self, step: StepIndex, done: Done, took: Duration) {
+        let Done { ended, product, image, tags } = done;
+        let outcome = match ended {
+            Ended::Ran => Outcome::Ran,
+            Ended::Cached(found) => Outcome::Cached { found },
+            Ended::Skipped(reason) => Outcome::Skipped { reason },
+            Ended::Halted => Outcome::Cancelled,
+            Ended::Failed(problems) => {
+                let faults = faults(&problems, &self.request);
+                self.problems.extend(problems);
+                Outcome::Failed { problems: faults }
+            }
+        };
+        self.scheduler.ended(step, outcome.is_success());
+        let digest = image.as_ref().map(|image| image.digest.to_string());
+        let at = step.0 as usize;
+        if let (Some(its_product), Some(its_image)) = (self.products.get_mut(at), self.images.get_mut(at)) {
+            *its_product = product;
+            *its_image = image;
+        }
+        self.narrator.ended(step, outcome.clone(), took, digest, tags);
+        self.outcomes[at] = Some(outcome);
+    }
+
+    fn settle(&mut self, step: StepIndex, outcome: Outcome, took: Duration) {
+        self.narrator.ended(step, outcome.clone(), took, None, Vec::new());
+        self.outcomes[step.0 as usize] = Some(outcome);
+    }
+
+    fn signalled(&mut self, signal: Signal) {
+        if signal == Signal::INT && self.running.values().any(|running| self.owns_terminal(running.step)) {
+            // It was sent to that step, too, which knows what it means there.
+            return;
+        }
+        self.signals += 1;
+        let kill = self.signals > 1;
+        self.narrator.say(Happening::Interrupted { signal: interrupt::name(signal).to_owned(), kill });
+        if kill {
+            self.scheduler.abort();
+        } else {
+            self.scheduler.interrupt();
+        }
+        for running in self.running.values() {
+            running.halt.send_replace(if kill { Halt::Now } else { Halt::Soon(signal) });
+        }
+    }
+
+    fn owns_terminal(&self, step: StepIndex) -> bool {
+        let step = self.request.plan.steps.get(step.0 as usize);
+        step.is_some_and(|step| matches!(&step.action, Action::Command(command) if command.interactive))
+    }
+
+    fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for (step, outcome) in self.request.plan.steps.iter().zip(&self.outcomes) {
+            let count = match outcome {
+                Some(Outcome::Ran) if step.action == Action::Group => continue,
+                Some(Outcome::Ran) => &mut counts.ran,
+                Some(Outcome::Cached { .. }) => &mut counts.cached,
+                Some(Outcome::Skipped { .. }) => &mut counts.skipped,
+                Some(Outcome::Failed { .. }) => &mut counts.failed,
+                Some(Outcome::NotRun { .. }) => &mut counts.not_run,
+                Some(Outcome::Cancelled) | None => &mut counts.cancelled,
+            };
+            *count += 1;
+        }
+        counts
+    }
+
+    /// Why the run did not succeed: what stands half done weighs most.
+    fn class(&self) -> Option<Class> {
+        let classes = || self.problems.as_slice().iter().map(|problem| problem.code.class());
+        let interrupted = (self.signals > 0).then_some(Class::Interrupted);
+        let left = classes().find(|class| matches!(class, Class::Stands | Class::PutBack));
+        left.or(interrupted).or_else(|| classes().next())
+    }
+}
+
+/// What steps may not show: what is passed to them, and what `dotenv` files say.
+fn secrets(request: &Request) -> Secrets {
+    let passed = request.plan.steps.iter().filter_map(|step| match &step.action {
+        Action::Command(command) => Some(&command.variables.pass),
+        _ => None,
+    });
+    let names = passed.flatten().chain(&request.facts.dotenv);
+    let values = names.filter_map(|name| request.facts.environment.get(name));
+    Secrets::new(values.map(std::ffi::OsStr::as_encoded_bytes))
+}
+
+fn schedule(request: &Request, jobs: usize) -> Scheduler {
+    let Request { plan, options, .. } = request;
+    let pools = pools(plan);
+    let nodes = plan.steps.iter().map(|step| {
+        let instant = matches!(step.action, Action::Group | Action::Skip(_) | Action::NotAvailable(_));
+        Node {
+            needs: step.needs.clone(),
+            weight: if instant { 0 } else { weight(&request.cache, step) },
+            instant,
+            exclusive: is_exclusive(&step.action),
+            publishing: step.effect == Effect::Publishing,
+            pool: step.pool.as_ref().and_then(|(name, _)| pools.iter().position(|(known, _)| known == name)),
+        }
+    });
+    let limits = Limits {
+        jobs,
+        pools: pools.iter().map(|(_, size)| (*size).max(1)).collect(),
+        keep_going: options.keep_going,
+    };
+    Scheduler::new(nodes.collect(), limits)
+}
+
+/// How long a step took the last time, in milliseconds; at least 1.
+fn weight(cache: &Cache, step: &Step) -> u64 {
+    let last = cache.last(&step.id).map_or(Duration::ZERO, |last| last.record.duration);
+    u64::try_from(last.as_millis()).unwrap_or(u64::MAX).max(1)
+}
+
+/// The pools of a plan, each once.
+fn pools(plan: &Plan) -> Vec<(String, usize)> {
+    let mut pools: Vec<(String, usize)> = plan.steps.iter().filter_map(|step| step.pool.clone()).collect();
+    pools.sort();
+    pools.dedup_by(|one, other| one.0 == other.0);
+    pools
+}
+
+/// A step whose code gave up: a fault of hoist.
+fn broken(name: &str) -> Done {
+    let problem = Problem::new(Code::CommandFailed, format!("hoist itself failed in `{name}`"))
+        .help("this is a mistake in hoist: please report it with what was printed above");
+    Done::failed(problem)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a plan's steps are numbered in 32 bits")]
+const fn index(at: usize) -> StepIndex {
+    StepIndex(at as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::plan::{Gap, Need};
+    use crate::run::fixture::Project;
+    use crate::run::{events, recorded};
+
+    use super::*;
+
+    #[test]
+    fn a_step_runs_once_and_is_then_present() {
+        let mut project = Project::new();
+        project.cached("gen", "echo making; echo 1 > made", &[], "a", &["made"]);
+        let first = project.run();
+        assert_eq!(first.lines(), ["gen starts: never ran here", "gen > making", "gen: ran", "done 0"]);
+        let second = project.run();
+        assert_eq!(second.lines(), ["gen > making (replayed)", "gen: cached, Present", "done 0"]);
+        assert_eq!(second.summary.counts, Counts { cached: 1, ..Counts::default() });
+    }
+
+    #[test]
+    fn a_removed_output_is_restored() {
+        let mut project = Project::new();
+        project.cached("gen", "echo 1 > made", &[], "a", &["made"]);
+        project.run();
+        std::fs::remove_file(project.root().join("made")).unwrap();
+        assert_eq!(project.run().lines(), ["gen: cached, Restored", "done 0"]);
+        assert_eq!(project.read("made").as_deref(), Some("1\n"));
+    }
+
+    #[test]
+    fn an_unchanged_output_stops_the_rebuild() {
+        let mut project = Project::new();
+        let mut run = |reads: &str| {
+            project.plan.steps.clear();
+            project.cached("gen", "echo 1 > made", &[], reads, &["made"]);
+            project.cached("use", "cat made", &[0], "", &[]);
+            project.run().lines()
+        };
+        run("a");
+        let lines = [
+            "gen starts: variable READS: a → b",
+            "gen: ran",
+            "use > 1 (replayed)",
+            "use: cached, Present",
+            "done 0",
+        ];
+        assert_eq!(run("b"), lines);
+    }
+
+    #[test]
+    fn an_output_that_is_not_made_fails_the_step_and_what_needs_it() {
+        let mut project = Project::new();
+        project.cached("gen", "true", &[], "a", &["made"]);
+        project.cached("use", "true", &[0], "", &[]);
+        let told = project.run();
+        assert_eq!(told.summary.problems.as_slice()[0].code, Code::OutputNotMade);
+        assert_eq!(told.ends()[1], "use: not run, it needs `gen`, which did not succeed");
+        assert_eq!(told.summary.exit_code(), 1);
+    }
+
+    #[test]
+    fn a_failed_step_is_not_recorded_and_runs_again() {
+        let mut project = Project::new();
+        project.cached("check", "echo broken >&2; exit 3", &[], "a", &[]);
+        let lines = |why: &str| {
+            let starts = format!("check starts: {why}");
+            [&*starts, "check ! broken", "check: `check` failed, exit status 3", "failed 1"]
+                .map(str::to_owned)
+        };
+        assert_eq!(project.run().lines(), lines("never ran here"));
+        assert_eq!(project.run().lines(), lines("failed the last time"));
+    }
+
+    #[test]
+    fn the_first_failure_ends_the_run_unless_it_is_to_keep_going() {
+        let mut project = Project::new();
+        project.target("a", "false", &[]);
+        project.target("b", "true", &[]);
+        let ends = ["a: `a` failed, exit status 1", "b: not run, `a` failed"];
+        assert_eq!(project.run().ends(), ends);
+        project.options.keep_going = true;
+        assert_eq!(project.run().ends(), [ends[0], "b: ran"]);
+    }
+
+    #[test]
+    fn force_runs_goals_and_no_cache_leaves_no_trace() {
+        let mut project = Project::new();
+        project.cached("gen", "true", &[], "a", &[]).goal = false;
+        project.cached("use", "true", &[0], "a", &[]);
+        project.options.no_cache = true;
+        assert_eq!(project.run().lines()[0], "gen starts: the cache is off");
+        project.options.no_cache = false;
+        assert_eq!(project.run().lines()[0], "gen starts: never ran here");
+        project.options.force = true;
+        assert_eq!(
+            project.run().lines(),
+            ["gen: cached, Present", "use starts: forced", "use: ran", "done 0"]
+        );
+    }
+
+    #[test]
+    fn what_ends_a_step_runs_after_its_failure() {
+        let mut project = Project::new();
+        project.target("test", "exit 4", &[]);
+        let down = project.target("down", "echo down", &[]);
+        down.needs = vec![Need { step: StepIndex(0), kind: NeedKind::End }];
+        let told = project.run();
+        assert_eq!(told.ends(), ["down: ran", "test: `test` failed, exit status 4"]);
+        assert_eq!(told.summary.exit_code(), 1);
+    }
+
+    #[test]
+    fn an_interrupted_run_stops_what_runs_and_still_cleans_up() {
+        let mut project = Project::new();
+        project.target("serve", "echo up; exec sleep 600", &[]);
+        project.target("next", "true", &[]);
+        let down = project.target("down", "echo down", &[]);
+        down.needs = vec![Need { step: StepIndex(0), kind: NeedKind::End }];
+        let told = project.run_and(|event, signals| {
+            if matches!(&event.what, Happening::Output(output) if output.text == "up") {
+                signals.send(Signal::INT).unwrap();
+            }
+        });
+        let lines = [
+            "serve starts: declares no inputs, so it always runs",
+            "serve > up",
+            "SIGINT",
+            "next: not run, the run was interrupted",
+            "serve: cancelled",
+            "down starts: declares no inputs, so it always runs",
+            "down > down",
+            "down: ran",
+            "interrupted 130",
+        ];
+        assert_eq!(told.lines(), lines);
+    }
+
+    #[test]
+    fn a_second_interruption_kills_what_does_not_want_to_stop() {
+        let mut project = Project::new();
+        project.target("stubborn", "trap '' INT TERM; echo up; while :; do sleep 1; done", &[]);
+        let down = project.target("down", "true", &[]);
+        down.needs = vec![Need { step: StepIndex(0), kind: NeedKind::End }];
+        let told = project.run_and(|event, signals| match &event.what {
+            Happening::Output(_) | Happening::Interrupted { kill: false, .. } => {
+                signals.send(Signal::INT).unwrap();
+            }
+            _ => {}
+        });
+        let lines = [
+            "SIGINT",
+            "SIGINT, kill",
+            "down: not run, the run was interrupted",
+            "stubborn: cancelled",
+            "interrupted 130",
+        ];
+        assert_eq!(told.lines()[2..], lines);
+    }
+
+    #[test]
+    fn a_gap_refuses_the_run_before_its_first_step() {
+        let mut project = Project::new();
+        project.target("a", "true", &[]);
+        let span = project.plan.steps[0].span;
+        project.target("b", "true", &[]).action = Action::NotAvailable(Gap { what: "signing".into(), span });
+        let told = project.run();
+        assert_eq!(
+            told.lines(),
+            ["a: not run, the run was refused", "b: not run, the run was refused", "refused 3"]
+        );
+        assert_eq!(told.summary.problems.as_slice()[0].title, "signing is not available yet");
+    }
+
+    #[test]
+    fn the_record_holds_what_was_told() {
+        let mut project = Project::new();
+        project.target("a", "echo one; echo two >&2", &[]);
+        let told = project.run();
+        let id = recorded(&project.root()).remove(0);
+        assert_eq!(events(&project.root(), &id).unwrap().collect::<Vec<_>>(), told.events);
+        assert_eq!(told.summary.run, id);
+    }
+
+    #[test]
+    fn a_question_that_is_denied_fails_the_step() {
+        let mut project = Project::new();
+        project.target("drop", "echo dropped", &[]).command().confirm = Some("Really?".into());
+        assert_eq!(project.run().lines()[1..3], ["drop > dropped", "drop: ran"]);
+        project.answer = Ok(false);
+        let told = project.run();
+        assert_eq!(told.lines()[1..], ["drop: `drop` was not confirmed, the answer was no", "refused 3"]);
+    }
+}

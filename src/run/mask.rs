@@ -1,0 +1,198 @@
+//! Secrets taken out of what steps write.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+
+/// What stands in place of a secret.
+const MASK: &[u8] = b"***";
+
+/// A value shorter than this is not masked: it would hide half of any text, and
+/// the gaps would tell it.
+const SHORTEST: usize = 4;
+
+/// Fewest characters of base64 that are taken for a secret.
+const SHORTEST_BASE64: usize = 8;
+
+/// The byte sequences that must not be seen.
+#[derive(Debug)]
+pub(super) struct Secrets {
+    /// Longest first.
+    patterns: Vec<Vec<u8>>,
+    /// Which bytes a pattern begins with.
+    first: [bool; 256],
+}
+
+impl Secrets {
+    /// Hides each value, each line of a value of several lines, and what base64
+    /// makes of the value wherever it stands in what is encoded. `true` and
+    /// `false` are no secrets.
+    pub(super) fn new<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut patterns = BTreeSet::new();
+        for value in values {
+            let value = value.trim_ascii();
+            if value.len() < SHORTEST || matches!(value, b"true" | b"false") {
+                continue;
+            }
+            patterns.extend(base64_forms(value));
+            let lines = value.split(|byte| matches!(byte, b'\n' | b'\r')).map(<[u8]>::trim_ascii);
+            patterns.extend(lines.filter(|line| line.len() >= SHORTEST).map(<[u8]>::to_vec));
+            patterns.insert(value.to_vec());
+        }
+        let mut first = [false; 256];
+        for pattern in &patterns {
+            first[pattern[0] as usize] = true;
+        }
+        let mut patterns: Vec<_> = patterns.into_iter().collect();
+        patterns.sort_by_key(|pattern| std::cmp::Reverse(pattern.len()));
+        Self { patterns, first }
+    }
+}
+
+/// What base64 makes of a value that stands behind 0, 1, or 2 other bytes, less
+/// the characters that also depend on its neighbours; and the same at the end of
+/// what is encoded.
+fn base64_forms(value: &[u8]) -> Vec<Vec<u8>> {
+    let mut forms = Vec::new();
+    for before in 0..3 {
+        let padded = [&b"\0\0"[..before], value].concat();
+        let whole = padded.len() / 3 * 4;
+        for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
+            let text = engine.encode(&padded);
+            let start = before + usize::from(before > 0);
+            let known = [text.get(start..whole), text.get(start..)];
+            let long = known.into_iter().flatten().filter(|known| known.len() >= SHORTEST_BASE64);
+            forms.extend(long.map(|known| known.as_bytes().to_vec()));
+        }
+    }
+    forms
+}
+
+/// Masks a stream that comes in pieces. A tail that may be the beginning of a
+/// secret is held back until the next piece.
+#[derive(Debug)]
+pub(super) struct Masker {
+    secrets: Arc<Secrets>,
+    held: Vec<u8>,
+}
+
+impl Masker {
+    /// Nothing seen yet.
+    pub(super) const fn new(secrets: Arc<Secrets>) -> Self {
+        Self { secrets, held: Vec::new() }
+    }
+
+    /// Appends to `out` what of the stream can be shown by now.
+    pub(super) fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        if self.secrets.patterns.is_empty() {
+            out.extend_from_slice(bytes);
+            return;
+        }
+        self.held.extend_from_slice(bytes);
+        self.advance(out, false);
+    }
+
+    /// Appends the rest, at the end of the stream.
+    pub(super) fn finish(&mut self, out: &mut Vec<u8>) {
+        self.advance(out, true);
+    }
+
+    fn advance(&mut self, out: &mut Vec<u8>, end: bool) {
+        let Secrets { patterns, first } = &*self.secrets;
+        let (mut at, mut shown) = (0, 0);
+        while let Some(byte) = self.held.get(at) {
+            if !first[*byte as usize] {
+                at += 1;
+                continue;
+            }
+            let rest = &self.held[at..];
+            if !end && patterns.iter().any(|pattern| pattern.len() > rest.len() && pattern.starts_with(rest))
+            {
+                break;
+            }
+            match patterns.iter().find(|pattern| rest.starts_with(pattern)) {
+                Some(pattern) => {
+                    out.extend_from_slice(&self.held[shown..at]);
+                    out.extend_from_slice(MASK);
+                    at += pattern.len();
+                    shown = at;
+                }
+                None => at += 1,
+            }
+        }
+        out.extend_from_slice(&self.held[shown..at]);
+        self.held.drain(..at);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::engine::general_purpose::STANDARD;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn masked(secrets: &[&str], pieces: &[&str]) -> String {
+        let secrets = Arc::new(Secrets::new(secrets.iter().map(|secret| secret.as_bytes())));
+        let (mut masker, mut out) = (Masker::new(secrets), Vec::new());
+        for piece in pieces {
+            masker.feed(piece.as_bytes(), &mut out);
+        }
+        masker.finish(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_secret_is_found_across_pieces() {
+        assert_eq!(
+            masked(&["hunter2"], &["it is hun", "t", "er2, again hunter", "3"]),
+            "it is ***, again hunter3"
+        );
+    }
+
+    #[test]
+    fn the_longer_of_two_secrets_is_hidden_whole() {
+        assert_eq!(masked(&["pass", "password"], &["passw", "ord pass passwort"]), "*** *** ***wort");
+    }
+
+    #[test]
+    fn every_line_of_a_secret_is_hidden() {
+        let key = "-----BEGIN-----\nabcdefgh\n-----END-----\n";
+        assert_eq!(masked(&[key], &["abcdefgh\n", key]), "***\n***\n");
+    }
+
+    #[test]
+    fn short_values_and_truth_values_are_not_secrets() {
+        assert_eq!(masked(&["1", "abc", "true", ""], &["abc true 1"]), "abc true 1");
+    }
+
+    #[test]
+    fn base64_of_a_secret_is_hidden_wherever_it_stands() {
+        for before in ["", "u", "us", "user:"] {
+            let text = STANDARD.encode(format!("{before}correct horse battery!"));
+            let seen = masked(&["correct horse battery"], &[&text]);
+            assert!(seen.contains("***") && seen.len() < 16, "{text} became {seen}");
+        }
+        for before in ["", "u", "us"] {
+            let text = STANDARD.encode(format!("{before}correct horse battery"));
+            let seen = masked(&["correct horse battery"], &[&text]);
+            assert!(seen.trim_end_matches('=').ends_with("***"), "{text} became {seen}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_make_no_difference(text in "[ab]{0,60}", cuts in prop::collection::vec(0..60_usize, 0..6)) {
+            let secrets = ["abab", "aabbab", "bbbb"];
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(text.len())).collect();
+            cuts.extend([0, text.len()]);
+            cuts.sort_unstable();
+            let pieces: Vec<&str> = cuts.windows(2).map(|pair| &text[pair[0]..pair[1]]).collect();
+            let whole = masked(&secrets, &[&text]);
+            prop_assert_eq!(&masked(&secrets, &pieces), &whole);
+            prop_assert!(secrets.iter().all(|secret| !whole.contains(secret)));
+        }
+    }
+}

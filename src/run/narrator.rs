@@ -1,0 +1,168 @@
+//! Tells what happens: to the observer, and to the record of the run.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::diagnostic::{Class, Problem, Problems};
+use crate::facts::{Event as Trigger, Facts};
+use crate::plan::{Action, Effect, Plan, StepIndex};
+use crate::run::line::Line;
+use crate::run::record::Record;
+use crate::run::teller::Told;
+use crate::run::{
+    Counts, Event, FORMAT, Fault, Happening, Outcome, PlannedStep, Request, RunEnded, RunStarted, StepEnded,
+    TagMove, result_word,
+};
+
+/// Tells the events of one run.
+pub(super) struct Narrator<'a> {
+    observe: &'a mut dyn FnMut(&Event),
+    record: Option<Record>,
+    names: Vec<String>,
+}
+
+impl<'a> Narrator<'a> {
+    /// Tells of the plan's steps.
+    pub(super) fn new(plan: &Plan, record: Option<Record>, observe: &'a mut dyn FnMut(&Event)) -> Self {
+        Self { observe, record, names: plan.steps.iter().map(|step| step.id.to_string()).collect() }
+    }
+
+    /// The name of a step.
+    pub(super) fn name(&self, step: StepIndex) -> String {
+        self.names.get(step.0 as usize).cloned().unwrap_or_default()
+    }
+
+    /// Tells that something happens now.
+    pub(super) fn say(&mut self, what: Happening) {
+        let flush = !matches!(what, Happening::Output(_) | Happening::StepReady { .. });
+        let event = Event { time: Timestamp::now(), what };
+        if let Some(record) = &mut self.record {
+            let written = record.write(&event).and_then(|()| if flush { record.flush() } else { Ok(()) });
+            if let Err(error) = written {
+                self.record = None;
+                let text = format!("the record of this run is not complete: {error}");
+                let what = Happening::Notice { step: None, text };
+                (self.observe)(&Event { time: event.time, what });
+            }
+        }
+        (self.observe)(&event);
+    }
+
+    /// Tells what a step told.
+    pub(super) fn relay(&mut self, step: StepIndex, told: Told) {
+        let step = self.name(step);
+        match told {
+            Told::Started(reasons) => self.say(Happening::StepStarted { step, reasons }),
+            Told::Lines(lines) => self.output(&step, lines, false),
+            Told::Replayed(lines) => self.output(&step, lines, true),
+            Told::Retried { attempt, attempts, because } => {
+                self.say(Happening::StepRetried { step, attempt, attempts, because });
+            }
+            Told::Notice(text) => self.say(Happening::Notice { step: Some(step), text }),
+        }
+    }
+
+    fn output(&mut self, step: &str, lines: Vec<Line>, replayed: bool) {
+        for line in lines {
+            self.say(Happening::Output(line.output(step.to_owned(), replayed)));
+        }
+    }
+
+    /// Tells how a step ended.
+    pub(super) fn ended(
+        &mut self,
+        step: StepIndex,
+        outcome: Outcome,
+        took: Duration,
+        digest: Option<String>,
+        tags: Vec<TagMove>,
+    ) {
+        let (step, milliseconds) = (self.name(step), milliseconds(took));
+        self.say(Happening::StepEnded(StepEnded { step, outcome, milliseconds, digest, tags }));
+    }
+
+    /// Tells that the run begins.
+    pub(super) fn run_started(&mut self, id: &str, request: &Request, jobs: usize) {
+        let Request { plan, release, facts, goals, .. } = request;
+        let steps = plan.steps.iter().map(|step| PlannedStep {
+            name: step.id.to_string(),
+            kind: action_word(&step.action).to_owned(),
+            effect: effect_word(step.effect).to_owned(),
+            goal: step.goal,
+            needs: step.needs.iter().map(|need| self.name(need.step)).collect(),
+        });
+        let started = RunStarted {
+            format: FORMAT,
+            run: id.to_owned(),
+            project: release.project.clone(),
+            hoist: env!("CARGO_PKG_VERSION").to_owned(),
+            trigger: trigger(facts),
+            goals: goals.clone(),
+            jobs,
+            unpublished: plan.unpublished.clone(),
+            steps: steps.collect(),
+        };
+        self.say(Happening::RunStarted(started));
+    }
+
+    /// Tells that the run is over.
+    pub(super) fn run_ended(
+        &mut self,
+        counts: Counts,
+        took: Duration,
+        class: Option<Class>,
+        problems: Vec<Fault>,
+    ) {
+        self.say(Happening::RunEnded(RunEnded {
+            counts,
+            milliseconds: milliseconds(took),
+            result: result_word(class).to_owned(),
+            exit: class.map_or(0, Class::exit_code),
+            problems,
+        }));
+    }
+}
+
+/// Problems as they are told.
+pub(super) fn faults(problems: &Problems, request: &Request) -> Vec<Fault> {
+    let fault = |problem: &Problem| Fault::new(problem, &request.sources);
+    problems.as_slice().iter().map(fault).collect()
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn trigger(facts: &Facts) -> crate::run::Trigger {
+    let name = match &facts.event {
+        Trigger::Tag(name) | Trigger::Branch(name) => Some(name.clone()),
+        Trigger::PullRequest(number) => Some(number.to_string()),
+        Trigger::Schedule | Trigger::Unnamed => None,
+    };
+    let commit = facts.git.as_ref().map(|git| git.sha.clone());
+    crate::run::Trigger { kind: facts.event.kind().to_owned(), name, commit }
+}
+
+const fn action_word(action: &Action) -> &'static str {
+    match action {
+        Action::Group => "group",
+        Action::Skip(_) => "skip",
+        Action::Command(_) => "command",
+        Action::Assemble(_) => "assemble",
+        Action::Index(_) => "index",
+        Action::Test(_) => "test",
+        Action::Budget(_) => "budget",
+        Action::Push(_) => "push",
+        Action::Tag(_) => "tag",
+        Action::NotAvailable(_) => "not-available",
+    }
+}
+
+const fn effect_word(effect: Effect) -> &'static str {
+    match effect {
+        Effect::Always => "always",
+        Effect::Cacheable => "cacheable",
+        Effect::Publishing => "publishing",
+    }
+}

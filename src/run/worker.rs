@@ -1,0 +1,303 @@
+//! Carries out one step: whether it has to run, its action, what is kept of it.
+
+use std::panic;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use crate::cache::{Hit, Lookup, Made, Miss, Outputs, Product, Reason, Restoration, Saved, Trace};
+use crate::config::Pattern;
+use crate::diagnostic::{Code, Problem, Problems};
+use crate::oci::Descriptor;
+use crate::plan::{Action, Effect, Gap, Step, StepIndex};
+use crate::run::command::{Commands, Unsuccessful};
+use crate::run::line::Line;
+use crate::run::process::Halt;
+use crate::run::teller::{Teller, Told};
+use crate::run::{Found, Request, TagMove};
+
+/// What a step is given when it starts.
+#[derive(Clone, Debug)]
+pub(super) struct Task {
+    /// The step.
+    pub(super) step: StepIndex,
+    /// What the steps made whose product it needs.
+    pub(super) products: Vec<(StepIndex, Product)>,
+}
+
+/// What became of a step that was started.
+#[derive(Debug)]
+pub(super) struct Done {
+    /// How it ended.
+    pub(super) ended: Ended,
+    /// What it adds to the keys of those that need its product.
+    pub(super) product: Product,
+    /// The image that it made or found.
+    pub(super) image: Option<Descriptor>,
+    /// The tags that it was to give.
+    pub(super) tags: Vec<TagMove>,
+}
+
+/// How a step ended that was started.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// It did its work.
+    Ran,
+    /// Its work had been done before.
+    Cached(Found),
+    /// It does not apply, for this reason.
+    Skipped(String),
+    /// For these reasons.
+    Failed(Problems),
+    /// It was asked to stop.
+    Halted,
+}
+
+impl Done {
+    const fn new(ended: Ended) -> Self {
+        Self { ended, product: Product::Nothing, image: None, tags: Vec::new() }
+    }
+
+    /// Failed for these reasons.
+    pub(super) fn failed(problems: impl Into<Problems>) -> Self {
+        Self::new(Ended::Failed(problems.into()))
+    }
+}
+
+/// Carries out steps, each on its own.
+#[derive(Debug)]
+pub(super) struct Worker {
+    request: Request,
+    commands: Commands,
+}
+
+impl Worker {
+    /// Steps of the request's plan.
+    pub(super) const fn new(request: Request, commands: Commands) -> Self {
+        Self { request, commands }
+    }
+
+    /// Carries out a step.
+    pub(super) async fn work(
+        self: Arc<Self>,
+        task: Task,
+        halt: watch::Receiver<Halt>,
+        teller: Teller,
+    ) -> Done {
+        let Some(step) = self.request.plan.steps.get(task.step.0 as usize) else {
+            return Done::new(Ended::Halted);
+        };
+        match &step.action {
+            Action::Group => Done { product: self.group_product(step, &task), ..Done::new(Ended::Ran) },
+            Action::Skip(reason) => Done::new(Ended::Skipped(reason.clone())),
+            Action::NotAvailable(gap) => Done::failed(not_available(gap)),
+            _ => self.perform(step, &task, halt, teller).await,
+        }
+    }
+
+    /// A group stands for what it needs.
+    fn group_product(&self, step: &Step, task: &Task) -> Product {
+        match step.effect {
+            Effect::Cacheable => Product::Key(self.trace(step, task).key()),
+            Effect::Always | Effect::Publishing => Product::Nothing,
+        }
+    }
+
+    fn trace(&self, step: &Step, task: &Task) -> Trace {
+        let steps = &self.request.plan.steps;
+        let products = task.products.iter();
+        let products = products.filter_map(|(at, product)| Some((&steps.get(at.0 as usize)?.id, *product)));
+        Trace::new(&step.id, &step.definition, products)
+    }
+
+    async fn perform(
+        &self,
+        step: &Step,
+        task: &Task,
+        mut halt: watch::Receiver<Halt>,
+        mut teller: Teller,
+    ) -> Done {
+        let trace = self.trace(step, task);
+        let miss = match self.look_up(step, trace, &teller).await {
+            Ok(miss) => miss,
+            Err(done) => return done,
+        };
+        teller.tell(Told::Started(miss.reasons().iter().map(Into::into).collect())).await;
+        if let Err(unsuccessful) = self.confirm(step, &mut halt).await {
+            return unsuccessful.into();
+        }
+        let (started, clock) = (Timestamp::now(), Instant::now());
+        let result = self.act(step, &mut halt, &mut teller).await;
+        let run = Ran { miss, log: teller.log().to_vec(), started, took: clock.elapsed() };
+        match result {
+            Ok(image) => self.keep(step, run, image).await,
+            Err(Unsuccessful::Halted) => Done::new(Ended::Halted),
+            Err(Unsuccessful::Failed(problems)) => self.keep_failure(run, problems).await,
+        }
+    }
+
+    /// The right to run a step; or, if it need not run, its end.
+    async fn look_up(&self, step: &Step, trace: Trace, teller: &Teller) -> Result<Miss, Done> {
+        let options = &self.request.options;
+        if step.effect != Effect::Cacheable {
+            return Ok(Miss::new(trace, if options.no_cache { Reason::CacheOff } else { Reason::NoInputs }));
+        }
+        if options.no_cache {
+            return Ok(Miss::new(trace, Reason::CacheOff));
+        }
+        if options.force && step.goal {
+            return Ok(Miss::new(trace, Reason::Forced));
+        }
+        let (cache, patterns) = (self.request.cache.clone(), outputs(step).to_vec());
+        let found = blocking(move || match cache.find(&trace) {
+            Lookup::Miss(miss) => Ok(Err(miss)),
+            Lookup::Hit(hit) => Ok(match cache.restore(&hit, &patterns)? {
+                Restoration::Lost(reason) => Err(Miss::new(trace, reason)),
+                Restoration::Current => Ok((Found::Present, cache.log(&hit.record), hit)),
+                Restoration::Restored(_) => Ok((Found::Restored, cache.log(&hit.record), hit)),
+            }),
+        });
+        match found.await {
+            Err(problems) => Err(Done::failed(at(step, problems))),
+            Ok(Err(miss)) => Ok(miss),
+            Ok(Ok((found, log, hit))) => {
+                let lines: Vec<Line> = Line::read(&log.unwrap_or_default()).collect();
+                if !lines.is_empty() {
+                    teller.tell(Told::Replayed(lines)).await;
+                }
+                Err(had(step, *hit, found))
+            }
+        }
+    }
+
+    /// Asks what is to be asked before the step runs.
+    async fn confirm(&self, step: &Step, halt: &mut watch::Receiver<Halt>) -> Result<(), Unsuccessful> {
+        let Action::Command(command) = &step.action else { return Ok(()) };
+        let Some(question) = command.confirm.clone() else { return Ok(()) };
+        let confirm = Arc::clone(&self.request.confirm);
+        let answer = tokio::select! {
+            answer = blocking(move || confirm(&question)) => answer,
+            _ = halt.changed() => return Err(Unsuccessful::Halted),
+        };
+        let said = match answer {
+            Ok(true) => return Ok(()),
+            Ok(false) => "the answer was no".to_owned(),
+            Err(why) => why,
+        };
+        let problem = Problem::new(Code::NotConfirmed, format!("`{}` was not confirmed", step.id));
+        Err(Unsuccessful::failed(problem.label(step.span, said)))
+    }
+
+    /// Does what the step does. The image that it made, if it makes one.
+    async fn act(
+        &self,
+        step: &Step,
+        halt: &mut watch::Receiver<Halt>,
+        teller: &mut Teller,
+    ) -> Result<Option<Descriptor>, Unsuccessful> {
+        if let Action::Command(command) = &step.action {
+            return self.commands.run(&step.id.to_string(), command, halt, teller).await.map(|()| None);
+        }
+        let gap = Gap { what: format!("`{}`", step.id), span: step.span };
+        Err(Unsuccessful::failed(not_available(&gap)))
+    }
+
+    /// Keeps what a step made that succeeded.
+    async fn keep(&self, step: &Step, run: Ran, image: Option<Descriptor>) -> Done {
+        let cache = self.request.cache.clone();
+        let patterns = outputs(step).to_vec();
+        let saved = blocking(move || {
+            let outputs = if patterns.is_empty() { Outputs::default() } else { cache.collect(&patterns)? };
+            let Ran { miss, log, started, took } = run;
+            let made = Made { outputs, image, log, started, duration: took, steady: true };
+            cache.save(&miss, made).map_err(Problems::from)
+        });
+        match saved.await {
+            Err(problems) => Done::failed(at(step, problems)),
+            Ok(Saved { record, .. }) => {
+                let product = record.product(step.effect);
+                Done { product, image: record.image, ..Done::new(Ended::Ran) }
+            }
+        }
+    }
+
+    /// Keeps what a step wrote that failed.
+    async fn keep_failure(&self, run: Ran, mut problems: Problems) -> Done {
+        let cache = self.request.cache.clone();
+        let Ran { miss, log, started, took } = run;
+        let saved = blocking(move || cache.save_failure(&miss, &log, started, took)).await;
+        problems.take(saved);
+        Done::failed(problems)
+    }
+}
+
+/// A run of a step that is over.
+struct Ran {
+    miss: Miss,
+    log: Vec<u8>,
+    started: Timestamp,
+    took: Duration,
+}
+
+impl From<Unsuccessful> for Done {
+    fn from(unsuccessful: Unsuccessful) -> Self {
+        match unsuccessful {
+            Unsuccessful::Failed(problems) => Self::failed(problems),
+            Unsuccessful::Halted => Self::new(Ended::Halted),
+        }
+    }
+}
+
+fn had(step: &Step, hit: Hit, found: Found) -> Done {
+    Done {
+        product: hit.record.product(step.effect),
+        image: hit.record.image,
+        ..Done::new(Ended::Cached(found))
+    }
+}
+
+/// What a step makes in the project.
+pub(super) fn outputs(step: &Step) -> &[Pattern] {
+    match &step.action {
+        Action::Command(command) => &command.outputs,
+        _ => &[],
+    }
+}
+
+/// Whether a step owns the terminal at least for a time.
+pub(super) fn is_exclusive(action: &Action) -> bool {
+    matches!(action, Action::Command(command) if command.interactive || command.confirm.is_some())
+}
+
+/// What this version cannot do.
+pub(super) fn not_available(gap: &Gap) -> Problem {
+    Problem::new(Code::NotAvailable, format!("{} is not available yet", gap.what))
+        .label(gap.span, "this version of hoist plans it, and cannot execute it")
+}
+
+/// Shows the declaration of the step with problems that show no place.
+fn at(step: &Step, problems: Problems) -> Problems {
+    let mut placed = Problems::new();
+    placed.extend(problems.into_iter().map(|problem| {
+        if problem.labels.is_empty() {
+            problem.label(step.span, format!("in `{}`", step.id))
+        } else {
+            problem
+        }
+    }));
+    placed
+}
+
+/// Does work that blocks its thread; a panic in it goes on here.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(payload) => panic::resume_unwind(payload),
+            // Only given up together with the task that waits here.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}

@@ -5,6 +5,7 @@
 //! values of the stations before it and changes nothing. The only place that
 //! prints; must not import interop or cli.
 
+mod diagnostic;
 mod ending;
 mod list;
 mod live;
@@ -14,6 +15,7 @@ mod print;
 mod table;
 mod view;
 
+pub use diagnostic::{problems_json, render};
 pub use ending::{bytes, seconds};
 pub use list::{list, list_json};
 pub use live::Live;

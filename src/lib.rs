@@ -13,6 +13,7 @@ pub mod facts;
 pub mod interop;
 pub mod oci;
 pub mod plan;
+pub mod release;
 pub mod report;
 pub mod run;
 pub mod store;

@@ -1,7 +1,5 @@
 //! A repository, wherever it is.
 
-use std::fmt;
-
 use crate::diagnostic::Problem;
 use crate::oci::{Descriptor, Tag};
 use crate::store::copy::blocking;
@@ -14,15 +12,6 @@ pub enum Repository {
     Layout(Layout),
     /// At a registry.
     Registry(Registry),
-}
-
-impl fmt::Display for Repository {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Layout(layout) => write!(f, "oci:{}", layout.path().display()),
-            Self::Registry(registry) => registry.name().fmt(f),
-        }
-    }
 }
 
 impl Repository {

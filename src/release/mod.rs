@@ -1,0 +1,21 @@
+//! Publishing: what consumers can see.
+//!
+//! Owns the check of all destinations before the first build ([`preflight`]),
+//! the copy of an image by digest ([`push`]), and the move of its tags
+//! ([`tag`]): in order, immutable ones never to another image, moving ones never
+//! backwards, each read back. Doing any of it again changes nothing. Assumes
+//! that others publish to the same places at the same time. Says what it did as
+//! values; must not import run, report, or cli.
+
+mod history;
+mod label;
+mod preflight;
+mod publisher;
+mod push;
+mod tag;
+mod verdict;
+
+pub use preflight::{PresentTag, preflight};
+pub use publisher::Publisher;
+pub use push::{Pushed, push};
+pub use tag::{TagChange, TagReport, TagResult, check_immutable, tag};

@@ -1,0 +1,85 @@
+//! Where a run publishes.
+
+use std::path::{Path, PathBuf};
+
+use crate::diagnostic::{Code, Problem};
+use crate::facts::Environment;
+use crate::plan::{RegistryPlace, RegistryPlan};
+use crate::store::{Access, Layout, Network, Repository, Surroundings};
+
+/// A repository as a user would name it.
+pub(super) fn place(registry: &RegistryPlan) -> String {
+    match &registry.place {
+        RegistryPlace::Layout(path) => format!("oci:{path}"),
+        RegistryPlace::Remote(name) => name.clone(),
+    }
+}
+
+/// The destinations of a run, each opened once, and what holds for all.
+pub struct Publisher {
+    network: Network,
+    allow_regress: bool,
+}
+
+impl Publisher {
+    /// For a project's directory, and the environment that credentials are
+    /// found in, `dotenv` files included.
+    #[must_use]
+    pub fn new(root: impl Into<PathBuf>, environment: Environment) -> Self {
+        let surroundings = Surroundings { root: root.into(), environment };
+        Self { network: Network::new(surroundings), allow_regress: false }
+    }
+
+    /// Lets moving tags go backwards, too.
+    #[must_use]
+    pub const fn allow_regress(mut self, allow: bool) -> Self {
+        self.allow_regress = allow;
+        self
+    }
+
+    pub(super) const fn may_regress(&self) -> bool {
+        self.allow_regress
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.network.surroundings().root
+    }
+
+    /// The repository of an image. A layout is made unless it is there.
+    pub(super) async fn open(&self, registry: &RegistryPlan) -> Result<Repository, Problem> {
+        match &registry.place {
+            RegistryPlace::Layout(path) => {
+                Layout::create(self.root().join(path.as_path())).map(Repository::Layout)
+            }
+            RegistryPlace::Remote(name) => self.remote(registry, name).await,
+        }
+    }
+
+    /// The repository of an image, if it is there; a registry's always is.
+    pub(super) async fn look(&self, registry: &RegistryPlan) -> Result<Option<Repository>, Problem> {
+        match &registry.place {
+            RegistryPlace::Layout(path) => {
+                let path = self.root().join(path.as_path());
+                if path.join("oci-layout").exists() {
+                    Layout::open(path).map(|layout| Some(Repository::Layout(layout)))
+                } else {
+                    Ok(None)
+                }
+            }
+            RegistryPlace::Remote(name) => self.remote(registry, name).await.map(Some),
+        }
+    }
+
+    async fn remote(&self, registry: &RegistryPlan, name: &str) -> Result<Repository, Problem> {
+        let name = name.parse().map_err(|reason| {
+            let title = format!("`{name}` is not the name of a repository");
+            Problem::new(Code::InvalidReference, title).note(format!("{reason}"))
+        })?;
+        let access = Access {
+            insecure: registry.insecure,
+            ca: registry.ca.as_ref().map(|path| self.root().join(path.as_path())),
+            login: registry.login.as_ref().map(|(user, login)| (user.clone(), login.password.clone())),
+        };
+        Ok(Repository::Registry(self.network.open(&name, &access).await?))
+    }
+}

@@ -1,0 +1,242 @@
+//! Moving tags.
+
+use std::time::Duration;
+
+use crate::diagnostic::{Code, Problem, Problems};
+use crate::oci::{Descriptor, Digest, Tag};
+use crate::plan::TagStep;
+use crate::release::history::{Kinship, kinship};
+use crate::release::label::Labels;
+use crate::release::publisher::{Publisher, place};
+use crate::release::verdict::{Held, Verdict, judge};
+use crate::store::Repository;
+use crate::tags::{Movement, PlannedTag, Track};
+
+/// How often a tag is read until it shows what was just put there: some
+/// registries answer from copies that are a little behind.
+const READS: u32 = 5;
+/// How long is waited before it is read again the first time; then twice as long.
+const LAG: Duration = Duration::from_millis(200);
+
+/// A tag, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagChange {
+    /// The repository, as a user would name it.
+    pub repository: String,
+    /// The tag.
+    pub tag: Tag,
+    /// What it held before, if it was there.
+    pub from: Option<Digest>,
+    /// What it holds now.
+    pub to: Digest,
+    /// What was done.
+    pub result: TagResult,
+}
+
+/// What was done to a tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TagResult {
+    /// It was set to the image.
+    Moved,
+    /// It held the image.
+    Already,
+    /// It was left where it was, for this reason: a sentence without a period.
+    Kept(String),
+}
+
+/// What became of the tags of an image in one repository.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct TagReport {
+    /// Every tag that was dealt with, in order.
+    pub changes: Vec<TagChange>,
+    /// Why the others were not, if there are others.
+    pub problems: Problems,
+}
+
+/// Gives an image its names, in their order, after it was pushed there.
+///
+/// If an immutable tag holds another image, nothing is moved. If something goes
+/// wrong after a tag was moved, the problem is [`Code::HalfReleased`] and says
+/// what stands.
+pub async fn tag(step: &TagStep, image: &Descriptor, publisher: &Publisher) -> TagReport {
+    let mut report = TagReport::default();
+    if let Err(problems) = check_immutable(&[(step, image)], publisher).await {
+        report.problems = problems;
+        return report;
+    }
+    let moved = async {
+        let repository = publisher.open(&step.registry).await?;
+        let labels = Labels::read(&repository, image).await?;
+        let name = place(&step.registry);
+        let mover = Mover { repository: &repository, name: &name, image, labels: &labels, publisher };
+        for planned in published(step) {
+            let change = mover.set(planned).await?;
+            report.changes.push(change);
+        }
+        Ok::<_, Problem>(())
+    };
+    if let Err(problem) = moved.await {
+        report.problems.push(half_released(step, &report.changes, problem));
+    }
+    report
+}
+
+/// Makes sure that no immutable tag of any of the steps holds another image
+/// than the step's. To be asked for all steps before the first tag moves.
+///
+/// # Errors
+/// All tags that do ([`Code::ImmutableTag`]); a destination that cannot be read.
+pub async fn check_immutable(
+    steps: &[(&TagStep, &Descriptor)],
+    publisher: &Publisher,
+) -> Result<(), Problems> {
+    let mut problems = Problems::new();
+    for (step, image) in steps {
+        let checked = async {
+            let Some(repository) = publisher.look(&step.registry).await? else { return Ok(()) };
+            for planned in published(step).filter(|planned| planned.movement == Movement::Immutable) {
+                let held = repository.resolve(planned.tag.as_str()).await?;
+                if let Some(held) = held.filter(|held| held.digest != image.digest) {
+                    problems.push(conflict(&place(&step.registry), planned, held.digest, image.digest));
+                }
+            }
+            Ok::<_, Problem>(())
+        };
+        if let Err(problem) = checked.await {
+            problems.push(problem);
+        }
+    }
+    problems.or(())
+}
+
+/// The tags of a step that are for its registry.
+pub(super) fn published(step: &TagStep) -> impl Iterator<Item = &PlannedTag> {
+    step.tags.iter().filter(|planned| !planned.local)
+}
+
+fn conflict(repository: &str, planned: &PlannedTag, held: Digest, ours: Digest) -> Problem {
+    let title = format!("`{repository}:{}` holds another image and never changes", planned.tag);
+    Problem::new(Code::ImmutableTag, title)
+        .label(planned.span, "this rule makes an immutable tag")
+        .note(format!("it holds {held}, this is {ours}"))
+        .help("release it under another version")
+}
+
+/// Moves tags of one repository to one image.
+struct Mover<'a> {
+    repository: &'a Repository,
+    /// As a user would name it.
+    name: &'a str,
+    image: &'a Descriptor,
+    labels: &'a Labels,
+    publisher: &'a Publisher,
+}
+
+impl Mover<'_> {
+    async fn set(&self, planned: &PlannedTag) -> Result<TagChange, Problem> {
+        let held = self.held(planned).await?;
+        let from = held.as_ref().map(|held| held.digest);
+        let change = |to, result| TagChange {
+            repository: self.name.to_owned(),
+            tag: planned.tag.clone(),
+            from,
+            to,
+            result,
+        };
+        match self.judge(planned, held.as_ref()).await {
+            Verdict::Already => return Ok(change(self.image.digest, TagResult::Already)),
+            Verdict::Keep(reason) => {
+                return Ok(change(from.unwrap_or(self.image.digest), TagResult::Kept(reason)));
+            }
+            Verdict::Conflict => return Err(self.lost(planned, from)),
+            Verdict::Move => {}
+        }
+        self.repository.set_tag(&planned.tag, self.image).await?;
+        let found = self.read_back(planned).await?;
+        if found == Some(self.image.digest) {
+            return Ok(change(self.image.digest, TagResult::Moved));
+        }
+        // Somebody else moved it after us: right, if to what we would have kept.
+        let now = self.held(planned).await?;
+        match (self.judge(planned, now.as_ref()).await, now) {
+            (Verdict::Already, _) => Ok(change(self.image.digest, TagResult::Moved)),
+            (Verdict::Keep(reason), Some(now)) => Ok(change(now.digest, TagResult::Kept(reason))),
+            (_, now) => Err(self.lost(planned, now.map(|now| now.digest))),
+        }
+    }
+
+    /// What a tag holds; labels are read where the verdict depends on them.
+    async fn held(&self, planned: &PlannedTag) -> Result<Option<Held>, Problem> {
+        let Some(found) = self.repository.resolve(planned.tag.as_str()).await? else { return Ok(None) };
+        let compared = matches!(planned.movement, Movement::Moving(Track::Branch | Track::Version { .. }));
+        let labels = if compared && found.digest != self.image.digest {
+            Labels::read(self.repository, &found).await?
+        } else {
+            Labels::default()
+        };
+        Ok(Some(Held { digest: found.digest, labels }))
+    }
+
+    async fn judge(&self, planned: &PlannedTag, held: Option<&Held>) -> Verdict {
+        let kinship = match (&planned.movement, &self.labels.revision) {
+            (Movement::Moving(Track::Branch), Some(new)) => self.kinship(new, held).await,
+            _ => Kinship::Unknown,
+        };
+        match judge(&planned.movement, held, self.image.digest, kinship) {
+            Verdict::Keep(_) if self.publisher.may_regress() => Verdict::Move,
+            Verdict::Keep(reason) => {
+                Verdict::Keep(format!("{reason}; `--allow-regress` moves it all the same"))
+            }
+            verdict => verdict,
+        }
+    }
+
+    async fn kinship(&self, new: &str, held: Option<&Held>) -> Kinship {
+        let Some(old) = held.and_then(|held| held.labels.revision.clone()) else { return Kinship::Unknown };
+        let (root, new) = (self.publisher.root().to_owned(), new.to_owned());
+        let asked = tokio::task::spawn_blocking(move || kinship(&root, &new, &old)).await;
+        asked.unwrap_or(Kinship::Unknown)
+    }
+
+    /// What a tag shows that was just set.
+    async fn read_back(&self, planned: &PlannedTag) -> Result<Option<Digest>, Problem> {
+        let mut wait = LAG;
+        for read in 1.. {
+            let found = self.repository.resolve(planned.tag.as_str()).await?.map(|found| found.digest);
+            if found == Some(self.image.digest) || read == READS {
+                return Ok(found);
+            }
+            tokio::time::sleep(wait).await;
+            wait *= 2;
+        }
+        Ok(None)
+    }
+
+    /// A tag does not hold what it was set to.
+    fn lost(&self, planned: &PlannedTag, found: Option<Digest>) -> Problem {
+        if let (Movement::Immutable, Some(found)) = (&planned.movement, found) {
+            return conflict(self.name, planned, found, self.image.digest);
+        }
+        let title = format!("`{}:{}` was moved by somebody else", self.name, planned.tag);
+        let shown = found.map_or("nothing".to_owned(), |found| found.to_string());
+        Problem::new(Code::Registry, title)
+            .label(planned.span, "this rule makes the tag")
+            .note(format!("it holds {shown}, this is {}", self.image.digest))
+    }
+}
+
+/// Says what stands, if anything does.
+fn half_released(step: &TagStep, changes: &[TagChange], cause: Problem) -> Problem {
+    let stands: Vec<_> = changes.iter().filter(|change| change.result == TagResult::Moved).collect();
+    let Some(first) = stands.first() else { return cause };
+    let title = format!("`{}` was tagged in part: {}", first.repository, cause.title);
+    let mut problem = Problem { code: Code::HalfReleased, title, ..cause };
+    for change in &stands {
+        problem = problem.note(format!("`{}:{}` holds {} now", change.repository, change.tag, change.to));
+    }
+    for planned in published(step).skip(changes.len()) {
+        problem = problem.note(format!("`{}:{}` was not moved", first.repository, planned.tag));
+    }
+    problem.help("run the same again: what is done is not done twice, and the rest follows")
+}

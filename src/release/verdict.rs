@@ -1,0 +1,122 @@
+//! Whether a tag may move. Pure.
+
+use semver::Version;
+
+use crate::oci::Digest;
+use crate::release::history::Kinship;
+use crate::release::label::Labels;
+use crate::tags::{Movement, Track};
+
+/// What a tag holds now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) digest: Digest,
+    pub(super) labels: Labels,
+}
+
+/// Whether a tag may move.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It holds the image.
+    Already,
+    /// It may.
+    Move,
+    /// It is to stay, for this reason: a sentence without a period.
+    Keep(String),
+    /// It is immutable and holds another image.
+    Conflict,
+}
+
+/// Whether a tag may move from what it holds to the image `to`. `kinship` says
+/// how the image's commit stands to that of what it holds.
+pub(super) fn judge(movement: &Movement, held: Option<&Held>, to: Digest, kinship: Kinship) -> Verdict {
+    let Some(held) = held else { return Verdict::Move };
+    if held.digest == to {
+        return Verdict::Already;
+    }
+    match movement {
+        Movement::Immutable => Verdict::Conflict,
+        Movement::Moving(Track::Free) => Verdict::Move,
+        Movement::Moving(Track::Branch) => match kinship {
+            Kinship::Follows | Kinship::Unknown => Verdict::Move,
+            Kinship::Strays => {
+                let commit = held.labels.revision.as_deref().unwrap_or_default();
+                let short = commit.get(..7).unwrap_or(commit);
+                Verdict::Keep(format!("it holds commit {short}, which this one does not follow"))
+            }
+        },
+        Movement::Moving(Track::Version { version, .. }) => {
+            match held.labels.version.as_deref().and_then(read_version) {
+                // The same version built again may take its own place.
+                Some(there) if version.cmp_precedence(&there).is_lt() => {
+                    Verdict::Keep(format!("it holds {there}, which is higher than {version}"))
+                }
+                _ => Verdict::Move,
+            }
+        }
+    }
+}
+
+/// A version as images carry it: often with a `v`.
+fn read_version(text: &str) -> Option<Version> {
+    let text = text.trim();
+    Version::parse(text.strip_prefix('v').unwrap_or(text)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(version: Option<&str>) -> Held {
+        let labels = Labels { version: version.map(str::to_owned), revision: Some("0123456789".to_owned()) };
+        Held { digest: Digest::of(b"held"), labels }
+    }
+
+    fn versions(from: &str, to: &str) -> Verdict {
+        let track = Track::Version { version: Version::parse(to).unwrap(), numbers: 0 };
+        judge(&Movement::Moving(track), Some(&held(Some(from))), Digest::of(b"new"), Kinship::Unknown)
+    }
+
+    fn branch(kinship: Kinship) -> Verdict {
+        judge(&Movement::Moving(Track::Branch), Some(&held(None)), Digest::of(b"new"), kinship)
+    }
+
+    #[test]
+    fn a_version_tag_never_goes_backwards() {
+        assert_eq!(versions("1.2.3", "1.2.4"), Verdict::Move);
+        assert_eq!(versions("v1.9.0", "1.10.0"), Verdict::Move);
+        assert_eq!(versions("1.2.3", "1.2.3"), Verdict::Move);
+        assert_eq!(versions("2.0.0-rc.1", "2.0.0"), Verdict::Move);
+        let kept = Verdict::Keep("it holds 2.0.1, which is higher than 1.9.1".to_owned());
+        assert_eq!(versions("2.0.1", "1.9.1"), kept);
+        let kept = Verdict::Keep("it holds 2.0.0, which is higher than 2.0.0-rc.1".to_owned());
+        assert_eq!(versions("2.0.0", "2.0.0-rc.1"), kept);
+    }
+
+    #[test]
+    fn an_image_that_does_not_say_its_version_is_no_obstacle() {
+        assert_eq!(versions("v1.2.3-4-gabcdef0-dirty.x..y", "1.0.0"), Verdict::Move);
+        let track = Track::Version { version: Version::new(1, 0, 0), numbers: 1 };
+        let verdict =
+            judge(&Movement::Moving(track), Some(&held(None)), Digest::of(b"new"), Kinship::Unknown);
+        assert_eq!(verdict, Verdict::Move);
+    }
+
+    #[test]
+    fn a_branch_tag_moves_to_later_commits_only() {
+        assert_eq!(branch(Kinship::Follows), Verdict::Move);
+        assert_eq!(branch(Kinship::Unknown), Verdict::Move);
+        let kept = "it holds commit 0123456, which this one does not follow".to_owned();
+        assert_eq!(branch(Kinship::Strays), Verdict::Keep(kept));
+    }
+
+    #[test]
+    fn an_immutable_tag_holds_one_image_for_ever() {
+        let judge = |held: Option<&Held>, to: &[u8]| {
+            judge(&Movement::Immutable, held, Digest::of(to), Kinship::Unknown)
+        };
+        assert_eq!(judge(None, b"new"), Verdict::Move);
+        assert_eq!(judge(Some(&held(None)), b"held"), Verdict::Already);
+        assert_eq!(judge(Some(&held(None)), b"new"), Verdict::Conflict);
+    }
+}

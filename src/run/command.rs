@@ -208,3 +208,152 @@ fn signal_name(number: i32) -> String {
     let name = names.iter().find(|(known, _)| *known == number);
     name.map_or_else(|| format!("signal {number}"), |(_, name)| (*name).to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::run::fixture::Project;
+
+    use super::*;
+
+    #[test]
+    fn a_cacheable_step_sees_only_what_it_declares() {
+        let mut project = Project::new();
+        let all =
+            [("PATH", "/usr/bin:/bin"), ("HOME", "/home/me"), ("CI_TOKEN", "hunter2!"), ("EDITOR", "ed")];
+        project.environment = all.into_iter().collect();
+        let step = project.cached("env", "env | sort | grep -v -e ^_ -e ^PWD -e ^SHLVL", &[], "a", &[]);
+        step.command().variables = Variables {
+            inherit: false,
+            set: [("PORT".to_owned(), "80".to_owned())].into_iter().collect(),
+            pass: vec!["CI_TOKEN".to_owned(), "NOT_SET".to_owned()],
+        };
+        let lines = ["CI_TOKEN=***", "HOME=/home/me", "PATH=/usr/bin:/bin", "PORT=80"]
+            .map(|line| format!("env > {line}"));
+        assert_eq!(project.run().lines()[1..5], lines);
+    }
+
+    #[test]
+    fn a_step_that_always_runs_sees_all() {
+        let mut project = Project::new();
+        let all = [("PATH", "/usr/bin:/bin"), ("EDITOR", "ed")];
+        project.environment = all.into_iter().collect();
+        project.target("env", "echo $EDITOR", &[]).command().variables.inherit = true;
+        assert_eq!(project.run().lines()[1], "env > ed");
+    }
+
+    #[test]
+    fn a_secret_is_masked_across_writes_in_the_log_and_in_the_problem() {
+        let mut project = Project::new();
+        project.environment =
+            [("PATH", "/usr/bin:/bin"), ("TOKEN", "correct horse battery")].into_iter().collect();
+        let script =
+            "printf 'it is correct hor'; printf 'se battery\\n'; printf %s \"$TOKEN\" | base64; exit 1";
+        project.cached("leak", script, &[], "a", &[]).command().variables.pass = vec!["TOKEN".to_owned()];
+        let told = project.run();
+        assert_eq!(told.lines()[1..3], ["leak > it is ***", "leak > ***"]);
+        assert_eq!(told.summary.problems.as_slice()[0].notes, ["it is ***\n***"]);
+        let last = project.request().cache.last(&project.plan.steps[0].id).unwrap();
+        assert_eq!(project.request().cache.log(&last.record).unwrap(), b"1it is ***\n1***\n");
+    }
+
+    #[test]
+    fn a_missing_program_is_named() {
+        let mut project = Project::new();
+        project.target("lint", "", &[]).command().commands[0].argv = vec!["no-such-linter".to_owned()];
+        let told = project.run();
+        let problem = &told.summary.problems.as_slice()[0];
+        assert_eq!(problem.code, Code::CannotStart);
+        assert_eq!(problem.labels[0].text, "there is no program `no-such-linter` in PATH");
+        assert_eq!(problem.help.as_deref(), Some("install `no-such-linter`, or add its directory to PATH"));
+    }
+
+    #[test]
+    fn a_missing_directory_is_named() {
+        let mut project = Project::new();
+        project.target("lint", "true", &[]).command().dir =
+            crate::config::ProjectPath::root().join("api").unwrap();
+        let label = project.run().summary.problems.as_slice()[0].labels[0].text.clone();
+        assert_eq!(label, format!("its directory `{}` does not exist", project.root().join("api").display()));
+    }
+
+    #[test]
+    fn commands_run_in_their_directory_one_after_the_other_until_one_fails() {
+        let mut project = Project::new();
+        std::fs::create_dir(project.root().join("api")).unwrap();
+        let command = project.target("x", "basename \"$PWD\"", &[]).command();
+        command.dir = crate::config::ProjectPath::root().join("api").unwrap();
+        let script = |script: &str| Exec {
+            argv: ["sh", "-c", script].map(str::to_owned).to_vec(),
+            ..command.commands[0].clone()
+        };
+        let more = [script("kill -9 $$"), script("echo never")];
+        command.commands.extend(more);
+        assert_eq!(project.run().lines()[1..3], ["x > api", "x: `x` failed, ended by SIGKILL"]);
+    }
+
+    #[test]
+    fn a_failing_step_is_tried_again() {
+        let mut project = Project::new();
+        let script = "echo try; test -e once || { touch once; exit 7; }";
+        project.target("flaky", script, &[]).command().retries = 2;
+        let lines =
+            ["flaky > try", "flaky again, 2 of 3: exit status 7", "flaky > try", "flaky: ran", "done 0"];
+        assert_eq!(project.run().lines()[1..], lines);
+    }
+
+    #[test]
+    fn after_the_last_attempt_the_step_has_failed() {
+        let mut project = Project::new();
+        project.target("flaky", "exit 7", &[]).command().retries = 1;
+        let told = project.run();
+        assert_eq!(told.summary.problems.as_slice()[0].notes, ["this was attempt 2 of 2"]);
+    }
+
+    #[test]
+    fn what_takes_too_long_is_stopped_with_all_that_it_started() {
+        let mut project = Project::new();
+        let script = "sh -c 'echo $$ > child; exec sleep 600' & wait";
+        project.target("slow", script, &[]).command().timeout = Some(Duration::from_millis(300));
+        let told = project.run();
+        assert_eq!(told.summary.problems.as_slice()[0].code, Code::TimedOut);
+        assert_eq!(
+            told.lines()[1],
+            "slow: `slow` did not end in time, still ran after 300ms, and was stopped"
+        );
+        assert!(is_gone(&project.read("child").unwrap_or_default()));
+    }
+
+    #[test]
+    fn what_a_failed_step_left_behind_is_killed() {
+        let mut project = Project::new();
+        project.target("x", "sleep 600 & echo $! > child; exit 1", &[]);
+        project.run();
+        assert!(is_gone(&project.read("child").unwrap()));
+    }
+
+    #[test]
+    fn what_a_step_started_as_a_service_goes_on() {
+        let mut project = Project::new();
+        project.target("serve", "sleep 600 > /dev/null 2>&1 & echo $! > child", &[]);
+        project.target("stop", "kill $(cat child)", &[0]);
+        assert_eq!(project.run().ends(), ["serve: ran", "stop: ran"]);
+    }
+
+    #[test]
+    fn standard_input_is_empty() {
+        let mut project = Project::new();
+        project.target("x", "cat; echo end", &[]);
+        assert_eq!(project.run().lines()[1], "x > end");
+    }
+
+    /// Whether a process ends, or has: who killed it does not wait for it.
+    fn is_gone(id: &str) -> bool {
+        let path = format!("/proc/{}/stat", id.trim());
+        let runs = || std::fs::read_to_string(&path).is_ok_and(|status| !status.contains(") Z "));
+        let until = std::time::Instant::now() + Duration::from_mins(1);
+        while runs() && std::time::Instant::now() < until {
+            std::thread::yield_now();
+        }
+        !runs()
+    }
+}

@@ -12,6 +12,7 @@ mod executor;
 mod fault;
 #[cfg(test)]
 mod fixture;
+mod forecast;
 mod interrupt;
 mod line;
 mod mask;
@@ -32,6 +33,7 @@ pub use event::{
 };
 pub use executor::execute;
 pub use fault::{Fault, Place};
+pub use forecast::{Forecast, Verdict, forecast};
 pub use outcome::{Cause, Found, Outcome};
 pub use reason::{Reason, ReasonKind};
 pub use record::{events, recorded};

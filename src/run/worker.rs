@@ -13,6 +13,7 @@ use crate::diagnostic::{Code, Problem, Problems};
 use crate::oci::Descriptor;
 use crate::plan::{Action, Effect, Gap, Step, StepIndex};
 use crate::run::command::{Commands, Unsuccessful};
+use crate::run::forecast::reasons;
 use crate::run::line::Line;
 use crate::run::process::Halt;
 use crate::run::teller::{Teller, Told};
@@ -124,7 +125,7 @@ impl Worker {
             Ok(miss) => miss,
             Err(done) => return done,
         };
-        teller.tell(Told::Started(miss.reasons().iter().map(Into::into).collect())).await;
+        teller.tell(Told::Started(reasons(&miss))).await;
         if let Err(unsuccessful) = self.confirm(step, &mut halt).await {
             return unsuccessful.into();
         }

@@ -66,6 +66,14 @@ impl Latest {
         read(&self.path(step)).filter(|last| last.record.step == step)
     }
 
+    /// The last runs of all steps, by their names.
+    pub(super) fn all(&self) -> Vec<LastRun> {
+        let files = fs::read_dir(&self.project).into_iter().flatten().flatten();
+        let mut all: Vec<LastRun> = files.filter_map(|file| read(&file.path())).collect();
+        all.sort_by(|one, other| one.record.step.cmp(&other.record.step));
+        all
+    }
+
     /// Makes a run the last one of its step.
     ///
     /// # Errors
@@ -99,7 +107,8 @@ impl Latest {
     }
 }
 
-fn read(path: &Path) -> Option<LastRun> {
+/// The last run that a file holds.
+pub(super) fn read(path: &Path) -> Option<LastRun> {
     let stored: StoredLatest = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
     Some(LastRun { record: stored.record.into_record()?, outcome: stored.outcome })
 }

@@ -34,11 +34,11 @@ const CACHE_DIR_TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55\n# Ma
 /// of it may be used from several threads and processes at once.
 #[derive(Clone, Debug)]
 pub struct Cache {
-    dir: PathBuf,
-    root: PathBuf,
-    contents: ContentStore,
-    latest: Latest,
-    images: Layout,
+    pub(super) dir: PathBuf,
+    pub(super) root: PathBuf,
+    pub(super) contents: ContentStore,
+    pub(super) latest: Latest,
+    pub(super) images: Layout,
 }
 
 impl Cache {

@@ -9,8 +9,10 @@
 //! promise: contents are verified when they are read. Holds no lock.
 //! Must not import engine, inspect, release, run, or anything behind them.
 
+mod clean;
 mod collect;
 mod content;
+mod evict;
 mod hash;
 mod image;
 mod latest;
@@ -27,6 +29,8 @@ mod trace;
 #[cfg(test)]
 mod tests;
 
+pub use clean::{Cleaning, Extent, Item};
+pub use evict::{Evicted, MAX_SIZE};
 pub use hash::{Blake3, Key};
 pub use latest::{LastRun, Outcome};
 pub use local::Cache;

@@ -1,5 +1,6 @@
 //! The cache as its users see it, on real directories.
 
+mod clean;
 mod identity;
 mod lookup;
 mod workspace;

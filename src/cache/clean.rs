@@ -1,0 +1,153 @@
+//! What `hoist clean` removes.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::cache::collect::{is_missing, kind_of, stay_inside};
+use crate::cache::{Cache, Output, OutputKind};
+use crate::config::ProjectPath;
+use crate::diagnostic::{Code, Problem, Problems};
+
+/// What hoist itself keeps in a project and can do without.
+const OWN: &[&str] = &[".hoist/runs", ".hoist/displaced"];
+
+/// A list of what is to be removed, before anything is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cleaning {
+    /// What is removed, in this order.
+    pub items: Vec<Item>,
+    /// Outputs that are left alone: they are no longer what their step made.
+    pub kept: Vec<ProjectPath>,
+}
+
+/// One thing to be removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// Where it is, absolute.
+    pub path: PathBuf,
+    /// Its size in bytes; of a directory that is removed whole, with all that it
+    /// holds.
+    pub bytes: u64,
+    /// What is removed.
+    pub extent: Extent,
+}
+
+/// What is removed of an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// A file or a link.
+    File,
+    /// A directory, if it is empty by then.
+    Empty,
+    /// A directory with all that it holds.
+    Whole,
+}
+
+impl Cache {
+    /// What `hoist clean` removes of the project: the outputs of the last run of
+    /// each step, as far as they are still what the step made, and hoist's own
+    /// records of runs. The cache can bring the outputs back.
+    #[must_use]
+    pub fn project_cleaning(&self) -> Cleaning {
+        let mut cleaning = Cleaning::default();
+        for last in self.latest.all() {
+            // From the inside out, so that directories are empty by their turn.
+            for output in last.record.outputs.as_slice().iter().rev() {
+                cleaning.add_output(&self.root, output);
+            }
+        }
+        let own = OWN.iter().map(|own| self.root.join(own));
+        cleaning.items.extend(own.filter_map(whole));
+        cleaning
+    }
+
+    /// What `hoist clean --cache` removes: all that the cache holds, of all
+    /// projects. Whoever uses it at that moment builds again or fails.
+    #[must_use]
+    pub fn cache_cleaning(&self) -> Cleaning {
+        let names = ["content", "records", "traces", "latest", "images", "tmp"];
+        let items = names.iter().map(|name| self.dir.join(name)).filter_map(whole);
+        Cleaning { items: items.collect(), kept: Vec::new() }
+    }
+}
+
+impl Cleaning {
+    fn add_output(&mut self, root: &Path, output: &Output) {
+        let path = root.join(output.path.as_path());
+        let Ok(found) = fs::symlink_metadata(&path) else { return };
+        let inside = stay_inside(root, output.path.as_path()).is_ok();
+        let extent = match &output.kind {
+            OutputKind::Directory { .. } if found.is_dir() && inside => Extent::Empty,
+            kind => {
+                let same = kind_of(&path, &found).is_ok_and(|found| found.as_ref() == Some(kind));
+                if !same || !inside {
+                    self.kept.push(output.path.clone());
+                    return;
+                }
+                Extent::File
+            }
+        };
+        let bytes = if extent == Extent::File { found.len() } else { 0 };
+        self.items.push(Item { path, bytes, extent });
+    }
+
+    /// The size of all items.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.items.iter().map(|item| item.bytes).sum()
+    }
+
+    /// Removes all items. What is gone already is no problem, and neither is an
+    /// output directory that holds something else.
+    ///
+    /// # Errors
+    /// Those that could not be removed ([`ReadOnly`](Code::ReadOnly)).
+    pub fn remove(&self) -> Result<(), Problems> {
+        let mut problems = Problems::new();
+        for item in &self.items {
+            let removed = match item.extent {
+                Extent::File => fs::remove_file(&item.path),
+                Extent::Whole => fs::remove_dir_all(&item.path),
+                Extent::Empty => match fs::remove_dir(&item.path) {
+                    Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+                    removed => removed,
+                },
+            };
+            match removed {
+                Err(error) if !is_missing(&error) => problems.push(
+                    Problem::new(Code::ReadOnly, format!("`{}` cannot be removed", item.path.display()))
+                        .note(error.to_string()),
+                ),
+                _ => {}
+            }
+        }
+        problems.or(())
+    }
+}
+
+/// A directory with all that it holds, if it is there.
+fn whole(path: PathBuf) -> Option<Item> {
+    let found = fs::symlink_metadata(&path).ok().filter(fs::Metadata::is_dir);
+    found.map(|_| Item {
+        bytes: files(&path).iter().map(|(_, found)| found.len()).sum(),
+        path,
+        extent: Extent::Whole,
+    })
+}
+
+/// All files below a directory, links not followed.
+pub(super) fn files(dir: &Path) -> Vec<(PathBuf, fs::Metadata)> {
+    let mut pending = vec![dir.to_owned()];
+    let mut found = Vec::new();
+    while let Some(dir) = pending.pop() {
+        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+            match entry.metadata() {
+                Ok(metadata) if metadata.is_dir() => pending.push(entry.path()),
+                Ok(metadata) => found.push((entry.path(), metadata)),
+                Err(_) => {}
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,198 @@
+//! Keeping the cache within its bounds, least recently used first.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use crate::cache::clean::files;
+use crate::cache::content::write_whole;
+use crate::cache::latest::read;
+use crate::cache::{Blake3, Cache, Key, OutputKind, Record, image};
+use crate::diagnostic::Problem;
+use crate::oci::Digest;
+
+/// Most bytes that are kept where `max-size` does not say otherwise.
+pub const MAX_SIZE: u64 = 20_000_000_000;
+
+/// How often [`Cache::trim`] looks at all.
+const INTERVAL: Duration = Duration::from_hours(1);
+/// What is younger than this may belong to a run that has not recorded it yet.
+const GRACE: Duration = Duration::from_hours(1);
+/// A staged file of this age belongs to nobody who still writes.
+const ABANDONED: Duration = Duration::from_hours(24);
+
+/// What was removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Evicted {
+    /// How many records of runs.
+    pub records: usize,
+    /// How many bytes in all.
+    pub bytes: u64,
+}
+
+/// A record or a last run: what keeps others alive.
+struct Holder {
+    path: PathBuf,
+    bytes: u64,
+    used: SystemTime,
+    record: Record,
+}
+
+impl Cache {
+    /// Brings the cache below `max_size` bytes if it is above. To be called at
+    /// the end of a run: looks at most once an hour, and costs about 2 µs a file
+    /// then.
+    ///
+    /// # Errors
+    /// The cache cannot be written ([`CacheUnusable`](crate::diagnostic::Code::CacheUnusable)).
+    pub fn trim(&self, max_size: u64) -> Result<Evicted, Problem> {
+        let marker = self.dir.join("trimmed");
+        if fs::metadata(&marker).is_ok_and(|found| age(&found) < INTERVAL) {
+            return Ok(Evicted::default());
+        }
+        write_whole(&self.dir.join("tmp"), &marker, b"")?;
+        Ok(self.evict(max_size, GRACE))
+    }
+
+    /// Removes the records that were not used for longest, and what only they
+    /// hold on to, until a tenth of `max_size` is free; nothing younger than
+    /// `grace`. What cannot be removed is passed over.
+    pub(super) fn evict(&self, max_size: u64, grace: Duration) -> Evicted {
+        for (path, found) in files(&self.dir.join("tmp")) {
+            if age(&found) > ABANDONED {
+                let _ = fs::remove_file(path);
+            }
+        }
+        let all = files(&self.dir);
+        let total: u64 = all.iter().map(|(_, found)| found.len()).sum();
+        if total <= max_size {
+            return Evicted::default();
+        }
+        // Without the names of images it is not known which of them to keep.
+        let Ok(mut held) = Held::new(self, &all) else { return Evicted::default() };
+        let mut holders = self.holders(&all);
+        holders.sort_by_key(|holder| std::cmp::Reverse(holder.used));
+        let room = max_size - max_size / 10;
+        let mut evicted = Evicted::default();
+        let mut full = false;
+        for holder in &holders {
+            full = full || !held.take(holder, room);
+            if full && fs::remove_file(&holder.path).is_ok() {
+                evicted.records += 1;
+                evicted.bytes += holder.bytes;
+            }
+        }
+        for (path, found) in &all {
+            if age(found) >= grace && held.is_loose(path) && fs::remove_file(path).is_ok() {
+                evicted.bytes += found.len();
+            }
+        }
+        evicted
+    }
+
+    fn holders(&self, all: &[(PathBuf, fs::Metadata)]) -> Vec<Holder> {
+        let (records, latest) = (self.dir.join("records"), self.dir.join("latest"));
+        let holder = |(path, found): &(PathBuf, fs::Metadata)| {
+            let record = if path.starts_with(&records) {
+                Record::from_json(&fs::read(path).ok()?)
+            } else if path.starts_with(&latest) {
+                // It needs its log, and what it was compared by; the contents of
+                // its outputs belong to the record.
+                read(path).map(|last| Record { outputs: <_>::default(), image: None, ..last.record })
+            } else {
+                return None;
+            };
+            let used = found.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+            Some(Holder { path: path.clone(), bytes: found.len(), used, record: record? })
+        };
+        all.iter().filter_map(holder).collect()
+    }
+}
+
+/// What is held on to by the holders taken so far.
+struct Held<'a> {
+    cache: &'a Cache,
+    sizes: HashMap<&'a Path, u64>,
+    keys: HashSet<Key>,
+    contents: HashSet<Blake3>,
+    blobs: BTreeSet<Digest>,
+    bytes: u64,
+}
+
+impl<'a> Held<'a> {
+    /// What has a name in the staging store is held on to from the start.
+    fn new(cache: &'a Cache, all: &'a [(PathBuf, fs::Metadata)]) -> Result<Self, Problem> {
+        let sizes = all.iter().map(|(path, found)| (path.as_path(), found.len())).collect();
+        let mut held = Self {
+            cache,
+            sizes,
+            keys: HashSet::new(),
+            contents: HashSet::new(),
+            blobs: BTreeSet::new(),
+            bytes: 0,
+        };
+        for (_, image) in cache.images.refs()? {
+            image::walk(&cache.images, &image, &mut held.blobs);
+        }
+        held.bytes = held.blobs.iter().map(|digest| held.size(&cache.images.blob_path(digest))).sum();
+        Ok(held)
+    }
+
+    fn size(&self, path: &Path) -> u64 {
+        self.sizes.get(path).copied().unwrap_or_default()
+    }
+
+    /// Holds on to all that a record needs, if there is room for it.
+    fn take(&mut self, holder: &Holder, room: u64) -> bool {
+        let record = &holder.record;
+        let outputs = record.outputs.iter().filter_map(|output| match output.kind {
+            OutputKind::File { digest, .. } => Some(digest),
+            OutputKind::Symlink(_) | OutputKind::Directory { .. } => None,
+        });
+        let contents: HashSet<Blake3> =
+            outputs.chain(record.log).filter(|digest| !self.contents.contains(digest)).collect();
+        let mut blobs = BTreeSet::new();
+        if let Some(image) = &record.image {
+            image::walk(&self.cache.images, image, &mut blobs);
+        }
+        blobs.retain(|digest| !self.blobs.contains(digest));
+        let contents_size: u64 =
+            contents.iter().map(|digest| self.size(&self.cache.contents.path(*digest))).sum();
+        let blobs_size: u64 =
+            blobs.iter().map(|digest| self.size(&self.cache.images.blob_path(digest))).sum();
+        let bytes = self.bytes + holder.bytes + contents_size + blobs_size;
+        if bytes > room {
+            return false;
+        }
+        self.bytes = bytes;
+        self.keys.insert(record.key);
+        self.contents.extend(contents);
+        self.blobs.extend(blobs);
+        true
+    }
+
+    /// Whether a file is one that must be held on to, and nobody does.
+    fn is_loose(&self, path: &Path) -> bool {
+        let Ok(path) = path.strip_prefix(&self.cache.dir) else { return false };
+        let names: Vec<&str> = path.iter().filter_map(OsStr::to_str).collect();
+        match names.as_slice() {
+            ["content", fan, rest] => {
+                !format!("{fan}{rest}").parse().is_ok_and(|digest| self.contents.contains(&digest))
+            }
+            ["traces", name] => {
+                !name.trim_end_matches(".json").parse().is_ok_and(|key| self.keys.contains(&key))
+            }
+            ["images", "blobs", "sha256", hex] => {
+                !format!("sha256:{hex}").parse().is_ok_and(|digest| self.blobs.contains(&digest))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// How long ago a file was written or used.
+fn age(found: &fs::Metadata) -> Duration {
+    found.modified().ok().and_then(|used| used.elapsed().ok()).unwrap_or_default()
+}

@@ -46,13 +46,14 @@ pub struct Facts {
 pub struct Git {
     /// The commit: 40 hex digits.
     pub sha: String,
-    /// The branch that HEAD is on.
+    /// The branch that HEAD is on; where it is on none, the one that a CI system
+    /// says it checked out.
     pub branch: Option<String>,
     /// As `git describe --tags --always --dirty --abbrev=7`.
     pub describe: String,
     /// Whether tracked files differ from the commit.
     pub dirty: bool,
-    /// Committer's time.
+    /// Committer's time, or `SOURCE_DATE_EPOCH`.
     pub time: Timestamp,
     /// All local and remote branches, without the remote's name, sorted.
     pub branches: Vec<String>,

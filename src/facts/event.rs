@@ -1,5 +1,9 @@
 //! What a run is for: a tag, a branch, a pull request, a schedule.
 
+use crate::config::{Release, Rule, RuleKind};
+use crate::diagnostic::{Code, Problem};
+use crate::facts::{Environment, Repository, ci, nearest};
+
 /// The event that a run belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -27,6 +31,38 @@ impl Event {
             Self::Unnamed => "unnamed",
         }
     }
+
+    /// The event that `--event` names.
+    fn given(text: &str) -> Result<Self, Problem> {
+        let invalid = |title: String| {
+            Problem::new(Code::InvalidEvent, title)
+                .help("`--event tag=v1.2.3`, `branch=develop`, `pr=42`, or `schedule`")
+        };
+        let (kind, value) = text.split_once('=').map_or((text, None), |(kind, value)| (kind, Some(value)));
+        let ref_name = |directory: &str| match value {
+            Some(name) if git2::Reference::is_valid_name(&format!("refs/{directory}/{name}")) => {
+                Ok(name.to_owned())
+            }
+            Some(name) => Err(invalid(format!("`{name}` cannot be the name of a {kind}"))),
+            None => Err(invalid(format!("the event `{kind}` needs a name"))),
+        };
+        match (kind, value) {
+            ("tag", _) => ref_name("tags").map(Self::Tag),
+            ("branch", _) => ref_name("heads").map(Self::Branch),
+            ("pr", Some(number)) => match number.parse() {
+                Ok(number) => Ok(Self::PullRequest(number)),
+                Err(_) => Err(invalid(format!("`{number}` is not the number of a pull request"))),
+            },
+            ("pr", None) => Err(invalid("the event `pr` needs a number".to_owned())),
+            ("schedule", None) => Ok(Self::Schedule),
+            ("schedule", Some(_)) => Err(invalid("the event `schedule` has no value".to_owned())),
+            _ => {
+                let problem = invalid(format!("`{kind}` is not a kind of event"));
+                let near = nearest::name(kind, ["tag", "branch", "pr", "schedule"]);
+                Err(problem.maybe_help(near.map(|near| format!("did you mean `{near}`?"))))
+            }
+        }
+    }
 }
 
 /// Where the event was found.
@@ -38,4 +74,45 @@ pub enum EventSource {
     Ci(&'static str),
     /// The repository's HEAD.
     Head,
+}
+
+/// What the run is for: as given, else as the CI system says, else by HEAD.
+pub(super) fn find(
+    given: Option<&str>,
+    environment: &Environment,
+    repository: Option<&Repository>,
+    release: &Release,
+) -> Result<(Event, EventSource), Problem> {
+    if let Some(text) = given {
+        return Ok((Event::given(text)?, EventSource::CommandLine));
+    }
+    if let Some((event, system)) = ci::event(environment)? {
+        return Ok((event, EventSource::Ci(system)));
+    }
+    let version = repository.into_iter().flat_map(|repository| &repository.tags_of_head);
+    let tagged = version.filter_map(|tag| Some((version_of(tag, release)?, tag))).max();
+    let branch = repository.and_then(|repository| repository.git.branch.clone());
+    let event = match (tagged, branch) {
+        (Some((_, tag)), _) => Event::Tag(tag.clone()),
+        (None, Some(branch)) => Event::Branch(branch),
+        (None, None) => Event::Unnamed,
+    };
+    Ok((event, EventSource::Head))
+}
+
+/// The version that a git tag says, behind nothing, `v`, or what a rule of the
+/// file takes for a prefix.
+pub(super) fn version_of(tag: &str, release: &Release) -> Option<semver::Version> {
+    let prefixes = rules(release).filter_map(|rule| match &rule.kind {
+        RuleKind::Semver { prefix: Some(prefix), .. } => Some(prefix.value.as_str()),
+        _ => None,
+    });
+    let versions = prefixes.chain(["", "v"]).filter_map(|prefix| tag.strip_prefix(prefix)?.parse().ok());
+    versions.max()
+}
+
+fn rules(release: &Release) -> impl Iterator<Item = &Rule> {
+    let images = release.images.values().flat_map(|image| &image.tags);
+    let sets = release.tag_sets.values().flat_map(|set| &set.rules);
+    images.chain(sets).chain(release.stages.values().flat_map(|stage| &stage.tags))
 }

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+
+use crate::diagnostic::{Code, Problem};
 
 /// The machine and the caller.
 #[derive(Clone, Debug)]
@@ -29,11 +32,74 @@ pub struct Host {
     pub error_is_terminal: bool,
 }
 
+impl Host {
+    /// The machine and the caller of this process.
+    ///
+    /// # Errors
+    /// A working directory that does not exist any more.
+    pub fn current() -> Result<Self, Problem> {
+        let directory = std::env::current_dir().map_err(|error| {
+            Problem::new(Code::Unreadable, "the working directory cannot be read")
+                .help("change into a directory that exists")
+                .note(error.to_string())
+        })?;
+        let environment: Environment = std::env::vars_os().collect();
+        Ok(Self {
+            directory,
+            now: Timestamp::now(),
+            os: std::env::consts::OS,
+            processors: std::thread::available_parallelism().map_or(1, usize::from),
+            user: user_name(&environment),
+            input_is_terminal: std::io::stdin().is_terminal(),
+            output_is_terminal: std::io::stdout().is_terminal(),
+            error_is_terminal: std::io::stderr().is_terminal(),
+            environment,
+        })
+    }
+
+    /// A machine of which only the given is known: one processor, no terminal,
+    /// a user called `nobody`, Linux. Looks at nothing of the real one.
+    #[must_use]
+    pub fn fixed(directory: impl Into<PathBuf>, environment: Environment, now: Timestamp) -> Self {
+        Self {
+            directory: directory.into(),
+            environment,
+            now,
+            os: "linux",
+            processors: 1,
+            user: "nobody".to_owned(),
+            input_is_terminal: false,
+            output_is_terminal: false,
+            error_is_terminal: false,
+        }
+    }
+}
+
+/// The name that the environment gives, else the one that the system has for the
+/// user's number, else the number.
+fn user_name(environment: &Environment) -> String {
+    let given = ["USER", "LOGNAME"].iter().find_map(|name| environment.text(name));
+    if let Some(name) = given.filter(|name| !name.is_empty()) {
+        return name.to_owned();
+    }
+    let number = rustix::process::getuid().as_raw().to_string();
+    let users = std::fs::read_to_string(Path::new("/etc/passwd")).unwrap_or_default();
+    let name = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == number).then(|| name.to_owned())
+    });
+    name.unwrap_or(number)
+}
+
 /// Variables of an environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Environment(BTreeMap<OsString, OsString>);
 
 impl Environment {
+    /// What commands see that must not depend on who calls them.
+    pub const STRICT: &[&str] = &["PATH", "HOME", "USER", "LANG", "TERM", "TMPDIR"];
+
     /// The value of a variable, if it is set and valid UTF-8.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
@@ -54,6 +120,11 @@ impl Environment {
     /// All variables, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
         self.0.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))
+    }
+
+    /// Those of [`Environment::STRICT`] that are set.
+    pub fn strict(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+        self.iter().filter(|(name, _)| Self::STRICT.iter().any(|strict| name == strict))
     }
 }
 

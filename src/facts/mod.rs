@@ -7,13 +7,34 @@
 //! plan, or anything behind them.
 
 mod answer;
+mod base;
+mod ci;
+mod content;
+mod dotenv;
 mod event;
+mod gather;
+mod git;
 mod host;
+mod inputs;
+mod load;
+mod nearest;
 mod needs;
+mod project;
 mod scope;
+mod script;
+mod tool;
+mod tree;
 
 pub use answer::{Facts, Git, InputFile, InputKind, ResolvedBase};
 pub use event::{Event, EventSource};
+pub use gather::{Question, gather};
+pub use git::remote;
 pub use host::{Environment, Host};
+pub use inputs::read_inputs;
+pub use load::load;
 pub use needs::{CopyQuery, InputQuery, Needs, ToolQuery};
+pub use project::Project;
 pub use scope::Scope;
+
+use event::version_of;
+use git::Repository;

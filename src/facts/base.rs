@@ -1,0 +1,92 @@
+//! Base images that lie in the project, as OCI image layouts.
+
+use std::fs;
+use std::path::Path;
+
+use crate::config::{Base, ProjectPath};
+use crate::diagnostic::{Code, Problem, Spanned};
+use crate::facts::{ResolvedBase, nearest};
+use crate::oci::{Descriptor, Digest, Index};
+
+/// The annotation by which a layout names its images.
+const NAME: &str = "org.opencontainers.image.ref.name";
+
+/// Finds a base. One of a registry, and one that is built in the same run, is
+/// known later.
+pub(super) fn resolve(root: &Path, base: &Spanned<Base>) -> Result<ResolvedBase, Problem> {
+    match &base.value {
+        Base::Scratch | Base::Image(_) | Base::Reference(_) => Ok(ResolvedBase::Later),
+        Base::Layout { path, name } => {
+            let found = in_layout(root, path, name.as_deref());
+            found.map_err(|problem| problem.label(base.span, "the base of this image"))
+        }
+    }
+}
+
+fn in_layout(root: &Path, path: &ProjectPath, name: Option<&str>) -> Result<ResolvedBase, Problem> {
+    let layout = root.join(path.as_path());
+    let lies_inside = || Some(layout.canonicalize().ok()?.starts_with(root.canonicalize().ok()?));
+    if lies_inside() == Some(false) {
+        let title = format!("the layout `{path}` leads out of the project");
+        return Err(Problem::new(Code::OutsideProject, title).help("copy it into the project"));
+    }
+    let bytes = fs::read(layout.join("index.json")).map_err(|error| {
+        let near = nearest::path(root, path.as_path()).map(|near| format!("did you mean `oci:{near}`?"));
+        Problem::new(Code::UnknownBase, format!("`{path}` is not an OCI image layout"))
+            .help(format!("`skopeo copy docker://IMAGE oci:{path}:TAG` makes one"))
+            .maybe_help(near)
+            .note(format!("{path}/index.json: {error}"))
+    })?;
+    let index = Index::parse(&bytes).map_err(|error| {
+        Problem::new(Code::UnknownBase, format!("the index of the layout `{path}` cannot be read"))
+            .note(format!("{path}/index.json: {error}"))
+    })?;
+    let descriptor = choose(path, &index.manifests, name)?;
+    let bytes = blob(&layout, path, descriptor)?;
+    Ok(ResolvedBase::Found(Box::new(descriptor.clone()), bytes.into()))
+}
+
+fn choose<'a>(
+    path: &ProjectPath,
+    all: &'a [Descriptor],
+    name: Option<&str>,
+) -> Result<&'a Descriptor, Problem> {
+    let names = || all.iter().filter_map(called);
+    let Some(name) = name else {
+        let first = all.first().filter(|first| all.iter().all(|other| other.digest == first.digest));
+        return first.ok_or_else(|| {
+            let count = if all.is_empty() { "no image" } else { "several images" };
+            let example = names().next().map(|name| format!("`oci:{path}:{name}` names one of them"));
+            Problem::new(Code::UnknownBase, format!("the layout `{path}` has {count}")).maybe_help(example)
+        });
+    };
+    let digest: Option<Digest> = name.parse().ok();
+    let is_it = |descriptor: &&Descriptor| {
+        digest.map_or(called(descriptor) == Some(name), |it| it == descriptor.digest)
+    };
+    all.iter().find(is_it).ok_or_else(|| {
+        let list = names().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let near = nearest::name(name, names()).map(|near| format!("did you mean `oci:{path}:{near}`?"));
+        Problem::new(Code::UnknownBase, format!("the layout `{path}` has no image `{name}`"))
+            .maybe_help((!list.is_empty()).then(|| format!("it has {list}")))
+            .maybe_help(near)
+    })
+}
+
+fn called(descriptor: &Descriptor) -> Option<&str> {
+    descriptor.annotations.get(NAME).map(String::as_str)
+}
+
+/// Reads a blob, which must be what its descriptor says.
+fn blob(layout: &Path, path: &ProjectPath, descriptor: &Descriptor) -> Result<Vec<u8>, Problem> {
+    let file = format!("blobs/sha256/{}", descriptor.digest.hex());
+    let bytes = fs::read(layout.join(&file)).map_err(|error| {
+        let title = format!("the layout `{path}` is without `{}`", descriptor.digest);
+        Problem::new(Code::UnknownBase, title).note(format!("{path}/{file}: {error}"))
+    })?;
+    if bytes.len() as u64 == descriptor.size && Digest::of(&bytes) == descriptor.digest {
+        return Ok(bytes);
+    }
+    Err(Problem::new(Code::DigestMismatch, format!("`{path}/{file}` is not what the layout says"))
+        .note(format!("it has {} bytes with the digest {}", bytes.len(), Digest::of(&bytes))))
+}

@@ -1,0 +1,206 @@
+//! Reading the project's file with all that it includes.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::config::{Include, LoadedDocument, ProjectPath, Release, decode, includes};
+use crate::diagnostic::{Code, Problem, Problems, Sources, Span};
+use crate::facts::inputs::{compile, outside};
+use crate::facts::tree::{EntryKind, Tree, Wanted};
+use crate::facts::{Project, nearest};
+
+/// More than any file that people write; what is larger is not read at all.
+const LARGEST: u64 = 16 << 20;
+
+/// Reads and checks the project's file with all that it includes. Their texts
+/// are added to `sources`.
+///
+/// The prefix of an included file is its directory as seen from the file that
+/// includes it, or what `as=` says, behind the prefix of that file.
+///
+/// # Errors
+/// Everything that is wrong with the files, and with how they include each other.
+pub fn load(project: &Project, sources: &mut Sources) -> Result<Release, Problems> {
+    let mut loader = Loader {
+        root: &project.root,
+        sources,
+        documents: Vec::new(),
+        seen: BTreeSet::new(),
+        problems: Problems::new(),
+    };
+    let top = project.file.strip_prefix(&project.root).unwrap_or(&project.file);
+    match ProjectPath::root().join(top) {
+        Ok(path) => loader.file(&path, "", None, &mut Vec::new()),
+        Err(_) => loader.problems.push(unreadable(top, "it does not lie in the project", None)),
+    }
+    let Loader { documents, mut problems, .. } = loader;
+    let name = project.root.file_name().unwrap_or_default().to_string_lossy();
+    let complete = problems.is_empty();
+    match decode(&documents, &name) {
+        Ok(release) => problems.or(release),
+        // What is not declared may be so in a file that could not be read.
+        Err(more) => {
+            let fresh = more.into_iter().filter(|problem| complete || problem.code != Code::UnknownName);
+            let known = problems.as_slice().to_vec();
+            problems.extend(fresh.filter(|problem| !known.contains(problem)));
+            Err(problems)
+        }
+    }
+}
+
+struct Loader<'a> {
+    root: &'a Path,
+    sources: &'a mut Sources,
+    documents: Vec<LoadedDocument>,
+    /// What is read already: each file once for each prefix.
+    seen: BTreeSet<(ProjectPath, String)>,
+    problems: Problems,
+}
+
+/// A file that is being read, and where the next one is included in it.
+struct Open {
+    path: ProjectPath,
+    include: Span,
+}
+
+impl Loader<'_> {
+    /// Reads one file, and then what it includes.
+    fn file(&mut self, path: &ProjectPath, prefix: &str, asked: Option<Span>, outer: &mut Vec<Open>) {
+        if !self.seen.insert((path.clone(), prefix.to_owned())) {
+            return;
+        }
+        let text = match self.read(path, asked) {
+            Ok(text) => text,
+            Err(problem) => return self.problems.push(problem),
+        };
+        let source = self.sources.add(path.to_string(), text.as_str());
+        let parsed = crate::syntax::parse(source, &text);
+        let Some(document) = self.problems.take(parsed) else { return };
+        let (found, problems) = includes(&document);
+        self.problems.extend(problems);
+        self.documents.push(LoadedDocument { document, path: path.clone(), prefix: prefix.to_owned() });
+        for include in found {
+            let files = self.included(path, &include);
+            for file in self.problems.take(files).unwrap_or_default() {
+                self.include(path, &file, prefix, &include, outer);
+            }
+        }
+    }
+
+    fn include(
+        &mut self,
+        from: &ProjectPath,
+        file: &ProjectPath,
+        prefix: &str,
+        include: &Include,
+        outer: &mut Vec<Open>,
+    ) {
+        let span = include.pattern.span;
+        outer.push(Open { path: from.clone(), include: span });
+        if let Some(start) = outer.iter().position(|open| open.path == *file) {
+            // A wildcard that matches what is open already means the others.
+            if !is_wildcard(&include.pattern.value) {
+                self.problems.push(cycle(outer.get(start..).unwrap_or_default()));
+            }
+        } else {
+            let below =
+                include.prefix.as_ref().map_or_else(|| directory_from(from, file), |it| it.value.clone());
+            let joined =
+                [prefix, &below].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/");
+            self.file(file, &joined, Some(span), outer);
+        }
+        outer.pop();
+    }
+
+    fn read(&self, path: &ProjectPath, asked: Option<Span>) -> Result<String, Problem> {
+        let full = self.root.join(path.as_path());
+        let wrong = |why: &str| unreadable(path.as_path(), why, asked);
+        let metadata = full.metadata().map_err(|error| wrong(&error.to_string()))?;
+        if !metadata.is_file() {
+            return Err(wrong("it is not a file"));
+        }
+        if metadata.len() > LARGEST {
+            return Err(Problem::new(
+                Code::TooLarge,
+                format!("`{path}` has more than {} MiB", LARGEST >> 20),
+            ));
+        }
+        let place = full.canonicalize().map_err(|error| wrong(&error.to_string()))?;
+        if let Some(span) = asked.filter(|_| !place.starts_with(self.root)) {
+            return Err(outside(path.as_path(), span));
+        }
+        let bytes = std::fs::read(&full).map_err(|error| wrong(&error.to_string()))?;
+        String::from_utf8(bytes).map_err(|error| {
+            let line = error
+                .as_bytes()
+                .iter()
+                .take(error.utf8_error().valid_up_to())
+                .filter(|b| **b == b'\n')
+                .count();
+            wrong(&format!("line {} is not UTF-8", line + 1))
+        })
+    }
+
+    /// The files that an `include` means, sorted.
+    fn included(&self, from: &ProjectPath, include: &Include) -> Result<Vec<ProjectPath>, Problems> {
+        let (text, span) = (&include.pattern.value, include.pattern.span);
+        let home = from.parent().unwrap_or_default();
+        let path = home.join(text).map_err(|_| outside(Path::new(text), span))?;
+        if !is_wildcard(text) {
+            let exists = self.root.join(path.as_path()).symlink_metadata().is_ok();
+            return if exists { Ok(vec![path]) } else { Err(self.missing(&path, span).into()) };
+        }
+        let Some(glob) = path.as_path().to_str() else { return Ok(Vec::new()) };
+        let matcher = compile(glob, span)?;
+        let base: PathBuf =
+            path.as_path().iter().take_while(|part| !is_wildcard(&part.to_string_lossy())).collect();
+        let tree = Tree::read(self.root, &[Wanted { directory: base.clone(), ignored: false }], true)?;
+        let files = tree.below(&base).iter().filter(|entry| {
+            entry.kind != EntryKind::Directory && !entry.ignored && matcher.is_match(&entry.path)
+        });
+        Ok(files.map(|entry| crate::facts::tree::project_path(&entry.path)).collect())
+    }
+
+    fn missing(&self, path: &ProjectPath, span: Span) -> Problem {
+        let near = nearest::path(self.root, path.as_path()).map(|near| format!("did you mean `{near}`?"));
+        Problem::new(Code::Include, format!("the included file `{path}` does not exist"))
+            .label(span, "no such file")
+            .maybe_help(near)
+    }
+}
+
+fn is_wildcard(text: &str) -> bool {
+    text.contains(['*', '?', '[', '{'])
+}
+
+/// The directory of `file` as seen from the directory of `from`; where it does
+/// not lie below, as seen from the project.
+fn directory_from(from: &ProjectPath, file: &ProjectPath) -> String {
+    let directory = file.parent().unwrap_or_default();
+    let home = from.parent().unwrap_or_default();
+    let below = directory.as_path().strip_prefix(home.as_path()).unwrap_or(directory.as_path());
+    below.to_string_lossy().into_owned()
+}
+
+fn unreadable(path: &Path, why: &str, asked: Option<Span>) -> Problem {
+    let title = format!("`{}` cannot be read", path.display());
+    match asked {
+        Some(span) => Problem::new(Code::Include, title).label(span, "included here"),
+        None => Problem::new(Code::Unreadable, title),
+    }
+    .note(why.to_owned())
+}
+
+/// Files that include each other, in a circle.
+fn cycle(circle: &[Open]) -> Problem {
+    let first = circle.first().map(|open| open.path.to_string()).unwrap_or_default();
+    let way = circle.iter().map(|open| open.path.to_string()).chain([first.clone()]).collect::<Vec<_>>();
+    let problem = Problem::new(Code::Include, format!("`{first}` includes itself"))
+        .help("remove one of the includes")
+        .note(way.join(" → "));
+    circle
+        .iter()
+        .zip(way.iter().skip(1))
+        .rev()
+        .fold(problem, |problem, (open, next)| problem.label(open.include, format!("includes `{next}`")))
+}

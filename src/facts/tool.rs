@@ -1,0 +1,137 @@
+//! Output of commands that is part of a key.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::Path;
+use std::process::{Child, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use crate::config::{Command, Release};
+use crate::diagnostic::{Code, Problem, Problems, Span};
+use crate::facts::{Environment, Facts, Scope, ToolQuery};
+
+/// How long a command may take that only says what it is.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Most bytes of its output that are kept.
+const LARGEST: u64 = 1 << 20;
+
+/// A command, ready to run: equal ones are run once.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Call {
+    argv: Vec<String>,
+    dir: std::path::PathBuf,
+    variables: Vec<(String, String)>,
+}
+
+/// Runs the commands, several at once, and returns their outputs in order.
+pub(super) fn run_all(
+    root: &Path,
+    release: &Release,
+    facts: &Facts,
+    queries: &[ToolQuery],
+) -> Result<Vec<String>, Problems> {
+    let mut problems = Problems::new();
+    let calls: Vec<(Call, Span)> = queries
+        .iter()
+        .filter_map(|query| Some((problems.take(call(root, release, facts, query))?, query.command.span)))
+        .collect();
+    let spans: BTreeMap<&Call, Span> = calls.iter().rev().map(|(call, span)| (call, *span)).collect();
+    let outputs: BTreeMap<&Call, Result<String, Problem>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = spans
+            .iter()
+            .map(|(call, span)| (*call, scope.spawn(|| run(call, &facts.environment, *span))))
+            .collect();
+        let ended = threads.into_iter().filter_map(|(call, thread)| Some((call, thread.join().ok()?)));
+        ended.collect()
+    });
+    for problem in outputs.values().filter_map(|output| output.as_ref().err()) {
+        problems.push(problem.clone());
+    }
+    let answers = calls.iter().filter_map(|(call, _)| outputs.get(call)?.as_ref().ok().cloned()).collect();
+    problems.or(answers)
+}
+
+fn call(root: &Path, release: &Release, facts: &Facts, query: &ToolQuery) -> Result<Call, Problem> {
+    let scope = Scope::new(release, facts).with_matrix(&query.matrix);
+    let span = query.command.span;
+    let (argv, variables) = match &query.command.value {
+        Command::Script(script) => {
+            let variables =
+                scope.script_variables(script).map_err(|problem| problem.label(span, "named here"))?;
+            let shell = release.settings.shell.iter().cloned();
+            (shell.chain([script.clone()]).collect(), variables.into_iter().collect())
+        }
+        Command::Argv(argv) => (argv.iter().map(|it| scope.fill(it)).collect::<Result<_, _>>()?, Vec::new()),
+    };
+    Ok(Call { argv, dir: root.join(query.dir.as_path()), variables })
+}
+
+fn run(call: &Call, environment: &Environment, span: Span) -> Result<String, Problem> {
+    let shown = call.argv.last().filter(|_| !call.variables.is_empty()).cloned();
+    let shown = shown.unwrap_or_else(|| call.argv.join(" "));
+    let problem = |code, what: String| Problem::new(code, what).label(span, "its output is part of the key");
+    let mut command = std::process::Command::new(call.argv.first().map_or("", String::as_str));
+    command.args(call.argv.iter().skip(1)).current_dir(&call.dir).env_clear().envs(environment.strict());
+    command.envs(call.variables.iter().map(|(name, value)| (name, value))).process_group(0);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().map_err(|error| {
+        problem(Code::CannotStart, format!("the tool `{shown}` cannot be started"))
+            .help("install it, or correct `PATH`")
+            .note(error.to_string())
+    })?;
+    let Some((status, stdout, stderr)) = wait(child) else {
+        let title = format!("the tool `{shown}` did not end within {} s", LIMIT.as_secs());
+        return Err(problem(Code::TimedOut, title).help("name a command that only says its version"));
+    };
+    if !status.success() {
+        let how = match (status.code(), status.signal()) {
+            (Some(code), _) => format!("ended with exit status {code}"),
+            (None, signal) => format!("was ended by signal {}", signal.unwrap_or_default()),
+        };
+        let failed = problem(Code::CommandFailed, format!("the tool `{shown}` {how}"));
+        return Err(stderr
+            .lines()
+            .rev()
+            .take(10)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .rev()
+            .fold(failed, Problem::note));
+    }
+    // Some, such as `java -version`, say what they are on standard error.
+    Ok(if stdout.trim().is_empty() { stderr } else { stdout }.trim_end().to_owned())
+}
+
+/// The status and what was printed; `None` if it took too long, and is ended.
+fn wait(mut child: Child) -> Option<(ExitStatus, String, String)> {
+    let (sender, receiver) = mpsc::channel();
+    let group = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    std::thread::spawn(move || {
+        let error = std::thread::spawn(move || text(stderr));
+        let output = text(stdout);
+        let error = error.join().unwrap_or_default();
+        // Nobody listens any more if it took too long.
+        drop(sender.send((child.wait(), output, error)));
+    });
+    let ended = receiver.recv_timeout(LIMIT);
+    if let (Err(_), Some(group)) = (&ended, group) {
+        // It may have ended by itself just now.
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+    }
+    let (status, output, error) = ended.ok()?;
+    Some((status.ok()?, output, error))
+}
+
+fn text(stream: Option<impl Read>) -> String {
+    let mut bytes = Vec::new();
+    if let Some(mut stream) = stream {
+        // What cannot be read is not said; the status tells whether it failed.
+        drop(stream.by_ref().take(LARGEST).read_to_end(&mut bytes));
+        drop(std::io::copy(&mut stream, &mut std::io::sink()));
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}

@@ -1,0 +1,200 @@
+//! The files of the project, walked once.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use rayon::prelude::*;
+
+use crate::config::ProjectPath;
+use crate::diagnostic::{Code, Problem, Problems};
+
+/// Directories that belong to git and to hoist: never walked.
+const NEVER: [&str; 2] = [".git", ".hoist"];
+
+/// A place that is to be walked.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Wanted {
+    /// The directory, with all that is below.
+    pub(super) directory: PathBuf,
+    /// Also what `.gitignore` names.
+    pub(super) ignored: bool,
+}
+
+/// Something in a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// Relative to the project's directory.
+    pub(super) path: PathBuf,
+    /// What it is.
+    pub(super) kind: EntryKind,
+    /// Named by a `.gitignore`, or below what is.
+    pub(super) ignored: bool,
+}
+
+/// What an entry is. Special files are no entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EntryKind {
+    File,
+    Symlink,
+    Directory,
+}
+
+/// What lies in some directories of the project, sorted by path.
+#[derive(Debug, Default)]
+pub(super) struct Tree {
+    entries: Vec<Entry>,
+}
+
+impl Tree {
+    /// Walks the wanted places; `root` is absolute and without symbolic links.
+    /// What `.gitignore` files say is looked at only where `honour_ignore`.
+    pub(super) fn read(root: &Path, wanted: &[Wanted], honour_ignore: bool) -> Result<Self, Problems> {
+        let walk = Walk { root, wanted, honour_ignore };
+        let rules = if honour_ignore { rules_above(root) } else { None };
+        let found = walk.directory(&PathBuf::new(), rules, false, &[]);
+        let (mut entries, problems) = found;
+        entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        problems.or(Self { entries })
+    }
+
+    /// Everything below a directory, in order, the directory itself first.
+    pub(super) fn below(&self, directory: &Path) -> &[Entry] {
+        let start = self.entries.partition_point(|entry| entry.path.as_path() < directory);
+        let length = self.entries.get(start..).unwrap_or_default();
+        let end = length.partition_point(|entry| entry.path.starts_with(directory));
+        length.get(..end).unwrap_or_default()
+    }
+}
+
+/// The rules of one `.gitignore`, and those of the directories above.
+struct Rules {
+    own: Gitignore,
+    above: Option<Arc<Self>>,
+}
+
+impl Rules {
+    fn read(directory: &Path, above: Option<Arc<Self>>) -> Option<Arc<Self>> {
+        let file = directory.join(".gitignore");
+        if !file.is_file() {
+            return above;
+        }
+        let mut builder = GitignoreBuilder::new(directory);
+        // A line that is no pattern is passed over, as git does.
+        drop(builder.add(file));
+        match builder.build() {
+            Ok(own) => Some(Arc::new(Self { own, above })),
+            Err(_) => above,
+        }
+    }
+
+    /// The nearest file that names the path decides.
+    fn ignore(&self, path: &Path, is_directory: bool) -> bool {
+        let matched = self.own.matched(path, is_directory);
+        if matched.is_none() {
+            self.above.as_ref().is_some_and(|above| above.ignore(path, is_directory))
+        } else {
+            matched.is_ignore()
+        }
+    }
+}
+
+/// The rules of the directories between the top of the repository and the project.
+fn rules_above(root: &Path) -> Option<Arc<Rules>> {
+    let depth = root.ancestors().position(|above| above.join(".git").symlink_metadata().is_ok())?;
+    let between: Vec<&Path> = root.ancestors().skip(1).take(depth).collect();
+    between.into_iter().rev().fold(None, |rules, directory| Rules::read(directory, rules))
+}
+
+struct Walk<'a> {
+    root: &'a Path,
+    wanted: &'a [Wanted],
+    honour_ignore: bool,
+}
+
+impl Walk<'_> {
+    /// Walks one directory. `within` says for each wanted place that it lies in
+    /// whether that place has ignored files, too.
+    fn directory(
+        &self,
+        directory: &Path,
+        rules: Option<Arc<Rules>>,
+        ignored: bool,
+        within: &[bool],
+    ) -> (Vec<Entry>, Problems) {
+        let mut within = within.to_vec();
+        let here = self.wanted.iter().filter(|wanted| wanted.directory == directory);
+        // A directory that is named although it is ignored is meant with all it has.
+        within.extend(here.map(|wanted| wanted.ignored || ignored));
+        let full = self.root.join(directory);
+        let rules = if self.honour_ignore { Rules::read(&full, rules) } else { rules };
+        let mut entries = match self.list(directory, &full, rules.as_deref(), ignored) {
+            Ok(entries) => entries,
+            Err(problem) => return (Vec::new(), problem.into()),
+        };
+        let deeper: Vec<_> = entries
+            .par_iter()
+            .filter(|entry| entry.kind == EntryKind::Directory)
+            .filter_map(|entry| {
+                let still: Vec<bool> = within.iter().copied().filter(|all| *all || !entry.ignored).collect();
+                let leads = self.wanted.iter().any(|wanted| wanted.directory.starts_with(&entry.path));
+                let descend = leads || !still.is_empty();
+                descend.then(|| self.directory(&entry.path, rules.clone(), entry.ignored, &still))
+            })
+            .collect();
+        let mut problems = Problems::new();
+        for (found, wrong) in deeper {
+            entries.extend(found);
+            problems.extend(wrong);
+        }
+        (entries, problems)
+    }
+
+    fn list(
+        &self,
+        directory: &Path,
+        full: &Path,
+        rules: Option<&Rules>,
+        ignored: bool,
+    ) -> Result<Vec<Entry>, Problem> {
+        let mut entries = Vec::new();
+        let unreadable = |error: std::io::Error| self.unreadable(directory, &error);
+        for entry in fs::read_dir(full).map_err(unreadable)? {
+            let entry = entry.map_err(unreadable)?;
+            let name = entry.file_name();
+            let Some(kind) = kind(entry.file_type().map_err(unreadable)?) else { continue };
+            if NEVER.iter().any(|never| name == *never) {
+                continue;
+            }
+            let is_directory = kind == EntryKind::Directory;
+            let by_rule = || rules.is_some_and(|rules| rules.ignore(&full.join(&name), is_directory));
+            let ignored = ignored || by_rule();
+            entries.push(Entry { path: directory.join(&name), kind, ignored });
+        }
+        Ok(entries)
+    }
+
+    fn unreadable(&self, directory: &Path, error: &std::io::Error) -> Problem {
+        let shown = if directory.as_os_str().is_empty() { self.root } else { directory };
+        Problem::new(Code::Unreadable, format!("the directory `{}` cannot be read", shown.display()))
+            .help("make it readable, or name it in `.gitignore`")
+            .note(error.to_string())
+    }
+}
+
+fn kind(kind: fs::FileType) -> Option<EntryKind> {
+    if kind.is_dir() {
+        Some(EntryKind::Directory)
+    } else if kind.is_symlink() {
+        Some(EntryKind::Symlink)
+    } else {
+        kind.is_file().then_some(EntryKind::File)
+    }
+}
+
+/// The path of an entry as one of the project.
+pub(super) fn project_path(path: &Path) -> ProjectPath {
+    // A walk makes no path that leads out of the project.
+    ProjectPath::root().join(path).unwrap_or_default()
+}

@@ -120,7 +120,7 @@ fn output(root: &Path, found: &Found, span: Span) -> Result<Output, Problem> {
 
 /// What lies at a path; `None` for a device, a socket, and the like.
 pub(super) fn kind_of(path: &Path, metadata: &Metadata) -> io::Result<Option<OutputKind>> {
-    let mode = metadata.permissions().mode() & 0o7777;
+    let mode = mode_of(metadata);
     Ok(if metadata.is_symlink() {
         Some(OutputKind::Symlink(fs::read_link(path)?))
     } else if metadata.is_dir() {
@@ -132,6 +132,11 @@ pub(super) fn kind_of(path: &Path, metadata: &Metadata) -> io::Result<Option<Out
     } else {
         None
     })
+}
+
+/// The permission bits.
+pub(super) fn mode_of(metadata: &Metadata) -> u32 {
+    metadata.permissions().mode() & 0o7777
 }
 
 /// Whether nothing lies at a path, or not even a directory above it.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::cache::content::write_whole;
 use crate::cache::part::path_text;
 use crate::cache::record::StoredRecord;
+use crate::cache::stamps::Stamps;
 use crate::cache::{Blake3, Key, Record, Trace};
 use crate::diagnostic::Problem;
 
@@ -39,6 +40,7 @@ pub(super) struct Latest {
     project: PathBuf,
     root: PathBuf,
     traces: PathBuf,
+    stamps: PathBuf,
     staging: PathBuf,
 }
 
@@ -57,6 +59,7 @@ impl Latest {
             project: dir.join("latest").join(name_of(root.as_os_str().as_encoded_bytes())),
             root: root.to_owned(),
             traces: dir.join("traces"),
+            stamps: dir.join("stamps"),
             staging: staging.to_owned(),
         }
     }
@@ -97,9 +100,14 @@ impl Latest {
         Trace::from_json(key, &fs::read(self.trace_path(key)).ok()?)
     }
 
-    /// A step's name can hold a `/` and be longer than a file's name.
+    /// What is known of the files that a step made.
+    pub(super) fn stamps(&self, step: &str) -> Stamps {
+        let project = self.project.file_name().unwrap_or_default();
+        Stamps::read(self.stamps.join(project).join(file_name(step)))
+    }
+
     fn path(&self, step: &str) -> PathBuf {
-        self.project.join(format!("{}.json", name_of(step.as_bytes())))
+        self.project.join(file_name(step))
     }
 
     fn trace_path(&self, key: Key) -> PathBuf {
@@ -111,6 +119,11 @@ impl Latest {
 pub(super) fn read(path: &Path) -> Option<LastRun> {
     let stored: StoredLatest = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
     Some(LastRun { record: stored.record.into_record()?, outcome: stored.outcome })
+}
+
+/// A step's name can hold a `/` and be longer than a file's name.
+fn file_name(step: &str) -> String {
+    format!("{}.json", name_of(step.as_bytes()))
 }
 
 fn name_of(bytes: &[u8]) -> String {

@@ -81,17 +81,20 @@ impl Cache {
     /// Whatever is wrong with the cache makes a miss.
     #[must_use]
     pub fn find(&self, trace: &Trace) -> Lookup {
-        match self.usable(trace.key()) {
+        match self.usable(trace) {
             Ok(record) => Lookup::Hit(Box::new(Hit { record, trace: trace.clone() })),
             Err(fault) => Lookup::Miss(Miss { trace: trace.clone(), reasons: self.explain(trace, fault) }),
         }
     }
 
-    /// The record of a key, if all that it names seems to be there.
-    fn usable(&self, key: Key) -> Result<Record, Reason> {
+    /// The record of the key, if all that it names seems to be there.
+    fn usable(&self, trace: &Trace) -> Result<Record, Reason> {
+        let key = trace.key();
         let bytes = fs::read(self.record_path(key)).map_err(|_| Reason::RecordGone)?;
         let record = Record::from_json(&bytes).filter(|record| record.key == key);
-        let record = record.ok_or(Reason::RecordCorrupt)?;
+        let mut record = record.ok_or(Reason::RecordCorrupt)?;
+        // A step of another name may have left it behind.
+        trace.step().clone_into(&mut record.step);
         for Output { path, kind } in &record.outputs {
             if let OutputKind::File { digest, size, .. } = kind
                 && !self.contents.has(*digest, Some(*size))
@@ -222,7 +225,9 @@ impl Cache {
     /// a symbolic link leads out of the project
     /// ([`OutsideProject`](crate::diagnostic::Code::OutsideProject)).
     pub fn restore(&self, hit: &Hit, patterns: &[Pattern]) -> Result<Restoration, Problems> {
-        let restoration = restore(&self.root, &hit.record.outputs, patterns, &self.contents)?;
+        let stamps = self.latest.stamps(&hit.record.step);
+        let restoration = restore(&self.root, &hit.record.outputs, patterns, &self.contents, &stamps)?;
+        stamps.keep(&self.dir.join("tmp"));
         if matches!(restoration, Restoration::Lost(_)) {
             return Ok(restoration);
         }

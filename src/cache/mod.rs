@@ -24,6 +24,7 @@ mod reason;
 mod record;
 mod restore;
 mod selection;
+mod stamps;
 mod trace;
 
 #[cfg(test)]

@@ -10,9 +10,10 @@ use rayon::prelude::*;
 use rustix::fs::{Access, access};
 use tempfile::{Builder, NamedTempFile};
 
-use crate::cache::collect::{UNFINISHED, is_missing, kind_of, stay_inside, walk};
+use crate::cache::collect::{UNFINISHED, is_missing, mode_of, stay_inside, walk};
 use crate::cache::content::{ContentStore, Lost};
 use crate::cache::selection::Selection;
+use crate::cache::stamps::Stamps;
 use crate::cache::{Output, OutputKind, Outputs, Reason, Restoration};
 use crate::config::{Pattern, ProjectPath};
 use crate::diagnostic::{Code, Problem, Problems};
@@ -30,9 +31,10 @@ pub(super) fn restore(
     outputs: &Outputs,
     patterns: &[Pattern],
     contents: &ContentStore,
+    stamps: &Stamps,
 ) -> Result<Restoration, Problems> {
     let selection = Selection::new(patterns)?;
-    let work = Work::find(root, outputs, &selection)?;
+    let work = Work::find(root, outputs, &selection, stamps)?;
     if work.reasons.is_empty() {
         return Ok(Restoration::Current);
     }
@@ -65,9 +67,15 @@ struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    fn find(root: &Path, outputs: &'a Outputs, selection: &Selection<'_>) -> Result<Self, Problem> {
+    fn find(
+        root: &Path,
+        outputs: &'a Outputs,
+        selection: &Selection<'_>,
+        stamps: &Stamps,
+    ) -> Result<Self, Problem> {
         let mut work = Self { wanted: Vec::new(), displaced: BTreeSet::new(), reasons: Vec::new() };
-        let states: Vec<_> = outputs.as_slice().par_iter().map(|output| state(root, output)).collect();
+        let states: Vec<_> =
+            outputs.as_slice().par_iter().map(|output| state(root, output, stamps)).collect();
         // Below a directory that is not yet there, nothing is as it should be,
         // even if a link in its place leads to something that looks the same.
         let (mut replaced, mut parent) = (None::<&ProjectPath>, None);
@@ -207,7 +215,7 @@ enum State {
     InTheWay,
 }
 
-fn state(root: &Path, output: &Output) -> Result<State, Problem> {
+fn state(root: &Path, output: &Output, stamps: &Stamps) -> Result<State, Problem> {
     let path = root.join(output.path.as_path());
     let metadata = match fs::symlink_metadata(&path) {
         Ok(metadata) => metadata,
@@ -218,13 +226,15 @@ fn state(root: &Path, output: &Output) -> Result<State, Problem> {
     if directory != metadata.is_dir() {
         return Ok(State::InTheWay);
     }
-    if let OutputKind::File { size, .. } = output.kind
-        && (!metadata.is_file() || metadata.len() != size)
-    {
-        return Ok(State::Changed);
-    }
     // What cannot be read is not known to be the same.
-    let same = kind_of(&path, &metadata).is_ok_and(|kind| kind.as_ref() == Some(&output.kind));
+    let same = match &output.kind {
+        OutputKind::File { digest, size, mode } => {
+            let like = metadata.is_file() && metadata.len() == *size && mode_of(&metadata) == *mode;
+            like && stamps.digest(&output.path, &path, &metadata).is_ok_and(|found| found == *digest)
+        }
+        OutputKind::Symlink(text) => fs::read_link(&path).is_ok_and(|found| found == *text),
+        OutputKind::Directory { mode } => mode_of(&metadata) == *mode,
+    };
     Ok(if same { State::Same } else { State::Changed })
 }
 
@@ -311,7 +321,7 @@ fn displace(root: &Path, path: &Path, displaced: &Path) -> io::Result<()> {
         fs::create_dir_all(parent)?;
     }
     // A directory that moves is written to: its `..` changes.
-    let mode = found.permissions().mode() & 0o7777;
+    let mode = mode_of(&found);
     let locked = found.is_dir() && mode & 0o700 != 0o700;
     if locked {
         set_mode(&from, mode | 0o700)?;
@@ -341,7 +351,7 @@ impl Unlocked {
             let OutputKind::Directory { mode: wanted } = output.kind else { continue };
             let path = root.join(output.path.as_path());
             let Ok(found) = fs::symlink_metadata(&path) else { continue };
-            let before = found.permissions().mode() & 0o7777;
+            let before = mode_of(&found);
             if found.is_dir() && before & 0o700 != 0o700 && work.touches(output.path.as_path()) {
                 set_mode(&path, before | 0o700).map_err(|error| denied(output.path.as_path(), &error))?;
                 unlocked.0.push(Opened { path, before, wanted });

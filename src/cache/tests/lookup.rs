@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tempfile::TempDir;
 
 use super::{Fixture, made, trace, tree};
-use crate::cache::{Cache, Key, Lookup, Made, Miss, Outcome, Product, Reason, Restoration};
+use crate::cache::{Cache, Key, Lookup, Made, Miss, Outcome, Product, Reason, Restoration, Trace};
 use crate::diagnostic::Code;
 use crate::oci::{Descriptor, Digest};
 use crate::plan::{Effect, StepId};
@@ -53,6 +53,20 @@ fn two_projects_share_results_but_not_reasons() {
     let third = Cache::open(&fixture.dir.path().join("cache"), &fixture.dir.path().join("third")).unwrap();
     let Lookup::Miss(miss) = third.find(&trace(2)) else { panic!("a hit") };
     assert_eq!(miss.reasons(), [Reason::NeverRan]);
+}
+
+#[test]
+fn a_step_finds_what_another_one_with_the_same_parts_made_and_remembers_it_as_its_own() {
+    let fixture = Fixture::new(&["out"]);
+    fixture.write("out", "1");
+    fixture.save(1);
+    let other = |input: u8| Trace::new(&StepId::target("other"), &super::definition(input), []);
+    let Lookup::Hit(hit) = fixture.cache.find(&other(1)) else { panic!("a miss") };
+    assert_eq!(hit.record.step, "other");
+    fixture.cache.restore(&hit, &fixture.patterns).unwrap();
+    let Lookup::Miss(miss) = fixture.cache.find(&other(2)) else { panic!("a hit") };
+    let said: Vec<_> = miss.reasons().iter().map(ToString::to_string).collect();
+    assert_eq!(said, ["in changed"]);
 }
 
 #[test]

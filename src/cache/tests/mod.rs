@@ -130,10 +130,14 @@ pub(super) fn pattern(text: &str) -> Pattern {
     Pattern { glob: Spanned::new(glob.to_owned(), span), negated: text.starts_with('!') }
 }
 
-pub(super) fn trace(input: u8) -> Trace {
+pub(super) fn definition(input: u8) -> Definition {
     let mut definition = Definition::default();
     definition.digest(Subject::Input(path("in")), [input; 32]);
-    Trace::new(&StepId::target("make"), &definition, [])
+    definition
+}
+
+pub(super) fn trace(input: u8) -> Trace {
+    Trace::new(&StepId::target("make"), &definition(input), [])
 }
 
 pub(super) fn path(text: &str) -> ProjectPath {

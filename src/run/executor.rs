@@ -12,7 +12,9 @@ use crate::cache::{Cache, Product};
 use crate::diagnostic::{Class, Code, Problem, Problems};
 use crate::oci::Descriptor;
 use crate::plan::{Action, Effect, NeedKind, Plan, Step, StepIndex};
+use crate::release::{Publisher, preflight};
 use crate::run::command::Commands;
+use crate::run::image::{Images, images_of};
 use crate::run::interrupt::{self, interrupts};
 use crate::run::mask::Secrets;
 use crate::run::narrator::{Narrator, faults};
@@ -50,16 +52,17 @@ pub(super) async fn execute_until(
     let mut narrator = Narrator::new(&request.plan, record, observe);
     narrator.run_started(&id, &request, jobs);
     problems.extend(gaps(&request));
-    let general = faults(&problems, &request);
     let mut run = Run::new(request, narrator, jobs, problems);
-    if run.problems.is_empty() {
+    run.preflight(&mut signals).await;
+    let general = faults(&run.problems, &run.request);
+    if general.is_empty() && run.signals == 0 {
         run.go(&mut signals).await;
     } else {
         run.refuse();
     }
     let (counts, class, took) = (run.counts(), run.class(), clock.elapsed());
     run.narrator.run_ended(counts, took, class, general);
-    let outcomes = run.outcomes.into_iter().map(|outcome| outcome.unwrap_or(Outcome::Cancelled)).collect();
+    let outcomes = run.outcomes.into_iter().flatten().collect();
     Summary { run: id, record: dir, outcomes, counts, problems: run.problems, duration: took, class }
 }
 
@@ -82,6 +85,7 @@ struct Run<'a> {
     request: Request,
     worker: Arc<Worker>,
     scheduler: Scheduler,
+    publisher: Arc<Publisher>,
     narrator: Narrator<'a>,
     tasks: JoinSet<Done>,
     running: HashMap<task::Id, Running>,
@@ -105,11 +109,15 @@ impl<'a> Run<'a> {
     fn new(request: Request, narrator: Narrator<'a>, jobs: usize, problems: Problems) -> Self {
         let count = request.plan.steps.len();
         let secrets = Arc::new(secrets(&request));
+        let publisher = Publisher::new(&request.root, request.facts.environment.clone());
+        let publisher = Arc::new(publisher.allow_regress(request.options.allow_regress));
+        let images = Images::new(request.cache.images().clone(), Arc::clone(&publisher));
         let (tellers, told) = mpsc::channel(BACKLOG);
         let commands = Commands::new(request.root.clone(), &request.host, &request.facts, secrets);
         Self {
-            worker: Arc::new(Worker::new(request.clone(), commands)),
+            worker: Arc::new(Worker::new(request.clone(), commands, images)),
             scheduler: schedule(&request, jobs),
+            publisher,
             narrator,
             tasks: JoinSet::new(),
             running: HashMap::new(),
@@ -121,6 +129,22 @@ impl<'a> Run<'a> {
             problems,
             signals: 0,
             request,
+        }
+    }
+
+    /// Makes sure of all that publishing needs, if something is to be published.
+    async fn preflight(&mut self, signals: &mut mpsc::UnboundedReceiver<Signal>) {
+        let plan = Arc::clone(&self.request.plan);
+        let any = plan.steps.iter().any(|step| step.effect == Effect::Publishing);
+        if !any || !self.problems.is_empty() {
+            return;
+        }
+        let publisher = Arc::clone(&self.publisher);
+        tokio::select! {
+            checked = preflight(&plan, &publisher) => {
+                self.problems.take(checked);
+            }
+            Some(signal) = signals.recv() => self.signalled(signal),
         }
     }
 
@@ -139,15 +163,25 @@ impl<'a> Run<'a> {
                 Some(signal) = signals.recv() => self.signalled(signal),
             }
             if self.signals > 2 {
-                return;
+                return self.give_up();
+            }
+        }
+    }
+
+    /// Waits no longer for what still runs.
+    fn give_up(&mut self) {
+        for at in 0..self.outcomes.len() {
+            if self.outcomes[at].is_none() {
+                self.settle(index(at), Outcome::Cancelled, Duration::ZERO);
             }
         }
     }
 
     /// Starts nothing.
     fn refuse(&mut self) {
+        let cause = if self.signals > 0 { Cause::Interruption } else { Cause::Refusal };
         for index in (0..self.outcomes.len()).map(index) {
-            self.settle(index, Outcome::NotRun { cause: Cause::Refusal }, Duration::ZERO);
+            self.settle(index, Outcome::NotRun { cause: cause.clone() }, Duration::ZERO);
         }
     }
 
@@ -178,10 +212,13 @@ impl<'a> Run<'a> {
     }
 
     fn task(&self, step: StepIndex) -> Task {
-        let needs = self.request.plan.steps.get(step.0 as usize).map(|step| step.needs.as_slice());
-        let needs = needs.unwrap_or_default().iter().filter(|need| need.kind == NeedKind::Product);
+        let plan = &self.request.plan;
+        let planned = &plan.steps[step.0 as usize];
+        let needs = planned.needs.iter().filter(|need| need.kind == NeedKind::Product);
         let products = needs.filter_map(|need| Some((need.step, *self.products.get(need.step.0 as usize)?)));
-        Task { step, products: products.collect() }
+        let image = |at: StepIndex| Some((at, self.images.get(at.0 as usize)?.clone()?));
+        let images = images_of(plan, planned).into_iter().filter_map(image);
+        Task { step, products: products.collect(), images: images.collect() }
     }
 
     /// A task ended: all that it told is in the channel.

@@ -13,6 +13,7 @@ mod fault;
 #[cfg(test)]
 mod fixture;
 mod forecast;
+mod image;
 mod interrupt;
 mod line;
 mod mask;
@@ -23,6 +24,8 @@ mod reason;
 mod record;
 mod request;
 mod scheduler;
+#[cfg(test)]
+mod schema;
 mod summary;
 mod teller;
 mod worker;

@@ -45,6 +45,11 @@ pub enum ReasonKind {
 }
 
 impl Reason {
+    /// A publishing step runs each time.
+    pub(super) fn publishing() -> Self {
+        Self::new(ReasonKind::Publishing, "publishes, which is done each time")
+    }
+
     /// A reason and its text.
     pub fn new(kind: ReasonKind, text: impl Into<String>) -> Self {
         Self { kind, text: text.into() }

@@ -14,6 +14,7 @@ use crate::oci::Descriptor;
 use crate::plan::{Action, Effect, Gap, Step, StepIndex};
 use crate::run::command::{Commands, Unsuccessful};
 use crate::run::forecast::reasons;
+use crate::run::image::{Images, Known};
 use crate::run::line::Line;
 use crate::run::process::Halt;
 use crate::run::teller::{Teller, Told};
@@ -26,6 +27,8 @@ pub(super) struct Task {
     pub(super) step: StepIndex,
     /// What the steps made whose product it needs.
     pub(super) products: Vec<(StepIndex, Product)>,
+    /// The images that it works on.
+    pub(super) images: Known,
 }
 
 /// What became of a step that was started.
@@ -68,16 +71,16 @@ impl Done {
 }
 
 /// Carries out steps, each on its own.
-#[derive(Debug)]
 pub(super) struct Worker {
     request: Request,
     commands: Commands,
+    images: Images,
 }
 
 impl Worker {
     /// Steps of the request's plan.
-    pub(super) const fn new(request: Request, commands: Commands) -> Self {
-        Self { request, commands }
+    pub(super) const fn new(request: Request, commands: Commands, images: Images) -> Self {
+        Self { request, commands, images }
     }
 
     /// Carries out a step.
@@ -120,6 +123,9 @@ impl Worker {
         mut halt: watch::Receiver<Halt>,
         mut teller: Teller,
     ) -> Done {
+        if step.effect == Effect::Publishing {
+            return self.publish(step, task, &mut halt, &mut teller).await;
+        }
         let trace = self.trace(step, task);
         let miss = match self.look_up(step, trace, &teller).await {
             Ok(miss) => miss,
@@ -130,13 +136,30 @@ impl Worker {
             return unsuccessful.into();
         }
         let (started, clock) = (Timestamp::now(), Instant::now());
-        let result = self.act(step, &mut halt, &mut teller).await;
+        let (_, result) = self.act(step, task, &mut halt, &mut teller).await;
         let run = Ran { miss, log: teller.log().to_vec(), started, took: clock.elapsed() };
         match result {
             Ok(image) => self.keep(step, run, image).await,
             Err(Unsuccessful::Halted) => Done::new(Ended::Halted),
             Err(Unsuccessful::Failed(problems)) => self.keep_failure(run, problems).await,
         }
+    }
+
+    /// Publishes: each time, and nothing of it is kept.
+    async fn publish(
+        &self,
+        step: &Step,
+        task: &Task,
+        halt: &mut watch::Receiver<Halt>,
+        teller: &mut Teller,
+    ) -> Done {
+        teller.tell(Told::Started(vec![crate::run::Reason::publishing()])).await;
+        if let Err(unsuccessful) = self.confirm(step, halt).await {
+            return unsuccessful.into();
+        }
+        let (tags, result) = self.act(step, task, halt, teller).await;
+        let done = result.map_or_else(Done::from, |image| Done { image, ..Done::new(Ended::Ran) });
+        Done { tags, ..done }
     }
 
     /// The right to run a step; or, if it need not run, its end.
@@ -191,18 +214,20 @@ impl Worker {
         Err(Unsuccessful::failed(problem.label(step.span, said)))
     }
 
-    /// Does what the step does. The image that it made, if it makes one.
+    /// Does what the step does: the tags that it was to give, and the image that it
+    /// made, if it makes one.
     async fn act(
         &self,
         step: &Step,
+        task: &Task,
         halt: &mut watch::Receiver<Halt>,
         teller: &mut Teller,
-    ) -> Result<Option<Descriptor>, Unsuccessful> {
+    ) -> (Vec<TagMove>, Result<Option<Descriptor>, Unsuccessful>) {
         if let Action::Command(command) = &step.action {
-            return self.commands.run(&step.id.to_string(), command, halt, teller).await.map(|()| None);
+            let result = self.commands.run(&step.id.to_string(), command, halt, teller).await;
+            return (Vec::new(), result.map(|()| None));
         }
-        let gap = Gap { what: format!("`{}`", step.id), span: step.span };
-        Err(Unsuccessful::failed(not_available(&gap)))
+        self.images.act(&self.request.plan, step, &task.images, halt, teller).await
     }
 
     /// Keeps what a step made that succeeded.

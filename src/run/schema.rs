@@ -1,0 +1,136 @@
+//! That events are what `schema/events.schema.json` says.
+
+use serde_json::{Value, json};
+
+use crate::plan::{Action, Gap};
+use crate::run::fixture::Project;
+use crate::run::{Event, Fault, Happening, Outcome, StepEnded, TagMove};
+
+const SCHEMA: &str = include_str!("../../schema/events.schema.json");
+
+/// What of a value a schema does not allow, by the keywords that ours uses.
+fn wrong(schema: &Value, value: &Value, root: &Value) -> Option<String> {
+    for (keyword, rule) in schema.as_object().expect("a schema is an object") {
+        let fault = match keyword.as_str() {
+            "$schema" | "title" | "description" | "$defs" | "format" => None,
+            "$ref" => {
+                let path = rule.as_str().unwrap().strip_prefix('#').unwrap();
+                wrong(root.pointer(path).expect("a definition"), value, root)
+            }
+            "oneOf" => {
+                let all: Vec<_> =
+                    rule.as_array().unwrap().iter().map(|one| wrong(one, value, root)).collect();
+                let fits = all.iter().filter(|fault| fault.is_none()).count();
+                (fits != 1).then(|| format!("{fits} of {all:#?}"))
+            }
+            "const" => (value != rule).then(|| format!("{value} is not {rule}")),
+            "enum" => {
+                (!rule.as_array().unwrap().contains(value)).then(|| format!("{value} is not in {rule}"))
+            }
+            "type" => (kind(value) != rule.as_str().unwrap()).then(|| format!("{value} is no {rule}")),
+            "pattern" => {
+                let pattern = regex::Regex::new(rule.as_str().unwrap()).unwrap();
+                (!pattern.is_match(value.as_str()?)).then(|| format!("{value} is no {rule}"))
+            }
+            "minimum" => (value.as_u64() < rule.as_u64()).then(|| format!("{value} is less than {rule}")),
+            "minItems" => (value.as_array()?.is_empty()).then(|| "empty".to_owned()),
+            "items" => value.as_array()?.iter().find_map(|item| wrong(rule, item, root)),
+            "required" => {
+                let missing = |name: &&Value| value.get(name.as_str().unwrap()).is_none();
+                rule.as_array().unwrap().iter().find(missing).map(|name| format!("{name} is missing"))
+            }
+            "properties" => {
+                value.as_object()?.iter().find_map(|(name, value)| wrong(rule.get(name)?, value, root))
+            }
+            "additionalProperties" => {
+                let known = |name: &&String| schema["properties"].get(name.as_str()).is_none();
+                value.as_object()?.keys().find(known).map(|name| format!("`{name}` is unknown"))
+            }
+            other => panic!("a keyword that is not checked: {other}"),
+        };
+        if fault.is_some() {
+            return fault;
+        }
+    }
+    None
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Object(_) => "object",
+        Value::Array(_) => "array",
+        Value::String(_) => "string",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "integer",
+        Value::Null => "null",
+    }
+}
+
+fn check(events: &[Event]) {
+    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    for event in events {
+        let value = serde_json::to_value(event).unwrap();
+        assert_eq!(wrong(&schema, &value, &schema), None, "{value:#}");
+        assert_eq!(&serde_json::from_value::<Event>(value).unwrap(), event);
+    }
+}
+
+#[test]
+fn the_events_of_a_run_are_as_the_schema_says() {
+    let mut project = Project::new();
+    project.cached("gen", "printf 'caf\\351' >&2", &[], "a", &[]);
+    project.cached("bad", "exit 1", &[0], "a", &[]).command().retries = 1;
+    project.target("next", "true", &[1]);
+    let span = project.plan.steps[0].span;
+    project.target("skip", "", &[]).action = Action::Skip("`os` is not `beos`".into());
+    project.options.keep_going = true;
+    check(&project.run().events);
+    check(&project.run().events);
+    project.options.keep_going = false;
+    project.target("gap", "", &[]).action = Action::NotAvailable(Gap { what: "signing".into(), span });
+    check(&project.run().events);
+}
+
+#[test]
+fn events_that_are_rare_are_as_the_schema_says() {
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let repository = "localhost:5000/web".to_owned();
+    let moved =
+        TagMove { repository, tag: "1.2".into(), from: Some(digest.clone()), to: digest.clone(), kept: None };
+    let kept = TagMove { kept: Some("it holds 1.3".into()), from: None, ..moved.clone() };
+    let ended = StepEnded {
+        step: "web:tag@main".into(),
+        outcome: Outcome::Ran,
+        milliseconds: 5,
+        digest: Some(digest),
+        tags: vec![moved, kept],
+    };
+    let happenings = [
+        Happening::StepEnded(StepEnded { outcome: Outcome::Cancelled, ..ended.clone() }),
+        Happening::StepEnded(ended),
+        Happening::Notice { step: None, text: "the record of this run is not complete".into() },
+        Happening::Interrupted { signal: "SIGTERM".into(), kill: true },
+    ];
+    check(&happenings.map(|what| Event { time: "2026-11-21T12:34:56Z".parse().unwrap(), what }));
+}
+
+#[test]
+fn the_check_finds_what_is_wrong() {
+    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    let fault = |value: Value| wrong(&schema["$defs"]["problem"], &value, &schema);
+    let good = Fault {
+        code: "hoist::run::timed_out".into(),
+        title: "slow".into(),
+        labels: vec![],
+        help: None,
+        notes: vec![],
+    };
+    assert_eq!(fault(serde_json::to_value(good).unwrap()), None);
+    assert_eq!(fault(json!({ "title": "x" })).as_deref(), Some("\"code\" is missing"));
+    assert_eq!(
+        fault(json!({ "code": "x", "title": "x" })).as_deref(),
+        Some("\"x\" is no \"^hoist::[a-z]+::[a-z0-9_]+$\"")
+    );
+    let unknown = fault(json!({ "code": "hoist::a::b", "title": "x", "colour": 1 }));
+    assert_eq!(unknown.as_deref(), Some("`colour` is unknown"));
+}

@@ -13,6 +13,8 @@ mod preflight;
 mod publisher;
 mod push;
 mod tag;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 pub use preflight::{PresentTag, preflight};

@@ -9,6 +9,8 @@
 
 mod blob;
 mod copy;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod layout;
 mod registry;
 mod repository;

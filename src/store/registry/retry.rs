@@ -1,5 +1,7 @@
 //! Trying again what may succeed the next time.
 
+use std::error::Error;
+use std::io;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -18,12 +20,17 @@ pub(super) async fn send(build: impl Fn() -> RequestBuilder) -> Result<Response,
     loop {
         let wait = match build().send().await {
             Ok(response) if attempt < ATTEMPTS && is_passing(response.status()) => pause(&response, attempt),
-            Err(error) if attempt < ATTEMPTS && is_transient(&error) => backoff(attempt),
+            Err(error) if attempt < attempts(&error) && is_transient(&error) => backoff(attempt),
             result => return result,
         };
         tokio::time::sleep(wait).await;
         attempt += 1;
     }
+}
+
+/// Where nothing listens, something rarely does a little later.
+fn attempts(error: &reqwest::Error) -> u32 {
+    if error.is_connect() { 3 } else { ATTEMPTS }
 }
 
 /// Whether an answer is likely to be another one a little later.
@@ -38,24 +45,25 @@ pub(super) fn is_transient(error: &reqwest::Error) -> bool {
 
 /// Whether the other side's certificate was not accepted, or it does not speak TLS.
 pub(super) fn is_certificate(error: &reqwest::Error) -> bool {
-    causes(error).any(|cause| cause.is::<rustls::Error>() || is_tls(cause))
+    causes(error).any(is_tls)
 }
 
 /// Whether the content to be sent was found to be damaged.
 pub(super) fn is_damage(error: &reqwest::Error) -> bool {
-    let damaged = |error: &std::io::Error| error.kind() == std::io::ErrorKind::InvalidData;
+    let damaged = |error: &io::Error| error.kind() == io::ErrorKind::InvalidData;
     causes(error).any(|cause| cause.downcast_ref().is_some_and(damaged) && !is_tls(cause))
 }
 
-/// TLS errors travel inside those of input and output.
-fn is_tls(cause: &(dyn std::error::Error + 'static)) -> bool {
-    let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-    matches!(inner, Some(inner) if inner.is::<rustls::Error>())
+/// TLS errors travel inside those of input and output, which hide what they hold
+/// from the chain of causes.
+fn is_tls(cause: &(dyn Error + 'static)) -> bool {
+    let held = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    cause.is::<rustls::Error>() || held.is_some_and(|held| is_tls(held))
 }
 
 /// What an error was caused by, from the outside to the inside.
-pub(super) fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
-    std::iter::successors(std::error::Error::source(error), |cause| cause.source())
+pub(super) fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    std::iter::successors(error.source(), |cause| (*cause).source())
 }
 
 /// How long to wait before the next attempt.

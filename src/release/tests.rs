@@ -1,0 +1,319 @@
+//! Publishing into layouts.
+
+use semver::Version;
+
+use super::*;
+use crate::config::ProjectPath;
+use crate::diagnostic::{Code, Sources, Span};
+use crate::facts::Environment;
+use crate::oci::{Descriptor, Digest};
+use crate::plan::{PushStep, RegistryPlace, RegistryPlan, StepIndex, TagStep};
+use crate::store::Layout;
+use crate::store::fixture::{image, index};
+use crate::tags::{Movement, PlannedTag, Track};
+
+/// A project with a staging store, and a layout to publish to.
+struct Project {
+    directory: tempfile::TempDir,
+    images: Layout,
+    publisher: Publisher,
+}
+
+const REPOSITORY: &str = "oci:out/web";
+
+impl Project {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let images = Layout::create(directory.path().join("staging")).unwrap();
+        let publisher = Publisher::new(directory.path(), Environment::default());
+        Self { directory, images, publisher }
+    }
+
+    fn out(&self) -> Layout {
+        Layout::open(self.directory.path().join("out/web")).unwrap()
+    }
+
+    fn image(&self, version: &str) -> Descriptor {
+        image(
+            &self.images,
+            "linux/amd64",
+            version.as_bytes(),
+            &[("org.opencontainers.image.version", version)],
+        )
+    }
+
+    async fn push(&self, image: &Descriptor) {
+        let step = PushStep { image: StepIndex(0), registry: registry() };
+        push(&step, image, &self.images, &self.publisher, std::sync::Arc::new(|_| {})).await.unwrap();
+    }
+
+    async fn tag(&self, image: &Descriptor, tags: Vec<PlannedTag>) -> TagReport {
+        tag(&step(tags), image, &self.publisher).await
+    }
+
+    async fn release(&self, version: &str) -> Vec<(String, TagResult)> {
+        let image = self.image(version);
+        self.push(&image).await;
+        let report = self.tag(&image, vec![immutable(version), moving("latest", version)]).await;
+        assert_eq!(report.problems.as_slice(), []);
+        report.changes.into_iter().map(|change| (change.tag.to_string(), change.result)).collect()
+    }
+}
+
+fn registry() -> RegistryPlan {
+    RegistryPlan {
+        name: "out".to_owned(),
+        place: RegistryPlace::Layout(ProjectPath::root().join("out/web").unwrap()),
+        insecure: false,
+        ca: None,
+        login: None,
+    }
+}
+
+fn step(tags: Vec<PlannedTag>) -> TagStep {
+    TagStep { image: StepIndex(0), registry: registry(), tags }
+}
+
+fn planned(tag: &str, movement: Movement) -> PlannedTag {
+    let span = Span::new(Sources::new().add("release.kdl", ""), 0..0);
+    PlannedTag { tag: tag.parse().unwrap(), rule: "semver", span, movement, local: false }
+}
+
+fn immutable(tag: &str) -> PlannedTag {
+    planned(tag, Movement::Immutable)
+}
+
+fn moving(tag: &str, version: &str) -> PlannedTag {
+    let version = Version::parse(version).unwrap();
+    planned(tag, Movement::Moving(Track::Version { version, numbers: 0 }))
+}
+
+#[tokio::test]
+async fn nothing_is_visible_until_it_is_tagged() {
+    let project = Project::new();
+    let web = project.image("1.0.0");
+    project.push(&web).await;
+    assert_eq!(project.out().refs(), Ok(vec![]));
+    assert!(project.out().holds(&web));
+    let report = project.tag(&web, vec![immutable("1.0.0")]).await;
+    let change = TagChange {
+        repository: REPOSITORY.to_owned(),
+        tag: "1.0.0".parse().unwrap(),
+        from: None,
+        to: web.digest,
+        result: TagResult::Moved,
+    };
+    assert_eq!(report, TagReport { changes: vec![change], ..TagReport::default() });
+    assert_eq!(project.out().resolve("1.0.0").unwrap().unwrap().digest, web.digest);
+}
+
+#[tokio::test]
+async fn releasing_again_changes_nothing() {
+    let project = Project::new();
+    let named = |name: &str, result| (name.to_owned(), result);
+    let first = project.release("1.0.0").await;
+    assert_eq!(first, [named("1.0.0", TagResult::Moved), named("latest", TagResult::Moved)]);
+    let again = project.release("1.0.0").await;
+    assert_eq!(again, [named("1.0.0", TagResult::Already), named("latest", TagResult::Already)]);
+}
+
+#[tokio::test]
+async fn a_moving_tag_never_goes_backwards() {
+    let project = Project::new();
+    project.release("2.0.1").await;
+    let reason = "it holds 2.0.1, which is higher than 1.9.1; `--allow-regress` moves it all the same";
+    let named = |name: &str, result| (name.to_owned(), result);
+    let fix = project.release("1.9.1").await;
+    assert_eq!(fix, [named("1.9.1", TagResult::Moved), named("latest", TagResult::Kept(reason.to_owned()))]);
+    let latest = project.out().resolve("latest").unwrap().unwrap();
+    assert_eq!(latest.digest, project.image("2.0.1").digest);
+}
+
+#[tokio::test]
+async fn a_moving_tag_goes_backwards_where_that_is_allowed() {
+    let project = Project::new();
+    project.release("2.0.1").await;
+    let Project { directory, images, publisher } = project;
+    let project = Project { directory, images, publisher: publisher.allow_regress(true) };
+    let back = project.release("1.9.1").await;
+    assert_eq!(back[1], ("latest".to_owned(), TagResult::Moved));
+}
+
+#[tokio::test]
+async fn an_immutable_tag_with_another_image_stops_everything_before_anything_moved() {
+    let project = Project::new();
+    project.release("1.0.0").await;
+    let other = project.image("1.0.0+rebuilt");
+    project.push(&other).await;
+    let tags = vec![moving("latest", "1.0.0"), immutable("1.0.0"), immutable("2.0.0")];
+    let report = project.tag(&other, tags).await;
+    assert_eq!(report.changes, []);
+    let [problem] = report.problems.as_slice() else { panic!("{report:?}") };
+    assert_eq!(problem.code, Code::ImmutableTag);
+    assert_eq!(problem.title, "`oci:out/web:1.0.0` holds another image and never changes");
+    assert_eq!(project.out().refs().unwrap().len(), 2);
+    let held = project.out().resolve("latest").unwrap().unwrap();
+    assert_eq!(held.digest, project.image("1.0.0").digest);
+}
+
+#[tokio::test]
+async fn a_local_name_is_not_published() {
+    let project = Project::new();
+    let web = project.image("1.0.0");
+    project.push(&web).await;
+    let local = PlannedTag { local: true, ..immutable("local-1") };
+    assert_eq!(project.tag(&web, vec![local]).await, TagReport::default());
+    assert_eq!(project.out().refs(), Ok(vec![]));
+}
+
+#[tokio::test]
+async fn the_version_of_an_index_is_that_of_its_images() {
+    let project = Project::new();
+    let versioned = |version: &str| {
+        let of = |platform| {
+            let label = [("org.opencontainers.image.version", version)];
+            image(&project.images, platform, b"layer", &label)
+        };
+        index(&project.images, vec![of("linux/amd64"), of("linux/arm64")])
+    };
+    let (new, old) = (versioned("v1.1.0"), versioned("1.0.0"));
+    project.push(&new).await;
+    project.push(&old).await;
+    assert_eq!(project.tag(&new, vec![moving("1", "1.1.0")]).await.changes[0].result, TagResult::Moved);
+    let kept = &project.tag(&old, vec![moving("1", "1.0.0")]).await.changes[0];
+    assert!(matches!(kept.result, TagResult::Kept(_)), "{kept:?}");
+    assert_eq!(kept.to, new.digest);
+}
+
+#[tokio::test]
+async fn a_release_that_stops_midway_says_what_stands() {
+    let project = Project::new();
+    let web = project.image("1.0.0");
+    project.push(&web).await;
+    // What `latest` holds cannot be read: its manifest is damaged.
+    let held = project.image("0.9.0");
+    project.push(&held).await;
+    project.out().set_ref("latest", &held).unwrap();
+    std::fs::write(project.out().blob_path(&held.digest), "{}").unwrap();
+    let report = project.tag(&web, vec![immutable("1.0.0"), moving("latest", "1.0.0")]).await;
+    assert_eq!(report.changes.len(), 1);
+    let [problem] = report.problems.as_slice() else { panic!("{report:?}") };
+    assert_eq!(problem.code, Code::HalfReleased);
+    assert!(problem.title.starts_with("`oci:out/web` was tagged in part: the content of "));
+    let stands = format!("`oci:out/web:1.0.0` holds {} now", web.digest);
+    assert!(problem.notes.contains(&stands), "{:?}", problem.notes);
+    assert!(problem.notes.contains(&"`oci:out/web:latest` was not moved".to_owned()));
+}
+
+#[tokio::test]
+async fn an_index_that_lies_about_a_platform_is_not_published() {
+    let project = Project::new();
+    let amd64 = image(&project.images, "linux/amd64", b"layer", &[]);
+    let lie = Descriptor { platform: Some("linux/arm64".parse().unwrap()), ..amd64.clone() };
+    let top = index(&project.images, vec![lie]);
+    let step = PushStep { image: StepIndex(0), registry: registry() };
+    let quiet = std::sync::Arc::new(|_| {});
+    let problem = push(&step, &top, &project.images, &project.publisher, quiet).await.unwrap_err();
+    assert_eq!(problem.notes, ["its index says linux/arm64, its configuration linux/amd64"]);
+    assert!(!project.directory.path().join("out").exists());
+}
+
+#[tokio::test]
+async fn an_image_that_is_not_whole_is_not_published() {
+    let project = Project::new();
+    let web = project.image("1.0.0");
+    std::fs::remove_file(project.images.blob_path(&Digest::of(b"1.0.0"))).unwrap();
+    let step = PushStep { image: StepIndex(0), registry: registry() };
+    let quiet = std::sync::Arc::new(|_| {});
+    let problem = push(&step, &web, &project.images, &project.publisher, quiet).await.unwrap_err();
+    assert_eq!(problem.code, Code::NotFound);
+    assert!(!project.out().has(&web.digest));
+}
+
+mod before_the_first_build {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::plan::{
+        Action, AssembleStep, BaseSource, Definition, Effect, ImageSettings, Plan, Step, StepId, Verb,
+    };
+
+    fn plan(commit: &str, tags: Vec<PlannedTag>) -> Plan {
+        let span = Span::new(Sources::new().add("release.kdl", ""), 0..0);
+        let step = |verb, action| Step {
+            id: StepId::of("web", verb, None),
+            action,
+            needs: Vec::new(),
+            definition: Definition::default(),
+            inputs: None,
+            effect: Effect::Publishing,
+            pool: None,
+            span,
+            goal: true,
+        };
+        let labels = [("org.opencontainers.image.revision".to_owned(), commit.to_owned())];
+        let settings = ImageSettings {
+            entrypoint: None,
+            cmd: None,
+            user: None,
+            workdir: None,
+            expose: Vec::new(),
+            volumes: Vec::new(),
+            env: indexmap::IndexMap::new(),
+            labels: labels.into_iter().collect(),
+            stop_signal: None,
+            created: jiff::Timestamp::UNIX_EPOCH + Duration::from_secs(1),
+        };
+        let platform = "linux/amd64".parse().unwrap();
+        let assemble =
+            AssembleStep { platform, base: BaseSource::Scratch, layers: Vec::new(), settings, span };
+        let steps = vec![
+            step(Verb::Build, Action::Assemble(Box::new(assemble))),
+            step(Verb::Tag, Action::Tag(Box::new(super::step(tags)))),
+        ];
+        Plan { steps, unpublished: None, gaps: Vec::new() }
+    }
+
+    #[tokio::test]
+    async fn what_the_tags_hold_is_known_and_nothing_is_written() {
+        let project = Project::new();
+        let tags = || vec![immutable("1.0.0"), moving("latest", "1.0.0")];
+        let present = |tag: &str, holds| PresentTag {
+            step: StepIndex(1),
+            repository: REPOSITORY.to_owned(),
+            tag: tag.parse().unwrap(),
+            holds,
+        };
+        let found = preflight(&plan("c1", tags()), &project.publisher).await;
+        assert_eq!(found, Ok(vec![present("1.0.0", None), present("latest", None)]));
+        assert!(!project.directory.path().join("out").exists());
+        project.release("0.9.0").await;
+        let found = preflight(&plan("c1", tags()), &project.publisher).await;
+        let held = Some(project.image("0.9.0").digest);
+        assert_eq!(found, Ok(vec![present("1.0.0", None), present("latest", held)]));
+    }
+
+    #[tokio::test]
+    async fn an_immutable_tag_of_another_commit_refuses_the_release() {
+        let project = Project::new();
+        let label = [("org.opencontainers.image.revision", "c1")];
+        let web = image(&project.images, "linux/amd64", b"layer", &label);
+        project.push(&web).await;
+        assert_eq!(project.tag(&web, vec![immutable("1.0.0")]).await.changes.len(), 1);
+        assert!(preflight(&plan("c1", vec![immutable("1.0.0")]), &project.publisher).await.is_ok());
+        let refused = preflight(&plan("c2", vec![immutable("1.0.0")]), &project.publisher).await.unwrap_err();
+        let [problem] = refused.as_slice() else { panic!("{refused:?}") };
+        assert_eq!(problem.code, Code::ImmutableTag);
+        assert_eq!(problem.notes, ["it was made from commit c1, this is c2"]);
+    }
+
+    #[tokio::test]
+    async fn a_place_that_cannot_be_a_layout_refuses_the_release() {
+        let project = Project::new();
+        std::fs::write(project.directory.path().join("out"), "a file").unwrap();
+        let refused = preflight(&plan("c1", vec![]), &project.publisher).await.unwrap_err();
+        let [problem] = refused.as_slice() else { panic!("{refused:?}") };
+        assert_eq!(problem.code, Code::ReadOnly);
+        assert_eq!(problem.notes, ["it is not a directory"]);
+    }
+}

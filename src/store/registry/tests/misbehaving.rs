@@ -1,0 +1,187 @@
+//! Against servers that are broken, busy, or hostile.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+use crate::diagnostic::Code;
+use crate::oci::{Descriptor, Digest, MAX_DOCUMENT, media_type};
+use crate::store::fixture::{Answer, FakeServer, Received, image};
+use crate::store::{Layout, copy};
+
+/// Answers the first requests with these, in their order, all others with the last.
+fn one_after_the_other(answers: Vec<Answer>) -> impl Fn(&Received) -> Answer + Send + 'static {
+    let count = AtomicUsize::new(0);
+    move |_| {
+        let at = count.fetch_add(1, Ordering::SeqCst);
+        answers[at.min(answers.len() - 1)].clone()
+    }
+}
+
+fn manifest_answer(bytes: &[u8]) -> Answer {
+    Answer::new("200 OK")
+        .header("Content-Type", media_type::MANIFEST)
+        .header("Docker-Content-Digest", Digest::of(bytes).to_string())
+        .body(bytes)
+}
+
+#[tokio::test]
+async fn a_registry_that_is_busy_is_asked_again_when_it_says() {
+    let busy = Answer::new("429 Too Many Requests").header("Retry-After", "0");
+    let broken = Answer::new("503 Service Unavailable").header("Retry-After", "0");
+    let server = FakeServer::start(one_after_the_other(vec![busy, broken, manifest_answer(b"{}")]));
+    let web = open(&format!("{}/acme/web", server.address)).await;
+    assert_eq!(web.resolve("1").await, Ok(Some(Descriptor::of(media_type::MANIFEST, b"{}"))));
+    assert_eq!(server.lines(), ["HEAD /v2/acme/web/manifests/1"; 3]);
+}
+
+#[tokio::test]
+async fn a_registry_that_stays_broken_is_given_up_with_its_own_words() {
+    let words = r#"{"errors": [{"code": "UNKNOWN", "message": "disk\u001b[1m full"}]}"#;
+    let broken = Answer::new("500 Internal Server Error").header("Retry-After", "0").body(words);
+    let server = FakeServer::start(move |_| broken.clone());
+    let web = open(&format!("{}/acme/web", server.address)).await;
+    let problem = web.check_push().await.unwrap_err();
+    let title = format!("the registry `{}` did not let you write to `acme/web`", server.address);
+    assert_eq!((problem.code, problem.title), (Code::Registry, title));
+    assert_eq!(problem.notes, ["500 Internal Server Error", "UNKNOWN: disk [1m full"]);
+    assert_eq!(server.lines().len(), 5);
+}
+
+#[tokio::test]
+async fn an_upload_that_breaks_is_begun_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let images = Layout::create(directory.path()).unwrap();
+    let top = image(&images, "linux/amd64", &vec![1; 600 << 10], &[]);
+    let broken = AtomicUsize::new(0);
+    let server = FakeServer::start(move |request: &Received| {
+        let (method, target) = request.line.split_once(' ').unwrap();
+        match method {
+            "HEAD" => Answer::new("404 Not Found"),
+            "POST" => Answer::new("202 Accepted").header("Location", "/upload?session=a%2Fb"),
+            "PUT" if target.starts_with("/upload") => {
+                assert!(target.starts_with("/upload?session=a%2Fb&digest=sha256%3A"), "{target}");
+                if broken.fetch_add(1, Ordering::SeqCst) == 0 {
+                    return Answer::new("502 Bad Gateway").header("Retry-After", "0");
+                }
+                Answer::new("201 Created")
+            }
+            _ => Answer::new("201 Created"),
+        }
+    });
+    let web = open(&format!("{}/acme/web", server.address)).await;
+    let copied = copy(&images, &top, &at(&web), quiet()).await.unwrap();
+    assert_eq!(copied.sent, 2);
+    let whole = |request: &Received| {
+        let length = request.header("content-length").map(str::to_owned);
+        request.line.starts_with("PUT /upload") && Some(request.body.len().to_string()) == length
+    };
+    assert_eq!(server.received().iter().filter(|request| whole(request)).count(), 3);
+    let last = server.lines().pop().unwrap();
+    assert_eq!(last, format!("PUT /v2/acme/web/manifests/{}", top.digest));
+}
+
+#[tokio::test]
+async fn a_layer_that_is_damaged_here_is_not_sent_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let images = Layout::create(directory.path()).unwrap();
+    let top = image(&images, "linux/amd64", b"layer", &[]);
+    std::fs::write(images.blob_path(&Digest::of(b"layer")), b"rotte").unwrap();
+    let server = FakeServer::start(|request: &Received| match request.line.split(' ').next().unwrap() {
+        "HEAD" => Answer::new("404 Not Found"),
+        "POST" => Answer::new("202 Accepted").header("Location", "/upload"),
+        _ => Answer::new("201 Created"),
+    });
+    let web = open(&format!("{}/acme/web", server.address)).await;
+    let problem = copy(&images, &top, &at(&web), quiet()).await.unwrap_err();
+    assert_eq!(problem.code, Code::DigestMismatch);
+    assert!(!server.lines().iter().any(|line| line.contains("PUT /v2/acme/web/manifests")));
+}
+
+#[tokio::test]
+async fn credentials_do_not_follow_to_another_host() {
+    let storage = FakeServer::start(|_| Answer::new("200 OK").body("content"));
+    let elsewhere = format!("http://{}/content", storage.address.replace("127.0.0.1", "localhost"));
+    let server = FakeServer::start(move |request: &Received| {
+        if request.header("authorization").is_none() {
+            return Answer::new("401 Unauthorized").header("WWW-Authenticate", "Basic realm=x");
+        }
+        Answer::new("307 Temporary Redirect").header("Location", elsewhere.clone())
+    });
+    let network = network(&[("PASSWORD", "s3cret")]);
+    let web = registry(&network, &format!("{}/acme/web", server.address), &login("user")).await;
+    let content = Descriptor::of("text/plain", b"content");
+    assert_eq!(web.read(&content).await, Ok(b"content".to_vec()));
+    let followed = storage.received();
+    assert_eq!(followed.len(), 1);
+    assert_eq!(followed[0].header("authorization"), None);
+}
+
+#[tokio::test]
+async fn credentials_do_not_go_to_an_upload_at_another_host() {
+    let directory = tempfile::tempdir().unwrap();
+    let images = Layout::create(directory.path()).unwrap();
+    let top = image(&images, "linux/amd64", b"layer", &[]);
+    let storage = FakeServer::start(|_| Answer::new("201 Created"));
+    let elsewhere = format!("http://{}/upload", storage.address);
+    let server = FakeServer::start(move |request: &Received| {
+        if request.header("authorization").is_none() {
+            return Answer::new("401 Unauthorized").header("WWW-Authenticate", "Basic realm=x");
+        }
+        match request.line.split(' ').next().unwrap() {
+            "HEAD" => Answer::new("404 Not Found"),
+            "POST" => Answer::new("202 Accepted").header("Location", elsewhere.clone()),
+            _ => Answer::new("201 Created"),
+        }
+    });
+    let network = network(&[("PASSWORD", "s3cret")]);
+    let web = registry(&network, &format!("{}/acme/web", server.address), &login("user")).await;
+    copy(&images, &top, &at(&web), quiet()).await.unwrap();
+    let headers: Vec<_> =
+        storage.received().iter().map(|request| request.header("authorization").is_some()).collect();
+    assert_eq!(headers, [false, false]);
+}
+
+#[tokio::test]
+async fn what_a_registry_hands_out_is_checked_and_bounded() {
+    let server = FakeServer::start(|request: &Received| {
+        if request.line.contains("/blobs/") {
+            return Answer::new("200 OK").body("something else");
+        }
+        let too_much = usize::try_from(MAX_DOCUMENT).unwrap() + 1;
+        Answer::new("200 OK").header("Content-Type", media_type::MANIFEST).body(vec![b' '; too_much])
+    });
+    let web = open(&format!("{}/acme/web", server.address)).await;
+    let blob = Descriptor::of("text/plain", b"content");
+    assert_eq!(web.read(&blob).await.unwrap_err().code, Code::DigestMismatch);
+    let manifest = Descriptor::of(media_type::MANIFEST, b"{}");
+    assert_eq!(web.read(&manifest).await.unwrap_err().code, Code::Registry);
+    // There is no digest in the answer to HEAD, so the content itself is asked for.
+    assert_eq!(web.resolve("1").await.unwrap_err().code, Code::Registry);
+}
+
+#[tokio::test]
+async fn a_list_of_tags_is_read_page_by_page_from_one_host() {
+    let server = FakeServer::start(|request: &Received| match request.line.as_str() {
+        "GET /v2/acme/web/tags/list?n=1000" => Answer::new("200 OK")
+            .header("Link", "</v2/acme/web/tags/list?last=b&n=1000>; rel=\"next\"")
+            .body(r#"{"name": "acme/web", "tags": ["a", "b"]}"#),
+        "GET /v2/acme/web/tags/list?last=b&n=1000" => Answer::new("200 OK")
+            .header("Link", "<http://other.example/v2/acme/web/tags/list>; rel=\"next\"")
+            .body(r#"{"tags": ["c"]}"#),
+        other => panic!("{other}"),
+    });
+    let web = open(&format!("{}/acme/web", server.address)).await;
+    assert_eq!(web.tags().await, Ok(vec!["a".to_owned(), "b".to_owned(), "c".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_registry_that_is_not_there_is_said_to_be() {
+    let gone = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap()
+    };
+    let web = open(&format!("{gone}/acme/web")).await;
+    let problem = web.resolve("1").await.unwrap_err();
+    let title = format!("the registry `{gone}` cannot be reached");
+    assert_eq!((problem.code, problem.title), (Code::Registry, title));
+}

@@ -1,0 +1,38 @@
+//! The client against a real registry, and against servers that misbehave.
+
+mod misbehaving;
+mod real;
+
+use std::sync::Arc;
+
+use crate::config::Secret;
+use crate::diagnostic::{Sources, Span, Spanned};
+use crate::store::{Access, Network, Observe, Registry, Repository, Surroundings};
+
+/// A network without any credentials of the machine, but with these variables.
+fn network(variables: &[(&str, &str)]) -> Network {
+    let environment = variables.iter().copied().collect();
+    Network::new(Surroundings { root: "/nonexistent".into(), environment })
+}
+
+async fn registry(network: &Network, name: &str, access: &Access) -> Registry {
+    network.open(&name.parse().unwrap(), access).await.unwrap()
+}
+
+async fn open(name: &str) -> Registry {
+    registry(&network(&[]), name, &Access::default()).await
+}
+
+fn at(registry: &Registry) -> Repository {
+    Repository::Registry(registry.clone())
+}
+
+fn login(user: &str) -> Access {
+    let span = Span::new(Sources::new().add("release.kdl", ""), 0..0);
+    let password = Spanned::new(Secret::Env("PASSWORD".to_owned()), span);
+    Access { login: Some((user.to_owned(), password)), ..Access::default() }
+}
+
+fn quiet() -> Observe {
+    Arc::new(|_| {})
+}

@@ -18,7 +18,7 @@ use crate::cache::{
     image,
 };
 use crate::config::Pattern;
-use crate::diagnostic::{Problem, Problems};
+use crate::diagnostic::{Code, Problem, Problems};
 use crate::plan::StepId;
 use crate::store::Layout;
 
@@ -66,7 +66,8 @@ impl Cache {
             root: root.to_owned(),
             contents: ContentStore::new(dir.join("content"), staging.clone()),
             latest: Latest::new(&dir, root, &staging),
-            images: Layout::create(dir.join("images"))?,
+            images: Layout::create(dir.join("images"))
+                .map_err(|problem| Problem { code: Code::CacheUnusable, ..problem })?,
             dir,
         })
     }

@@ -20,7 +20,8 @@ pub(super) struct Selection<'a> {
 pub(super) struct Rule<'a> {
     /// As it was declared.
     pub(super) pattern: &'a Pattern,
-    glob: GlobMatcher,
+    /// What it matches, if not only its own text.
+    glob: Option<GlobMatcher>,
 }
 
 impl<'a> Selection<'a> {
@@ -54,18 +55,24 @@ impl<'a> Selection<'a> {
 
 impl<'a> Rule<'a> {
     fn new(pattern: &'a Pattern) -> Result<Self, Problem> {
+        if pattern.is_literal() {
+            return Ok(Self { pattern, glob: None });
+        }
         let text = trimmed(pattern);
-        let text = if pattern.is_literal() { globset::escape(text) } else { text.to_owned() };
-        let glob = GlobBuilder::new(&text).literal_separator(true).build().map_err(|error| {
-            Problem::new(Code::InvalidValue, format!("`{text}` is not a pattern"))
+        let glob = GlobBuilder::new(text).literal_separator(true).backslash_escape(true).build();
+        let glob = glob.map_err(|error| {
+            Problem::new(Code::InvalidValue, format!("`{text}` is not a glob"))
                 .label(pattern.glob.span, error.kind().to_string())
         })?;
-        Ok(Self { pattern, glob: glob.compile_matcher() })
+        Ok(Self { pattern, glob: Some(glob.compile_matcher()) })
     }
 
     /// Whether the pattern matches the path itself.
     pub(super) fn matches(&self, path: &Path) -> bool {
-        self.glob.is_match(path)
+        match &self.glob {
+            Some(glob) => glob.is_match(path),
+            None => path == Path::new(trimmed(self.pattern)),
+        }
     }
 
     fn covers(&self, path: &Path) -> bool {
@@ -97,5 +104,6 @@ impl<'a> Rule<'a> {
 }
 
 fn trimmed(pattern: &Pattern) -> &str {
-    pattern.glob.value.trim_end_matches('/')
+    let text = pattern.glob.value.trim_end_matches('/');
+    text.strip_prefix("./").unwrap_or(text)
 }

@@ -238,6 +238,17 @@ fn a_name_that_is_not_utf8_is_kept() {
 }
 
 #[test]
+fn patterns_with_odd_characters_mean_what_they_say() {
+    let fixture = Fixture::new(&["out/", "./a\\b", "x\\[1\\]", "{c,d}.txt"]);
+    for path in ["out/a", "a\\b", "x[1]", "c.txt", "d.txt", "e.txt"] {
+        fixture.write(path, path);
+    }
+    assert_eq!(fixture.collected(), ["a\\b", "c.txt", "d.txt", "out", "out/a", "x[1]"]);
+    let fixture = Fixture::new(&["a[", "b"]);
+    assert_eq!(fixture.codes(), [Code::InvalidValue]);
+}
+
+#[test]
 fn a_pipe_among_the_outputs_is_refused() {
     let fixture = Fixture::new(&["out"]);
     fs::create_dir(fixture.path("out")).unwrap();

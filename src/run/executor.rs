@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{self, JoinError, JoinSet};
 
-use crate::cache::{Cache, Product};
+use crate::cache::{Cache, MAX_SIZE, Product};
 use crate::diagnostic::{Class, Code, Problem, Problems};
 use crate::oci::Descriptor;
 use crate::plan::{Action, Effect, NeedKind, Plan, Step, StepIndex};
@@ -22,7 +22,7 @@ use crate::run::process::Halt;
 use crate::run::record::Record;
 use crate::run::scheduler::{Dropped, Limits, Node, Order, Scheduler};
 use crate::run::teller::{Teller, Told};
-use crate::run::worker::{Done, Ended, Task, Worker, is_exclusive, not_available};
+use crate::run::worker::{Done, Ended, Task, Worker, blocking, is_exclusive, not_available};
 use crate::run::{Cause, Counts, Event, Happening, Outcome, Request, Summary};
 
 /// What steps told and nobody heard yet: more than this, and they wait.
@@ -60,6 +60,7 @@ pub(super) async fn execute_until(
     } else {
         run.refuse();
     }
+    run.trim_cache().await;
     let (counts, class, took) = (run.counts(), run.class(), clock.elapsed());
     run.narrator.run_ended(counts, took, class, general);
     let outcomes = run.outcomes.into_iter().flatten().collect();
@@ -165,6 +166,17 @@ impl<'a> Run<'a> {
             if self.signals > 2 {
                 return self.give_up();
             }
+        }
+    }
+
+    /// Keeps the cache within its bounds.
+    async fn trim_cache(&mut self) {
+        if self.request.options.no_cache {
+            return;
+        }
+        let (cache, max_size) = (self.request.cache.clone(), self.request.release.cache.max_size);
+        if let Err(problem) = blocking(move || cache.trim(max_size.unwrap_or(MAX_SIZE))).await {
+            self.narrator.say(Happening::Notice { step: None, text: problem.title });
         }
     }
 
@@ -370,198 +382,4 @@ fn broken(name: &str) -> Done {
 #[expect(clippy::cast_possible_truncation, reason = "a plan's steps are numbered in 32 bits")]
 const fn index(at: usize) -> StepIndex {
     StepIndex(at as u32)
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::plan::{Gap, Need};
-    use crate::run::fixture::Project;
-    use crate::run::{events, recorded};
-
-    use super::*;
-
-    #[test]
-    fn a_step_runs_once_and_is_then_present() {
-        let mut project = Project::new();
-        project.cached("gen", "echo making; echo 1 > made", &[], "a", &["made"]);
-        let first = project.run();
-        assert_eq!(first.lines(), ["gen starts: never ran here", "gen > making", "gen: ran", "done 0"]);
-        let second = project.run();
-        assert_eq!(second.lines(), ["gen > making (replayed)", "gen: cached, Present", "done 0"]);
-        assert_eq!(second.summary.counts, Counts { cached: 1, ..Counts::default() });
-    }
-
-    #[test]
-    fn a_removed_output_is_restored() {
-        let mut project = Project::new();
-        project.cached("gen", "echo 1 > made", &[], "a", &["made"]);
-        project.run();
-        std::fs::remove_file(project.root().join("made")).unwrap();
-        assert_eq!(project.run().lines(), ["gen: cached, Restored", "done 0"]);
-        assert_eq!(project.read("made").as_deref(), Some("1\n"));
-    }
-
-    #[test]
-    fn an_unchanged_output_stops_the_rebuild() {
-        let mut project = Project::new();
-        let mut run = |reads: &str| {
-            project.plan.steps.clear();
-            project.cached("gen", "echo 1 > made", &[], reads, &["made"]);
-            project.cached("use", "cat made", &[0], "", &[]);
-            project.run().lines()
-        };
-        run("a");
-        let lines = [
-            "gen starts: variable READS: a → b",
-            "gen: ran",
-            "use > 1 (replayed)",
-            "use: cached, Present",
-            "done 0",
-        ];
-        assert_eq!(run("b"), lines);
-    }
-
-    #[test]
-    fn an_output_that_is_not_made_fails_the_step_and_what_needs_it() {
-        let mut project = Project::new();
-        project.cached("gen", "true", &[], "a", &["made"]);
-        project.cached("use", "true", &[0], "", &[]);
-        let told = project.run();
-        assert_eq!(told.summary.problems.as_slice()[0].code, Code::OutputNotMade);
-        assert_eq!(told.ends()[1], "use: not run, it needs `gen`, which did not succeed");
-        assert_eq!(told.summary.exit_code(), 1);
-    }
-
-    #[test]
-    fn a_failed_step_is_not_recorded_and_runs_again() {
-        let mut project = Project::new();
-        project.cached("check", "echo broken >&2; exit 3", &[], "a", &[]);
-        let lines = |why: &str| {
-            let starts = format!("check starts: {why}");
-            [&*starts, "check ! broken", "check: `check` failed, exit status 3", "failed 1"]
-                .map(str::to_owned)
-        };
-        assert_eq!(project.run().lines(), lines("never ran here"));
-        assert_eq!(project.run().lines(), lines("failed the last time"));
-    }
-
-    #[test]
-    fn the_first_failure_ends_the_run_unless_it_is_to_keep_going() {
-        let mut project = Project::new();
-        project.target("a", "false", &[]);
-        project.target("b", "true", &[]);
-        let ends = ["a: `a` failed, exit status 1", "b: not run, `a` failed"];
-        assert_eq!(project.run().ends(), ends);
-        project.options.keep_going = true;
-        assert_eq!(project.run().ends(), [ends[0], "b: ran"]);
-    }
-
-    #[test]
-    fn force_runs_goals_and_no_cache_leaves_no_trace() {
-        let mut project = Project::new();
-        project.cached("gen", "true", &[], "a", &[]).goal = false;
-        project.cached("use", "true", &[0], "a", &[]);
-        project.options.no_cache = true;
-        assert_eq!(project.run().lines()[0], "gen starts: the cache is off");
-        project.options.no_cache = false;
-        assert_eq!(project.run().lines()[0], "gen starts: never ran here");
-        project.options.force = true;
-        assert_eq!(
-            project.run().lines(),
-            ["gen: cached, Present", "use starts: forced", "use: ran", "done 0"]
-        );
-    }
-
-    #[test]
-    fn what_ends_a_step_runs_after_its_failure() {
-        let mut project = Project::new();
-        project.target("test", "exit 4", &[]);
-        let down = project.target("down", "echo down", &[]);
-        down.needs = vec![Need { step: StepIndex(0), kind: NeedKind::End }];
-        let told = project.run();
-        assert_eq!(told.ends(), ["down: ran", "test: `test` failed, exit status 4"]);
-        assert_eq!(told.summary.exit_code(), 1);
-    }
-
-    #[test]
-    fn an_interrupted_run_stops_what_runs_and_still_cleans_up() {
-        let mut project = Project::new();
-        project.target("serve", "echo up; exec sleep 600", &[]);
-        project.target("next", "true", &[]);
-        let down = project.target("down", "echo down", &[]);
-        down.needs = vec![Need { step: StepIndex(0), kind: NeedKind::End }];
-        let told = project.run_and(|event, signals| {
-            if matches!(&event.what, Happening::Output(output) if output.text == "up") {
-                signals.send(Signal::INT).unwrap();
-            }
-        });
-        let lines = [
-            "serve starts: declares no inputs, so it always runs",
-            "serve > up",
-            "SIGINT",
-            "next: not run, the run was interrupted",
-            "serve: cancelled",
-            "down starts: declares no inputs, so it always runs",
-            "down > down",
-            "down: ran",
-            "interrupted 130",
-        ];
-        assert_eq!(told.lines(), lines);
-    }
-
-    #[test]
-    fn a_second_interruption_kills_what_does_not_want_to_stop() {
-        let mut project = Project::new();
-        project.target("stubborn", "trap '' INT TERM; echo up; while :; do sleep 1; done", &[]);
-        let down = project.target("down", "true", &[]);
-        down.needs = vec![Need { step: StepIndex(0), kind: NeedKind::End }];
-        let told = project.run_and(|event, signals| match &event.what {
-            Happening::Output(_) | Happening::Interrupted { kill: false, .. } => {
-                signals.send(Signal::INT).unwrap();
-            }
-            _ => {}
-        });
-        let lines = [
-            "SIGINT",
-            "SIGINT, kill",
-            "down: not run, the run was interrupted",
-            "stubborn: cancelled",
-            "interrupted 130",
-        ];
-        assert_eq!(told.lines()[2..], lines);
-    }
-
-    #[test]
-    fn a_gap_refuses_the_run_before_its_first_step() {
-        let mut project = Project::new();
-        project.target("a", "true", &[]);
-        let span = project.plan.steps[0].span;
-        project.target("b", "true", &[]).action = Action::NotAvailable(Gap { what: "signing".into(), span });
-        let told = project.run();
-        assert_eq!(
-            told.lines(),
-            ["a: not run, the run was refused", "b: not run, the run was refused", "refused 3"]
-        );
-        assert_eq!(told.summary.problems.as_slice()[0].title, "signing is not available yet");
-    }
-
-    #[test]
-    fn the_record_holds_what_was_told() {
-        let mut project = Project::new();
-        project.target("a", "echo one; echo two >&2", &[]);
-        let told = project.run();
-        let id = recorded(&project.root()).remove(0);
-        assert_eq!(events(&project.root(), &id).unwrap().collect::<Vec<_>>(), told.events);
-        assert_eq!(told.summary.run, id);
-    }
-
-    #[test]
-    fn a_question_that_is_denied_fails_the_step() {
-        let mut project = Project::new();
-        project.target("drop", "echo dropped", &[]).command().confirm = Some("Really?".into());
-        assert_eq!(project.run().lines()[1..3], ["drop > dropped", "drop: ran"]);
-        project.answer = Ok(false);
-        let told = project.run();
-        assert_eq!(told.lines()[1..], ["drop: `drop` was not confirmed, the answer was no", "refused 3"]);
-    }
 }

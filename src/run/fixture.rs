@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use crate::cache::Cache;
 use crate::config::{CacheSettings, Pattern, ProjectPath, Release, Settings};
 use crate::diagnostic::{Sources, Span, Spanned};
-use crate::facts::{Environment, Event as Trigger, EventSource, Facts, Host};
+use crate::facts::{Environment, Event as Trigger, EventSource, Facts, Host, InputQuery, read_inputs};
 use crate::oci::Platform;
 use crate::plan::{
     Action, CommandStep, Definition, Effect, Exec, Need, NeedKind, Plan, Step, StepId, StepIndex, Subject,
@@ -57,6 +57,10 @@ impl Project {
 
     pub(super) fn root(&self) -> std::path::PathBuf {
         self.dir.path().join("project")
+    }
+
+    pub(super) fn write(&self, path: &str, text: &str) {
+        std::fs::write(self.root().join(path), text).unwrap();
     }
 
     pub(super) fn read(&self, path: &str) -> Option<String> {
@@ -107,6 +111,19 @@ impl Project {
         step.effect = Effect::Cacheable;
         step.definition.text(Subject::Variable("READS".into()), reads);
         step.command().outputs = outputs;
+        step
+    }
+
+    /// Adds a cacheable target that reads a file.
+    pub(super) fn reading(&mut self, name: &str, script: &str, needs: &[u32], file: &str) -> &mut Step {
+        let glob = Spanned::new(file.to_owned(), self.span);
+        let patterns = vec![Pattern { glob, negated: false }];
+        let query = InputQuery { patterns, ..InputQuery::default() };
+        let files = read_inputs(&self.root(), &release(), &facts(&self.environment), &query).unwrap();
+        let step = self.target(name, script, needs);
+        step.effect = Effect::Cacheable;
+        step.definition.inputs(&files);
+        step.inputs = Some(query);
         step
     }
 

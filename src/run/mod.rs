@@ -26,6 +26,8 @@ mod request;
 mod scheduler;
 #[cfg(test)]
 mod schema;
+#[cfg(test)]
+mod stories;
 mod summary;
 mod teller;
 mod worker;

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use crate::cache::{Hit, Lookup, Made, Miss, Outputs, Product, Reason, Restoration, Saved, Trace};
+use crate::cache::{Hit, Key, Lookup, Made, Miss, Outputs, Product, Reason, Restoration, Saved, Trace};
 use crate::config::Pattern;
 use crate::diagnostic::{Code, Problem, Problems};
+use crate::facts::read_inputs;
 use crate::oci::Descriptor;
-use crate::plan::{Action, Effect, Gap, Step, StepIndex};
+use crate::plan::{Action, Definition, Effect, Gap, NeedKind, Plan, Step, StepIndex};
 use crate::run::command::{Commands, Unsuccessful};
 use crate::run::forecast::reasons;
 use crate::run::image::{Images, Known};
@@ -75,12 +76,16 @@ pub(super) struct Worker {
     request: Request,
     commands: Commands,
     images: Images,
+    /// Which steps come behind one that always runs: what they read may not be
+    /// what was planned.
+    behind_always: Vec<bool>,
 }
 
 impl Worker {
     /// Steps of the request's plan.
-    pub(super) const fn new(request: Request, commands: Commands, images: Images) -> Self {
-        Self { request, commands, images }
+    pub(super) fn new(request: Request, commands: Commands, images: Images) -> Self {
+        let behind_always = behind_always(&request.plan);
+        Self { request, commands, images, behind_always }
     }
 
     /// Carries out a step.
@@ -104,16 +109,41 @@ impl Worker {
     /// A group stands for what it needs.
     fn group_product(&self, step: &Step, task: &Task) -> Product {
         match step.effect {
-            Effect::Cacheable => Product::Key(self.trace(step, task).key()),
+            Effect::Cacheable => Product::Key(self.trace(step, &step.definition, task).key()),
             Effect::Always | Effect::Publishing => Product::Nothing,
         }
     }
 
-    fn trace(&self, step: &Step, task: &Task) -> Trace {
+    fn trace(&self, step: &Step, definition: &Definition, task: &Task) -> Trace {
         let steps = &self.request.plan.steps;
         let products = task.products.iter();
         let products = products.filter_map(|(at, product)| Some((&steps.get(at.0 as usize)?.id, *product)));
-        Trace::new(&step.id, &step.definition, products)
+        Trace::new(&step.id, definition, products)
+    }
+
+    /// The definition of a step with the files as they are now; `None` for a step
+    /// that declares none.
+    async fn read_again(&self, step: &Step) -> Result<Option<Definition>, Problems> {
+        let Some(query) = step.inputs.clone() else { return Ok(None) };
+        let Request { root, release, facts, .. } = self.request.clone();
+        let files = blocking(move || read_inputs(&root, &release, &facts, &query)).await?;
+        Ok(Some(step.definition.with_inputs(&files)))
+    }
+
+    /// The trace of a step when its turn has come.
+    async fn trace_now(&self, step: &Step, task: &Task) -> Result<Trace, Problems> {
+        let behind_always = self.behind_always.get(task.step.0 as usize).is_some_and(|behind| *behind);
+        let now = if behind_always { self.read_again(step).await? } else { None };
+        Ok(self.trace(step, now.as_ref().unwrap_or(&step.definition), task))
+    }
+
+    /// Whether a step's files are what they were when its turn came.
+    async fn is_steady(&self, step: &Step, task: &Task, key: Key) -> bool {
+        match self.read_again(step).await {
+            Ok(Some(now)) => self.trace(step, &now, task).key() == key,
+            Ok(None) => true,
+            Err(_) => false,
+        }
     }
 
     async fn perform(
@@ -126,7 +156,11 @@ impl Worker {
         if step.effect == Effect::Publishing {
             return self.publish(step, task, &mut halt, &mut teller).await;
         }
-        let trace = self.trace(step, task);
+        let trace = match self.trace_now(step, task).await {
+            Ok(trace) => trace,
+            Err(problems) => return Done::failed(at(step, problems)),
+        };
+        let key = trace.key();
         let miss = match self.look_up(step, trace, &teller).await {
             Ok(miss) => miss,
             Err(done) => return done,
@@ -139,7 +173,10 @@ impl Worker {
         let (_, result) = self.act(step, task, &mut halt, &mut teller).await;
         let run = Ran { miss, log: teller.log().to_vec(), started, took: clock.elapsed() };
         match result {
-            Ok(image) => self.keep(step, run, image).await,
+            Ok(image) => {
+                let steady = self.is_steady(step, task, key).await;
+                self.keep(step, run, image, steady, &teller).await
+            }
             Err(Unsuccessful::Halted) => Done::new(Ended::Halted),
             Err(Unsuccessful::Failed(problems)) => self.keep_failure(run, problems).await,
         }
@@ -231,18 +268,29 @@ impl Worker {
     }
 
     /// Keeps what a step made that succeeded.
-    async fn keep(&self, step: &Step, run: Ran, image: Option<Descriptor>) -> Done {
+    async fn keep(
+        &self,
+        step: &Step,
+        run: Ran,
+        image: Option<Descriptor>,
+        steady: bool,
+        teller: &Teller,
+    ) -> Done {
         let cache = self.request.cache.clone();
         let patterns = outputs(step).to_vec();
         let saved = blocking(move || {
             let outputs = if patterns.is_empty() { Outputs::default() } else { cache.collect(&patterns)? };
             let Ran { miss, log, started, took } = run;
-            let made = Made { outputs, image, log, started, duration: took, steady: true };
+            let made = Made { outputs, image, log, started, duration: took, steady };
             cache.save(&miss, made).map_err(Problems::from)
         });
         match saved.await {
             Err(problems) => Done::failed(at(step, problems)),
-            Ok(Saved { record, .. }) => {
+            Ok(Saved { record, kept }) => {
+                if !kept && step.effect == Effect::Cacheable && !self.request.options.no_cache {
+                    let text = "what it reads or makes changed while it ran, so it runs again the next time";
+                    teller.tell(Told::Notice(text.to_owned())).await;
+                }
                 let product = record.product(step.effect);
                 Done { product, image: record.image, ..Done::new(Ended::Ran) }
             }
@@ -282,6 +330,20 @@ fn had(step: &Step, hit: Hit, found: Found) -> Done {
         image: hit.record.image,
         ..Done::new(Ended::Cached(found))
     }
+}
+
+/// Which steps come behind a target that always runs.
+fn behind_always(plan: &Plan) -> Vec<bool> {
+    let mut behind: Vec<bool> = Vec::with_capacity(plan.steps.len());
+    for step in &plan.steps {
+        let is_behind = step.needs.iter().filter(|need| need.kind != NeedKind::End).any(|need| {
+            let at = need.step.0 as usize;
+            let always = plan.steps.get(at).is_some_and(|before| before.effect == Effect::Always);
+            always || behind.get(at).is_some_and(|behind| *behind)
+        });
+        behind.push(is_behind);
+    }
+    behind
 }
 
 /// What a step makes in the project.
@@ -325,5 +387,38 @@ pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
             // Only given up together with the task that waits here.
             Err(_) => std::future::pending().await,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::run::fixture::Project;
+
+    #[test]
+    fn behind_a_step_that_always_runs_inputs_are_read_again() {
+        let mut project = Project::new();
+        project.write("in", "old");
+        let mut run = || {
+            project.plan.steps.clear();
+            project.target("write", "printf new > in", &[]);
+            project.reading("use", "cat in", &[0], "in");
+            project.run().lines()
+        };
+        let first = run();
+        assert_eq!(first[2..], ["use starts: never ran here", "use > new", "use: ran", "done 0"]);
+        assert_eq!(run()[2..], ["use > new (replayed)", "use: cached, Present", "done 0"]);
+    }
+
+    #[test]
+    fn a_step_whose_inputs_change_while_it_runs_is_not_kept() {
+        let mut project = Project::new();
+        project.write("in", "a\n");
+        project.reading("fix", "echo fixed > in", &[], "in");
+        let notice = "fix: what it reads or makes changed while it ran, so it runs again the next time";
+        assert_eq!(project.run().lines(), ["fix starts: never ran here", notice, "fix: ran", "done 0"]);
+        project.plan.steps.clear();
+        project.reading("fix", "echo fixed > in", &[], "in");
+        assert_eq!(project.run().lines(), ["fix starts: in changed", "fix: ran", "done 0"]);
+        assert_eq!(project.run().lines(), ["fix: cached, Present", "done 0"]);
     }
 }

@@ -9,7 +9,9 @@
 pub mod cache;
 pub mod config;
 pub mod diagnostic;
+pub mod engine;
 pub mod facts;
+pub mod inspect;
 pub mod interop;
 pub mod oci;
 pub mod plan;

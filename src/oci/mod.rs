@@ -5,22 +5,29 @@
 //! 1.1 define them. Assumes nothing of where bytes lie; reads and writes
 //! nothing; imports no other module of the crate.
 
+mod archive;
 mod config;
 mod descriptor;
 mod digest;
 mod document;
+mod efficiency;
+mod gzip;
 mod index;
+mod layer;
 mod manifest;
 pub mod media_type;
 mod platform;
 mod reference;
 mod tag;
 
+pub use archive::{ArchiveEntry, ArchiveKind, MAX_ARCHIVE_ENTRIES, decompress, read_archive};
 pub use config::{ContainerConfig, History, ImageConfig, Nothing, RootFs};
 pub use descriptor::Descriptor;
 pub use digest::{Digest, Digester};
 pub use document::{InvalidDocument, MAX_DOCUMENT, Unknown};
+pub use efficiency::{FileTree, Node, NodeKind, Waste};
 pub use index::Index;
+pub use layer::{InvalidEntry, Layer, LayerEntry, LayerEntryKind};
 pub use manifest::Manifest;
 pub use platform::Platform;
 pub use reference::{InvalidReference, Reference, RepositoryName};

@@ -1,0 +1,405 @@
+//! Makes an image of one platform from files.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::diagnostic::{Code, Problem};
+use crate::engine::base::Base;
+use crate::engine::copy;
+use crate::engine::placement::Placement;
+use crate::oci::{
+    ContainerConfig, Descriptor, Digest, History, ImageConfig, Layer, Manifest, Nothing, media_type,
+};
+use crate::plan::{AssembleStep, ImageSettings, LayerPlan};
+use crate::store::Layout;
+
+/// Makes the image of a step from the files below `root` and its base, writes it
+/// to `images`, and describes its manifest.
+///
+/// The result depends on the step, the base, and the content, names, and
+/// executable bits of the files: not on times, owners, or the machine.
+///
+/// # Errors
+/// A file that is missing, leaves the project, changes while it is read, or has
+/// no place in the image; a base that is damaged or for another platform; a
+/// layout that cannot be read or written.
+pub fn assemble(
+    step: &AssembleStep,
+    root: &Path,
+    base: Option<(&Layout, &Descriptor)>,
+    images: &Layout,
+) -> Result<Descriptor, Problem> {
+    let Base { mut config, mut layers, mut tree } = match base {
+        Some((layout, descriptor)) => Base::read(step, layout, descriptor, images)?,
+        None => Base::scratch(step),
+    };
+    let created = step.settings.created.to_string();
+    for plan in &step.layers {
+        let mut placement = Placement::new(&mut tree);
+        for copy in &plan.copies {
+            placement.place(copy, copy::find(copy, root)?)?;
+        }
+        let (layer, diff_id) = write_layer(step, &placement.finish(), images)?;
+        layers.push(layer);
+        config.rootfs.diff_ids.push(diff_id);
+        config.history.push(History {
+            created: Some(created.clone()),
+            created_by: Some(recipe(plan)),
+            ..History::default()
+        });
+    }
+    apply(&step.settings, &mut config);
+    config.created = Some(created);
+    let config = images.write(media_type::CONFIG, &config.to_bytes())?;
+    let manifest = Manifest::new(config, layers);
+    images.write(media_type::MANIFEST, &manifest.to_bytes())
+}
+
+fn write_layer(
+    step: &AssembleStep,
+    layer: &Layer<PathBuf>,
+    images: &Layout,
+) -> Result<(Descriptor, Digest), Problem> {
+    let mut blob = images.writer()?;
+    let mut reading: Option<PathBuf> = None;
+    let written = layer.write_gzip(&mut blob, |path: &PathBuf| {
+        reading = Some(path.clone());
+        File::open(path)
+    });
+    let diff_id = written.map_err(|error: io::Error| {
+        let title = match reading {
+            Some(path) => format!("`{}` cannot be put into a layer", path.display()),
+            None => "a layer cannot be written".to_owned(),
+        };
+        Problem::new(Code::Assemble, title).label(step.span, error.to_string())
+    })?;
+    Ok((blob.commit(media_type::LAYER_GZIP)?, diff_id))
+}
+
+/// What made a layer, for its history.
+fn recipe(plan: &LayerPlan) -> String {
+    let copies = plan.copies.iter().map(|copy| format!("copy {} {}", copy.from, copy.to));
+    format!("hoist: {}", copies.collect::<Vec<_>>().join("; "))
+}
+
+/// Puts what the step sets over what the base has.
+fn apply(settings: &ImageSettings, image: &mut ImageConfig) {
+    let config: &mut ContainerConfig = &mut image.config;
+    // An entrypoint takes the place of the command that went with the old one.
+    if settings.entrypoint.is_some() || settings.cmd.is_some() {
+        config.cmd.clone_from(&settings.cmd);
+    }
+    let set = |to: &mut Option<String>, from: &Option<String>| {
+        if from.is_some() {
+            to.clone_from(from);
+        }
+    };
+    if settings.entrypoint.is_some() {
+        config.entrypoint.clone_from(&settings.entrypoint);
+    }
+    set(&mut config.user, &settings.user);
+    set(&mut config.working_dir, &settings.workdir);
+    set(&mut config.stop_signal, &settings.stop_signal);
+    for (name, value) in &settings.env {
+        let variable = format!("{name}={value}");
+        let same = |old: &&mut String| old.split('=').next() == Some(name);
+        match config.env.iter_mut().find(same) {
+            Some(old) => *old = variable,
+            None => config.env.push(variable),
+        }
+    }
+    config.exposed_ports.extend(settings.expose.iter().map(|port| (port.clone(), Nothing {})));
+    config.volumes.extend(settings.volumes.iter().map(|volume| (volume.clone(), Nothing {})));
+    config.labels.extend(settings.labels.clone());
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+    use crate::diagnostic::{SourceId, Sources, Span};
+    use crate::engine::image::Image;
+    use crate::oci::{FileTree, Index, Platform, decompress, read_archive};
+    use crate::plan::{BaseSource, CopyPlan};
+
+    /// A project, a layout for images, and a place to point at.
+    struct Bench {
+        root: tempfile::TempDir,
+        images: Layout,
+        source: SourceId,
+        _directory: tempfile::TempDir,
+    }
+
+    impl Bench {
+        fn new(files: &[(&str, &str)]) -> Self {
+            let root = tempfile::tempdir().unwrap();
+            for (path, content) in files {
+                let path = root.path().join(path);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, content).unwrap();
+            }
+            let directory = tempfile::tempdir().unwrap();
+            let images = Layout::create(directory.path().join("images")).unwrap();
+            Self { root, images, source: Sources::new().add("release.kdl", ""), _directory: directory }
+        }
+
+        fn copy(&self, from: &str, to: &str) -> CopyPlan {
+            CopyPlan {
+                from: from.to_owned(),
+                to: to.to_owned(),
+                mode: None,
+                uid: 0,
+                gid: 0,
+                exclude: Vec::new(),
+                span: Span::new(self.source, 1..2),
+            }
+        }
+
+        fn step(&self, layers: Vec<Vec<CopyPlan>>) -> AssembleStep {
+            AssembleStep {
+                platform: "linux/arm64".parse().unwrap(),
+                base: BaseSource::Scratch,
+                layers: layers.into_iter().map(|copies| LayerPlan { copies }).collect(),
+                settings: settings(),
+                span: Span::new(self.source, 0..9),
+            }
+        }
+
+        fn assemble(&self, layers: Vec<Vec<CopyPlan>>) -> Result<Image, Problem> {
+            self.on(None, &self.step(layers))
+        }
+
+        fn on(&self, base: Option<&Descriptor>, step: &AssembleStep) -> Result<Image, Problem> {
+            let base = base.map(|base| (&self.images, base));
+            let manifest = assemble(step, self.root.path(), base, &self.images)?;
+            Image::read(&self.images, &manifest)
+        }
+
+        /// The archive of a layer, a line for each entry: mode, owner, path, and
+        /// link or content.
+        fn layer(&self, image: &Image, at: usize) -> Vec<String> {
+            let layer = &image.manifest.layers[at];
+            let blob = self.images.open_blob(layer).unwrap();
+            let mut lines = Vec::new();
+            let archive = decompress(media_type::Compression::Gzip, blob).unwrap();
+            read_archive(archive, 1000, &mut |entry, content| {
+                let mut text = String::new();
+                content.read_to_string(&mut text)?;
+                let text = match &entry.kind {
+                    crate::oci::ArchiveKind::Directory => "/".to_owned(),
+                    crate::oci::ArchiveKind::Symlink(link) => {
+                        format!(" -> {}", String::from_utf8_lossy(link))
+                    }
+                    _ => format!(" {text}"),
+                };
+                let path = String::from_utf8_lossy(&entry.path).into_owned();
+                lines.push(format!("{:o} {}:{} {path}{text}", entry.mode, entry.uid, entry.gid));
+                Ok::<_, io::Error>(())
+            })
+            .unwrap();
+            lines
+        }
+    }
+
+    fn settings() -> ImageSettings {
+        ImageSettings {
+            entrypoint: None,
+            cmd: None,
+            user: None,
+            workdir: None,
+            expose: Vec::new(),
+            volumes: Vec::new(),
+            env: indexmap::IndexMap::new(),
+            labels: indexmap::IndexMap::new(),
+            stop_signal: None,
+            created: "2026-01-02T03:04:05Z".parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn files_directories_and_globs_go_where_the_copy_says() {
+        let bench = Bench::new(&[
+            ("app", "run"),
+            ("static/a.css", "a"),
+            ("static/deep/b.css", "b"),
+            ("static/a.map", "m"),
+            ("lib/x.so", "x"),
+            ("lib/x.txt", "t"),
+            ("lib/y/z.so", "z"),
+        ]);
+        fs::set_permissions(bench.root.path().join("app"), fs::Permissions::from_mode(0o700)).unwrap();
+        symlink("a.css", bench.root.path().join("static/link")).unwrap();
+        let directory =
+            CopyPlan { exclude: vec!["**/*.map".to_owned()], uid: 7, gid: 8, ..bench.copy("static", "/srv") };
+        let moded = CopyPlan { mode: Some(0o600), ..bench.copy("lib/**/*.so", "/lib") };
+        let image = bench.assemble(vec![
+            vec![bench.copy("app", "/bin/server"), bench.copy("app", "/opt/"), directory],
+            vec![moded],
+        ]);
+        let image = image.unwrap();
+        assert_eq!(
+            bench.layer(&image, 0),
+            [
+                "755 0:0 bin/",
+                "755 0:0 bin/server run",
+                "755 0:0 opt/",
+                "755 0:0 opt/app run",
+                "755 7:8 srv/",
+                "644 7:8 srv/a.css a",
+                "755 7:8 srv/deep/",
+                "644 7:8 srv/deep/b.css b",
+                "777 7:8 srv/link -> a.css",
+            ]
+        );
+        assert_eq!(
+            bench.layer(&image, 1),
+            ["755 0:0 lib/", "600 0:0 lib/x.so x", "755 0:0 lib/y/", "600 0:0 lib/y/z.so z"]
+        );
+    }
+
+    #[test]
+    fn the_image_does_not_depend_on_times_and_owners_of_files() {
+        let bench = Bench::new(&[("a/x", "1"), ("a/y", "2")]);
+        let first = bench.assemble(vec![vec![bench.copy("a", "/a")]]).unwrap();
+        let other = Bench::new(&[("a/y", "2"), ("a/x", "1")]);
+        File::options()
+            .write(true)
+            .open(other.root.path().join("a/x"))
+            .unwrap()
+            .set_modified(std::time::UNIX_EPOCH)
+            .unwrap();
+        fs::set_permissions(other.root.path().join("a/y"), fs::Permissions::from_mode(0o600)).unwrap();
+        assert_eq!(other.assemble(vec![vec![other.copy("a", "/a")]]).unwrap(), first);
+    }
+
+    #[test]
+    fn an_image_from_nothing_is_pinned_to_the_byte() {
+        let bench = Bench::new(&[("hello", "hello\n")]);
+        let mut step = bench.step(vec![vec![bench.copy("hello", "/hello")]]);
+        step.settings.entrypoint = Some(vec!["/hello".to_owned()]);
+        let image = bench.on(None, &step).unwrap();
+        let config = String::from_utf8(bench.images.read(&image.manifest.config).unwrap()).unwrap();
+        let diff_id = image.config.rootfs.diff_ids[0];
+        assert_eq!(
+            config,
+            format!(
+                "{}{diff_id}{}",
+                r#"{"created":"2026-01-02T03:04:05Z","architecture":"arm64","os":"linux","config":{"Entrypoint":["/hello"]},"rootfs":{"type":"layers","diff_ids":[""#,
+                r#""]},"history":[{"created":"2026-01-02T03:04:05Z","created_by":"hoist: copy hello /hello"}]}"#,
+            )
+        );
+        // Computed with another writer of archives.
+        let archive = "sha256:ebf7c5aa5f0fe7829767f0539e7c0b9cdf9035e0030bb0de4382d4df5a0f8650";
+        assert_eq!(diff_id.to_string(), archive);
+    }
+
+    #[test]
+    fn a_later_copy_wins() {
+        let bench = Bench::new(&[("a", "1"), ("b", "2")]);
+        let image = bench.assemble(vec![vec![bench.copy("a", "/x"), bench.copy("b", "/x")]]).unwrap();
+        assert_eq!(bench.layer(&image, 0), ["644 0:0 x 2"]);
+    }
+
+    #[test]
+    fn an_image_grows_on_the_image_of_its_platform_in_an_index() {
+        let bench = Bench::new(&[("a", "1"), ("b", "2")]);
+        let mut step = bench.step(vec![vec![bench.copy("a", "/usr/bin/a")]]);
+        step.settings.env =
+            [("PATH", "/usr/bin"), ("A", "1")].map(|(n, v)| (n.to_owned(), v.to_owned())).into();
+        step.settings.cmd = Some(vec!["old".to_owned()]);
+        step.settings.user = Some("nobody".to_owned());
+        let base = bench.on(None, &step).unwrap();
+        let entry = |platform: &str| Descriptor {
+            platform: Some(platform.parse::<Platform>().unwrap()),
+            ..base.descriptor.clone()
+        };
+        let index = Index::new(vec![entry("linux/s390x"), entry("linux/arm64")]);
+        let index = bench.images.write(media_type::INDEX, &index.to_bytes()).unwrap();
+        let mut step = bench.step(vec![vec![bench.copy("b", "/usr/bin/b")]]);
+        step.settings.env = [("A", "2"), ("B", "3")].map(|(n, v)| (n.to_owned(), v.to_owned())).into();
+        step.settings.entrypoint = Some(vec!["/usr/bin/b".to_owned()]);
+        let image = bench.on(Some(&index), &step).unwrap();
+        assert_eq!(image.manifest.layers[0], base.manifest.layers[0]);
+        assert_eq!(bench.layer(&image, 1), ["644 0:0 usr/bin/b 2"]);
+        let config = &image.config.config;
+        assert_eq!(config.env, ["PATH=/usr/bin", "A=2", "B=3"]);
+        assert_eq!((config.user.as_deref(), config.cmd.as_ref()), (Some("nobody"), None));
+        assert_eq!(image.config.history.len(), 2);
+        let mut other = step;
+        other.platform = "linux/riscv64".parse().unwrap();
+        let refused = bench.on(Some(&index), &other).unwrap_err();
+        assert_eq!(refused.title, "the base image is not for `linux/riscv64`");
+        assert_eq!(refused.labels[0].text, "its platforms: `linux/s390x`, `linux/arm64`");
+    }
+
+    #[test]
+    fn links_and_directories_of_a_base_stay_what_they_are() {
+        let bench = Bench::new(&[("a", "1"), ("base/usr/bin/sh", "#")]);
+        symlink("usr/bin", bench.root.path().join("base/bin")).unwrap();
+        let base = bench.assemble(vec![vec![bench.copy("base", "/")]]).unwrap();
+        let step = bench.step(vec![vec![bench.copy("a", "/bin/a")]]);
+        let image = bench.on(Some(&base.descriptor), &step).unwrap();
+        assert_eq!(bench.layer(&image, 1), ["644 0:0 usr/bin/a 1"]);
+        let mut tree = FileTree::default();
+        image.apply(&bench.images, &mut tree).unwrap();
+        assert_eq!(tree.resolve(b"bin/a"), Some(b"usr/bin/a".to_vec()));
+        let step = bench.step(vec![vec![bench.copy("a", "/usr")]]);
+        let refused = bench.on(Some(&base.descriptor), &step).unwrap_err();
+        assert_eq!(refused.help.as_deref(), Some("to copy into it: `copy \"a\" \"/usr/\"`"));
+    }
+
+    #[test]
+    fn what_is_not_there_is_named_with_what_is_most_like_it() {
+        let bench = Bench::new(&[("dist/server", "1")]);
+        let refused = bench.assemble(vec![vec![bench.copy("dits/server", "/x")]]).unwrap_err();
+        let expected = Problem::new(Code::Assemble, "`dits/server` does not exist")
+            .label(Span::new(bench.source, 1..2), "no such file or directory")
+            .help("did you mean `dist/server`?");
+        assert_eq!(refused, expected);
+        let refused = bench.assemble(vec![vec![bench.copy("dist/*.so", "/x")]]).unwrap_err();
+        assert_eq!(refused.title, "nothing matches `dist/*.so`");
+    }
+
+    #[test]
+    fn nothing_is_copied_from_outside_the_project() {
+        let bench = Bench::new(&[("x", "1")]);
+        let outside = tempfile::tempdir().unwrap();
+        fs::write(outside.path().join("secret"), "s").unwrap();
+        symlink(outside.path(), bench.root.path().join("out")).unwrap();
+        symlink(outside.path().join("secret"), bench.root.path().join("link")).unwrap();
+        for from in ["../x", "/etc/passwd", "out/secret", "out/", "out", "link", "out/*"] {
+            let refused = bench.assemble(vec![vec![bench.copy(from, "/x")]]).unwrap_err();
+            assert_eq!(
+                (refused.code, refused.labels.len()),
+                (Code::OutsideProject, 1),
+                "{from}: {refused:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn sockets_and_pipes_are_no_content() {
+        let bench = Bench::new(&[("d/x", "1")]);
+        let _socket = std::os::unix::net::UnixListener::bind(bench.root.path().join("d/s")).unwrap();
+        let refused = bench.assemble(vec![vec![bench.copy("d", "/d")]]).unwrap_err();
+        assert_eq!(refused.labels[0].text, "a socket is no content");
+        let without = CopyPlan { exclude: vec!["s".to_owned()], ..bench.copy("d", "/d") };
+        assert!(bench.assemble(vec![vec![without]]).is_ok());
+    }
+
+    #[test]
+    fn names_that_are_not_utf8_are_copied() {
+        let bench = Bench::new(&[]);
+        let name = std::ffi::OsStr::from_bytes(b"d/caf\xe9");
+        fs::create_dir(bench.root.path().join("d")).unwrap();
+        fs::write(bench.root.path().join(name), "x").unwrap();
+        let image = bench.assemble(vec![vec![bench.copy("d", "/d")]]).unwrap();
+        let mut tree = FileTree::default();
+        image.apply(&bench.images, &mut tree).unwrap();
+        assert!(tree.get(b"d/caf\xe9").is_some());
+    }
+}

@@ -1,0 +1,74 @@
+//! What an assembled image starts from.
+
+use std::io;
+
+use crate::diagnostic::{Code, Problem};
+use crate::engine::image::Image;
+use crate::oci::{Descriptor, FileTree, ImageConfig, media_type};
+use crate::plan::AssembleStep;
+use crate::store::Layout;
+
+/// The lower part of an image: configuration, layers, and their files.
+pub(super) struct Base {
+    pub(super) config: ImageConfig,
+    pub(super) layers: Vec<Descriptor>,
+    pub(super) tree: FileTree,
+}
+
+impl Base {
+    /// No files at all.
+    pub(super) fn scratch(step: &AssembleStep) -> Self {
+        Self { config: ImageConfig::new(&step.platform), layers: Vec::new(), tree: FileTree::default() }
+    }
+
+    /// The image for the step's platform, its layers copied to `images`.
+    pub(super) fn read(
+        step: &AssembleStep,
+        layout: &Layout,
+        descriptor: &Descriptor,
+        images: &Layout,
+    ) -> Result<Self, Problem> {
+        let image = match Image::find(layout, descriptor, &step.platform)? {
+            Ok(image) => image,
+            Err(platforms) => {
+                let there: Vec<String> = platforms.iter().map(|platform| format!("`{platform}`")).collect();
+                let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
+                let title = format!("the base image is not for `{}`", step.platform);
+                return Err(Problem::new(Code::Assemble, title)
+                    .label(step.span, format!("its platforms: {there}"))
+                    .help("leave the platform out of `platforms`, or take a base that has it"));
+            }
+        };
+        let mut tree = FileTree::default();
+        image.apply(layout, &mut tree).map_err(|problem| problem.label(step.span, "of the base image"))?;
+        for layer in &image.manifest.layers {
+            carry(layer, layout, images)?;
+        }
+        let layers = image.manifest.layers.iter().map(as_oci).collect();
+        Ok(Self { config: image.config, layers, tree })
+    }
+}
+
+/// Copies a layer as it is.
+fn carry(layer: &Descriptor, from: &Layout, to: &Layout) -> Result<(), Problem> {
+    if to.holds(layer) {
+        return Ok(());
+    }
+    let mut content = from.open_blob(layer)?;
+    let mut writer = to.writer()?;
+    io::copy(&mut content, &mut writer).map_err(|error| {
+        Problem::new(Code::Assemble, format!("the layer `{}` cannot be copied", layer.digest))
+            .note(error.to_string())
+    })?;
+    writer.commit_as(layer)
+}
+
+/// The same layer by its OCI type: a manifest of OCI may name no other.
+fn as_oci(layer: &Descriptor) -> Descriptor {
+    let media_type = match layer.media_type.as_str() {
+        media_type::DOCKER_LAYER => media_type::LAYER,
+        media_type::DOCKER_LAYER_GZIP => media_type::LAYER_GZIP,
+        other => other,
+    };
+    Descriptor { media_type: media_type.to_owned(), ..layer.clone() }
+}

@@ -1,0 +1,228 @@
+//! The files that a `copy` names.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Component, Path, PathBuf};
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+
+use crate::diagnostic::{Code, Problem};
+use crate::plan::CopyPlan;
+
+/// What a `copy` puts into a layer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Copied {
+    /// Whether `to` is a directory that the sources are put into.
+    pub(super) into: bool,
+    /// What is copied, each directory before what it holds.
+    pub(super) sources: Vec<Source>,
+}
+
+/// One file, directory, or link to copy.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Source {
+    /// Where it is put: below `to`, or empty for `to` itself.
+    pub(super) below: PathBuf,
+    /// What it is.
+    pub(super) kind: SourceKind,
+}
+
+/// What a source is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum SourceKind {
+    /// A directory.
+    Directory,
+    /// A symbolic link and its text.
+    Symlink(PathBuf),
+    /// A file.
+    File {
+        /// Where it lies.
+        path: PathBuf,
+        /// Its bytes.
+        size: u64,
+        /// Whether its owner may execute it.
+        executable: bool,
+    },
+}
+
+/// Finds what a `copy` names below the project's directory.
+///
+/// A file is copied as it is, a directory with all that it holds, and of a glob
+/// each match under its path below the part before the first wildcard. Links are
+/// kept as they are; a `from` that ends with `/` is followed if it is one.
+pub(super) fn find(copy: &CopyPlan, root: &Path) -> Result<Copied, Problem> {
+    let (fixed, pattern) = divide(&copy.from);
+    let start = start(copy, root, fixed, pattern.is_some())?;
+    let mut walk = Walk { copy, exclude: globs(copy, &copy.exclude)?, only: None, sources: Vec::new() };
+    if let Some(pattern) = pattern {
+        walk.only = Some(globs(copy, std::slice::from_ref(&pattern))?);
+        walk.directory(&start, Path::new(""), false)?;
+        if walk.sources.is_empty() {
+            return Err(Problem::new(Code::Assemble, format!("nothing matches `{}`", copy.from))
+                .label(copy.span, "no such file")
+                .help("change the glob, or copy a directory, which may be empty"));
+        }
+        return Ok(Copied { into: true, sources: walk.sources });
+    }
+    let metadata = fs::symlink_metadata(&start).map_err(|error| unreadable(copy, &start, &error))?;
+    if metadata.is_dir() {
+        walk.sources.push(Source { below: PathBuf::new(), kind: SourceKind::Directory });
+        walk.directory(&start, Path::new(""), true)?;
+        return Ok(Copied { into: true, sources: walk.sources });
+    }
+    let into = copy.to.ends_with('/');
+    let below = if into { start.file_name().map(PathBuf::from).unwrap_or_default() } else { PathBuf::new() };
+    walk.entry(&start, below, &metadata)?;
+    Ok(Copied { into, sources: walk.sources })
+}
+
+/// The directory before the first wildcard, and the glob that is left.
+fn divide(from: &str) -> (&str, Option<String>) {
+    let Some(wildcard) = from.find(['*', '?', '[', '{']) else { return (from, None) };
+    let (fixed, _) = from.split_at(wildcard);
+    let cut = fixed.rfind('/').map_or(0, |slash| slash + 1);
+    let (fixed, pattern) = from.split_at(cut);
+    (fixed, Some(pattern.to_owned()))
+}
+
+/// Where the sources lie: within the project, however the links on the way lead.
+fn start(copy: &CopyPlan, root: &Path, fixed: &str, is_glob: bool) -> Result<PathBuf, Problem> {
+    let relative = Path::new(fixed);
+    if relative.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir)) {
+        return Err(outside(copy, "leads out of the project"));
+    }
+    let whole = root.join(relative);
+    let follow = is_glob || fixed.ends_with('/') || relative.file_name().is_none();
+    let real_root = root.canonicalize().map_err(|error| unreadable(copy, root, &error))?;
+    let anchor = if follow { whole.as_path() } else { whole.parent().unwrap_or(root) };
+    let real = anchor.canonicalize().map_err(|_| missing(copy, root, relative))?;
+    if !real.starts_with(&real_root) {
+        return Err(outside(copy, &format!("leads to `{}`", real.display())));
+    }
+    if follow {
+        return Ok(real);
+    }
+    let path = real.join(relative.file_name().unwrap_or_default());
+    match fs::symlink_metadata(&path) {
+        Err(_) => Err(missing(copy, root, relative)),
+        Ok(metadata) if metadata.is_symlink() => {
+            // Kept as a link it would point to nothing that is in the image.
+            let leads = path.canonicalize().is_ok_and(|target| !target.starts_with(&real_root));
+            if leads { Err(outside(copy, "a link that leads out of the project")) } else { Ok(path) }
+        }
+        Ok(_) => Ok(path),
+    }
+}
+
+struct Walk<'a> {
+    copy: &'a CopyPlan,
+    exclude: GlobSet,
+    /// Of a glob: what matches, with all below it.
+    only: Option<GlobSet>,
+    sources: Vec<Source>,
+}
+
+impl Walk<'_> {
+    fn directory(&mut self, path: &Path, below: &Path, taken: bool) -> Result<(), Problem> {
+        let mut names = names(path).map_err(|error| unreadable(self.copy, path, &error))?;
+        names.sort();
+        for name in names {
+            let (path, below) = (path.join(&name), below.join(&name));
+            if self.exclude.is_match(&below) {
+                continue;
+            }
+            let taken = taken || self.only.as_ref().is_none_or(|only| only.is_match(&below));
+            let metadata =
+                fs::symlink_metadata(&path).map_err(|error| unreadable(self.copy, &path, &error))?;
+            if metadata.is_dir() {
+                if taken {
+                    self.sources.push(Source { below: below.clone(), kind: SourceKind::Directory });
+                }
+                self.directory(&path, &below, taken)?;
+            } else if taken {
+                self.entry(&path, below, &metadata)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, path: &Path, below: PathBuf, metadata: &Metadata) -> Result<(), Problem> {
+        let kind = metadata.file_type();
+        let kind = if kind.is_symlink() {
+            SourceKind::Symlink(fs::read_link(path).map_err(|error| unreadable(self.copy, path, &error))?)
+        } else if kind.is_file() {
+            let executable = metadata.permissions().mode() & 0o100 != 0;
+            SourceKind::File { path: path.to_owned(), size: metadata.len(), executable }
+        } else {
+            let what = match kind {
+                kind if kind.is_socket() => "a socket",
+                kind if kind.is_fifo() => "a pipe",
+                _ => "a device",
+            };
+            let title = format!("`{}` cannot be copied into an image", path.display());
+            return Err(Problem::new(Code::Assemble, title)
+                .label(self.copy.span, format!("{what} is no content"))
+                .help("leave it out with `exclude=`"));
+        };
+        self.sources.push(Source { below, kind });
+        Ok(())
+    }
+}
+
+fn names(directory: &Path) -> io::Result<Vec<OsString>> {
+    fs::read_dir(directory)?.map(|entry| entry.map(|entry| entry.file_name())).collect()
+}
+
+fn globs(copy: &CopyPlan, patterns: &[String]) -> Result<GlobSet, Problem> {
+    let mut set = GlobSetBuilder::new();
+    for pattern in patterns {
+        let glob = GlobBuilder::new(pattern).literal_separator(true).build();
+        set.add(glob.map_err(|error| invalid_glob(copy, pattern, &error))?);
+    }
+    set.build().map_err(|error| invalid_glob(copy, &patterns.join(", "), &error))
+}
+
+fn invalid_glob(copy: &CopyPlan, pattern: &str, error: &globset::Error) -> Problem {
+    Problem::new(Code::Assemble, format!("`{pattern}` is not a glob"))
+        .label(copy.span, error.kind().to_string())
+}
+
+fn outside(copy: &CopyPlan, how: &str) -> Problem {
+    Problem::new(Code::OutsideProject, format!("`{}` leaves the project", copy.from))
+        .label(copy.span, how)
+        .help("copy the files into the project first, with a target that comes before the image")
+}
+
+fn unreadable(copy: &CopyPlan, path: &Path, error: &io::Error) -> Problem {
+    Problem::new(Code::Assemble, format!("`{}` cannot be read", path.display()))
+        .label(copy.span, error.to_string())
+}
+
+fn missing(copy: &CopyPlan, root: &Path, relative: &Path) -> Problem {
+    let title = format!("`{}` does not exist", copy.from);
+    Problem::new(Code::Assemble, title)
+        .label(copy.span, "no such file or directory")
+        .maybe_help(nearest(root, relative).map(|near| format!("did you mean `{}`?", near.display())))
+}
+
+/// The path with its first missing component replaced by the name there that is
+/// most like it.
+fn nearest(root: &Path, relative: &Path) -> Option<PathBuf> {
+    let mut there = PathBuf::new();
+    let mut components = relative.components();
+    let wrong = components.by_ref().find_map(|component| {
+        let next = there.join(component);
+        if root.join(&next).symlink_metadata().is_err() {
+            return Some(component.as_os_str());
+        }
+        there = next;
+        None
+    })?;
+    let entries = fs::read_dir(root.join(&there)).ok()?.flatten().map(|entry| entry.file_name());
+    let distance = |name: &OsStr| strsim::generic_damerau_levenshtein(name.as_bytes(), wrong.as_bytes());
+    let near = entries.map(|name| (distance(&name), name)).min()?;
+    (near.0 <= wrong.len() / 3 + 1).then(|| there.join(near.1).join(components.as_path()))
+}

@@ -1,0 +1,102 @@
+//! An image of one platform, read from a layout.
+
+use crate::diagnostic::{Code, Problem};
+use crate::oci::{
+    Descriptor, FileTree, ImageConfig, Index, InvalidDocument, Manifest, Platform, decompress, media_type,
+};
+use crate::store::Layout;
+
+/// An image of one platform.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Image {
+    /// What its manifest is found by.
+    pub(crate) descriptor: Descriptor,
+    /// Its manifest.
+    pub(crate) manifest: Manifest,
+    /// Its configuration.
+    pub(crate) config: ImageConfig,
+}
+
+impl Image {
+    /// Reads the image of a manifest.
+    pub(crate) fn read(layout: &Layout, descriptor: &Descriptor) -> Result<Self, Problem> {
+        let manifest =
+            Manifest::parse(&layout.read(descriptor)?).map_err(|error| damaged(descriptor, &error))?;
+        let config = ImageConfig::parse(&layout.read(&manifest.config)?)
+            .map_err(|error| damaged(&manifest.config, &error))?;
+        let (layers, diff_ids) = (manifest.layers.len(), config.rootfs.diff_ids.len());
+        if layers != diff_ids {
+            let title = format!("the image `{}` is not well formed", descriptor.digest);
+            return Err(Problem::new(Code::Registry, title)
+                .note(format!("its manifest has {layers} layers, its configuration {diff_ids}")));
+        }
+        Ok(Self { descriptor: descriptor.clone(), manifest, config })
+    }
+
+    /// Every image that a manifest or an index names, in its order. Entries of an
+    /// index that are no images (attestations have no real platform) are passed
+    /// over.
+    pub(crate) fn all(layout: &Layout, descriptor: &Descriptor) -> Result<Vec<Self>, Problem> {
+        if !media_type::is_index(&descriptor.media_type) {
+            return Ok(vec![Self::read(layout, descriptor)?]);
+        }
+        let index = Index::parse(&layout.read(descriptor)?).map_err(|error| damaged(descriptor, &error))?;
+        let real = |entry: &&Descriptor| {
+            let platform = entry.platform.as_ref();
+            media_type::is_manifest(&entry.media_type)
+                && platform.is_none_or(|platform| platform.architecture != "unknown")
+        };
+        index.manifests.iter().filter(real).map(|entry| Self::read(layout, entry)).collect()
+    }
+
+    /// The image for a platform. `None` with the platforms that there are, if
+    /// there is none for it.
+    pub(crate) fn find(
+        layout: &Layout,
+        descriptor: &Descriptor,
+        platform: &Platform,
+    ) -> Result<Result<Self, Vec<Platform>>, Problem> {
+        if media_type::is_index(&descriptor.media_type) {
+            let index =
+                Index::parse(&layout.read(descriptor)?).map_err(|error| damaged(descriptor, &error))?;
+            let Some(entry) = index.find(platform) else {
+                let platforms = index.manifests.into_iter().filter_map(|entry| entry.platform);
+                return Ok(Err(platforms.filter(|found| found.architecture != "unknown").collect()));
+            };
+            return Self::read(layout, entry).map(Ok);
+        }
+        let image = Self::read(layout, descriptor)?;
+        let found = image.config.platform();
+        let general = Platform { variant: None, ..platform.clone() };
+        Ok(if found == *platform || found == general { Ok(image) } else { Err(vec![found]) })
+    }
+
+    /// Puts its layers on a tree of files.
+    pub(crate) fn apply(&self, layout: &Layout, tree: &mut FileTree) -> Result<(), Problem> {
+        for layer in &self.manifest.layers {
+            let applied = decompress(compression(layer)?, layout.open_blob(layer)?)
+                .and_then(|archive| tree.apply(archive));
+            applied.map_err(|error| unreadable(layer, &error))?;
+        }
+        Ok(())
+    }
+}
+
+/// How a layer is compressed.
+pub(crate) fn compression(layer: &Descriptor) -> Result<media_type::Compression, Problem> {
+    media_type::compression(&layer.media_type).ok_or_else(|| {
+        let title = format!("layers of the type `{}` cannot be unpacked", layer.media_type);
+        Problem::new(Code::HostileLayer, title).note(format!("the layer is {}", layer.digest))
+    })
+}
+
+/// A layer cannot be read to its end.
+pub(crate) fn unreadable(layer: &Descriptor, error: &std::io::Error) -> Problem {
+    Problem::new(Code::HostileLayer, format!("the layer `{}` cannot be read", layer.digest))
+        .note(error.to_string())
+}
+
+fn damaged(descriptor: &Descriptor, error: &InvalidDocument) -> Problem {
+    let title = format!("`{}` is not a well-formed `{}`", descriptor.digest, descriptor.media_type);
+    Problem::new(Code::Registry, title).note(error.to_string())
+}

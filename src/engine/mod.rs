@@ -1,0 +1,19 @@
+//! Making images from files, and running them, without any other program.
+//!
+//! Owns the assembling of images ([`assemble`]) and of indexes ([`index`]), the
+//! embedded runtime ([`Runtime`]), and the tests of images ([`test`]). What is
+//! made depends on the step and the files alone: the same bytes on every machine.
+//! Assumes nothing of what a base image holds: its paths and links are hostile
+//! until shown otherwise. Works synchronously, on the threads of its caller and
+//! of rayon. Must not import cache, release, or run.
+
+mod assemble;
+mod base;
+mod copy;
+mod image;
+mod index;
+mod placement;
+
+pub use assemble::assemble;
+pub(crate) use image::Image;
+pub use index::index;

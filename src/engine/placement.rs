@@ -1,0 +1,157 @@
+//! Where copied files end up in an image.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::diagnostic::{Code, Problem};
+use crate::engine::copy::{Copied, Source, SourceKind};
+use crate::oci::{FileTree, Layer, LayerEntry, LayerEntryKind, NodeKind};
+use crate::plan::CopyPlan;
+
+/// A layer in the making, on top of what the image has so far.
+///
+/// The tree knows what the layers below and the earlier copies put where: a
+/// directory that is there keeps its permissions, and a link to a directory, such
+/// as `/bin` of many distributions, is followed and not replaced.
+pub(super) struct Placement<'a> {
+    tree: &'a mut FileTree,
+    layer: Layer<PathBuf>,
+}
+
+impl<'a> Placement<'a> {
+    pub(super) fn new(tree: &'a mut FileTree) -> Self {
+        tree.begin_layer();
+        Self { tree, layer: Layer::default() }
+    }
+
+    pub(super) fn finish(self) -> Layer<PathBuf> {
+        self.layer
+    }
+
+    /// Puts what a `copy` found where it says.
+    pub(super) fn place(&mut self, copy: &CopyPlan, copied: Copied) -> Result<(), Problem> {
+        let to = target(copy)?;
+        let top = if copied.into { self.directory(copy, &to, true)? } else { to };
+        for Source { below, kind } in copied.sources {
+            let path = join(&top, below.as_os_str().as_bytes());
+            match kind {
+                SourceKind::Directory => {
+                    self.directory(copy, &path, true)?;
+                }
+                SourceKind::Symlink(text) => {
+                    let text = text.as_os_str().as_bytes().to_vec();
+                    self.leaf(
+                        copy,
+                        &path,
+                        LayerEntryKind::Symlink(text.clone()),
+                        0o777,
+                        NodeKind::Symlink(text),
+                        0,
+                    )?;
+                }
+                SourceKind::File { path: content, size, executable } => {
+                    let mode = copy.mode.unwrap_or(if executable { 0o755 } else { 0o644 });
+                    let kind = LayerEntryKind::File { size, content };
+                    self.leaf(copy, &path, kind, mode, NodeKind::File, size)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sees to it that there is a directory, and returns the path that it really
+    /// has. `own` says that it is part of what is copied: then it has its owner.
+    fn directory(&mut self, copy: &CopyPlan, path: &[u8], own: bool) -> Result<Vec<u8>, Problem> {
+        let path = self.tree.resolve(path).ok_or_else(|| circular(copy, path))?;
+        if path.is_empty() {
+            return Ok(path);
+        }
+        match self.tree.get(&path).map(|node| &node.kind) {
+            Some(NodeKind::Directory) => return Ok(path),
+            Some(_) => {
+                return Err(Problem::new(Code::Assemble, format!("`{}` is not a directory", shown(&path)))
+                    .label(copy.span, "a file of this name is in the image already")
+                    .help("copy to another directory"));
+            }
+            None => {}
+        }
+        if let Some(at) = path.iter().rposition(|byte| *byte == b'/') {
+            self.directory(copy, path.get(..at).unwrap_or_default(), false)?;
+        }
+        let (uid, gid) = if own { (copy.uid, copy.gid) } else { (0, 0) };
+        let entry = LayerEntry { kind: LayerEntryKind::Directory, mode: 0o755, uid, gid };
+        self.insert(copy, &path, entry, NodeKind::Directory, 0)?;
+        Ok(path)
+    }
+
+    /// Puts a file or a link into its directory.
+    fn leaf(
+        &mut self,
+        copy: &CopyPlan,
+        path: &[u8],
+        kind: LayerEntryKind<PathBuf>,
+        mode: u32,
+        node: NodeKind,
+        size: u64,
+    ) -> Result<(), Problem> {
+        let (parent, name) = match path.iter().rposition(|byte| *byte == b'/') {
+            Some(at) => (path.get(..at).unwrap_or_default(), path.get(at + 1..).unwrap_or_default()),
+            None => (&[][..], path),
+        };
+        let path = join(&self.directory(copy, parent, false)?, name);
+        if path.is_empty() || self.tree.get(&path).is_some_and(|there| there.kind == NodeKind::Directory) {
+            return Err(Problem::new(Code::Assemble, format!("`{}` is a directory", shown(&path)))
+                .label(copy.span, "a file cannot take its place")
+                .help(format!(
+                    "to copy into it: `copy \"{}\" \"{}/\"`",
+                    copy.from,
+                    copy.to.trim_end_matches('/')
+                )));
+        }
+        self.insert(copy, &path, LayerEntry { kind, mode, uid: copy.uid, gid: copy.gid }, node, size)
+    }
+
+    fn insert(
+        &mut self,
+        copy: &CopyPlan,
+        path: &[u8],
+        entry: LayerEntry<PathBuf>,
+        node: NodeKind,
+        size: u64,
+    ) -> Result<(), Problem> {
+        self.layer.insert(path, entry).map_err(|error| {
+            let title = format!("`{}` cannot be part of a layer", shown(path));
+            Problem::new(Code::Assemble, title).label(copy.span, error.to_string())
+        })?;
+        self.tree.insert(path, node, size);
+        Ok(())
+    }
+}
+
+/// The path in the image, relative to its root.
+fn target(copy: &CopyPlan) -> Result<Vec<u8>, Problem> {
+    let path = Path::new(&copy.to);
+    let plain = path.components().all(|part| !matches!(part, std::path::Component::ParentDir));
+    if !path.is_absolute() || !plain {
+        return Err(Problem::new(Code::Assemble, format!("`{}` is not a path in an image", copy.to))
+            .label(copy.span, "absolute, and without `..`"));
+    }
+    let names = copy.to.split('/').filter(|name| !matches!(*name, "" | "."));
+    Ok(names.collect::<Vec<_>>().join("/").into_bytes())
+}
+
+fn circular(copy: &CopyPlan, path: &[u8]) -> Problem {
+    Problem::new(Code::Assemble, format!("`{}` cannot be reached", shown(path)))
+        .label(copy.span, "links of the image go round in circles")
+}
+
+fn join(parent: &[u8], below: &[u8]) -> Vec<u8> {
+    match (parent, below) {
+        (path, b"") | (b"", path) => path.to_vec(),
+        (parent, below) => [parent, below].join(&b'/'),
+    }
+}
+
+fn shown(path: &[u8]) -> String {
+    format!("/{}", String::from_utf8_lossy(path))
+}

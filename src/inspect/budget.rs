@@ -1,0 +1,182 @@
+//! Images and their budgets.
+
+use crate::config;
+use crate::diagnostic::{Code, Problem, Problems};
+use crate::inspect::{PlatformReport, image};
+use crate::oci::{Descriptor, Waste};
+use crate::plan::BudgetStep;
+use crate::store::Layout;
+
+/// Most offenders that a problem names.
+const NAMED: usize = 5;
+
+/// Compares each platform of an image with the budget of a step.
+///
+/// # Errors
+/// Every bound that a platform exceeds, with what weighs most; an image that
+/// cannot be read.
+pub fn weigh(step: &BudgetStep, descriptor: &Descriptor, images: &Layout) -> Result<(), Problems> {
+    let report = image(images, descriptor)?;
+    let mut problems = Problems::new();
+    for platform in &report.platforms {
+        problems.extend(
+            [size(step, platform), layers(step, platform), waste(step, platform)].into_iter().flatten(),
+        );
+    }
+    problems.or(())
+}
+
+fn size(step: &BudgetStep, report: &PlatformReport) -> Option<Problem> {
+    let (size, most) = (report.size(), step.budget.size?);
+    let over = size.checked_sub(most).filter(|over| *over > 0)?;
+    let title = format!("the image for `{}` has {}", report.platform, bytes(size));
+    let problem = Problem::new(Code::OverBudget, title)
+        .label(step.span, format!("{} more than {}", bytes(over), bytes(most)))
+        .help("leave files out, or raise `size=`");
+    let files = report.largest.iter().take(NAMED).map(|file| (file.path.as_slice(), file.size, file.layer));
+    Some(named(problem, "largest files", files))
+}
+
+fn layers(step: &BudgetStep, report: &PlatformReport) -> Option<Problem> {
+    let (count, most) = (report.layers.len() as u64, step.budget.layers?);
+    (count > most).then(|| {
+        let title = format!("the image for `{}` has {count} layers", report.platform);
+        Problem::new(Code::OverBudget, title)
+            .label(step.span, format!("at most {most}"))
+            .help("put several `copy` into one `layer`, or raise `layers=`")
+    })
+}
+
+fn waste(step: &BudgetStep, report: &PlatformReport) -> Option<Problem> {
+    let (size, wasted) = (report.size(), report.wasted_size());
+    let (over, found, most) = match step.budget.wasted? {
+        config::Waste::Bytes(most) => (wasted > most, bytes(wasted), bytes(most)),
+        config::Waste::Percent(most) => {
+            let found = percent(wasted, size);
+            (found > most, format!("{} ({found:.1} %)", bytes(wasted)), format!("{most} %"))
+        }
+    };
+    if !over {
+        return None;
+    }
+    let title = format!("the image for `{}` wastes {found}", report.platform);
+    let problem = Problem::new(Code::OverBudget, title)
+        .label(step.span, format!("at most {most}"))
+        .help("do not put files into a layer that a later one replaces or deletes");
+    let files = report.wasted.iter().take(NAMED);
+    let files = files.map(|Waste { path, size, layer, .. }| (path.as_slice(), *size, *layer));
+    Some(named(problem, "wasted", files))
+}
+
+/// Adds a list of files as a note.
+fn named<'a>(problem: Problem, what: &str, files: impl Iterator<Item = (&'a [u8], u64, usize)>) -> Problem {
+    let line = |(path, size, layer): (&[u8], u64, usize)| {
+        format!("\n  {:>9}  /{} (layer {})", bytes(size), String::from_utf8_lossy(path), layer + 1)
+    };
+    problem.note(files.map(line).fold(format!("{what}:"), |list, line| list + &line))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a share is shown with one decimal")]
+fn percent(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 }
+}
+
+/// A number of bytes in the largest fitting decimal unit, as budgets are written.
+fn bytes(count: u64) -> String {
+    let units = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
+    match units.into_iter().find(|(unit, _)| count >= *unit) {
+        Some((unit, name)) => format!("{}.{} {name}", count / unit, count % unit * 10 / unit),
+        None => format!("{count} B"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Budget;
+    use crate::diagnostic::{Sources, Span};
+    use crate::oci::{ImageConfig, Layer, LayerEntry, LayerEntryKind, Manifest, Platform, media_type};
+    use crate::plan::StepIndex;
+
+    fn directory() -> (tempfile::TempDir, Layout) {
+        let directory = tempfile::tempdir().unwrap();
+        let images = Layout::create(directory.path()).unwrap();
+        (directory, images)
+    }
+
+    /// An image with these files in its layers: path and size.
+    fn image_of(images: &Layout, layers: &[&[(&str, usize)]]) -> Descriptor {
+        let mut config = ImageConfig::new(&"linux/amd64".parse::<Platform>().unwrap());
+        let mut descriptors = Vec::new();
+        for files in layers {
+            let mut layer = Layer::default();
+            for (path, size) in *files {
+                let kind = LayerEntryKind::File { size: *size as u64, content: vec![0; *size] };
+                layer.insert(path.as_bytes(), LayerEntry { kind, mode: 0o644, uid: 0, gid: 0 }).unwrap();
+            }
+            let mut blob = images.writer().unwrap();
+            let content = |content: &Vec<u8>| Ok(std::io::Cursor::new(content.clone()));
+            config.rootfs.diff_ids.push(layer.write_gzip(&mut blob, content).unwrap());
+            descriptors.push(blob.commit(media_type::LAYER_GZIP).unwrap());
+        }
+        let config = images.write(media_type::CONFIG, &config.to_bytes()).unwrap();
+        images.write(media_type::MANIFEST, &Manifest::new(config, descriptors).to_bytes()).unwrap()
+    }
+
+    fn step(size: Option<u64>, layers: Option<u64>, wasted: Option<config::Waste>) -> BudgetStep {
+        let span = Span::new(Sources::new().add("release.kdl", ""), 1..2);
+        BudgetStep { image: StepIndex(0), budget: Budget { size, layers, wasted }, span }
+    }
+
+    #[test]
+    fn an_image_within_its_budget_is_not_complained_about() {
+        let (_directory, images) = directory();
+        let image = image_of(&images, &[&[("a", 1000)], &[("a", 1000)]]);
+        let step = step(Some(2000), Some(2), Some(config::Waste::Percent(50.0)));
+        assert_eq!(weigh(&step, &image, &images), Ok(()));
+    }
+
+    #[test]
+    fn every_bound_that_is_exceeded_is_named_with_what_weighs_most() {
+        let (_directory, images) = directory();
+        let image = image_of(&images, &[&[("etc/a", 1500), ("b", 30)], &[("etc/a", 2_500_000)]]);
+        let step = step(Some(2_000_000), Some(1), Some(config::Waste::Bytes(1000)));
+        let found = weigh(&step, &image, &images).unwrap_err();
+        let over = |title: &str, label: &str, help: &str| {
+            Problem::new(Code::OverBudget, title).label(step.span, label).help(help)
+        };
+        let expected = [
+            over(
+                "the image for `linux/amd64` has 2.5 MB",
+                "501.5 kB more than 2.0 MB",
+                "leave files out, or raise `size=`",
+            )
+            .note("largest files:\n     2.5 MB  /etc/a (layer 2)\n       30 B  /b (layer 1)"),
+            over(
+                "the image for `linux/amd64` has 2 layers",
+                "at most 1",
+                "put several `copy` into one `layer`, or raise `layers=`",
+            ),
+            over(
+                "the image for `linux/amd64` wastes 1.5 kB",
+                "at most 1.0 kB",
+                "do not put files into a layer that a later one replaces or deletes",
+            )
+            .note("wasted:\n     1.5 kB  /etc/a (layer 1)"),
+        ];
+        assert_eq!(found.as_slice(), expected);
+    }
+
+    #[test]
+    fn a_report_tells_layers_files_and_waste() {
+        let (_directory, images) = directory();
+        let descriptor = image_of(&images, &[&[("a", 10), ("b", 20)], &[("a", 5)]]);
+        let report = image(&images, &descriptor).unwrap();
+        let [platform] = report.platforms.as_slice() else { panic!("{report:?}") };
+        assert_eq!(platform.platform, "linux/amd64".parse().unwrap());
+        assert_eq!((platform.size(), platform.wasted_size()), (35, 10));
+        assert!(platform.transferred() > 0);
+        let largest: Vec<_> = platform.largest.iter().map(|file| (file.path.as_slice(), file.size)).collect();
+        assert_eq!(largest, [(&b"b"[..], 20), (b"a", 5)]);
+    }
+}

@@ -5,9 +5,13 @@
 //! what a node means; touches no file.
 
 mod document;
+mod format;
 mod guard;
+mod indent;
 mod parse;
 mod string;
+mod token;
 
 pub use document::{Document, Node, Property, Value, ValueKind};
+pub use format::format;
 pub use parse::parse;

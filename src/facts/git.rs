@@ -6,11 +6,13 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
-use git2::{DescribeFormatOptions, DescribeOptions, ErrorCode, Oid, StatusOptions};
+use git2::{ErrorCode, Oid, StatusOptions};
 use jiff::Timestamp;
 
 use crate::diagnostic::{Code, Problem};
+use crate::facts::describe::describe;
 use crate::facts::{Environment, Git};
 
 /// A repository with a commit.
@@ -31,7 +33,7 @@ pub(super) fn read(directory: &Path, environment: &Environment) -> Result<Option
     let Some(repository) = open(directory, environment).map_err(|error| refused(directory, &error))? else {
         return Ok(None);
     };
-    describe_head(&repository).map_err(|error| refused(directory, &error))
+    describe_head(&repository, environment).map_err(|error| refused(directory, &error))
 }
 
 /// Address of the remote `origin` of the repository that `directory` lies in,
@@ -72,7 +74,10 @@ fn open(directory: &Path, environment: &Environment) -> Result<Option<git2::Repo
     }
 }
 
-fn describe_head(repository: &git2::Repository) -> Result<Option<Repository>, git2::Error> {
+fn describe_head(
+    repository: &git2::Repository,
+    environment: &Environment,
+) -> Result<Option<Repository>, git2::Error> {
     let head = match repository.head() {
         Ok(head) => head,
         Err(error) if matches!(error.code(), ErrorCode::UnbornBranch | ErrorCode::NotFound) => {
@@ -81,12 +86,12 @@ fn describe_head(repository: &git2::Repository) -> Result<Option<Repository>, gi
         Err(error) => return Err(error),
     };
     let commit = head.peel_to_commit()?;
-    let dirty = is_dirty(repository)?;
+    let dirty = is_dirty(repository, environment)?;
     let suffix = if dirty { "-dirty" } else { "" };
     let git = Git {
         sha: commit.id().to_string(),
         branch: head.is_branch().then(|| short_name(head.name_bytes(), "refs/heads/")).flatten(),
-        describe: format!("{}{suffix}", describe(repository)?),
+        describe: format!("{}{suffix}", describe(repository, &commit)?),
         dirty,
         time: Timestamp::from_second(commit.time().seconds()).unwrap_or(Timestamp::UNIX_EPOCH),
         branches: branches(repository)?,
@@ -104,22 +109,25 @@ fn short_name(reference: &[u8], directory: &str) -> Option<String> {
 }
 
 /// Whether tracked files differ from the commit, in the index or the working
-/// tree. Nothing is in a bare repository.
-fn is_dirty(repository: &git2::Repository) -> Result<bool, git2::Error> {
-    if repository.is_bare() {
-        return Ok(false);
-    }
+/// tree. Nothing does in a bare repository.
+fn is_dirty(repository: &git2::Repository, environment: &Environment) -> Result<bool, git2::Error> {
+    let Some(tree) = repository.workdir() else { return Ok(false) };
     let mut options = StatusOptions::new();
     options.include_untracked(false).include_ignored(false).exclude_submodules(false);
-    Ok(!repository.statuses(Some(&mut options))?.is_empty())
+    let differs = !repository.statuses(Some(&mut options))?.is_empty();
+    Ok(differs && git_says_clean(tree, environment) != Some(true))
 }
 
-fn describe(repository: &git2::Repository) -> Result<String, git2::Error> {
-    let mut options = DescribeOptions::new();
-    options.describe_tags().show_commit_oid_as_fallback(true);
-    let mut format = DescribeFormatOptions::new();
-    format.abbreviated_size(7);
-    repository.describe(&options)?.format(Some(&format))
+/// What git itself says, if it is installed. libgit2 knows no filters (LFS) and
+/// no encodings of the working tree, so that a file may differ for it alone.
+fn git_says_clean(tree: &Path, environment: &Environment) -> Option<bool> {
+    let mut command = Command::new("git");
+    command.args(["--no-optional-locks", "status", "--porcelain", "--untracked-files=no"]);
+    command.current_dir(tree).stdin(Stdio::null()).env_clear();
+    // Those of a hook lead to another repository.
+    command.envs(environment.iter().filter(|(name, _)| !name.as_encoded_bytes().starts_with(b"GIT_")));
+    let output = command.output().ok().filter(|output| output.status.success())?;
+    Some(output.stdout.is_empty())
 }
 
 fn tags_of(repository: &git2::Repository, commit: Oid) -> Result<Vec<String>, git2::Error> {
@@ -177,5 +185,200 @@ fn without_credentials(address: &str) -> String {
         }
         (_, Some(name)) => format!("{scheme}://{name}@{host}{path}"),
         (_, None) => address.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::facts::fixture::{Repo, START, call, read};
+
+    fn on(repo: &Repo, branch: Option<&str>) -> Git {
+        let sha = repo.git.head().unwrap().target().unwrap().to_string();
+        Git {
+            describe: sha[..7].to_owned(),
+            sha,
+            branch: branch.map(str::to_owned),
+            dirty: false,
+            time: Timestamp::from_second(START).unwrap(),
+            branches: vec!["main".to_owned()],
+            remote: None,
+            shallow: false,
+        }
+    }
+
+    /// Compares with what git itself says.
+    fn assert_dirty(repo: &Repo, dirty: bool) {
+        let git = repo.read();
+        assert_eq!((git.dirty, git.describe), (dirty, repo.describe()));
+        assert_eq!(!call(&repo.path, &["status", "--porcelain", "--untracked-files=no"]).is_empty(), dirty);
+    }
+
+    #[test]
+    fn all_facts_are_those_of_head() {
+        let repo = Repo::new();
+        assert_eq!(repo.read(), on(&repo, Some("main")));
+        let below = repo.path.join("services/api");
+        fs::create_dir_all(&below).unwrap();
+        assert_eq!(read(&below), Some(on(&repo, Some("main"))));
+    }
+
+    #[test]
+    fn without_a_repository_or_a_commit_there_are_no_facts() {
+        let repo = Repo::empty();
+        assert_eq!(read(&repo.path), None);
+        let elsewhere = tempfile::tempdir().unwrap();
+        let environment =
+            Environment::from_iter([("GIT_CEILING_DIRECTORIES", elsewhere.path().parent().unwrap())]);
+        assert_eq!(super::read(elsewhere.path(), &environment), Ok(None));
+    }
+
+    #[test]
+    fn a_detached_head_is_on_no_branch() {
+        let repo = Repo::new();
+        repo.git.set_head_detached(repo.git.head().unwrap().target().unwrap()).unwrap();
+        assert_eq!(repo.read(), on(&repo, None));
+    }
+
+    #[test]
+    fn only_tracked_files_make_a_tree_dirty() {
+        let repo = Repo::new();
+        repo.write("untracked", "x");
+        assert_dirty(&repo, false);
+        repo.write("a", "b");
+        assert_dirty(&repo, true);
+        repo.write("a", "a");
+        assert_dirty(&repo, false);
+        fs::remove_file(repo.path.join("a")).unwrap();
+        assert_dirty(&repo, true);
+        repo.write("a", "a");
+        call(&repo.path, &["add", "untracked"]);
+        assert_dirty(&repo, true);
+    }
+
+    #[test]
+    fn a_mode_that_changed_makes_a_tree_dirty() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let repo = Repo::new();
+        fs::set_permissions(repo.path.join("a"), fs::Permissions::from_mode(0o755)).unwrap();
+        assert_dirty(&repo, true);
+    }
+
+    #[test]
+    fn a_filter_that_git_knows_makes_no_tree_dirty() {
+        let repo = Repo::empty();
+        repo.write(".gitattributes", "*.up filter=up");
+        repo.write("a.up", "text");
+        call(&repo.path, &["config", "filter.up.clean", "tr a-z A-Z"]);
+        call(&repo.path, &["config", "filter.up.smudge", "tr A-Z a-z"]);
+        call(&repo.path, &["add", "--all"]);
+        call(&repo.path, &["commit", "--quiet", "--message", "Begin"]);
+        let later = std::time::SystemTime::now() + std::time::Duration::from_secs(5);
+        fs::File::options().append(true).open(repo.path.join("a.up")).unwrap().set_modified(later).unwrap();
+        assert_dirty(&repo, false);
+    }
+
+    #[test]
+    fn a_changed_submodule_makes_a_tree_dirty_and_is_a_repository_itself() {
+        let (outer, inner) = (Repo::new(), Repo::new());
+        let address = inner.path.to_str().unwrap();
+        let add = ["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", address, "inner"];
+        call(&outer.path, &add);
+        call(&outer.path, &["commit", "--quiet", "--message", "Add a submodule"]);
+        assert_dirty(&outer, false);
+        let below = outer.path.join("inner");
+        assert_eq!(read(&below).unwrap().sha, inner.read().sha);
+        assert_ne!(outer.read().sha, inner.read().sha);
+        fs::write(below.join("a"), "changed").unwrap();
+        assert_dirty(&outer, true);
+    }
+
+    #[test]
+    fn a_worktree_has_a_branch_and_a_state_of_its_own() {
+        let repo = Repo::new();
+        let path = repo.path.with_file_name("worktree");
+        call(&repo.path, &["worktree", "add", "--quiet", "-b", "feature/a", path.to_str().unwrap()]);
+        fs::write(path.join("a"), "changed").unwrap();
+        let there = read(&path).unwrap();
+        assert_eq!((there.branch.as_deref(), there.dirty), (Some("feature/a"), true));
+        assert_eq!(there.branches, ["feature/a", "main"]);
+        assert_eq!(repo.read().branch.as_deref(), Some("main"));
+        assert_dirty(&repo, false);
+    }
+
+    #[test]
+    fn a_bare_repository_is_never_dirty() {
+        let repo = Repo::new();
+        let path = repo.path.with_file_name("bare.git");
+        let address = repo.path.to_str().unwrap();
+        call(&repo.path, &["clone", "--quiet", "--bare", address, path.to_str().unwrap()]);
+        let expected = Git { remote: Some(address.to_owned()), ..on(&repo, Some("main")) };
+        assert_eq!(read(&path), Some(expected));
+    }
+
+    #[test]
+    fn a_shallow_clone_says_so_and_knows_the_branches_of_its_remote() {
+        let repo = Repo::new();
+        repo.tag("v1.0.0");
+        repo.write("a", "b");
+        repo.commit(START + 60);
+        let path = repo.path.with_file_name("clone");
+        let address = format!("file://{}", repo.path.display());
+        call(&repo.path, &["branch", "feature/a"]);
+        let clone = ["clone", "--quiet", "--depth=1", "--no-single-branch", &address, path.to_str().unwrap()];
+        call(&repo.path, &clone);
+        let there = read(&path).unwrap();
+        let description = call(&path, &["describe", "--tags", "--always", "--dirty", "--abbrev=7"]);
+        assert_eq!((there.shallow, there.describe, there.remote), (true, description, Some(address)));
+        assert_eq!(there.branches, ["feature/a", "main"]);
+    }
+
+    #[test]
+    fn git_dir_counts_only_where_the_project_has_no_repository() {
+        let (repo, other) = (Repo::new(), Repo::new());
+        let environment = Environment::from_iter([("GIT_DIR", other.path.join(".git"))]);
+        repo.write("a", "b");
+        repo.commit(START + 60);
+        assert_eq!(super::read(&repo.path, &environment).unwrap().unwrap().git.sha, repo.read().sha);
+        let elsewhere = tempfile::tempdir().unwrap();
+        assert_eq!(super::read(elsewhere.path(), &environment).unwrap().unwrap().git.sha, other.read().sha);
+    }
+
+    #[test]
+    fn tags_of_head_are_all_that_lead_to_it() {
+        let repo = Repo::new();
+        repo.tag("older");
+        repo.write("a", "b");
+        repo.commit(START + 60);
+        repo.tag("v1.0.0");
+        repo.annotated_tag("api/v2.0.0", START + 60);
+        let tags = || super::read(&repo.path, &Environment::default()).unwrap().unwrap().tags_of_head;
+        assert_eq!(tags(), ["api/v2.0.0", "v1.0.0"]);
+        call(&repo.path, &["pack-refs", "--all"]);
+        assert_eq!(tags(), ["api/v2.0.0", "v1.0.0"]);
+    }
+
+    #[test]
+    fn addresses_lose_their_credentials() {
+        let shown = |address| without_credentials(address);
+        assert_eq!(shown("https://user:token@host/a/b.git?x=y"), "https://host/a/b.git");
+        assert_eq!(shown("https://token@host:8443/a@b"), "https://host:8443/a@b");
+        assert_eq!(shown("ssh://git:secret@host/a"), "ssh://git@host/a");
+        assert_eq!(shown("git@host:a/b.git"), "git@host:a/b.git");
+        assert_eq!(shown("/srv/git/a.git"), "/srv/git/a.git");
+    }
+
+    #[test]
+    fn the_remote_is_what_the_repository_says_without_credentials() {
+        let repo = Repo::new();
+        repo.git.remote("origin", "https://ci:token@github.com/acme/web.git").unwrap();
+        repo.git
+            .config()
+            .unwrap()
+            .set_str("url.https://other@host/.insteadOf", "https://ci:token@github.com/")
+            .unwrap();
+        assert_eq!(remote(&repo.path).as_deref(), Some("https://github.com/acme/web.git"));
     }
 }

@@ -10,8 +10,11 @@ mod answer;
 mod base;
 mod ci;
 mod content;
+mod describe;
 mod dotenv;
 mod event;
+#[cfg(test)]
+mod fixture;
 mod gather;
 mod git;
 mod host;

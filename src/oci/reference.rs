@@ -243,4 +243,13 @@ mod tests {
         assert_eq!(shown(&"a".repeat(64)), Err(InvalidReference::Identifier));
         assert_eq!(shown(&format!("h.io/{}", "x".repeat(300))), Err(InvalidReference::TooLong));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a_reference_reads_as_it_is_shown(text in "[a-zA-Z0-9._:/@\\[\\]-]{0,40}") {
+            if let Ok(reference) = text.parse::<Reference>() {
+                assert_eq!(reference.to_string().parse(), Ok(reference));
+            }
+        }
+    }
 }

@@ -78,7 +78,7 @@ async fn check_place(registry: &RegistryPlan, publisher: &Publisher) -> Result<(
         RegistryPlace::Layout(path) => {
             // An existing directory that is something else is found here.
             publisher.look(registry).await?;
-            check_writable(&publisher.root().join(path.as_path()))
+            check_writable(&publisher.inside(path)?)
         }
         RegistryPlace::Remote(_) => match publisher.open(registry).await? {
             Repository::Registry(registry) => registry.check_push().await,

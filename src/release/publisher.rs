@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::config::ProjectPath;
 use crate::diagnostic::{Code, Problem};
 use crate::facts::Environment;
 use crate::plan::{RegistryPlace, RegistryPlan};
@@ -48,9 +49,7 @@ impl Publisher {
     /// The repository of an image. A layout is made unless it is there.
     pub(super) async fn open(&self, registry: &RegistryPlan) -> Result<Repository, Problem> {
         match &registry.place {
-            RegistryPlace::Layout(path) => {
-                Layout::create(self.root().join(path.as_path())).map(Repository::Layout)
-            }
+            RegistryPlace::Layout(path) => Layout::create(self.inside(path)?).map(Repository::Layout),
             RegistryPlace::Remote(name) => self.remote(registry, name).await,
         }
     }
@@ -59,7 +58,7 @@ impl Publisher {
     pub(super) async fn look(&self, registry: &RegistryPlan) -> Result<Option<Repository>, Problem> {
         match &registry.place {
             RegistryPlace::Layout(path) => {
-                let path = self.root().join(path.as_path());
+                let path = self.inside(path)?;
                 if path.join("oci-layout").exists() {
                     Layout::open(path).map(|layout| Some(Repository::Layout(layout)))
                 } else {
@@ -67,6 +66,19 @@ impl Publisher {
                 }
             }
             RegistryPlace::Remote(name) => self.remote(registry, name).await.map(Some),
+        }
+    }
+
+    /// Where a directory of the project is, if no symbolic link on the way leads
+    /// out of the project.
+    pub(super) fn inside(&self, path: &ProjectPath) -> Result<PathBuf, Problem> {
+        let absolute = self.root().join(path.as_path());
+        let existing = absolute.ancestors().find(|above| above.symlink_metadata().is_ok());
+        let real = existing.map(Path::canonicalize).transpose();
+        match (real, self.root().canonicalize()) {
+            (Ok(Some(real)), Ok(root)) if real.starts_with(&root) => Ok(absolute),
+            _ => Err(Problem::new(Code::OutsideProject, format!("`{path}` leads out of the project"))
+                .help("remove the symbolic link: what hoist writes lies in the project")),
         }
     }
 

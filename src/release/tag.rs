@@ -15,6 +15,8 @@ use crate::tags::{Movement, PlannedTag, Track};
 /// How often a tag is read until it shows what was just put there: some
 /// registries answer from copies that are a little behind.
 const READS: u32 = 5;
+/// How often a tag is looked at again because somebody else just moved it.
+const RACES: u32 = 5;
 /// How long is waited before it is read again the first time; then twice as long.
 const LAG: Duration = Duration::from_millis(200);
 
@@ -135,35 +137,46 @@ struct Mover<'a> {
 
 impl Mover<'_> {
     async fn set(&self, planned: &PlannedTag) -> Result<TagChange, Problem> {
-        let held = self.held(planned).await?;
-        let from = held.as_ref().map(|held| held.digest);
-        let change = |to, result| TagChange {
-            repository: self.name.to_owned(),
-            tag: planned.tag.clone(),
-            from,
-            to,
-            result,
-        };
-        match self.judge(planned, held.as_ref()).await {
-            Verdict::Already => return Ok(change(self.image.digest, TagResult::Already)),
-            Verdict::Keep(reason) => {
-                return Ok(change(from.unwrap_or(self.image.digest), TagResult::Kept(reason)));
+        // What it held before it was set, once it was.
+        let mut before = None;
+        let mut found = None;
+        for _ in 0..RACES {
+            let held = self.held(planned).await?;
+            let from = held.as_ref().map(|held| held.digest);
+            let change = |to, result| TagChange {
+                repository: self.name.to_owned(),
+                tag: planned.tag.clone(),
+                from,
+                to,
+                result,
+            };
+            match self.judge(planned, held.as_ref()).await {
+                Verdict::Already => {
+                    let already = change(self.image.digest, TagResult::Already);
+                    return Ok(match before {
+                        Some(from) => TagChange { from, result: TagResult::Moved, ..already },
+                        None => already,
+                    });
+                }
+                Verdict::Keep(reason) => {
+                    return Ok(change(from.unwrap_or(self.image.digest), TagResult::Kept(reason)));
+                }
+                Verdict::Conflict => return Err(self.lost(planned, from)),
+                // It was ours, and is somebody else's again: two who each
+                // think that they are right would go on for ever.
+                Verdict::Move if before.is_some() => return Err(self.lost(planned, from)),
+                Verdict::Move => {}
             }
-            Verdict::Conflict => return Err(self.lost(planned, from)),
-            Verdict::Move => {}
+            if !self.repository.swap_tag(&planned.tag, from, self.image).await? {
+                continue;
+            }
+            before = Some(from);
+            found = self.read_back(planned).await?;
+            if found == Some(self.image.digest) {
+                return Ok(change(self.image.digest, TagResult::Moved));
+            }
         }
-        self.repository.set_tag(&planned.tag, self.image).await?;
-        let found = self.read_back(planned).await?;
-        if found == Some(self.image.digest) {
-            return Ok(change(self.image.digest, TagResult::Moved));
-        }
-        // Somebody else moved it after us: right, if to what we would have kept.
-        let now = self.held(planned).await?;
-        match (self.judge(planned, now.as_ref()).await, now) {
-            (Verdict::Already, _) => Ok(change(self.image.digest, TagResult::Moved)),
-            (Verdict::Keep(reason), Some(now)) => Ok(change(now.digest, TagResult::Kept(reason))),
-            (_, now) => Err(self.lost(planned, now.map(|now| now.digest))),
-        }
+        Err(self.lost(planned, found))
     }
 
     /// What a tag holds; labels are read where the verdict depends on them.

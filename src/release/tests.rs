@@ -9,7 +9,7 @@ use crate::facts::Environment;
 use crate::oci::{Descriptor, Digest};
 use crate::plan::{PushStep, RegistryPlace, RegistryPlan, StepIndex, TagStep};
 use crate::store::Layout;
-use crate::store::fixture::{image, index};
+use crate::store::fixture::{DockerRegistry, image, index};
 use crate::tags::{Movement, PlannedTag, Track};
 
 /// A project with a staging store, and a layout to publish to.
@@ -48,7 +48,7 @@ impl Project {
     }
 
     async fn tag(&self, image: &Descriptor, tags: Vec<PlannedTag>) -> TagReport {
-        tag(&step(tags), image, &self.publisher).await
+        tag(&step_of(tags), image, &self.publisher).await
     }
 
     async fn release(&self, version: &str) -> Vec<(String, TagResult)> {
@@ -70,7 +70,7 @@ fn registry() -> RegistryPlan {
     }
 }
 
-fn step(tags: Vec<PlannedTag>) -> TagStep {
+fn step_of(tags: Vec<PlannedTag>) -> TagStep {
     TagStep { image: StepIndex(0), registry: registry(), tags }
 }
 
@@ -154,6 +154,58 @@ async fn an_immutable_tag_with_another_image_stops_everything_before_anything_mo
     assert_eq!(project.out().refs().unwrap().len(), 2);
     let held = project.out().resolve("latest").unwrap().unwrap();
     assert_eq!(held.digest, project.image("1.0.0").digest);
+}
+
+#[tokio::test]
+async fn of_releases_at_the_same_time_the_highest_version_wins() {
+    let project = Project::new();
+    let release = async |version: &str| {
+        let web = project.image(version);
+        project.push(&web).await;
+        project.tag(&web, vec![moving("latest", version)]).await.problems
+    };
+    let (one, two, three) = tokio::join!(release("1.0.0"), release("3.0.0"), release("2.0.0"));
+    assert!(one.is_empty() && two.is_empty() && three.is_empty());
+    let latest = project.out().resolve("latest").unwrap().unwrap();
+    assert_eq!(latest.digest, project.image("3.0.0").digest);
+}
+
+#[tokio::test]
+async fn a_link_out_of_the_project_is_not_followed() {
+    let project = Project::new();
+    let outside = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(outside.path(), project.directory.path().join("out")).unwrap();
+    let web = project.image("1.0.0");
+    let step = PushStep { image: StepIndex(0), registry: registry() };
+    let quiet = std::sync::Arc::new(|_| {});
+    let problem = push(&step, &web, &project.images, &project.publisher, quiet).await.unwrap_err();
+    assert_eq!(problem.code, Code::OutsideProject);
+    assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_registry_holds_what_a_layout_holds() {
+    let test = "a_registry_holds_what_a_layout_holds";
+    let Some(server) = DockerRegistry::start(test, "", "") else { return };
+    let project = Project::new();
+    let registry =
+        RegistryPlan { place: RegistryPlace::Remote(format!("{}/acme/web", server.address)), ..registry() };
+    let release = async |version: &str| {
+        let web = project.image(version);
+        let step = PushStep { image: StepIndex(0), registry: registry.clone() };
+        let quiet = std::sync::Arc::new(|_| {});
+        push(&step, &web, &project.images, &project.publisher, quiet).await.unwrap();
+        let tags = vec![immutable(version), moving("latest", version)];
+        let step = TagStep { registry: registry.clone(), ..step_of(tags) };
+        let report = tag(&step, &web, &project.publisher).await;
+        assert_eq!(report.problems.as_slice(), []);
+        report.changes.into_iter().map(|change| (change.from, change.to)).collect::<Vec<_>>()
+    };
+    let digest = |version: &str| project.image(version).digest;
+    let (old, new) = (digest("1.0.0"), digest("1.1.0"));
+    assert_eq!(release("1.0.0").await, [(None, old), (None, old)]);
+    assert_eq!(release("1.1.0").await, [(None, new), (Some(old), new)]);
+    assert_eq!(release("1.0.0").await, [(Some(old), old), (Some(new), new)]);
 }
 
 #[tokio::test]
@@ -269,7 +321,7 @@ mod before_the_first_build {
             AssembleStep { platform, base: BaseSource::Scratch, layers: Vec::new(), settings, span };
         let steps = vec![
             step(Verb::Build, Action::Assemble(Box::new(assemble))),
-            step(Verb::Tag, Action::Tag(Box::new(super::step(tags)))),
+            step(Verb::Tag, Action::Tag(Box::new(step_of(tags)))),
         ];
         Plan { steps, unpublished: None, gaps: Vec::new() }
     }

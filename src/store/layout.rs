@@ -183,7 +183,30 @@ impl Layout {
     /// # Errors
     /// The file system refuses; the index is damaged.
     pub fn set_ref(&self, name: &str, descriptor: &Descriptor) -> Result<(), Problem> {
-        let lock = self.lock()?;
+        let _lock = self.lock()?;
+        self.rename(name, descriptor)
+    }
+
+    /// As [`set_ref`](Self::set_ref), if the name still points to what is
+    /// expected; `false`, and nothing changed, if it does not.
+    ///
+    /// # Errors
+    /// The file system refuses; the index is damaged.
+    pub fn swap_ref(
+        &self,
+        name: &str,
+        expected: Option<Digest>,
+        descriptor: &Descriptor,
+    ) -> Result<bool, Problem> {
+        let _lock = self.lock()?;
+        if self.resolve(name)?.map(|found| found.digest) != expected {
+            return Ok(false);
+        }
+        self.rename(name, descriptor).map(|()| true)
+    }
+
+    /// Changes the index; the lock is held.
+    fn rename(&self, name: &str, descriptor: &Descriptor) -> Result<(), Problem> {
         let mut index = self.index()?;
         let mut entry = descriptor.clone();
         entry.annotations.insert(REF_NAME.to_owned(), name.to_owned());
@@ -200,9 +223,7 @@ impl Layout {
         entries.retain(|old| !replaced(old));
         entries.insert(at.min(entries.len()), entry);
         let bytes = serde_json::to_vec(&index).map_err(|error| self.damaged(&error))?;
-        self.replace_index(&bytes)?;
-        drop(lock);
-        Ok(())
+        self.replace_index(&bytes)
     }
 
     fn blobs(&self) -> PathBuf {

@@ -1,7 +1,7 @@
 //! A repository, wherever it is.
 
 use crate::diagnostic::Problem;
-use crate::oci::{Descriptor, Tag};
+use crate::oci::{Descriptor, Digest, Tag};
 use crate::store::copy::blocking;
 use crate::store::{Layout, Registry};
 
@@ -43,18 +43,25 @@ impl Repository {
         }
     }
 
-    /// Makes a tag point to an image that is here. It may have been another's.
+    /// Makes a tag point to an image that is here, if it still points to what is
+    /// expected; `false` if it does not. A registry cannot compare: there, what
+    /// somebody else sets in the same moment is lost.
     ///
     /// # Errors
     /// The image is not here; the place refuses.
-    pub async fn set_tag(&self, tag: &Tag, image: &Descriptor) -> Result<(), Problem> {
+    pub async fn swap_tag(
+        &self,
+        tag: &Tag,
+        expected: Option<Digest>,
+        image: &Descriptor,
+    ) -> Result<bool, Problem> {
         let bytes = self.read(image).await?;
         match self {
             Self::Layout(layout) => {
                 let (layout, name, image) = (layout.clone(), tag.to_string(), image.clone());
-                blocking(move || layout.set_ref(&name, &image)).await
+                blocking(move || layout.swap_ref(&name, expected, &image)).await
             }
-            Self::Registry(registry) => registry.put(tag.as_str(), image, &bytes).await,
+            Self::Registry(registry) => registry.put(tag.as_str(), image, &bytes).await.map(|()| true),
         }
     }
 }

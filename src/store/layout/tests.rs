@@ -99,6 +99,18 @@ fn a_name_moves_and_an_image_keeps_its_other_names() {
 }
 
 #[test]
+fn a_name_is_not_taken_from_somebody_who_was_faster() {
+    let (_directory, layout) = layout();
+    let one = layout.write(media_type::MANIFEST, b"{\"one\":1}").unwrap();
+    let two = layout.write(media_type::MANIFEST, b"{\"two\":2}").unwrap();
+    assert_eq!(layout.swap_ref("latest", None, &one), Ok(true));
+    assert_eq!(layout.swap_ref("latest", None, &two), Ok(false));
+    assert_eq!(layout.resolve("latest"), Ok(Some(one.clone())));
+    assert_eq!(layout.swap_ref("latest", Some(one.digest), &two), Ok(true));
+    assert_eq!(layout.resolve("latest"), Ok(Some(two)));
+}
+
+#[test]
 fn a_manifest_without_a_name_is_found_by_its_digest() {
     let (_directory, layout) = layout();
     let bytes = crate::oci::Index::new(vec![]).to_bytes();

@@ -142,6 +142,32 @@ async fn credentials_do_not_go_to_an_upload_at_another_host() {
 }
 
 #[tokio::test]
+async fn a_token_of_identity_is_exchanged_for_one_of_access() {
+    let tokens = FakeServer::start(|_| Answer::new("200 OK").body(r#"{"access_token": "short"}"#));
+    let challenge = format!("Bearer realm=\"http://{}/token\",service=\"s\"", tokens.address);
+    let server = FakeServer::start(move |request: &Received| {
+        if request.header("authorization") != Some("Bearer short") {
+            return Answer::new("401 Unauthorized").header("WWW-Authenticate", challenge.clone());
+        }
+        manifest_answer(b"{}")
+    });
+    let docker = tempfile::tempdir().unwrap();
+    let file = format!(r#"{{"auths": {{"{}": {{"identitytoken": "long & secret"}}}}}}"#, server.address);
+    std::fs::write(docker.path().join("config.json"), file).unwrap();
+    let network = network(&[("DOCKER_CONFIG", docker.path().to_str().unwrap())]);
+    let web = registry(&network, &format!("{}/acme/web", server.address), &Access::default()).await;
+    assert!(web.resolve("1").await.unwrap().is_some());
+    let received = tokens.received();
+    let body = String::from_utf8(received[0].body.clone()).unwrap();
+    assert_eq!(received[0].line, "POST /token");
+    assert_eq!(
+        body,
+        "service=s&grant_type=refresh_token&client_id=hoist&scope=repository%3Aacme%2Fweb%3Apull%2Cpush\
+         &refresh_token=long+%26+secret"
+    );
+}
+
+#[tokio::test]
 async fn what_a_registry_hands_out_is_checked_and_bounded() {
     let server = FakeServer::start(|request: &Received| {
         if request.line.contains("/blobs/") {

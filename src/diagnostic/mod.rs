@@ -6,9 +6,11 @@
 //! other module of the crate.
 
 mod code;
+mod nearest;
 mod problem;
 mod source;
 
 pub use code::{Class, Code};
+pub use nearest::nearest;
 pub use problem::{Label, Problem, Problems};
 pub use source::{Source, SourceId, Sources, Span, Spanned};

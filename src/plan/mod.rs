@@ -7,16 +7,33 @@
 //! store, cache, engine, or anything behind them.
 
 mod action;
+mod assemble;
+mod build;
+mod check;
+mod command;
 mod definition;
+mod edge;
+mod files;
+mod glob;
 mod goals;
 mod image;
+mod label;
+mod lower;
+mod name;
+mod order;
+mod permission;
+mod publish;
+mod select;
 mod step;
+mod unit;
 
 pub use action::{Action, CommandStep, Exec, Gap, Variables};
+pub use build::build;
 pub use definition::{Definition, KeyPart, PartValue, Subject};
 pub use goals::{Goals, Options};
 pub use image::{
     AssembleStep, BaseSource, BudgetStep, CopyPlan, ExpectPlan, ImageSettings, IndexStep, LayerPlan,
     PushStep, RegistryPlace, RegistryPlan, TagStep, TestPlan, TestStep,
 };
+pub use select::{Selection, select};
 pub use step::{Effect, Need, NeedKind, Plan, Step, StepId, StepIndex, Verb};

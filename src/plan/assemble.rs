@@ -1,0 +1,227 @@
+//! Steps that make an image.
+
+use indexmap::IndexMap;
+use jiff::Timestamp;
+
+use crate::config::{
+    Assemble, Base, BuildContext, Copy, Image, OutsideProject, ProjectPath, Recipe, Template,
+};
+use crate::diagnostic::{Code, Problem, Span};
+use crate::facts::{ResolvedBase, Scope};
+use crate::oci::Platform;
+use crate::plan::edge::{Edge, Why};
+use crate::plan::lower::{Lower, Made};
+use crate::plan::unit::{Job, Unit, platform};
+use crate::plan::{
+    Action, AssembleStep, BaseSource, CopyPlan, Definition, Effect, ImageSettings, IndexStep, LayerPlan,
+    Subject,
+};
+
+/// Changes where equal parts come to make another image.
+const FORMAT: &str = "assemble 1";
+
+impl Lower<'_> {
+    pub(super) fn build(&mut self, at: usize, image: &Image, number: usize, edges: &[Edge]) -> Made {
+        let recipe = match &image.recipe {
+            Recipe::Assemble(recipe) => recipe,
+            Recipe::Dockerfile(recipe) => {
+                for context in &recipe.contexts {
+                    if let BuildContext::Image { image: base, .. } = context {
+                        self.check_base(image, &base.value, base.span, number);
+                    }
+                }
+                return Made::not_available("building from a Dockerfile", recipe.span, Effect::Cacheable);
+            }
+        };
+        let unit = Unit::Image { image: at, job: Job::Build(number) };
+        let answers = self.answers(unit);
+        let base = match &recipe.from.value {
+            Base::Scratch => BaseSource::Scratch,
+            Base::Reference(_) => {
+                let what = "a base image from a registry";
+                return Made::not_available(what, recipe.from.span, Effect::Cacheable);
+            }
+            Base::Image(name) => {
+                self.check_base(image, name, recipe.from.span, number);
+                let based = |edge: &&Edge| edge.why == Why::Named(recipe.from.span);
+                let built = edges.iter().find(based).and_then(|edge| self.places.get(&edge.to));
+                built.map_or(BaseSource::Scratch, |place| BaseSource::Step(*place))
+            }
+            Base::Layout { path, .. } => match answers.base.and_then(|at| self.facts.bases.get(at)) {
+                Some(ResolvedBase::Found(descriptor, bytes)) => {
+                    BaseSource::Layout(path.clone(), (**descriptor).clone(), bytes.clone())
+                }
+                Some(ResolvedBase::Later) | None => BaseSource::Scratch,
+            },
+        };
+        let platform = platform(image, number, &self.facts.platform).clone();
+        let scope = Scope::new(self.release, self.facts).on(&platform);
+        let mut layers = Vec::new();
+        for layer in &recipe.layers {
+            let copies = layer.copies.iter().map(|copy| self.copy(&scope, image, copy)).collect();
+            layers.push(LayerPlan { copies });
+        }
+        let settings = self.settings(&scope, image, recipe);
+        let step = AssembleStep { platform: platform.clone(), base, layers, settings, span: recipe.span };
+        let mut definition = self.define_assemble(&step);
+        let found = answers.inputs.and_then(|at| self.facts.inputs.get(at));
+        if let Some(files) = found {
+            definition.inputs(files);
+        }
+        let inputs = answers.inputs.and_then(|at| self.selection.needs.inputs.get(at)).cloned();
+        Made { action: Action::Assemble(Box::new(step)), definition, effect: Effect::Cacheable, inputs }
+    }
+
+    /// An image that another starts from is built for the same platform.
+    fn check_base(&mut self, image: &Image, base: &str, span: Span, number: usize) {
+        let Some(base) = self.release.images.get(base) else { return };
+        let wanted = platform(image, number, &self.facts.platform);
+        let built = (0..base.platforms.len().max(1)).map(|at| platform(base, at, &self.facts.platform));
+        if built.into_iter().any(|built| built == wanted) {
+            return;
+        }
+        let title = format!(
+            "`{}` is built for {wanted}, and its base `{}` is not",
+            image.name.value, base.name.value
+        );
+        let problem = Problem::new(Code::InvalidPlatform, title)
+            .label(span, "starts from it here")
+            .label(base.name.span, "declared here")
+            .help(format!("add \"{wanted}\" to the `platforms` of `{}`", base.name.value));
+        self.problems.push(problem);
+    }
+
+    fn copy(&mut self, scope: &Scope<'_>, image: &Image, copy: &Copy) -> CopyPlan {
+        let from = self.fill(scope, &copy.from);
+        let to = self.fill(scope, &copy.to);
+        let path = image.home.join(&from).unwrap_or_else(|OutsideProject| {
+            let title = format!("`{from}` leads out of the project");
+            let problem = Problem::new(Code::OutsideProject, title).label(copy.from.span, "");
+            self.problems.push(problem.help("copy it into the project, and name it there"));
+            ProjectPath::root()
+        });
+        CopyPlan {
+            from: path.to_string(),
+            to,
+            mode: copy.mode,
+            uid: copy.uid,
+            gid: copy.gid,
+            exclude: copy.exclude.iter().map(|glob| glob.value.clone()).collect(),
+            span: copy.span,
+        }
+    }
+
+    fn settings(&mut self, scope: &Scope<'_>, image: &Image, recipe: &Assemble) -> ImageSettings {
+        let mut list = |templates: &Option<Vec<Template>>| {
+            templates.as_ref().map(|templates| self.fill_all(scope, templates))
+        };
+        let entrypoint = list(&recipe.entrypoint);
+        // Arguments of the base's entry point mean nothing to another one.
+        let cmd = list(&recipe.cmd).or_else(|| entrypoint.is_some().then(Vec::new));
+        let mut one =
+            |template: &Option<Template>| template.as_ref().map(|template| self.fill(scope, template));
+        let (user, workdir) = (one(&recipe.user), one(&recipe.workdir));
+        ImageSettings {
+            entrypoint,
+            cmd,
+            user,
+            workdir,
+            expose: recipe.expose.iter().map(|port| with_protocol(port)).collect(),
+            volumes: self.fill_all(scope, &recipe.volumes),
+            env: self.fill_map(scope, &recipe.env),
+            labels: self.labels(scope, image),
+            stop_signal: recipe.stop_signal.clone(),
+            created: self.created(),
+        }
+    }
+
+    pub(super) fn fill_map(
+        &mut self,
+        scope: &Scope<'_>,
+        map: &IndexMap<String, Template>,
+    ) -> IndexMap<String, String> {
+        map.iter().map(|(name, template)| (name.clone(), self.fill(scope, template))).collect()
+    }
+
+    /// The time that an image says it was made at: that of the commit, so that
+    /// the same commit makes the same image.
+    pub(super) fn created(&self) -> Timestamp {
+        if self.facts.environment.text("SOURCE_DATE_EPOCH").is_some_and(|value| !value.is_empty()) {
+            return self.facts.now;
+        }
+        self.facts.git.as_ref().map_or(Timestamp::UNIX_EPOCH, |git| git.time)
+    }
+
+    fn define_assemble(&self, step: &AssembleStep) -> Definition {
+        let mut definition = Definition::default();
+        definition.text(Subject::Format, FORMAT);
+        definition.text(Subject::Platform, step.platform.to_string());
+        let base = match &step.base {
+            BaseSource::Scratch => "scratch".to_owned(),
+            BaseSource::Layout(_, descriptor, _) | BaseSource::Registry(_, descriptor, _) => {
+                descriptor.digest.to_string()
+            }
+            BaseSource::Step(_) => "another image of the file".to_owned(),
+        };
+        definition.text(Subject::Base, base);
+        for (at, layer) in step.layers.iter().enumerate() {
+            let copies: Vec<String> = layer.copies.iter().map(recipe_of).collect();
+            self.define(&mut definition, Subject::Layer(at), copies.join("\n"));
+        }
+        let settings = &step.settings;
+        let mut setting = |name: String, value: String| {
+            self.define(&mut definition, Subject::Setting(name), value);
+        };
+        let lists = [("Entrypoint", &settings.entrypoint), ("Cmd", &settings.cmd)];
+        for (name, list) in lists {
+            if let Some(list) = list {
+                setting(name.to_owned(), list.join("\0"));
+            }
+        }
+        let texts = [
+            ("User", &settings.user),
+            ("WorkingDir", &settings.workdir),
+            ("StopSignal", &settings.stop_signal),
+        ];
+        for (name, text) in texts {
+            if let Some(text) = text {
+                setting(name.to_owned(), text.clone());
+            }
+        }
+        settings.expose.iter().for_each(|port| setting(format!("ExposedPorts {port}"), String::new()));
+        settings.volumes.iter().for_each(|volume| setting(format!("Volumes {volume}"), String::new()));
+        settings.env.iter().for_each(|(name, value)| setting(format!("Env {name}"), value.clone()));
+        settings.labels.iter().for_each(|(name, value)| setting(format!("Labels {name}"), value.clone()));
+        setting("created".to_owned(), settings.created.to_string());
+        definition
+    }
+
+    pub(super) fn index(&mut self, at: usize, image: &Image) -> Made {
+        let default = &self.facts.platform;
+        let builds = (0..image.platforms.len().max(1))
+            .map(|number| (platform(image, number, default).clone(), self.place(at, Job::Build(number))));
+        let platforms: Vec<(Platform, _)> = builds.collect();
+        let scope = Scope::new(self.release, self.facts);
+        let annotations = self.standard_labels(&scope, image);
+        let mut definition = Definition::default();
+        definition.text(Subject::Format, "index 1");
+        let names: Vec<String> = platforms.iter().map(|(platform, _)| platform.to_string()).collect();
+        definition.text(Subject::Platform, names.join(" "));
+        for (name, value) in &annotations {
+            definition.text(Subject::Setting(format!("annotations {name}")), value);
+        }
+        Made::new(Action::Index(IndexStep { platforms, annotations }), definition, Effect::Cacheable)
+    }
+}
+
+/// `8080` as the configuration of an image says it: `8080/tcp`.
+fn with_protocol(port: &str) -> String {
+    if port.contains('/') { port.to_owned() } else { format!("{port}/tcp") }
+}
+
+/// All that says how a copy becomes part of a layer.
+fn recipe_of(copy: &CopyPlan) -> String {
+    let mode = copy.mode.map(|mode| format!(" mode={mode:04o}")).unwrap_or_default();
+    let exclude = copy.exclude.join("\0");
+    format!("{} -> {}{mode} owner={}:{} exclude={exclude}", copy.from, copy.to, copy.uid, copy.gid)
+}

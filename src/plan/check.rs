@@ -1,0 +1,122 @@
+//! Steps that look at an image: tests and budget.
+
+use std::time::Duration;
+
+use crate::config::{Expect, Image, ImageTest, Part, Template, Waste};
+use crate::diagnostic::Spanned;
+use crate::facts::Scope;
+use crate::oci::Platform;
+use crate::plan::lower::{Lower, Made};
+use crate::plan::unit::{Job, platform};
+use crate::plan::{Action, BudgetStep, Definition, Effect, ExpectPlan, Subject, TestPlan, TestStep};
+
+/// How long a test may take that does not say so.
+const TEST_TIMEOUT: Duration = Duration::from_mins(1);
+
+impl Lower<'_> {
+    pub(super) fn test(&mut self, at: usize, image: &Image) -> Made {
+        let scope = Scope::new(self.release, self.facts);
+        let default = &self.facts.platform;
+        let numbers = 0..image.platforms.len().max(1);
+        let platforms: Vec<Platform> =
+            numbers.map(|number| platform(image, number, default).clone()).collect();
+        let tests: Vec<TestPlan> = image.tests.iter().map(|test| self.test_plan(&scope, test)).collect();
+        let expects = self.expects(&scope, &image.expects);
+        let mut definition = Definition::default();
+        definition.text(Subject::Format, "test 1");
+        let names: Vec<String> = platforms.iter().map(ToString::to_string).collect();
+        definition.text(Subject::Platform, names.join(" "));
+        for test in &tests {
+            self.define(&mut definition, Subject::Check(format!("test {}", test.name)), recipe_of(test));
+        }
+        for (number, expect) in expects.iter().enumerate() {
+            self.define(
+                &mut definition,
+                Subject::Check(format!("expect {}", number + 1)),
+                shown(&expect.what),
+            );
+        }
+        let step = TestStep { image: self.place(at, Job::Index), platforms, tests, expects };
+        Made::new(Action::Test(Box::new(step)), definition, Effect::Cacheable)
+    }
+
+    fn test_plan(&mut self, scope: &Scope<'_>, test: &ImageTest) -> TestPlan {
+        TestPlan {
+            name: test.name.value.clone(),
+            env: self.fill_map(scope, &test.env),
+            run: self.fill_all(scope, &test.run),
+            entrypoint: test.entrypoint.as_ref().map(|words| self.fill_all(scope, words)),
+            expects: self.expects(scope, &test.expects),
+            timeout: test.timeout.unwrap_or(TEST_TIMEOUT),
+            span: test.name.span,
+        }
+    }
+
+    fn expects(&mut self, scope: &Scope<'_>, expects: &[Spanned<Expect>]) -> Vec<ExpectPlan> {
+        let plan = |expect: &Spanned<Expect>| {
+            let what = match &expect.value {
+                Expect::Stdout(text) => Expect::Stdout(self.literal(scope, text)),
+                Expect::Stderr(text) => Expect::Stderr(self.literal(scope, text)),
+                other => other.clone(),
+            };
+            ExpectPlan { what, span: expect.span }
+        };
+        expects.iter().map(plan).collect()
+    }
+
+    /// A template without fields.
+    fn literal(&mut self, scope: &Scope<'_>, template: &Template) -> Template {
+        Template { parts: vec![Part::Text(self.fill(scope, template))], span: template.span }
+    }
+
+    pub(super) fn budget(&mut self, at: usize, image: &Image) -> Made {
+        let Some(budget) = &image.budget else {
+            return Made::new(Action::Group, Definition::default(), Effect::Always);
+        };
+        let mut definition = Definition::default();
+        definition.text(Subject::Format, "budget 1");
+        let number = |value: u64| value.to_string();
+        let limits = [
+            ("size", budget.size.map(number)),
+            ("layers", budget.layers.map(number)),
+            (
+                "wasted",
+                budget.wasted.map(|wasted| match wasted {
+                    Waste::Bytes(bytes) => bytes.to_string(),
+                    Waste::Percent(percent) => format!("{percent}%"),
+                }),
+            ),
+        ];
+        for (name, limit) in limits {
+            if let Some(limit) = limit {
+                definition.text(Subject::Setting(name.to_owned()), limit);
+            }
+        }
+        let step =
+            BudgetStep { image: self.place(at, Job::Index), budget: budget.value.clone(), span: budget.span };
+        Made::new(Action::Budget(step), definition, Effect::Cacheable)
+    }
+}
+
+/// All that says how a test is run and what must hold.
+fn recipe_of(test: &TestPlan) -> String {
+    let mut lines: Vec<String> = test.env.iter().map(|(name, value)| format!("env {name}={value}")).collect();
+    lines.extend(test.entrypoint.iter().map(|words| format!("entrypoint {}", words.join("\0"))));
+    lines.push(format!("run {}", test.run.join("\0")));
+    lines.extend(test.expects.iter().map(|expect| format!("expect {}", shown(&expect.what))));
+    lines.push(format!("timeout {}ms", test.timeout.as_millis()));
+    lines.join("\n")
+}
+
+fn shown(expect: &Expect) -> String {
+    match expect {
+        Expect::Exit(code) => format!("exit={code}"),
+        Expect::Stdout(text) => format!("stdout={text}"),
+        Expect::Stderr(text) => format!("stderr={text}"),
+        Expect::User { name, not } => format!("user={}{name}", if *not { "!" } else { "" }),
+        Expect::Label(name, None) => format!("label={name}"),
+        Expect::Label(name, Some(value)) => format!("label={name}={value}"),
+        Expect::File(path) => format!("file={path}"),
+        Expect::Port(port) => format!("port={port}"),
+    }
+}

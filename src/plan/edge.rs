@@ -1,0 +1,222 @@
+//! What each step needs, as far as declarations alone tell.
+
+use crate::config::{Base, BuildContext, Copy, Image, Part, Recipe, Release, Stage, Template};
+use crate::diagnostic::{Problem, Problems, Span, Spanned};
+use crate::facts::{Facts, Scope};
+use crate::plan::NeedKind;
+use crate::plan::files::{Files, Named, inputs_of};
+use crate::plan::glob::HOLE;
+use crate::plan::name::{Speaker, resolve};
+use crate::plan::unit::{self, Job, StageJob, Unit, fill_matrix, image_jobs, row_values};
+
+/// That a step comes before another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Edge {
+    /// The step that comes before.
+    pub(super) to: Unit,
+    /// What is needed of it.
+    pub(super) kind: NeedKind,
+    /// Why.
+    pub(super) why: Why,
+}
+
+/// Why a step comes before another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// A `needs` or a base names it.
+    Named(Span),
+    /// A `finally` of the step that comes before names the other.
+    Finally(Span),
+    /// It makes what the other reads: where it is read, where it is made.
+    Reads(Span, Span),
+    /// The order of the work on an image.
+    Order,
+}
+
+/// Declarations, and what follows from them for the order of steps.
+pub(super) struct Outline<'a> {
+    pub(super) release: &'a Release,
+    pub(super) files: Files,
+    /// Facts, once they are known; before that, what depends on them is taken to
+    /// need all that it could.
+    facts: Option<&'a Facts>,
+}
+
+impl<'a> Outline<'a> {
+    pub(super) fn new(release: &'a Release, facts: Option<&'a Facts>) -> Self {
+        Self { release, files: Files::new(release), facts }
+    }
+
+    /// What `unit` needs; not the steps that it cleans up after, see
+    /// [`Outline::finally`]. Needs that nothing has the name of are problems.
+    pub(super) fn needs(&self, unit: Unit, problems: &mut Problems) -> Vec<Edge> {
+        match unit {
+            Unit::Target { target, row } => self.target_needs(target, row, problems),
+            Unit::Image { image, job } => self.image_needs(image, job, problems),
+            Unit::Stage { stage, job } => self.stage_needs(stage, job),
+        }
+    }
+
+    /// The steps that run after `unit`, whatever happened.
+    pub(super) fn finally(&self, unit: Unit, problems: &mut Problems) -> Vec<(Unit, Span)> {
+        let Unit::Target { target, row } = unit else { return Vec::new() };
+        let declared = &self.release.targets[target];
+        let values = row_values(declared, row);
+        let names = declared.finally.iter().map(|name| fill_matrix(name, &values));
+        names
+            .flat_map(|name| {
+                let units = problems.take(resolve(self.release, &name, Speaker::File)).unwrap_or_default();
+                units.into_iter().map(move |unit| (unit, name.span))
+            })
+            .collect()
+    }
+
+    fn target_needs(&self, at: usize, row: usize, problems: &mut Problems) -> Vec<Edge> {
+        let target = &self.release.targets[at];
+        let values = row_values(target, row);
+        let names = target.needs.iter().map(|name| fill_matrix(name, &values));
+        let mut edges = self.named(names, problems);
+        let inputs = Named::list(&inputs_of(target, row));
+        let made = inputs.iter().flat_map(|input| self.made(input));
+        edges.extend(made.filter(|edge| !matches!(edge.to, Unit::Target { target, .. } if target == at)));
+        edges
+    }
+
+    /// The steps that make what a pattern names.
+    pub(super) fn made<'b>(&'b self, wanted: &'b Named) -> impl Iterator<Item = Edge> {
+        self.files.makers(wanted).map(|(to, made)| Edge {
+            to,
+            kind: NeedKind::Product,
+            why: Why::Reads(wanted.span, made.span),
+        })
+    }
+
+    fn named(&self, names: impl Iterator<Item = Spanned<String>>, problems: &mut Problems) -> Vec<Edge> {
+        let edges = names.flat_map(|name| {
+            let units: Result<Vec<Unit>, Problem> = resolve(self.release, &name, Speaker::File);
+            let units = problems.take(units).unwrap_or_default();
+            // What is published is there for others: nothing of it is read here.
+            units.into_iter().map(move |to| Edge {
+                to,
+                kind: if to.publishes() { NeedKind::Success } else { NeedKind::Product },
+                why: Why::Named(name.span),
+            })
+        });
+        edges.collect()
+    }
+
+    fn image_needs(&self, image: usize, job: Job, problems: &mut Problems) -> Vec<Edge> {
+        let declared = &self.release.images[image];
+        let edge = |job: Job, kind: NeedKind| Edge { to: Unit::Image { image, job }, kind, why: Why::Order };
+        let jobs = || image_jobs(self.release, declared).into_iter();
+        match job {
+            Job::Build(at) => self.build_needs(declared, at, problems),
+            Job::Index => jobs()
+                .filter(|job| matches!(job, Job::Build(_)))
+                .map(|job| edge(job, NeedKind::Product))
+                .collect(),
+            Job::Test | Job::Budget | Job::Scan(_) | Job::Push(_) => {
+                vec![edge(Job::Index, NeedKind::Product)]
+            }
+            Job::Sign(at) | Job::Attest(at) => {
+                vec![edge(Job::Index, NeedKind::Product), edge(Job::Push(at), NeedKind::Success)]
+            }
+            Job::Tag(at) => {
+                let before =
+                    |job: &Job| job.comes_before_tags() && job.channel().is_none_or(|channel| channel == at);
+                let before = jobs().filter(before).map(|job| edge(job, NeedKind::Success));
+                [edge(Job::Index, NeedKind::Product)].into_iter().chain(before).collect()
+            }
+        }
+    }
+
+    fn build_needs(&self, image: &Image, platform: usize, problems: &mut Problems) -> Vec<Edge> {
+        let mut edges = self.named(image.needs.iter().cloned(), problems);
+        match &image.recipe {
+            Recipe::Assemble(recipe) => {
+                if let Base::Image(base) = &recipe.from.value {
+                    edges.extend(self.bases(base, recipe.from.span, image, platform));
+                }
+                let copies = recipe.layers.iter().flat_map(|layer| &layer.copies);
+                let read: Vec<Named> = copies.filter_map(|copy| self.copied(image, copy, platform)).collect();
+                edges.extend(read.iter().flat_map(|path| self.made(path)));
+            }
+            Recipe::Dockerfile(recipe) => {
+                for context in &recipe.contexts {
+                    if let BuildContext::Image { image: base, .. } = context {
+                        edges.extend(self.bases(base, base.span, image, platform));
+                    }
+                }
+            }
+        }
+        edges
+    }
+
+    /// What a copy reads. A path that cannot be filled in is reported where the
+    /// step is made.
+    fn copied(&self, image: &Image, copy: &Copy, at: usize) -> Option<Named> {
+        let from = match self.facts {
+            Some(facts) => {
+                let platform = unit::platform(image, at, &facts.platform);
+                Scope::new(self.release, facts).on(platform).fill(&copy.from).ok()?
+            }
+            None => outline_text(&copy.from),
+        };
+        let path = image.home.join(from).ok()?;
+        Some(Named::new(path.as_path().to_str()?, copy.from.span))
+    }
+
+    /// The builds of another image that one for a platform starts from: the one
+    /// for the same platform; the first where there is no such, which is then
+    /// reported where the step is made.
+    fn bases(&self, name: &str, span: Span, image: &Image, platform: usize) -> Vec<Edge> {
+        let Some((at, _, base)) = self.release.images.get_full(name) else { return Vec::new() };
+        let default = self.facts.map(|facts| &facts.platform);
+        let wanted = image.platforms.get(platform).map(|platform| &platform.value).or(default);
+        let same = base.platforms.iter().position(|platform| Some(&platform.value) == wanted);
+        let builds = match (wanted, same) {
+            (_, Some(same)) => same..same + 1,
+            (Some(_), None) => 0..1,
+            (None, None) => 0..base.platforms.len().max(1),
+        };
+        let edge = |build| Edge {
+            to: Unit::Image { image: at, job: Job::Build(build) },
+            kind: NeedKind::Product,
+            why: Why::Named(span),
+        };
+        builds.map(edge).collect()
+    }
+
+    fn stage_needs(&self, stage: usize, job: StageJob) -> Vec<Edge> {
+        let declared = &self.release.stages[stage];
+        let order = |to: Unit| Edge { to, kind: NeedKind::Success, why: Why::Order };
+        let deploy = |at: usize| order(Unit::Stage { stage, job: StageJob::Deploy(at) });
+        match job {
+            StageJob::Deploy(0) => self.stage_tags(declared).into_iter().map(order).collect(),
+            StageJob::Deploy(at) => vec![deploy(at - 1)],
+            StageJob::Verify => vec![deploy(declared.deploys.len().saturating_sub(1))],
+        }
+    }
+
+    /// The steps that name the images of a stage.
+    fn stage_tags(&self, stage: &Stage) -> Vec<Unit> {
+        let chosen =
+            |name: &String| stage.images.is_empty() || stage.images.iter().any(|image| image.value == *name);
+        let images = self.release.images.iter().enumerate().filter(|(_, (name, _))| chosen(name));
+        images
+            .flat_map(|(image, (_, declared))| {
+                let jobs = image_jobs(self.release, declared).into_iter();
+                jobs.filter(|job| matches!(job, Job::Tag(_))).map(move |job| Unit::Image { image, job })
+            })
+            .collect()
+    }
+}
+
+/// A template's text with what is not known yet left open.
+fn outline_text(template: &Template) -> String {
+    let part = |part: &Part| match part {
+        Part::Text(text) => text.clone(),
+        Part::Field(_) => HOLE.to_string(),
+    };
+    template.parts.iter().map(part).collect()
+}

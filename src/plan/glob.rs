@@ -1,0 +1,372 @@
+//! Whether two patterns can name one path, decided from their texts alone.
+//!
+//! A pattern is read as a finite automaton over characters, and the automata of
+//! several patterns run side by side over every character that tells them apart.
+
+use std::collections::{BTreeSet, HashSet, VecDeque};
+
+use crate::config::Pattern;
+
+/// Stands in a text for a part that is not known yet, whatever it will be.
+pub(super) const HOLE: char = '\u{f8ff}';
+
+/// The paths that a pattern names: a path or glob, or what lies below a path
+/// without wildcards.
+#[derive(Clone, Debug)]
+pub(super) struct Glob {
+    states: Vec<State>,
+    /// The directory that all its paths lie in, or the path itself.
+    prefix: String,
+}
+
+/// What can follow at one point of a pattern.
+#[derive(Clone, Debug, Default)]
+struct State {
+    /// Points that are reached without a character.
+    silent: Vec<usize>,
+    /// Points that are reached by one of some characters.
+    steps: Vec<(Chars, usize)>,
+}
+
+#[derive(Clone, Debug)]
+enum Chars {
+    One(char),
+    NotSlash,
+    Any,
+    Class { negated: bool, ranges: Vec<(char, char)> },
+}
+
+/// Most combinations of points that are looked at; beyond that two patterns are
+/// taken to have a path in common.
+const MOST_POINTS: usize = 20_000;
+
+impl Chars {
+    fn has(&self, c: char) -> bool {
+        match self {
+            Self::One(one) => *one == c,
+            Self::NotSlash => c != '/',
+            Self::Any => true,
+            Self::Class { negated, ranges } => {
+                c != '/' && ranges.iter().any(|(low, high)| (*low..=*high).contains(&c)) != *negated
+            }
+        }
+    }
+}
+
+impl Glob {
+    /// Reads a text relative to the project's directory.
+    pub(super) fn new(text: &str) -> Self {
+        let text = text.trim_end_matches('/');
+        let wild = |part: &&str| part.contains(['*', '?', '[', '{', HOLE]);
+        let prefix: Vec<&str> = text.split('/').take_while(|part| !wild(part)).collect();
+        let prefix = prefix.join("/");
+        let literal = prefix == text;
+        let mut glob = Self { states: vec![State::default()], prefix };
+        let chars: Vec<char> = text.chars().collect();
+        let end = glob.read(&chars, 0);
+        let last = glob.state();
+        glob.go(end, last);
+        if literal {
+            let below = if text.is_empty() { end } else { glob.step(end, Chars::One('/')) };
+            glob.add(below, Chars::Any, below);
+            glob.go(below, last);
+        }
+        glob
+    }
+
+    /// Reads the text of a pattern.
+    pub(super) fn of(pattern: &Pattern) -> Self {
+        Self::new(&pattern.glob.value)
+    }
+
+    /// The directory that all its paths lie in, or the path itself.
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    fn state(&mut self) -> usize {
+        self.states.push(State::default());
+        self.states.len() - 1
+    }
+
+    fn go(&mut self, from: usize, to: usize) {
+        if let Some(state) = self.states.get_mut(from) {
+            state.silent.push(to);
+        }
+    }
+
+    fn add(&mut self, from: usize, chars: Chars, to: usize) {
+        if let Some(state) = self.states.get_mut(from) {
+            state.steps.push((chars, to));
+        }
+    }
+
+    fn step(&mut self, from: usize, chars: Chars) -> usize {
+        let to = self.state();
+        self.add(from, chars, to);
+        to
+    }
+
+    fn repeat(&mut self, from: usize, chars: Chars) -> usize {
+        let to = self.state();
+        self.go(from, to);
+        self.add(to, chars, to);
+        to
+    }
+
+    /// Reads characters from the point `from` on; the point behind them.
+    fn read(&mut self, mut chars: &[char], mut from: usize) -> usize {
+        let mut first = true;
+        while let Some((&c, rest)) = chars.split_first() {
+            (from, chars) = match (c, rest) {
+                ('*', ['*', '/', rest @ ..]) if first => {
+                    // `**/`: no directory, or some.
+                    let inside = self.step(from, Chars::Any);
+                    self.add(inside, Chars::Any, inside);
+                    let after = self.step(inside, Chars::One('/'));
+                    self.go(from, after);
+                    (after, rest)
+                }
+                ('*', ['*', rest @ ..]) => (self.repeat(from, Chars::Any), rest),
+                ('*', rest) => (self.repeat(from, Chars::NotSlash), rest),
+                (HOLE, rest) => (self.repeat(from, Chars::Any), rest),
+                ('?', rest) => (self.step(from, Chars::NotSlash), rest),
+                ('\\', [escaped, rest @ ..]) => (self.step(from, Chars::One(*escaped)), rest),
+                ('[', rest) => match class(rest) {
+                    Some((chars, rest)) => (self.step(from, chars), rest),
+                    None => (self.step(from, Chars::One('[')), rest),
+                },
+                ('{', rest) => match alternatives(rest) {
+                    Some((choices, rest)) => {
+                        let after = self.state();
+                        for choice in choices {
+                            let end = self.read(choice, from);
+                            self.go(end, after);
+                        }
+                        (after, rest)
+                    }
+                    None => (self.step(from, Chars::One('{')), rest),
+                },
+                (c, rest) => (self.step(from, Chars::One(c)), rest),
+            };
+            first = c == '/' || (first && c == '*');
+        }
+        from
+    }
+
+    fn start(&self) -> BTreeSet<usize> {
+        self.settle([0])
+    }
+
+    /// All points that are reached from some without a character.
+    fn settle(&self, points: impl IntoIterator<Item = usize>) -> BTreeSet<usize> {
+        let mut open: Vec<usize> = points.into_iter().collect();
+        let mut settled = BTreeSet::new();
+        while let Some(point) = open.pop() {
+            if settled.insert(point) {
+                open.extend(self.states.get(point).into_iter().flat_map(|state| &state.silent));
+            }
+        }
+        settled
+    }
+
+    fn after(&self, points: &BTreeSet<usize>, c: char) -> BTreeSet<usize> {
+        let steps = points.iter().filter_map(|point| self.states.get(*point)).flat_map(|state| &state.steps);
+        self.settle(steps.filter(|(chars, _)| chars.has(c)).map(|(_, to)| *to))
+    }
+
+    /// The point behind the whole pattern is the one that nothing leads away from.
+    fn accepts(&self, points: &BTreeSet<usize>) -> bool {
+        points.iter().filter_map(|point| self.states.get(*point)).any(State::is_end)
+    }
+
+    /// Characters that tell its points apart.
+    fn telling(&self, into: &mut BTreeSet<char>) {
+        for (chars, _) in self.states.iter().flat_map(|state| &state.steps) {
+            match chars {
+                Chars::One(c) => into.extend([*c]),
+                Chars::Class { ranges, .. } => into.extend(ranges.iter().flat_map(|(low, high)| {
+                    let next =
+                        |c: char, by: i32| u32::from(c).checked_add_signed(by).and_then(char::from_u32);
+                    [Some(*low), Some(*high), next(*low, -1), next(*high, 1)].into_iter().flatten()
+                })),
+                Chars::NotSlash | Chars::Any => {}
+            }
+        }
+    }
+}
+
+impl State {
+    fn is_end(&self) -> bool {
+        self.silent.is_empty() && self.steps.is_empty()
+    }
+}
+
+/// What follows `[`, up to and with `]`.
+fn class(chars: &[char]) -> Option<(Chars, &[char])> {
+    let (negated, chars) = match chars {
+        ['!' | '^', rest @ ..] => (true, rest),
+        all => (false, all),
+    };
+    // A `]` that comes first is one of the characters.
+    let end = chars.iter().skip(1).position(|c| *c == ']')? + 1;
+    let (mut inside, rest) = (chars.get(..end)?, chars.get(end + 1..)?);
+    let mut ranges = Vec::new();
+    loop {
+        (inside, ranges) = match inside {
+            [] => return Some((Chars::Class { negated, ranges }, rest)),
+            [low, '-', high, more @ ..] => (more, with(ranges, (*low, *high))),
+            [one, more @ ..] => (more, with(ranges, (*one, *one))),
+        };
+    }
+}
+
+fn with<T>(mut all: Vec<T>, one: T) -> Vec<T> {
+    all.push(one);
+    all
+}
+
+/// What follows `{`, up to and with its `}`.
+fn alternatives(chars: &[char]) -> Option<(Vec<&[char]>, &[char])> {
+    let (mut depth, mut start, mut choices) = (0usize, 0usize, Vec::new());
+    for (at, c) in chars.iter().enumerate() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => {
+                choices.push(chars.get(start..at)?);
+                return Some((choices, chars.get(at + 1..)?));
+            }
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                choices.push(chars.get(start..at)?);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Whether some path is named by both of two patterns and by none of others.
+pub(super) fn meet(one: &Glob, other: &Glob, without: &[&Glob]) -> bool {
+    if !prefixes_meet(&one.prefix, &other.prefix) {
+        return false;
+    }
+    let all: Vec<&Glob> = [one, other].into_iter().chain(without.iter().copied()).collect();
+    // One character that no pattern names stands for all such.
+    let mut alphabet = BTreeSet::from(['/', '\u{10ffff}']);
+    for glob in &all {
+        glob.telling(&mut alphabet);
+    }
+    let start: Vec<BTreeSet<usize>> = all.iter().map(|glob| glob.start()).collect();
+    let mut seen = HashSet::from([start.clone()]);
+    let mut open = VecDeque::from([start]);
+    while let Some(points) = open.pop_front() {
+        let accepted =
+            |at: usize| matches!((all.get(at), points.get(at)), (Some(g), Some(p)) if g.accepts(p));
+        if accepted(0) && accepted(1) && !(2..all.len()).any(accepted) {
+            return true;
+        }
+        if seen.len() > MOST_POINTS {
+            return true;
+        }
+        for c in &alphabet {
+            let next: Vec<BTreeSet<usize>> =
+                all.iter().zip(&points).map(|(glob, points)| glob.after(points, *c)).collect();
+            let dead = next.iter().take(2).any(BTreeSet::is_empty);
+            if !dead && seen.insert(next.clone()) {
+                open.push_back(next);
+            }
+        }
+    }
+    false
+}
+
+/// Whether one of two directories is the other or lies in it.
+fn prefixes_meet(one: &str, other: &str) -> bool {
+    let (short, long) = if one.len() <= other.len() { (one, other) } else { (other, one) };
+    short.is_empty() || long.strip_prefix(short).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meets(one: &str, other: &str, without: &[&str]) -> bool {
+        let without: Vec<Glob> = without.iter().map(|text| Glob::new(text)).collect();
+        meet(&Glob::new(one), &Glob::new(other), &without.iter().collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn patterns_meet_where_one_path_fits_both() {
+        let cases = [
+            ("dist/web", "dist/web", true),
+            ("dist/web", "dist/webs", false),
+            ("dist", "dist/web", true),
+            ("dist/", "dist/web", true),
+            ("dist/*", "dist/web", true),
+            ("dist/*", "dist/a/b", false),
+            ("dist/**", "dist/a/b", true),
+            ("**/*.py", "setup.py", true),
+            ("**/*.py", "a/b/c.py", true),
+            ("src/**/*.py", "src/gen/*_pb2.py", true),
+            ("src/**/*.py", "src/gen/*.rs", false),
+            ("a/*b/c", "a/d*/c", true),
+            ("a/[a-c]x", "a/[d-f]x", false),
+            ("a/[!a-c]x", "a/[c-d]x", true),
+            ("{a,b}/x", "{b,c}/x", true),
+            ("{a,b}/x", "{c,d}/x", false),
+            ("x/{a,b{c,d}}", "x/bd", true),
+            ("", "anything/at/all", true),
+            ("a/?", "a/bc", false),
+            ("a/**/b", "a/b", true),
+            ("dist/\u{f8ff}/web", "dist/amd64/web", true),
+            ("dist/\u{f8ff}/web", "dist/amd64/app", false),
+        ];
+        for (one, other, expected) in cases {
+            assert_eq!(meets(one, other, &[]), expected, "{one} {other}");
+            assert_eq!(meets(other, one, &[]), expected, "{other} {one}");
+        }
+    }
+
+    #[test]
+    fn what_is_taken_away_does_not_meet() {
+        assert!(!meets("src/**/*.py", "src/*_pb2.py", &["**/*_pb2.py"]));
+        assert!(meets("src/**/*.py", "src/*.py", &["**/*_pb2.py"]));
+        assert!(!meets("dist", "dist/a", &["dist"]));
+    }
+
+    proptest::proptest! {
+        /// The oracle is the matcher of the `globset` crate, over all short paths.
+        #[test]
+        fn patterns_meet_exactly_where_a_path_fits_both(one in "[ab*?/]{1,5}", other in "[ab*?/]{1,5}") {
+            let usable = |text: &str| {
+                !text.starts_with('/') && !text.ends_with('/') && !text.contains("//") && !text.contains("**")
+                    && text.contains(['*', '?'])
+            };
+            proptest::prop_assume!(usable(&one) && usable(&other));
+            let matcher = |text: &str| {
+                globset::GlobBuilder::new(text).literal_separator(true).build().unwrap().compile_matcher()
+            };
+            let (left, right) = (matcher(&one), matcher(&other));
+            let expected = short_paths().iter().any(|path| left.is_match(path) && right.is_match(path));
+            proptest::prop_assert_eq!(meets(&one, &other, &[]), expected, "{} {}", one, other);
+        }
+    }
+
+    /// All texts of up to eight of `a`, `b`, and `/`; long enough for any
+    /// two patterns of five characters.
+    fn short_paths() -> &'static [String] {
+        static PATHS: std::sync::LazyLock<Vec<String>> = std::sync::LazyLock::new(|| {
+            let mut layers = vec![vec![String::new()]];
+            for _ in 0..8 {
+                let last = layers.last().cloned().unwrap_or_default();
+                layers.push(
+                    last.iter().flat_map(|text| ['a', 'b', '/'].map(|c| format!("{text}{c}"))).collect(),
+                );
+            }
+            layers.into_iter().flatten().filter(|path| !path.is_empty()).collect()
+        });
+        &PATHS
+    }
+}

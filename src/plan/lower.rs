@@ -1,0 +1,166 @@
+//! One declared step to a [`Step`] with all that it needs.
+
+use std::collections::BTreeMap;
+
+use crate::config::{Image, Release, Stage, Target, Template};
+use crate::diagnostic::{Problems, Span};
+use crate::facts::{Facts, InputQuery, Scope};
+use crate::plan::edge::Edge;
+use crate::plan::select::Answers;
+use crate::plan::unit::{Job, StageJob, Unit};
+use crate::plan::{Action, Definition, Effect, Gap, Need, Selection, Step, StepIndex};
+
+/// Makes steps; collects what is wrong.
+pub(super) struct Lower<'a> {
+    pub(super) release: &'a Release,
+    pub(super) facts: &'a Facts,
+    pub(super) selection: &'a Selection,
+    pub(super) places: &'a BTreeMap<Unit, StepIndex>,
+    pub(super) problems: Problems,
+}
+
+/// What a step does, and what its key is made of.
+pub(super) struct Made {
+    pub(super) action: Action,
+    pub(super) definition: Definition,
+    pub(super) effect: Effect,
+    pub(super) inputs: Option<InputQuery>,
+}
+
+impl Made {
+    pub(super) const fn new(action: Action, definition: Definition, effect: Effect) -> Self {
+        Self { action, definition, effect, inputs: None }
+    }
+
+    /// Part of the language that this version plans and cannot execute.
+    pub(super) fn not_available(what: &str, span: Span, effect: Effect) -> Self {
+        let gap = Gap { what: what.to_owned(), span };
+        Self::new(Action::NotAvailable(gap), Definition::default(), effect)
+    }
+}
+
+impl<'a> Lower<'a> {
+    /// The step of a unit; a target that is skipped for a reason does nothing.
+    pub(super) fn step(
+        &mut self,
+        unit: Unit,
+        edges: &[Edge],
+        needs: Vec<Need>,
+        skip: Option<String>,
+    ) -> Step {
+        let (made, span) = match (unit, skip) {
+            (Unit::Target { target, .. }, Some(reason)) => {
+                let made = Made::new(Action::Skip(reason), Definition::default(), Effect::Always);
+                (made, self.release.targets[target].name.span)
+            }
+            (Unit::Target { target, row }, None) => {
+                let target = &self.release.targets[target];
+                (self.target(unit, target, row, edges), target.name.span)
+            }
+            (Unit::Image { image, job }, _) => {
+                let declared = &self.release.images[image];
+                (self.image(image, declared, job, edges), declared.name.span)
+            }
+            (Unit::Stage { stage, job }, _) => {
+                let stage = &self.release.stages[stage];
+                (of_stage(stage, job), stage.name.span)
+            }
+        };
+        Step {
+            id: unit.id(self.release, &self.facts.platform),
+            action: made.action,
+            needs,
+            definition: made.definition,
+            inputs: made.inputs,
+            effect: made.effect,
+            pool: self.pool(unit),
+            span,
+            goal: self.selection.roots.contains_key(&unit),
+        }
+    }
+
+    fn pool(&self, unit: Unit) -> Option<(String, usize)> {
+        let Unit::Target { target, .. } = unit else { return None };
+        let name = &self.release.targets[target].pool.as_ref()?.value;
+        self.release.pools.get(name).map(|pool| (name.clone(), pool.size.max(1)))
+    }
+
+    fn image(&mut self, at: usize, image: &'a Image, job: Job, edges: &[Edge]) -> Made {
+        match job {
+            Job::Build(platform) => self.build(at, image, platform, edges),
+            Job::Index => self.index(at, image),
+            Job::Test => self.test(at, image),
+            Job::Budget => self.budget(at, image),
+            Job::Scan(scan) => Made::not_available(
+                "scanning an image",
+                image.scans.get(scan).map_or(image.name.span, |scan| scan.span),
+                Effect::Always,
+            ),
+            Job::Push(channel) => self.push(at, image, channel),
+            Job::Sign(_) => Made::not_available(
+                "signing an image",
+                image.signs.first().map_or(image.name.span, |sign| sign.span),
+                Effect::Publishing,
+            ),
+            Job::Attest(_) => {
+                let sbom = image.sbom.as_ref().map(|sbom| sbom.span);
+                let span = image.provenance.as_ref().map(|wanted| wanted.span).or(sbom);
+                Made::not_available(
+                    "attesting how an image was made",
+                    span.unwrap_or(image.name.span),
+                    Effect::Publishing,
+                )
+            }
+            Job::Tag(channel) => self.tag(at, image, channel),
+        }
+    }
+
+    /// The place of a step that an image's later work is about.
+    pub(super) fn place(&self, image: usize, job: Job) -> StepIndex {
+        let unit = Unit::Image { image, job };
+        // What works on an image needs its index and builds, so they are there.
+        self.places.get(&unit).copied().unwrap_or(StepIndex(u32::MAX))
+    }
+
+    pub(super) fn answers(&self, unit: Unit) -> Answers {
+        self.selection.answers.get(&unit).cloned().unwrap_or_default()
+    }
+
+    /// The text of a template; a problem is kept and the text is then empty.
+    pub(super) fn fill(&mut self, scope: &Scope<'_>, template: &Template) -> String {
+        self.problems.take(scope.fill(template)).unwrap_or_default()
+    }
+
+    pub(super) fn fill_all(&mut self, scope: &Scope<'_>, templates: &[Template]) -> Vec<String> {
+        templates.iter().map(|template| self.fill(scope, template)).collect()
+    }
+
+    /// Adds a text to a definition; where it holds the value of a `.env` file,
+    /// only its digest.
+    pub(super) fn define(&self, definition: &mut Definition, subject: crate::plan::Subject, text: String) {
+        let secrets = self.facts.dotenv.iter().filter_map(|name| self.facts.environment.text(name));
+        if secrets.into_iter().any(|secret| !secret.is_empty() && text.contains(secret)) {
+            definition.digest(subject, *blake3::hash(text.as_bytes()).as_bytes());
+        } else {
+            definition.text(subject, text);
+        }
+    }
+}
+
+fn of_stage(stage: &Stage, job: StageJob) -> Made {
+    match job {
+        StageJob::Deploy(at) => {
+            let span = stage.deploys.get(at).map_or(stage.name.span, |deploy| deploy.span);
+            Made::not_available("entering a stage", span, Effect::Publishing)
+        }
+        StageJob::Verify => {
+            let span = stage.verify.as_ref().map_or(stage.name.span, |verify| verify.span);
+            Made::not_available("verifying a stage", span, Effect::Always)
+        }
+    }
+}
+
+/// Whether a target is one of those that do nothing themselves.
+pub(super) fn is_group(target: &Target) -> bool {
+    target.run.is_empty() && target.inputs.is_none() && target.outputs.is_empty()
+}

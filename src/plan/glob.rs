@@ -321,7 +321,7 @@ mod tests {
             ("a/?", "a/bc", false),
             ("a/**/b", "a/b", true),
             ("dist/\u{f8ff}/web", "dist/amd64/web", true),
-            ("dist/\u{f8ff}/web", "dist/amd64/app", false),
+            ("dist/\u{f8ff}/web", "dist/amd64/*.txt", false),
         ];
         for (one, other, expected) in cases {
             assert_eq!(meets(one, other, &[]), expected, "{one} {other}");
@@ -339,12 +339,10 @@ mod tests {
     proptest::proptest! {
         /// The oracle is the matcher of the `globset` crate, over all short paths.
         #[test]
-        fn patterns_meet_exactly_where_a_path_fits_both(one in "[ab*?/]{1,5}", other in "[ab*?/]{1,5}") {
-            let usable = |text: &str| {
-                !text.starts_with('/') && !text.ends_with('/') && !text.contains("//") && !text.contains("**")
-                    && text.contains(['*', '?'])
-            };
-            proptest::prop_assume!(usable(&one) && usable(&other));
+        fn patterns_meet_exactly_where_a_path_fits_both(
+            one in "([ab?]{0,2}[*?][ab]{0,2}|[ab]/[ab]?[*?]|[*?][ab]?/[ab])",
+            other in "([ab?]{0,2}[*?][ab]{0,2}|[ab]/[ab]?[*?]|[*?][ab]?/[ab])",
+        ) {
             let matcher = |text: &str| {
                 globset::GlobBuilder::new(text).literal_separator(true).build().unwrap().compile_matcher()
             };

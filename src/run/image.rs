@@ -1,23 +1,30 @@
 //! Carries out the steps of images.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{OnceCell, watch};
 
-use crate::diagnostic::Problems;
+use crate::diagnostic::{Code, Problem, Problems};
+use crate::engine;
+use crate::inspect::weigh;
 use crate::oci::Descriptor;
-use crate::plan::{Action, BaseSource, Gap, Plan, PushStep, Step, StepIndex, TagStep};
+use crate::plan::{
+    Action, AssembleStep, BaseSource, BudgetStep, Gap, IndexStep, Plan, PushStep, Step, StepIndex, TagStep,
+};
 use crate::release::{Publisher, TagChange, TagReport, TagResult, check_immutable, push, tag};
 use crate::run::TagMove;
 use crate::run::command::Unsuccessful;
 use crate::run::process::Halt;
 use crate::run::teller::{Teller, Told};
-use crate::run::worker::not_available;
+use crate::run::worker::{blocking, not_available};
 use crate::store::{Copied, Layout};
 
 /// What the image steps of a run share.
 pub(super) struct Images {
+    /// The project's directory.
+    root: PathBuf,
     /// Where built images lie.
     built: Layout,
     publisher: Arc<Publisher>,
@@ -30,9 +37,9 @@ pub(super) struct Images {
 pub(super) type Known = HashMap<StepIndex, Descriptor>;
 
 impl Images {
-    /// Built images lie in `built`.
-    pub(super) fn new(built: Layout, publisher: Arc<Publisher>) -> Self {
-        Self { built, publisher, immutable: OnceCell::new() }
+    /// Images of files below `root`, built into `built`.
+    pub(super) fn new(root: PathBuf, built: Layout, publisher: Arc<Publisher>) -> Self {
+        Self { root, built, publisher, immutable: OnceCell::new() }
     }
 
     /// Carries out a step of an image.
@@ -48,20 +55,65 @@ impl Images {
         halt: &mut watch::Receiver<Halt>,
         teller: &Teller,
     ) -> (Vec<TagMove>, Result<Option<Descriptor>, Unsuccessful>) {
-        match &step.action {
-            Action::Push(push) => {
-                let result = match known.get(&push.image) {
-                    Some(image) => self.push(push, image, halt, teller).await,
-                    None => Err(unknown(step)),
-                };
-                (Vec::new(), result.map(|()| None))
-            }
-            Action::Tag(tag) => match known.get(&tag.image) {
-                Some(image) => self.tag(plan, tag, image, known, halt).await,
-                None => (Vec::new(), Err(unknown(step))),
+        let made = match &step.action {
+            Action::Assemble(assemble) => self.assemble(assemble, known, step).await.map(Some),
+            Action::Index(index) => self.index(index, known, step).await.map(Some),
+            Action::Budget(budget) => match known.get(&budget.image) {
+                Some(image) => self.weigh(budget, image).await.map(|()| None),
+                None => Err(no_image(step)),
             },
-            _ => (Vec::new(), Err(unknown(step))),
-        }
+            Action::Push(push) => match known.get(&push.image) {
+                Some(image) => self.push(push, image, halt, teller).await.map(|()| None),
+                None => Err(no_image(step)),
+            },
+            Action::Tag(tag) => match known.get(&tag.image) {
+                Some(image) => return self.tag(plan, tag, image, known, halt).await,
+                None => Err(no_image(step)),
+            },
+            _ => Err(no_image(step)),
+        };
+        (Vec::new(), made)
+    }
+
+    async fn assemble(
+        &self,
+        assemble: &AssembleStep,
+        known: &Known,
+        step: &Step,
+    ) -> Result<Descriptor, Unsuccessful> {
+        let base = match &assemble.base {
+            BaseSource::Scratch => None,
+            BaseSource::Layout(path, descriptor, _) => {
+                let layout = Layout::open(self.root.join(path.as_path())).map_err(Unsuccessful::failed)?;
+                Some((layout, descriptor.clone()))
+            }
+            BaseSource::Step(base) => {
+                let image = known.get(base).ok_or_else(|| no_image(step))?;
+                Some((self.built.clone(), image.clone()))
+            }
+            BaseSource::Registry(reference, ..) => {
+                let gap = Gap { what: format!("a base in a registry (`{reference}`)"), span: step.span };
+                return Err(Unsuccessful::failed(not_available(&gap)));
+            }
+        };
+        let (assemble, root, built) = (assemble.clone(), self.root.clone(), self.built.clone());
+        let work = move || {
+            let base = base.as_ref().map(|(layout, descriptor)| (layout, descriptor));
+            engine::assemble(&assemble, &root, base, &built)
+        };
+        blocking(work).await.map_err(Unsuccessful::failed)
+    }
+
+    async fn index(&self, index: &IndexStep, known: &Known, step: &Step) -> Result<Descriptor, Unsuccessful> {
+        let manifests = index.platforms.iter().map(|(_, build)| known.get(build).cloned());
+        let manifests: Vec<Descriptor> = manifests.collect::<Option<_>>().ok_or_else(|| no_image(step))?;
+        let (index, built) = (index.clone(), self.built.clone());
+        blocking(move || engine::index(&index, &manifests, &built)).await.map_err(Unsuccessful::failed)
+    }
+
+    async fn weigh(&self, step: &BudgetStep, image: &Descriptor) -> Result<(), Unsuccessful> {
+        let (step, image, built) = (step.clone(), image.clone(), self.built.clone());
+        blocking(move || weigh(&step, &image, &built)).await.map_err(Unsuccessful::Failed)
     }
 
     async fn push(
@@ -125,9 +177,10 @@ fn tag_steps(plan: &Plan) -> impl Iterator<Item = &TagStep> {
     })
 }
 
-fn unknown(step: &Step) -> Unsuccessful {
-    let gap = Gap { what: format!("`{}`", step.id), span: step.span };
-    Unsuccessful::failed(not_available(&gap))
+/// The step that was to make the image made none: a fault of the plan.
+fn no_image(step: &Step) -> Unsuccessful {
+    let problem = Problem::new(Code::NotFound, format!("`{}` has no image to work on", step.id));
+    Unsuccessful::failed(problem.label(step.span, "the step that was to make it made none"))
 }
 
 fn moved(change: TagChange) -> TagMove {
@@ -155,5 +208,195 @@ async fn unless_killed<T>(
     tokio::select! {
         done = work => Ok(done),
         _ = halt.wait_for(|halt| *halt == Halt::Now) => Err(Unsuccessful::Halted),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use indexmap::IndexMap;
+    use jiff::Timestamp;
+
+    use crate::config::{Budget, ProjectPath};
+    use crate::diagnostic::Span;
+    use crate::oci::Platform;
+    use crate::plan::{
+        CopyPlan, Effect, ImageSettings, LayerPlan, Need, NeedKind, RegistryPlace, RegistryPlan, StepId,
+        Subject, Verb,
+    };
+    use crate::run::Happening;
+    use crate::run::fixture::{Project, Told as Story};
+    use crate::tags::{Movement, PlannedTag, Track};
+
+    use super::*;
+
+    fn assemble(span: Span) -> Action {
+        let copy = CopyPlan {
+            from: "hello".into(),
+            to: "/hello".into(),
+            mode: None,
+            uid: 0,
+            gid: 0,
+            exclude: Vec::new(),
+            span,
+        };
+        let settings = ImageSettings {
+            entrypoint: Some(vec!["/hello".into()]),
+            cmd: None,
+            user: None,
+            workdir: None,
+            expose: Vec::new(),
+            volumes: Vec::new(),
+            env: IndexMap::new(),
+            labels: IndexMap::new(),
+            stop_signal: None,
+            created: Timestamp::UNIX_EPOCH,
+        };
+        let layers = vec![LayerPlan { copies: vec![copy] }];
+        Action::Assemble(Box::new(AssembleStep {
+            platform: Platform::host(),
+            base: BaseSource::Scratch,
+            layers,
+            settings,
+            span,
+        }))
+    }
+
+    fn registry() -> RegistryPlan {
+        let place = RegistryPlace::Layout(ProjectPath::root().join("out/web").unwrap());
+        RegistryPlan { name: "out".into(), place, insecure: false, ca: None, login: None }
+    }
+
+    fn planned(tag: &str, movement: Movement, span: Span) -> PlannedTag {
+        PlannedTag { tag: tag.parse().unwrap(), rule: "semver", span, movement, local: false }
+    }
+
+    /// Assembles, joins, weighs, pushes, and tags an image.
+    fn release(text: &str) -> Project {
+        let mut project = Project::new();
+        project.write("hello", text);
+        let span = project.reading("web", "", &[], "hello").span;
+        project.plan.steps[0].action = assemble(span);
+        let index =
+            IndexStep { platforms: vec![(Platform::host(), StepIndex(0))], annotations: IndexMap::new() };
+        let budget = Budget { size: Some(1_000_000), layers: None, wasted: None };
+        let image = StepIndex(1);
+        let tags = vec![
+            planned("1.2.3", Movement::Immutable, span),
+            planned("dev", Movement::Moving(Track::Free), span),
+        ];
+        let actions = [
+            (Verb::Index, Action::Index(index), 0, Effect::Cacheable),
+            (Verb::Budget, Action::Budget(BudgetStep { image, budget, span }), 1, Effect::Cacheable),
+            (
+                Verb::Push,
+                Action::Push(Box::new(PushStep { image, registry: registry() })),
+                1,
+                Effect::Publishing,
+            ),
+            (
+                Verb::Tag,
+                Action::Tag(Box::new(TagStep { image, registry: registry(), tags })),
+                3,
+                Effect::Publishing,
+            ),
+        ];
+        for (verb, action, need, effect) in actions {
+            let step = project.target("web", "", &[need]);
+            step.id = StepId::of("web", verb, None);
+            step.definition.text(Subject::Format, verb.as_str());
+            step.action = action;
+            step.effect = effect;
+        }
+        project
+    }
+
+    fn digests(told: &Story) -> Vec<String> {
+        let digest = |event: &crate::run::Event| match &event.what {
+            Happening::StepEnded(ended) => ended.digest.clone(),
+            _ => None,
+        };
+        told.events.iter().filter_map(digest).collect()
+    }
+
+    fn tags(told: &Story) -> Vec<TagMove> {
+        let moves = |event: &crate::run::Event| match &event.what {
+            Happening::StepEnded(ended) => ended.tags.clone(),
+            _ => Vec::new(),
+        };
+        told.events.iter().flat_map(moves).collect()
+    }
+
+    #[test]
+    fn an_image_is_assembled_once_and_published_each_time() {
+        let project = release("hello");
+        let first = project.run();
+        let ends = ["web: ran", "web:budget: ran", "web:index: ran", "web:push: ran", "web:tag: ran"];
+        assert_eq!(first.ends(), ends);
+        let digest = digests(&first).remove(0);
+        let layout = Layout::open(project.root().join("out/web")).unwrap();
+        let published = layout.resolve("1.2.3").unwrap().unwrap();
+        assert_eq!(published.digest.to_string(), digest);
+        let moved = |tag: &str, from: Option<&String>| TagMove {
+            repository: "oci:out/web".into(),
+            tag: tag.into(),
+            from: from.cloned(),
+            to: digest.clone(),
+            kept: None,
+        };
+        assert_eq!(tags(&first), [moved("1.2.3", None), moved("dev", None)]);
+
+        let second = project.run();
+        let ends = [
+            "web: cached, Present",
+            "web:budget: cached, Present",
+            "web:index: cached, Present",
+            "web:push: ran",
+            "web:tag: ran",
+        ];
+        assert_eq!(second.ends(), ends);
+        assert_eq!(digests(&second), digests(&first));
+        assert_eq!(tags(&second), [moved("1.2.3", Some(&digest)), moved("dev", Some(&digest))]);
+    }
+
+    #[test]
+    fn an_immutable_tag_that_holds_another_image_stops_the_release() {
+        let mut project = release("hello");
+        project.run();
+        project.write("hello", "another");
+        let Project { plan, .. } = release("another");
+        project.plan = plan;
+        let told = project.run();
+        assert_eq!(told.summary.problems.as_slice()[0].code, Code::ImmutableTag);
+        assert_eq!(told.summary.exit_code(), 3);
+        let layout = Layout::open(project.root().join("out/web")).unwrap();
+        assert_eq!(layout.resolve("1.2.3").unwrap(), layout.resolve("dev").unwrap());
+    }
+
+    #[test]
+    fn nothing_is_published_after_a_failure() {
+        let mut project = release("hello");
+        project.options.keep_going = true;
+        project.target("check", "false", &[]);
+        project.plan.steps.rotate_right(1);
+        for need in project.plan.steps.iter_mut().skip(1).flat_map(|step| &mut step.needs) {
+            need.step.0 += 1;
+        }
+        shift(&mut project.plan);
+        project.plan.steps[2].needs.push(Need { step: StepIndex(0), kind: NeedKind::End });
+        let ends = project.run().ends();
+        assert_eq!(ends[4..], ["web:push: not run, `check` failed", "web:tag: not run, `check` failed"]);
+        assert!(!project.root().join("out").exists());
+    }
+
+    fn shift(plan: &mut Plan) {
+        for step in &mut plan.steps {
+            match &mut step.action {
+                Action::Index(index) => index.platforms[0].1.0 += 1,
+                Action::Budget(budget) => budget.image.0 += 1,
+                Action::Push(push) => push.image.0 += 1,
+                Action::Tag(tag) => tag.image.0 += 1,
+                _ => {}
+            }
+        }
     }
 }

@@ -6,8 +6,10 @@
 //! clock, or network.
 
 mod decode;
+pub mod grammar;
 mod image;
 mod load;
+mod nearest;
 mod path;
 mod registry;
 mod release;
@@ -15,6 +17,10 @@ mod stage;
 mod tag_rule;
 mod target;
 mod template;
+mod value;
+
+#[cfg(test)]
+mod tests;
 
 pub use decode::decode;
 pub use image::{

@@ -73,6 +73,13 @@ pub struct Settings {
     pub timeout: Option<Duration>,
 }
 
+impl Default for Settings {
+    fn default() -> Self {
+        let shell = ["sh", "-eu", "-c"].map(str::to_owned).to_vec();
+        Self { jobs: None, shell, timeout: None }
+    }
+}
+
 /// `var "name" "value" env="NAME" about="…"`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Var {
@@ -107,7 +114,7 @@ pub struct Builder {
 }
 
 /// `cache dir="…" max-size="20GB" { remote … }`.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct CacheSettings {
     /// Its directory; `~` and variables are resolved by `facts`.
     pub dir: Option<Spanned<String>>,
@@ -117,6 +124,12 @@ pub struct CacheSettings {
     pub registry: bool,
     /// A cache on the network.
     pub remote: Option<RemoteCache>,
+}
+
+impl Default for CacheSettings {
+    fn default() -> Self {
+        Self { dir: None, max_size: None, registry: true, remote: None }
+    }
 }
 
 /// `remote "grpcs://…" instance="main" read-only=#false`.

@@ -13,6 +13,18 @@ pub struct Template {
     pub span: Span,
 }
 
+impl Template {
+    /// The text, where no field is in it.
+    #[must_use]
+    pub fn literal(&self) -> Option<String> {
+        let text = |part: &Part| match part {
+            Part::Text(text) => Some(text.clone()),
+            Part::Field(_) => None,
+        };
+        self.parts.iter().map(text).collect()
+    }
+}
+
 /// A piece of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {

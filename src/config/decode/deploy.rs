@@ -1,0 +1,70 @@
+//! Deployments of a stage.
+
+use crate::config::decode::Decoder;
+use crate::config::decode::names::Noun;
+use crate::config::decode::read::{argument, child, children, property, string, text, word, words};
+use crate::config::{Deploy, Edit, KubectlSet, Template};
+use crate::diagnostic::Spanned;
+use crate::syntax::{Node, Value};
+
+impl Decoder<'_> {
+    pub(super) fn deploy(&mut self, node: &Node) -> Option<Spanned<Deploy>> {
+        let deploy = match argument(node, 0).and_then(Value::as_str)? {
+            "gitops" => self.gitops(node),
+            "kubectl" => Deploy::Kubectl {
+                namespace: self.optional(property(node, "namespace")),
+                context: self.optional(property(node, "context")),
+                sets: children(node, "set").filter_map(|set| self.kubectl_set(set)).collect(),
+            },
+            "compose" => Deploy::Compose {
+                file: word(node, "file").and_then(|value| self.path(value))?,
+                services: words(node, "service").filter_map(|value| string(Some(value))).collect(),
+            },
+            "run" => Deploy::Run(self.commands(node, "run")),
+            _ => return None,
+        };
+        Some(Spanned::new(deploy, node.header))
+    }
+
+    fn optional(&mut self, value: Option<&Value>) -> Option<Template> {
+        value.map(|value| self.template(value))
+    }
+
+    fn gitops(&mut self, node: &Node) -> Deploy {
+        let pull_request = child(node, "pull-request");
+        Deploy::Gitops {
+            repo: self.optional(property(node, "repo")),
+            branch: self.optional(property(node, "branch")),
+            edits: node.children.iter().flatten().filter_map(|edit| self.edit(edit)).collect(),
+            commit: self.optional(word(node, "commit")),
+            pull_request: pull_request.map(|node| self.optional(property(node, "title"))),
+        }
+    }
+
+    fn edit(&mut self, node: &Node) -> Option<Spanned<Edit>> {
+        let mut path = || argument(node, 0).map(|value| self.template(value));
+        let edit = match node.name.value.as_str() {
+            "kustomize" => Edit::Kustomize { path: path()?, image: property(node, "image").and_then(text)? },
+            "yaml" => {
+                let path = path()?;
+                let to = self.optional(property(node, "to"))?;
+                Edit::Yaml { path, set: string(property(node, "set"))?, to }
+            }
+            "replace" => {
+                let path = path()?;
+                let with = self.optional(argument(node, 2))?;
+                Edit::Replace { path, regex: argument(node, 1).and_then(text)?, with }
+            }
+            _ => return None,
+        };
+        Some(Spanned::new(edit, node.header))
+    }
+
+    fn kubectl_set(&mut self, node: &Node) -> Option<KubectlSet> {
+        Some(KubectlSet {
+            workload: argument(node, 0).and_then(text)?,
+            container: string(property(node, "container"))?,
+            image: property(node, "image").and_then(|value| self.name_of(&[Noun::Image], value)),
+        })
+    }
+}

@@ -1,0 +1,87 @@
+//! Stages.
+
+use std::time::Duration;
+
+use crate::config::decode::Decoder;
+use crate::config::decode::names::Noun;
+use crate::config::decode::read::{
+    argument, boolean, child, children, form, number, property, string, word, words,
+};
+use crate::config::decode::trial::severity;
+use crate::config::{Approve, EventPattern, HttpCheck, Require, Stage, Verify, value};
+use crate::diagnostic::Spanned;
+use crate::syntax::{Node, ValueKind};
+
+/// How long a deployment may take to hold where `verify` does not say.
+const WITHIN: Duration = Duration::from_mins(5);
+
+impl Decoder<'_> {
+    pub(super) fn stage(&mut self, node: &Node) -> Option<Stage> {
+        Some(Stage {
+            name: self.declared(node)?,
+            about: string(property(node, "about")),
+            home: self.home.clone(),
+            on: children(node, "on").flat_map(events).collect(),
+            from: word(node, "from").and_then(|value| self.name_of(&[Noun::Stage], value)),
+            images: words(node, "images").filter_map(|value| self.name_of(&[Noun::Image], value)).collect(),
+            registry: word(node, "registry").and_then(|value| self.name_of(&[Noun::Registry], value)),
+            tags: self.rules(node),
+            require: child(node, "require")
+                .map(|require| Spanned::new(requirements(require), require.header)),
+            approve: child(node, "approve").map(|approve| Spanned::new(approvers(approve), approve.header)),
+            deploys: children(node, "deploy").filter_map(|deploy| self.deploy(deploy)).collect(),
+            verify: child(node, "verify").map(|verify| Spanned::new(self.verify(verify), verify.header)),
+        })
+    }
+
+    fn verify(&mut self, node: &Node) -> Verify {
+        let http = children(node, "http").filter_map(|http| {
+            Some(HttpCheck {
+                url: argument(http, 0).map(|value| self.template(value))?,
+                status: number(property(http, "status")).unwrap_or(200),
+                span: http.header,
+            })
+        });
+        Verify {
+            within: form(property(node, "within"), value::duration).unwrap_or(WITHIN),
+            rollback: boolean(property(node, "rollback")).unwrap_or(true),
+            http: http.collect(),
+            run: self.commands(node, "run"),
+        }
+    }
+}
+
+/// The events of one `on`.
+fn events(node: &Node) -> Vec<Spanned<EventPattern>> {
+    let pattern = |name: &str, value: &ValueKind| match (name, value) {
+        ("branch", ValueKind::String(glob)) => Some(EventPattern::Branch(glob.clone())),
+        ("tag", ValueKind::String(glob)) => Some(EventPattern::Tag(glob.clone())),
+        ("pr", ValueKind::Bool(true)) => Some(EventPattern::PullRequest),
+        ("schedule", ValueKind::Bool(true)) => Some(EventPattern::Schedule),
+        _ => None,
+    };
+    let properties = node.properties.iter();
+    properties
+        .filter_map(|property| {
+            let span = property.name.span.to(property.value.span);
+            Some(Spanned::new(pattern(&property.name.value, &property.value.kind)?, span))
+        })
+        .collect()
+}
+
+fn requirements(node: &Node) -> Require {
+    let yes = |name: &str| boolean(property(node, name)).unwrap_or(false);
+    Require {
+        tests: yes("tests"),
+        scan: form(property(node, "scan"), severity),
+        signed: yes("signed"),
+        provenance: yes("provenance"),
+        soak: form(property(node, "soak"), value::duration),
+        branch: string(property(node, "branch")),
+        clean: yes("clean"),
+    }
+}
+
+fn approvers(node: &Node) -> Approve {
+    Approve { by: node.arguments.iter().filter_map(|value| string(Some(value))).collect() }
+}

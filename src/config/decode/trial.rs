@@ -1,0 +1,114 @@
+//! What an image must pass: tests, expectations, scanners.
+
+use crate::config::decode::Decoder;
+use crate::config::decode::read::{argument, child, children, form, number, property, string, text, word};
+use crate::config::{Expect, ImageTest, Scan, ScanAllow, Severity, value};
+use crate::diagnostic::{Code, Problem, Span, Spanned};
+use crate::syntax::{Node, Property};
+
+impl Decoder<'_> {
+    pub(super) fn tests(&mut self, image: &Node) -> Vec<ImageTest> {
+        let mut tests: Vec<ImageTest> = Vec::new();
+        for node in children(image, "test") {
+            let Some(test) = self.test(node) else { continue };
+            let first = tests.iter().find(|first| first.name.value == test.name.value);
+            self.check_unique("test", &test.name, first.map(|first| first.name.span));
+            tests.push(test);
+        }
+        tests
+    }
+
+    fn test(&mut self, node: &Node) -> Option<ImageTest> {
+        Some(ImageTest {
+            name: argument(node, 0).and_then(text)?,
+            env: self.env(node),
+            run: child(node, "run").map(|run| self.templates(run)).unwrap_or_default(),
+            entrypoint: child(node, "entrypoint").map(|words| self.templates(words)),
+            expects: self.expects(node),
+            timeout: form(word(node, "timeout"), value::duration),
+        })
+    }
+
+    fn check_unique(&mut self, what: &str, name: &Spanned<String>, first: Option<Span>) {
+        if let Some(first) = first {
+            let problem =
+                Problem::new(Code::DuplicateName, format!("two {what}s have the name `{}`", name.value))
+                    .label(name.span, "declared again")
+                    .label(first, "first declared here")
+                    .help("give one of them another name");
+            self.problems.push(problem);
+        }
+    }
+
+    /// All properties of all `expect` of an image or a test.
+    pub(super) fn expects(&mut self, node: &Node) -> Vec<Spanned<Expect>> {
+        let properties = children(node, "expect").flat_map(|expect| &expect.properties);
+        properties.filter_map(|property| self.expect(property)).collect()
+    }
+
+    fn expect(&mut self, property: &Property) -> Option<Spanned<Expect>> {
+        let value = &property.value;
+        let expect = match property.name.value.as_str() {
+            "exit" => Expect::Exit(number(Some(value))?),
+            "stdout" => Expect::Stdout(self.template(value)),
+            "stderr" => Expect::Stderr(self.template(value)),
+            "user" => {
+                let user = value.as_str()?;
+                let name = user.strip_prefix('!').unwrap_or(user);
+                Expect::User { name: name.to_owned(), not: name.len() < user.len() }
+            }
+            "label" => match value.as_str()?.split_once('=') {
+                Some((name, content)) => Expect::Label(name.to_owned(), Some(content.to_owned())),
+                None => Expect::Label(string(Some(value))?, None),
+            },
+            "file" => {
+                let path = value.as_str()?;
+                if !path.starts_with('/') {
+                    let problem =
+                        Problem::new(Code::InvalidValue, format!("`{path}` is not an absolute path"))
+                            .label(value.span, "a path in an image starts with `/`")
+                            .help(format!("write `/{path}`"));
+                    self.problems.push(problem);
+                }
+                Expect::File(path.to_owned())
+            }
+            "port" => Expect::Port(number(Some(value))?),
+            _ => return None,
+        };
+        Some(Spanned::new(expect, property.name.span.to(value.span)))
+    }
+
+    pub(super) fn scans(&mut self, image: &Node) -> Vec<Scan> {
+        let mut scans: Vec<Scan> = Vec::new();
+        for node in children(image, "scan") {
+            let Some(scanner) = argument(node, 0).and_then(text) else { continue };
+            let first = scans.iter().find(|first| first.scanner.value == scanner.value);
+            self.check_unique("scan", &scanner, first.map(|first| first.scanner.span));
+            let fail_on = form(property(node, "fail-on"), severity).unwrap_or(Severity::High);
+            let allow = children(node, "allow").filter_map(allowed).collect();
+            scans.push(Scan { scanner, fail_on, allow, span: node.header });
+        }
+        scans
+    }
+}
+
+fn allowed(node: &Node) -> Option<ScanAllow> {
+    let until = property(node, "until");
+    Some(ScanAllow {
+        id: argument(node, 0).and_then(text)?,
+        until: Spanned::new(form(until, str::parse)?, until?.span),
+        reason: string(property(node, "reason"))?,
+    })
+}
+
+/// A severity by its name.
+pub(super) fn severity(text: &str) -> Result<Severity, ()> {
+    match text {
+        "negligible" => Ok(Severity::Negligible),
+        "low" => Ok(Severity::Low),
+        "medium" => Ok(Severity::Medium),
+        "high" => Ok(Severity::High),
+        "critical" => Ok(Severity::Critical),
+        _ => Err(()),
+    }
+}

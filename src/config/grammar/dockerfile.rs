@@ -1,0 +1,143 @@
+//! How images are made: from a Dockerfile, or from files.
+
+use crate::config::grammar::{ArgumentForm, Kind, NodeForm, PropertyForm, target};
+
+const WORDS: &[ArgumentForm] = &[ArgumentForm::many("word", Kind::Template, "")];
+
+pub(super) const DOCKERFILE: NodeForm =
+    NodeForm::new("dockerfile", "The image is built by an engine from a Dockerfile.")
+        .arguments(&[ArgumentForm::optional(
+            "path",
+            Kind::Path,
+            "`Dockerfile` in the context",
+            "The Dockerfile.",
+        )])
+        .properties(&[
+            PropertyForm::new("context", Kind::Path, "The directory that is sent to the engine.")
+                .default("`.`"),
+            PropertyForm::new("target", Kind::Text, "The stage to build.").default("the last one"),
+            PropertyForm::new("network", Kind::Text, "Network mode of its `RUN` steps: `host`, `none`, …"),
+            PropertyForm::new("no-cache", Kind::Bool, "Leaves the engine's layer cache aside.")
+                .default("`#false`"),
+        ])
+        .children(&[
+            NodeForm::new("arg", "Build arguments.")
+                .open(PropertyForm::new("NAME", Kind::Template, "The value of the argument `NAME`."))
+                .repeatable(),
+            NodeForm::new("secret", "A secret that its `RUN` steps may mount.")
+                .arguments(&[ArgumentForm::one("id", Kind::Text, "Its id in the Dockerfile.")])
+                .properties(&[
+                    PropertyForm::new("env", Kind::Variable, "The environment variable that holds it."),
+                    PropertyForm::new("file", Kind::Text, "The file that holds it."),
+                ])
+                .one_of(&["env", "file"])
+                .repeatable()
+                .notes("Never in a key, a log, or a layer."),
+            NodeForm::new("ssh", "Agent sockets that its `RUN` steps may use.")
+                .arguments(&[ArgumentForm::many(
+                    "id",
+                    Kind::Text,
+                    "`default` is the agent of `$SSH_AUTH_SOCK`.",
+                )])
+                .repeatable(),
+            NodeForm::new("context", "What stands in for a `FROM` or `COPY --from` name.")
+                .arguments(&[ArgumentForm::one("name", Kind::Text, "The name in the Dockerfile.")])
+                .properties(&[
+                    PropertyForm::new(
+                        "image",
+                        Kind::NameOf("image"),
+                        "An image of this file, which is then built first.",
+                    ),
+                    PropertyForm::new("dir", Kind::Path, "A directory."),
+                ])
+                .one_of(&["image", "dir"])
+                .repeatable(),
+            NodeForm::new("cache", "Where the engine's layers are kept between machines.")
+                .properties(&[
+                    PropertyForm::new("inline", Kind::Bool, "In the image itself."),
+                    PropertyForm::new("registry", Kind::Template, "At this reference."),
+                    PropertyForm::new("local", Kind::Path, "In this directory."),
+                    PropertyForm::new(
+                        "mode",
+                        Kind::Word(&["min", "max"]),
+                        "Whether layers of intermediate stages are kept, too; with `registry`.",
+                    )
+                    .default("`min`"),
+                ])
+                .one_of(&["inline", "registry", "local"])
+                .repeatable(),
+        ]);
+
+pub(super) const ASSEMBLE: NodeForm = NodeForm::new(
+    "assemble",
+    "The image is assembled from files by hoist itself: no engine, reproducible, for any platform.",
+)
+.properties(&[PropertyForm::new("from", Kind::Base, "What it starts from.").required()])
+.children(&[
+    NodeForm::new("layer", "A layer on top.")
+        .children(&[COPY])
+        .repeatable()
+        .notes("In a layer, a later `copy` wins over an earlier one."),
+    NodeForm::new("entrypoint", "`ENTRYPOINT`.").arguments(WORDS).notes("Without it, the base's."),
+    NodeForm::new("cmd", "`CMD`.")
+        .arguments(WORDS)
+        .notes("Without it, the base's, unless an `entrypoint` is given."),
+    NodeForm::new("user", "`USER`.").arguments(&[ArgumentForm::one("user", Kind::Template, "")]),
+    NodeForm::new("workdir", "`WORKDIR`, an absolute path.").arguments(&[ArgumentForm::one(
+        "path",
+        Kind::Template,
+        "",
+    )]),
+    NodeForm::new("expose", "`EXPOSE`.")
+        .arguments(&[ArgumentForm::many("port", Kind::Port, "")])
+        .repeatable(),
+    NodeForm::new("volume", "`VOLUME`.")
+        .arguments(&[ArgumentForm::many("path", Kind::Template, "")])
+        .repeatable(),
+    target::ENV.notes("Added to the base's."),
+    NodeForm::new("stop-signal", "`STOPSIGNAL`.").arguments(&[ArgumentForm::one("signal", Kind::Text, "")]),
+])
+.notes("The digest that a reference or a layout resolves to is part of the cache key.")
+.example(
+    r#"image "web" {
+    assemble from="scratch" {
+        layer { copy "dist/{platform.arch}/web" "/web" mode="0755"; }
+        layer {
+            copy "static" "/srv/static" exclude="**/*.map" owner="65532:65532"
+        }
+        entrypoint "/web"
+        cmd "--port" "8080"
+        user "65532"
+        workdir "/srv"
+        expose 8080
+        env PORT="8080"
+    }
+    platforms "linux/amd64" "linux/arm64"
+}
+"#,
+);
+
+const COPY: NodeForm = NodeForm::new("copy", "Files of the project, and where they lie in the image.")
+    .arguments(&[
+        ArgumentForm::one(
+            "from",
+            Kind::Template,
+            "A file, a directory (its contents are copied), or a glob; relative to this file.",
+        ),
+        ArgumentForm::one(
+            "to",
+            Kind::Template,
+            "An absolute path. With a trailing `/`, or where `from` is a glob, a directory to copy into.",
+        ),
+    ])
+    .properties(&[
+        PropertyForm::new("mode", Kind::Mode, "Permission bits of files.")
+            .default("0755 where the owner may execute the source, else 0644"),
+        PropertyForm::new("owner", Kind::Owner, "Owner, and group.").default("`0:0`"),
+        PropertyForm::new("exclude", Kind::Glob, "A glob relative to `from` that is left out."),
+    ])
+    .children(&[NodeForm::new("exclude", "Globs relative to `from` that are left out.")
+        .arguments(&[ArgumentForm::many("glob", Kind::Glob, "")])
+        .repeatable()])
+    .repeatable()
+    .required();

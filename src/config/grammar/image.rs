@@ -1,0 +1,145 @@
+//! Images.
+
+use crate::config::grammar::{ArgumentForm, Kind, NodeForm, PropertyForm, dockerfile, project, tags, target};
+
+/// How bad a finding of a scanner may be, the least first.
+pub(super) const SEVERITY: Kind = Kind::Word(&["negligible", "low", "medium", "high", "critical"]);
+/// The kinds of event, as the language names them.
+pub(super) const EVENTS: Kind = Kind::Words(&["branch", "tag", "pr", "schedule"]);
+
+const WORDS: &[ArgumentForm] = &[ArgumentForm::many("word", Kind::Template, "")];
+
+pub(super) const IMAGE: NodeForm =
+    NodeForm::new("image", "A container image: how it is made, checked, named, and published.")
+        .arguments(&[ArgumentForm::one("name", Kind::Name, "Targets and images share one name space.")])
+        .properties(&[project::ABOUT])
+        .repeatable()
+        .one_of(&["dockerfile", "assemble"])
+        .children(&[
+            NodeForm::new("repository", "Path of the repository below each registry's prefix.")
+                .arguments(&[ArgumentForm::one("path", Kind::Template, "")])
+                .notes("By default the image's name."),
+            target::NEEDS,
+            dockerfile::DOCKERFILE,
+            dockerfile::ASSEMBLE,
+            NodeForm::new("platforms", "What it is built for.")
+                .arguments(&[ArgumentForm::many("platform", Kind::Platform, "")])
+                .notes("By default the platform of the machine."),
+            NodeForm::new("label", "Labels beside `org.opencontainers.image.*`, which hoist sets.")
+                .open(PropertyForm::new("NAME", Kind::Template, "The value of the label `NAME`."))
+                .repeatable(),
+            NodeForm::new("tags", "Names that it is published under.")
+                .arguments(&[ArgumentForm::any("set", Kind::NameOf("tags"), "A named set of rules.")])
+                .children(tags::RULES)
+                .repeatable()
+                .notes("Named sets, rules in place, or both; the rules are those of [`tags`](#tags)."),
+            NodeForm::new("budget", "What it may weigh.")
+                .properties(&[
+                    PropertyForm::new("size", Kind::Size, "Most bytes of its layers, unpacked."),
+                    PropertyForm::new("layers", Kind::Integer(1, 127), "Most layers."),
+                    PropertyForm::new(
+                        "wasted",
+                        Kind::Waste,
+                        "Most bytes that lie in a layer and are not visible in the image.",
+                    ),
+                ])
+                .some_of(&["size", "layers", "wasted"]),
+            TEST,
+            EXPECT,
+            SCAN,
+            NodeForm::new("sign", "Signs it.")
+                .properties(&[PropertyForm::new("key", Kind::Secret, "The private key.").required()])
+                .repeatable(),
+            NodeForm::new("attest", "Attaches statements about how it was made and what is in it.")
+                .properties(&[
+                    PropertyForm::new("provenance", Kind::Bool, "SLSA provenance."),
+                    PropertyForm::new(
+                        "sbom",
+                        Kind::Path,
+                        "A software bill of materials that a target makes.",
+                    ),
+                ])
+                .some_of(&["provenance", "sbom"]),
+            NodeForm::new("push", "Registries that it is published to.")
+                .arguments(&[ArgumentForm::many("registry", Kind::NameOf("registry"), "")])
+                .properties(&[PropertyForm::new("on", EVENTS, "Kinds of event that publish it.")
+                    .default("`branch,tag,schedule`")])
+                .repeatable(),
+        ])
+        .notes(
+            "An image becomes the steps `web:build@linux/amd64`, `web:index`, `web:test`, `web:budget`, \
+         `web:scan@trivy`, `web:push@ghcr`, `web:sign@ghcr`, `web:tag@ghcr`.",
+        )
+        .example(
+            r#"image "web" about="The web service" {
+    repository "team/web"
+    dockerfile "docker/Dockerfile" target="production" {
+        arg PYTHON_VERSION="3.12"
+        secret "pip_token" env="PIP_TOKEN"
+        cache inline=#true
+    }
+    platforms "linux/amd64" "linux/arm64"
+    label com.example.team="core"
+    tags "standard"
+    budget size="500MB" layers=20 wasted="5%"
+    test "check" {
+        env SECRET_KEY="test"
+        run "python" "manage.py" "check"
+        expect exit=0 stdout="no issues"
+        timeout "30s"
+    }
+    expect user="!root" file="/app/manage.py" port=8080
+    scan "trivy" fail-on="high" {
+        allow "CVE-2024-1234" until="2027-01-31" reason="not reachable"
+    }
+    sign key="env:COSIGN_PRIVATE_KEY"
+    attest provenance=#true sbom="dist/sbom.cdx.json"
+    push "ghcr"
+}
+
+tags "standard" { semver "{version}" "{major}.{minor}"; latest; }
+registry "ghcr" "ghcr.io/acme"
+"#,
+        );
+
+const TEST: NodeForm = NodeForm::new("test", "A command that must succeed in the image.")
+    .arguments(&[ArgumentForm::one("name", Kind::Text, "Unique in the image; any text.")])
+    .repeatable()
+    .children(&[
+        target::ENV.notes("Beside the image's own."),
+        NodeForm::new("run", "Arguments, in place of the image's `CMD`.").arguments(WORDS),
+        NodeForm::new("entrypoint", "In place of the image's `ENTRYPOINT`.").arguments(WORDS),
+        NodeForm::new("expect", "What must hold.")
+            .properties(&[
+                PropertyForm::new("exit", Kind::Integer(0, 255), "Exit status of the command.").default("0"),
+                PropertyForm::new("stdout", Kind::Template, "Its standard output contains this."),
+                PropertyForm::new("stderr", Kind::Template, "Its standard error contains this."),
+            ])
+            .some_of(&["exit", "stdout", "stderr"])
+            .repeatable(),
+        NodeForm::new("timeout", "How long it may take.")
+            .arguments(&[ArgumentForm::one("duration", Kind::Duration, "")])
+            .notes("By default 60 seconds."),
+    ]);
+
+const EXPECT: NodeForm = NodeForm::new("expect", "What must be true of its configuration and files.")
+    .properties(&[
+        PropertyForm::new("user", Kind::Text, "Its user; `!root` is anyone but root."),
+        PropertyForm::new("label", Kind::Text, "`NAME`: it has this label; `NAME=value`: with this value."),
+        PropertyForm::new("file", Kind::Text, "It has this file: an absolute path."),
+        PropertyForm::new("port", Kind::Integer(1, 65535), "It exposes this port."),
+    ])
+    .some_of(&["user", "label", "file", "port"])
+    .repeatable();
+
+const SCAN: NodeForm = NodeForm::new("scan", "A scanner that must find nothing of a severity or above.")
+    .arguments(&[ArgumentForm::one("scanner", Kind::Name, "")])
+    .properties(&[PropertyForm::new("fail-on", SEVERITY, "The least severity that fails.").default("`high`")])
+    .repeatable()
+    .children(&[NodeForm::new("allow", "A finding that is known, and allowed for a time.")
+        .arguments(&[ArgumentForm::one("id", Kind::Text, "Its id, such as `CVE-2024-1234`.")])
+        .properties(&[
+            PropertyForm::new("until", Kind::Date, "The last day on which it is allowed.").required(),
+            PropertyForm::new("reason", Kind::Text, "Why.").required(),
+        ])
+        .repeatable()]);

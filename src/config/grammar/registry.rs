@@ -1,0 +1,41 @@
+//! Registries and builders.
+
+use crate::config::grammar::{ArgumentForm, Kind, NodeForm, PropertyForm};
+
+pub(super) const REGISTRY: NodeForm = NodeForm::new("registry", "Where images are published.")
+    .arguments(&[ArgumentForm::one("name", Kind::Name, ""), ArgumentForm::one("place", Kind::Place, "")])
+    .properties(&[
+        PropertyForm::new("insecure", Kind::Bool, "Plain HTTP is spoken.").default("`#false`"),
+        PropertyForm::new("ca", Kind::Path, "A certificate authority of its own, in PEM."),
+    ])
+    .children(&[NodeForm::new("login", "Credentials.").properties(&[
+        PropertyForm::new("username", Kind::Template, "").required(),
+        PropertyForm::new("password", Kind::Secret, "").required(),
+    ])])
+    .repeatable()
+    .notes(
+        "Without `login`: `~/.docker/config.json`, `auth.json` of containers, credential helpers, then \
+         anonymous. `oci:DIR` is a directory of OCI layouts, one per repository. A file that declares no \
+         registry publishes to `oci:.hoist/images`.",
+    )
+    .example(
+        r#"registry "ghcr" "ghcr.io/acme" {
+    login username="{env.GITHUB_ACTOR}" password="env:GITHUB_TOKEN"
+}
+registry "ecr" "123456789.dkr.ecr.us-east-1.amazonaws.com" {
+    login username="AWS" password="command:aws ecr get-login-password --region us-east-1"
+}
+registry "lab" "registry.lab:5000/team" insecure=#true
+registry "out" "oci:dist/images"
+"#,
+    );
+
+pub(super) const BUILDER: NodeForm = NodeForm::new("builder", "An engine on another machine.")
+    .arguments(&[ArgumentForm::one("name", Kind::Name, ""), ArgumentForm::one("address", Kind::Address, "")])
+    .properties(&[PropertyForm::new("platforms", Kind::Platforms, "What it builds natively.")
+        .default("what it says itself")])
+    .repeatable()
+    .example(
+        r#"builder "arm" "ssh://ci@arm-1" platforms="linux/arm64"
+"#,
+    );

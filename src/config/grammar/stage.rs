@@ -1,0 +1,190 @@
+//! Stages and deployments.
+
+use crate::config::grammar::image::SEVERITY;
+use crate::config::grammar::{ArgumentForm, Kind, NodeForm, PropertyForm, project, tags};
+
+const RUN: NodeForm = NodeForm::new("run", "A command that must succeed.")
+    .arguments(&[ArgumentForm::many("word", Kind::Command, "")])
+    .repeatable();
+
+pub(super) const STAGE: NodeForm = NodeForm::new("stage", "A place that images are promoted to.")
+    .arguments(&[ArgumentForm::one("name", Kind::Name, "")])
+    .properties(&[project::ABOUT])
+    .repeatable()
+    .children(&[
+        NodeForm::new("on", "An event that enters the stage in `hoist release`.")
+            .properties(&[
+                PropertyForm::new("branch", Kind::Glob, "A glob over the branch."),
+                PropertyForm::new("tag", Kind::Glob, "A glob over the git tag."),
+                PropertyForm::new("pr", Kind::Bool, "A pull request."),
+                PropertyForm::new("schedule", Kind::Bool, "A schedule."),
+            ])
+            .some_of(&["branch", "tag", "pr", "schedule"])
+            .repeatable(),
+        NodeForm::new("from", "The stage whose digests it takes; never a rebuild.")
+            .arguments(&[ArgumentForm::one("stage", Kind::NameOf("stage"), "")]),
+        NodeForm::new("images", "Its images.")
+            .arguments(&[ArgumentForm::many("name", Kind::NameOf("image"), "")])
+            .repeatable()
+            .notes("By default all that have `push`."),
+        NodeForm::new("registry", "The registry that promoted images are copied to, by digest.")
+            .arguments(&[ArgumentForm::one("name", Kind::NameOf("registry"), "")]),
+        NodeForm::new("tags", "Names that are added to the images' own.")
+            .arguments(&[ArgumentForm::any("set", Kind::NameOf("tags"), "A named set of rules.")])
+            .children(tags::RULES)
+            .repeatable()
+            .notes("The rules are those of [`tags`](#tags)."),
+        REQUIRE,
+        NodeForm::new("approve", "Who must agree.").arguments(&[ArgumentForm::many("group", Kind::Text, "")]),
+        GITOPS,
+        KUBECTL,
+        COMPOSE,
+        NodeForm::new("deploy", "Runs commands.")
+            .variant("run")
+            .arguments(&[ArgumentForm::one("kind", Kind::Text, "")])
+            .children(&[RUN.required()])
+            .repeatable(),
+        VERIFY,
+    ])
+    .notes(
+        "`hoist release` enters every stage whose `on` matches the event; `hoist promote STAGE` enters \
+         one by hand. An image is promoted by digest: built once, and the same bytes everywhere.",
+    )
+    .example(
+        r#"stage "production" about="What customers use" {
+    on tag="v*.*.*"
+    from "staging"
+    images "web"
+    registry "prod"
+    tags { semver "v{version}"; }
+    require tests=#true scan="high" signed=#true soak="24h" branch="main" clean=#true
+    approve "release-managers"
+    deploy "gitops" repo="git@host:acme/manifests.git" branch="main" {
+        kustomize "overlays/production" image="placeholder/web"
+        yaml "values.yaml" set="image.tag" to="{version}"
+        replace "app.yaml" "newTag:.*" "newTag: {version}"
+        commit "Release {version} to production"
+        pull-request title="Release {version}"
+    }
+    deploy "kubectl" namespace="shop" { set "deployment/django" container="django"; }
+    deploy "compose" { file "compose.yaml"; service "web"; }
+    deploy "run" { run "./deploy.sh"; }
+    verify within="5m" { http "https://example.com/healthz" status=200; }
+}
+
+stage "staging" { on branch="main"; }
+
+image "web" {
+    dockerfile
+    push "prod"
+}
+registry "prod" "registry.example.com"
+"#,
+    );
+
+const REQUIRE: NodeForm = NodeForm::new("require", "Conditions that must hold.")
+    .properties(&[
+        PropertyForm::new("tests", Kind::Bool, "The images' tests passed."),
+        PropertyForm::new("scan", SEVERITY, "Scans found nothing of this severity or above."),
+        PropertyForm::new("signed", Kind::Bool, "The images are signed."),
+        PropertyForm::new("provenance", Kind::Bool, "The images have a provenance statement."),
+        PropertyForm::new("soak", Kind::Duration, "How long they ran in the stage before."),
+        PropertyForm::new("branch", Kind::Text, "The commit is on this branch."),
+        PropertyForm::new("clean", Kind::Bool, "The tree was clean."),
+    ])
+    .some_of(&["tests", "scan", "signed", "provenance", "soak", "branch", "clean"]);
+
+const KIND: ArgumentForm = ArgumentForm::one("kind", Kind::Text, "");
+
+const GITOPS: NodeForm = NodeForm::new("deploy", "Edits files of a git repository, commits, and pushes.")
+    .variant("gitops")
+    .arguments(&[KIND])
+    .properties(&[
+        PropertyForm::new("repo", Kind::Template, "The repository.").default("this one"),
+        PropertyForm::new("branch", Kind::Template, "The branch that is edited.")
+            .default("the repository's default"),
+    ])
+    .children(&[
+        NodeForm::new("kustomize", "Sets `newName`, `newTag`, or `digest` of an image in a kustomization.")
+            .arguments(&[ArgumentForm::one("directory", Kind::Template, "")])
+            .properties(
+                &[PropertyForm::new("image", Kind::Text, "The `name` that its entry has.").required()],
+            )
+            .repeatable()
+            .notes("Comments, order, and indentation stay."),
+        NodeForm::new("yaml", "Sets a scalar of a YAML file.")
+            .arguments(&[ArgumentForm::one("file", Kind::Template, "")])
+            .properties(&[
+                PropertyForm::new("set", Kind::Text, "Path of the scalar: `image.tag`.").required(),
+                PropertyForm::new("to", Kind::Template, "Its new value.").required(),
+            ])
+            .repeatable(),
+        NodeForm::new("replace", "Replaces what a regular expression matches; no match is an error.")
+            .arguments(&[
+                ArgumentForm::one("file", Kind::Template, ""),
+                ArgumentForm::one("expression", Kind::Regex, ""),
+                ArgumentForm::one("text", Kind::Template, ""),
+            ])
+            .repeatable(),
+        NodeForm::new("commit", "Message of the commit.").arguments(&[ArgumentForm::one(
+            "message",
+            Kind::Template,
+            "",
+        )]),
+        NodeForm::new("pull-request", "Makes a pull request instead of a push.").properties(&[
+            PropertyForm::new("title", Kind::Template, "Its title.").default("the commit's message"),
+        ]),
+    ])
+    .some_of(&["kustomize", "yaml", "replace"])
+    .repeatable();
+
+const KUBECTL: NodeForm = NodeForm::new("deploy", "Sets images of a Kubernetes cluster.")
+    .variant("kubectl")
+    .arguments(&[KIND])
+    .properties(&[
+        PropertyForm::new("namespace", Kind::Template, "The namespace."),
+        PropertyForm::new("context", Kind::Template, "The context of the client's configuration."),
+    ])
+    .children(&[NodeForm::new("set", "Sets the image of a container.")
+        .arguments(&[ArgumentForm::one("workload", Kind::Text, "`kind/name`.")])
+        .properties(&[
+            PropertyForm::new("container", Kind::Text, "The container.").required(),
+            PropertyForm::new("image", Kind::NameOf("image"), "The image, where the stage has several."),
+        ])
+        .repeatable()
+        .required()])
+    .repeatable();
+
+const COMPOSE: NodeForm = NodeForm::new("deploy", "Restarts services of a compose file.")
+    .variant("compose")
+    .arguments(&[KIND])
+    .children(&[
+        NodeForm::new("file", "The compose file.")
+            .arguments(&[ArgumentForm::one("path", Kind::Path, "")])
+            .required(),
+        NodeForm::new("service", "The services.")
+            .arguments(&[ArgumentForm::many("name", Kind::Text, "")])
+            .repeatable()
+            .notes("By default all."),
+    ])
+    .repeatable();
+
+const VERIFY: NodeForm = NodeForm::new("verify", "What must hold after the deployment.")
+    .properties(&[
+        PropertyForm::new("within", Kind::Duration, "How long it may take to hold.").default("`5m`"),
+        PropertyForm::new("rollback", Kind::Bool, "Whether a failure rolls back by itself.")
+            .default("`#true`"),
+    ])
+    .children(&[
+        NodeForm::new("http", "A request that must succeed.")
+            .arguments(&[ArgumentForm::one("url", Kind::Template, "")])
+            .properties(&[PropertyForm::new(
+                "status",
+                Kind::Integer(100, 599),
+                "The status that is expected.",
+            )
+            .default("200")])
+            .repeatable(),
+        RUN,
+    ])
+    .some_of(&["http", "run"]);

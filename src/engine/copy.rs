@@ -10,6 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 use crate::diagnostic::{Code, Problem};
+use crate::facts::PRIVATE;
 use crate::plan::CopyPlan;
 
 /// What a `copy` puts into a layer.
@@ -172,8 +173,12 @@ impl Walk<'_> {
     }
 }
 
+/// What is in a directory, less what belongs to git and to hoist: it is no part
+/// of a step's key.
 fn names(directory: &Path) -> io::Result<Vec<OsString>> {
-    fs::read_dir(directory)?.map(|entry| entry.map(|entry| entry.file_name())).collect()
+    let names = fs::read_dir(directory)?.map(|entry| entry.map(|entry| entry.file_name()));
+    let private = |name: &OsString| PRIVATE.iter().any(|private| name == private);
+    names.filter(|name| !name.as_ref().is_ok_and(private)).collect()
 }
 
 fn globs(copy: &CopyPlan, patterns: &[String]) -> Result<GlobSet, Problem> {

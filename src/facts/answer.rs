@@ -70,7 +70,8 @@ pub struct InputFile {
     pub path: ProjectPath,
     /// What it is.
     pub kind: InputKind,
-    /// BLAKE3 of its content, or of the text of a symbolic link.
+    /// BLAKE3 of its content, or of the text of a symbolic link; of nothing for a
+    /// directory.
     pub digest: [u8; 32],
 }
 
@@ -83,6 +84,8 @@ pub enum InputKind {
     Executable,
     /// A symbolic link; its text is what is digested.
     Symlink,
+    /// An empty directory, which the layer of an image has as well.
+    Directory,
 }
 
 /// A base image, found.

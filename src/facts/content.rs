@@ -13,7 +13,7 @@ use crate::facts::{InputFile, InputKind};
 /// From here on a file is worth being digested by several threads.
 const LARGE: u64 = 4 << 20;
 
-/// Reads one file or symbolic link of the project.
+/// Reads one file, symbolic link, or empty directory of the project.
 pub(super) fn read(root: &Path, path: &ProjectPath) -> Result<InputFile, Problem> {
     let full = root.join(path.as_path());
     let unreadable = |error: std::io::Error| {
@@ -23,6 +23,8 @@ pub(super) fn read(root: &Path, path: &ProjectPath) -> Result<InputFile, Problem
     let (kind, digest) = if metadata.is_symlink() {
         let text = fs::read_link(&full).map_err(unreadable)?;
         (InputKind::Symlink, blake3::hash(text.as_os_str().as_bytes()))
+    } else if metadata.is_dir() {
+        (InputKind::Directory, blake3::hash(&[]))
     } else {
         let executable = metadata.permissions().mode() & 0o100 != 0;
         let kind = if executable { InputKind::Executable } else { InputKind::File };

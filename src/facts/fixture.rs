@@ -1,12 +1,16 @@
-//! Repositories with fixed dates, for tests.
+//! Repositories with fixed dates, releases, and facts, for tests.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use git2::{Oid, Repository, RepositoryInitOptions, Signature, Time};
+use indexmap::IndexMap;
+use jiff::Timestamp;
 use tempfile::TempDir;
 
-use crate::facts::{Environment, Git, git};
+use crate::config::{CacheSettings, Fact, Field, Name, Part, Release, Settings, Template};
+use crate::diagnostic::{Sources, Span};
+use crate::facts::{Environment, Event, EventSource, Facts, Git, git};
 
 /// Time of the first commit: 2024-01-02 03:04:05 UTC.
 pub(super) const START: i64 = 1_704_164_645;
@@ -99,4 +103,74 @@ pub(super) fn call(directory: &Path, arguments: &[&str]) -> String {
     let output = command.output().expect("git is installed");
     assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+}
+
+/// A release that declares nothing.
+pub(super) fn release() -> Release {
+    Release {
+        project: "demo".to_owned(),
+        settings: Settings {
+            jobs: None,
+            shell: ["sh", "-eu", "-c"].map(str::to_owned).to_vec(),
+            timeout: None,
+        },
+        vars: IndexMap::new(),
+        dotenv: Vec::new(),
+        default: Vec::new(),
+        pools: IndexMap::new(),
+        registries: IndexMap::new(),
+        tag_sets: IndexMap::new(),
+        targets: IndexMap::new(),
+        images: IndexMap::new(),
+        stages: IndexMap::new(),
+        builders: IndexMap::new(),
+        cache: CacheSettings::default(),
+        execute: None,
+    }
+}
+
+/// The facts of an event, without a repository.
+pub(super) fn facts(event: Event) -> Facts {
+    Facts {
+        event,
+        event_source: EventSource::Head,
+        git: None,
+        environment: Environment::default(),
+        dotenv: Vec::new(),
+        overrides: IndexMap::new(),
+        now: Timestamp::from_second(START + 3600).unwrap(),
+        os: "linux",
+        platform: "linux/amd64".parse().unwrap(),
+        user: "ada".to_owned(),
+        inputs: Vec::new(),
+        tools: Vec::new(),
+        bases: Vec::new(),
+    }
+}
+
+/// The place of a text in a source of which nothing else is known.
+pub(super) fn span(text: &str) -> Span {
+    Span::new(Sources::new().add("release.kdl", ""), 0..text.len())
+}
+
+/// A template, of fields that are facts, variables of the environment, or `var`s.
+pub(super) fn template(text: &str) -> Template {
+    let mut parts = Vec::new();
+    for piece in text.split_inclusive(['{', '}']) {
+        let Some(field) = piece.strip_suffix('}') else {
+            let text = piece.trim_end_matches('{');
+            parts.extend((!text.is_empty()).then(|| Part::Text(text.to_owned())));
+            continue;
+        };
+        let (name, format) =
+            field.split_once(':').map_or((field, None), |(name, format)| (name, Some(format)));
+        let fact = Fact::ALL.iter().find(|fact| fact.as_str() == name).copied().map(Name::Fact);
+        let number = || name.parse().ok().map(Name::Group);
+        let env = || name.strip_prefix("env.").map(|name| Name::Env(name.to_owned()));
+        let matrix = || name.strip_prefix("matrix.").map(|name| Name::Matrix(name.to_owned()));
+        let name =
+            fact.or_else(number).or_else(env).or_else(matrix).unwrap_or_else(|| Name::Var(name.to_owned()));
+        parts.push(Part::Field(Field { name, format: format.map(str::to_owned), span: span(field) }));
+    }
+    Template { parts, span: span(text) }
 }

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use globset::{GlobBuilder, GlobMatcher};
 use rayon::prelude::*;
 
-use crate::config::{Copy, Pattern, ProjectPath, Release, Template};
-use crate::diagnostic::{Code, Problem, Problems, Span};
-use crate::facts::tree::{Entry, EntryKind, Tree, Wanted, project_path};
+use crate::config::Release;
+use crate::diagnostic::{Code, Problem, Problems};
+use crate::facts::pattern::{Place, Rule, files_below, outside};
+use crate::facts::tree::{EntryKind, Tree, Wanted, project_path};
 use crate::facts::{Facts, InputFile, InputQuery, Scope, content, nearest};
 
 /// The files of one query, sorted by path.
@@ -71,25 +71,6 @@ struct Meant {
     rules: Vec<Rule>,
     generated: Vec<Rule>,
     honour_ignore: bool,
-}
-
-/// One pattern.
-struct Rule {
-    place: Place,
-    negated: bool,
-    /// Globs of what is left out, relative to a directory.
-    exclude: Vec<GlobMatcher>,
-    from: PathBuf,
-    span: Span,
-    /// Whether a wildcard that matches a directory means all below it.
-    whole_directories: bool,
-}
-
-enum Place {
-    /// A path, and what is there.
-    Named(PathBuf, Option<EntryKind>),
-    /// A glob, and the directory below which it can match.
-    Glob(Box<GlobMatcher>, PathBuf),
 }
 
 impl Meant {
@@ -155,6 +136,10 @@ impl Meant {
             }
             let mut found = rule.find(tree, self.honour_ignore);
             found.retain(|path| !self.is_generated(path) && !rule.excludes(path));
+            if rule.is_copy {
+                // A directory is empty only until something is made in it.
+                found.retain(|path| !self.generated.iter().any(|made| made.lies_below(path)));
+            }
             if let Some(followed) = problems.take(self.follow(root, rule, &found)) {
                 found.extend(followed);
             }
@@ -197,124 +182,298 @@ impl Meant {
     }
 }
 
-impl Rule {
-    fn of(root: &Path, pattern: &Pattern) -> Result<Self, Problem> {
-        let span = pattern.glob.span;
-        let place = Place::of(root, &pattern.glob.value, pattern.is_literal(), span, !pattern.negated)?;
-        let exclude = Vec::new();
-        let from = PathBuf::new();
-        Ok(Self { place, negated: pattern.negated, exclude, from, span, whole_directories: pattern.negated })
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::fs;
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::config::{Copy, Pattern, ProjectPath};
+    use crate::diagnostic::Spanned;
+    use crate::facts::fixture::{facts, release, span, template};
+    use crate::facts::{CopyQuery, Event, InputKind};
+
+    struct Project {
+        directory: TempDir,
     }
 
-    fn copy(root: &Path, home: &ProjectPath, scope: &Scope<'_>, copy: &Copy) -> Result<Self, Problem> {
-        let Template { span, .. } = copy.from;
-        let text = scope.fill(&copy.from)?;
-        let path = home.join(&text).map_err(|_| outside(Path::new(&text), span))?;
-        let text = path.as_path().to_string_lossy().into_owned();
-        let is_literal = !text.contains(['*', '?', '[', '{']);
-        let place = Place::of(root, &text, is_literal, span, true)?;
-        let from = match &place {
-            Place::Named(path, _) | Place::Glob(_, path) => path.clone(),
+    impl Project {
+        fn with(files: &[&str]) -> Self {
+            let project = Self { directory: tempfile::tempdir().unwrap() };
+            files.iter().for_each(|file| project.write(file, file));
+            project
+        }
+
+        fn path(&self, path: &str) -> PathBuf {
+            self.directory.path().join("project").join(path)
+        }
+
+        fn write(&self, path: &str, text: &str) {
+            fs::create_dir_all(self.path(path).parent().unwrap()).unwrap();
+            fs::write(self.path(path), text).unwrap();
+        }
+
+        fn ask(&self, query: &InputQuery) -> Result<Vec<InputFile>, Problems> {
+            read_inputs(&self.path(""), &release(), &facts(Event::Unnamed), query)
+        }
+
+        /// The paths that the inputs of a target mean.
+        fn inputs(&self, patterns: &[&str]) -> Vec<String> {
+            paths(self.ask(&inputs(patterns)))
+        }
+
+        fn copies(&self, from: &str, exclude: &[&str]) -> Vec<String> {
+            paths(self.ask(&InputQuery { copies: Some(copy(from, exclude)), ..InputQuery::default() }))
+        }
+    }
+
+    fn paths(found: Result<Vec<InputFile>, Problems>) -> Vec<String> {
+        found.unwrap().iter().map(|file| file.path.to_string()).collect()
+    }
+
+    fn patterns(texts: &[&str]) -> Vec<Pattern> {
+        let pattern = |text: &&str| {
+            let glob = text.strip_prefix('!').unwrap_or(text).to_owned();
+            Pattern { glob: Spanned::new(glob, span(text)), negated: text.starts_with('!') }
         };
-        let exclude = copy.exclude.iter().map(|glob| compile(glob, glob.span)).collect::<Result<_, _>>()?;
-        Ok(Self { place, negated: false, exclude, from, span, whole_directories: true })
+        texts.iter().map(pattern).collect()
     }
 
-    /// Whether it names this path, or a directory above it.
-    fn covers(&self, path: &Path) -> bool {
-        match &self.place {
-            Place::Named(named, _) => path.starts_with(named),
-            Place::Glob(glob, _) => path.ancestors().any(|above| glob.is_match(above)),
-        }
+    fn inputs(texts: &[&str]) -> InputQuery {
+        InputQuery { patterns: patterns(texts), honour_ignore: true, ..InputQuery::default() }
     }
 
-    /// Whether what it names can lie in this directory.
-    fn lies_below(&self, directory: &Path) -> bool {
-        let (Place::Named(place, _) | Place::Glob(_, place)) = &self.place;
-        !self.negated && place.starts_with(directory)
+    fn copy(from: &str, exclude: &[&str]) -> CopyQuery {
+        let copy = Copy {
+            from: template(from),
+            to: template("/"),
+            mode: None,
+            uid: 0,
+            gid: 0,
+            exclude: exclude.iter().map(|glob| Spanned::new((*glob).to_owned(), span(glob))).collect(),
+            span: span(from),
+        };
+        CopyQuery { home: ProjectPath::root(), platform: None, copies: vec![copy] }
     }
 
-    fn excludes(&self, path: &Path) -> bool {
-        let Ok(below) = path.strip_prefix(&self.from) else { return false };
-        let mut parts = below.ancestors().filter(|part| !part.as_os_str().is_empty());
-        parts.any(|part| self.exclude.iter().any(|glob| glob.is_match(part)))
+    #[test]
+    fn wildcards_match_files_in_order_and_a_negated_pattern_takes_away() {
+        let project = Project::with(&["a.py", "src/b.py", "src/b_pb2.py", "src/deep/c.py", "src/d.txt"]);
+        assert_eq!(project.inputs(&["*.py"]), ["a.py"]);
+        assert_eq!(project.inputs(&["src/*"]), ["src/b.py", "src/b_pb2.py", "src/d.txt"]);
+        assert_eq!(project.inputs(&["src/**/*.py", "!**/*_pb2.py"]), ["src/b.py", "src/deep/c.py"]);
+        assert_eq!(project.inputs(&["!src/b.py", "src/*.py"]), ["src/b.py", "src/b_pb2.py"]);
+        assert_eq!(project.inputs(&["src/**", "!src/deep", "!src/*.{py,rs}"]), ["src/d.txt"]);
+        assert_eq!(project.inputs(&["nothing/**"]), Vec::<String>::new());
     }
 
-    fn find(&self, tree: &Tree, honour_ignore: bool) -> Vec<PathBuf> {
-        match &self.place {
-            Place::Named(_, None) => Vec::new(),
-            Place::Named(path, Some(EntryKind::Directory)) => files_below(tree, path, honour_ignore),
-            Place::Named(path, Some(_)) => vec![path.clone()],
-            Place::Glob(glob, base) => {
-                let seen =
-                    |entry: &&Entry| entry.kind != EntryKind::Directory && !(honour_ignore && entry.ignored);
-                let files = tree.below(base).iter().filter(seen).map(|entry| &entry.path);
-                let matched =
-                    |path: &&PathBuf| glob.is_match(path) || self.whole_directories && self.covers(path);
-                files.filter(matched).cloned().collect()
-            }
-        }
+    #[test]
+    fn a_directory_that_is_named_is_all_files_below_it() {
+        let project = Project::with(&["src/a", "src/deep/b", "srcs/c"]);
+        assert_eq!(project.inputs(&["src"]), ["src/a", "src/deep/b"]);
+        assert_eq!(project.inputs(&["./src/", "srcs/c"]), ["src/a", "src/deep/b", "srcs/c"]);
     }
-}
 
-/// All files below a directory; those that are ignored only where nothing of it
-/// is to be passed over, or the directory is ignored itself.
-fn files_below(tree: &Tree, directory: &Path, honour_ignore: bool) -> Vec<PathBuf> {
-    let entries = tree.below(directory);
-    let named_anyway = entries.first().is_some_and(|entry| entry.path == directory && entry.ignored);
-    let seen = |entry: &&Entry| !honour_ignore || named_anyway || !entry.ignored;
-    let files = entries.iter().filter(|entry| entry.kind != EntryKind::Directory);
-    files.filter(seen).map(|entry| entry.path.clone()).collect()
-}
-
-impl Place {
-    fn of(root: &Path, text: &str, is_literal: bool, span: Span, look: bool) -> Result<Self, Problem> {
-        if is_literal {
-            let path = ProjectPath::root().join(text).map_err(|_| outside(Path::new(text), span))?;
-            let kind = if look { kind_of(root, path.as_path(), span)? } else { None };
-            return Ok(Self::Named(path.as_path().to_owned(), kind));
-        }
-        let text = text.strip_prefix("./").unwrap_or(text);
-        let parts = Path::new(text).iter();
-        let literal = |part: &&std::ffi::OsStr| !part.to_string_lossy().contains(['*', '?', '[', '{', '\\']);
-        let base: PathBuf = parts.take_while(literal).collect();
-        let base = ProjectPath::root().join(base).map_err(|_| outside(Path::new(text), span))?;
-        Ok(Self::Glob(Box::new(compile(text, span)?), base.as_path().to_owned()))
+    #[test]
+    fn wildcards_pass_over_what_is_ignored_and_names_do_not() {
+        let project =
+            Project::with(&["a.log", "b.txt", "dist/c.txt", "sub/d.log", "sub/keep.log", "sub/dist/e"]);
+        project.write(".gitignore", "*.log\ndist/\n");
+        project.write("sub/.gitignore", "!keep.log\n");
+        assert_eq!(project.inputs(&["**"]), [".gitignore", "b.txt", "sub/.gitignore", "sub/keep.log"]);
+        assert_eq!(project.inputs(&["sub"]), ["sub/.gitignore", "sub/keep.log"]);
+        assert_eq!(project.inputs(&["a.log", "dist"]), ["a.log", "dist/c.txt"]);
+        assert_eq!(project.copies("sub", &[]), ["sub/.gitignore", "sub/d.log", "sub/dist/e", "sub/keep.log"]);
     }
-}
 
-/// What is at a named path. Its directory must lie in the project.
-fn kind_of(root: &Path, path: &Path, span: Span) -> Result<Option<EntryKind>, Problem> {
-    let full = root.join(path);
-    let Ok(metadata) = full.symlink_metadata() else { return Ok(None) };
-    let directory = full.parent().and_then(|directory| directory.canonicalize().ok());
-    if path.iter().count() > 1 && !directory.is_some_and(|directory| directory.starts_with(root)) {
-        return Err(outside(path, span));
+    #[test]
+    fn rules_of_the_repository_around_the_project_count_and_those_above_it_do_not() {
+        let project = Project::with(&["services/api/a.log", "services/api/b.txt"]);
+        project.write(".gitignore", "*.log\n");
+        fs::write(project.directory.path().join(".gitignore"), "*.txt\n").unwrap();
+        fs::create_dir(project.path(".git")).unwrap();
+        let found =
+            read_inputs(&project.path("services/api"), &release(), &facts(Event::Unnamed), &inputs(&["*"]));
+        assert_eq!(paths(found), ["b.txt"]);
     }
-    if metadata.is_symlink() {
-        Ok(Some(EntryKind::Symlink))
-    } else if metadata.is_dir() {
-        Ok(Some(EntryKind::Directory))
-    } else if metadata.is_file() {
-        Ok(Some(EntryKind::File))
-    } else {
-        let title = format!("`{}` is neither a file nor a directory", path.display());
-        Err(Problem::new(Code::Unreadable, title).label(span, "cannot be an input"))
+
+    #[test]
+    fn what_belongs_to_git_and_hoist_is_no_input() {
+        let project = Project::with(&[".git/HEAD", ".hoist/images/index.json", "sub/.git", "sub/a"]);
+        assert_eq!(project.inputs(&["**"]), ["sub/a"]);
+        assert_eq!(project.copies(".", &[]), ["sub/a"]);
     }
-}
 
-pub(super) fn compile(glob: &str, span: Span) -> Result<GlobMatcher, Problem> {
-    let built = GlobBuilder::new(glob).literal_separator(true).backslash_escape(true).build();
-    let built = built.map_err(|error| {
-        Problem::new(Code::InvalidValue, format!("`{glob}` is not a glob"))
-            .label(span, error.kind().to_string())
-            .help("a backslash makes `*`, `?`, `[`, and `{` stand for themselves")
-    })?;
-    Ok(built.compile_matcher())
-}
+    #[test]
+    fn a_named_input_that_is_missing_is_told_with_the_one_that_was_meant() {
+        let project = Project::with(&["src/main.py"]);
+        let missing = |path: &str| {
+            Problem::new(Code::MissingInput, format!("the input `{path}` does not exist"))
+                .label(span(path), "no such file or directory")
+        };
+        let query = inputs(&["scr/main.py", "src/mian.py", "x/y"]);
+        let problems = project.ask(&query).unwrap_err();
+        assert_eq!(
+            problems.as_slice(),
+            [
+                missing("scr/main.py").help("did you mean `src/main.py`?"),
+                missing("src/mian.py").help("did you mean `src/main.py`?"),
+                missing("x/y").help("make it, or declare it as an output of the target that makes it"),
+            ]
+        );
+    }
 
-pub(super) fn outside(path: &Path, span: Span) -> Problem {
-    Problem::new(Code::OutsideProject, format!("`{}` leads out of the project", path.display()))
-        .label(span, "not below the directory of the project")
-        .help("copy it into the project, or have a target make it")
+    #[test]
+    fn what_other_targets_make_is_neither_answered_nor_missed() {
+        let project = Project::with(&["gen/a.py", "gen/by_hand.py", "src/b.py"]);
+        let generated = patterns(&["gen/*.py", "!gen/by_hand.py", "dist/web", "out/**"]);
+        let asked = patterns(&["**/*.py", "dist/web", "dist", "out/x/y"]);
+        let query = InputQuery { patterns: asked, generated, honour_ignore: true, copies: None };
+        assert_eq!(paths(project.ask(&query)), ["gen/by_hand.py", "src/b.py"]);
+    }
+
+    #[test]
+    fn content_executable_bit_and_the_text_of_a_link_are_told_apart() {
+        let project = Project::with(&["file", "program"]);
+        fs::set_permissions(project.path("program"), fs::Permissions::from_mode(0o755)).unwrap();
+        symlink("nowhere", project.path("link")).unwrap();
+        let file = |path: &str, kind, content: &str| InputFile {
+            path: project_path(Path::new(path)),
+            kind,
+            digest: blake3::hash(content.as_bytes()).into(),
+        };
+        assert_eq!(
+            project.ask(&inputs(&["*"])),
+            Ok(vec![
+                file("file", InputKind::File, "file"),
+                file("link", InputKind::Symlink, "nowhere"),
+                file("program", InputKind::Executable, "program"),
+            ])
+        );
+    }
+
+    #[test]
+    fn a_large_file_has_the_digest_of_its_bytes() {
+        let project = Project::with(&[]);
+        let text = "0123456789abcdef".repeat(600_000);
+        project.write("large", &text);
+        let found = project.ask(&inputs(&["large"])).unwrap();
+        assert_eq!(found[0].digest, *blake3::hash(text.as_bytes()).as_bytes());
+    }
+
+    #[test]
+    fn where_a_link_leads_is_an_input_if_it_lies_in_the_project() {
+        let project = Project::with(&["shared/config", "shared/deep/x", "app/main"]);
+        symlink("../shared/config", project.path("app/config")).unwrap();
+        assert_eq!(project.inputs(&["app/*"]), ["app/config", "app/main", "shared/config"]);
+        symlink("../shared", project.path("app/shared")).unwrap();
+        symlink("..", project.path("app/loop")).unwrap();
+        let all = ["app/config", "app/loop", "app/main", "app/shared", "shared/config", "shared/deep/x"];
+        assert_eq!(project.inputs(&["app"]), all);
+        assert_eq!(project.inputs(&["app/shared/**/x"]), ["shared/deep/x"]);
+        assert_eq!(project.inputs(&["app/shared/deep"]), ["shared/deep/x"]);
+        assert_eq!(project.copies("app", &[]), ["app/config", "app/loop", "app/main", "app/shared"]);
+        assert_eq!(project.copies("app/shared/*", &[]), ["shared/config", "shared/deep/x"]);
+    }
+
+    #[test]
+    fn no_named_link_leads_out_of_the_project() {
+        let project = Project::with(&["a"]);
+        fs::create_dir(project.directory.path().join("outside")).unwrap();
+        fs::write(project.directory.path().join("outside/secret"), "").unwrap();
+        symlink("../outside", project.path("link")).unwrap();
+        assert_eq!(project.inputs(&["*"]), ["a", "link"]);
+        let refused = |asked: &str, what: &str| {
+            let problem = Problem::new(Code::OutsideProject, format!("`{what}` leads out of the project"))
+                .label(span(asked), "not below the directory of the project")
+                .help("copy it into the project, or have a target make it");
+            assert_eq!(project.ask(&inputs(&[asked])), Err(problem.into()));
+        };
+        refused("link", "link");
+        refused("link/secret", "link");
+        refused("link/*", "link");
+        refused("../outside/secret", "../outside/secret");
+        refused("../outside/*", "../outside/*");
+        refused("/etc/passwd", "/etc/passwd");
+    }
+
+    #[test]
+    fn names_that_are_not_utf8_are_inputs_like_others() {
+        let project = Project::with(&["src/a"]);
+        let name = OsStr::from_bytes(b"\xff.py");
+        fs::write(project.path("src").join(name), "").unwrap();
+        let found = project.ask(&inputs(&["src/*.py"])).unwrap();
+        assert_eq!(found[0].path.as_path(), Path::new("src").join(name));
+        assert_eq!(found.len(), 1);
+    }
+
+    #[test]
+    fn a_socket_is_passed_over_by_wildcards_and_refused_by_name() {
+        let project = Project::with(&["a"]);
+        let _socket = std::os::unix::net::UnixListener::bind(project.path("socket")).unwrap();
+        assert_eq!(project.inputs(&["*"]), ["a"]);
+        let problem = Problem::new(Code::Unreadable, "`socket` is neither a file nor a directory");
+        let problem = problem.label(span("socket"), "cannot be an input");
+        assert_eq!(project.ask(&inputs(&["socket"])), Err(problem.into()));
+    }
+
+    #[test]
+    fn copies_are_filled_in_and_leave_out_what_is_excluded() {
+        let project = Project::with(&[
+            "dist/amd64/web",
+            "dist/arm64/web",
+            "static/a.css",
+            "static/x/a.map",
+            "static/x/b",
+        ]);
+        assert_eq!(project.copies("dist/{platform.arch}/web", &[]), ["dist/amd64/web"]);
+        let platform = "linux/arm64".parse().ok();
+        let arm = CopyQuery { platform, ..copy("dist/{platform.arch}", &[]) };
+        let query = InputQuery { copies: Some(arm), ..InputQuery::default() };
+        assert_eq!(paths(project.ask(&query)), ["dist/arm64/web"]);
+        assert_eq!(project.copies("static", &["**/*.map"]), ["static/a.css", "static/x/b"]);
+        assert_eq!(project.copies("static", &["x"]), ["static/a.css"]);
+        assert_eq!(project.copies("static/*", &[]), ["static/a.css", "static/x/a.map", "static/x/b"]);
+    }
+
+    #[test]
+    fn an_empty_directory_is_copied_unless_something_will_be_made_in_it() {
+        let project = Project::with(&["static/a"]);
+        fs::create_dir_all(project.path("static/uploads")).unwrap();
+        fs::create_dir_all(project.path("static/made")).unwrap();
+        let generated = patterns(&["static/made/x"]);
+        let query = InputQuery { copies: Some(copy("static", &[])), generated, ..InputQuery::default() };
+        let found = project.ask(&query).unwrap();
+        let found: Vec<_> = found.iter().map(|file| (file.path.to_string(), file.kind)).collect();
+        let expected = [("static/a", InputKind::File), ("static/uploads", InputKind::Directory)];
+        assert_eq!(found, expected.map(|(path, kind)| (path.to_owned(), kind)));
+    }
+
+    #[test]
+    fn several_queries_are_answered_in_their_order() {
+        let project = Project::with(&["a", "b", "c"]);
+        let queries = [inputs(&["b", "a"]), inputs(&[]), inputs(&["*"])];
+        let answers = read_all(&project.path(""), &release(), &facts(Event::Unnamed), &queries).unwrap();
+        let answers: Vec<_> = answers.into_iter().map(|files| paths(Ok(files))).collect();
+        assert_eq!(answers, [vec!["a", "b"], vec![], vec!["a", "b", "c"]]);
+    }
+
+    #[test]
+    fn a_glob_that_is_none_is_told() {
+        let project = Project::with(&["a"]);
+        let problems = project.ask(&inputs(&["a[", "b{c"])).unwrap_err();
+        let codes: Vec<_> =
+            problems.as_slice().iter().map(|problem| (problem.code, &problem.title)).collect();
+        assert_eq!(
+            codes,
+            [
+                (Code::InvalidValue, &"`a[` is not a glob".to_owned()),
+                (Code::InvalidValue, &"`b{c` is not a glob".to_owned()),
+            ]
+        );
+    }
 }

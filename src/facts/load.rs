@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{Include, LoadedDocument, ProjectPath, Release, decode, includes};
 use crate::diagnostic::{Code, Problem, Problems, Sources, Span};
-use crate::facts::inputs::{compile, outside};
+use crate::facts::pattern::{compile, outside};
 use crate::facts::tree::{EntryKind, Tree, Wanted};
 use crate::facts::{Project, nearest};
 

@@ -22,6 +22,7 @@ mod inputs;
 mod load;
 mod nearest;
 mod needs;
+mod pattern;
 mod project;
 mod scope;
 mod script;
@@ -38,6 +39,7 @@ pub use load::load;
 pub use needs::{CopyQuery, InputQuery, Needs, ToolQuery};
 pub use project::Project;
 pub use scope::Scope;
+pub use tree::PRIVATE;
 
 use event::version_of;
 use git::Repository;

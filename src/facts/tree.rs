@@ -10,8 +10,8 @@ use rayon::prelude::*;
 use crate::config::ProjectPath;
 use crate::diagnostic::{Code, Problem, Problems};
 
-/// Directories that belong to git and to hoist: never walked.
-const NEVER: [&str; 2] = [".git", ".hoist"];
+/// What belongs to git and to hoist, at any depth: no part of the project's files.
+pub const PRIVATE: [&str; 2] = [".git", ".hoist"];
 
 /// A place that is to be walked.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,6 +65,16 @@ impl Tree {
         let length = self.entries.get(start..).unwrap_or_default();
         let end = length.partition_point(|entry| entry.path.starts_with(directory));
         length.get(..end).unwrap_or_default()
+    }
+
+    /// The directories below a directory that have nothing in them.
+    pub(super) fn empty_below(&self, directory: &Path) -> impl Iterator<Item = &Path> {
+        let entries = self.below(directory);
+        let next = entries.iter().skip(1).map(Some).chain([None]);
+        entries.iter().zip(next).filter_map(|(entry, next)| {
+            let empty = next.is_none_or(|next| !next.path.starts_with(&entry.path));
+            (entry.kind == EntryKind::Directory && empty).then_some(entry.path.as_path())
+        })
     }
 }
 
@@ -164,7 +174,7 @@ impl Walk<'_> {
             let entry = entry.map_err(unreadable)?;
             let name = entry.file_name();
             let Some(kind) = kind(entry.file_type().map_err(unreadable)?) else { continue };
-            if NEVER.iter().any(|never| name == *never) {
+            if PRIVATE.iter().any(|private| name == *private) {
                 continue;
             }
             let is_directory = kind == EntryKind::Directory;
@@ -183,7 +193,8 @@ impl Walk<'_> {
     }
 }
 
-fn kind(kind: fs::FileType) -> Option<EntryKind> {
+/// What a file is; nothing for a special file.
+pub(super) fn kind(kind: fs::FileType) -> Option<EntryKind> {
     if kind.is_dir() {
         Some(EntryKind::Directory)
     } else if kind.is_symlink() {

@@ -79,6 +79,7 @@ impl Definition {
                 InputKind::File => *digest,
                 InputKind::Executable => blake3::derive_key("hoist 2026-11 executable input", digest),
                 InputKind::Symlink => blake3::derive_key("hoist 2026-11 symlink input", digest),
+                InputKind::Directory => blake3::derive_key("hoist 2026-11 directory input", digest),
             };
             self.digest(Subject::Input(path.clone()), digest);
         }

@@ -1,0 +1,169 @@
+//! One pattern of a query: where it can match, and what.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use globset::{GlobBuilder, GlobMatcher};
+
+use crate::config::{Copy, Pattern, ProjectPath, Template};
+use crate::diagnostic::{Code, Problem, Span};
+use crate::facts::tree::{Entry, EntryKind, Tree};
+use crate::facts::{Scope, tree};
+
+/// One pattern.
+pub(super) struct Rule {
+    pub(super) place: Place,
+    pub(super) negated: bool,
+    /// Globs of what is left out, relative to a directory.
+    exclude: Vec<GlobMatcher>,
+    from: PathBuf,
+    pub(super) span: Span,
+    /// Of a copy: a wildcard that matches a directory means all below it, and a
+    /// directory that is empty counts.
+    pub(super) is_copy: bool,
+}
+
+pub(super) enum Place {
+    /// A path, and what is there.
+    Named(PathBuf, Option<EntryKind>),
+    /// A glob, and the directory below which it can match.
+    Glob(Box<GlobMatcher>, PathBuf),
+}
+
+impl Rule {
+    pub(super) fn of(root: &Path, pattern: &Pattern) -> Result<Self, Problem> {
+        let span = pattern.glob.span;
+        let place = Place::of(root, &pattern.glob.value, pattern.is_literal(), span, !pattern.negated)?;
+        let exclude = Vec::new();
+        let from = PathBuf::new();
+        Ok(Self { place, negated: pattern.negated, exclude, from, span, is_copy: false })
+    }
+
+    pub(super) fn copy(
+        root: &Path,
+        home: &ProjectPath,
+        scope: &Scope<'_>,
+        copy: &Copy,
+    ) -> Result<Self, Problem> {
+        let Template { span, .. } = copy.from;
+        let text = scope.fill(&copy.from)?;
+        let path = home.join(&text).map_err(|_| outside(Path::new(&text), span))?;
+        let text = path.as_path().to_string_lossy().into_owned();
+        let is_literal = !text.contains(['*', '?', '[', '{']);
+        let place = Place::of(root, &text, is_literal, span, true)?;
+        let from = match &place {
+            Place::Named(path, _) | Place::Glob(_, path) => path.clone(),
+        };
+        let exclude = copy.exclude.iter().map(|glob| compile(glob, glob.span)).collect::<Result<_, _>>()?;
+        Ok(Self { place, negated: false, exclude, from, span, is_copy: true })
+    }
+
+    /// Whether it names this path, or a directory above it.
+    pub(super) fn covers(&self, path: &Path) -> bool {
+        match &self.place {
+            Place::Named(named, _) => path.starts_with(named),
+            Place::Glob(glob, _) => path.ancestors().any(|above| glob.is_match(above)),
+        }
+    }
+
+    /// Whether what it names can lie in this directory.
+    pub(super) fn lies_below(&self, directory: &Path) -> bool {
+        let (Place::Named(place, _) | Place::Glob(_, place)) = &self.place;
+        !self.negated && place.starts_with(directory)
+    }
+
+    pub(super) fn excludes(&self, path: &Path) -> bool {
+        let Ok(below) = path.strip_prefix(&self.from) else { return false };
+        let mut parts = below.ancestors().filter(|part| !part.as_os_str().is_empty());
+        parts.any(|part| self.exclude.iter().any(|glob| glob.is_match(part)))
+    }
+
+    pub(super) fn find(&self, tree: &Tree, honour_ignore: bool) -> Vec<PathBuf> {
+        match &self.place {
+            Place::Named(_, None) => Vec::new(),
+            Place::Named(path, Some(EntryKind::Directory)) => {
+                let mut found = files_below(tree, path, honour_ignore);
+                if self.is_copy {
+                    found.extend(tree.empty_below(path).map(Path::to_owned));
+                }
+                found
+            }
+            Place::Named(path, Some(_)) => vec![path.clone()],
+            Place::Glob(glob, base) => {
+                let seen =
+                    |entry: &&Entry| entry.kind != EntryKind::Directory && !(honour_ignore && entry.ignored);
+                let files = tree.below(base).iter().filter(seen).map(|entry| entry.path.as_path());
+                let empty = self.is_copy.then(|| tree.empty_below(base)).into_iter().flatten();
+                let matched = |path: &&Path| glob.is_match(path) || self.is_copy && self.covers(path);
+                files.chain(empty).filter(matched).map(Path::to_owned).collect()
+            }
+        }
+    }
+}
+
+/// All files below a directory; those that are ignored only where nothing of it
+/// is to be passed over, or the directory is ignored itself.
+pub(super) fn files_below(tree: &Tree, directory: &Path, honour_ignore: bool) -> Vec<PathBuf> {
+    let entries = tree.below(directory);
+    let named_anyway = entries.first().is_some_and(|entry| entry.path == directory && entry.ignored);
+    let seen = |entry: &&Entry| !honour_ignore || named_anyway || !entry.ignored;
+    let files = entries.iter().filter(|entry| entry.kind != EntryKind::Directory);
+    files.filter(seen).map(|entry| entry.path.clone()).collect()
+}
+
+impl Place {
+    fn of(root: &Path, text: &str, is_literal: bool, span: Span, look: bool) -> Result<Self, Problem> {
+        let literal =
+            |part: &&OsStr| is_literal || !part.to_string_lossy().contains(['*', '?', '[', '{', '\\']);
+        let fixed: PathBuf = Path::new(text).iter().take_while(literal).collect();
+        let fixed = ProjectPath::root().join(fixed).map_err(|_| outside(Path::new(text), span))?;
+        let fixed = fixed.as_path();
+        if is_literal {
+            let kind = if look { kind_of(root, fixed, span)? } else { None };
+            let name = fixed.file_name().filter(|_| kind.is_some());
+            let Some(name) = name else { return Ok(Self::Named(fixed.to_owned(), kind)) };
+            let directory = real_directory(root, fixed.parent().unwrap_or(fixed), span)?;
+            return Ok(Self::Named(directory.join(name), kind));
+        }
+        let base = real_directory(root, fixed, span)?;
+        let rest = text.strip_prefix("./").unwrap_or(text);
+        let rest = Path::new(rest).strip_prefix(fixed).unwrap_or(Path::new(rest));
+        let glob = Path::new(&globset::escape(&base.to_string_lossy())).join(rest);
+        Ok(Self::Glob(Box::new(compile(&glob.to_string_lossy(), span)?), base))
+    }
+}
+
+/// What is at a named path; nothing where it does not exist.
+fn kind_of(root: &Path, path: &Path, span: Span) -> Result<Option<EntryKind>, Problem> {
+    let Ok(metadata) = root.join(path).symlink_metadata() else { return Ok(None) };
+    match tree::kind(metadata.file_type()) {
+        Some(kind) => Ok(Some(kind)),
+        None => {
+            let title = format!("`{}` is neither a file nor a directory", path.display());
+            Err(Problem::new(Code::Unreadable, title).label(span, "cannot be an input"))
+        }
+    }
+}
+
+/// A directory by its path without symbolic links. One that does not exist is as
+/// it is written.
+fn real_directory(root: &Path, directory: &Path, span: Span) -> Result<PathBuf, Problem> {
+    let Ok(real) = root.join(directory).canonicalize() else { return Ok(directory.to_owned()) };
+    real.strip_prefix(root).map(Path::to_owned).map_err(|_| outside(directory, span))
+}
+
+pub(super) fn compile(glob: &str, span: Span) -> Result<GlobMatcher, Problem> {
+    let built = GlobBuilder::new(glob).literal_separator(true).backslash_escape(true).build();
+    let built = built.map_err(|error| {
+        Problem::new(Code::InvalidValue, format!("`{glob}` is not a glob"))
+            .label(span, error.kind().to_string())
+            .help("a backslash makes `*`, `?`, `[`, and `{` stand for themselves")
+    })?;
+    Ok(built.compile_matcher())
+}
+
+pub(super) fn outside(path: &Path, span: Span) -> Problem {
+    Problem::new(Code::OutsideProject, format!("`{}` leads out of the project", path.display()))
+        .label(span, "not below the directory of the project")
+        .help("copy it into the project, or have a target make it")
+}

@@ -9,7 +9,6 @@ mod decode;
 pub mod grammar;
 mod image;
 mod load;
-mod nearest;
 mod path;
 mod registry;
 mod release;

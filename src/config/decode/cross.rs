@@ -9,9 +9,11 @@ pub(super) fn check(release: &Release, problems: &mut Problems) {
     for need in targets.chain(images).chain(&release.default) {
         problems.extend(check_step(release, need));
     }
+    let mut told: Vec<&str> = Vec::new();
     for (name, var) in &release.vars {
         let mut path = vec![name.as_str()];
-        if circle_of_vars(release, name, &mut path) {
+        if !told.contains(&name.as_str()) && circle_of_vars(release, name, &mut path) {
+            told.extend(&path);
             let shown = path.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" → ");
             let problem =
                 Problem::new(Code::InvalidTemplate, format!("the variable `{name}` stands for itself"))
@@ -47,6 +49,7 @@ fn check_combination(target: &Target, need: &Spanned<String>, rest: &str) -> Opt
         && pairs.iter().map(|(key, _)| *key).eq(target.matrix.keys().map(String::as_str))
         && pairs.iter().all(|(key, value)| {
             target.matrix.get(*key).is_some_and(|values| values.iter().any(|known| known.value == *value))
+                || is_field(value)
         });
     let name = &target.name.value;
     let first =
@@ -62,6 +65,11 @@ fn check_combination(target: &Target, need: &Spanned<String>, rest: &str) -> Opt
             .label(need.span, "not a combination of the matrix")
             .help(help)
     })
+}
+
+/// A key of the needing target's own matrix in braces, filled in by the plan.
+fn is_field(value: &str) -> bool {
+    value.starts_with('{') && value.ends_with('}')
 }
 
 fn check_instance(image: &Image, need: &Spanned<String>, step: &str) -> Option<Problem> {

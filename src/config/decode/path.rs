@@ -1,9 +1,8 @@
 //! Paths and patterns inside the project.
 
 use crate::config::decode::Decoder;
-use crate::config::nearest::nearest;
 use crate::config::{Pattern, ProjectPath};
-use crate::diagnostic::{Code, Problem, Span, Spanned};
+use crate::diagnostic::{Code, Problem, Span, Spanned, nearest};
 use crate::syntax::Value;
 
 impl Decoder<'_> {
@@ -74,7 +73,7 @@ impl Decoder<'_> {
 
     /// Braces in a pattern are alternatives, `{a,b}`, or name a key of the
     /// matrix; nothing else is known before the files are looked at.
-    fn check_braces(&mut self, value: &Value, text: &str, offset: usize) -> bool {
+    pub(super) fn check_braces(&mut self, value: &Value, text: &str, offset: usize) -> bool {
         let mut fits = true;
         let mut rest = 0;
         while let Some(open) = text.get(rest..).and_then(|tail| tail.find('{')).map(|at| rest + at) {
@@ -94,7 +93,7 @@ impl Decoder<'_> {
                 None => "only the keys of the target's `matrix` are filled in here".to_owned(),
             };
             let problem =
-                Problem::new(Code::UnknownFact, format!("a pattern takes no variable or fact `{word}`"))
+                Problem::new(Code::UnknownFact, format!("no variable or fact `{word}` is known here"))
                     .label(value.part(offset + open..offset + close + 1), "not a key of a matrix")
                     .help(help);
             self.problems.push(problem);

@@ -2,8 +2,7 @@
 
 use crate::config::decode::Decoder;
 use crate::config::decode::names::Noun;
-use crate::config::nearest::nearest;
-use crate::diagnostic::{Code, Problem, Span, Spanned};
+use crate::diagnostic::{Code, Problem, Span, Spanned, nearest};
 use crate::syntax::Value;
 
 /// The kinds of step of an image.
@@ -62,7 +61,9 @@ impl Decoder<'_> {
                 }
             }
             (_, None) if step.is_empty() => {}
-            (Noun::Target, None) if step.starts_with('[') && step.ends_with(']') => {}
+            (Noun::Target, None) if step.starts_with('[') && step.ends_with(']') => {
+                self.check_braces(value, step, end);
+            }
             (noun, _) => {
                 let help = if noun == Noun::Target {
                     format!("write `{name}`, or `{name}[key=value]` where it has a matrix")

@@ -77,11 +77,16 @@ impl Decoder<'_> {
     }
 
     fn tag_templates(&mut self, values: &[Value]) -> Vec<Template> {
-        let templates: Vec<Template> = values.iter().map(|value| self.template(value)).collect();
-        for template in &templates {
-            self.check_tag(template);
+        values.iter().map(|value| self.tag_template(value)).collect()
+    }
+
+    fn tag_template(&mut self, value: &Value) -> Template {
+        let known = self.problems.as_slice().len();
+        let template = self.template(value);
+        if self.problems.as_slice().len() == known {
+            self.check_tag(&template);
         }
-        templates
+        template
     }
 
     /// What no event can make a tag of: characters that stand there as text.

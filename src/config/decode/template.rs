@@ -4,9 +4,8 @@ use std::ops::Range;
 
 use crate::config::decode::Decoder;
 use crate::config::decode::names::Noun;
-use crate::config::nearest::nearest;
 use crate::config::{Fact, Field, Name, Part, Template, value};
-use crate::diagnostic::{Code, Problem, Span};
+use crate::diagnostic::{Code, Problem, Span, nearest};
 use crate::syntax::Value;
 
 /// What templates may name beside variables, facts, and the environment.

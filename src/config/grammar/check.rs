@@ -3,8 +3,7 @@
 use crate::config::grammar::typing::check_value;
 use crate::config::grammar::unknown::{unknown_node, unknown_property};
 use crate::config::grammar::{Count, NodeForm, PropertyForm, ROOT};
-use crate::config::nearest::nearest;
-use crate::diagnostic::{Code, Problem, Problems, Span};
+use crate::diagnostic::{Code, Problem, Problems, Span, nearest};
 use crate::syntax::{Document, Node};
 
 /// Everything that is wrong with the form of a document.
@@ -152,7 +151,7 @@ fn check_properties(node: &Node, form: &NodeForm, problems: &mut Problems) {
     for property in &node.properties {
         let name = property.name.value.as_str();
         if let Some((_, first)) = seen.iter().find(|(other, _)| *other == name) {
-            let help = if form.repeatable && form.open.is_none() {
+            let help = if form.repeatable && form.arguments.is_empty() && form.open.is_none() {
                 format!("write another `{} {name}=…`", node.name.value)
             } else {
                 format!("remove one `{name}=…`")

@@ -134,7 +134,7 @@ impl Kind {
             Self::Mode => "permission bits in octal: `0755`".to_owned(),
             Self::Owner => "a numeric owner: `65532` or `65532:65532`".to_owned(),
             Self::Port => "a port: `8080` or `\"53/udp\"`".to_owned(),
-            Self::Variable => "the name of an environment variable".to_owned(),
+            Self::Variable => "a variable's name: letters, digits, and `_`".to_owned(),
             Self::Base => {
                 "`scratch`, `oci:DIR[:TAG]`, `oci:DIR@DIGEST`, `image:NAME`, or an image reference".to_owned()
             }

@@ -6,9 +6,8 @@ use regex::Regex;
 
 use crate::config::decode::name_fits;
 use crate::config::grammar::Kind;
-use crate::config::nearest::nearest;
 use crate::config::value;
-use crate::diagnostic::{Code, Problem, Span};
+use crate::diagnostic::{Code, Problem, Span, nearest};
 use crate::oci::Platform;
 use crate::syntax::{Value, ValueKind};
 
@@ -22,11 +21,8 @@ pub(super) fn misfits(value: &Value, kind: Kind, what: &str) -> Vec<Problem> {
             } else {
                 format!("from {least} to {most}")
             };
-            vec![invalid(
-                format!("{number} is out of range for {what}"),
-                value.span,
-                format!("must be {range}"),
-            )]
+            let problem = invalid(format!("{what} is out of range"), value.span, format!("must be {range}"));
+            vec![problem.help(format!("write a number {range}"))]
         }
         (ValueKind::Integer(number), Kind::Port) => single(value, kind, &number.to_string()),
         (ValueKind::String(text), Kind::Words(_) | Kind::Platforms | Kind::Globs) => value::list(text)
@@ -76,21 +72,15 @@ fn misfit(span: Span, kind: Kind, text: &str) -> Option<Problem> {
             let why = error.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
             (not_a("a regular expression"), why)
         }
-        Kind::Platform => {
-            let why = text.parse::<Platform>().err()?.to_string();
-            let problem = Problem::new(Code::InvalidPlatform, not_a("a platform")).label(span, why);
-            let near = nearest(text, ["linux/amd64", "linux/arm64", "linux/arm/v7"].into_iter());
-            let help = near.map_or("such as `linux/amd64` or `linux/arm64`".to_owned(), |near| {
-                format!("did you mean `{near}`?")
-            });
-            return Some(problem.help(help));
-        }
+        Kind::Platform => return bad_platform(span, text),
         Kind::Word(words) if words.contains(&text) => return None,
         Kind::Word(words) => {
             let all = words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
-            let problem = invalid(not_a("one of the words allowed here"), span, format!("one of {all}"));
+            let problem = invalid(not_a("one of the words allowed here"), span, "unknown word".to_owned());
             let near = nearest(text, words.iter().copied());
-            return Some(problem.maybe_help(near.map(|near| format!("did you mean `{near}`?"))));
+            return Some(
+                problem.help(near.map_or(format!("one of {all}"), |near| format!("did you mean `{near}`?"))),
+            );
         }
         _ => return None,
     };
@@ -103,4 +93,29 @@ fn misfit(span: Span, kind: Kind, text: &str) -> Option<Problem> {
 
 fn invalid(title: String, span: Span, why: String) -> Problem {
     Problem::new(Code::InvalidValue, title).label(span, why)
+}
+
+/// Architectures that images are built for, as Go names them.
+const ARCHITECTURES: &[&str] = &[
+    "386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64", "ppc64le",
+    "riscv64", "s390x", "wasm",
+];
+
+/// A text that is no platform, or one of an architecture that nobody knows.
+fn bad_platform(span: Span, text: &str) -> Option<Problem> {
+    let why = match text.parse::<Platform>() {
+        Ok(platform) if ARCHITECTURES.contains(&platform.architecture.as_str()) => return None,
+        Ok(platform) => format!("there is no architecture `{}`", platform.architecture),
+        Err(why) => why.to_string(),
+    };
+    let known = ["linux/amd64", "linux/arm64", "linux/arm/v7", "windows/amd64"];
+    let help = match nearest(text, known) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "such as `linux/amd64` or `linux/arm64`".to_owned(),
+    };
+    Some(
+        Problem::new(Code::InvalidPlatform, format!("`{text}` is not a platform"))
+            .label(span, why)
+            .help(help),
+    )
 }

@@ -16,7 +16,7 @@ pub(super) fn check_value(value: &Value, kind: Kind, what: &str, problems: &mut 
     if kind.accepts(&value.kind) {
         problems.extend(misfits(value, kind, what));
     } else {
-        let problem = Problem::new(Code::WrongType, format!("{what} is {}", kind.expected()))
+        let problem = Problem::new(Code::WrongType, format!("{what} must be {}", kind.expected()))
             .label(value.span, format!("this is {}", describe(&value.kind)))
             .help(correction(&value.kind, kind));
         problems.push(problem);

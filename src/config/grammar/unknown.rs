@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::config::grammar::{NodeForm, walk};
-use crate::config::nearest::nearest;
-use crate::diagnostic::{Code, Problem, Span};
+use crate::diagnostic::{Code, Problem, Span, nearest};
 use crate::syntax::Node;
 
 /// The problem of a node that has no form among `forms`, which are those of
@@ -28,7 +27,7 @@ pub(super) fn unknown_node(node: &Node, forms: &[NodeForm], parent: Option<(&Nod
 
 /// What to write instead of a node that `forms` do not have.
 fn meant(name: &str, forms: &[NodeForm]) -> String {
-    if let Some(near) = nearest(name, forms.iter().map(|form| form.name)) {
+    if let Some(near) = nearest(name, forms.iter().map(|form| form.name).filter(|name| !name.is_empty())) {
         return format!("did you mean `{near}`?");
     }
     let homes = walk().into_iter().filter(|(_, form)| form.name == name);

@@ -14,7 +14,10 @@ pub(crate) fn date_format(text: &str) -> Result<(), String> {
         return Err("it is empty".to_owned());
     }
     let sample = Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC);
-    strtime::format(text, &sample).map(|_| ()).map_err(|error| error.to_string())
+    strtime::format(text, &sample).map(|_| ()).map_err(|error| {
+        let why = error.to_string();
+        why.rsplit(": ").next().unwrap_or(&why).to_owned()
+    })
 }
 
 /// A requirement on a version: `>=0.2`, `0.2`, `>=0.2, <0.5`.

@@ -42,7 +42,7 @@ hoist::config::unknown_node: there is no node `targt`
 hoist::config::unknown_property: `target` has no property `abuot`
   2:12 `abuot` unknown property
   help: did you mean `about`?
-hoist::config::wrong_type: the duration of `timeout` is a string
+hoist::config::wrong_type: the duration of `timeout` must be a string
   3:13 `10` this is a number
   help: write `\"10\"`
 ";

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{self, JoinError, JoinSet};
 
 use crate::cache::{Cache, MAX_SIZE, Product};
+use crate::config::Secret;
 use crate::diagnostic::{Class, Code, Problem, Problems};
 use crate::oci::Descriptor;
 use crate::plan::{Action, Effect, NeedKind, Plan, Step, StepIndex};
@@ -326,13 +327,19 @@ impl<'a> Run<'a> {
     }
 }
 
-/// What steps may not show: what is passed to them, and what `dotenv` files say.
+/// What steps may not show: what is passed to them, what `dotenv` files say, and
+/// passwords of registries.
 fn secrets(request: &Request) -> Secrets {
-    let passed = request.plan.steps.iter().filter_map(|step| match &step.action {
-        Action::Command(command) => Some(&command.variables.pass),
-        _ => None,
+    let passed = request.plan.steps.iter().flat_map(|step| match &step.action {
+        Action::Command(command) => command.variables.pass.as_slice(),
+        _ => &[],
     });
-    let names = passed.flatten().chain(&request.facts.dotenv);
+    let logins = request.release.registries.values().filter_map(|registry| registry.login.as_ref());
+    let passwords = logins.filter_map(|login| match &login.password.value {
+        Secret::Env(name) => Some(name),
+        Secret::File(_) | Secret::Command(_) => None,
+    });
+    let names = passed.chain(passwords).chain(&request.facts.dotenv);
     let values = names.filter_map(|name| request.facts.environment.get(name));
     Secrets::new(values.map(std::ffi::OsStr::as_encoded_bytes))
 }

@@ -187,3 +187,47 @@ fn a_question_that_is_denied_fails_the_step() {
     let told = project.run();
     assert_eq!(told.lines()[1..], ["drop: `drop` was not confirmed, the answer was no", "refused 3"]);
 }
+
+#[test]
+fn a_step_that_owns_the_terminal_runs_alone() {
+    let mut project = Project::new();
+    project.options.jobs = Some(4);
+    project.target("shell", "test -e other && touch shell", &[]).command().interactive = true;
+    project.target("other", "touch other", &[]);
+    assert_eq!(project.run().ends(), ["other: ran", "shell: ran"]);
+    assert!(project.read("shell").is_some());
+}
+
+#[test]
+fn a_project_that_cannot_be_written_is_refused() {
+    let mut project = Project::new();
+    project.target("a", "touch made", &[]);
+    project.write(".hoist", "in the way");
+    let told = project.run();
+    assert_eq!(told.lines(), ["a: not run, the run was refused", "failed 1"]);
+    assert_eq!(told.summary.problems.as_slice()[0].code, Code::ReadOnly);
+    assert_eq!((told.summary.record, project.read("made")), (None, None));
+}
+
+#[test]
+fn a_gap_is_one_failure_among_others_for_who_keeps_going() {
+    let mut project = Project::new();
+    project.options.keep_going = true;
+    let span = project.target("a", "true", &[]).span;
+    project.target("b", "true", &[]).action = Action::NotAvailable(Gap { what: "signing".into(), span });
+    let told = project.run();
+    let gap = "b: signing is not available yet, this version of hoist plans it, and cannot execute it";
+    assert_eq!(told.ends(), ["a: ran", gap]);
+    assert_eq!(told.summary.exit_code(), 3);
+}
+
+#[test]
+fn steps_of_a_pool_wait_for_each_other() {
+    let mut project = Project::new();
+    project.options.jobs = Some(8);
+    for name in ["a", "b", "c", "d"] {
+        let step = project.target(name, "mkdir lock && rmdir lock", &[]);
+        step.pool = Some(("db".to_owned(), 1));
+    }
+    assert_eq!(project.run().summary.counts, Counts { ran: 4, ..Counts::default() });
+}

@@ -7,6 +7,7 @@
 //! those before it.
 
 pub mod cache;
+pub mod cli;
 pub mod config;
 pub mod diagnostic;
 pub mod engine;

@@ -1,3 +1,7 @@
 //! The `hoist` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hoist::cli::main()
+}

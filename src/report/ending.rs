@@ -37,7 +37,7 @@ pub fn bytes(count: u64) -> String {
 
 /// How a step ended, in one line without a line break; `why` is why it ran.
 #[must_use]
-pub(super) fn ending(ended: &StepEnded, why: &[Reason], look: Look) -> String {
+pub fn ending(ended: &StepEnded, why: &[Reason], look: Look) -> String {
     let took = seconds(Duration::from_millis(ended.milliseconds));
     let name = &ended.step;
     let (mark, rest) = match &ended.outcome {

@@ -18,6 +18,8 @@ const SHOWN: usize = 8;
 pub struct Live {
     look: Look,
     verbose: bool,
+    /// Steps that own the terminal while they run: nothing is drawn then.
+    owners: Vec<String>,
     bars: MultiProgress,
     foot: ProgressBar,
     running: IndexMap<String, Running>,
@@ -36,13 +38,14 @@ struct Running {
 
 impl Live {
     /// A view on standard error. `verbose` shows each cached step and its
-    /// recorded output, too.
+    /// recorded output, too; `owners` are the steps that own the terminal while
+    /// they run.
     #[must_use]
-    pub fn new(look: Look, verbose: bool) -> Self {
+    pub fn new(look: Look, verbose: bool, owners: Vec<String>) -> Self {
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10));
         let foot = bars.add(ProgressBar::new_spinner());
         foot.set_style(style("{msg}"));
-        Self { look, verbose, bars, foot, running: IndexMap::new(), total: 0, done: 0, names: 0 }
+        Self { look, verbose, owners, bars, foot, running: IndexMap::new(), total: 0, done: 0, names: 0 }
     }
 
     /// Tells what happened.
@@ -83,7 +86,8 @@ impl Live {
 
     fn step_started(&mut self, step: &str, reasons: &[Reason]) {
         let shown = self.running.values().filter(|running| running.bar.is_some()).count();
-        let bar = (shown < SHOWN).then(|| {
+        let owner = self.owners.iter().any(|owner| owner == step);
+        let bar = (shown < SHOWN && !owner).then(|| {
             let bar = self.bars.insert_before(&self.foot, ProgressBar::new_spinner());
             bar.set_style(style(if self.look.unicode {
                 "{spinner} {msg} {elapsed}"
@@ -144,6 +148,10 @@ impl Live {
 
     fn draw_foot(&self) {
         if self.foot.is_finished() || self.running.is_empty() {
+            self.foot.set_message("");
+            return;
+        }
+        if self.running.keys().any(|step| self.owners.contains(step)) {
             self.foot.set_message("");
             return;
         }

@@ -7,6 +7,8 @@
 
 mod diagnostic;
 mod ending;
+mod forecast;
+mod inspection;
 mod list;
 mod live;
 mod look;
@@ -16,7 +18,9 @@ mod table;
 mod view;
 
 pub use diagnostic::{problems_json, render};
-pub use ending::{bytes, seconds};
+pub use ending::{bytes, ending, seconds};
+pub use forecast::{forecast_json, forecast_text, why_text};
+pub use inspection::{inspection, inspection_json};
 pub use list::{list, list_json};
 pub use live::Live;
 pub use look::{Look, Paint};

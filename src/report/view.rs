@@ -15,10 +15,10 @@ pub enum View {
 }
 
 impl View {
-    /// The view on a terminal.
+    /// The view on a terminal; see [`Live::new`].
     #[must_use]
-    pub fn live(look: Look, verbose: bool) -> Self {
-        Self::Live(Live::new(look, verbose))
+    pub fn live(look: Look, verbose: bool, owners: Vec<String>) -> Self {
+        Self::Live(Live::new(look, verbose, owners))
     }
 
     /// The view in a log; see [`Plain::new`].

@@ -1,0 +1,287 @@
+//! What may stand on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+/// Build, test, and release container images from a checked-in release.kdl.
+#[derive(Debug, Parser)]
+#[command(
+    name = "hoist",
+    version,
+    disable_help_subcommand = true,
+    args_conflicts_with_subcommands = false,
+    override_usage = "hoist [OPTIONS] [COMMAND]\n       hoist [OPTIONS] NAME… [VAR=VALUE…]",
+    after_help = "Without a command, hoist lists what release.kdl declares. A name that is no command is run: \
+                  `hoist lint` is `hoist run lint`."
+)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// What holds for every command.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Global {
+    /// Start in this directory
+    #[arg(short = 'C', long, value_name = "DIR", global = true, value_hint = ValueHint::DirPath)]
+    pub(crate) directory: Option<PathBuf>,
+    /// Read this file instead of the nearest release.kdl
+    #[arg(long, value_name = "FILE", global = true, value_hint = ValueHint::FilePath)]
+    pub(crate) file: Option<PathBuf>,
+    /// What the run is for: tag=v1.2.3, branch=main, pr=42, schedule
+    #[arg(long, value_name = "EVENT", global = true)]
+    pub(crate) event: Option<String>,
+    /// When to use colours
+    #[arg(long, value_name = "WHEN", global = true, default_value = "auto")]
+    pub(crate) color: When,
+    /// Print JSON: events or values, one object a line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say less: only failures and what was asked for
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Say more: the output of cached steps, too
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+}
+
+/// When to do something that a terminal can show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum When {
+    /// On a terminal, unless `NO_COLOR` is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run targets, images, steps (`web:test`, `'web:*'`), or goals
+    Run(Run),
+    /// Build, check, and publish what release.kdl declares
+    Release(Release),
+    /// Show what would run, and why
+    Plan(Plan),
+    /// Show why a step would run again
+    Why(Why),
+    /// Show each image's tags, with the rules that make them
+    Tags(Tags),
+    /// Check release.kdl and all that it includes
+    Check,
+    /// Format release.kdl
+    Fmt(Fmt),
+    /// Write a release.kdl for what is found here
+    Init(Init),
+    /// Show an image: layers, sizes, wasted bytes, configuration
+    Inspect(Inspect),
+    /// Show the output of a step
+    Log(Log),
+    /// Remove what hoist made here
+    Clean(Clean),
+    /// Print completions for a shell
+    Completions(Completions),
+    /// A name that is no command is a target.
+    #[command(external_subcommand)]
+    Name(Vec<String>),
+}
+
+/// How steps are run.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Running {
+    /// Steps at once [default: the number of processors]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub(crate) jobs: Option<u16>,
+    /// Go on with what does not depend on a failed step
+    #[arg(short, long)]
+    pub(crate) keep_going: bool,
+    /// Show what would run, and run nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Run the named steps again, although nothing changed
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Neither read nor write the cache
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+    /// Answer every question with yes
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+    /// Publish although the tree has changes that are not committed
+    #[arg(long)]
+    pub(crate) allow_dirty: bool,
+}
+
+/// `hoist run`.
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pub(crate) running: Running,
+    /// Names of targets, images, steps, or goals; values of variables. Without
+    /// a name: what `default` says
+    #[arg(value_name = "NAME | VAR=VALUE")]
+    pub(crate) words: Vec<String>,
+}
+
+/// `hoist release`.
+#[derive(Debug, Args)]
+pub(crate) struct Release {
+    #[command(flatten)]
+    pub(crate) running: Running,
+    /// Values of variables
+    #[arg(value_name = "VAR=VALUE")]
+    pub(crate) words: Vec<String>,
+}
+
+/// `hoist plan`.
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    /// Names, and values of variables. Without a name: what `hoist release` would do
+    #[arg(value_name = "NAME | VAR=VALUE")]
+    pub(crate) words: Vec<String>,
+    /// Plan as if the tree had no changes
+    #[arg(long)]
+    pub(crate) allow_dirty: bool,
+}
+
+/// `hoist why`.
+#[derive(Debug, Args)]
+pub(crate) struct Why {
+    /// The step, and values of variables
+    #[arg(value_name = "STEP | VAR=VALUE", required = true)]
+    pub(crate) words: Vec<String>,
+}
+
+/// `hoist tags`.
+#[derive(Debug, Args)]
+pub(crate) struct Tags {
+    /// Names of images, and values of variables. Without a name: all images
+    #[arg(value_name = "IMAGE | VAR=VALUE")]
+    pub(crate) words: Vec<String>,
+}
+
+/// `hoist fmt`.
+#[derive(Debug, Args)]
+pub(crate) struct Fmt {
+    /// Change nothing; fail if a file is not formatted, and show how it differs
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// The files. Without one: release.kdl and all that it includes
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// `hoist init`.
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// Print the file instead of writing it
+    #[arg(long)]
+    pub(crate) print: bool,
+}
+
+/// `hoist inspect`.
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// An image of release.kdl, or `oci:DIR[:TAG]`
+    #[arg(value_name = "IMAGE")]
+    pub(crate) image: String,
+}
+
+/// `hoist log`.
+#[derive(Debug, Args)]
+pub(crate) struct Log {
+    /// The step. Without one: the steps of the last run
+    #[arg(value_name = "STEP")]
+    pub(crate) step: Option<String>,
+}
+
+/// `hoist clean`.
+#[derive(Debug, Args)]
+pub(crate) struct Clean {
+    /// Remove the cache instead, for all projects of this user
+    #[arg(long)]
+    pub(crate) cache: bool,
+    /// Show what would be removed, and remove nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// `hoist completions`.
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+impl Arguments {
+    /// Reads the command line. A name that is no command stands for `run`, with
+    /// all that follows it, flags included.
+    ///
+    /// # Errors
+    /// What clap makes of a command line that it does not understand, help and
+    /// version among it.
+    pub(crate) fn read(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Self, clap::Error> {
+        let words: Vec<_> = words.into_iter().collect();
+        let read = Self::try_parse_from(&words)?;
+        let Some(Command::Name(rest)) = &read.command else { return Ok(read) };
+        let at = words.len().saturating_sub(rest.len());
+        let mut with_run = words.clone();
+        with_run.insert(at, "run".into());
+        Self::try_parse_from(with_run)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Arguments, clap::Error> {
+        Arguments::read(line.split(' ').map(Into::into))
+    }
+
+    fn run(line: &str) -> (Global, Run) {
+        let arguments = read(line).expect("the line is understood");
+        match arguments.command {
+            Some(Command::Run(run)) => (arguments.global, run),
+            other => panic!("not a run: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        use clap::CommandFactory as _;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_name_that_is_no_command_is_run() {
+        let (global, run) = run("hoist -C dir lint web:test python=3.12 -j 4 -k --json");
+        assert_eq!(run.words, ["lint", "web:test", "python=3.12"]);
+        assert_eq!(run.running.jobs, Some(4));
+        assert!(run.running.keep_going && global.json);
+        assert_eq!(global.directory, Some("dir".into()));
+    }
+
+    #[test]
+    fn a_command_may_be_a_target_s_name_behind_run() {
+        assert_eq!(run("hoist run release plan").1.words, ["release", "plan"]);
+    }
+
+    #[test]
+    fn no_command_lists() {
+        assert!(read("hoist").expect("understood").command.is_none());
+        assert!(read("hoist --json").expect("understood").command.is_none());
+    }
+
+    #[test]
+    fn an_unknown_flag_is_an_error_also_behind_a_name() {
+        assert!(read("hoist lint --nonsense").is_err());
+        assert!(read("hoist lint -j 0").is_err());
+    }
+}

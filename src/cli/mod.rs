@@ -1,0 +1,83 @@
+//! The command line: arguments to the stations, outcomes to exit codes.
+//!
+//! The composition root: one file a command, each a straight line through the
+//! stations. Owns the arguments, the exit codes, and every question that is
+//! asked of the user. Nothing imports it but `main`.
+//!
+//! Exit codes: 0 done, 1 a step failed, 2 the file or the command line is
+//! wrong, 3 refused before anything was done, 5 failed with something published,
+//! 130 interrupted.
+
+mod arguments;
+mod check;
+mod clean;
+mod completions;
+mod fmt;
+mod init;
+mod inspect;
+mod list;
+mod log;
+mod plan;
+mod run;
+mod session;
+mod tags;
+mod why;
+mod words;
+
+use std::process::ExitCode;
+
+use crate::cli::arguments::{Arguments, Command};
+use crate::cli::session::Session;
+use crate::diagnostic::Problems;
+use crate::report::{output, status};
+
+/// The `hoist` program: reads the command line, does what it says, and returns
+/// the exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    match Arguments::read(std::env::args_os()) {
+        Ok(arguments) => start(arguments),
+        Err(error) => usage(&error),
+    }
+}
+
+/// Help and version go to standard output and are a success; a command line
+/// that is wrong goes to standard error.
+fn usage(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    if error.use_stderr() {
+        status(&text);
+        return ExitCode::from(2);
+    }
+    if output(&text).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn start(arguments: Arguments) -> ExitCode {
+    let Arguments { global, command } = arguments;
+    match Session::open(global) {
+        Ok(mut session) => {
+            let outcome = execute(&mut session, command);
+            outcome.unwrap_or_else(|problems| session.report(&problems))
+        }
+        Err(problem) => Session::report_without(&problem),
+    }
+}
+
+fn execute(session: &mut Session, command: Option<Command>) -> Result<ExitCode, Problems> {
+    match command {
+        // `Arguments::read` has turned names into a run.
+        None | Some(Command::Name(_)) => list::list(session),
+        Some(Command::Run(options)) => run::run(session, &options),
+        Some(Command::Release(options)) => run::release(session, &options),
+        Some(Command::Plan(options)) => plan::plan(session, &options),
+        Some(Command::Why(options)) => why::why(session, &options),
+        Some(Command::Tags(options)) => tags::tags(session, &options),
+        Some(Command::Check) => check::check(session),
+        Some(Command::Fmt(options)) => fmt::fmt(session, &options),
+        Some(Command::Init(options)) => init::init(session, &options),
+        Some(Command::Inspect(options)) => inspect::inspect(session, &options),
+        Some(Command::Log(options)) => log::log(session, &options),
+        Some(Command::Clean(options)) => clean::clean(session, &options),
+        Some(Command::Completions(options)) => completions::completions(&options),
+    }
+}

@@ -1,0 +1,57 @@
+//! `hoist plan`: what would run, and why.
+
+use std::process::ExitCode;
+
+use crate::cli::arguments::{Plan, Running};
+use crate::cli::session::{Planned, Session};
+use crate::cli::words::Words;
+use crate::diagnostic::Problems;
+use crate::plan::{Goals, Options};
+use crate::report::{forecast_json, forecast_text};
+use crate::run::{Forecast, forecast};
+
+pub(crate) fn plan(session: &mut Session, options: &Plan) -> Result<ExitCode, Problems> {
+    let words = Words::read(&options.words, &mut session.sources)?;
+    let goals = if words.names.is_empty() { Goals::Release } else { Goals::Named(words.names) };
+    let loaded = session.load()?;
+    let allow = Options { allow_dirty: options.allow_dirty };
+    let planned = session.plan(loaded, &goals, &words.values, allow)?;
+    show(session, &planned, &crate::run::Options::default())
+}
+
+/// What `--dry-run` shows.
+pub(crate) fn show_forecast(
+    session: &Session,
+    planned: &Planned,
+    running: &Running,
+) -> Result<ExitCode, Problems> {
+    let options = crate::run::Options {
+        force: running.force,
+        no_cache: running.no_cache,
+        ..crate::run::Options::default()
+    };
+    show(session, planned, &options)
+}
+
+fn show(session: &Session, planned: &Planned, options: &crate::run::Options) -> Result<ExitCode, Problems> {
+    let forecasts = look_ahead(session, planned, options)?;
+    if session.global.json {
+        for one in &forecasts {
+            session.output(&format!("{}\n", forecast_json(&planned.plan, one)))?;
+        }
+    } else {
+        let text = forecast_text(&planned.plan, &forecasts, session.output_look(), session.global.verbose);
+        session.output(&text)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a run would do with each step.
+pub(crate) fn look_ahead(
+    session: &Session,
+    planned: &Planned,
+    options: &crate::run::Options,
+) -> Result<Vec<Forecast>, Problems> {
+    let cache = session.cache(&planned.release, &planned.project)?;
+    Ok(forecast(&planned.plan, &cache, options))
+}

@@ -1,0 +1,170 @@
+//! `hoist run` and `hoist release`: plans, and runs the plan.
+
+use std::io::{BufRead as _, IsTerminal as _};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+
+use crate::cache::Cache;
+use crate::cli::arguments::{Release, Run, Running};
+use crate::cli::plan::show_forecast;
+use crate::cli::session::{Planned, Session};
+use crate::cli::words::Words;
+use crate::diagnostic::{Code, Problem, Problems};
+use crate::facts::EventSource;
+use crate::plan::{Action, Goals, Options, Plan, RegistryPlace, TagStep};
+use crate::report::{View, status};
+use crate::run::{Confirm, Request};
+
+pub(crate) fn run(session: &mut Session, options: &Run) -> Result<ExitCode, Problems> {
+    let words = Words::read(&options.words, &mut session.sources)?;
+    let goals = if words.names.is_empty() { Goals::Default } else { Goals::Named(words.names) };
+    go(session, &options.running, &goals, &words.values)
+}
+
+pub(crate) fn release(session: &mut Session, options: &Release) -> Result<ExitCode, Problems> {
+    let words = Words::values_only(&options.words, &mut session.sources)?;
+    go(session, &options.running, &Goals::Release, &words.values)
+}
+
+fn go(
+    session: &mut Session,
+    running: &Running,
+    goals: &Goals,
+    values: &IndexMap<String, String>,
+) -> Result<ExitCode, Problems> {
+    let loaded = session.load()?;
+    let options = Options { allow_dirty: running.allow_dirty };
+    let planned = session.plan(loaded, goals, values, options)?;
+    if running.dry_run {
+        return show_forecast(session, &planned, running);
+    }
+    let confirm = asker(session, running.yes);
+    agree(session, &planned, running.yes, &confirm)?;
+    let cache = session.cache(&planned.release, &planned.project)?;
+    let owners = owners(&planned.plan);
+    let request = request(session, planned, cache, goals, running, confirm);
+    let mut view = view(session, owners);
+    let summary = runtime()?.block_on(crate::run::execute(request, &mut |event| view.see(event)));
+    if !session.global.json && !summary.problems.is_empty() {
+        session.report(&summary.problems);
+    }
+    Ok(ExitCode::from(summary.exit_code()))
+}
+
+/// What is asked of `run`.
+fn request(
+    session: &Session,
+    planned: Planned,
+    cache: Cache,
+    goals: &Goals,
+    running: &Running,
+    confirm: Confirm,
+) -> Request {
+    let Planned { project, release, facts, plan } = planned;
+    let names = match goals {
+        Goals::Named(names) => names.iter().map(|name| name.value.clone()).collect(),
+        Goals::Release => vec!["release".to_owned()],
+        Goals::Default | Goals::All => Vec::new(),
+    };
+    Request {
+        plan: Arc::new(plan),
+        release: Arc::new(release),
+        facts: Arc::new(facts),
+        sources: Arc::new(session.sources.clone()),
+        host: Arc::new(session.host.clone()),
+        root: project.root,
+        cache,
+        goals: names,
+        options: crate::run::Options {
+            jobs: running.jobs.map(usize::from),
+            keep_going: running.keep_going,
+            force: running.force,
+            no_cache: running.no_cache,
+            allow_regress: false,
+        },
+        confirm,
+    }
+}
+
+/// Threads for what waits on processes and networks.
+fn runtime() -> Result<tokio::runtime::Runtime, Problem> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .worker_threads(2)
+        .build()
+        .map_err(|error| Problem::new(Code::CannotStart, "no threads can be started").note(error.to_string()))
+}
+
+/// Steps that own the terminal while they run.
+fn owners(plan: &Plan) -> Vec<String> {
+    let owns = |action: &Action| matches!(action, Action::Command(command) if command.interactive || command.confirm.is_some());
+    plan.steps.iter().filter(|step| owns(&step.action)).map(|step| step.id.to_string()).collect()
+}
+
+fn view(session: &Session, owners: Vec<String>) -> View {
+    let (look, verbose) = (session.status_look(), session.global.verbose);
+    if session.global.json {
+        View::Json
+    } else if session.host.error_is_terminal && !session.global.quiet && !ci(session) {
+        View::live(look, verbose, owners)
+    } else {
+        View::plain(look, verbose, session.global.quiet)
+    }
+}
+
+/// Whether this is a CI system, where nobody watches or answers.
+fn ci(session: &Session) -> bool {
+    session.host.environment.text("CI").is_some_and(|value| !value.is_empty() && value != "false")
+}
+
+/// Asks on the terminal, or says why it cannot.
+fn asker(session: &Session, yes: bool) -> Confirm {
+    let possible = session.host.input_is_terminal && !session.global.json && !ci(session);
+    Arc::new(move |question| {
+        if yes {
+            return Ok(true);
+        }
+        if !possible || !std::io::stdin().is_terminal() {
+            return Err("standard input is not a terminal; `--yes` answers".to_owned());
+        }
+        status(&format!("{question} [y/N] "));
+        let mut answer = String::new();
+        std::io::stdin().lock().read_line(&mut answer).map_err(|error| error.to_string())?;
+        Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+    })
+}
+
+/// Outside of CI, shows what would become visible in registries on the network,
+/// and asks. A layout directory is the user's own.
+fn agree(session: &Session, planned: &Planned, yes: bool, confirm: &Confirm) -> Result<(), Problem> {
+    let lines = visible(&planned.plan);
+    let automatic = yes || ci(session) || matches!(planned.facts.event_source, EventSource::Ci(_));
+    if lines.is_empty() || automatic {
+        return Ok(());
+    }
+    status(&format!("This would publish:\n{}", lines.concat()));
+    let refused =
+        |title: &str| Problem::new(Code::NotConfirmed, title).help("answer in advance with `--yes`");
+    match confirm("Publish?") {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(refused("nothing was published: the answer was no")),
+        Err(why) => Err(refused("nothing was published: nobody could be asked").note(why)),
+    }
+}
+
+fn visible(plan: &Plan) -> Vec<String> {
+    let line = |step: &TagStep| match &step.registry.place {
+        RegistryPlace::Layout(_) => None,
+        RegistryPlace::Remote(repository) => {
+            let tags: Vec<_> = step.tags.iter().map(|tag| tag.tag.as_str()).collect();
+            Some(format!("  {repository}: {}\n", tags.join(", ")))
+        }
+    };
+    let steps = plan.steps.iter().filter_map(|step| match &step.action {
+        Action::Tag(tag) => line(tag),
+        _ => None,
+    });
+    steps.collect()
+}

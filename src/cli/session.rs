@@ -1,0 +1,179 @@
+//! What all commands share: the host, the texts read, and how to speak.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use indexmap::IndexMap;
+
+use crate::cache::Cache;
+use crate::cli::arguments::{Global, When};
+use crate::config::Release;
+use crate::diagnostic::{Class, Code, Problem, Problems, Sources};
+use crate::facts::{Facts, Host, Needs, Project, Question};
+use crate::plan::{Goals, Options, Plan};
+use crate::report::{Look, output, problems_json, render, status};
+
+/// One call of hoist.
+pub(crate) struct Session {
+    pub(crate) host: Host,
+    pub(crate) global: Global,
+    pub(crate) sources: Sources,
+}
+
+/// A release file, read.
+pub(crate) struct Loaded {
+    pub(crate) project: Project,
+    pub(crate) release: Release,
+}
+
+/// A plan with all that it was made from.
+pub(crate) struct Planned {
+    pub(crate) project: Project,
+    pub(crate) release: Release,
+    pub(crate) facts: Facts,
+    pub(crate) plan: Plan,
+}
+
+/// Widest that text is set, where a terminal is wider.
+const WIDEST: usize = 120;
+/// Width of text that does not go to a terminal.
+const DEFAULT_WIDTH: usize = 100;
+
+impl Session {
+    pub(crate) fn open(global: Global) -> Result<Self, Problem> {
+        let mut host = Host::current()?;
+        if let Some(directory) = &global.directory {
+            let there = host.directory.join(directory);
+            if !there.is_dir() {
+                let title = format!("there is no directory `{}`", directory.display());
+                return Err(Problem::new(Code::CommandLine, title).help("name a directory behind `-C`"));
+            }
+            host.directory = there;
+        }
+        Ok(Self { host, global, sources: Sources::new() })
+    }
+
+    /// How standard output is written.
+    pub(crate) fn output_look(&self) -> Look {
+        self.look(self.host.output_is_terminal)
+    }
+
+    /// How standard error is written.
+    pub(crate) fn status_look(&self) -> Look {
+        self.look(self.host.error_is_terminal)
+    }
+
+    fn look(&self, terminal: bool) -> Look {
+        let set = |name: &str| self.host.environment.text(name).is_some_and(|value| !value.is_empty());
+        let dumb = self.host.environment.text("TERM") == Some("dumb");
+        let color = match self.global.color {
+            When::Always => true,
+            When::Never => false,
+            When::Auto if set("NO_COLOR") => false,
+            When::Auto if set("CLICOLOR_FORCE") => true,
+            When::Auto => terminal && !dumb,
+        };
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| self.host.environment.text(name));
+        let utf8 = |locale: &str| locale.to_ascii_lowercase().replace('-', "").contains("utf8");
+        let width = terminal.then(|| console::Term::stderr().size_checked()).flatten();
+        Look {
+            color,
+            unicode: locale.is_none_or(utf8) && !dumb,
+            width: width.map_or(DEFAULT_WIDTH, |(_, columns)| usize::from(columns).clamp(40, WIDEST)),
+        }
+    }
+
+    /// Finds and reads the release file with all that it includes.
+    pub(crate) fn load(&mut self) -> Result<Loaded, Problems> {
+        let project = Project::find(&self.host, self.global.file.as_deref())?;
+        let release = crate::facts::load(&project, &mut self.sources)?;
+        Ok(Loaded { project, release })
+    }
+
+    /// Answers what is needed of the world.
+    pub(crate) fn gather(
+        &self,
+        loaded: &Loaded,
+        needs: &Needs,
+        overrides: &IndexMap<String, String>,
+    ) -> Result<Facts, Problems> {
+        let question = Question { needs, overrides, event: self.global.event.as_deref() };
+        crate::facts::gather(&self.host, &loaded.project, &loaded.release, &question)
+    }
+
+    /// From a release file to a plan.
+    pub(crate) fn plan(
+        &self,
+        loaded: Loaded,
+        goals: &Goals,
+        overrides: &IndexMap<String, String>,
+        options: Options,
+    ) -> Result<Planned, Problems> {
+        let selection = crate::plan::select(&loaded.release, goals)?;
+        let facts = self.gather(&loaded, &selection.needs, overrides)?;
+        let plan = crate::plan::build(&loaded.release, &facts, &selection, &options)?;
+        let Loaded { project, release } = loaded;
+        Ok(Planned { project, release, facts, plan })
+    }
+
+    /// Opens the cache: the directory that the file names, or that of the user.
+    pub(crate) fn cache(&self, release: &Release, project: &Project) -> Result<Cache, Problem> {
+        let variable = |name: &str| {
+            let value = self.host.environment.get(name)?;
+            (!value.is_empty()).then(|| PathBuf::from(value))
+        };
+        let home = variable("HOME");
+        let named = release.cache.dir.as_ref().map(|dir| match (dir.value.strip_prefix("~/"), &home) {
+            (Some(below), Some(home)) => home.join(below),
+            _ => project.root.join(&dir.value),
+        });
+        let users = || variable("HOIST_CACHE_DIR").map(|dir| self.host.directory.join(dir));
+        let xdg = || variable("XDG_CACHE_HOME").filter(|dir| dir.is_absolute()).map(|dir| dir.join("hoist"));
+        let directory = named.or_else(users).or_else(xdg);
+        let directory =
+            directory.or_else(|| home.map(|home| home.join(".cache/hoist"))).ok_or_else(|| {
+                let problem =
+                    Problem::new(Code::CacheUnusable, "there is no place for the cache: `HOME` is not set");
+                problem.help("set `HOIST_CACHE_DIR` to a directory")
+            })?;
+        Cache::open(&directory, &project.root)
+    }
+
+    /// Prints a text that was asked for.
+    #[expect(clippy::unused_self, reason = "a session is what may speak")]
+    pub(crate) fn output(&self, text: &str) -> Result<(), Problems> {
+        output(text).map_err(|error| {
+            let problem = Problem::new(Code::CommandLine, "standard output cannot be written");
+            Problems::from(problem.note(error.to_string()))
+        })
+    }
+
+    /// Prints a text on the way, unless quiet is asked for.
+    pub(crate) fn say(&self, text: &str) {
+        if !self.global.quiet {
+            status(text);
+        }
+    }
+
+    /// Shows what is wrong, and says how hoist ends because of it.
+    pub(crate) fn report(&self, problems: &Problems) -> ExitCode {
+        if self.global.json {
+            status(&format!("{}\n", problems_json(problems, &self.sources)));
+        } else {
+            status(&render(problems, &self.sources, self.status_look()));
+        }
+        exit_code(problems.class())
+    }
+
+    /// Shows a problem that came before anything was known of how to speak.
+    pub(crate) fn report_without(problem: &Problem) -> ExitCode {
+        let problems = Problems::from(problem.clone());
+        status(&render(&problems, &Sources::new(), Look::PLAIN));
+        exit_code(problems.class())
+    }
+}
+
+/// The exit code of a class of problems.
+pub(crate) fn exit_code(class: Class) -> ExitCode {
+    ExitCode::from(class.exit_code())
+}

@@ -1,0 +1,129 @@
+//! `hoist tags`: each image's names, with the rules that make them.
+
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use crate::cli::arguments::Tags;
+use crate::cli::session::Session;
+use crate::cli::words::Words;
+use crate::config::{Image, Release};
+use crate::diagnostic::{Code, Problem, Problems, Spanned};
+use crate::facts::{Event, Needs};
+use crate::report::{Look, Paint, Table};
+use crate::tags::{Movement, PlannedTag, Tagging, evaluate};
+
+pub(crate) fn tags(session: &mut Session, options: &Tags) -> Result<ExitCode, Problems> {
+    let words = Words::read(&options.words, &mut session.sources)?;
+    let loaded = session.load()?;
+    let images = chosen(&loaded.release, &words.names)?;
+    let facts = session.gather(&loaded, &Needs::default(), &words.values)?;
+    let mut problems = Problems::new();
+    let mut all = Vec::new();
+    for image in images {
+        let tagging = problems.take(evaluate(&loaded.release, &facts, &image.tags));
+        all.extend(tagging.map(|tagging| (image, tagging)));
+    }
+    problems.or(())?;
+    if session.global.json {
+        for (image, tagging) in &all {
+            session.output(&format!("{}\n", tagging_json(image, tagging)))?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let look = session.output_look();
+    let mut out = format!("{}\n", look.paint(Paint::Faint, &format!("For {}", event(&facts.event))));
+    for (image, tagging) in &all {
+        out.push_str(&section(image, tagging, look));
+    }
+    session.output(&out)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn chosen<'a>(release: &'a Release, names: &[Spanned<String>]) -> Result<Vec<&'a Image>, Problems> {
+    if names.is_empty() {
+        return Ok(release.images.values().collect());
+    }
+    let mut problems = Problems::new();
+    let mut images = Vec::new();
+    for name in names {
+        let Some(image) = release.images.get(&name.value) else {
+            let title = format!("there is no image `{}`", name.value);
+            let known: Vec<_> = release.images.keys().map(|known| format!("`{known}`")).collect();
+            let help = format!("images are {}", known.join(", "));
+            let problem = Problem::new(Code::UnknownTarget, title).label(name.span, "");
+            problems.push(if known.is_empty() { problem } else { problem.help(help) });
+            continue;
+        };
+        images.push(image);
+    }
+    problems.or(images)
+}
+
+/// An event as people say it.
+pub(crate) fn event(event: &Event) -> String {
+    match event {
+        Event::Tag(name) => format!("the tag {name}"),
+        Event::Branch(name) => format!("a commit on the branch {name}"),
+        Event::PullRequest(number) => format!("pull request {number}"),
+        Event::Schedule => "a schedule".to_owned(),
+        Event::Unnamed => "a state without a name".to_owned(),
+    }
+}
+
+fn section(image: &Image, tagging: &Tagging, look: Look) -> String {
+    let mut table = Table::new();
+    for tag in &tagging.tags {
+        let rule = format!("by {}", tag.rule);
+        let name = (Some(Paint::Name), tag.tag.to_string());
+        table.row([name, (None, movement(tag).to_owned()), (Some(Paint::Faint), rule)]);
+    }
+    let mut silent = Table::new();
+    for outcome in &tagging.outcomes {
+        if let Some(reason) = outcome.reason() {
+            silent.row([
+                (Some(Paint::Faint), outcome.rule.to_owned()),
+                (Some(Paint::Faint), reason.to_owned()),
+            ]);
+        }
+    }
+    let mut out = format!("\n{}\n", look.paint(Paint::Strong, &image.name));
+    if table.is_empty() {
+        out.push_str("  no tags\n");
+    }
+    out.push_str(&table.render(look, 2));
+    if !silent.is_empty() {
+        let title = look.paint(Paint::Faint, "Rules that yield nothing here:");
+        out.extend([
+            "  ",
+            &title,
+            "
+",
+            &silent.render(look, 4),
+        ]);
+    }
+    out
+}
+
+fn movement(tag: &PlannedTag) -> &'static str {
+    match tag.movement {
+        _ if tag.local => "local",
+        Movement::Immutable => "immutable",
+        Movement::Moving(_) => "moving",
+    }
+}
+
+fn tagging_json(image: &Image, tagging: &Tagging) -> Value {
+    let tags = tagging
+        .tags
+        .iter()
+        .map(|tag| json!({ "tag": tag.tag.as_str(), "rule": tag.rule, "kind": movement(tag) }));
+    let silent = tagging.outcomes.iter().filter_map(|outcome| {
+        outcome.reason().map(|reason| json!({ "rule": outcome.rule, "reason": reason }))
+    });
+    json!({
+        "image": image.name.value,
+        "tags": tags.collect::<Vec<_>>(),
+        "silent": silent.collect::<Vec<_>>(),
+    })
+}

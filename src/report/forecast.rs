@@ -1,0 +1,111 @@
+//! What a run would do, as text and as JSON.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use crate::plan::Plan;
+use crate::report::{Look, Paint};
+use crate::run::{Forecast, Verdict};
+
+/// Reasons of a step that are listed; the others are counted.
+const SHOWN: usize = 3;
+
+/// Each step with what would be done with it and why, and a line that counts.
+#[must_use]
+pub fn forecast_text(plan: &Plan, forecasts: &[Forecast], look: Look, all: bool) -> String {
+    let mut out = String::new();
+    let (mut runs, mut rests) = (0, 0);
+    for forecast in forecasts {
+        let Some(step) = plan.steps.get(forecast.step.0 as usize) else { continue };
+        let (mark, paint, words) = words(plan, &forecast.verdict);
+        match forecast.verdict {
+            Verdict::Group => continue,
+            Verdict::UpToDate | Verdict::Skip(_) => rests += 1,
+            _ => runs += 1,
+        }
+        if matches!(forecast.verdict, Verdict::UpToDate) && !all {
+            continue;
+        }
+        let mark = if look.unicode { mark.0 } else { mark.1 };
+        let name = step.id.to_string();
+        let _ = writeln!(out, "{} {}", look.paint(paint, mark), look.paint(Paint::Strong, &name));
+        let more = words.len().saturating_sub(SHOWN);
+        for word in words.iter().take(SHOWN) {
+            let line = look.cut(word, look.width.saturating_sub(4));
+            let _ = writeln!(out, "    {}", look.paint(Paint::Faint, &line));
+        }
+        if more > 0 {
+            let _ = writeln!(out, "    {}", look.paint(Paint::Faint, &format!("and {more} more")));
+        }
+    }
+    if let Some(reason) = &plan.unpublished {
+        let _ = writeln!(out, "{} nothing would be published: {reason}", look.paint(Paint::Warn, "!"));
+    }
+    let last = match (runs, rests) {
+        (0, 0) => "Nothing to do\n".to_owned(),
+        (0, rests) => format!("Nothing to do: {} up to date\n", steps(rests)),
+        (runs, 0) => format!("{} would run\n", steps(runs)),
+        (runs, rests) => format!("{} would run, {rests} up to date\n", steps(runs)),
+    };
+    out + &last
+}
+
+/// One step with all of its reasons.
+#[must_use]
+pub fn why_text(plan: &Plan, forecast: &Forecast, look: Look) -> String {
+    let Some(step) = plan.steps.get(forecast.step.0 as usize) else { return String::new() };
+    let (_, paint, words) = words(plan, &forecast.verdict);
+    let said = match &forecast.verdict {
+        Verdict::UpToDate => "is up to date",
+        Verdict::Group | Verdict::Skip(_) => "does nothing",
+        Verdict::NotAvailable(_) => "cannot run",
+        Verdict::Unknown(_) => "may run",
+        Verdict::WouldRun(_) | Verdict::Always | Verdict::Publishing => "would run",
+    };
+    let mut out =
+        format!("{} {}\n", look.paint(Paint::Strong, &step.id.to_string()), look.paint(paint, said));
+    for word in words {
+        let _ = writeln!(out, "  {word}");
+    }
+    out
+}
+
+/// A forecast as a JSON value.
+#[must_use]
+pub fn forecast_json(plan: &Plan, forecast: &Forecast) -> Value {
+    let step = plan.steps.get(forecast.step.0 as usize);
+    let (_, _, words) = words(plan, &forecast.verdict);
+    json!({
+        "step": step.map(|step| step.id.to_string()),
+        "verdict": forecast.verdict.word(),
+        "reasons": words,
+    })
+}
+
+type Mark = (&'static str, &'static str);
+
+fn words(plan: &Plan, verdict: &Verdict) -> (Mark, Paint, Vec<String>) {
+    const RUN: Mark = ("▸", ">");
+    const REST: Mark = ("✓", "=");
+    match verdict {
+        Verdict::Group => (REST, Paint::Faint, vec!["it stands for what it needs".to_owned()]),
+        Verdict::UpToDate => (REST, Paint::Good, vec!["nothing that it depends on has changed".to_owned()]),
+        Verdict::WouldRun(reasons) => (RUN, Paint::Warn, reasons.iter().map(ToString::to_string).collect()),
+        Verdict::Always => (RUN, Paint::Warn, vec!["declares no inputs, so it always runs".to_owned()]),
+        Verdict::Publishing => (RUN, Paint::Warn, vec!["publishes what is not there yet".to_owned()]),
+        Verdict::Unknown(steps) => {
+            let names = steps.iter().filter_map(|step| plan.steps.get(step.0 as usize));
+            let names: Vec<_> = names.map(|step| format!("`{}`", step.id)).collect();
+            (("?", "?"), Paint::Warn, vec![format!("if {} makes something else", names.join(" or "))])
+        }
+        Verdict::Skip(reason) => (("–", "-"), Paint::Faint, vec![reason.clone()]),
+        Verdict::NotAvailable(gap) => {
+            (("✗", "x"), Paint::Bad, vec![format!("{} is not available in this version", gap.what)])
+        }
+    }
+}
+
+fn steps(count: usize) -> String {
+    if count == 1 { "1 step".to_owned() } else { format!("{count} steps") }
+}

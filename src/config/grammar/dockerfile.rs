@@ -16,7 +16,11 @@ pub(super) const DOCKERFILE: NodeForm =
             PropertyForm::new("context", Kind::Path, "The directory that is sent to the engine.")
                 .default("`.`"),
             PropertyForm::new("target", Kind::Text, "The stage to build.").default("the last one"),
-            PropertyForm::new("network", Kind::Text, "Network mode of its `RUN` steps: `host`, `none`, …"),
+            PropertyForm::new(
+                "network",
+                Kind::Text,
+                "Network mode of its `RUN` steps, such as `host` or `none`.",
+            ),
             PropertyForm::new("no-cache", Kind::Bool, "Leaves the engine's layer cache aside.")
                 .default("`#false`"),
         ])

@@ -109,6 +109,7 @@ impl Kind {
             Self::Text => "a string".to_owned(),
             Self::Template => "a template".to_owned(),
             Self::Name => "a name".to_owned(),
+            Self::NameOf("tags") => "the name of a set of `tags`".to_owned(),
             Self::NameOf(what) => format!("the name of {} `{what}`", article(what)),
             Self::Work => "the name of a `target`, an `image`, or a step of it (`web:test`)".to_owned(),
             Self::Command => "a command".to_owned(),
@@ -171,7 +172,7 @@ impl Kind {
         match self {
             Self::Bool => "#true|#false".to_owned(),
             Self::Integer(..) => "N".to_owned(),
-            Self::Word(words) => format!("\"{}\"", words.join("|")),
+            Self::Word(words) if words.len() < 6 => format!("\"{}\"", words.join("|")),
             Self::Duration => "\"10m\"".to_owned(),
             Self::Size => "\"500MB\"".to_owned(),
             Self::Waste => "\"5%\"".to_owned(),

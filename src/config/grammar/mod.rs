@@ -14,7 +14,9 @@ mod image;
 mod kind;
 mod misfit;
 mod project;
+mod reference;
 mod registry;
+mod schema;
 mod stage;
 mod tags;
 mod target;
@@ -24,6 +26,8 @@ mod unknown;
 pub(crate) use check::check;
 pub use form::{ArgumentForm, Count, NodeForm, PropertyForm};
 pub use kind::Kind;
+pub use reference::reference;
+pub use schema::schema;
 
 /// The nodes of a `release.kdl`, in the order of the reference.
 pub const ROOT: &[NodeForm] = &[

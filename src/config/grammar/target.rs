@@ -17,7 +17,10 @@ const ON: ArgumentForm = ArgumentForm::optional("value", Kind::Bool, "#true", ""
 
 pub(super) const NEEDS: NodeForm = NodeForm::new("needs", "What comes before it.")
     .arguments(&[ArgumentForm::many("name", Kind::Work, "")])
-    .repeatable();
+    .repeatable()
+    .notes(
+        "In the brackets of a step, `{key}` is the value of the target's own `matrix`: `unit[python={python}]`.",
+    );
 
 pub(super) const ENV: NodeForm = NodeForm::new("env", "Sets variables of the environment.")
     .open(PropertyForm::new("NAME", Kind::Template, "The value of the variable `NAME`."))

@@ -1,6 +1,7 @@
 //! The language, from text to model.
 
 mod model;
+mod pages;
 
 use crate::config::{LoadedDocument, ProjectPath, Release, decode};
 use crate::diagnostic::{Label, Problem, Problems, Sources};

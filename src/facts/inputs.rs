@@ -204,7 +204,9 @@ mod tests {
     impl Project {
         fn with(files: &[&str]) -> Self {
             let project = Self { directory: tempfile::tempdir().unwrap() };
-            files.iter().for_each(|file| project.write(file, file));
+            for file in files {
+                project.write(file, file);
+            }
             project
         }
 

@@ -136,13 +136,11 @@ impl Place {
 /// What is at a named path; nothing where it does not exist.
 fn kind_of(root: &Path, path: &Path, span: Span) -> Result<Option<EntryKind>, Problem> {
     let Ok(metadata) = root.join(path).symlink_metadata() else { return Ok(None) };
-    match tree::kind(metadata.file_type()) {
-        Some(kind) => Ok(Some(kind)),
-        None => {
-            let title = format!("`{}` is neither a file nor a directory", path.display());
-            Err(Problem::new(Code::Unreadable, title).label(span, "cannot be an input"))
-        }
-    }
+    let kind = tree::kind(metadata.file_type());
+    kind.map(Some).ok_or_else(|| {
+        let title = format!("`{}` is neither a file nor a directory", path.display());
+        Problem::new(Code::Unreadable, title).label(span, "cannot be an input")
+    })
 }
 
 /// A directory by its path without symbolic links. One that does not exist is as

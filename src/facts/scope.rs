@@ -90,11 +90,9 @@ impl<'a> Scope<'a> {
                 Ok(value) => drop(variables.insert(word.name.to_owned(), value)),
                 Err(_) if word.optional => {}
                 Err(missing) => {
-                    let problem = problem(&format!("${}", word.name), missing);
                     let optional =
                         format!("`${{{}:-}}` in the script is empty where there is none", word.name);
-                    let help = problem.help.clone().unwrap_or(optional);
-                    return Err(problem.help(help));
+                    return Err(problem(&format!("${}", word.name), missing).note(optional));
                 }
             }
         }
@@ -285,5 +283,184 @@ fn problem(what: &str, missing: Missing) -> Problem {
             Problem::new(Code::NoSuchFact, format!("`{what}` has no value: {why}")).maybe_help(help)
         }
         Missing::Nested(problem) => *problem,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Var;
+    use crate::diagnostic::Spanned;
+    use crate::facts::Environment;
+    use crate::facts::fixture::{Repo, facts, release, span, template};
+
+    fn tag(name: &str) -> Event {
+        Event::Tag(name.to_owned())
+    }
+
+    fn with_var(release: &mut Release, name: &str, value: Option<&str>, env: Option<&str>) {
+        let var = Var {
+            name: Spanned::new(name.to_owned(), span(name)),
+            value: value.map(template),
+            env: env.map(str::to_owned),
+            about: None,
+        };
+        release.vars.insert(name.to_owned(), var);
+    }
+
+    fn fill(facts: &Facts, text: &str) -> Result<String, Problem> {
+        Scope::new(&release(), facts).fill(&template(text))
+    }
+
+    fn filled(facts: &Facts, text: &str) -> String {
+        fill(facts, text).unwrap()
+    }
+
+    fn no_value(text: &str, why: &str) -> Problem {
+        let field = text.trim_start_matches('{');
+        let name = field.trim_end_matches('}');
+        Problem::new(Code::NoSuchFact, format!("`{{{name}}}` has no value: {why}"))
+            .label(span(name), "has no value here")
+    }
+
+    #[test]
+    fn facts_of_a_commit_on_a_branch() {
+        let repo = Repo::new();
+        let facts = Facts { git: Some(repo.read()), ..facts(Event::Branch("feature/a".to_owned())) };
+        let sha = repo.read().sha;
+        assert_eq!(filled(&facts, "{sha}"), sha);
+        assert_eq!(filled(&facts, "{short}-{describe}"), format!("{0}-{0}", &sha[..7]));
+        assert_eq!(filled(&facts, "{branch} {dirty}"), "feature/a false");
+        assert_eq!(filled(&facts, "{version}"), sha[..7]);
+        assert_eq!(
+            filled(&facts, "{commit.time} {date} {date:%Y-%m}"),
+            "2024-01-02T03:04:05Z 20240102 2024-01"
+        );
+        assert_eq!(filled(&facts, "{project} of {user}"), "demo of ada");
+    }
+
+    #[test]
+    fn facts_of_a_version() {
+        let facts = facts(tag("v1.2.3-rc.1+b5"));
+        assert_eq!(filled(&facts, "{tag} {version}"), "v1.2.3-rc.1+b5 1.2.3-rc.1+b5");
+        assert_eq!(filled(&facts, "{major}.{minor}.{patch}|{prerelease}|"), "1.2.3|rc.1|");
+    }
+
+    #[test]
+    fn a_tag_that_is_no_version_has_the_description_for_one() {
+        let repo = Repo::new();
+        repo.tag("nightly");
+        let facts = Facts { git: Some(repo.read()), ..facts(tag("nightly")) };
+        assert_eq!(filled(&facts, "{version}"), "nightly");
+        let why = "the git tag `nightly` is not a version";
+        assert_eq!(fill(&facts, "{major}"), Err(no_value("{major}", why)));
+    }
+
+    #[test]
+    fn facts_of_a_platform_are_those_of_the_default_where_there_is_none() {
+        let (release, facts) = (release(), facts(Event::Unnamed));
+        let platform = "linux/arm/v7".parse().unwrap();
+        let scope = Scope::new(&release, &facts);
+        let text = template("{platform} {platform.os} {platform.arch}");
+        assert_eq!(scope.fill(&text).unwrap(), "linux/amd64 linux amd64");
+        assert_eq!(scope.on(&platform).fill(&text).unwrap(), "linux/arm/v7 linux arm");
+    }
+
+    #[test]
+    fn a_fact_that_the_event_does_not_have_is_told_with_the_event_that_has_it() {
+        let facts = facts(Event::Branch("main".to_owned()));
+        let on = |event| format!("`--event {event}` gives it one");
+        let why = "the event is a branch";
+        assert_eq!(fill(&facts, "v{major}"), Err(no_value("{major}", why).help(on("tag=v1.2.3"))));
+        assert_eq!(fill(&facts, "{tag}"), Err(no_value("{tag}", why).help(on("tag=v1.2.3"))));
+        assert_eq!(fill(&facts, "{number}"), Err(no_value("{number}", why).help(on("pr=NUMBER"))));
+        let why = "the environment has no variable `NOT_SET`";
+        let help = "set `NOT_SET` in the environment, or in a `dotenv` file";
+        assert_eq!(fill(&facts, "{env.NOT_SET}"), Err(no_value("{env.NOT_SET}", why).help(help)));
+    }
+
+    #[test]
+    fn a_fact_of_the_repository_needs_one() {
+        let facts = facts(Event::Branch("main".to_owned()));
+        for name in ["sha", "short", "describe", "dirty", "commit.time", "date", "version"] {
+            let expected =
+                Problem::new(Code::NoGit, format!("`{{{name}}}` needs a git repository with a commit"))
+                    .label(span(name), "has no value here")
+                    .help("`git init`, `git add --all`, and `git commit` make one");
+            assert_eq!(
+                fill(&facts, &format!("{{{name}}}")),
+                Err(Problem { labels: expected.labels.clone(), ..expected })
+            );
+        }
+        assert_eq!(filled(&facts, "{branch}"), "main");
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_environment_and_that_over_the_default() {
+        let mut release = release();
+        with_var(&mut release, "python", Some("3.{minor-of}"), Some("PYTHON"));
+        with_var(&mut release, "minor-of", Some("12"), None);
+        let mut facts = facts(Event::Unnamed);
+        let value = |facts: &Facts| Scope::new(&release, facts).fill(&template("python:{python}")).unwrap();
+        assert_eq!(value(&facts), "python:3.12");
+        facts.environment = Environment::from_iter([("PYTHON", "")]);
+        assert_eq!(value(&facts), "python:3.12");
+        facts.environment = Environment::from_iter([("PYTHON", "3.13")]);
+        assert_eq!(value(&facts), "python:3.13");
+        facts.overrides.insert("python".to_owned(), "{sha}".to_owned());
+        assert_eq!(value(&facts), "python:{sha}");
+    }
+
+    #[test]
+    fn a_variable_without_a_value_says_how_to_give_it_one() {
+        let mut release = release();
+        with_var(&mut release, "token", None, Some("TOKEN"));
+        with_var(&mut release, "a", Some("{b}"), None);
+        with_var(&mut release, "b", Some("{a}"), None);
+        let facts = facts(Event::Unnamed);
+        let scope = Scope::new(&release, &facts);
+        let help = "`token=VALUE` on the command line, or `TOKEN` in the environment";
+        let expected = no_value("{token}", "it has no default").help(help);
+        assert_eq!(scope.fill(&template("{token}")), Err(expected));
+        let expected = no_value("{a}", "it is made of itself")
+            .label(span("b"), "used here")
+            .label(span("a"), "used here");
+        assert_eq!(scope.fill(&template("{a}")), Err(expected));
+    }
+
+    #[test]
+    fn matrix_values_and_groups_are_those_of_the_place() {
+        let (release, facts) = (release(), facts(Event::Unnamed));
+        let matrix = IndexMap::from([("os".to_owned(), "a".to_owned())]);
+        let groups = ["v1".to_owned(), "1".to_owned()];
+        let scope = Scope::new(&release, &facts).with_matrix(&matrix).with_groups(&groups);
+        assert_eq!(scope.fill(&template("{matrix.os}-{1}")).unwrap(), "a-1");
+        assert_eq!(scope.fill(&template("{2}")), Err(no_value("{2}", "the expression has 1 groups")));
+    }
+
+    #[test]
+    fn a_script_gets_what_it_names_and_nothing_else() {
+        let mut release = release();
+        with_var(&mut release, "python-version", Some("3.12"), None);
+        with_var(&mut release, "api/port", Some("80"), None);
+        with_var(&mut release, "os", Some("var"), None);
+        with_var(&mut release, "unused", None, None);
+        let facts = facts(tag("v1.2.3"));
+        let matrix = IndexMap::from([("os".to_owned(), "matrix".to_owned())]);
+        let scope = Scope::new(&release, &facts).with_matrix(&matrix);
+        let script = "echo $os ${python_version} '$port' $HOME # $HOIST_VERSION ${HOIST_SHA:-none} $PATH";
+        let expected =
+            [("HOIST_VERSION", "1.2.3"), ("os", "matrix"), ("port", "80"), ("python_version", "3.12")];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(scope.script_variables(script), Ok(IndexMap::from(expected)));
+    }
+
+    #[test]
+    fn a_script_that_names_what_is_not_there_is_told_how_to_do_without() {
+        let (release, facts) = (release(), facts(Event::Branch("main".to_owned())));
+        let problem = Scope::new(&release, &facts).script_variables("echo $HOIST_NUMBER").unwrap_err();
+        let expected = Problem::new(Code::NoSuchFact, "`$HOIST_NUMBER` has no value: the event is a branch")
+            .help("`--event pr=NUMBER` gives it one");
+        assert_eq!(problem, expected.note("`${HOIST_NUMBER:-}` in the script is empty where there is none"));
     }
 }

@@ -15,6 +15,7 @@ pub struct Scope<'a> {
     platform: Option<&'a Platform>,
     matrix: Option<&'a IndexMap<String, String>>,
     groups: &'a [String],
+    owner: Option<&'a str>,
 }
 
 /// Why a name has no value here.
@@ -31,7 +32,7 @@ impl<'a> Scope<'a> {
     /// Variables and facts, for no platform.
     #[must_use]
     pub const fn new(release: &'a Release, facts: &'a Facts) -> Self {
-        Self { release, facts, platform: None, matrix: None, groups: &[] }
+        Self { release, facts, platform: None, matrix: None, groups: &[], owner: None }
     }
 
     /// The same, for a platform.
@@ -52,6 +53,14 @@ impl<'a> Scope<'a> {
     #[must_use]
     pub const fn with_groups(mut self, groups: &'a [String]) -> Self {
         self.groups = groups;
+        self
+    }
+
+    /// The same, for the scripts of a target: a variable of its own file, whose
+    /// prefix the target has as well, comes before one of the project.
+    #[must_use]
+    pub const fn of(mut self, target: &'a str) -> Self {
+        self.owner = Some(target);
         self
     }
 
@@ -110,14 +119,13 @@ impl<'a> Scope<'a> {
         if let Some(fact) = Fact::ALL.iter().find(|fact| fact.variable() == name) {
             return Some(Name::Fact(*fact));
         }
-        // A script does not know the prefix of its file: the last part counts.
-        let last = |key: &str| key.rsplit('/').next().is_some_and(spelled);
-        let vars = self.release.vars.keys();
-        vars.clone()
-            .find(|key| spelled(key))
-            .or_else(|| vars.clone().find(|key| last(key)))
-            .cloned()
-            .map(Name::Var)
+        let prefixes = self.owner.unwrap_or_default().rmatch_indices('/').map(|(at, _)| at + 1).chain([0]);
+        let mut prefixes = prefixes.filter_map(|end| self.owner.unwrap_or_default().get(..end));
+        let vars = &self.release.vars;
+        let var = prefixes.find_map(|prefix| {
+            vars.keys().find(|key| key.strip_prefix(prefix).is_some_and(spelled)).cloned()
+        });
+        var.map(Name::Var)
     }
 
     fn fill_within(&self, template: &Template, outer: &mut Vec<String>) -> Result<String, Problem> {
@@ -442,12 +450,14 @@ mod tests {
     fn a_script_gets_what_it_names_and_nothing_else() {
         let mut release = release();
         with_var(&mut release, "python-version", Some("3.12"), None);
+        with_var(&mut release, "port", Some("1"), None);
+        with_var(&mut release, "web/port", Some("443"), None);
         with_var(&mut release, "api/port", Some("80"), None);
         with_var(&mut release, "os", Some("var"), None);
         with_var(&mut release, "unused", None, None);
         let facts = facts(tag("v1.2.3"));
         let matrix = IndexMap::from([("os".to_owned(), "matrix".to_owned())]);
-        let scope = Scope::new(&release, &facts).with_matrix(&matrix);
+        let scope = Scope::new(&release, &facts).with_matrix(&matrix).of("api/lint");
         let script = "echo $os ${python_version} '$port' $HOME # $HOIST_VERSION ${HOIST_SHA:-none} $PATH";
         let expected =
             [("HOIST_VERSION", "1.2.3"), ("os", "matrix"), ("port", "80"), ("python_version", "3.12")];

@@ -27,7 +27,7 @@ impl Lower<'_> {
             return Made::new(Action::Group, Definition::default(), Effect::Cacheable);
         }
         let matrix = row_values(target, row);
-        let scope = Scope::new(self.release, self.facts).with_matrix(&matrix);
+        let scope = Scope::new(self.release, self.facts).with_matrix(&matrix).of(&target.name.value);
         let commands: Vec<Exec> = target.run.iter().map(|command| self.exec(&scope, command)).collect();
         let variables = self.variables(&scope, target);
         let outputs = filled(&target.outputs, &matrix);

@@ -90,3 +90,90 @@ fn blob(layout: &Path, path: &ProjectPath, descriptor: &Descriptor) -> Result<Ve
     Err(Problem::new(Code::DigestMismatch, format!("`{path}/{file}` is not what the layout says"))
         .note(format!("it has {} bytes with the digest {}", bytes.len(), Digest::of(&bytes))))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::fixture::{Files, base};
+
+    const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+    /// Adds an image, whose manifest may be any text here, under a name.
+    fn image(files: &Files, text: &str, name: Option<&str>) -> Descriptor {
+        let mut descriptor = Descriptor::of(MANIFEST, text.as_bytes());
+        files.repo.write(&format!("base/blobs/sha256/{}", descriptor.digest.hex()), text);
+        descriptor.annotations.extend(name.map(|name| (NAME.to_owned(), name.to_owned())));
+        descriptor
+    }
+
+    fn index(files: &Files, manifests: &[Descriptor]) {
+        files
+            .repo
+            .write("base/index.json", &String::from_utf8(Index::new(manifests.to_vec()).to_bytes()).unwrap());
+    }
+
+    fn ask(files: &Files, name: Option<&str>) -> Result<ResolvedBase, Problem> {
+        resolve(&files.path(""), &base("base", name))
+    }
+
+    fn refused(files: &Files, name: Option<&str>) -> (Code, String, Option<String>) {
+        let problem = ask(files, name).unwrap_err();
+        assert_eq!(problem.labels.len(), 1);
+        (problem.code, problem.title, problem.help)
+    }
+
+    #[test]
+    fn a_base_is_found_by_its_tag_by_its_digest_and_as_the_only_one() {
+        let files = Files::with(&[]);
+        let (one, two) = (image(&files, "one", Some("1")), image(&files, "two", Some("2")));
+        let found = |descriptor: &Descriptor, text: &str| {
+            Ok(ResolvedBase::Found(Box::new(descriptor.clone()), text.as_bytes().into()))
+        };
+        index(&files, &[one.clone(), two.clone()]);
+        assert_eq!(ask(&files, Some("2")), found(&two, "two"));
+        assert_eq!(ask(&files, Some(&one.digest.to_string())), found(&one, "one"));
+        index(&files, &[one.clone(), image(&files, "one", None)]);
+        assert_eq!(ask(&files, None), found(&one, "one"));
+    }
+
+    #[test]
+    fn a_base_that_is_not_named_clearly_is_told_with_those_that_are_there() {
+        let files = Files::with(&[]);
+        index(&files, &[image(&files, "one", Some("stable")), image(&files, "two", Some("edge"))]);
+        let unknown = |title: &str, help: &str| (Code::UnknownBase, title.to_owned(), Some(help.to_owned()));
+        let several = unknown("the layout `base` has several images", "`oci:base:stable` names one of them");
+        assert_eq!(refused(&files, None), several);
+        let near = unknown("the layout `base` has no image `stabel`", "did you mean `oci:base:stable`?");
+        assert_eq!(refused(&files, Some("stabel")), near);
+        let far = unknown("the layout `base` has no image `3.20`", "it has `stable`, `edge`");
+        assert_eq!(refused(&files, Some("3.20")), far);
+        index(&files, &[]);
+        assert_eq!(
+            refused(&files, None),
+            (Code::UnknownBase, "the layout `base` has no image".to_owned(), None)
+        );
+    }
+
+    #[test]
+    fn a_layout_that_is_damaged_or_none_is_told() {
+        let files = Files::with(&[]);
+        let help = Some("`skopeo copy docker://IMAGE oci:base:TAG` makes one".to_owned());
+        let none = (Code::UnknownBase, "`base` is not an OCI image layout".to_owned(), help);
+        assert_eq!(refused(&files, None), none);
+        let one = image(&files, "one", Some("1"));
+        index(&files, std::slice::from_ref(&one));
+        let file = format!("base/blobs/sha256/{}", one.digest.hex());
+        files.repo.write(&file, "another");
+        assert_eq!(
+            refused(&files, None),
+            (Code::DigestMismatch, format!("`{file}` is not what the layout says"), None)
+        );
+        fs::remove_file(files.path(&file)).unwrap();
+        assert_eq!(
+            refused(&files, None),
+            (Code::UnknownBase, format!("the layout `base` is without `{}`", one.digest), None)
+        );
+        files.repo.write("base/index.json", "{}");
+        assert_eq!(refused(&files, None).1, "the index of the layout `base` cannot be read");
+    }
+}

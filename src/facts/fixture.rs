@@ -1,16 +1,18 @@
 //! Repositories with fixed dates, releases, and facts, for tests.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process;
 
 use git2::{Oid, Repository, RepositoryInitOptions, Signature, Time};
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use tempfile::TempDir;
 
-use crate::config::{CacheSettings, Fact, Field, Name, Part, Release, Settings, Template};
-use crate::diagnostic::{Sources, Span};
-use crate::facts::{Environment, Event, EventSource, Facts, Git, git};
+use crate::config::{
+    Base, CacheSettings, Command, Fact, Field, Name, Part, Pattern, ProjectPath, Release, Settings, Template,
+};
+use crate::diagnostic::{Sources, Span, Spanned};
+use crate::facts::{Environment, Event, EventSource, Facts, Git, Host, InputQuery, Project, ToolQuery, git};
 
 /// Time of the first commit: 2024-01-02 03:04:05 UTC.
 pub(super) const START: i64 = 1_704_164_645;
@@ -92,7 +94,7 @@ pub(super) fn who(seconds: i64) -> Signature<'static> {
 
 /// Calls git, apart from the machine's configuration.
 pub(super) fn call(directory: &Path, arguments: &[&str]) -> String {
-    let mut command = Command::new("git");
+    let mut command = process::Command::new("git");
     command.current_dir(directory).args(arguments).env_clear();
     command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
     command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null");
@@ -173,4 +175,68 @@ pub(super) fn template(text: &str) -> Template {
         parts.push(Part::Field(Field { name, format: format.map(str::to_owned), span: span(field) }));
     }
     Template { parts, span: span(text) }
+}
+
+/// A project in a repository with one commit.
+pub(super) struct Files {
+    pub(super) repo: Repo,
+}
+
+impl Files {
+    pub(super) fn with(files: &[(&str, &str)]) -> Self {
+        let repo = Repo::empty();
+        for (path, text) in files {
+            repo.write(path, text);
+        }
+        repo.commit(START);
+        Self { repo }
+    }
+
+    pub(super) fn path(&self, path: &str) -> PathBuf {
+        self.repo.path.join(path)
+    }
+
+    pub(super) fn project(&self) -> Project {
+        Project { root: self.repo.path.clone(), file: self.path("release.kdl") }
+    }
+
+    pub(super) fn host(&self, variables: &[(&str, &str)]) -> Host {
+        let path = ("PATH", std::env::var("PATH").unwrap());
+        let variables = variables.iter().map(|(name, value)| (*name, (*value).to_owned()));
+        Host::fixed(
+            &self.repo.path,
+            variables.chain([path]).collect(),
+            Timestamp::from_second(START + 3600).unwrap(),
+        )
+    }
+}
+
+/// A question for a tool's output.
+pub(super) fn tool(argv: &[&str]) -> ToolQuery {
+    let command = Command::Argv(argv.iter().map(|argument| template(argument)).collect());
+    ToolQuery {
+        command: Spanned::new(command, span(argv[0])),
+        dir: ProjectPath::root(),
+        matrix: IndexMap::new(),
+    }
+}
+
+/// A base in a layout.
+pub(super) fn base(path: &str, name: Option<&str>) -> Spanned<Base> {
+    let path = ProjectPath::root().join(path).unwrap();
+    Spanned::new(Base::Layout { path, name: name.map(str::to_owned) }, span("oci:base"))
+}
+
+/// The patterns of a target's inputs; a leading `!` negates.
+pub(super) fn patterns(texts: &[&str]) -> Vec<Pattern> {
+    let pattern = |text: &&str| {
+        let glob = text.strip_prefix('!').unwrap_or(text).to_owned();
+        Pattern { glob: Spanned::new(glob, span(text)), negated: text.starts_with('!') }
+    };
+    texts.iter().map(pattern).collect()
+}
+
+/// What a target asks for.
+pub(super) fn inputs(texts: &[&str]) -> InputQuery {
+    InputQuery { patterns: patterns(texts), honour_ignore: true, ..InputQuery::default() }
 }

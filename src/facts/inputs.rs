@@ -192,9 +192,9 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::config::{Copy, Pattern, ProjectPath};
+    use crate::config::{Copy, ProjectPath};
     use crate::diagnostic::Spanned;
-    use crate::facts::fixture::{facts, release, span, template};
+    use crate::facts::fixture::{facts, inputs, patterns, release, span, template};
     use crate::facts::{CopyQuery, Event, InputKind};
 
     struct Project {
@@ -235,18 +235,6 @@ mod tests {
 
     fn paths(found: Result<Vec<InputFile>, Problems>) -> Vec<String> {
         found.unwrap().iter().map(|file| file.path.to_string()).collect()
-    }
-
-    fn patterns(texts: &[&str]) -> Vec<Pattern> {
-        let pattern = |text: &&str| {
-            let glob = text.strip_prefix('!').unwrap_or(text).to_owned();
-            Pattern { glob: Spanned::new(glob, span(text)), negated: text.starts_with('!') }
-        };
-        texts.iter().map(pattern).collect()
-    }
-
-    fn inputs(texts: &[&str]) -> InputQuery {
-        InputQuery { patterns: patterns(texts), honour_ignore: true, ..InputQuery::default() }
     }
 
     fn copy(from: &str, exclude: &[&str]) -> CopyQuery {

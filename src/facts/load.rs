@@ -204,3 +204,157 @@ fn cycle(circle: &[Open]) -> Problem {
         .rev()
         .fold(problem, |problem, (open, next)| problem.label(open.include, format!("includes `{next}`")))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::facts::fixture::Files;
+
+    fn loaded(files: &Files) -> (Sources, Result<Release, Problems>) {
+        let mut sources = Sources::new();
+        let release = load(&files.project(), &mut sources);
+        (sources, release)
+    }
+
+    fn targets(files: &Files) -> Vec<String> {
+        loaded(files).1.unwrap().targets.into_keys().collect()
+    }
+
+    /// What is wrong: the code, the title, and what the labels point to.
+    fn wrong(files: &Files) -> Vec<(Code, String, Vec<String>)> {
+        let (sources, release) = loaded(files);
+        let told = |problem: Problem| {
+            let labels = problem.labels.iter();
+            let place = |span: Span| {
+                let name = &sources.get(span.source).unwrap().name;
+                format!("{name}: {}", sources.slice(span))
+            };
+            (problem.code, problem.title, labels.map(|label| place(label.span)).collect())
+        };
+        release.unwrap_err().into_iter().map(told).collect()
+    }
+
+    #[test]
+    fn names_of_included_files_have_their_directory_or_what_as_says() {
+        let files = Files::with(&[
+            (
+                "release.kdl",
+                "include \"services/*/release.kdl\" \"ci.kdl\"\ninclude \"web/release.kdl\" as=\"w\"",
+            ),
+            ("ci.kdl", "target \"lint\" { run \"x\"; }"),
+            ("services/api/release.kdl", "include \"db/release.kdl\"\ntarget \"lint\" { run \"x\"; }"),
+            ("services/api/db/release.kdl", "target \"migrate\" { run \"x\"; }"),
+            ("services/auth/release.kdl", "target \"lint\" { run \"x\"; }"),
+            ("web/release.kdl", "include \"deep/release.kdl\"\ntarget \"lint\" { run \"x\"; }"),
+            ("web/deep/release.kdl", "target \"lint\" { run \"x\"; }"),
+        ]);
+        let expected = [
+            "services/api/lint",
+            "services/api/db/migrate",
+            "services/auth/lint",
+            "lint",
+            "w/lint",
+            "w/deep/lint",
+        ];
+        assert_eq!(targets(&files), expected);
+        let (sources, release) = loaded(&files);
+        let home = release.unwrap().targets["services/api/lint"].home.to_string();
+        assert_eq!(home, "services/api");
+        let names: Vec<_> = sources.iter().map(|(_, source)| source.name.as_str()).collect();
+        assert_eq!(names[..3], ["release.kdl", "services/api/release.kdl", "services/api/db/release.kdl"]);
+    }
+
+    #[test]
+    fn a_wildcard_passes_over_the_file_itself_and_what_is_ignored_and_reads_each_once() {
+        let files = Files::with(&[
+            (".gitignore", "vendor/"),
+            ("release.kdl", "include \"**/release.kdl\""),
+            ("a/release.kdl", "include \"b/release.kdl\"\ntarget \"x\" { run \"x\"; }"),
+            ("a/b/release.kdl", "target \"y\" { run \"x\"; }"),
+            ("vendor/release.kdl", "target \"z\" { run \"x\"; }"),
+        ]);
+        assert_eq!(targets(&files), ["a/b/y", "a/x"]);
+    }
+
+    #[test]
+    fn files_that_include_each_other_are_told_with_the_whole_circle() {
+        let files = Files::with(&[
+            ("release.kdl", "include \"a/release.kdl\""),
+            ("a/release.kdl", "include \"../b.kdl\""),
+            ("b.kdl", "include \"a/release.kdl\""),
+        ]);
+        let places = ["b.kdl: \"a/release.kdl\"", "a/release.kdl: \"../b.kdl\""].map(str::to_owned);
+        let title = "`a/release.kdl` includes itself".to_owned();
+        assert_eq!(wrong(&files), [(Code::Include, title, places.to_vec())]);
+    }
+
+    #[test]
+    fn every_file_that_cannot_be_read_is_told_and_names_that_it_may_have_are_not() {
+        let files = Files::with(&[
+            (
+                "release.kdl",
+                "include \"api/relase.kdl\"\ninclude \"bytes.kdl\"\ninclude \"../x.kdl\"\ninclude \"dir\"\ntarget \"a\" { needs \"api/b\"; run \"x\"; oops; }",
+            ),
+            ("api/release.kdl", "target \"b\" { run \"x\"; }"),
+            ("dir/x", ""),
+        ]);
+        std::fs::write(files.path("bytes.kdl"), b"// fine\n// \xff").unwrap();
+        let (_, release) = loaded(&files);
+        let problems = release.unwrap_err();
+        let told: Vec<_> = problems
+            .as_slice()
+            .iter()
+            .map(|p| (p.code, p.title.as_str(), p.help.as_deref(), p.notes.as_slice()))
+            .collect();
+        let notes = |note: &str| [note.to_owned()];
+        assert_eq!(
+            told[..4],
+            [
+                (
+                    Code::Include,
+                    "the included file `api/relase.kdl` does not exist",
+                    Some("did you mean `api/release.kdl`?"),
+                    &[][..]
+                ),
+                (Code::Include, "`bytes.kdl` cannot be read", None, &notes("line 2 is not UTF-8")[..]),
+                (
+                    Code::OutsideProject,
+                    "`../x.kdl` leads out of the project",
+                    Some("copy it into the project, or have a target make it"),
+                    &[][..]
+                ),
+                (Code::Include, "`dir` cannot be read", None, &notes("it is not a file")[..]),
+            ]
+        );
+        let codes: Vec<_> = problems.as_slice().iter().skip(4).map(|problem| problem.code).collect();
+        assert_eq!(codes, [Code::UnknownNode]);
+    }
+
+    #[test]
+    fn a_link_that_leads_out_of_the_project_is_not_read() {
+        let files = Files::with(&[("release.kdl", "include \"link.kdl\"")]);
+        let outside = files.path("").with_file_name("outside.kdl");
+        std::fs::write(&outside, "target \"a\" { run \"x\"; }").unwrap();
+        symlink(&outside, files.path("link.kdl")).unwrap();
+        let title = "`link.kdl` leads out of the project".to_owned();
+        assert_eq!(
+            wrong(&files),
+            [(Code::OutsideProject, title, vec!["release.kdl: \"link.kdl\"".to_owned()])]
+        );
+    }
+
+    #[test]
+    fn syntax_of_all_files_is_told_at_once() {
+        let files = Files::with(&[
+            ("release.kdl", "include \"a.kdl\" \"b.kdl\""),
+            ("a.kdl", "target \"a\" {"),
+            ("b.kdl", "target \"b\" {"),
+        ]);
+        let told = wrong(&files);
+        let sources: BTreeSet<_> =
+            told.iter().flat_map(|(_, _, places)| places).map(|place| &place[..5]).collect();
+        assert_eq!(sources.into_iter().collect::<Vec<_>>(), ["a.kdl", "b.kdl"]);
+    }
+}

@@ -21,6 +21,8 @@ const LARGEST: u64 = 1 << 20;
 /// A command, ready to run: equal ones are run once.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Call {
+    /// As it is written.
+    shown: String,
     argv: Vec<String>,
     dir: std::path::PathBuf,
     variables: Vec<(String, String)>,
@@ -57,7 +59,7 @@ pub(super) fn run_all(
 fn call(root: &Path, release: &Release, facts: &Facts, query: &ToolQuery) -> Result<Call, Problem> {
     let scope = Scope::new(release, facts).with_matrix(&query.matrix);
     let span = query.command.span;
-    let (argv, variables) = match &query.command.value {
+    let (argv, variables): (Vec<String>, _) = match &query.command.value {
         Command::Script(script) => {
             let variables =
                 scope.script_variables(script).map_err(|problem| problem.label(span, "named here"))?;
@@ -66,12 +68,15 @@ fn call(root: &Path, release: &Release, facts: &Facts, query: &ToolQuery) -> Res
         }
         Command::Argv(argv) => (argv.iter().map(|it| scope.fill(it)).collect::<Result<_, _>>()?, Vec::new()),
     };
-    Ok(Call { argv, dir: root.join(query.dir.as_path()), variables })
+    let shown = match &query.command.value {
+        Command::Script(script) => script.clone(),
+        Command::Argv(_) => argv.join(" "),
+    };
+    Ok(Call { shown, argv, dir: root.join(query.dir.as_path()), variables })
 }
 
 fn run(call: &Call, environment: &Environment, span: Span) -> Result<String, Problem> {
-    let shown = call.argv.last().filter(|_| !call.variables.is_empty()).cloned();
-    let shown = shown.unwrap_or_else(|| call.argv.join(" "));
+    let shown = &call.shown;
     let problem = |code, what: String| Problem::new(code, what).label(span, "its output is part of the key");
     let mut command = std::process::Command::new(call.argv.first().map_or("", String::as_str));
     command.args(call.argv.iter().skip(1)).current_dir(&call.dir).env_clear().envs(environment.strict());
@@ -134,4 +139,70 @@ fn text(stream: Option<impl Read>) -> String {
         drop(std::io::copy(&mut stream, &mut std::io::sink()));
     }
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use indexmap::IndexMap;
+
+    use super::*;
+    use crate::config::{Command, ProjectPath};
+    use crate::diagnostic::Spanned;
+    use crate::facts::Event;
+    use crate::facts::fixture::{Files, facts, release, span, tool};
+
+    fn environment(variables: &[(&str, &str)]) -> Environment {
+        let path = std::env::var("PATH").unwrap();
+        variables.iter().copied().chain([("PATH", path.as_str())]).collect()
+    }
+
+    fn run(files: &Files, queries: &[ToolQuery]) -> Result<Vec<String>, Problems> {
+        let facts =
+            Facts { environment: environment(&[("CI", "true"), ("LANG", "C")]), ..facts(Event::Unnamed) };
+        run_all(&files.path(""), &release(), &facts, queries)
+    }
+
+    fn script(text: &str) -> ToolQuery {
+        let command = Spanned::new(Command::Script(text.to_owned()), span(text));
+        ToolQuery { command, dir: ProjectPath::root(), matrix: IndexMap::new() }
+    }
+
+    #[test]
+    fn outputs_are_in_the_order_of_the_questions_and_the_same_is_asked_once() {
+        let files = Files::with(&[]);
+        let count = script("echo x >> count; wc -l < count");
+        let queries = [tool(&["echo", "{project} 1.0"]), count.clone(), count, script("echo 17 >&2")];
+        assert_eq!(run(&files, &queries).unwrap(), ["demo 1.0", "1", "1", "17"]);
+    }
+
+    #[test]
+    fn a_tool_sees_the_strict_environment_and_what_its_script_names() {
+        let files = Files::with(&[]);
+        let mut query = script("echo \"${CI-none} $LANG $os $HOIST_PROJECT\"; pwd");
+        query.matrix.insert("os".to_owned(), "a".to_owned());
+        let expected = format!("none C a demo\n{}", files.path("").display());
+        assert_eq!(run(&files, &[query]).unwrap(), [expected.trim_end_matches('/')]);
+    }
+
+    #[test]
+    fn a_tool_that_fails_or_is_not_there_is_told_with_its_place() {
+        let files = Files::with(&[]);
+        let queries = [script("echo why >&2; exit 3"), tool(&["no-such-tool", "--version"])];
+        let problems = run(&files, &queries).unwrap_err();
+        let told = |code, title: &str, query: &ToolQuery| {
+            Problem::new(code, title).label(query.command.span, "its output is part of the key")
+        };
+        let failed = told(
+            Code::CommandFailed,
+            "the tool `echo why >&2; exit 3` ended with exit status 3",
+            &queries[0],
+        );
+        let missing =
+            told(Code::CannotStart, "the tool `no-such-tool --version` cannot be started", &queries[1])
+                .help("install it, or correct `PATH`")
+                .note("No such file or directory (os error 2)");
+        let mut problems = problems.as_slice().to_vec();
+        problems.sort_by_key(|problem| problem.code == Code::CannotStart);
+        assert_eq!(problems, [failed.note("why"), missing]);
+    }
 }

@@ -1,16 +1,21 @@
-//! Text to [`Document`], through the `kdl` crate.
+//! Text to [`Document`].
 
-use std::thread::ScopedJoinHandle;
-
-use kdl::{KdlDocument, KdlEntry, KdlError, KdlIdentifier, KdlNode, KdlValue};
+use std::ops::Range;
 
 use crate::diagnostic::{Code, Problem, Problems, SourceId, Span, Spanned};
-use crate::syntax::string::offsets;
-use crate::syntax::{Document, Node, Property, Value, ValueKind, guard};
+use crate::syntax::string::string;
+use crate::syntax::token::{Kind, Token, tokens};
+use crate::syntax::word::{keyword, word};
+use crate::syntax::wrong::Wrong;
+use crate::syntax::{Document, Node, Property, Value, ValueKind};
 
-/// Stack of the thread that parses: enough for the depth that the guard allows.
-const STACK: usize = 64 << 20;
-/// Most syntax errors that are shown; one mistake often makes several.
+mod mistakes;
+
+/// Most bytes of a file.
+const MAX_BYTES: usize = 4 << 20;
+/// Most blocks that are open at once: the parser calls itself for each.
+const MAX_DEPTH: usize = 128;
+/// Most problems that are shown; one mistake often makes several.
 const SHOWN: usize = 4;
 
 /// Reads a text as KDL 2.
@@ -18,235 +23,376 @@ const SHOWN: usize = 4;
 /// # Errors
 /// The first few places where it is not KDL, or the bound that it breaks.
 pub fn parse(source: SourceId, text: &str) -> Result<Document, Problems> {
-    guard::check(source, text)?;
-    let parsed = std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(STACK);
-        thread.spawn_scoped(scope, || KdlDocument::parse_v2(text)).map(ScopedJoinHandle::join)
-    });
-    let failed =
-        |why: &str| Problems::from(Problem::new(Code::NotKdl, "the file cannot be parsed").note(why));
-    match parsed {
-        Ok(Ok(Ok(document))) => {
-            let reader = Reader { source, text };
-            Ok(Document { source, nodes: reader.nodes(&document) })
-        }
-        Ok(Ok(Err(error))) => Err(problems(source, text, &error)),
-        Ok(Err(_)) => Err(failed("the parser stopped unexpectedly")),
-        Err(error) => Err(failed(&error.to_string())),
+    if text.len() > MAX_BYTES {
+        let title = format!("the file has {} bytes; hoist reads at most {MAX_BYTES}", text.len());
+        return Err(Problem::new(Code::TooLarge, title).help("split it, and `include` the parts").into());
     }
+    let mut parser = Parser::new(source, text);
+    parser.characters();
+    let nodes = if parser.problems.is_empty() { parser.nodes(None) } else { Vec::new() };
+    parser.outcome(Document { source, nodes })
 }
 
-struct Reader<'a> {
+#[derive(Debug)]
+enum Entry {
+    Argument(Value),
+    Property(Property),
+}
+
+/// A part of the text was not read; why is among the problems.
+#[derive(Debug)]
+struct Unread;
+
+#[derive(Debug)]
+struct Parser<'a> {
     source: SourceId,
     text: &'a str,
+    tokens: Vec<Token>,
+    /// The token that is read next.
+    at: usize,
+    depth: usize,
+    /// The first problems, and how many more there are.
+    problems: Vec<Problem>,
+    hidden: usize,
+    /// Whether it was said that the text ends too early, or is not read to its end.
+    ended: bool,
+    /// The first block whose closing brace stands further left than it opened.
+    suspect: Option<(Range<usize>, Range<usize>)>,
 }
 
-impl Reader<'_> {
-    fn nodes(&self, document: &KdlDocument) -> Vec<Node> {
-        document.nodes().iter().map(|node| self.node(node)).collect()
+impl<'a> Parser<'a> {
+    fn new(source: SourceId, text: &'a str) -> Self {
+        Self {
+            source,
+            text,
+            tokens: tokens(text),
+            at: 0,
+            depth: 0,
+            problems: Vec::new(),
+            hidden: 0,
+            ended: false,
+            suspect: None,
+        }
     }
 
-    fn node(&self, node: &KdlNode) -> Node {
-        let name = self.identifier(node.name());
-        let mut arguments = Vec::new();
-        let mut properties = Vec::new();
-        let mut header = name.span;
-        for entry in node.entries() {
-            let value = self.value(entry);
-            header = header.to(value.span);
-            match entry.name() {
-                Some(name) => properties.push(Property { name: self.identifier(name), value }),
-                None => arguments.push(value),
+    fn outcome(self, document: Document) -> Result<Document, Problems> {
+        let mut problems = Problems::new();
+        problems.extend(self.problems);
+        if self.hidden > 0 {
+            let title = format!("the file has {} more mistakes like these", self.hidden);
+            problems.push(Problem::new(Code::NotKdl, title));
+        }
+        problems.or(document)
+    }
+
+    /// The nodes up to the end of the text, or to the brace that closes the block
+    /// whose opening brace stands at `block`. The brace is not read.
+    fn nodes(&mut self, block: Option<&Range<usize>>) -> Vec<Node> {
+        let mut nodes = Vec::new();
+        loop {
+            self.skip_lines();
+            match (self.peek(), block) {
+                (None, Some(open)) => {
+                    self.unclosed(open.clone());
+                    return nodes;
+                }
+                (None, None) | (Some(Kind::Close), Some(_)) => return nodes,
+                (Some(Kind::Close), None) => {
+                    let wrong = Wrong::new(self.range(), "a `}` closes nothing", "no block is open here");
+                    self.wrong(wrong.help("remove it"));
+                    self.at += 1;
+                }
+                (Some(Kind::Semicolon), _) => {
+                    let wrong = Wrong::new(self.range(), "a `;` ends nothing", "no node stands before it");
+                    self.wrong(wrong.help("remove it"));
+                    self.at += 1;
+                }
+                (Some(Kind::Slashdash), _) => {
+                    self.at += 1;
+                    self.skip_lines();
+                    drop(self.node());
+                }
+                _ => nodes.extend(self.node()),
             }
         }
-        let span = self.span(node.span().offset(), node.span().len()).to(header);
-        // The parser's span takes in the space behind the node.
-        let covered = self.text.get(span.range()).unwrap_or_default().trim_end();
-        let end = header.range().end.max(span.range().start + covered.len());
-        let span = Span::new(self.source, span.range().start..end);
-        let children = node.children().map(|children| self.nodes(children));
-        Node { name, arguments, properties, children, header, span }
     }
 
-    fn identifier(&self, identifier: &KdlIdentifier) -> Spanned<String> {
-        Spanned::new(
-            identifier.value().to_owned(),
-            self.span(identifier.span().offset(), identifier.span().len()),
-        )
+    /// A node with what ends it. What cannot be read is passed over to the end of
+    /// the line, but for the nodes in its block.
+    fn node(&mut self) -> Option<Node> {
+        let node = self.node_parts();
+        if node.is_err() {
+            self.recover();
+        }
+        if matches!(self.peek(), Some(Kind::Newline | Kind::Semicolon)) {
+            self.at += 1;
+        }
+        node.ok()
     }
 
-    fn value(&self, entry: &KdlEntry) -> Value {
-        let whole = self.span(entry.span().offset(), entry.span().len()).range();
-        let repr = entry.format().map_or("", |format| format.value_repr.as_str());
-        // A value has no span of its own: it is what the entry ends with.
-        let end = whole.start + self.text.get(whole.clone()).unwrap_or_default().trim_end().len();
-        let start = end.saturating_sub(repr.len());
-        let annotation = entry.ty().map(|ty| self.identifier(ty));
-        let first = annotation.as_ref().map_or(start, |ty| ty.span.range().start.saturating_sub(1));
-        let (kind, offsets) = match entry.value() {
-            KdlValue::String(text) => (
-                ValueKind::String(text.clone()),
-                offsets(repr, text, u32::try_from(start).unwrap_or(u32::MAX)),
-            ),
-            KdlValue::Integer(number) => (ValueKind::Integer(*number), Vec::new()),
-            KdlValue::Float(number) => (ValueKind::Float(*number), Vec::new()),
-            KdlValue::Bool(truth) => (ValueKind::Bool(*truth), Vec::new()),
-            KdlValue::Null => (ValueKind::Null, Vec::new()),
+    fn node_parts(&mut self) -> Result<Node, Unread> {
+        if self.peek() == Some(Kind::TypeOpen) {
+            self.annotation()?;
+        }
+        let name = self.name("a node has no name", "its name is missing here")?;
+        let mut node = Node {
+            header: name.span,
+            span: name.span,
+            name,
+            arguments: Vec::new(),
+            properties: Vec::new(),
+            children: None,
         };
-        Value::new(kind, Span::new(self.source, first..end), annotation, offsets)
+        let mut dashed = false;
+        loop {
+            let spaced = self.skip_spaces();
+            let behind_block = node.children.is_some() || dashed;
+            match self.peek() {
+                None | Some(Kind::Newline | Kind::LineComment | Kind::Semicolon | Kind::Close) => {
+                    return Ok(node);
+                }
+                Some(Kind::Open) if node.children.is_none() => {
+                    node.children = Some(self.children());
+                    node.span = node.span.to(self.span(self.before()));
+                }
+                Some(Kind::Slashdash) if spaced || behind_block => {
+                    self.at += 1;
+                    self.skip_lines();
+                    if self.peek() == Some(Kind::Open) {
+                        self.children();
+                        dashed = true;
+                    } else if behind_block {
+                        return self.too_much();
+                    } else {
+                        self.entry()?;
+                    }
+                }
+                Some(_) if behind_block => return self.too_much(),
+                Some(Kind::Word | Kind::Quoted | Kind::Keyword | Kind::TypeOpen | Kind::Slashdash)
+                    if !spaced =>
+                {
+                    let wrong = Wrong::new(self.range(), "a space is missing", "before this");
+                    return self.stop(wrong.help("put a space between the parts of a node"));
+                }
+                Some(_) => {
+                    match self.entry()? {
+                        Entry::Argument(value) => node.arguments.push(value),
+                        Entry::Property(property) => node.properties.push(property),
+                    }
+                    node.header = node.header.to(self.span(self.before()));
+                    node.span = node.header;
+                }
+            }
+        }
     }
 
-    fn span(&self, offset: usize, length: usize) -> Span {
-        Span::new(self.source, offset..offset + length)
+    fn too_much<T>(&mut self) -> Result<T, Unread> {
+        let wrong = Wrong::new(self.range(), "a node goes on behind its block", "this is too much");
+        self.stop(wrong.help("begin a new line, or write `;` behind the `}`"))
     }
-}
 
-/// What the parser says, in hoist's words and at one place each.
-fn problems(source: SourceId, text: &str, error: &KdlError) -> Problems {
-    let mut problems = Problems::new();
-    for diagnostic in error.diagnostics.iter().take(SHOWN) {
-        let said = diagnostic.message.as_deref().unwrap_or("not KDL");
-        let start = diagnostic.span.offset().min(text.len());
-        let end = (start + diagnostic.span.len()).min(text.len());
-        problems.push(problem(source, text, said, start..end).maybe_help(diagnostic.help.clone()));
+    /// An argument or a property.
+    fn entry(&mut self) -> Result<Entry, Unread> {
+        let start = self.at;
+        let named = matches!(self.peek(), Some(Kind::Word | Kind::Quoted));
+        if named {
+            self.at += 1;
+            self.skip_spaces();
+        }
+        let property = named && self.peek() == Some(Kind::Equals);
+        self.at = start;
+        if !property {
+            return self.value().map(Entry::Argument);
+        }
+        let name = self.name("a property has no name", "its name is missing here")?;
+        self.skip_spaces();
+        let equals = self.range().end;
+        self.at += 1;
+        self.skip_spaces();
+        match self.peek() {
+            None | Some(Kind::Newline | Kind::LineComment | Kind::Semicolon | Kind::Open | Kind::Close) => {
+                let range = name.span.range().start..equals;
+                let wrong = Wrong::new(range, "a property has no value", "nothing follows the `=`");
+                let help = "write a value behind the `=`, such as `\"text\"`, `8`, or `#true`";
+                self.stop(wrong.help(help))
+            }
+            Some(_) => Ok(Entry::Property(Property { name, value: self.value()? })),
+        }
     }
-    if problems.is_empty() {
-        problems.push(Problem::new(Code::NotKdl, "the file is not KDL"));
-    }
-    problems
-}
 
-fn problem(source: SourceId, text: &str, said: &str, range: std::ops::Range<usize>) -> Problem {
-    let covered = text.get(range.clone()).unwrap_or_default();
-    let at = |range: std::ops::Range<usize>| Span::new(source, one_line(text, range));
-    let word = covered.split(|c: char| c.is_whitespace() || c == ';').next().unwrap_or_default();
-    if let Some((title, help)) = kdl1(word) {
-        return Problem::new(Code::Kdl1, title)
-            .label(at(range.start..range.start + word.len()), "")
-            .help(help);
+    fn value(&mut self) -> Result<Value, Unread> {
+        let start = self.range().start;
+        let annotation = if self.peek() == Some(Kind::TypeOpen) { Some(self.annotation()?) } else { None };
+        let (kind, offsets) = self.scalar()?;
+        Ok(Value::new(kind, self.span(start..self.before().end), annotation, offsets))
     }
-    let not_kdl = |title: &str| Problem::new(Code::NotKdl, title);
-    if said.contains("property value") {
-        // The parser points at everything from the start of the document.
-        let equals = covered.rfind('=').map_or(range.end, |at| range.start + at + 1);
-        let key = text[..equals].rfind([' ', '\t', '\n', ';', '{']).map_or(0, |at| at + 1);
-        let problem = not_kdl("a property has no value").label(at(key..equals), "nothing follows the `=`");
-        return problem.help("write a value behind the `=`, such as `\"text\"`, `8`, or `#true`");
-    }
-    if said.starts_with("No closing '}'") {
-        return not_kdl("a block is not closed").label(at(range), "opened here").help("close it with `}`");
-    }
-    if covered.starts_with('}') {
-        return not_kdl("a `}` closes nothing").label(at(range), "no block is open here").help("remove it");
-    }
-    if covered.starts_with('"') {
-        let problem = not_kdl("a string is not right").label(at(range), "it starts here");
-        return problem.help("close it with `\"`; the escapes are \\n \\t \\\\ \\\" \\s \\u{1F600}");
-    }
-    let mut title = said.to_owned();
-    if let Some(first) = title.get_mut(..1) {
-        first.make_ascii_lowercase();
-    }
-    not_kdl(title.trim_end_matches('.')).label(at(range), "here")
-}
 
-/// The part of a range on its first line that is not empty.
-fn one_line(text: &str, range: std::ops::Range<usize>) -> std::ops::Range<usize> {
-    let covered = text.get(range.clone()).unwrap_or_default();
-    let start = range.start + (covered.len() - covered.trim_start().len());
-    let rest = text.get(start..range.end).unwrap_or_default();
-    let length = rest.find('\n').unwrap_or(rest.len());
-    let end = start + rest.get(..length).unwrap_or_default().trim_end().len();
-    if start == end { range.start..range.start } else { start..end }
-}
+    /// A string, number, or keyword; for a string, the place of each byte.
+    fn scalar(&mut self) -> Result<(ValueKind, Vec<u32>), Unread> {
+        let (range, text) = (self.range(), self.token());
+        let said = match self.peek() {
+            Some(Kind::Quoted) => {
+                string(text, range.start).map(|(value, offsets)| (ValueKind::String(value), offsets))
+            }
+            Some(Kind::Word) if self.raw_of_kdl1() => Err(Wrong::kdl1(range, "r\"…\"", "#\"…\"#")),
+            Some(Kind::Word) => word(text, range.clone()).map(|kind| {
+                let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+                let is_string = matches!(kind, ValueKind::String(_));
+                (kind, if is_string { (range.start..=range.end).map(place).collect() } else { Vec::new() })
+            }),
+            Some(Kind::Keyword) => keyword(text, range).map(|kind| (kind, Vec::new())),
+            _ => Err(self.unexpected()),
+        };
+        match said {
+            Ok(said) => {
+                self.at += 1;
+                Ok(said)
+            }
+            Err(wrong) => self.stop(wrong),
+        }
+    }
 
-/// What a word of KDL 1 is in KDL 2.
-fn kdl1(word: &str) -> Option<(String, String)> {
-    let instead = match word {
-        "true" | "false" | "null" => format!("#{word}"),
-        _ if word.starts_with("r\"") || word.starts_with("r#") => "#\"…\"#".to_owned(),
-        _ => return None,
-    };
-    Some((format!("`{word}` is KDL 1; hoist reads KDL 2"), format!("write `{instead}`")))
+    /// A string that names something.
+    fn name(&mut self, missing: &'static str, label: &'static str) -> Result<Spanned<String>, Unread> {
+        let range = self.range();
+        if matches!(self.peek(), None | Some(Kind::Open | Kind::Close | Kind::TypeClose | Kind::Slashdash)) {
+            let wrong = Wrong::new(range, missing, label).help("write one: a word, or a string in quotes");
+            return self.stop(wrong);
+        }
+        if let ValueKind::String(name) = self.scalar()?.0 {
+            return Ok(Spanned::new(name, self.span(range)));
+        }
+        let help = format!("put it in quotes: `\"{}\"`", self.slice(range.clone()));
+        self.stop(Wrong::new(range, "a name is not a string", "here").help(help))
+    }
+
+    /// `(name)`, and the space behind it.
+    fn annotation(&mut self) -> Result<Spanned<String>, Unread> {
+        self.at += 1;
+        self.skip_spaces();
+        let name = self.name("a type has no name", "its name is missing here")?;
+        self.skip_spaces();
+        if self.peek() != Some(Kind::TypeClose) {
+            let wrong = Wrong::new(self.before(), "a type is not closed", "a `)` is missing behind this");
+            return self.stop(wrong.help("close it with `)`"));
+        }
+        self.at += 1;
+        self.skip_spaces();
+        Ok(name)
+    }
+
+    /// A block with its braces.
+    fn children(&mut self) -> Vec<Node> {
+        let open = self.range();
+        if self.depth == MAX_DEPTH {
+            let title = format!("blocks are nested more than {MAX_DEPTH} deep");
+            let problem = Problem::new(Code::TooDeep, title).label(self.span(open), "this one is too deep");
+            self.problem(problem);
+            self.ended = true;
+            // What follows cannot be told from what is nested in it.
+            self.at = self.tokens.len();
+            return Vec::new();
+        }
+        self.at += 1;
+        self.depth += 1;
+        let nodes = self.nodes(Some(&open));
+        self.depth -= 1;
+        if self.peek() == Some(Kind::Close) {
+            let close = self.range();
+            if self.suspect.is_none() && self.stands_out(&close, &open) {
+                self.suspect = Some((open, close));
+            }
+            self.at += 1;
+        }
+        nodes
+    }
+
+    /// Passes over the rest of a node: what stands in its block is still read.
+    fn recover(&mut self) {
+        while let Some(kind) = self.peek() {
+            match kind {
+                Kind::Newline | Kind::Semicolon | Kind::Close => return,
+                Kind::Open => {
+                    self.children();
+                }
+                _ => self.at += 1,
+            }
+        }
+    }
+
+    /// Whether `r"…"` or `r#"…"#` stands here: a raw string of KDL 1.
+    fn raw_of_kdl1(&self) -> bool {
+        let next = self.tokens.get(self.at + 1).map(|token| token.kind);
+        self.token() == "r" && matches!(next, Some(Kind::Quoted | Kind::Unclosed))
+    }
+
+    /// Passes over what may stand in a node between its parts; whether there was any.
+    fn skip_spaces(&mut self) -> bool {
+        self.skip(|kind| matches!(kind, Kind::Space | Kind::BlockComment | Kind::Continuation))
+    }
+
+    /// Passes over what may stand between nodes.
+    fn skip_lines(&mut self) {
+        self.skip(|kind| {
+            let line = matches!(kind, Kind::Newline | Kind::LineComment);
+            line || matches!(kind, Kind::Space | Kind::BlockComment | Kind::Continuation)
+        });
+    }
+
+    fn skip(&mut self, passes: impl Fn(Kind) -> bool) -> bool {
+        let start = self.at;
+        while self.peek().is_some_and(&passes) {
+            self.at += 1;
+        }
+        self.at > start
+    }
+
+    fn stop<T>(&mut self, wrong: Wrong) -> Result<T, Unread> {
+        self.wrong(wrong);
+        Err(Unread)
+    }
+
+    fn wrong(&mut self, wrong: Wrong) {
+        self.problem(wrong.problem(self.source));
+    }
+
+    fn problem(&mut self, problem: Problem) {
+        if self.problems.len() < SHOWN {
+            self.problems.push(problem);
+        } else {
+            self.hidden += 1;
+        }
+    }
+
+    fn peek(&self) -> Option<Kind> {
+        self.tokens.get(self.at).map(|token| token.kind)
+    }
+
+    fn token(&self) -> &'a str {
+        self.slice(self.range())
+    }
+
+    fn slice(&self, range: Range<usize>) -> &'a str {
+        self.text.get(range).unwrap_or_default()
+    }
+
+    /// The place of the next token; the end of the text behind the last one.
+    fn range(&self) -> Range<usize> {
+        let end = self.text.len();
+        self.tokens.get(self.at).map_or(end..end, |token| token.range.clone())
+    }
+
+    /// The place of the last token before the next one that is not a space.
+    fn before(&self) -> Range<usize> {
+        let read = self.tokens.get(..self.at).unwrap_or_default();
+        let space = |kind| matches!(kind, Kind::Space | Kind::BlockComment | Kind::Continuation);
+        read.iter().rfind(|token| !space(token.kind)).map_or(0..0, |token| token.range.clone())
+    }
+
+    fn span(&self, range: Range<usize>) -> Span {
+        Span::new(self.source, range)
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::diagnostic::Sources;
-
-    fn read(text: &str) -> (Sources, Result<Document, Problems>) {
-        let mut sources = Sources::new();
-        let source = sources.add("release.kdl", text);
-        let document = parse(source, text);
-        (sources, document)
-    }
-
-    fn refused(text: &str) -> Vec<(Code, String, String)> {
-        let (sources, document) = read(text);
-        let problems = document.expect_err("refused");
-        let place = |problem: &Problem| {
-            problem.labels.first().map_or("", |label| sources.slice(label.span)).to_owned()
-        };
-        problems.as_slice().iter().map(|p| (p.code, p.title.clone(), place(p))).collect()
-    }
-
-    #[test]
-    fn values_know_their_places() {
-        let text = "a \"x\\ty\" key = (t)\"va\" 0x10 {\n  b #\"r{w}\"#\n}\n/-gone 1\nword é=bare ; z";
-        let (sources, document) = read(text);
-        let document = document.expect("it is KDL");
-        let names: Vec<_> = document.nodes.iter().map(|node| node.name.value.as_str()).collect();
-        assert_eq!(names, ["a", "word", "z"]);
-        let a = &document.nodes[0];
-        assert_eq!(sources.slice(a.header), "a \"x\\ty\" key = (t)\"va\" 0x10");
-        assert_eq!(sources.slice(a.span), "a \"x\\ty\" key = (t)\"va\" 0x10 {\n  b #\"r{w}\"#\n}");
-        assert_eq!(sources.slice(a.arguments[0].part(1..3)), "\\ty");
-        assert_eq!(sources.slice(a.properties[0].name.span), "key");
-        assert_eq!(sources.slice(a.properties[0].value.span), "(t)\"va\"");
-        assert_eq!(sources.slice(a.properties[0].value.part(0..2)), "va");
-        assert_eq!(a.arguments[1].kind, ValueKind::Integer(16));
-        let b = &a.children.as_ref().expect("a block")[0];
-        assert_eq!(sources.slice(b.arguments[0].part(1..4)), "{w}");
-        assert_eq!(sources.slice(document.nodes[1].properties[0].name.span), "é");
-    }
-
-    #[test]
-    fn lines_of_a_long_string_know_their_places() {
-        let text = "run \"\"\"\n    echo {x}\n\n      é\\tb {y}\n    \"\"\"\n";
-        let (sources, document) = read(text);
-        let value = document.expect("it is KDL").nodes[0].arguments[0].clone();
-        let string = value.as_str().expect("a string").to_owned();
-        assert_eq!(string, "echo {x}\n\n  é\tb {y}");
-        for field in ["{x}", "é", "b {y}"] {
-            let at = string.find(field).expect("there");
-            assert_eq!(sources.slice(value.part(at..at + field.len())), field);
-        }
-    }
-
-    #[test]
-    fn syntax_errors_point_at_their_place() {
-        let one = |text: &str| refused(text).remove(0);
-        let not_kdl = |title: &str, place: &str| (Code::NotKdl, title.to_owned(), place.to_owned());
-        assert_eq!(one("a\nb key=\n"), not_kdl("a property has no value", "key="));
-        assert_eq!(one("a {\n  b\n"), not_kdl("a block is not closed", "{"));
-        assert_eq!(one("a\n}\nb"), not_kdl("a `}` closes nothing", "}"));
-        assert_eq!(one("a \"x\nb"), not_kdl("a string is not right", "\"x"));
-        let kdl1 = "`true` is KDL 1; hoist reads KDL 2".to_owned();
-        assert_eq!(one("a true"), (Code::Kdl1, kdl1, "true".to_owned()));
-        assert_eq!(one("a r\"x\"").0, Code::Kdl1);
-        assert!(refused(&"a 1.\n".repeat(100)).len() <= SHOWN);
-    }
-
-    #[test]
-    fn what_would_kill_the_parser_is_refused_before() {
-        let code = |text: &str| refused(text).remove(0).0;
-        assert_eq!(code(&"a {".repeat(100_000)), Code::TooDeep);
-        assert_eq!(code(&format!("{}{}", "a /-{".repeat(20), "}".repeat(20))), Code::TooDeep);
-        assert_eq!(code(&" ".repeat((4 << 20) + 1)), Code::TooLarge);
-        let deep = format!("{}{}", "a {".repeat(128), "}".repeat(128));
-        assert!(read(&deep).1.is_ok());
-        let quoted = format!("a \"{0}\" #\"{0}\"# \"\"\"\n{0}\n\"\"\" /* {0} */ // {0}\n", "{".repeat(200));
-        assert!(read(&quoted).1.is_ok());
-    }
-}
+mod tests;

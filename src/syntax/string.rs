@@ -1,113 +1,158 @@
-//! Where each byte of a string's value stands in the source.
+//! A string in quotes to its value, and each byte of it to its place.
 
-/// The offset in the source of each byte of `value`, and of its end; `repr` is
-/// how the string is written, and stands at `start`. Empty where the two do not
-/// fit together.
-pub(super) fn offsets(repr: &str, value: &str, start: u32) -> Vec<u32> {
-    let hashes = repr.bytes().take_while(|byte| *byte == b'#').count();
-    let body = &repr[hashes..];
-    let quotes = if body.starts_with("\"\"\"") { 3 } else { usize::from(body.starts_with('"')) };
-    let edge = hashes + quotes;
-    let Some(inner) = repr.get(edge..repr.len().saturating_sub(edge)) else { return Vec::new() };
-    let mut pieces = Pieces { text: String::new(), offsets: Vec::new(), at: start as usize + edge };
-    match (quotes, hashes) {
-        (3, _) => pieces.lines(inner, hashes == 0),
-        (1, 0) => pieces.escaped(inner),
-        _ => pieces.plain(inner),
-    }
-    let end = u32::try_from(pieces.at).unwrap_or(u32::MAX);
-    if pieces.text != value {
-        return Vec::new();
-    }
-    pieces.offsets.push(end);
-    pieces.offsets
+use std::ops::Range;
+
+use crate::syntax::token::{is_newline, is_space};
+use crate::syntax::wrong::Wrong;
+
+const ESCAPES: &str = "the escapes are \\n \\t \\r \\s \\b \\f \\\\ \\\" and \\u{…}; \
+                       write a backslash as `\\\\`, or the string as `#\"…\"#`";
+
+/// The value of a string, and the offset in the source of each byte of the
+/// value and of its end. `text` is how it is written, closing quotes included,
+/// and stands at `start`.
+pub(super) fn string(text: &str, start: usize) -> Result<(String, Vec<u32>), Wrong> {
+    let hashes = text.len() - text.trim_start_matches('#').len();
+    let long = text.trim_start_matches('#').starts_with("\"\"\"");
+    let edge = hashes + if long { 3 } else { 1 };
+    let end = text.len().saturating_sub(edge);
+    let inner = text.get(edge..end).unwrap_or_default();
+    let pieces = pieces(inner, start + edge, hashes > 0)?;
+    let close = start + end;
+    Ok(if long { joined(&dedented(&pieces, start, close)?, close) } else { joined(&pieces, close) })
 }
 
-/// A value as it comes together, with the place of each of its bytes.
-struct Pieces {
-    text: String,
-    offsets: Vec<u32>,
-    /// Where in the source the next character stands.
+/// A character of a value.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    c: char,
+    /// Where it is written.
     at: usize,
+    /// How many bytes it is written with.
+    width: usize,
+    /// Whether it is written as itself, not as an escape.
+    literal: bool,
 }
 
-impl Pieces {
-    /// Adds a character that takes `width` bytes of the source.
-    fn push(&mut self, c: char, width: usize) {
-        let at = u32::try_from(self.at).unwrap_or(u32::MAX);
-        // Inside of a character that is written as itself, bytes have places.
-        let step = u32::from(width == c.len_utf8());
-        self.offsets.extend((0..c.len_utf8()).zip(0u32..).map(|(_, index)| at + index * step));
-        self.text.push(c);
-        self.at += width;
-    }
-
-    fn plain(&mut self, inner: &str) {
-        inner.chars().for_each(|c| self.push(c, c.len_utf8()));
-    }
-
-    fn escaped(&mut self, inner: &str) {
-        let mut rest = inner;
-        while let Some(c) = rest.chars().next() {
-            let (c, width) = if c == '\\' { escape(rest) } else { (Some(c), c.len_utf8()) };
-            match c {
-                Some(c) => self.push(c, width),
-                None => self.at += width,
+/// The characters of a string, escapes resolved and line breaks as Unix has them.
+fn pieces(inner: &str, start: usize, raw: bool) -> Result<Vec<Piece>, Wrong> {
+    let mut pieces = Vec::with_capacity(inner.len());
+    let mut at = 0;
+    while let Some(rest) = inner.get(at..).filter(|rest| !rest.is_empty()) {
+        let (c, width, literal) = match rest.chars().next() {
+            Some('\\') if !raw => {
+                let (c, width) = escape(rest, start + at)?;
+                (c, width, false)
             }
-            rest = rest.get(width..).unwrap_or_default();
+            Some('\r') if rest.starts_with("\r\n") => (Some('\n'), 2, true),
+            Some(c) if is_newline(c) => (Some('\n'), c.len_utf8(), true),
+            Some(c) => (Some(c), c.len_utf8(), true),
+            None => break,
+        };
+        pieces.extend(c.map(|c| Piece { c, at: start + at, width, literal }));
+        at += width;
+    }
+    Ok(pieces)
+}
+
+/// The character that an escape stands for, if it is not one that takes spaces
+/// away, and the length of the escape.
+fn escape(rest: &str, at: usize) -> Result<(Option<char>, usize), Wrong> {
+    let behind = rest.get(1..).unwrap_or_default();
+    let c = match behind.chars().next() {
+        Some('n') => '\n',
+        Some('t') => '\t',
+        Some('r') => '\r',
+        Some('s') => ' ',
+        Some('b') => '\u{8}',
+        Some('f') => '\u{c}',
+        Some(c @ ('\\' | '"')) => c,
+        Some('/') => return Err(Wrong::kdl1(at..at + 2, "\\/", "/")),
+        Some('u') => return unicode(behind, at),
+        Some(c) if is_space(c) || is_newline(c) => {
+            let spaces = behind.len() - behind.trim_start_matches(|c| is_space(c) || is_newline(c)).len();
+            return Ok((None, 1 + spaces));
         }
-    }
-
-    /// The lines between the first and the last, without the indentation of the
-    /// last.
-    fn lines(&mut self, inner: &str, escapes: bool) {
-        let Some(first) = inner.find('\n') else { return };
-        self.at += first + 1;
-        let body = &inner[first + 1..];
-        let last = body.rfind('\n').map_or(0, |at| at + 1);
-        let indentation = &body[last..];
-        let body = body.get(..last.saturating_sub(1)).unwrap_or_default();
-        for (index, line) in body.split('\n').enumerate() {
-            if index > 0 {
-                self.push('\n', 1);
-            }
-            let content = line.strip_suffix('\r').unwrap_or(line);
-            if content.trim().is_empty() {
-                self.at += line.len();
-                continue;
-            }
-            let stripped = content.strip_prefix(indentation).unwrap_or(content);
-            self.at += content.len() - stripped.len();
-            if escapes {
-                self.escaped(stripped);
-            } else {
-                self.plain(stripped);
-            }
-            self.at += line.len() - content.len();
+        other => {
+            let escape: String = std::iter::once('\\').chain(other).collect();
+            let wrong = Wrong::new(at..at + escape.len(), format!("`{escape}` is not an escape"), "here");
+            return Err(wrong.help(ESCAPES));
         }
+    };
+    Ok((Some(c), 2))
+}
+
+/// `\u{1F600}`; `behind` is what stands behind the backslash.
+fn unicode(behind: &str, at: usize) -> Result<(Option<char>, usize), Wrong> {
+    let digits = behind.strip_prefix("u{").and_then(|rest| rest.split_once('}')).map(|(digits, _)| digits);
+    let hex = digits.filter(|digits| {
+        (1..=6).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    });
+    let c = hex.and_then(|hex| u32::from_str_radix(hex, 16).ok()).and_then(char::from_u32);
+    match (c, hex) {
+        (Some(c), Some(hex)) => Ok((Some(c), hex.len() + 4)),
+        _ => Err(Wrong::new(at..at + 2, "`\\u` names no character", "here")
+            .help("write one to six hexadecimal digits in braces: `\\u{1F600}`")),
     }
 }
 
-/// The character of an escape at the start of `text`, if it makes one, and how
-/// many bytes it takes.
-fn escape(text: &str) -> (Option<char>, usize) {
-    let simple = |c: char| (Some(c), 2);
-    match text.as_bytes().get(1) {
-        Some(b'n') => simple('\n'),
-        Some(b'r') => simple('\r'),
-        Some(b't') => simple('\t'),
-        Some(b'b') => simple('\u{8}'),
-        Some(b'f') => simple('\u{c}'),
-        Some(b's') => simple(' '),
-        Some(b'"') => simple('"'),
-        Some(b'\\') => simple('\\'),
-        Some(b'u') => {
-            let close = text.find('}').unwrap_or(text.len());
-            let digits = text.get(3..close).unwrap_or_default();
-            let c = u32::from_str_radix(digits, 16).ok().and_then(char::from_u32);
-            (c, (close + 1).min(text.len()))
-        }
-        // A backslash before white space takes all of it away.
-        _ => (None, 1 + text[1..].len() - text[1..].trim_start().len()),
+/// The lines of a string between `"""`, less the spaces that stand before the
+/// closing quotes.
+fn dedented(pieces: &[Piece], start: usize, close: usize) -> Result<Vec<Piece>, Wrong> {
+    let breaks = |piece: &Piece| piece.literal && piece.c == '\n';
+    let space = |piece: &Piece| piece.literal && is_space(piece.c);
+    let mut lines: Vec<&[Piece]> = pieces.split(breaks).collect();
+    let closing = lines.pop().unwrap_or_default();
+    let opening = lines.first().copied();
+    if opening.is_none_or(|line| !line.is_empty()) {
+        let at = pieces.first().map_or(close, |piece| piece.at);
+        let wrong = Wrong::new(start..at, "a string in `\"\"\"` does not begin on a new line", "opened here");
+        return Err(wrong.help("break the line behind the opening `\"\"\"`, or use `\"` for a single line"));
     }
+    if !closing.iter().all(space) {
+        let wrong = Wrong::new(close..close + 3, "text stands before a closing `\"\"\"`", "closed here");
+        return Err(wrong.help("put the closing `\"\"\"` on a line of its own"));
+    }
+    let mut out: Vec<Piece> = Vec::with_capacity(pieces.len());
+    // The line breaks between the lines: those that `split` took away.
+    let mut line_breaks = pieces.iter().filter(|piece| breaks(piece));
+    line_breaks.next();
+    for (index, line) in lines.iter().skip(1).enumerate() {
+        if index > 0 {
+            out.extend(line_breaks.next());
+        }
+        if line.iter().all(space) {
+            continue;
+        }
+        let indented = line.len() >= closing.len()
+            && line.iter().zip(closing).all(|(piece, indent)| space(piece) && piece.c == indent.c);
+        if !indented {
+            return Err(indentation(line, closing.len()));
+        }
+        out.extend(line.get(closing.len()..).unwrap_or_default());
+    }
+    Ok(out)
+}
+
+fn indentation(line: &[Piece], wanted: usize) -> Wrong {
+    let spaces = line.iter().take_while(|piece| piece.literal && is_space(piece.c)).count();
+    let edge = |index: usize| line.get(index).or(line.last()).map_or(0, |piece| piece.at);
+    let range: Range<usize> = edge(0)..edge(spaces.min(wanted)).max(edge(0) + 1);
+    Wrong::new(range, "a line of a string is not indented as its closing `\"\"\"` is", "this line")
+        .help("begin every line of the string with the same spaces or tabs as the closing `\"\"\"`")
+}
+
+fn joined(pieces: &[Piece], close: usize) -> (String, Vec<u32>) {
+    let offset = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+    let mut value = String::with_capacity(pieces.len());
+    let mut offsets = Vec::with_capacity(pieces.len() + 1);
+    for piece in pieces {
+        // Only inside of a character that is written as itself do bytes have places.
+        let inside = piece.literal && piece.width == piece.c.len_utf8();
+        let place = |byte: usize| offset(piece.at + if inside { byte } else { 0 });
+        offsets.extend((0..piece.c.len_utf8()).map(place));
+        value.push(piece.c);
+    }
+    offsets.push(pieces.last().map_or(offset(close), |piece| offset(piece.at + piece.width)));
+    (value, offsets)
 }

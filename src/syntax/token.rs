@@ -28,8 +28,10 @@ pub(super) enum Kind {
     Slashdash,
     /// A string without quotes, or a number.
     Word,
-    /// A string in quotes, raw or not, on one line or on several.
+    /// A string in quotes, raw or not, on one line or on several; closed.
     Quoted,
+    /// A string in quotes, or a comment in `/* */`, that is not closed.
+    Unclosed,
     /// `#true` and its kind.
     Keyword,
     /// `{`.
@@ -73,10 +75,12 @@ fn first(rest: &str) -> (Kind, usize) {
         ')' => (Kind::TypeClose, 1),
         '=' => (Kind::Equals, 1),
         ';' => (Kind::Semicolon, 1),
-        '"' => (Kind::Quoted, quoted(rest, 0)),
+        '"' => quoted(rest, 0),
         '#' => hash(rest),
         '/' if rest.starts_with("//") => (Kind::LineComment, until_newline(rest)),
-        '/' if rest.starts_with("/*") => (Kind::BlockComment, block_comment(rest)),
+        '/' if rest.starts_with("/*") => {
+            block_comment(rest).map_or((Kind::Unclosed, rest.len()), |length| (Kind::BlockComment, length))
+        }
         '/' if rest.starts_with("/-") => (Kind::Slashdash, 2),
         '\\' => continuation(rest).map_or((Kind::Stray, 1), |length| (Kind::Continuation, length)),
         '\r' if rest.starts_with("\r\n") => (Kind::Newline, 2),
@@ -90,15 +94,18 @@ fn first(rest: &str) -> (Kind, usize) {
 fn hash(rest: &str) -> (Kind, usize) {
     let hashes = while_chars(rest, |c| c == '#');
     match rest.get(hashes..) {
-        Some(string) if string.starts_with('"') => (Kind::Quoted, hashes + quoted(string, hashes)),
+        Some(string) if string.starts_with('"') => {
+            let (kind, length) = quoted(string, hashes);
+            (kind, hashes + length)
+        }
         Some(word) => (Kind::Keyword, hashes + while_chars(word, is_word)),
         None => (Kind::Stray, hashes),
     }
 }
 
-/// The length of a string from its opening quote on, with as many hashes behind
-/// its closing quote as stand before it.
-fn quoted(rest: &str, hashes: usize) -> usize {
+/// The kind and length of a string from its opening quote on, with as many hashes
+/// behind its closing quote as stand before it.
+fn quoted(rest: &str, hashes: usize) -> (Kind, usize) {
     let several_lines = rest.starts_with("\"\"\"");
     let quotes = if several_lines { "\"\"\"" } else { "\"" };
     let closing = format!("{quotes}{}", "#".repeat(hashes));
@@ -106,7 +113,7 @@ fn quoted(rest: &str, hashes: usize) -> usize {
     while let Some(c) = rest.get(at..).and_then(|rest| rest.chars().next()) {
         let here = rest.get(at..).unwrap_or_default();
         if here.starts_with(&closing) {
-            return at + closing.len();
+            return (Kind::Quoted, at + closing.len());
         }
         if c == '\\' && hashes == 0 {
             // An escaped line break is part of the string, with the spaces around it.
@@ -114,15 +121,16 @@ fn quoted(rest: &str, hashes: usize) -> usize {
             let escaped = here.get(1..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
             at += 1 + spaces.max(escaped);
         } else if is_newline(c) && !several_lines {
-            return at;
+            return (Kind::Unclosed, at);
         } else {
             at += c.len_utf8();
         }
     }
-    rest.len()
+    (Kind::Unclosed, rest.len())
 }
 
-fn block_comment(rest: &str) -> usize {
+/// The length of a comment, with those nested in it; `None` if it is not closed.
+fn block_comment(rest: &str) -> Option<usize> {
     let (mut at, mut depth) = (0, 0usize);
     let bytes = rest.as_bytes();
     while at < bytes.len() {
@@ -135,13 +143,13 @@ fn block_comment(rest: &str) -> usize {
                 depth = depth.saturating_sub(1);
                 at += 2;
                 if depth == 0 {
-                    return at;
+                    return Some(at);
                 }
             }
             _ => at += 1,
         }
     }
-    bytes.len()
+    None
 }
 
 /// The length of `\`, what may stand between, and the line break; `None` where
@@ -155,7 +163,7 @@ fn continuation(rest: &str) -> Option<usize> {
             Some('\r') if here.starts_with("\r\n") => return Some(at + 2),
             Some(c) if is_newline(c) => return Some(at + c.len_utf8()),
             Some(c) if is_space(c) => c.len_utf8(),
-            Some('/') if here.starts_with("/*") => block_comment(here),
+            Some('/') if here.starts_with("/*") => block_comment(here)?,
             Some('/') if here.starts_with("//") => until_newline(here),
             Some(_) => return None,
         };
@@ -223,10 +231,12 @@ mod tests {
 
     #[test]
     fn a_string_that_is_not_closed_ends_with_its_line_or_the_text() {
-        assert_eq!(kinds("\"a\nb")[0], (Kind::Quoted, "\"a"));
-        assert_eq!(kinds("\"a \\\n b\nc")[0], (Kind::Quoted, "\"a \\\n b"));
-        assert_eq!(kinds("\"\"\"a\nb")[0], (Kind::Quoted, "\"\"\"a\nb"));
-        assert_eq!(kinds("\"\\")[0], (Kind::Quoted, "\"\\"));
+        assert_eq!(kinds("\"a\nb")[0], (Kind::Unclosed, "\"a"));
+        assert_eq!(kinds("\"a \\\n b\nc")[0], (Kind::Unclosed, "\"a \\\n b"));
+        assert_eq!(kinds("\"\"\"a\nb")[0], (Kind::Unclosed, "\"\"\"a\nb"));
+        assert_eq!(kinds("\"\\")[0], (Kind::Unclosed, "\"\\"));
+        assert_eq!(kinds("\"a\\\"\nb")[0], (Kind::Unclosed, "\"a\\\""));
+        assert_eq!(kinds("/* a */ /* /* */")[2], (Kind::Unclosed, "/* /* */"));
     }
 
     #[test]

@@ -1,0 +1,110 @@
+//! What is wrong where the parser cannot go on.
+
+use std::ops::Range;
+
+use crate::syntax::token::{Kind, Token, is_newline, is_space};
+use crate::syntax::wrong::Wrong;
+
+use super::Parser;
+
+impl Parser<'_> {
+    /// Refuses characters that KDL allows nowhere: they would steer a terminal,
+    /// or show a text in another order than it is read.
+    pub(super) fn characters(&mut self) {
+        for (at, c) in self.text.char_indices() {
+            let refused = match c {
+                '\u{feff}' => at > 0,
+                '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+                _ => c.is_ascii_control() && !is_newline(c) && !is_space(c),
+            };
+            if refused {
+                let title = format!("the character U+{:04X} may not stand in a file", u32::from(c));
+                let wrong = Wrong::new(at..at + c.len_utf8(), title, "here");
+                self.wrong(
+                    wrong.help(format!("remove it, or write `\\u{{{:x}}}` in a string", u32::from(c))),
+                );
+            }
+        }
+    }
+
+    /// Says, once, that a block is not closed: the one whose closing brace seems
+    /// to belong to a block around it, or else the innermost that is open.
+    pub(super) fn unclosed(&mut self, open: Range<usize>) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        let (open, close) = match self.suspect.take() {
+            Some((open, close)) => (open, Some(close)),
+            None => (open, None),
+        };
+        let mut problem = Wrong::new(open, "a block is not closed", "opened here")
+            .help("close it with `}`")
+            .problem(self.source);
+        if let Some(close) = close {
+            problem = problem.label(self.span(close), "this closes it, but stands too far left");
+        }
+        self.problem(problem);
+    }
+
+    /// Whether a brace that closes a block stands alone on its line, and further
+    /// left than the line on which the block was opened.
+    pub(super) fn stands_out(&self, close: &Range<usize>, open: &Range<usize>) -> bool {
+        let before = |range: &Range<usize>| self.text.get(..range.start).unwrap_or_default();
+        if !before(close).trim_end_matches(is_space).ends_with(is_newline) {
+            return false;
+        }
+        let indent = |range| {
+            let line = before(range).rsplit(is_newline).next().unwrap_or_default();
+            line.len() - line.trim_start_matches(is_space).len()
+        };
+        indent(close) < indent(open)
+    }
+
+    /// What is wrong with a token that nothing begins with.
+    pub(super) fn unexpected(&self) -> Wrong {
+        let (range, text) = (self.range(), self.token());
+        match self.peek() {
+            Some(Kind::Unclosed) if text.starts_with("/*") => {
+                let opening = range.start..range.start + 2;
+                Wrong::new(opening, "a comment is not closed", "opened here").help("close it with `*/`")
+            }
+            Some(Kind::Unclosed) => {
+                let quotes = text.trim_start_matches('#');
+                let hashes = text.len() - quotes.len();
+                let long = quotes.starts_with("\"\"\"");
+                let opening = hashes + if long { 3 } else { 1 };
+                let close = format!("{}{}", if long { "\"\"\"" } else { "\"" }, "#".repeat(hashes));
+                let several = if long { "" } else { "; a string on several lines stands between `\"\"\"`" };
+                Wrong::new(range.start..range.start + opening, "a string is not closed", "opened here")
+                    .help(format!("close it with `{close}`{several}"))
+            }
+            Some(Kind::Equals) => {
+                let wrong = Wrong::new(range, "a `=` has no name before it", "here");
+                wrong.help("write the property's name before the `=`")
+            }
+            Some(Kind::TypeClose) => {
+                Wrong::new(range, "a `)` closes nothing", "no type is open here").help("remove it")
+            }
+            Some(Kind::Stray) if text == "\\" => {
+                let wrong = Wrong::new(range, "a `\\` stands in the middle of a line", "here");
+                wrong.help("it continues a line only at its end; elsewhere it needs quotes")
+            }
+            Some(Kind::Stray) => {
+                let whole = self.run_together();
+                let help = format!("write it as a string: `\"{}\"`", self.slice(whole.clone()));
+                Wrong::new(whole, format!("`{text}` needs quotes"), "here").help(help)
+            }
+            _ => Wrong::new(range, "a value is missing", "here")
+                .help("write one, such as `\"text\"`, `8`, or `#true`"),
+        }
+    }
+
+    /// The words and signs around the next token that no space parts.
+    fn run_together(&self) -> Range<usize> {
+        let part = |token: &&Token| matches!(token.kind, Kind::Word | Kind::Stray | Kind::Equals);
+        let before = self.tokens.get(..self.at).unwrap_or_default().iter().rev().take_while(part).last();
+        let behind = self.tokens.get(self.at..).unwrap_or_default().iter().take_while(part).last();
+        let own = self.range();
+        before.map_or(own.start, |token| token.range.start)..behind.map_or(own.end, |token| token.range.end)
+    }
+}

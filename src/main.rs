@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    hoist::cli::main()
+    hoist::engine::runtime_main().unwrap_or_else(hoist::cli::main)
 }

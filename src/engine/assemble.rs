@@ -365,6 +365,25 @@ mod tests {
     }
 
     #[test]
+    fn a_link_that_is_named_is_followed_within_the_project() {
+        let bench = Bench::new(&[("bin/app-1.2", "1")]);
+        symlink("app-1.2", bench.root.path().join("bin/app")).unwrap();
+        symlink("bin", bench.root.path().join("current")).unwrap();
+        let copies = vec![bench.copy("current/app", "/opt/"), bench.copy("current", "/all")];
+        let image = bench.assemble(vec![copies]).unwrap();
+        assert_eq!(
+            bench.layer(&image, 0),
+            [
+                "755 0:0 all/",
+                "777 0:0 all/app -> app-1.2",
+                "644 0:0 all/app-1.2 1",
+                "755 0:0 opt/",
+                "644 0:0 opt/app 1",
+            ]
+        );
+    }
+
+    #[test]
     fn nothing_is_copied_from_outside_the_project() {
         let bench = Bench::new(&[("x", "1")]);
         let outside = tempfile::tempdir().unwrap();

@@ -52,11 +52,11 @@ pub(super) enum SourceKind {
 /// Finds what a `copy` names below the project's directory.
 ///
 /// A file is copied as it is, a directory with all that it holds, and of a glob
-/// each match under its path below the part before the first wildcard. Links are
-/// kept as they are; a `from` that ends with `/` is followed if it is one.
+/// each match under its path below the part before the first wildcard. A link that
+/// `from` itself names is followed; those that are found are kept as they are.
 pub(super) fn find(copy: &CopyPlan, root: &Path) -> Result<Copied, Problem> {
     let (fixed, pattern) = divide(&copy.from);
-    let start = start(copy, root, fixed, pattern.is_some())?;
+    let start = start(copy, root, fixed)?;
     let mut walk = Walk { copy, exclude: globs(copy, &copy.exclude)?, only: None, sources: Vec::new() };
     if let Some(pattern) = pattern {
         walk.only = Some(globs(copy, std::slice::from_ref(&pattern))?);
@@ -75,7 +75,8 @@ pub(super) fn find(copy: &CopyPlan, root: &Path) -> Result<Copied, Problem> {
         return Ok(Copied { into: true, sources: walk.sources });
     }
     let into = copy.to.ends_with('/');
-    let below = if into { start.file_name().map(PathBuf::from).unwrap_or_default() } else { PathBuf::new() };
+    let name = Path::new(fixed).file_name().filter(|_| into);
+    let below = name.map(PathBuf::from).unwrap_or_default();
     walk.entry(&start, below, &metadata)?;
     Ok(Copied { into, sources: walk.sources })
 }
@@ -89,33 +90,18 @@ fn divide(from: &str) -> (&str, Option<String>) {
     (fixed, Some(pattern.to_owned()))
 }
 
-/// Where the sources lie: within the project, however the links on the way lead.
-fn start(copy: &CopyPlan, root: &Path, fixed: &str, is_glob: bool) -> Result<PathBuf, Problem> {
+/// Where the sources lie: within the project, however links lead there.
+fn start(copy: &CopyPlan, root: &Path, fixed: &str) -> Result<PathBuf, Problem> {
     let relative = Path::new(fixed);
     if relative.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir)) {
-        return Err(outside(copy, "leads out of the project"));
+        return Err(outside(copy, "not below the directory of the project"));
     }
-    let whole = root.join(relative);
-    let follow = is_glob || fixed.ends_with('/') || relative.file_name().is_none();
-    let real_root = root.canonicalize().map_err(|error| unreadable(copy, root, &error))?;
-    let anchor = if follow { whole.as_path() } else { whole.parent().unwrap_or(root) };
-    let real = anchor.canonicalize().map_err(|_| missing(copy, root, relative))?;
-    if !real.starts_with(&real_root) {
+    let root = root.canonicalize().map_err(|error| unreadable(copy, root, &error))?;
+    let real = root.join(relative).canonicalize().map_err(|_| missing(copy, &root, relative))?;
+    if !real.starts_with(&root) {
         return Err(outside(copy, &format!("leads to `{}`", real.display())));
     }
-    if follow {
-        return Ok(real);
-    }
-    let path = real.join(relative.file_name().unwrap_or_default());
-    match fs::symlink_metadata(&path) {
-        Err(_) => Err(missing(copy, root, relative)),
-        Ok(metadata) if metadata.is_symlink() => {
-            // Kept as a link it would point to nothing that is in the image.
-            let leads = path.canonicalize().is_ok_and(|target| !target.starts_with(&real_root));
-            if leads { Err(outside(copy, "a link that leads out of the project")) } else { Ok(path) }
-        }
-        Ok(_) => Ok(path),
-    }
+    Ok(real)
 }
 
 struct Walk<'a> {

@@ -7,13 +7,21 @@
 //! until shown otherwise. Works synchronously, on the threads of its caller and
 //! of rayon. Must not import cache, release, or run.
 
+mod account;
 mod assemble;
 mod base;
+mod command;
 mod copy;
+mod expect;
 mod image;
 mod index;
 mod placement;
+mod runtime;
+mod test;
+mod unpack;
 
 pub use assemble::assemble;
 pub(crate) use image::Image;
 pub use index::index;
+pub use runtime::{Container, Ended, Limits, Output, Runtime, Stream, runtime_main};
+pub use test::{test, test_with};

@@ -28,6 +28,8 @@ pub struct ArchiveEntry {
     pub uid: u32,
     /// Group.
     pub gid: u32,
+    /// When it was last changed, in seconds since 1970.
+    pub mtime: u64,
     /// Bytes of its content.
     pub size: u64,
 }
@@ -184,6 +186,7 @@ impl Extension {
             mode: header.mode()? & 0o7777,
             uid: self.uid.map_or_else(|| id(header.uid()?), Ok)?,
             gid: self.gid.map_or_else(|| id(header.gid()?), Ok)?,
+            mtime: header.mtime().unwrap_or_default(),
             size,
         })
     }

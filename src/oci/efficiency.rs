@@ -154,7 +154,8 @@ impl FileTree {
         })
     }
 
-    fn apply_entry(&mut self, entry: &ArchiveEntry) {
+    /// Puts one entry of the archive of the layer that was begun last on top.
+    pub fn apply_entry(&mut self, entry: &ArchiveEntry) {
         let layer = self.sizes.len().saturating_sub(1);
         let (parent, name) = split(&entry.path);
         if name == OPAQUE {

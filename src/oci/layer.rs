@@ -355,7 +355,7 @@ mod tests {
             .unwrap();
         let expected = |path: &[u8], kind, mode, uid, gid, content: &[u8]| {
             let size = content.len() as u64;
-            (ArchiveEntry { path: path.to_vec(), kind, mode, uid, gid, size }, content.to_vec())
+            (ArchiveEntry { path: path.to_vec(), kind, mode, uid, gid, mtime: 0, size }, content.to_vec())
         };
         let plain = |path, content| expected(path, ArchiveKind::File, 0o755, 0, 0, content);
         let all = [

@@ -1,0 +1,58 @@
+//! What runs in a container, and how it ended.
+
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// A process that is run in a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Container {
+    /// The program, as an absolute path in the container.
+    pub program: String,
+    /// Its arguments, the first of them its name.
+    pub args: Vec<String>,
+    /// Its variables, as `NAME=value`.
+    pub env: Vec<String>,
+    /// The directory that it starts in: absolute.
+    pub cwd: String,
+    /// The user that it runs as.
+    pub uid: u32,
+    /// The group that it runs as.
+    pub gid: u32,
+    /// Further groups that it belongs to.
+    pub groups: Vec<u32>,
+    /// The host's name as the container sees it.
+    pub hostname: String,
+}
+
+/// When a container is killed.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits<'a> {
+    /// How long it may run.
+    pub timeout: Duration,
+    /// Set by whoever wants it to end.
+    pub stop: &'a AtomicBool,
+}
+
+/// How a container ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Its process exited with this status.
+    Exited(u8),
+    /// Its process was killed by this signal.
+    Signalled(u8),
+    /// It was killed because it did not end in time.
+    TimedOut,
+    /// It was killed because its end was asked for.
+    Stopped,
+}
+
+/// How a container ended, in the words of the child.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Outcome {
+    Exited(u8),
+    Signalled(u8),
+    /// It was not run, for this reason.
+    Refused(String),
+}

@@ -1,0 +1,102 @@
+//! What the child does to itself before it makes a container.
+
+use std::fmt::Display;
+use std::fs;
+use std::path::Path;
+
+use libcontainer::namespaces::Namespaces;
+use libcontainer::network::link::LinkClient;
+use libcontainer::network::wrapper::create_network_client;
+use libcontainer::oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType};
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount};
+use rustix::process::{getegid, geteuid};
+
+/// Where cgroups are found.
+const CGROUPS: &str = "/sys/fs/cgroup";
+
+/// Gives the process mounts and a network of its own; where it is not root, or a
+/// root that may not have them, with a user namespace in which it is root.
+/// Returns whether it has one.
+pub(super) fn isolate() -> Result<bool, String> {
+    let rootless = !geteuid().is_root() || unshare(LinuxNamespaceType::Mount).is_err();
+    if rootless {
+        become_user(0, 0)?;
+        unshare(LinuxNamespaceType::Mount).map_err(|error| said("a namespace for mounts", error))?;
+    }
+    // Else what is done to mounts here would be seen by the whole machine.
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+        .map_err(|error| said("mounts of its own", error))?;
+    hide_cgroups()?;
+    unshare(LinuxNamespaceType::Network).map_err(|error| said("a network of its own", error))?;
+    let up = LinkClient::new(create_network_client()).and_then(|mut client| {
+        let lo = client.get_by_name("lo")?.header.index;
+        client.set_up(lo)
+    });
+    up.map_err(|error| said("a loopback interface", error))?;
+    // As in Docker, every user may listen on every port: the network is its own.
+    // A kernel without this switch just keeps the low ports to root.
+    let _ = fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
+    Ok(rootless)
+}
+
+/// Makes a user namespace in which the process is this user, and there is no other.
+pub(super) fn become_user(inside: u32, group: u32) -> Result<(), String> {
+    let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
+    unshare(LinuxNamespaceType::User).map_err(|error| said("a namespace for users", error))?;
+    let map = |file: &str, text: String| {
+        fs::write(Path::new("/proc/self").join(file), text).map_err(|error| said("a map of users", error))
+    };
+    map("setgroups", "deny".to_owned())?;
+    map("uid_map", format!("{inside} {uid} 1"))?;
+    map("gid_map", format!("{group} {gid} 1"))
+}
+
+/// Has the library find no cgroups that it could use.
+///
+/// It would join one even without a limit to set, which fails wherever they
+/// cannot be written: in most containers, and for most users. Of an empty
+/// directory in their place it makes nothing. Where the mounts of the machine
+/// cannot be taken away, in a user namespace, they are covered by a hierarchy of
+/// version 2 that is not ours to write: that the library passes over.
+fn hide_cgroups() -> Result<(), String> {
+    if !Path::new(CGROUPS).is_dir() {
+        return Err(format!("there is no directory `{CGROUPS}`; is `/sys` mounted?"));
+    }
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    match unmount(CGROUPS, UnmountFlags::DETACH) {
+        Ok(()) => {
+            mount("tmpfs", CGROUPS, "tmpfs", flags, None).map_err(|error| said("a place for cgroups", error))
+        }
+        Err(_) if Path::new(CGROUPS).join("cgroup.controllers").exists() => Ok(()),
+        Err(_) => {
+            unshare(LinuxNamespaceType::Cgroup).map_err(|error| said("a namespace for cgroups", error))?;
+            mount("cgroup2", CGROUPS, "cgroup2", flags, None)
+                .map_err(|error| said("cgroups out of sight", error))
+        }
+    }
+}
+
+fn unshare(kind: LinuxNamespaceType) -> Result<(), String> {
+    let mut namespace = LinuxNamespace::default();
+    namespace.set_typ(kind);
+    let namespaces = Namespaces::try_from(Some(&vec![namespace])).map_err(|error| error.to_string())?;
+    namespaces.apply_namespaces(|_| true).map_err(|error| chain(&error))
+}
+
+fn said(what: &str, error: impl Display) -> String {
+    format!("this process may not have {what}: {error}")
+}
+
+/// An error with all its causes.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        next = cause.source();
+    }
+    text
+}

@@ -1,0 +1,138 @@
+//! The side of hoist that wants a container to run.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::diagnostic::{Code, Problem};
+use crate::engine::runtime::container::Outcome;
+use crate::engine::runtime::output::forward;
+use crate::engine::runtime::{COMMAND, Container, Ended, Limits, Output, Stream, file};
+
+/// How often it is looked whether a container is to be killed.
+const TICK: Duration = Duration::from_millis(50);
+/// How long the child may take to kill a container before it is killed itself.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Runs containers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Runtime {
+    program: PathBuf,
+}
+
+impl Runtime {
+    /// A runtime that runs this program again, wherever its file is by now.
+    #[must_use]
+    pub fn current() -> Self {
+        Self::at("/proc/self/exe")
+    }
+
+    /// A runtime that runs a `hoist` program.
+    #[must_use]
+    pub fn at(program: impl Into<PathBuf>) -> Self {
+        Self { program: program.into() }
+    }
+
+    /// Runs a container until it ends. `directory` has its root file system as
+    /// `rootfs`; files of the runtime's own are put beside it. What it writes is
+    /// passed on to `log` as it comes.
+    ///
+    /// # Errors
+    /// [`Code::NoRuntime`]: the container could not be started here.
+    pub fn run(
+        &self,
+        container: &Container,
+        directory: &Path,
+        limits: Limits<'_>,
+        log: &mut dyn Write,
+    ) -> Result<(Ended, Output), Problem> {
+        if !cfg!(target_os = "linux") {
+            return Err(no_runtime("the embedded runtime needs Linux"));
+        }
+        let mut child = self.start(container, directory).map_err(|error| no_runtime(&error.to_string()))?;
+        let pieces = listen(&mut child);
+        let mut output = Output::default();
+        let killed = watch(&mut child, &pieces, limits, &mut output, log);
+        child.wait().map_err(|error| no_runtime(&error.to_string()))?;
+        if let Some(killed) = killed {
+            return Ok((killed, output));
+        }
+        let outcome = fs::read(directory.join(file::OUTCOME)).ok();
+        match outcome.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+            Some(Outcome::Exited(status)) => Ok((Ended::Exited(status), output)),
+            Some(Outcome::Signalled(signal)) => Ok((Ended::Signalled(signal), output)),
+            Some(Outcome::Refused(reason)) => Err(no_runtime(&reason)),
+            None => Err(no_runtime("the runtime ended without a word")),
+        }
+    }
+
+    fn start(&self, container: &Container, directory: &Path) -> io::Result<Child> {
+        fs::write(directory.join(file::CONTAINER), serde_json::to_vec(container)?)?;
+        Command::new(&self.program)
+            .arg(COMMAND)
+            .arg(directory)
+            // A group of its own: Ctrl-C is for hoist, which then closes the pipe.
+            .process_group(0)
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+    }
+}
+
+/// Has both streams read, so that neither fills up while the other is waited for.
+fn listen(child: &mut Child) -> Receiver<(Stream, Vec<u8>)> {
+    let (sender, pieces) = mpsc::channel();
+    if let Some(stdout) = child.stdout.take() {
+        let sender = sender.clone();
+        thread::spawn(move || forward(stdout, Stream::Stdout, &sender));
+    }
+    if let Some(stderr) = child.stderr.take() {
+        thread::spawn(move || forward(stderr, Stream::Stderr, &sender));
+    }
+    pieces
+}
+
+/// Takes the output until its end, and kills the container when its time is up
+/// or its end is asked for; then says why.
+fn watch(
+    child: &mut Child,
+    pieces: &Receiver<(Stream, Vec<u8>)>,
+    limits: Limits<'_>,
+    output: &mut Output,
+    log: &mut dyn Write,
+) -> Option<Ended> {
+    let start = Instant::now();
+    let mut killed: Option<(Ended, Instant)> = None;
+    loop {
+        match pieces.recv_timeout(TICK) {
+            Ok((stream, piece)) => output.take(stream, &piece, log),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return killed.map(|(ended, _)| ended),
+        }
+        match killed {
+            None if limits.stop.load(Ordering::Relaxed) => killed = Some((Ended::Stopped, Instant::now())),
+            None if start.elapsed() > limits.timeout => killed = Some((Ended::TimedOut, Instant::now())),
+            Some((_, since)) if since.elapsed() > GRACE => {
+                let _ = child.kill();
+            }
+            _ => continue,
+        }
+        drop(child.stdin.take());
+    }
+}
+
+fn no_runtime(reason: &str) -> Problem {
+    Problem::new(Code::NoRuntime, "the image cannot be run here").note(reason).help(
+        "run as root, or where users may have namespaces of their own \
+         (`sysctl kernel.unprivileged_userns_clone=1`); in a container, start it with `--privileged`",
+    )
+}

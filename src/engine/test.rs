@@ -1,0 +1,230 @@
+//! Tests of images.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use crate::config::Expect;
+use crate::diagnostic::{Code, Problem, Problems};
+use crate::engine::command::container;
+use crate::engine::expect::{Subject, check};
+use crate::engine::image::Image;
+use crate::engine::unpack::unpack;
+use crate::engine::{Ended, Limits, Output, Runtime, Stream};
+use crate::oci::{Descriptor, FileTree, Platform};
+use crate::plan::{TestPlan, TestStep};
+use crate::store::Layout;
+
+/// Lines of a stream that a problem shows.
+const TAIL: usize = 20;
+
+/// Runs the tests of an image, each in a container of its own, and checks what is
+/// expected of its configuration and files. What the tests write goes to `log`.
+///
+/// The expectations are checked for every platform; the tests run for that of
+/// this machine, and the log names the others.
+///
+/// # Errors
+/// Every test and expectation that fails, with the end of its output; a machine
+/// that cannot run the image; an image that cannot be read.
+pub fn test(
+    step: &TestStep,
+    image: &Descriptor,
+    images: &Layout,
+    log: &mut dyn Write,
+    halt: &AtomicBool,
+) -> Result<(), Problems> {
+    test_with(&Runtime::current(), step, image, images, log, halt)
+}
+
+/// As [`test`], with another runtime than this program.
+///
+/// # Errors
+/// As [`test`].
+pub fn test_with(
+    runtime: &Runtime,
+    step: &TestStep,
+    image: &Descriptor,
+    images: &Layout,
+    log: &mut dyn Write,
+    halt: &AtomicBool,
+) -> Result<(), Problems> {
+    let all = Image::all(images, image)?;
+    let mut problems = Problems::new();
+    for image in &all {
+        problems.extend(look(step, image, images, all.len() > 1)?);
+    }
+    if !step.tests.is_empty() {
+        let chosen = choose(step, &all, log)?;
+        for plan in &step.tests {
+            let bench = Bench { runtime, image: chosen, images, halt };
+            problems.take(bench.run(plan, log));
+        }
+    }
+    problems.or(())
+}
+
+/// Checks what is expected of the configuration and files of an image.
+fn look(step: &TestStep, image: &Image, images: &Layout, several: bool) -> Result<Vec<Problem>, Problem> {
+    let mut tree = FileTree::default();
+    if step.expects.iter().any(|expect| matches!(expect.what, Expect::File(_))) {
+        image.apply(images, &mut tree)?;
+    }
+    let subject = Subject { config: &image.config.config, tree: &tree, run: None };
+    let platform = image.config.platform();
+    let failures = step.expects.iter().filter_map(|expect| {
+        let title = if several {
+            format!("the image for `{platform}` is not as expected")
+        } else {
+            "the image is not as expected".to_owned()
+        };
+        check(&expect.what, &subject)
+            .map(|found| Problem::new(Code::TestFailed, title).label(expect.span, found))
+    });
+    Ok(failures.collect())
+}
+
+/// The image that can be run here. The log is told which others are not.
+fn choose<'a>(step: &TestStep, images: &'a [Image], log: &mut dyn Write) -> Result<&'a Image, Problem> {
+    let host = Platform::host();
+    let runs = |image: &&Image| {
+        let platform = image.config.platform();
+        platform.os == host.os && platform.architecture == host.architecture
+    };
+    let foreign = |image: &&Image| is_emulated(&image.config.platform());
+    let chosen = images.iter().find(runs).or_else(|| images.iter().find(foreign));
+    let Some(chosen) = chosen else {
+        let platforms: Vec<String> =
+            images.iter().map(|image| format!("`{}`", image.config.platform())).collect();
+        let mut problem = Problem::new(Code::NoRuntime, format!("this machine is `{host}` and cannot run the image"))
+            .help("run it on such a machine, or register an emulator: `apt-get install qemu-user-static binfmt-support`");
+        for test in &step.tests {
+            problem = problem.label(test.span, format!("the image is for {}", platforms.join(", ")));
+        }
+        return Err(problem);
+    };
+    for image in images.iter().filter(|image| !std::ptr::eq(*image, chosen)) {
+        let platform = image.config.platform();
+        // What cannot be logged is no reason to fail.
+        let _ = writeln!(log, "not run for {platform}: this machine is {host}");
+    }
+    Ok(chosen)
+}
+
+/// Whether the kernel hands programs of a platform to an emulator that it holds
+/// open (`F`), so that it need not be in the image.
+fn is_emulated(platform: &Platform) -> bool {
+    let name = match platform.architecture.as_str() {
+        "amd64" => "x86_64",
+        "arm64" => "aarch64",
+        "386" => "i386",
+        other => other,
+    };
+    let entry = fs::read_to_string(format!("/proc/sys/fs/binfmt_misc/qemu-{name}")).unwrap_or_default();
+    let flags = entry.lines().find_map(|line| line.strip_prefix("flags:")).unwrap_or_default();
+    entry.lines().next() == Some("enabled") && flags.contains('F')
+}
+
+struct Bench<'a> {
+    runtime: &'a Runtime,
+    image: &'a Image,
+    images: &'a Layout,
+    halt: &'a AtomicBool,
+}
+
+impl Bench<'_> {
+    fn run(&self, plan: &TestPlan, log: &mut dyn Write) -> Result<(), Problem> {
+        let directory = tempfile::Builder::new().prefix("hoist-test-").tempdir().map_err(|error| {
+            Problem::new(Code::NoRuntime, "there is no place to unpack the image").note(error.to_string())
+        })?;
+        let done = self.run_in(plan, directory.path(), log);
+        // A process of the image may have made directories that only it may enter.
+        let _ = directory.close();
+        done
+    }
+
+    fn run_in(&self, plan: &TestPlan, directory: &Path, log: &mut dyn Write) -> Result<(), Problem> {
+        let rootfs = directory.join("rootfs");
+        let made = fs::create_dir(&rootfs);
+        made.map_err(|error| {
+            Problem::new(Code::NoRuntime, "the image cannot be unpacked").note(error.to_string())
+        })?;
+        let tree = unpack(self.image, self.images, &rootfs)
+            .map_err(|problem| problem.label(plan.span, "to run this"))?;
+        let config = &self.image.config.config;
+        let container = container(plan, config, &tree, &rootfs)
+            .map_err(|reason| failed(plan).label(plan.span, reason))?;
+        make_directory(&tree, &rootfs, &container.cwd);
+        let _ = writeln!(log, "{}: {}", plan.name, container.args.join(" "));
+        let limits = Limits { timeout: plan.timeout, stop: self.halt };
+        let (ended, output) = self
+            .runtime
+            .run(&container, directory, limits, log)
+            .map_err(|problem| problem.label(plan.span, "to run this"))?;
+        judge(plan, &Subject { config, tree: &tree, run: Some((ended, &output)) }, ended, &output)
+    }
+}
+
+/// The directory that a process starts in is made if the image does not have it.
+fn make_directory(tree: &FileTree, rootfs: &Path, cwd: &str) {
+    if let Some(path) = tree.resolve(cwd.as_bytes()).and_then(|path| String::from_utf8(path).ok()) {
+        // The runtime says what is wrong if it cannot be entered.
+        let _ = fs::create_dir_all(rootfs.join(path));
+    }
+}
+
+/// What is wrong with how a test ended.
+fn judge(plan: &TestPlan, subject: &Subject<'_>, ended: Ended, output: &Output) -> Result<(), Problem> {
+    let mut problem = match ended {
+        Ended::Stopped => {
+            return Err(Problem::new(Code::Interrupted, format!("the test `{}` was stopped", plan.name))
+                .label(plan.span, "did not end before"));
+        }
+        Ended::TimedOut => {
+            let title = format!("the test `{}` did not end in time", plan.name);
+            Problem::new(Code::TimedOut, title)
+                .label(plan.span, format!("killed after {:?}", plan.timeout))
+                .help("give it more time with `timeout`")
+        }
+        Ended::Exited(_) | Ended::Signalled(_) => {
+            let mut problem = failed(plan);
+            let says_exit = plan.expects.iter().any(|expect| matches!(expect.what, Expect::Exit(_)));
+            if !says_exit && let Some(found) = check(&Expect::Exit(0), subject) {
+                problem = problem.label(plan.span, found);
+            }
+            for expect in &plan.expects {
+                if let Some(found) = check(&expect.what, subject) {
+                    problem = problem.label(expect.span, found);
+                }
+            }
+            if problem.labels.is_empty() {
+                return Ok(());
+            }
+            problem
+        }
+    };
+    for (name, stream) in [("stdout", Stream::Stdout), ("stderr", Stream::Stderr)] {
+        if let Some(tail) = tail(output.of(stream)) {
+            problem = problem.note(format!("{name}:\n{tail}"));
+        }
+    }
+    Err(problem)
+}
+
+fn failed(plan: &TestPlan) -> Problem {
+    Problem::new(Code::TestFailed, format!("the test `{}` failed", plan.name))
+}
+
+/// The last lines of a stream; `None` if it is empty.
+fn tail(bytes: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(bytes);
+    let lines: Vec<&str> = text.trim_end().lines().collect();
+    let left_out = lines.len().saturating_sub(TAIL);
+    let shown = lines.get(left_out..).unwrap_or_default().join("\n");
+    match (shown.is_empty(), left_out) {
+        (true, _) => None,
+        (false, 0) => Some(shown),
+        (false, _) => Some(format!("({left_out} lines before)\n{shown}")),
+    }
+}

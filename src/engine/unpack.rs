@@ -1,0 +1,253 @@
+//! Unpacks an image into a root file system (OCI image specification, "Applying
+//! Changesets").
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, lchown, symlink};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use crate::diagnostic::{Code, Problem};
+use crate::engine::image::{Image, compression, unreadable};
+use crate::oci::{
+    ArchiveEntry, ArchiveKind, Descriptor, FileTree, MAX_ARCHIVE_ENTRIES, decompress, read_archive,
+};
+use crate::store::Layout;
+
+/// Unpacks the layers of an image into `rootfs`, an empty directory, and returns
+/// the tree of what is there.
+///
+/// Nothing outside of `rootfs` is touched, whatever a layer says: no link is ever
+/// followed, since every directory on the way is known to be a real one, or made
+/// one. Devices are left out; what needs them finds those of the container.
+///
+/// # Errors
+/// [`Code::HostileLayer`]: a path or a hard link leads out, or a layer cannot be
+/// read. [`Code::NoRuntime`]: the disk refuses.
+pub(super) fn unpack(image: &Image, layout: &Layout, rootfs: &Path) -> Result<FileTree, Problem> {
+    let is_root = rustix::process::geteuid().is_root();
+    let mut target =
+        Target { rootfs: rootfs.to_owned(), tree: FileTree::default(), directories: HashSet::new(), is_root };
+    set_mode(rootfs, 0o755).map_err(|error| refused(rootfs, &error))?;
+    for layer in &image.manifest.layers {
+        let compression = compression(layer)?;
+        let archive =
+            decompress(compression, layout.open_blob(layer)?).map_err(|error| unreadable(layer, &error))?;
+        target.tree.begin_layer();
+        read_archive(archive, MAX_ARCHIVE_ENTRIES, &mut |entry, content| target.apply(entry, content))
+            .map_err(|failure| failure.problem(layer))?;
+    }
+    Ok(target.tree)
+}
+
+/// Why an entry was not unpacked.
+enum Failure {
+    Archive(io::Error),
+    Disk(PathBuf, io::Error),
+    /// A hard link to what is no file of the image.
+    Link(Vec<u8>, Vec<u8>),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Archive(error)
+    }
+}
+
+impl Failure {
+    fn problem(self, layer: &Descriptor) -> Problem {
+        match self {
+            Self::Archive(error) => unreadable(layer, &error),
+            Self::Disk(path, error) => refused(&path, &error),
+            Self::Link(path, target) => {
+                let (path, target) = (String::from_utf8_lossy(&path), String::from_utf8_lossy(&target));
+                let title = format!("the layer `{}` leads out of the image", layer.digest);
+                Problem::new(Code::HostileLayer, title)
+                    .note(format!("`/{path}` is a hard link to `/{target}`, which is no file of the image"))
+            }
+        }
+    }
+}
+
+struct Target {
+    rootfs: PathBuf,
+    tree: FileTree,
+    /// Paths that are known to be real directories.
+    directories: HashSet<Vec<u8>>,
+    is_root: bool,
+}
+
+impl Target {
+    fn apply(&mut self, entry: &ArchiveEntry, content: &mut dyn Read) -> Result<(), Failure> {
+        self.tree.apply_entry(entry);
+        let (parent, name) = entry
+            .path
+            .iter()
+            .rposition(|byte| *byte == b'/')
+            .map_or((&[][..], entry.path.as_slice()), |at| {
+                (entry.path.get(..at).unwrap_or_default(), entry.path.get(at + 1..).unwrap_or_default())
+            });
+        if let Some(deleted) = name.strip_prefix(b".wh.") {
+            let path = if deleted == b".wh..opq" { parent.to_vec() } else { join(parent, deleted) };
+            return self.prune(&path);
+        }
+        if entry.path.is_empty() {
+            let mode = entry.mode | if self.is_root { 0 } else { 0o700 };
+            let rootfs = self.rootfs.clone();
+            return set_mode(&rootfs, mode).map_err(|error| Failure::Disk(rootfs, error));
+        }
+        self.make_directories(parent)?;
+        let path = self.path(&entry.path);
+        self.place(entry, &path, content)?;
+        self.adorn(entry, &path).map_err(|error| Failure::Disk(path, error))
+    }
+
+    fn place(&mut self, entry: &ArchiveEntry, path: &Path, content: &mut dyn Read) -> Result<(), Failure> {
+        let disk = |error| Failure::Disk(path.to_owned(), error);
+        match &entry.kind {
+            ArchiveKind::Directory => self.make_directory(&entry.path),
+            ArchiveKind::Special => self.remove(path),
+            ArchiveKind::Symlink(text) => {
+                self.remove(path)?;
+                symlink(OsStr::from_bytes(text), path).map_err(disk)
+            }
+            ArchiveKind::HardLink(target) => {
+                let link = || Failure::Link(entry.path.clone(), target.clone());
+                let original = self.path(target);
+                if *target == entry.path || !self.is_real(target) {
+                    return Err(link());
+                }
+                self.remove(path)?;
+                fs::hard_link(original, path).map_err(disk)
+            }
+            ArchiveKind::File => {
+                self.remove(path)?;
+                let file =
+                    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(disk)?;
+                copy(content, file, path)
+            }
+        }
+    }
+
+    /// Whether a path is a file or a link in real directories of the image.
+    fn is_real(&self, path: &[u8]) -> bool {
+        let parents = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        let mut parents = parents.filter_map(|(at, _)| path.get(..at)).map(|parent| self.path(parent));
+        let is_directory = |path: PathBuf| fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
+        let leaf = || fs::symlink_metadata(self.path(path)).is_ok_and(|found| !found.is_dir());
+        parents.all(is_directory) && leaf()
+    }
+
+    /// Owner, permissions, and time; a link has only an owner of its own.
+    fn adorn(&self, entry: &ArchiveEntry, path: &Path) -> io::Result<()> {
+        if matches!(entry.kind, ArchiveKind::HardLink(_) | ArchiveKind::Special) {
+            return Ok(());
+        }
+        if self.is_root {
+            match lchown(path, Some(entry.uid), Some(entry.gid)) {
+                // A root that may not give files away, in a user namespace.
+                Err(error) if matches!(error.raw_os_error(), Some(1 | 22)) => {}
+                other => other?,
+            }
+        }
+        match entry.kind {
+            ArchiveKind::Directory => set_mode(path, entry.mode | if self.is_root { 0 } else { 0o700 }),
+            ArchiveKind::File => {
+                let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(entry.mtime));
+                set_mode(path, entry.mode)?;
+                // A program may compare it; none depends on a time that no file can have.
+                let _ = time.map(|time| File::open(path).and_then(|file| file.set_modified(time)));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn make_directories(&mut self, path: &[u8]) -> Result<(), Failure> {
+        if path.is_empty() || self.directories.contains(path) {
+            return Ok(());
+        }
+        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        for end in ends.chain([path.len()]) {
+            let parent = path.get(..end).unwrap_or_default();
+            if !self.directories.contains(parent) {
+                self.make_directory(parent)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a directory, unless a real one is there.
+    fn make_directory(&mut self, path: &[u8]) -> Result<(), Failure> {
+        let full = self.path(path);
+        if !fs::symlink_metadata(&full).is_ok_and(|found| found.is_dir()) {
+            self.remove(&full)?;
+            fs::create_dir(&full)
+                .and_then(|()| set_mode(&full, 0o755))
+                .map_err(|error| Failure::Disk(full, error))?;
+        }
+        self.directories.insert(path.to_vec());
+        Ok(())
+    }
+
+    /// Removes what is on disk at or below a path and not in the tree any more.
+    fn prune(&mut self, path: &[u8]) -> Result<(), Failure> {
+        let full = self.path(path);
+        if !path.is_empty() && self.tree.get(path).is_none() {
+            return self.remove(&full);
+        }
+        if !fs::symlink_metadata(&full).is_ok_and(|found| found.is_dir()) {
+            return Ok(());
+        }
+        let disk = |error| Failure::Disk(full.clone(), error);
+        let names: io::Result<Vec<_>> =
+            fs::read_dir(&full).and_then(|names| names.map(|entry| Ok(entry?.file_name())).collect());
+        names.map_err(disk)?.iter().try_for_each(|name| self.prune(&join(path, name.as_bytes())))
+    }
+
+    fn remove(&mut self, path: &Path) -> Result<(), Failure> {
+        let removed = match fs::symlink_metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+            Ok(found) if found.is_dir() => {
+                self.directories.clear();
+                fs::remove_dir_all(path)
+            }
+            Ok(_) => fs::remove_file(path),
+        };
+        removed.map_err(|error| Failure::Disk(path.to_owned(), error))
+    }
+
+    fn path(&self, path: &[u8]) -> PathBuf {
+        self.rootfs.join(OsStr::from_bytes(path))
+    }
+}
+
+fn join(parent: &[u8], name: &[u8]) -> Vec<u8> {
+    if parent.is_empty() { name.to_vec() } else { [parent, name].join(&b'/') }
+}
+
+fn copy(content: &mut dyn Read, mut file: File, path: &Path) -> Result<(), Failure> {
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let count = content.read(&mut buffer)?;
+        if count == 0 {
+            return Ok(());
+        }
+        file.write_all(buffer.get(..count).unwrap_or_default())
+            .map_err(|error| Failure::Disk(path.to_owned(), error))?;
+    }
+}
+
+fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    fs::set_permissions(path, Permissions::from_mode(mode))
+}
+
+fn refused(path: &Path, error: &io::Error) -> Problem {
+    Problem::new(Code::NoRuntime, format!("the image cannot be unpacked to `{}`", path.display()))
+        .note(error.to_string())
+        .help("have `TMPDIR` name a directory on a disk with room")
+}

@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 
-use crate::config::{Base, Command, Copy, Pattern, ProjectPath};
+use crate::config::{Base, Command, Copy, Pattern, ProjectPath, Template};
 use crate::diagnostic::Spanned;
 use crate::oci::Platform;
 
@@ -54,4 +54,8 @@ pub struct ToolQuery {
     pub dir: ProjectPath,
     /// Values of the matrix that it is asked for; empty for none.
     pub matrix: IndexMap<String, String>,
+    /// Variables that are set for it.
+    pub env: IndexMap<String, Template>,
+    /// Variables that are passed to it from the caller.
+    pub pass: Vec<String>,
 }

@@ -25,7 +25,10 @@ struct Call {
     shown: String,
     argv: Vec<String>,
     dir: std::path::PathBuf,
+    /// What the script names, and what is set for it.
     variables: Vec<(String, String)>,
+    /// Names of what is passed on.
+    pass: Vec<String>,
 }
 
 /// Runs the commands, several at once, and returns their outputs in order.
@@ -59,7 +62,7 @@ pub(super) fn run_all(
 fn call(root: &Path, release: &Release, facts: &Facts, query: &ToolQuery) -> Result<Call, Problem> {
     let scope = Scope::new(release, facts).with_matrix(&query.matrix);
     let span = query.command.span;
-    let (argv, variables): (Vec<String>, _) = match &query.command.value {
+    let (argv, mut variables): (Vec<String>, Vec<_>) = match &query.command.value {
         Command::Script(script) => {
             let variables =
                 scope.script_variables(script).map_err(|problem| problem.label(span, "named here"))?;
@@ -72,7 +75,10 @@ fn call(root: &Path, release: &Release, facts: &Facts, query: &ToolQuery) -> Res
         Command::Script(script) => script.clone(),
         Command::Argv(_) => argv.join(" "),
     };
-    Ok(Call { shown, argv, dir: root.join(query.dir.as_path()), variables })
+    for (name, value) in &query.env {
+        variables.push((name.clone(), scope.fill(value)?));
+    }
+    Ok(Call { shown, argv, dir: root.join(query.dir.as_path()), variables, pass: query.pass.clone() })
 }
 
 fn run(call: &Call, environment: &Environment, span: Span) -> Result<String, Problem> {
@@ -80,6 +86,7 @@ fn run(call: &Call, environment: &Environment, span: Span) -> Result<String, Pro
     let problem = |code, what: String| Problem::new(code, what).label(span, "its output is part of the key");
     let mut command = std::process::Command::new(call.argv.first().map_or("", String::as_str));
     command.args(call.argv.iter().skip(1)).current_dir(&call.dir).env_clear().envs(environment.strict());
+    command.envs(call.pass.iter().filter_map(|name| Some((name, environment.get(name)?))));
     command.envs(call.variables.iter().map(|(name, value)| (name, value))).process_group(0);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().map_err(|error| {

@@ -202,6 +202,8 @@ impl Asking<'_> {
             command: command.clone(),
             dir: target.dir.clone(),
             matrix: matrix.clone(),
+            env: target.env.clone(),
+            pass: target.pass_env.iter().map(|name| name.value.clone()).collect(),
         };
         let tools = target.tools.iter().map(tool).collect::<Vec<_>>();
         Answers { inputs, tools: tools.into_iter().map(|tool| self.tool(tool)).collect(), base: None }

@@ -33,6 +33,17 @@ pub(super) struct Images {
     immutable: OnceCell<Result<(), Problems>>,
 }
 
+/// What a step that succeeded leaves behind.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Yielded {
+    /// An image in the staging store.
+    Image(Descriptor),
+    /// No image.
+    Nothing,
+    /// What was there already: nothing was published.
+    Again,
+}
+
 /// The images that are known when a step starts, by the steps that made them.
 pub(super) type Known = HashMap<StepIndex, Descriptor>;
 
@@ -54,16 +65,16 @@ impl Images {
         known: &Known,
         halt: &mut watch::Receiver<Halt>,
         teller: &Teller,
-    ) -> (Vec<TagMove>, Result<Option<Descriptor>, Unsuccessful>) {
+    ) -> (Vec<TagMove>, Result<Yielded, Unsuccessful>) {
         let made = match &step.action {
-            Action::Assemble(assemble) => self.assemble(assemble, known, step).await.map(Some),
-            Action::Index(index) => self.index(index, known, step).await.map(Some),
+            Action::Assemble(assemble) => self.assemble(assemble, known, step).await.map(Yielded::Image),
+            Action::Index(index) => self.index(index, known, step).await.map(Yielded::Image),
             Action::Budget(budget) => match known.get(&budget.image) {
-                Some(image) => self.weigh(budget, image).await.map(|()| None),
+                Some(image) => self.weigh(budget, image).await.map(|()| Yielded::Nothing),
                 None => Err(no_image(step)),
             },
             Action::Push(push) => match known.get(&push.image) {
-                Some(image) => self.push(push, image, halt, teller).await.map(|()| None),
+                Some(image) => self.push(push, image, halt, teller).await,
                 None => Err(no_image(step)),
             },
             Action::Tag(tag) => match known.get(&tag.image) {
@@ -122,11 +133,14 @@ impl Images {
         image: &Descriptor,
         halt: &mut watch::Receiver<Halt>,
         teller: &Teller,
-    ) -> Result<(), Unsuccessful> {
+    ) -> Result<Yielded, Unsuccessful> {
         let work = push(step, image, &self.built, &self.publisher, Arc::new(|_| ()));
         let pushed = unless_killed(halt, work).await?.map_err(Unsuccessful::failed)?;
+        if pushed.copied.sent + pushed.copied.mounted == 0 {
+            return Ok(Yielded::Again);
+        }
         teller.tell(Told::Notice(told(pushed.copied))).await;
-        Ok(())
+        Ok(Yielded::Nothing)
     }
 
     async fn tag(
@@ -136,7 +150,7 @@ impl Images {
         image: &Descriptor,
         known: &Known,
         halt: &mut watch::Receiver<Halt>,
-    ) -> (Vec<TagMove>, Result<Option<Descriptor>, Unsuccessful>) {
+    ) -> (Vec<TagMove>, Result<Yielded, Unsuccessful>) {
         let allowed = self.immutable.get_or_init(|| async {
             let steps: Vec<_> =
                 tag_steps(plan).filter_map(|step| Some((step, known.get(&step.image)?))).collect();
@@ -149,7 +163,9 @@ impl Images {
         }
         // Once tags move, this is not given up half way: it ends soon by itself.
         let TagReport { changes, problems } = tag(step, image, &self.publisher).await;
-        let result = problems.or(None).map_err(Unsuccessful::Failed);
+        let again = changes.iter().all(|change| matches!(change.result, TagResult::Already));
+        let made = if again { Yielded::Again } else { Yielded::Nothing };
+        let result = problems.or(made).map_err(Unsuccessful::Failed);
         (changes.into_iter().map(moved).collect(), result)
     }
 }
@@ -327,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_is_assembled_once_and_published_each_time() {
+    fn an_image_is_assembled_once_and_published_once() {
         let project = release("hello");
         let first = project.run();
         let ends = ["web: ran", "web:budget: ran", "web:index: ran", "web:push: ran", "web:tag: ran"];
@@ -350,8 +366,8 @@ mod tests {
             "web: cached, Present",
             "web:budget: cached, Present",
             "web:index: cached, Present",
-            "web:push: ran",
-            "web:tag: ran",
+            "web:push: cached, Present",
+            "web:tag: cached, Present",
         ];
         assert_eq!(second.ends(), ends);
         assert_eq!(digests(&second), digests(&first));

@@ -19,6 +19,7 @@ mod line;
 mod mask;
 mod narrator;
 mod outcome;
+mod parents;
 mod process;
 mod reason;
 mod record;

@@ -15,8 +15,9 @@ use crate::oci::Descriptor;
 use crate::plan::{Action, Definition, Effect, Gap, NeedKind, Plan, Step, StepIndex};
 use crate::run::command::{Commands, Unsuccessful};
 use crate::run::forecast::reasons;
-use crate::run::image::{Images, Known};
+use crate::run::image::{Images, Known, Yielded};
 use crate::run::line::Line;
+use crate::run::parents::make_parents;
 use crate::run::process::Halt;
 use crate::run::teller::{Teller, Told};
 use crate::run::{Found, Request, TagMove};
@@ -173,7 +174,11 @@ impl Worker {
         let (_, result) = self.act(step, task, &mut halt, &mut teller).await;
         let run = Ran { miss, log: teller.log().to_vec(), started, took: clock.elapsed() };
         match result {
-            Ok(image) => {
+            Ok(made) => {
+                let image = match made {
+                    Yielded::Image(image) => Some(image),
+                    Yielded::Nothing | Yielded::Again => None,
+                };
                 let steady = self.is_steady(step, task, key).await;
                 self.keep(step, run, image, steady, &teller).await
             }
@@ -195,7 +200,12 @@ impl Worker {
             return unsuccessful.into();
         }
         let (tags, result) = self.act(step, task, halt, teller).await;
-        let done = result.map_or_else(Done::from, |image| Done { image, ..Done::new(Ended::Ran) });
+        let done = match result {
+            // What is there already was published before.
+            Ok(Yielded::Again) => Done::new(Ended::Cached(Found::Present)),
+            Ok(Yielded::Nothing | Yielded::Image(_)) => Done::new(Ended::Ran),
+            Err(unsuccessful) => unsuccessful.into(),
+        };
         Done { tags, ..done }
     }
 
@@ -259,10 +269,13 @@ impl Worker {
         task: &Task,
         halt: &mut watch::Receiver<Halt>,
         teller: &mut Teller,
-    ) -> (Vec<TagMove>, Result<Option<Descriptor>, Unsuccessful>) {
+    ) -> (Vec<TagMove>, Result<Yielded, Unsuccessful>) {
         if let Action::Command(command) = &step.action {
+            if let Err(problem) = make_parents(&self.request.root, &command.outputs) {
+                return (Vec::new(), Err(Unsuccessful::failed(problem)));
+            }
             let result = self.commands.run(&step.id.to_string(), command, halt, teller).await;
-            return (Vec::new(), result.map(|()| None));
+            return (Vec::new(), result.map(|()| Yielded::Nothing));
         }
         self.images.act(&self.request.plan, step, &task.images, halt, teller).await
     }

@@ -218,6 +218,8 @@ pub(super) fn tool(argv: &[&str]) -> ToolQuery {
         command: Spanned::new(command, span(argv[0])),
         dir: ProjectPath::root(),
         matrix: IndexMap::new(),
+        env: IndexMap::new(),
+        pass: Vec::new(),
     }
 }
 

@@ -171,7 +171,13 @@ mod tests {
 
     fn script(text: &str) -> ToolQuery {
         let command = Spanned::new(Command::Script(text.to_owned()), span(text));
-        ToolQuery { command, dir: ProjectPath::root(), matrix: IndexMap::new() }
+        ToolQuery {
+            command,
+            dir: ProjectPath::root(),
+            matrix: IndexMap::new(),
+            env: IndexMap::new(),
+            pass: Vec::new(),
+        }
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub(super) struct Images {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Yielded {
     /// An image in the staging store.
-    Image(Descriptor),
+    Image(Box<Descriptor>),
     /// No image.
     Nothing,
     /// What was there already: nothing was published.
@@ -67,8 +67,12 @@ impl Images {
         teller: &Teller,
     ) -> (Vec<TagMove>, Result<Yielded, Unsuccessful>) {
         let made = match &step.action {
-            Action::Assemble(assemble) => self.assemble(assemble, known, step).await.map(Yielded::Image),
-            Action::Index(index) => self.index(index, known, step).await.map(Yielded::Image),
+            Action::Assemble(assemble) => {
+                self.assemble(assemble, known, step).await.map(|image| Yielded::Image(Box::new(image)))
+            }
+            Action::Index(index) => {
+                self.index(index, known, step).await.map(|image| Yielded::Image(Box::new(image)))
+            }
             Action::Budget(budget) => match known.get(&budget.image) {
                 Some(image) => self.weigh(budget, image).await.map(|()| Yielded::Nothing),
                 None => Err(no_image(step)),

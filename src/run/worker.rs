@@ -176,7 +176,7 @@ impl Worker {
         match result {
             Ok(made) => {
                 let image = match made {
-                    Yielded::Image(image) => Some(image),
+                    Yielded::Image(image) => Some(*image),
                     Yielded::Nothing | Yielded::Again => None,
                 };
                 let steady = self.is_steady(step, task, key).await;

@@ -7,7 +7,8 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         let prefix = candidate.len().min(word.len()) >= 3
             && (candidate.starts_with(word) || word.starts_with(candidate));
         let changes = strsim::osa_distance(word, candidate);
-        let bound = word.chars().count().max(candidate.chars().count()).div_ceil(3);
+        let longest = word.chars().count().max(candidate.chars().count());
+        let bound = longest.div_ceil(3).min(longest.saturating_sub(1));
         if changes <= bound { Some(changes) } else { prefix.then_some(changes.saturating_add(bound)) }
     };
     let close = known.into_iter().filter_map(|candidate| distance(candidate).map(|at| (at, candidate)));
@@ -26,5 +27,6 @@ mod tests {
         assert_eq!(nearest("web:build", known), Some("web:build@linux/amd64"));
         assert_eq!(nearest("deploy", known), None);
         assert_eq!(nearest("x", known), None);
+        assert_eq!(nearest("x", ["y"]), None);
     }
 }

@@ -88,11 +88,11 @@ impl Value {
     }
 
     /// The place of the bytes `range` of a string's value; the whole value's
-    /// place where that is not known.
+    /// place where that is not known, or where there are none.
     #[must_use]
     pub fn part(&self, range: std::ops::Range<usize>) -> Span {
         match (self.offsets.get(range.start), self.offsets.get(range.end)) {
-            (Some(&start), Some(&end)) => Span { source: self.span.source, start, end },
+            (Some(&start), Some(&end)) if start < end => Span { source: self.span.source, start, end },
             _ => self.span,
         }
     }

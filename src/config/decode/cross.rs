@@ -14,18 +14,23 @@ pub(super) fn check(release: &Release, problems: &mut Problems) {
         let mut path = vec![name.as_str()];
         if !told.contains(&name.as_str()) && circle_of_vars(release, name, &mut path) {
             told.extend(&path);
-            let shown = path.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" → ");
+
             let problem =
                 Problem::new(Code::InvalidTemplate, format!("the variable `{name}` stands for itself"))
-                    .label(var.value.as_ref().map_or(var.name.span, |value| value.span), shown)
+                    .label(var.value.as_ref().map_or(var.name.span, |value| value.span), shown(&path))
                     .help("give one of them a value without the other");
             problems.push(problem);
         }
     }
+    told.clear();
     for (name, stage) in &release.stages {
-        if let Some(from) = stage.from.as_ref().filter(|_| circle_of_stages(release, name)) {
+        let circle = circle_of_stages(release, name);
+        if let Some(from) =
+            stage.from.as_ref().filter(|_| !circle.is_empty() && !told.contains(&name.as_str()))
+        {
+            told.extend(&circle);
             let problem = Problem::new(Code::Conflict, format!("the stage `{name}` comes from itself"))
-                .label(from.span, "leads back to it")
+                .label(from.span, shown(&circle))
                 .help("a stage comes from one before it; remove `from` of the first");
             problems.push(problem);
         }
@@ -117,15 +122,20 @@ fn circle_of_vars<'a>(release: &'a Release, first: &str, path: &mut Vec<&'a str>
     false
 }
 
-fn circle_of_stages(release: &Release, first: &str) -> bool {
-    let from = |name: &str| release.stages.get(name).and_then(|stage| stage.from.as_ref());
-    let mut next = from(first);
-    for _ in 0..release.stages.len() {
-        match next {
-            Some(stage) if stage.value == first => return true,
-            Some(stage) => next = from(&stage.value),
-            None => return false,
+/// The stages from `first` back to it, if its `from` leads there.
+fn circle_of_stages<'a>(release: &'a Release, first: &'a str) -> Vec<&'a str> {
+    let mut path = vec![first];
+    while let Some(stage) = path.last().and_then(|name| release.stages.get(*name)) {
+        let Some(next) = stage.from.as_ref().map(|from| from.value.as_str()) else { break };
+        let seen = path.contains(&next);
+        path.push(next);
+        if seen {
+            return if next == first { path } else { Vec::new() };
         }
     }
-    false
+    Vec::new()
+}
+
+fn shown(path: &[&str]) -> String {
+    path.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" → ")
 }

@@ -2,6 +2,7 @@
 
 use crate::config::decode::Decoder;
 use crate::config::decode::names::Noun;
+use crate::config::grammar::article;
 use crate::diagnostic::{Code, Problem, Span, Spanned, nearest};
 use crate::syntax::Value;
 
@@ -38,7 +39,12 @@ impl Decoder<'_> {
         let other =
             [Noun::Target, Noun::Image, Noun::Stage, Noun::Pool, Noun::Registry, Noun::Tags, Noun::Var];
         if let Some((noun, _)) = self.names.resolve(&other, self.prefix, name) {
-            return problem.help(format!("`{name}` is a {}; a {what} is needed here", noun.about()));
+            let is = noun.about();
+            return problem.help(format!(
+                "`{name}` is {} {is}; {} {what} is needed here",
+                article(is),
+                article(&what)
+            ));
         }
         let node = nouns.first().map_or("target", |noun| noun.node());
         problem.help(format!("declare it: `{node} \"{name}\" …`"))
@@ -71,7 +77,10 @@ impl Decoder<'_> {
                     format!("write `{name}`, or a step of it such as `{name}:test`")
                 };
                 let problem = Problem::new(Code::UnknownName, format!("there is no step `{text}`"))
-                    .label(value.part(end..text.len()), format!("`{name}` is a {}", noun.about()))
+                    .label(
+                        value.part(end..text.len()),
+                        format!("`{name}` is {} {}", article(noun.about()), noun.about()),
+                    )
                     .help(help);
                 self.problems.push(problem);
                 return None;

@@ -1,5 +1,6 @@
 //! A document against the table: everything that can be said of its form.
 
+use crate::config::grammar::kind::article;
 use crate::config::grammar::typing::check_value;
 use crate::config::grammar::unknown::{unknown_node, unknown_property};
 use crate::config::grammar::{Count, NodeForm, PropertyForm, ROOT};
@@ -140,10 +141,6 @@ fn check_arguments(node: &Node, form: &NodeForm, problems: &mut Problems) {
             .help(format!("write `{}`", form.usage()));
         problems.push(problem);
     }
-}
-
-fn article(noun: &str) -> &'static str {
-    if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
 }
 
 fn check_properties(node: &Node, form: &NodeForm, problems: &mut Problems) {

@@ -188,6 +188,7 @@ impl Kind {
     }
 }
 
-fn article(noun: &str) -> &'static str {
+/// The article of a noun, or of a name that is read as one.
+pub(crate) fn article(noun: &str) -> &'static str {
     if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
 }

@@ -26,6 +26,7 @@ mod unknown;
 pub(crate) use check::check;
 pub use form::{ArgumentForm, Count, NodeForm, PropertyForm};
 pub use kind::Kind;
+pub(crate) use kind::article;
 pub use reference::reference;
 pub use schema::schema;
 

@@ -4,7 +4,7 @@ use crate::config::grammar::image::SEVERITY;
 use crate::config::grammar::{ArgumentForm, Kind, NodeForm, PropertyForm, project, tags};
 
 const RUN: NodeForm = NodeForm::new("run", "A command that must succeed.")
-    .arguments(&[ArgumentForm::many("word", Kind::Command, "")])
+    .arguments(&[ArgumentForm::many("command", Kind::Command, "")])
     .repeatable();
 
 pub(super) const STAGE: NodeForm = NodeForm::new("stage", "A place that images are promoted to.")

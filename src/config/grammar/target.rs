@@ -62,7 +62,7 @@ pub(super) const TARGET: NodeForm =
                 .repeatable()
                 .notes("Their values are secret: not part of the key, masked in output."),
             NodeForm::new("tool", "A command whose output is part of the cache key.")
-                .arguments(&[ArgumentForm::many("word", Kind::Command, "")])
+                .arguments(&[ArgumentForm::many("command", Kind::Command, "")])
                 .repeatable(),
             NodeForm::new("dir", "Where its commands run, and what its patterns are relative to.")
                 .arguments(&[ArgumentForm::one("path", Kind::Path, "")])

@@ -2,6 +2,8 @@
 
 mod model;
 mod pages;
+mod problems;
+mod vocabulary;
 
 use crate::config::{LoadedDocument, ProjectPath, Release, decode};
 use crate::diagnostic::{Label, Problem, Problems, Sources};

@@ -1,16 +1,15 @@
 //! The files that a `copy` names.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::{self, Metadata};
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 use crate::diagnostic::{Code, Problem};
-use crate::facts::PRIVATE;
+use crate::facts::{PRIVATE, nearest_path};
 use crate::plan::CopyPlan;
 
 /// What a `copy` puts into a layer.
@@ -196,24 +195,5 @@ fn missing(copy: &CopyPlan, root: &Path, relative: &Path) -> Problem {
     let title = format!("`{}` does not exist", copy.from);
     Problem::new(Code::Assemble, title)
         .label(copy.span, "no such file or directory")
-        .maybe_help(nearest(root, relative).map(|near| format!("did you mean `{}`?", near.display())))
-}
-
-/// The path with its first missing component replaced by the name there that is
-/// most like it.
-fn nearest(root: &Path, relative: &Path) -> Option<PathBuf> {
-    let mut there = PathBuf::new();
-    let mut components = relative.components();
-    let wrong = components.by_ref().find_map(|component| {
-        let next = there.join(component);
-        if root.join(&next).symlink_metadata().is_err() {
-            return Some(component.as_os_str());
-        }
-        there = next;
-        None
-    })?;
-    let entries = fs::read_dir(root.join(&there)).ok()?.flatten().map(|entry| entry.file_name());
-    let distance = |name: &OsStr| strsim::generic_damerau_levenshtein(name.as_bytes(), wrong.as_bytes());
-    let near = entries.map(|name| (distance(&name), name)).min()?;
-    (near.0 <= wrong.len() / 3 + 1).then(|| there.join(near.1).join(components.as_path()))
+        .maybe_help(nearest_path(root, relative).map(|near| format!("did you mean `{near}`?")))
 }

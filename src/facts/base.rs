@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use crate::config::{Base, ProjectPath};
-use crate::diagnostic::{Code, Problem, Spanned};
-use crate::facts::{ResolvedBase, nearest};
+use crate::diagnostic::{Code, Problem, Spanned, nearest};
+use crate::facts::{ResolvedBase, nearest_path};
 use crate::oci::{Descriptor, Digest, Index};
 
 /// The annotation by which a layout names its images.
@@ -31,7 +31,7 @@ fn in_layout(root: &Path, path: &ProjectPath, name: Option<&str>) -> Result<Reso
         return Err(Problem::new(Code::OutsideProject, title).help("copy it into the project"));
     }
     let bytes = fs::read(layout.join("index.json")).map_err(|error| {
-        let near = nearest::path(root, path.as_path()).map(|near| format!("did you mean `oci:{near}`?"));
+        let near = nearest_path(root, path.as_path()).map(|near| format!("did you mean `oci:{near}`?"));
         Problem::new(Code::UnknownBase, format!("`{path}` is not an OCI image layout"))
             .help(format!("`skopeo copy docker://IMAGE oci:{path}:TAG` makes one"))
             .maybe_help(near)
@@ -66,7 +66,7 @@ fn choose<'a>(
     };
     all.iter().find(is_it).ok_or_else(|| {
         let list = names().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-        let near = nearest::name(name, names()).map(|near| format!("did you mean `oci:{path}:{near}`?"));
+        let near = nearest(name, names()).map(|near| format!("did you mean `oci:{path}:{near}`?"));
         Problem::new(Code::UnknownBase, format!("the layout `{path}` has no image `{name}`"))
             .maybe_help((!list.is_empty()).then(|| format!("it has {list}")))
             .maybe_help(near)

@@ -1,8 +1,8 @@
 //! What a run is for: a tag, a branch, a pull request, a schedule.
 
 use crate::config::{Release, Rule, RuleKind};
-use crate::diagnostic::{Code, Problem};
-use crate::facts::{Environment, Repository, ci, nearest};
+use crate::diagnostic::{Code, Problem, nearest};
+use crate::facts::{Environment, Repository, ci};
 
 /// The event that a run belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +58,7 @@ impl Event {
             ("schedule", Some(_)) => Err(invalid("the event `schedule` has no value".to_owned())),
             _ => {
                 let problem = invalid(format!("`{kind}` is not a kind of event"));
-                let near = nearest::name(kind, ["tag", "branch", "pr", "schedule"]);
+                let near = nearest(kind, ["tag", "branch", "pr", "schedule"]);
                 Err(problem.maybe_help(near.map(|near| format!("did you mean `{near}`?"))))
             }
         }

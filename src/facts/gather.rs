@@ -6,10 +6,9 @@ use indexmap::IndexMap;
 use jiff::Timestamp;
 
 use crate::config::Release;
-use crate::diagnostic::{Code, Problem, Problems};
+use crate::diagnostic::{Code, Problem, Problems, nearest};
 use crate::facts::{
-    Environment, Event, EventSource, Facts, Host, Needs, Project, base, ci, dotenv, event, git, inputs,
-    nearest, tool,
+    Environment, Event, EventSource, Facts, Host, Needs, Project, base, ci, dotenv, event, git, inputs, tool,
 };
 use crate::oci::Platform;
 
@@ -84,7 +83,7 @@ fn unknown_overrides<'a>(
     overrides: &'a IndexMap<String, String>,
 ) -> impl Iterator<Item = Problem> + 'a {
     overrides.keys().filter(|name| !release.vars.contains_key(*name)).map(|name| {
-        let near = nearest::name(name, release.vars.keys().map(String::as_str));
+        let near = nearest(name, release.vars.keys().map(String::as_str));
         Problem::new(Code::UnknownName, format!("there is no variable `{name}`"))
             .help(format!("`var \"{name}\" \"…\"` in the release file declares one"))
             .maybe_help(near.map(|near| format!("did you mean `{near}=…`?")))

@@ -9,7 +9,7 @@ use crate::config::Release;
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::pattern::{Place, Rule, files_below, outside};
 use crate::facts::tree::{EntryKind, Tree, Wanted, project_path};
-use crate::facts::{Facts, InputFile, InputQuery, Scope, content, nearest};
+use crate::facts::{Facts, InputFile, InputQuery, Scope, content, nearest_path};
 
 /// The files of one query, sorted by path.
 ///
@@ -102,7 +102,7 @@ impl Meant {
         {
             return None;
         }
-        let near = nearest::path(root, path).map(|near| format!("did you mean `{near}`?"));
+        let near = nearest_path(root, path).map(|near| format!("did you mean `{near}`?"));
         let problem =
             Problem::new(Code::MissingInput, format!("the input `{}` does not exist", path.display()))
                 .label(rule.span, "no such file or directory");

@@ -7,7 +7,7 @@ use crate::config::{Include, LoadedDocument, ProjectPath, Release, decode, inclu
 use crate::diagnostic::{Code, Problem, Problems, Sources, Span};
 use crate::facts::pattern::{compile, outside};
 use crate::facts::tree::{EntryKind, Tree, Wanted};
-use crate::facts::{Project, nearest};
+use crate::facts::{Project, nearest_path};
 
 /// More than any file that people write; what is larger is not read at all.
 const LARGEST: u64 = 16 << 20;
@@ -162,7 +162,7 @@ impl Loader<'_> {
     }
 
     fn missing(&self, path: &ProjectPath, span: Span) -> Problem {
-        let near = nearest::path(self.root, path.as_path()).map(|near| format!("did you mean `{near}`?"));
+        let near = nearest_path(self.root, path.as_path()).map(|near| format!("did you mean `{near}`?"));
         Problem::new(Code::Include, format!("the included file `{path}` does not exist"))
             .label(span, "no such file")
             .maybe_help(near)

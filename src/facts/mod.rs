@@ -36,6 +36,7 @@ pub use git::remote;
 pub use host::{Environment, Host};
 pub use inputs::read_inputs;
 pub use load::load;
+pub use nearest::nearest_path;
 pub use needs::{CopyQuery, InputQuery, Needs, ToolQuery};
 pub use project::Project;
 pub use scope::Scope;

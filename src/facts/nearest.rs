@@ -1,21 +1,13 @@
-//! What was probably meant by a name that does not exist.
+//! What was probably meant by a path that does not exist.
 
 use std::path::{Path, PathBuf};
 
-/// The candidate that is most like `name`, if any is alike enough to be meant.
-pub(super) fn name<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let allowed = name.chars().count().div_ceil(3);
-    candidates
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= allowed && *candidate != name)
-        .min()
-        .map(|(_, candidate)| candidate)
-}
+use crate::diagnostic::nearest;
 
 /// The path below `root` that is most like `path`: at the first of its parts
 /// that does not exist, another that does.
-pub(super) fn path(root: &Path, path: &Path) -> Option<String> {
+#[must_use]
+pub fn nearest_path(root: &Path, path: &Path) -> Option<String> {
     let mut known = PathBuf::new();
     for part in path {
         if root.join(&known).join(part).symlink_metadata().is_ok() {
@@ -25,7 +17,7 @@ pub(super) fn path(root: &Path, path: &Path) -> Option<String> {
         let entries = std::fs::read_dir(root.join(&known)).ok()?;
         let names: Vec<String> =
             entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
-        known.push(name(part.to_str()?, names.iter().map(String::as_str))?);
+        known.push(nearest(part.to_str()?, names.iter().map(String::as_str))?);
         let whole: PathBuf = known.iter().chain(path.iter().skip(known.iter().count())).collect();
         let exists = root.join(&whole).symlink_metadata().is_ok();
         return if exists { whole } else { known }.into_os_string().into_string().ok();
@@ -38,18 +30,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_most_alike_is_meant_and_nothing_if_none_is_alike() {
-        assert_eq!(name("pyhton", ["python", "registry"]), Some("python"));
-        assert_eq!(name("x", ["registry", "python"]), None);
-    }
-
-    #[test]
     fn a_path_is_mended_where_it_first_goes_wrong() {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(root.path().join("src/main")).unwrap();
         std::fs::write(root.path().join("src/main/app.py"), "").unwrap();
-        assert_eq!(path(root.path(), Path::new("scr/main/app.py")), Some("src/main/app.py".to_owned()));
-        assert_eq!(path(root.path(), Path::new("src/mian")), Some("src/main".to_owned()));
-        assert_eq!(path(root.path(), Path::new("other")), None);
+        assert_eq!(
+            nearest_path(root.path(), Path::new("scr/main/app.py")),
+            Some("src/main/app.py".to_owned())
+        );
+        assert_eq!(nearest_path(root.path(), Path::new("src/mian")), Some("src/main".to_owned()));
+        assert_eq!(nearest_path(root.path(), Path::new("other")), None);
     }
 }

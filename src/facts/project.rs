@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::diagnostic::{Code, Problem};
-use crate::facts::{Host, nearest};
+use crate::facts::{Host, nearest_path};
 
 /// The name of the file that declares a project.
 const FILE: &str = "release.kdl";
@@ -55,7 +55,7 @@ fn named(host: &Host, file: &Path) -> Result<Project, Problem> {
         return Err(Problem::new(Code::NoReleaseFile, format!("`{}` is a directory", file.display()))
             .maybe_help(has_one.then(|| format!("`--file {}`", below.display()))));
     }
-    let help = nearest::path(&host.directory, file).map(|near| format!("did you mean `--file {near}`?"));
+    let help = nearest_path(&host.directory, file).map(|near| format!("did you mean `--file {near}`?"));
     Err(Problem::new(Code::NoReleaseFile, format!("there is no file `{}`", file.display())).maybe_help(help))
 }
 

@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 
 use crate::config::{Pattern, ProjectPath};
 use crate::diagnostic::Span;
+use crate::facts::Environment;
 use crate::plan::{AssembleStep, BudgetStep, IndexStep, PushStep, TagStep, TestStep};
 
 /// What a step does, with all that it needs for it.
@@ -88,5 +89,5 @@ pub struct Variables {
 
 impl Variables {
     /// What a command of a cacheable target sees of the caller's environment.
-    pub const STRICT: &[&str] = &["PATH", "HOME", "USER", "LANG", "TERM", "TMPDIR"];
+    pub const STRICT: &[&str] = Environment::STRICT;
 }

@@ -1,6 +1,6 @@
 //! When a rule applies.
 
-use globset::Glob;
+use globset::GlobBuilder;
 
 use crate::config::{Rule, RuleKind};
 use crate::facts::{Event, Facts};
@@ -23,7 +23,8 @@ pub(super) struct Matched {
     pub(super) groups: Vec<String>,
 }
 
-pub(super) fn applies(rule: &Rule, facts: &Facts) -> Applies {
+/// Whether `rule`, one of `rules`, applies to the event.
+pub(super) fn applies(rule: &Rule, rules: &[Rule], facts: &Facts) -> Applies {
     let event = &facts.event;
     let narrow = &rule.narrow;
     if !narrow.on.is_empty() && !narrow.on.iter().any(|kind| kind == event.kind()) {
@@ -39,7 +40,7 @@ pub(super) fn applies(rule: &Rule, facts: &Facts) -> Applies {
         RuleKind::Semver { prefix, .. } => {
             of_version(event, prefix.as_ref().map(|prefix| prefix.value.as_str()))
         }
-        RuleKind::Latest if narrow.branches.is_empty() => latest(event),
+        RuleKind::Latest if narrow.branches.is_empty() => latest(event, rules),
         RuleKind::Branch(_) => wants(matches!(event, Event::Branch(_)), "a branch"),
         RuleKind::PullRequest(_) => wants(matches!(event, Event::PullRequest(_)), "a pull request"),
         RuleKind::Schedule(_) => wants(matches!(event, Event::Schedule), "a schedule"),
@@ -55,13 +56,16 @@ pub(super) fn applies(rule: &Rule, facts: &Facts) -> Applies {
 }
 
 /// Whether an event is on one of these branches.
-pub(super) fn on_branch(event: &Event, globs: &[String]) -> bool {
+fn on_branch(event: &Event, globs: &[String]) -> bool {
     matches!(event, Event::Branch(name) if is_one_of(name, globs))
 }
 
 /// Whether a branch is meant by one of these globs; `*` does not match a `/`.
 pub(super) fn is_one_of(name: &str, globs: &[String]) -> bool {
-    let matches = |glob: &String| Glob::new(glob).is_ok_and(|glob| glob.compile_matcher().is_match(name));
+    let matches = |glob: &String| {
+        let glob = GlobBuilder::new(glob).literal_separator(true).build();
+        glob.is_ok_and(|glob| glob.compile_matcher().is_match(name))
+    };
     globs.iter().any(matches)
 }
 
@@ -76,8 +80,20 @@ fn of_version(event: &Event, prefix: Option<&str>) -> Applies {
     }
 }
 
-fn latest(event: &Event) -> Applies {
-    match of_version(event, None) {
+/// The newest stable version of what the `semver` rules beside it name: in a
+/// repository of several parts, the tag of another part is none of its business.
+fn latest<'a>(event: &Event, rules: &'a [Rule]) -> Applies {
+    let prefix = |rule: &'a Rule| match &rule.kind {
+        RuleKind::Semver { prefix, .. } => Some(prefix.as_ref().map(|prefix| prefix.value.as_str())),
+        _ => None,
+    };
+    let mut prefixes: Vec<Option<&str>> = rules.iter().filter_map(prefix).collect();
+    if prefixes.is_empty() {
+        prefixes.push(None);
+    }
+    let mut read: Vec<Applies> = prefixes.iter().map(|prefix| of_version(event, *prefix)).collect();
+    let first = read.iter().position(|applies| matches!(applies, Applies::To(_))).unwrap_or(0);
+    match read.swap_remove(first) {
         Applies::To(Matched { version: Some(version), .. }) if !version.pre.is_empty() => {
             Applies::No(format!("{version} is a pre-release"))
         }

@@ -61,13 +61,14 @@ pub fn evaluate(release: &Release, facts: &Facts, rules: &[Rule]) -> Result<Tagg
     for rule in rules {
         let name = rule.kind.name();
         let mut outcome = Outcome { rule: name, span: rule.span, tags: Vec::new(), silent: None };
-        match applies(rule, facts) {
+        match applies(rule, rules, facts) {
             Applies::No(reason) => outcome.silent = Some(reason),
             Applies::To(matched) => {
                 let scope = Scope::new(release, facts).with_groups(&matched.groups);
                 for text in texts(rule, facts, &scope, matched.version.as_ref(), &mut problems) {
                     match planned(rule, facts, matched.version.as_ref(), &text) {
                         Ok(tag) => {
+                            collision::of_branch(rule, &text, facts, &mut problems);
                             outcome.tags.push(tag.tag.clone());
                             yields.push(Yield { tag, raw: text.raw });
                         }
@@ -81,7 +82,6 @@ pub fn evaluate(release: &Release, facts: &Facts, rules: &[Rule]) -> Result<Tagg
         }
         outcomes.push(outcome);
     }
-    collision::branches(rules, facts, &mut problems);
     let mut tags = unique(yields, &mut problems);
     tags.sort_by_key(rank);
     problems.or(Tagging { tags, outcomes })
@@ -123,7 +123,7 @@ fn texts(
         }
         RuleKind::Describe => problems.take(single(Fact::Describe)).into_iter().collect(),
         RuleKind::Date { format, now } | RuleKind::Calver { format, now } => {
-            problems.take(date(facts, format, *now, rule.span)).into_iter().collect()
+            problems.take(date(facts, format, *now)).into_iter().collect()
         }
     }
 }
@@ -192,7 +192,8 @@ fn track(version: &semver::Version, numbers: u8) -> Movement {
 fn unique(yields: Vec<Yield>, problems: &mut Problems) -> Vec<PlannedTag> {
     let mut kept: Vec<Yield> = Vec::new();
     for new in yields {
-        match kept.iter().find(|old| old.tag.tag == new.tag.tag) {
+        let same = |old: &&Yield| old.tag.tag == new.tag.tag && old.tag.local == new.tag.local;
+        match kept.iter().find(same) {
             None => kept.push(new),
             Some(old) if old.raw == new.raw => {}
             Some(old) => {
@@ -227,3 +228,6 @@ pub(super) fn version(event: &Event, prefix: Option<&str>) -> Option<semver::Ver
     };
     text.parse().ok()
 }
+
+#[cfg(test)]
+mod tests;

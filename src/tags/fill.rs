@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 
 use crate::config::{Fact, Field, Name, Part, Template};
-use crate::diagnostic::{Code, Problem, Span};
+use crate::diagnostic::{Code, Problem, Span, Spanned};
 use crate::facts::{Facts, Scope};
 
 /// What a template came to.
@@ -18,11 +18,20 @@ pub(super) struct Text {
     pub(super) numbers: Option<u8>,
     /// Whether it names the commit or the full version.
     pub(super) of_commit: bool,
+    /// Whether it names the branch.
+    pub(super) of_branch: bool,
 }
 
 impl Text {
     pub(super) fn plain(text: &str, span: Span) -> Self {
-        Self { tag: text.to_owned(), raw: text.to_owned(), span, numbers: Some(0), of_commit: false }
+        Self {
+            tag: text.to_owned(),
+            raw: text.to_owned(),
+            span,
+            numbers: Some(0),
+            of_commit: false,
+            of_branch: false,
+        }
     }
 
     pub(super) fn behind(mut self, prefix: &str) -> Self {
@@ -75,7 +84,7 @@ pub(super) fn fill(
     let full = has(Fact::Version) || (has(Fact::Major) && has(Fact::Minor) && has(Fact::Patch));
     let numbers = if full { None } else { Some(u8::from(has(Fact::Major)) + u8::from(has(Fact::Minor))) };
     let of_commit = full || has(Fact::Sha) || has(Fact::Short) || has(Fact::Describe);
-    Ok(Text { tag, raw, span: template.span, numbers, of_commit })
+    Ok(Text { tag, raw, span: template.span, numbers, of_commit, of_branch: has(Fact::Branch) })
 }
 
 fn of_version(fact: Fact, version: &semver::Version) -> Option<String> {
@@ -110,7 +119,8 @@ pub(super) fn slug(name: &str, starts: bool) -> String {
 }
 
 /// The date of the commit, or of the clock, in UTC.
-pub(super) fn date(facts: &Facts, format: &str, now: bool, span: Span) -> Result<Text, Problem> {
+pub(super) fn date(facts: &Facts, format: &Spanned<String>, now: bool) -> Result<Text, Problem> {
+    let span = format.span;
     let time = match (&facts.git, now) {
         (_, true) => facts.now,
         (Some(git), false) => git.time,
@@ -121,8 +131,8 @@ pub(super) fn date(facts: &Facts, format: &str, now: bool, span: Span) -> Result
             return Err(problem.help("commit something, or take the date of the run with `clock=\"now\"`"));
         }
     };
-    let text = jiff::fmt::strtime::format(format, &time.to_zoned(TimeZone::UTC)).map_err(|error| {
-        let title = format!("`{format}` is not a format of a date");
+    let text = jiff::fmt::strtime::format(&format.value, &time.to_zoned(TimeZone::UTC)).map_err(|error| {
+        let title = format!("`{}` is not a format of a date", format.value);
         Problem::new(Code::InvalidValue, title).label(span, "").note(error.to_string())
     })?;
     Ok(Text::plain(&text, span))

@@ -7,7 +7,7 @@ use crate::plan::NeedKind;
 use crate::plan::files::{Files, Named, inputs_of};
 use crate::plan::glob::HOLE;
 use crate::plan::name::{Speaker, resolve};
-use crate::plan::unit::{self, Job, StageJob, Unit, fill_matrix, image_jobs, row_values};
+use crate::plan::unit::{self, Job, StageJob, Unit, image_jobs};
 
 /// That a step comes before another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,13 +59,12 @@ impl<'a> Outline<'a> {
 
     /// The steps that run after `unit`, whatever happened.
     pub(super) fn finally(&self, unit: Unit, problems: &mut Problems) -> Vec<(Unit, Span)> {
-        let Unit::Target { target, row } = unit else { return Vec::new() };
+        let Unit::Target { target, .. } = unit else { return Vec::new() };
         let declared = &self.release.targets[target];
-        let values = row_values(declared, row);
-        let names = declared.finally.iter().map(|name| fill_matrix(name, &values));
+        let names = declared.finally.iter();
         names
             .flat_map(|name| {
-                let units = problems.take(resolve(self.release, &name, Speaker::File)).unwrap_or_default();
+                let units = problems.take(resolve(self.release, name, Speaker::File)).unwrap_or_default();
                 units.into_iter().map(move |unit| (unit, name.span))
             })
             .collect()
@@ -73,9 +72,7 @@ impl<'a> Outline<'a> {
 
     fn target_needs(&self, at: usize, row: usize, problems: &mut Problems) -> Vec<Edge> {
         let target = &self.release.targets[at];
-        let values = row_values(target, row);
-        let names = target.needs.iter().map(|name| fill_matrix(name, &values));
-        let mut edges = self.named(names, problems);
+        let mut edges = self.named(&target.needs, problems);
         let inputs = Named::list(&inputs_of(target, row));
         let made = inputs.iter().flat_map(|input| self.made(input));
         edges.extend(made.filter(|edge| !matches!(edge.to, Unit::Target { target, .. } if target == at)));
@@ -91,9 +88,9 @@ impl<'a> Outline<'a> {
         })
     }
 
-    fn named(&self, names: impl Iterator<Item = Spanned<String>>, problems: &mut Problems) -> Vec<Edge> {
-        let edges = names.flat_map(|name| {
-            let units: Result<Vec<Unit>, Problem> = resolve(self.release, &name, Speaker::File);
+    fn named(&self, names: &[Spanned<String>], problems: &mut Problems) -> Vec<Edge> {
+        let edges = names.iter().flat_map(|name| {
+            let units: Result<Vec<Unit>, Problem> = resolve(self.release, name, Speaker::File);
             let units = problems.take(units).unwrap_or_default();
             // What is published is there for others: nothing of it is read here.
             units.into_iter().map(move |to| Edge {
@@ -131,7 +128,7 @@ impl<'a> Outline<'a> {
     }
 
     fn build_needs(&self, image: &Image, platform: usize, problems: &mut Problems) -> Vec<Edge> {
-        let mut edges = self.named(image.needs.iter().cloned(), problems);
+        let mut edges = self.named(&image.needs, problems);
         match &image.recipe {
             Recipe::Assemble(recipe) => {
                 if let Base::Image(base) = &recipe.from.value {

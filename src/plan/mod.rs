@@ -12,11 +12,13 @@ mod build;
 mod check;
 mod command;
 mod definition;
+mod drawing;
 mod edge;
 mod files;
 mod glob;
 mod goals;
 mod image;
+mod json;
 mod label;
 mod lower;
 mod name;
@@ -30,10 +32,12 @@ mod unit;
 pub use action::{Action, CommandStep, Exec, Gap, Variables};
 pub use build::build;
 pub use definition::{Definition, KeyPart, PartValue, Subject};
+pub use drawing::{dot, mermaid, svg};
 pub use goals::{Goals, Options};
 pub use image::{
     AssembleStep, BaseSource, BudgetStep, CopyPlan, ExpectPlan, ImageSettings, IndexStep, LayerPlan,
     PushStep, RegistryPlace, RegistryPlan, TagStep, TestPlan, TestStep,
 };
+pub use json::json;
 pub use select::{Selection, select};
 pub use step::{Effect, Need, NeedKind, Plan, Step, StepId, StepIndex, Verb};

@@ -232,8 +232,11 @@ pub(super) fn row_values(target: &Target, row: usize) -> IndexMap<String, String
     values.into_iter().rev().collect()
 }
 
-/// `text` with `{key}` of a matrix replaced by its value.
+/// `text` with `{key}` of a matrix replaced by its value; in a pattern a value
+/// stands for itself whatever its characters are.
 pub(super) fn fill_matrix(text: &Spanned<String>, values: &IndexMap<String, String>) -> Spanned<String> {
-    let fill = |text: String, (key, value): (&String, &String)| text.replace(&format!("{{{key}}}"), value);
+    let fill = |text: String, (key, value): (&String, &String)| {
+        text.replace(&format!("{{{key}}}"), &globset::escape(value))
+    };
     Spanned::new(values.iter().fold(text.value.clone(), fill), text.span)
 }

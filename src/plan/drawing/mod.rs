@@ -1,0 +1,175 @@
+//! Pictures of a plan: dot, Mermaid, SVG.
+//!
+//! All three draw the same [`Drawing`]: a box for each step, and an edge for
+//! each need that no chain of other edges says already. Positions and colours
+//! are the picture's; nothing here knows how a step went.
+
+mod dot;
+mod layer;
+mod mermaid;
+mod place;
+mod svg;
+
+pub use dot::dot;
+pub use mermaid::mermaid;
+pub use svg::svg;
+
+use crate::plan::{Action, Effect, NeedKind, Plan, Step, Verb};
+
+/// Boxes and edges.
+struct Drawing {
+    boxes: Vec<Box>,
+    /// From the box that is needed to the one that needs it, by their positions.
+    edges: Vec<(usize, usize, NeedKind)>,
+}
+
+/// One step.
+struct Box {
+    /// The target, image, or stage.
+    name: String,
+    /// What is done, or the values of a matrix; may be empty.
+    detail: String,
+    /// The whole name, and what the step does.
+    title: String,
+    kind: Kind,
+    goal: bool,
+    /// Whether this version can execute it.
+    available: bool,
+}
+
+/// What a box is coloured by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Target,
+    Group,
+    Skip,
+    Build,
+    Check,
+    Publish,
+    Stage,
+}
+
+impl Kind {
+    const ALL: [Self; 7] =
+        [Self::Target, Self::Group, Self::Skip, Self::Build, Self::Check, Self::Publish, Self::Stage];
+
+    fn of(step: &Step) -> Self {
+        match (&step.action, step.id.verb) {
+            (_, Some(Verb::Build | Verb::Index)) => Self::Build,
+            (_, Some(Verb::Test | Verb::Budget | Verb::Scan)) => Self::Check,
+            (_, Some(Verb::Push | Verb::Sign | Verb::Attest | Verb::Tag)) => Self::Publish,
+            (_, Some(Verb::Deploy | Verb::Verify)) => Self::Stage,
+            (Action::Skip(_), None) => Self::Skip,
+            (Action::Group, None) => Self::Group,
+            (_, None) => Self::Target,
+        }
+    }
+
+    /// Its name in a style sheet.
+    const fn class(self) -> &'static str {
+        match self {
+            Self::Target => "target",
+            Self::Group => "group",
+            Self::Skip => "skip",
+            Self::Build => "build",
+            Self::Check => "check",
+            Self::Publish => "publish",
+            Self::Stage => "stage",
+        }
+    }
+
+    /// What it is called in a legend.
+    const fn legend(self) -> &'static str {
+        match self {
+            Self::Target => "runs commands",
+            Self::Group => "stands for its needs",
+            Self::Skip => "skipped",
+            Self::Build => "makes an image",
+            Self::Check => "checks an image",
+            Self::Publish => "publishes an image",
+            Self::Stage => "works on a stage",
+        }
+    }
+
+    /// Background, border, and text of its boxes on a light page.
+    const fn light(self) -> [&'static str; 3] {
+        match self {
+            Self::Target => ["#eef2f9", "#5b7bb4", "#1d2b45"],
+            Self::Group => ["#f5f5f6", "#9a9ca3", "#33353b"],
+            Self::Skip => ["#fbfbfb", "#c3c5ca", "#8a8d94"],
+            Self::Build => ["#fdf3e3", "#c98a2b", "#46300c"],
+            Self::Check => ["#e9f6f1", "#3d9a78", "#113a2b"],
+            Self::Publish => ["#f4eefb", "#8b62c4", "#32204f"],
+            Self::Stage => ["#fcedef", "#c4566a", "#4b1720"],
+        }
+    }
+}
+
+impl Drawing {
+    fn new(plan: &Plan) -> Self {
+        let boxes = plan.steps.iter().map(Box::new).collect();
+        Self { boxes, edges: edges(plan) }
+    }
+}
+
+impl Box {
+    fn new(step: &Step) -> Self {
+        let (owner, cells) = match step.id.owner.split_once('[') {
+            Some((owner, cells)) if step.id.verb.is_none() => (owner, cells.trim_end_matches(']')),
+            _ => (step.id.owner.as_str(), ""),
+        };
+        let verb = step.id.verb.map(Verb::as_str).unwrap_or_default();
+        let detail = match &step.id.qualifier {
+            Some(qualifier) => format!("{verb} {qualifier}"),
+            None => format!("{verb}{}", cells.replace(',', ", ")),
+        };
+        let does = match (&step.action, step.effect) {
+            (Action::Group, _) => "stands for its needs".to_owned(),
+            (Action::Skip(reason), _) => format!("skipped: {reason}"),
+            (Action::NotAvailable(gap), _) => format!("not available yet: {}", gap.what),
+            (_, Effect::Always) => "runs each time".to_owned(),
+            (_, Effect::Cacheable) => "runs when what it depends on changed".to_owned(),
+            (_, Effect::Publishing) => "changes what others see".to_owned(),
+        };
+        Self {
+            name: owner.to_owned(),
+            detail,
+            title: format!("{}\n{does}", step.id),
+            kind: Kind::of(step),
+            goal: step.goal,
+            available: !matches!(step.action, Action::NotAvailable(_)),
+        }
+    }
+}
+
+/// The needs that are not said by a chain of others.
+fn edges(plan: &Plan) -> Vec<(usize, usize, NeedKind)> {
+    let words = plan.steps.len().div_ceil(64);
+    let mut edges = Vec::new();
+    // For each step all that come before it, a bit each.
+    let mut before: Vec<Vec<u64>> = Vec::with_capacity(plan.steps.len());
+    for (at, step) in plan.steps.iter().enumerate() {
+        let mut all = vec![0u64; words];
+        // Nearest first: what it brings along needs no edge of its own.
+        for need in step.needs.iter().rev() {
+            let from = need.step.0 as usize;
+            let bit = 1u64 << (from % 64);
+            if all.get(from / 64).is_some_and(|word| word & bit == 0) {
+                edges.push((from, at, need.kind));
+                all[from / 64] |= bit;
+                for (word, earlier) in all.iter_mut().zip(before.get(from).into_iter().flatten()) {
+                    *word |= earlier;
+                }
+            }
+        }
+        before.push(all);
+    }
+    edges.sort_unstable_by_key(|(from, to, _)| (*from, *to));
+    edges
+}
+
+/// The kinds that a drawing has boxes of, in order.
+fn kinds(drawing: &Drawing) -> Vec<Kind> {
+    let there = |kind: &Kind| drawing.boxes.iter().any(|step| step.kind == *kind);
+    Kind::ALL.into_iter().filter(there).collect()
+}

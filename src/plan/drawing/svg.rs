@@ -1,0 +1,312 @@
+//! An image for browsers: self-contained, on light and on dark pages.
+
+use std::fmt::Write;
+
+use crate::plan::drawing::layer::{Columns, count};
+use crate::plan::drawing::place::middles;
+use crate::plan::drawing::{Box, Drawing, Kind, kinds};
+use crate::plan::{NeedKind, Plan};
+
+/// Distances, in pixels.
+const MARGIN: f64 = 28.0;
+const BOX_HEIGHT: f64 = 46.0;
+const ROW_GAP: f64 = 16.0;
+const BEND_HEIGHT: f64 = 6.0;
+const COLUMN_GAP: f64 = 56.0;
+const PADDING: f64 = 16.0;
+const NAME_ADVANCE: f64 = 7.85;
+const DETAIL_ADVANCE: f64 = 6.65;
+const LEGEND_HEIGHT: f64 = 40.0;
+
+/// The longest text in a box, in characters; its title has all of it.
+const LONGEST: usize = 36;
+
+/// How wide boxes without edges may stand beside each other.
+const ROW_WIDTH: f64 = 1100.0;
+
+/// A place in the image.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Rect {
+    x: f64,
+    y: f64,
+    width: f64,
+}
+
+/// The plan as an SVG image: a column for each rank, needs to the left.
+#[must_use]
+pub fn svg(plan: &Plan) -> String {
+    let drawing = Drawing::new(plan);
+    let picture = Picture::new(&drawing);
+    let mut out = String::new();
+    // Writing to a string does not fail.
+    let _ = picture.write(&drawing, &mut out);
+    out
+}
+
+/// Where everything stands.
+struct Picture {
+    boxes: Vec<Rect>,
+    /// For each edge, the paths that it takes.
+    paths: Vec<String>,
+    width: f64,
+    height: f64,
+}
+
+impl Picture {
+    fn new(drawing: &Drawing) -> Self {
+        let mut tied = vec![false; drawing.boxes.len()];
+        for (from, to, _) in &drawing.edges {
+            tied[*from] = true;
+            tied[*to] = true;
+        }
+        // Boxes with edges stand in columns, the others in rows below.
+        let inner: Vec<usize> = (0..drawing.boxes.len()).filter(|at| tied[*at]).collect();
+        let mut place = vec![usize::MAX; drawing.boxes.len()];
+        for (at, node) in inner.iter().enumerate() {
+            place[*node] = at;
+        }
+        let edges: Vec<(usize, usize)> =
+            drawing.edges.iter().map(|(from, to, _)| (place[*from], place[*to])).collect();
+        let columns = Columns::new(inner.len(), &edges);
+        let heights: Vec<f64> = (0..columns.left.len())
+            .map(|node| if node < inner.len() { BOX_HEIGHT } else { BEND_HEIGHT })
+            .collect();
+        let middles = middles(&columns, &heights, ROW_GAP);
+        let mut rects = vec![Rect::default(); columns.left.len()];
+        let mut x = MARGIN;
+        for column in &columns.stacks {
+            let widths =
+                column.iter().filter_map(|node| inner.get(*node)).map(|at| box_width(&drawing.boxes[*at]));
+            let width = widths.fold(0.0, f64::max);
+            for node in column {
+                rects[*node] = Rect { x, y: MARGIN + middles[*node], width };
+            }
+            x += if column.is_empty() { 0.0 } else { width + COLUMN_GAP };
+        }
+        let bottom = rects.iter().take(inner.len()).map(|rect| rect.y + BOX_HEIGHT / 2.0).fold(0.0, f64::max);
+        let paths = columns.routes.iter().map(|route| path(route, &rects)).collect();
+        let mut picture = Self {
+            boxes: vec![Rect::default(); drawing.boxes.len()],
+            paths,
+            width: (x - COLUMN_GAP + MARGIN).max(2.0 * MARGIN),
+            height: bottom + MARGIN,
+        };
+        for (at, node) in inner.iter().enumerate() {
+            picture.boxes[*node] = rects[at];
+        }
+        picture.place_untied(drawing, &tied);
+        picture
+    }
+
+    /// Puts boxes that no edge leads to or from into rows.
+    fn place_untied(&mut self, drawing: &Drawing, tied: &[bool]) {
+        let limit = self.width.max(ROW_WIDTH);
+        let widest =
+            drawing.boxes.iter().zip(tied).filter(|(_, tied)| !**tied).map(|(step, _)| box_width(step));
+        let width = widest.fold(0.0, f64::max);
+        let (mut x, mut y) = (MARGIN, self.height.max(MARGIN) + BOX_HEIGHT / 2.0);
+        for at in (0..tied.len()).filter(|at| !tied[*at]) {
+            if x > MARGIN && x + width + MARGIN > limit {
+                (x, y) = (MARGIN, y + BOX_HEIGHT + ROW_GAP);
+            }
+            self.boxes[at] = Rect { x, y, width };
+            self.width = self.width.max(x + width + MARGIN);
+            self.height = y + BOX_HEIGHT / 2.0 + MARGIN;
+            x += width + ROW_GAP;
+        }
+    }
+
+    fn write(&self, drawing: &Drawing, out: &mut String) -> std::fmt::Result {
+        let legend = kinds(drawing);
+        let widths = legend.iter().map(|kind| legend_width(*kind));
+        let width = self.width.max(widths.sum::<f64>() + 2.0 * MARGIN);
+        let height = self.height + if legend.is_empty() { 0.0 } else { LEGEND_HEIGHT };
+        writeln!(
+            out,
+            r#"<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0}" height="{height:.0}" viewBox="0 0 {width:.0} {height:.0}" role="img" aria-label="{} steps">"#,
+            drawing.boxes.len()
+        )?;
+        out.push_str(&style(&legend));
+        writeln!(out, r#"<rect class="page" width="100%" height="100%"/>"#)?;
+        // An arrow belongs to its line: it is in front of boxes that are drawn before.
+        out.push_str("<g class=\"edges\">\n");
+        for ((_, _, kind), path) in drawing.edges.iter().zip(&self.paths) {
+            writeln!(out, r#"<path class="{}" d="{path}"/>"#, edge_class(*kind))?;
+        }
+        out.push_str("</g>\n");
+        for (step, rect) in drawing.boxes.iter().zip(&self.boxes) {
+            write_box(step, *rect, out)?;
+        }
+        let mut x = MARGIN;
+        for kind in &legend {
+            let y = self.height + 4.0;
+            writeln!(
+                out,
+                r#"<g class="{}"><rect class="box" x="{x:.1}" y="{y:.1}" width="14" height="14" rx="4"/><text class="legend" x="{:.1}" y="{:.1}">{}</text></g>"#,
+                kind.class(),
+                x + 21.0,
+                y + 11.0,
+                kind.legend()
+            )?;
+            x += legend_width(*kind);
+        }
+        out.push_str("</svg>\n");
+        Ok(())
+    }
+}
+
+fn write_box(step: &Box, rect: Rect, out: &mut String) -> std::fmt::Result {
+    let Rect { x, y, width } = rect;
+    let top = y - BOX_HEIGHT / 2.0;
+    let goal = if step.goal { " goal" } else { "" };
+    let missing = if step.available { "" } else { " missing" };
+    writeln!(
+        out,
+        r#"<g class="{}{goal}{missing}"><title>{}</title>"#,
+        step.kind.class(),
+        escaped(&step.title)
+    )?;
+    writeln!(
+        out,
+        r#"<rect class="box" x="{x:.1}" y="{top:.1}" width="{width:.1}" height="{BOX_HEIGHT:.0}" rx="9"/>"#
+    )?;
+    let left = x + PADDING;
+    if step.detail.is_empty() {
+        writeln!(out, r#"<text class="name" x="{left:.1}" y="{:.1}">{}</text>"#, y + 4.5, shown(&step.name))?;
+    } else {
+        writeln!(out, r#"<text class="name" x="{left:.1}" y="{:.1}">{}</text>"#, y - 3.5, shown(&step.name))?;
+        writeln!(
+            out,
+            r#"<text class="detail" x="{left:.1}" y="{:.1}">{}</text>"#,
+            y + 13.0,
+            shown(&step.detail)
+        )?;
+    }
+    out.push_str("</g>\n");
+    Ok(())
+}
+
+/// The line of an edge: through the columns it passes it runs level, between
+/// them it swings.
+fn path(route: &[usize], rects: &[Rect]) -> String {
+    let mut path = String::new();
+    let Some(first) = route.first().and_then(|node| rects.get(*node)) else { return path };
+    let (mut x, mut y) = (first.x + first.width, first.y);
+    let _ = write!(path, "M{x:.1} {y:.1}");
+    for (at, node) in route.iter().enumerate().skip(1) {
+        let Some(rect) = rects.get(*node) else { continue };
+        let last = at + 1 == route.len();
+        // Room for the head of the arrow.
+        let end = if last { rect.x - 3.0 } else { rect.x };
+        let middle = f64::midpoint(x, end);
+        let _ = write!(path, " C{middle:.1} {y:.1} {middle:.1} {:.1} {end:.1} {:.1}", rect.y, rect.y);
+        if !last {
+            let _ = write!(path, " H{:.1}", rect.x + rect.width);
+        }
+        (x, y) = (rect.x + rect.width, rect.y);
+    }
+    if let Some(end) = route.last().and_then(|node| rects.get(*node)) {
+        let (x, y) = (end.x - 2.0, end.y);
+        let _ = write!(path, " M{:.1} {:.1} L{x:.1} {y:.1} L{:.1} {:.1}", x - 6.0, y - 4.0, x - 6.0, y + 4.0);
+    }
+    path
+}
+
+const fn edge_class(kind: NeedKind) -> &'static str {
+    match kind {
+        NeedKind::Product => "product",
+        NeedKind::Success => "success",
+        NeedKind::End => "end",
+    }
+}
+
+fn box_width(step: &Box) -> f64 {
+    let name = count(shortened(&step.name).chars().count()) * NAME_ADVANCE;
+    let detail = count(shortened(&step.detail).chars().count()) * DETAIL_ADVANCE;
+    name.max(detail).max(60.0) + 2.0 * PADDING
+}
+
+fn legend_width(kind: Kind) -> f64 {
+    count(kind.legend().len()) * DETAIL_ADVANCE + 48.0
+}
+
+/// A text that fits into a box: its beginning, and its end, which tells it apart.
+fn shortened(text: &str) -> String {
+    let length = text.chars().count();
+    if length <= LONGEST {
+        return text.to_owned();
+    }
+    let half = LONGEST / 2;
+    let start: String = text.chars().take(half).collect();
+    let end: String = text.chars().skip(length - half + 1).collect();
+    format!("{start}…{end}")
+}
+
+fn shown(text: &str) -> String {
+    escaped(&shortened(text))
+}
+
+/// A text in an XML document, which cannot hold control characters at all.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\n' => out.push('\n'),
+            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('\u{fffd}'),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+fn style(kinds: &[Kind]) -> String {
+    let mut style = String::from("<style>\n");
+    style.push_str(
+        "text { font-family: ui-monospace, 'SF Mono', 'Cascadia Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace; }\n\
+         .page { fill: #ffffff; }\n\
+         .name { font-size: 13px; font-weight: 600; }\n\
+         .detail { font-size: 11px; opacity: .82; }\n\
+         .legend { font-size: 11px; fill: #5c6370; }\n\
+         .box { stroke-width: 1.2; }\n\
+         .goal > .box { stroke-width: 2.4; }\n\
+         .missing > .box { stroke-dasharray: 5 3; }\n\
+         .edges path { fill: none; stroke: #9aa1ac; stroke-width: 1.4; stroke-linecap: round; stroke-linejoin: round; }\n\
+         .edges .success { stroke: #b9bec7; }\n\
+         .edges .end { stroke: #c4566a; opacity: .7; }\n",
+    );
+    style.extend(kinds.iter().map(|kind| colours(*kind, kind.light())));
+    style.push_str(
+        "@media (prefers-color-scheme: dark) {\n\
+         .page { fill: #16181d; }\n\
+         .legend { fill: #9aa1ac; }\n\
+         .edges path { stroke: #666d79; }\n\
+         .edges .success { stroke: #4d535d; }\n\
+         .edges .end { stroke: #d9798a; }\n",
+    );
+    style.extend(kinds.iter().map(|kind| colours(*kind, dark(*kind))));
+    style.push_str("}\n</style>\n");
+    style
+}
+
+fn colours(kind: Kind, [fill, line, text]: [&str; 3]) -> String {
+    let class = kind.class();
+    let boxes = format!(".{class} > .box {{ fill: {fill}; stroke: {line}; }}");
+    format!("{boxes} .{class} > .name, .{class} > .detail {{ fill: {text}; }}\n")
+}
+
+/// Background, border, and text of boxes on a dark page.
+const fn dark(kind: Kind) -> [&'static str; 3] {
+    match kind {
+        Kind::Target => ["#202a3d", "#6f90cc", "#dbe6fa"],
+        Kind::Group => ["#24262b", "#7f848e", "#d7d9de"],
+        Kind::Skip => ["#1c1e22", "#4b4f57", "#8f949e"],
+        Kind::Build => ["#362a15", "#d29a41", "#f8e7c9"],
+        Kind::Check => ["#15302a", "#4cb08c", "#cdf2e4"],
+        Kind::Publish => ["#2a2140", "#a17fd6", "#e8dcfb"],
+        Kind::Stage => ["#3b1c23", "#d9798a", "#fbdce1"],
+    }
+}

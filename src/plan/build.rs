@@ -89,13 +89,14 @@ struct Reach<'a> {
 impl Reach<'_> {
     fn follow(&mut self, selection: &Selection) {
         let mut open = Vec::new();
-        for (unit, root) in selection.roots.iter().rev() {
+        for (unit, root) in &selection.roots {
             match (self.publishing.allows(*unit), root.demanded) {
                 (true, _) => open.push(*unit),
                 (false, Some(asked)) => self.refuse(*unit, asked),
                 (false, None) => self.unpublished |= matches!(unit, Unit::Image { .. }),
             }
         }
+        open.reverse();
         let mut cleaning: Vec<(Unit, Edge)> = Vec::new();
         while let Some(unit) = open.pop() {
             if self.edges.contains_key(&unit) {

@@ -15,6 +15,8 @@ mod definition;
 mod drawing;
 mod edge;
 mod files;
+#[cfg(test)]
+mod fixture;
 mod glob;
 mod goals;
 mod image;
@@ -27,6 +29,8 @@ mod permission;
 mod publish;
 mod select;
 mod step;
+#[cfg(test)]
+mod tests;
 mod unit;
 
 pub use action::{Action, CommandStep, Exec, Gap, Variables};

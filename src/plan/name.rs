@@ -232,25 +232,42 @@ fn private(name: &Spanned<String>, target: &Target) -> Problem {
 }
 
 fn unknown(release: &Release, name: &Spanned<String>, speaker: Speaker) -> Problem {
-    let known = known_names(release, speaker);
-    let meant = nearest(&name.value, known.iter().map(String::as_str));
     let parts = StepName::new(&name.value);
+    let mut known = known_names(release, speaker);
     let declared = release.declared(&parts.owner).is_some();
+    if declared {
+        let own = |step: &String| {
+            step.strip_prefix(parts.owner.as_ref()).is_some_and(|rest| rest.starts_with([':', '[']))
+        };
+        known.retain(own);
+    }
     let title = match release.stages.get(parts.owner.as_ref()) {
         _ if !is_explicit(&name.value) => format!("nothing matches `{}`", name.value),
         _ if declared => format!("`{}` has no step `{}`", parts.owner, name.value),
         Some(Stage { .. }) => format!("`{}` is a stage, not a target", name.value),
         None => format!("no target, image, or step is called `{}`", name.value),
     };
-    let help = meant.map(|meant| format!("did you mean `{meant}`?"));
-    let problem = Problem::new(Code::UnknownTarget, title).label(name.span, "").maybe_help(help);
-    if problem.help.is_some() {
-        return problem;
+    let problem = Problem::new(Code::UnknownTarget, title).label(name.span, "");
+    if let Some(meant) = nearest(&name.value, known.iter().map(String::as_str)) {
+        return problem.help(format!("did you mean `{meant}`?"));
     }
-    match speaker {
-        Speaker::User => problem.help("`hoist` lists what there is"),
-        Speaker::File => problem.help("declare it, or remove the name"),
+    let steps: Vec<String> =
+        known.iter().filter(|step| !is_short(step)).map(|step| format!("`{step}`")).collect();
+    match (declared, speaker) {
+        (true, _) if steps.is_empty() => {
+            problem.help(format!("it has no steps of its own: name it `{}`", parts.owner))
+        }
+        (true, _) => problem.help(format!("its steps are {}", steps.join(", "))),
+        (false, Speaker::User) => problem.help("`hoist` lists what there is"),
+        (false, Speaker::File) => problem.help("declare it, or remove the name"),
     }
+}
+
+/// Whether the name of a step leaves out for what or where it is.
+fn is_short(step: &str) -> bool {
+    let kinds = [Verb::Build, Verb::Scan, Verb::Push, Verb::Sign, Verb::Attest, Verb::Tag];
+    let verb = step.rsplit(':').next().unwrap_or_default();
+    kinds.iter().any(|kind| kind.as_str() == verb)
 }
 
 /// All that could have been meant: targets, images, goals, and steps.
@@ -274,7 +291,9 @@ fn known_names(release: &Release, speaker: Speaker) -> Vec<String> {
     for (image, declared) in release.images.values().enumerate() {
         for job in image_jobs(release, declared) {
             let id = step(Unit::Image { image, job });
-            names.extend(id.verb.map(|verb| format!("{}:{}", id.owner, verb.as_str())));
+            if id.qualifier.is_some() {
+                names.extend(id.verb.map(|verb| format!("{}:{}", id.owner, verb.as_str())));
+            }
             names.push(id.to_string());
         }
     }

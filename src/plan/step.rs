@@ -56,7 +56,7 @@ pub struct Need {
 }
 
 /// What is needed of a step that comes before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NeedKind {
     /// That it succeeded; and its product, which is part of the key.
     Product,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::plan::drawing::{Box, Drawing};
+use crate::plan::drawing::{Box, Drawing, Node};
 use crate::plan::{NeedKind, Plan};
 
 /// The plan as a directed graph for `dot`.
@@ -13,17 +13,22 @@ pub fn dot(plan: &Plan) -> String {
     out.push_str("  rankdir=LR;\n");
     out.push_str("  node [shape=box, style=\"rounded,filled\", fontname=\"Helvetica\", fontsize=11, margin=\"0.16,0.08\"];\n");
     out.push_str("  edge [color=\"#8a8f98\", arrowsize=0.7];\n");
-    for (at, step) in drawing.boxes.iter().enumerate() {
+    for (at, node) in drawing.nodes.iter().enumerate() {
+        let attributes = match node {
+            Node::Step(step) => attributes(step),
+            Node::Knot => "shape=point, width=0.07, color=\"#8a8f98\"".to_owned(),
+        };
         // Writing to a string does not fail.
-        let _ = writeln!(out, "  n{at} [{}];", attributes(step));
+        let _ = writeln!(out, "  n{at} [{attributes}];");
     }
     for (from, to, kind) in &drawing.edges {
         let style = match kind {
-            NeedKind::Product => "",
-            NeedKind::Success => " [style=dashed]",
-            NeedKind::End => " [style=dotted]",
+            NeedKind::Product => "solid",
+            NeedKind::Success => "dashed",
+            NeedKind::End => "dotted",
         };
-        let _ = writeln!(out, "  n{from} -> n{to}{style};");
+        let head = if matches!(drawing.nodes.get(*to), Some(Node::Knot)) { ", arrowhead=none" } else { "" };
+        let _ = writeln!(out, "  n{from} -> n{to} [style={style}{head}];");
     }
     out.push_str("}\n");
     out

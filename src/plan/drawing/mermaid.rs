@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::plan::drawing::{Box, Drawing, kinds};
+use crate::plan::drawing::{Box, Drawing, Node, kinds};
 use crate::plan::{NeedKind, Plan};
 
 /// The plan as a Mermaid flowchart.
@@ -10,9 +10,12 @@ use crate::plan::{NeedKind, Plan};
 pub fn mermaid(plan: &Plan) -> String {
     let drawing = Drawing::new(plan);
     let mut out = String::from("flowchart LR\n");
-    for (at, step) in drawing.boxes.iter().enumerate() {
+    for (at, node) in drawing.nodes.iter().enumerate() {
         // Writing to a string does not fail.
-        let _ = writeln!(out, "  n{at}(\"{}\"):::{}", label(step), step.kind.class());
+        let _ = match node {
+            Node::Step(step) => writeln!(out, "  n{at}(\"{}\"):::{}", label(step), step.kind.class()),
+            Node::Knot => writeln!(out, "  n{at}(( ))"),
+        };
     }
     for (from, to, kind) in &drawing.edges {
         let arrow = match kind {
@@ -26,7 +29,7 @@ pub fn mermaid(plan: &Plan) -> String {
         let [fill, line, text] = kind.light();
         let _ = writeln!(out, "  classDef {} fill:{fill},stroke:{line},color:{text}", kind.class());
     }
-    for (at, step) in drawing.boxes.iter().enumerate().filter(|(_, step)| !step.available || step.goal) {
+    for (at, step) in drawing.boxes().filter(|(_, step)| !step.available || step.goal) {
         let width = if step.goal { "2px" } else { "1px" };
         let dash = if step.available { "" } else { ",stroke-dasharray:4 3" };
         let _ = writeln!(out, "  style n{at} stroke-width:{width}{dash}");

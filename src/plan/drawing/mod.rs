@@ -1,7 +1,8 @@
 //! Pictures of a plan: dot, Mermaid, SVG.
 //!
-//! All three draw the same [`Drawing`]: a box for each step, and an edge for
-//! each need that no chain of other edges says already. Positions and colours
+//! All three draw the same [`Drawing`]: a box for each step, an edge for each
+//! need that no chain of other edges says already, and a knot where several
+//! steps all need the same several others. Positions and colours
 //! are the picture's; nothing here knows how a step went.
 
 mod dot;
@@ -14,13 +15,25 @@ pub use dot::dot;
 pub use mermaid::mermaid;
 pub use svg::svg;
 
+use std::collections::BTreeMap;
+
 use crate::plan::{Action, Effect, NeedKind, Plan, Step, Verb};
 
-/// Boxes and edges.
+/// Nodes and edges.
 struct Drawing {
-    boxes: Vec<Box>,
-    /// From the box that is needed to the one that needs it, by their positions.
-    edges: Vec<(usize, usize, NeedKind)>,
+    /// Each behind those that lead to it.
+    nodes: Vec<Node>,
+    /// From what is needed to what needs it, by their positions; sorted.
+    edges: Vec<Edge>,
+}
+
+/// From, to, and what is needed.
+type Edge = (usize, usize, NeedKind);
+
+enum Node {
+    Step(Box),
+    /// All edges that lead here lead on along all edges from here.
+    Knot,
 }
 
 /// One step.
@@ -107,9 +120,57 @@ impl Kind {
 
 impl Drawing {
     fn new(plan: &Plan) -> Self {
-        let boxes = plan.steps.iter().map(Box::new).collect();
-        Self { boxes, edges: edges(plan) }
+        let nodes = plan.steps.iter().map(|step| Node::Step(Box::new(step))).collect();
+        tie(nodes, &edges(plan))
     }
+
+    fn boxes(&self) -> impl Iterator<Item = (usize, &Box)> {
+        self.nodes.iter().enumerate().filter_map(|(at, node)| match node {
+            Node::Step(step) => Some((at, step)),
+            Node::Knot => None,
+        })
+    }
+}
+
+/// Draws one knot in place of the edges from each of some nodes to each of some
+/// others, where that makes fewer edges.
+fn tie(nodes: Vec<Node>, edges: &[Edge]) -> Drawing {
+    let mut ends: BTreeMap<usize, Vec<(usize, NeedKind)>> = BTreeMap::new();
+    for (from, to, kind) in edges {
+        ends.entry(*from).or_default().push((*to, *kind));
+    }
+    let mut starts: BTreeMap<Vec<(usize, NeedKind)>, Vec<usize>> = BTreeMap::new();
+    for (from, ends) in ends {
+        starts.entry(ends).or_default().push(from);
+    }
+    // By old positions, a knot at half a position behind the last that leads to it.
+    let mut tied: Vec<(usize, usize, NeedKind)> = Vec::new();
+    let mut knots: Vec<usize> = Vec::new();
+    for (ends, starts) in starts {
+        if starts.len() * ends.len() > starts.len() + ends.len() {
+            let knot = nodes.len() + knots.len();
+            knots.extend(starts.last());
+            let kind = ends.iter().map(|(_, kind)| *kind).min().unwrap_or(NeedKind::Product);
+            tied.extend(starts.iter().map(|start| (*start, knot, kind)));
+            tied.extend(ends.iter().map(|(end, kind)| (knot, *end, *kind)));
+        } else {
+            tied.extend(starts.iter().flat_map(|start| ends.iter().map(|(end, kind)| (*start, *end, *kind))));
+        }
+    }
+    let steps = nodes.len();
+    let mut all: Vec<(usize, usize, Node)> =
+        nodes.into_iter().enumerate().map(|(at, node)| (at, at, node)).collect();
+    all.extend(knots.iter().enumerate().map(|(at, behind)| (*behind, steps + at, Node::Knot)));
+    // A step comes before the knots behind it.
+    all.sort_by_key(|(behind, old, _)| (*behind, *old));
+    let mut places = vec![0; all.len()];
+    for (new, (_, old, _)) in all.iter().enumerate() {
+        places[*old] = new;
+    }
+    let mut edges: Vec<Edge> =
+        tied.into_iter().map(|(from, to, kind)| (places[from], places[to], kind)).collect();
+    edges.sort_unstable();
+    Drawing { nodes: all.into_iter().map(|(_, _, node)| node).collect(), edges }
 }
 
 impl Box {
@@ -170,6 +231,6 @@ fn edges(plan: &Plan) -> Vec<(usize, usize, NeedKind)> {
 
 /// The kinds that a drawing has boxes of, in order.
 fn kinds(drawing: &Drawing) -> Vec<Kind> {
-    let there = |kind: &Kind| drawing.boxes.iter().any(|step| step.kind == *kind);
+    let there = |kind: &Kind| drawing.boxes().any(|(_, step)| step.kind == *kind);
     Kind::ALL.into_iter().filter(there).collect()
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::plan::drawing::layer::{Columns, count};
 use crate::plan::drawing::place::middles;
-use crate::plan::drawing::{Box, Drawing, Kind, kinds};
+use crate::plan::drawing::{Box, Drawing, Kind, Node, kinds};
 use crate::plan::{NeedKind, Plan};
 
 /// Distances, in pixels.
@@ -45,7 +45,7 @@ pub fn svg(plan: &Plan) -> String {
 
 /// Where everything stands.
 struct Picture {
-    boxes: Vec<Rect>,
+    nodes: Vec<Rect>,
     /// For each edge, the paths that it takes.
     paths: Vec<String>,
     width: f64,
@@ -54,29 +54,29 @@ struct Picture {
 
 impl Picture {
     fn new(drawing: &Drawing) -> Self {
-        let mut tied = vec![false; drawing.boxes.len()];
+        let mut tied = vec![false; drawing.nodes.len()];
         for (from, to, _) in &drawing.edges {
             tied[*from] = true;
             tied[*to] = true;
         }
         // Boxes with edges stand in columns, the others in rows below.
-        let inner: Vec<usize> = (0..drawing.boxes.len()).filter(|at| tied[*at]).collect();
-        let mut place = vec![usize::MAX; drawing.boxes.len()];
+        let inner: Vec<usize> = (0..drawing.nodes.len()).filter(|at| tied[*at]).collect();
+        let mut place = vec![usize::MAX; drawing.nodes.len()];
         for (at, node) in inner.iter().enumerate() {
             place[*node] = at;
         }
         let edges: Vec<(usize, usize)> =
             drawing.edges.iter().map(|(from, to, _)| (place[*from], place[*to])).collect();
         let columns = Columns::new(inner.len(), &edges);
-        let heights: Vec<f64> = (0..columns.left.len())
-            .map(|node| if node < inner.len() { BOX_HEIGHT } else { BEND_HEIGHT })
-            .collect();
+        let is_box = |node: usize| inner.get(node).is_some_and(|at| is_step(drawing, *at));
+        let heights: Vec<f64> =
+            (0..columns.left.len()).map(|node| if is_box(node) { BOX_HEIGHT } else { BEND_HEIGHT }).collect();
         let middles = middles(&columns, &heights, ROW_GAP);
         let mut rects = vec![Rect::default(); columns.left.len()];
         let mut x = MARGIN;
         for column in &columns.stacks {
             let widths =
-                column.iter().filter_map(|node| inner.get(*node)).map(|at| box_width(&drawing.boxes[*at]));
+                column.iter().filter_map(|node| inner.get(*node)).map(|at| node_width(&drawing.nodes[*at]));
             let width = widths.fold(0.0, f64::max);
             for node in column {
                 rects[*node] = Rect { x, y: MARGIN + middles[*node], width };
@@ -84,15 +84,20 @@ impl Picture {
             x += if column.is_empty() { 0.0 } else { width + COLUMN_GAP };
         }
         let bottom = rects.iter().take(inner.len()).map(|rect| rect.y + BOX_HEIGHT / 2.0).fold(0.0, f64::max);
-        let paths = columns.routes.iter().map(|route| path(route, &rects)).collect();
+        let knotted = |node: &usize| inner.get(*node).is_some_and(|at| !is_step(drawing, *at));
+        let paths = columns.routes.iter().map(|route| {
+            let ends = [route.first(), route.last()].map(|node| node.is_some_and(knotted));
+            path(route, &rects, ends)
+        });
+        let paths = paths.collect();
         let mut picture = Self {
-            boxes: vec![Rect::default(); drawing.boxes.len()],
+            nodes: vec![Rect::default(); drawing.nodes.len()],
             paths,
             width: (x - COLUMN_GAP + MARGIN).max(2.0 * MARGIN),
             height: bottom + MARGIN,
         };
         for (at, node) in inner.iter().enumerate() {
-            picture.boxes[*node] = rects[at];
+            picture.nodes[*node] = rects[at];
         }
         picture.place_untied(drawing, &tied);
         picture
@@ -102,14 +107,14 @@ impl Picture {
     fn place_untied(&mut self, drawing: &Drawing, tied: &[bool]) {
         let limit = self.width.max(ROW_WIDTH);
         let widest =
-            drawing.boxes.iter().zip(tied).filter(|(_, tied)| !**tied).map(|(step, _)| box_width(step));
+            drawing.nodes.iter().zip(tied).filter(|(_, tied)| !**tied).map(|(node, _)| node_width(node));
         let width = widest.fold(0.0, f64::max);
         let (mut x, mut y) = (MARGIN, self.height.max(MARGIN) + BOX_HEIGHT / 2.0);
         for at in (0..tied.len()).filter(|at| !tied[*at]) {
             if x > MARGIN && x + width + MARGIN > limit {
                 (x, y) = (MARGIN, y + BOX_HEIGHT + ROW_GAP);
             }
-            self.boxes[at] = Rect { x, y, width };
+            self.nodes[at] = Rect { x, y, width };
             self.width = self.width.max(x + width + MARGIN);
             self.height = y + BOX_HEIGHT / 2.0 + MARGIN;
             x += width + ROW_GAP;
@@ -117,16 +122,20 @@ impl Picture {
     }
 
     fn write(&self, drawing: &Drawing, out: &mut String) -> std::fmt::Result {
-        let legend = kinds(drawing);
-        let widths = legend.iter().map(|kind| legend_width(*kind));
-        let width = self.width.max(widths.sum::<f64>() + 2.0 * MARGIN);
-        let height = self.height + if legend.is_empty() { 0.0 } else { LEGEND_HEIGHT };
+        let kinds = kinds(drawing);
+        let mut words: Vec<(&str, &str)> = kinds.iter().map(|kind| (kind.class(), kind.legend())).collect();
+        if drawing.boxes().any(|(_, step)| !step.available) {
+            words.push(("missing", "not available yet"));
+        }
+        let width = words.iter().map(|(_, text)| legend_width(text)).sum::<f64>() + 2.0 * MARGIN;
+        let width = self.width.max(width);
+        let height = self.height + if words.is_empty() { 0.0 } else { LEGEND_HEIGHT };
         writeln!(
             out,
             r#"<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0}" height="{height:.0}" viewBox="0 0 {width:.0} {height:.0}" role="img" aria-label="{} steps">"#,
-            drawing.boxes.len()
+            drawing.boxes().count()
         )?;
-        out.push_str(&style(&legend));
+        out.push_str(&style(&kinds));
         writeln!(out, r#"<rect class="page" width="100%" height="100%"/>"#)?;
         // An arrow belongs to its line: it is in front of boxes that are drawn before.
         out.push_str("<g class=\"edges\">\n");
@@ -134,21 +143,24 @@ impl Picture {
             writeln!(out, r#"<path class="{}" d="{path}"/>"#, edge_class(*kind))?;
         }
         out.push_str("</g>\n");
-        for (step, rect) in drawing.boxes.iter().zip(&self.boxes) {
-            write_box(step, *rect, out)?;
+        for (node, rect) in drawing.nodes.iter().zip(&self.nodes) {
+            match node {
+                Node::Step(step) => write_box(step, *rect, out)?,
+                Node::Knot => {
+                    let x = rect.x + rect.width / 2.0;
+                    writeln!(out, r#"<circle class="knot" cx="{x:.1}" cy="{:.1}" r="3"/>"#, rect.y)?;
+                }
+            }
         }
-        let mut x = MARGIN;
-        for kind in &legend {
-            let y = self.height + 4.0;
+        let (mut x, y) = (MARGIN, self.height + 4.0);
+        for (class, text) in &words {
             writeln!(
                 out,
-                r#"<g class="{}"><rect class="box" x="{x:.1}" y="{y:.1}" width="14" height="14" rx="4"/><text class="legend" x="{:.1}" y="{:.1}">{}</text></g>"#,
-                kind.class(),
+                r#"<g class="{class}"><rect class="box" x="{x:.1}" y="{y:.1}" width="14" height="14" rx="4"/><text class="legend" x="{:.1}" y="{:.1}">{text}</text></g>"#,
                 x + 21.0,
                 y + 11.0,
-                kind.legend()
             )?;
-            x += legend_width(*kind);
+            x += legend_width(text);
         }
         out.push_str("</svg>\n");
         Ok(())
@@ -187,29 +199,47 @@ fn write_box(step: &Box, rect: Rect, out: &mut String) -> std::fmt::Result {
 }
 
 /// The line of an edge: through the columns it passes it runs level, between
-/// them it swings.
-fn path(route: &[usize], rects: &[Rect]) -> String {
+/// them it swings. A knot stands in the middle of its column, and a line to it
+/// has no head.
+fn path(route: &[usize], rects: &[Rect], [from_knot, to_knot]: [bool; 2]) -> String {
     let mut path = String::new();
     let Some(first) = route.first().and_then(|node| rects.get(*node)) else { return path };
     let (mut x, mut y) = (first.x + first.width, first.y);
-    let _ = write!(path, "M{x:.1} {y:.1}");
+    // Writing to a string does not fail.
+    let _ = if from_knot {
+        write!(path, "M{:.1} {y:.1} H{x:.1}", first.x + first.width / 2.0)
+    } else {
+        write!(path, "M{x:.1} {y:.1}")
+    };
     for (at, node) in route.iter().enumerate().skip(1) {
         let Some(rect) = rects.get(*node) else { continue };
         let last = at + 1 == route.len();
         // Room for the head of the arrow.
-        let end = if last { rect.x - 3.0 } else { rect.x };
+        let end = if last && !to_knot { rect.x - 3.0 } else { rect.x };
         let middle = f64::midpoint(x, end);
         let _ = write!(path, " C{middle:.1} {y:.1} {middle:.1} {:.1} {end:.1} {:.1}", rect.y, rect.y);
-        if !last {
-            let _ = write!(path, " H{:.1}", rect.x + rect.width);
-        }
         (x, y) = (rect.x + rect.width, rect.y);
-    }
-    if let Some(end) = route.last().and_then(|node| rects.get(*node)) {
-        let (x, y) = (end.x - 2.0, end.y);
-        let _ = write!(path, " M{:.1} {:.1} L{x:.1} {y:.1} L{:.1} {:.1}", x - 6.0, y - 4.0, x - 6.0, y + 4.0);
+        let _ = match (last, to_knot) {
+            (false, _) => write!(path, " H{x:.1}"),
+            (true, true) => write!(path, " H{:.1}", rect.x + rect.width / 2.0),
+            (true, false) => {
+                let (tip, tail) = (rect.x - 2.0, rect.x - 8.0);
+                write!(path, " M{tail:.1} {:.1} L{tip:.1} {y:.1} L{tail:.1} {:.1}", y - 4.0, y + 4.0)
+            }
+        };
     }
     path
+}
+
+fn is_step(drawing: &Drawing, at: usize) -> bool {
+    matches!(drawing.nodes.get(at), Some(Node::Step(_)))
+}
+
+fn node_width(node: &Node) -> f64 {
+    match node {
+        Node::Step(step) => box_width(step),
+        Node::Knot => 0.0,
+    }
 }
 
 const fn edge_class(kind: NeedKind) -> &'static str {
@@ -226,8 +256,8 @@ fn box_width(step: &Box) -> f64 {
     name.max(detail).max(60.0) + 2.0 * PADDING
 }
 
-fn legend_width(kind: Kind) -> f64 {
-    count(kind.legend().len()) * DETAIL_ADVANCE + 48.0
+fn legend_width(text: &str) -> f64 {
+    count(text.len()) * DETAIL_ADVANCE + 48.0
 }
 
 /// A text that fits into a box: its beginning, and its end, which tells it apart.
@@ -271,12 +301,13 @@ fn style(kinds: &[Kind]) -> String {
          .name { font-size: 13px; font-weight: 600; }\n\
          .detail { font-size: 11px; opacity: .82; }\n\
          .legend { font-size: 11px; fill: #5c6370; }\n\
-         .box { stroke-width: 1.2; }\n\
+         .box { stroke-width: 1.2; fill: none; stroke: #9aa1ac; }\n\
          .goal > .box { stroke-width: 2.4; }\n\
          .missing > .box { stroke-dasharray: 5 3; }\n\
          .edges path { fill: none; stroke: #9aa1ac; stroke-width: 1.4; stroke-linecap: round; stroke-linejoin: round; }\n\
          .edges .success { stroke: #b9bec7; }\n\
-         .edges .end { stroke: #c4566a; opacity: .7; }\n",
+         .edges .end { stroke: #c4566a; opacity: .7; }\n\
+         .knot { fill: #9aa1ac; }\n",
     );
     style.extend(kinds.iter().map(|kind| colours(*kind, kind.light())));
     style.push_str(
@@ -284,6 +315,7 @@ fn style(kinds: &[Kind]) -> String {
          .page { fill: #16181d; }\n\
          .legend { fill: #9aa1ac; }\n\
          .edges path { stroke: #666d79; }\n\
+         .knot { fill: #666d79; }\n\
          .edges .success { stroke: #4d535d; }\n\
          .edges .end { stroke: #d9798a; }\n",
     );

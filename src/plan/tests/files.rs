@@ -1,0 +1,85 @@
+//! Outputs of targets that others read, or write as well.
+
+use crate::plan::Effect;
+use crate::plan::fixture::{World, edges};
+
+#[test]
+fn reading_what_another_target_makes_is_needing_it() {
+    let mut world = World::new(
+        r#"
+        target "gen" { run "gen"; inputs "proto/**"; outputs "src/gen/**" "!src/gen/keep"; }
+        target "all" { run "x"; inputs "src/**/*.py"; }
+        target "kept" { run "x"; inputs "src/gen/keep"; }
+        target "none" { run "x"; inputs "src/**/*.py" "!src/gen/**"; }
+        target "inplace" { run "fmt"; inputs "own/**"; outputs "own/**"; }
+        "#,
+    );
+    assert_eq!(edges(&world.plan(&["all", "kept", "none", "inplace"])), ["all <- gen"]);
+    let selection = world.select(&["all"]).unwrap();
+    let generated =
+        selection.needs.inputs.iter().map(|query| {
+            query.generated.iter().map(|pattern| pattern.glob.value.as_str()).collect::<Vec<_>>()
+        });
+    assert_eq!(generated.collect::<Vec<_>>(), [vec![], vec!["src/gen/**", "src/gen/keep"]]);
+}
+
+#[test]
+fn each_combination_of_a_matrix_makes_its_own_files() {
+    let mut world = World::new(
+        r#"
+        target "compile" { matrix { arch "amd64" "arm64"; }; run "cc $arch"; inputs "src/**"; outputs "dist/{arch}/web"; }
+        target "strip" { run "strip"; inputs "dist/arm64/web"; }
+        image "web" {
+            platforms "linux/amd64" "linux/arm64"
+            assemble from="scratch" { layer { copy "dist/{platform.arch}/web" "/web"; }; }
+        }
+        "#,
+    );
+    assert_eq!(
+        edges(&world.plan(&["strip", "web"])),
+        [
+            "strip <- compile[arch=arm64]",
+            "web:build@linux/amd64 <- compile[arch=amd64]",
+            "web:build@linux/arm64 <- compile[arch=arm64]",
+            "web:index <- web:build@linux/amd64",
+            "web:index <- web:build@linux/arm64",
+        ]
+    );
+}
+
+#[test]
+fn two_targets_that_make_the_same_files_are_refused_at_both_places() {
+    let mut world = World::new(
+        r#"
+        target "a" { run "a"; outputs "dist"; }
+        target "b" { run "b"; outputs "dist/b/*.js" "other/x"; }
+        target "c" { run "c"; outputs "site/**" "!site/private/**"; }
+        target "d" { run "d"; outputs "site/private/d"; }
+        target "m" { matrix { x "1" "2"; }; run "m $x"; outputs "m/out"; }
+        target "n" { run "n"; }
+        "#,
+    );
+    assert_eq!(
+        world.problems(&["n"]),
+        [
+            "`a` and `b` make the same files [\"dist/b/*.js\": `dist/b/*.js` of `b`; \"dist\": `dist` of `a`] (let each path be an output of one target)",
+            "`m[x=1]` and `m[x=2]` make the same files [\"m/out\": `m/out` of `m[x=2]`] (put the values of the matrix into the path)",
+        ]
+    );
+}
+
+#[test]
+fn of_two_targets_that_make_the_same_files_one_may_be_left_out_by_a_condition() {
+    let mut world = World::new(
+        r#"
+        target "on-linux" { when os="linux"; run "a"; outputs "dist/web"; }
+        target "on-macos" { when os="macos"; run "b"; outputs "dist/web"; }
+        target "use" { run "c"; inputs "dist/web"; }
+        "#,
+    );
+    let plan = world.plan(&["use"]);
+    assert_eq!(edges(&plan), ["use <- on-linux", "use <- on-macos"]);
+    // What the one would have made is not known.
+    let consumer = plan.steps.iter().find(|step| step.id.owner == "use").unwrap();
+    assert_eq!(consumer.effect, Effect::Always);
+}

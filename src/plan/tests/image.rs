@@ -1,0 +1,186 @@
+//! Steps that make and check images.
+
+use crate::plan::fixture::{World, edges, steps};
+use crate::plan::{Action, AssembleStep, BaseSource, Plan, Subject};
+
+fn assemble<'a>(plan: &'a Plan, name: &str) -> &'a AssembleStep {
+    match &plan.steps.iter().find(|step| step.id.to_string() == name).unwrap().action {
+        Action::Assemble(step) => step,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_image_is_built_for_each_platform_joined_and_checked() {
+    let mut world = World::new(
+        r#"
+        target "compile" { run "make"; outputs "dist/**"; }
+        image "web" {
+            needs "compile"
+            platforms "linux/amd64" "linux/arm64"
+            assemble from="scratch" { layer { copy "static" "/srv"; }; }
+            test "help" { run "/web" "--help"; }
+            budget size="10MB"
+        }
+        "#,
+    );
+    assert_eq!(
+        edges(&world.plan(&["web:test", "web:budget"])),
+        [
+            "web:build@linux/amd64 <- compile",
+            "web:build@linux/arm64 <- compile",
+            "web:index <- web:build@linux/amd64",
+            "web:index <- web:build@linux/arm64",
+            "web:test <- web:index",
+            "web:budget <- web:index",
+        ]
+    );
+}
+
+#[test]
+fn an_assembled_image_has_its_settings_and_labels_that_say_where_it_comes_from() {
+    let mut world = World::new(
+        r#"
+        var "port" "8080"
+        image "web" about="The web service" {
+            platforms "linux/arm64"
+            assemble from="scratch" {
+                layer { copy "dist/{platform.arch}/web" "/web" mode="0755" owner="65532:65532"; }
+                layer { copy "static" "/srv" exclude="**/*.map"; }
+                entrypoint "/web"
+                user "65532"
+                expose 8080
+                env PORT="{port}"
+            }
+            label com.example.team="core"
+        }
+        "#,
+    );
+    let plan = world.plan(&["web"]);
+    let step = assemble(&plan, "web:build@linux/arm64");
+    assert_eq!(step.base, BaseSource::Scratch);
+    let copies: Vec<String> = step
+        .layers
+        .iter()
+        .flat_map(|layer| &layer.copies)
+        .map(|copy| {
+            format!("{} {} {:?} {}:{} {:?}", copy.from, copy.to, copy.mode, copy.uid, copy.gid, copy.exclude)
+        })
+        .collect();
+    assert_eq!(
+        copies,
+        ["dist/arm64/web /web Some(493) 65532:65532 []", "static /srv None 0:0 [\"**/*.map\"]"]
+    );
+    let settings = &step.settings;
+    assert_eq!(settings.entrypoint.as_deref(), Some(["/web".to_owned()].as_slice()));
+    assert_eq!(settings.cmd.as_deref(), Some([].as_slice()));
+    assert_eq!(
+        (settings.user.as_deref(), settings.expose.as_slice()),
+        (Some("65532"), ["8080/tcp".to_owned()].as_slice())
+    );
+    assert_eq!(settings.env["PORT"], "8080");
+    let labels: Vec<String> = settings.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    assert_eq!(
+        labels,
+        [
+            "com.example.team=core",
+            "org.opencontainers.image.created=2023-11-14T22:13:20Z",
+            "org.opencontainers.image.description=The web service",
+            "org.opencontainers.image.revision=0123456789abcdef0123456789abcdef01234567",
+            "org.opencontainers.image.source=https://example.com/team/demo",
+            "org.opencontainers.image.title=web",
+            "org.opencontainers.image.version=v1.2.2-3-g0123456",
+        ]
+    );
+    let build = &plan.steps[0];
+    let subjects: Vec<&Subject> = build.definition.parts.iter().map(|part| &part.subject).collect();
+    for subject in [Subject::Format, Subject::Platform, Subject::Base, Subject::Layer(0), Subject::Layer(1)] {
+        assert!(subjects.contains(&&subject), "{subject:?}");
+    }
+    assert!(subjects.iter().any(|subject| matches!(subject, Subject::Input(_))));
+}
+
+#[test]
+fn without_a_commit_an_image_says_no_time_and_no_revision() {
+    let mut world = World::new("image \"web\" { assemble from=\"scratch\"; }");
+    world.facts.git = None;
+    let plan = world.plan(&["web"]);
+    let step = assemble(&plan, &format!("web:build@{}", world.facts.platform));
+    let labels: Vec<&String> = step.settings.labels.keys().collect();
+    assert_eq!(labels, ["org.opencontainers.image.created", "org.opencontainers.image.title"]);
+    assert_eq!(step.settings.created, jiff::Timestamp::UNIX_EPOCH);
+}
+
+#[test]
+fn an_image_starts_from_another_one_of_the_same_platform() {
+    let text = r#"
+        image "base" { platforms "linux/arm64" "linux/amd64"; assemble from="scratch"; }
+        image "web" { platforms "linux/amd64"; assemble from="image:base"; }
+    "#;
+    let plan = World::new(text).plan(&["web"]);
+    assert_eq!(
+        edges(&plan),
+        ["web:build@linux/amd64 <- base:build@linux/amd64", "web:index <- web:build@linux/amd64"]
+    );
+    assert_eq!(assemble(&plan, "web:build@linux/amd64").base, BaseSource::Step(crate::plan::StepIndex(0)));
+    let text = text.replace("\"linux/arm64\" \"linux/amd64\"", "\"linux/arm64\"");
+    assert_eq!(
+        World::new(&text).problems(&["web"]),
+        [
+            "`web` is built for linux/amd64, and its base `base` is not [\"image:base\": starts from it here; \"base\": declared here] (add \"linux/amd64\" to the `platforms` of `base`)"
+        ]
+    );
+}
+
+#[test]
+fn what_this_version_cannot_do_is_planned_and_says_where_it_is_declared() {
+    let mut world = World::new(
+        r#"
+        registry "ghcr" "ghcr.io/acme"
+        cache { remote "grpcs://cache.example.com"; }
+        image "web" { dockerfile "Dockerfile"; scan "trivy" fail-on="high"; sign key="env:KEY"; attest provenance=#true; tags { raw "dev"; }; push "ghcr"; }
+        image "app" { assemble from="alpine:3"; tags { raw "dev"; }; push "ghcr"; }
+        stage "production" { on branch="main"; deploy "run" { run "./deploy.sh"; }; verify within="5m" { http "https://example.com" status=200; }; }
+        "#,
+    );
+    let plan = world.release();
+    let gaps: Vec<String> = plan
+        .steps
+        .iter()
+        .filter_map(|step| match &step.action {
+            Action::NotAvailable(gap) => Some(format!(
+                "{}: {} at {}",
+                step.id,
+                gap.what,
+                world.sources.slice(gap.span).lines().next().unwrap_or_default()
+            )),
+            _ => None,
+        })
+        .collect();
+    let platform = &world.facts.platform;
+    assert_eq!(
+        gaps,
+        [
+            format!("web:build@{platform}: building from a Dockerfile at dockerfile \"Dockerfile\""),
+            "web:scan@trivy: scanning an image at scan \"trivy\" fail-on=\"high\"".to_owned(),
+            "web:sign@ghcr: signing an image at sign key=\"env:KEY\"".to_owned(),
+            "web:attest@ghcr: attesting how an image was made at #true".to_owned(),
+            format!("app:build@{platform}: a base image from a registry at \"alpine:3\""),
+            "production:deploy@run: entering a stage at deploy \"run\"".to_owned(),
+            "production:verify: verifying a stage at verify within=\"5m\"".to_owned(),
+        ]
+    );
+    let whole: Vec<&str> = plan.gaps.iter().map(|gap| gap.what.as_str()).collect();
+    assert_eq!(whole, ["a cache on the network"]);
+}
+
+#[test]
+fn the_examples_plan() {
+    for name in ["senex_trader", "inclusive_world_portal"] {
+        let path = format!("{}/examples/{name}/release.kdl", env!("CARGO_MANIFEST_DIR"));
+        let Ok(text) = std::fs::read_to_string(path) else { continue };
+        let event = crate::facts::Event::Tag("v1.2.3".to_owned());
+        let plan = World::new(&text).on(event).with_env("GITHUB_ACTOR", "me").release();
+        assert!(steps(&plan).iter().any(|step| step.contains(":tag@")), "{name}");
+    }
+}

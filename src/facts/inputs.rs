@@ -1,6 +1,7 @@
 //! Which files a query means, and what is in them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -53,16 +54,18 @@ pub(super) fn read_all(
     } else {
         problems.take(Tree::read(&root, &wanted, honour_ignore)).unwrap_or_default()
     };
-    let chosen: Vec<BTreeSet<PathBuf>> =
+    let chosen: Vec<Vec<PathBuf>> =
         meant.iter().filter_map(|meant| problems.take(meant.choose(&root, &tree))).collect();
-    let all: BTreeSet<&PathBuf> = chosen.iter().flatten().collect();
-    let all: Vec<&PathBuf> = all.into_iter().collect();
-    let read: Vec<_> = all.par_iter().map(|path| content::read(&root, &project_path(path))).collect();
-    let read: BTreeMap<&PathBuf, InputFile> =
+    // By their bytes: comparing paths by their parts would cost more than reading.
+    let mut all: Vec<&OsStr> = chosen.iter().flatten().map(|path| path.as_os_str()).collect();
+    all.sort_unstable();
+    all.dedup();
+    let read: Vec<_> =
+        all.par_iter().map(|path| content::read(&root, &project_path(Path::new(path)))).collect();
+    let read: HashMap<&OsStr, InputFile> =
         all.into_iter().zip(read).filter_map(|(path, read)| Some((path, problems.take(read)?))).collect();
-    let answer =
-        |paths: &BTreeSet<PathBuf>| paths.iter().filter_map(|path| read.get(path).cloned()).collect();
-    let answers = chosen.iter().map(answer).collect();
+    let file = |path: &PathBuf| read.get(path.as_os_str()).cloned();
+    let answers = chosen.iter().map(|paths| paths.iter().filter_map(file).collect()).collect();
     problems.or(answers)
 }
 
@@ -125,44 +128,47 @@ impl Meant {
         last.is_some_and(|made| !made.negated)
     }
 
-    /// The files that are meant, by the patterns in order.
-    fn choose(&self, root: &Path, tree: &Tree) -> Result<BTreeSet<PathBuf>, Problems> {
+    /// The files that are meant by the patterns, taken in order; sorted.
+    fn choose(&self, root: &Path, tree: &Tree) -> Result<Vec<PathBuf>, Problems> {
         let mut problems = Problems::new();
-        let mut chosen = BTreeSet::new();
+        let mut chosen: Vec<PathBuf> = Vec::new();
         for rule in &self.rules {
             if rule.negated {
-                chosen.retain(|path: &PathBuf| !rule.covers(path));
+                chosen.retain(|path| !rule.covers(path));
                 continue;
             }
             let mut found = rule.find(tree, self.honour_ignore);
-            found.retain(|path| !self.is_generated(path) && !rule.excludes(path));
+            found.retain(|(path, _)| !self.is_generated(path) && !rule.excludes(path));
             if rule.is_copy {
                 // A directory is empty only until something is made in it.
-                found.retain(|path| !self.generated.iter().any(|made| made.lies_below(path)));
+                found.retain(|(path, _)| !self.generated.iter().any(|made| made.lies_below(path)));
             }
-            if let Some(followed) = problems.take(self.follow(root, rule, &found)) {
-                found.extend(followed);
-            }
-            chosen.extend(found);
+            let links = found.iter().filter(|(_, kind)| *kind == EntryKind::Symlink).map(|(path, _)| *path);
+            let followed = problems.take(self.follow(root, rule, links)).unwrap_or_default();
+            chosen.extend(found.into_iter().map(|(path, _)| path.to_owned()));
+            chosen.extend(followed);
         }
+        chosen.sort();
+        chosen.dedup();
         problems.or(chosen)
     }
 
     /// The places in the project that symbolic links lead to. The layer of an
     /// image has the link itself, so for copies only a link that is named is
     /// followed.
-    fn follow(&self, root: &Path, rule: &Rule, found: &[PathBuf]) -> Result<Vec<PathBuf>, Problems> {
+    fn follow<'t>(
+        &self,
+        root: &Path,
+        rule: &Rule,
+        links: impl Iterator<Item = &'t Path>,
+    ) -> Result<Vec<PathBuf>, Problems> {
         let named = matches!(rule.place, Place::Named(_, Some(EntryKind::Symlink)));
         let mut more = Vec::new();
         if !named && !self.honour_ignore {
             return Ok(more);
         }
-        for path in found {
-            let full = root.join(path);
-            if !full.is_symlink() {
-                continue;
-            }
-            let Ok(target) = full.canonicalize() else { continue };
+        for path in links {
+            let Ok(target) = root.join(path).canonicalize() else { continue };
             match target.strip_prefix(root) {
                 Err(_) if named => return Err(outside(path, rule.span).into()),
                 // What the link says is all that is known of it.
@@ -172,7 +178,8 @@ impl Meant {
                 Ok(target) if root.join(target).is_dir() => {
                     let wanted = Wanted { directory: target.to_owned(), ignored: !self.honour_ignore };
                     let tree = Tree::read(root, &[wanted], self.honour_ignore)?;
-                    more.extend(files_below(&tree, target, self.honour_ignore));
+                    let files = files_below(&tree, target, self.honour_ignore);
+                    more.extend(files.map(|entry| entry.path.clone()));
                 }
                 Ok(target) => more.push(target.to_owned()),
             }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::config::{Include, LoadedDocument, ProjectPath, Release, decode, includes};
 use crate::diagnostic::{Code, Problem, Problems, Sources, Span};
 use crate::facts::pattern::{compile, outside};
-use crate::facts::tree::{EntryKind, Tree, Wanted};
+use crate::facts::tree::{Tree, Wanted};
 use crate::facts::{Project, nearest_path};
 
 /// More than any file that people write; what is larger is not read at all.
@@ -155,9 +155,7 @@ impl Loader<'_> {
         let base: PathBuf =
             path.as_path().iter().take_while(|part| !is_wildcard(&part.to_string_lossy())).collect();
         let tree = Tree::read(self.root, &[Wanted { directory: base.clone(), ignored: false }], true)?;
-        let files = tree.below(&base).iter().filter(|entry| {
-            entry.kind != EntryKind::Directory && !entry.ignored && matcher.is_match(&entry.path)
-        });
+        let files = tree.files_below(&base).filter(|entry| !entry.ignored && matcher.is_match(&entry.path));
         Ok(files.map(|entry| crate::facts::tree::project_path(&entry.path)).collect())
     }
 

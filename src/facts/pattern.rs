@@ -62,7 +62,9 @@ impl Rule {
     pub(super) fn covers(&self, path: &Path) -> bool {
         match &self.place {
             Place::Named(named, _) => path.starts_with(named),
-            Place::Glob(glob, _) => path.ancestors().any(|above| glob.is_match(above)),
+            Place::Glob(glob, base) => {
+                path.starts_with(base) && path.ancestors().any(|above| glob.is_match(above))
+            }
         }
     }
 
@@ -78,37 +80,40 @@ impl Rule {
         parts.any(|part| self.exclude.iter().any(|glob| glob.is_match(part)))
     }
 
-    pub(super) fn find(&self, tree: &Tree, honour_ignore: bool) -> Vec<PathBuf> {
-        match &self.place {
-            Place::Named(_, None) => Vec::new(),
-            Place::Named(path, Some(EntryKind::Directory)) => {
-                let mut found = files_below(tree, path, honour_ignore);
-                if self.is_copy {
-                    found.extend(tree.empty_below(path).map(Path::to_owned));
-                }
-                found
-            }
-            Place::Named(path, Some(_)) => vec![path.clone()],
-            Place::Glob(glob, base) => {
-                let seen =
-                    |entry: &&Entry| entry.kind != EntryKind::Directory && !(honour_ignore && entry.ignored);
-                let files = tree.below(base).iter().filter(seen).map(|entry| entry.path.as_path());
-                let empty = self.is_copy.then(|| tree.empty_below(base)).into_iter().flatten();
-                let matched = |path: &&Path| glob.is_match(path) || self.is_copy && self.covers(path);
-                files.chain(empty).filter(matched).map(Path::to_owned).collect()
-            }
-        }
+    /// What it means of what is there, sorted.
+    pub(super) fn find<'t>(&'t self, tree: &'t Tree, honour_ignore: bool) -> Vec<(&'t Path, EntryKind)> {
+        let seen = |entry: &&Entry| !(honour_ignore && entry.ignored);
+        let directory = match &self.place {
+            Place::Named(_, None) => return Vec::new(),
+            Place::Named(path, Some(EntryKind::Directory)) => path,
+            Place::Named(path, Some(kind)) => return vec![(path, *kind)],
+            Place::Glob(_, base) => base,
+        };
+        let files: Box<dyn Iterator<Item = &Entry>> = match &self.place {
+            Place::Named(..) => Box::new(files_below(tree, directory, honour_ignore)),
+            Place::Glob(..) => Box::new(tree.files_below(directory).filter(seen)),
+        };
+        // What a layer has of an empty directory is the directory itself.
+        let empty = self.is_copy.then(|| tree.empty_below(directory)).into_iter().flatten();
+        let matched = |path: &Path| match &self.place {
+            Place::Named(..) => true,
+            Place::Glob(glob, _) => glob.is_match(path) || self.is_copy && self.covers(path),
+        };
+        let found = files.chain(empty).filter(|entry| matched(&entry.path));
+        found.map(|entry| (entry.path.as_path(), entry.kind)).collect()
     }
 }
 
 /// All files below a directory; those that are ignored only where nothing of it
 /// is to be passed over, or the directory is ignored itself.
-pub(super) fn files_below(tree: &Tree, directory: &Path, honour_ignore: bool) -> Vec<PathBuf> {
-    let entries = tree.below(directory);
-    let named_anyway = entries.first().is_some_and(|entry| entry.path == directory && entry.ignored);
-    let seen = |entry: &&Entry| !honour_ignore || named_anyway || !entry.ignored;
-    let files = entries.iter().filter(|entry| entry.kind != EntryKind::Directory);
-    files.filter(seen).map(|entry| entry.path.clone()).collect()
+pub(super) fn files_below<'t>(
+    tree: &'t Tree,
+    directory: &Path,
+    honour_ignore: bool,
+) -> impl Iterator<Item = &'t Entry> + use<'t> {
+    let first = tree.below(directory).first();
+    let named_anyway = first.is_some_and(|entry| entry.path == directory && entry.ignored);
+    tree.files_below(directory).filter(move |entry| !honour_ignore || named_anyway || !entry.ignored)
 }
 
 impl Place {

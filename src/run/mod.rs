@@ -31,6 +31,8 @@ mod schema;
 mod stories;
 mod summary;
 mod teller;
+#[cfg(test)]
+mod whole;
 mod worker;
 
 pub use event::{

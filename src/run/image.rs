@@ -85,7 +85,10 @@ impl Images {
                 Some(image) => return self.tag(plan, tag, image, known, halt).await,
                 None => Err(no_image(step)),
             },
-            _ => Err(no_image(step)),
+            _ => {
+                let gap = Gap { what: format!("what `{}` does", step.id), span: step.span };
+                Err(Unsuccessful::failed(not_available(&gap)))
+            }
         };
         (Vec::new(), made)
     }
@@ -240,8 +243,7 @@ mod tests {
     use crate::diagnostic::Span;
     use crate::oci::Platform;
     use crate::plan::{
-        CopyPlan, Effect, ImageSettings, LayerPlan, Need, NeedKind, RegistryPlace, RegistryPlan, StepId,
-        Subject, Verb,
+        CopyPlan, Effect, ImageSettings, LayerPlan, RegistryPlace, RegistryPlan, StepId, Subject, Verb,
     };
     use crate::run::Happening;
     use crate::run::fixture::{Project, Told as Story};
@@ -402,7 +404,6 @@ mod tests {
             need.step.0 += 1;
         }
         shift(&mut project.plan);
-        project.plan.steps[2].needs.push(Need { step: StepIndex(0), kind: NeedKind::End });
         let ends = project.run().ends();
         assert_eq!(ends[4..], ["web:push: not run, `check` failed", "web:tag: not run, `check` failed"]);
         assert!(!project.root().join("out").exists());

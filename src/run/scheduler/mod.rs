@@ -4,6 +4,9 @@
 //! [`Scheduler::interrupt`], [`Scheduler::abort`]) and carries out the
 //! [`Order`]s that follow from it. The scheduler does not know what steps do.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BinaryHeap, VecDeque};
 use std::{cmp, mem};
 
@@ -20,7 +23,8 @@ pub(super) struct Node {
     pub(super) instant: bool,
     /// It runs while nothing else does.
     pub(super) exclusive: bool,
-    /// It starts only while nothing has failed.
+    /// It starts when all that comes without publishing has been done, and only
+    /// if nothing has failed.
     pub(super) publishing: bool,
     /// The pool that it belongs to, as an index into [`Limits::pools`].
     pub(super) pool: Option<usize>,
@@ -82,11 +86,18 @@ pub(super) struct Scheduler {
     /// Runs even when the run has been stopped: what has an end-need, and what
     /// such a step needs.
     essential: Vec<bool>,
+    /// Has to be over before anything is published: what neither publishes nor
+    /// comes after what does.
+    preparing: Vec<bool>,
+    /// How many preparing steps are not over.
+    to_prepare: usize,
     states: Vec<State>,
     limits: Limits,
     ready: BinaryHeap<Turn>,
     ready_instant: VecDeque<usize>,
     ready_exclusive: BinaryHeap<Turn>,
+    /// Publishing steps whose needs are met, until all is prepared.
+    ready_to_publish: Vec<usize>,
     /// Ready steps whose pool is full.
     parked: Vec<BinaryHeap<Turn>>,
     pool_running: Vec<usize>,
@@ -103,13 +114,17 @@ impl Scheduler {
     /// A run in which nothing has started.
     pub(super) fn new(nodes: Vec<Node>, limits: Limits) -> Self {
         let dependents = dependents(&nodes);
+        let preparing = preparing(&nodes);
         let mut scheduler = Self {
             remaining: remaining(&nodes, &dependents),
             essential: essential(&nodes),
+            to_prepare: preparing.iter().filter(|preparing| **preparing).count(),
+            preparing,
             states: nodes.iter().map(|node| State::Waiting(node.needs.len())).collect(),
             ready: BinaryHeap::new(),
             ready_instant: VecDeque::new(),
             ready_exclusive: BinaryHeap::new(),
+            ready_to_publish: Vec::new(),
             parked: vec![BinaryHeap::new(); limits.pools.len()],
             pool_running: vec![0; limits.pools.len()],
             running: 0,
@@ -210,6 +225,7 @@ impl Scheduler {
                 continue;
             }
             self.states[index] = state;
+            self.prepared(index);
             let unmet = match state {
                 State::Dropped(why) => {
                     self.orders.push(Order::Drop(step(index), why));
@@ -231,9 +247,30 @@ impl Scheduler {
         }
     }
 
+    /// A step is over: if it was the last one to come before publishing, that may
+    /// begin.
+    fn prepared(&mut self, index: usize) {
+        if self.preparing[index] {
+            self.to_prepare -= 1;
+            if self.to_prepare == 0 {
+                for index in mem::take(&mut self.ready_to_publish) {
+                    self.line_up(index);
+                }
+            }
+        }
+    }
+
     fn make_ready(&mut self, index: usize) {
         self.states[index] = State::Ready;
         self.orders.push(Order::Ready(step(index)));
+        if self.nodes[index].publishing && self.to_prepare > 0 {
+            self.ready_to_publish.push(index);
+        } else {
+            self.line_up(index);
+        }
+    }
+
+    fn line_up(&mut self, index: usize) {
         let turn = (self.remaining[index], cmp::Reverse(step(index)));
         match &self.nodes[index] {
             node if node.instant => self.ready_instant.push_back(index),
@@ -309,6 +346,15 @@ fn remaining(nodes: &[Node], dependents: &[Vec<Need>]) -> Vec<u64> {
     remaining
 }
 
+fn preparing(nodes: &[Node]) -> Vec<bool> {
+    let mut preparing: Vec<bool> = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        let unpublished = node.needs.iter().all(|need| preparing[need.step.0 as usize]);
+        preparing.push(!node.publishing && unpublished);
+    }
+    preparing
+}
+
 fn essential(nodes: &[Node]) -> Vec<bool> {
     let mut essential: Vec<bool> =
         nodes.iter().map(|node| node.needs.iter().any(|need| need.kind == NeedKind::End)).collect();
@@ -325,244 +371,4 @@ fn essential(nodes: &[Node]) -> Vec<bool> {
 #[expect(clippy::cast_possible_truncation, reason = "a plan's steps are numbered in 32 bits")]
 const fn step(index: usize) -> StepIndex {
     StepIndex(index as u32)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use proptest::prelude::*;
-    use proptest::sample::Index;
-
-    use super::*;
-
-    fn need(index: usize, kind: NeedKind) -> Need {
-        Need { step: step(index), kind }
-    }
-
-    fn node(needs: &[usize]) -> Node {
-        let needs = needs.iter().map(|at| need(*at, NeedKind::Success)).collect();
-        Node { needs, weight: 1, ..Node::default() }
-    }
-
-    fn limits(jobs: usize) -> Limits {
-        Limits { jobs, pools: Vec::new(), keep_going: false }
-    }
-
-    fn started(orders: &[Order]) -> Vec<u32> {
-        let start = |order: &Order| match order {
-            Order::Start(step) => Some(step.0),
-            _ => None,
-        };
-        orders.iter().filter_map(start).collect()
-    }
-
-    #[test]
-    fn the_longest_remaining_path_goes_first() {
-        let nodes = vec![node(&[]), node(&[]), node(&[1]), Node { weight: 9, ..node(&[]) }];
-        let mut scheduler = Scheduler::new(nodes, limits(1));
-        assert_eq!(started(&scheduler.orders()), [3]);
-        scheduler.ended(step(3), true);
-        assert_eq!(started(&scheduler.orders()), [1]);
-        scheduler.ended(step(1), true);
-        assert_eq!(started(&scheduler.orders()), [0]);
-    }
-
-    #[test]
-    fn a_failure_drops_what_needs_it_and_then_all_others() {
-        let nodes = vec![node(&[]), node(&[0]), node(&[1]), node(&[])];
-        let mut scheduler = Scheduler::new(nodes, limits(1));
-        scheduler.orders();
-        scheduler.ended(step(0), false);
-        let dropped = [
-            Order::Drop(step(1), Dropped::Need(step(0))),
-            Order::Drop(step(2), Dropped::Need(step(0))),
-            Order::Drop(step(3), Dropped::Failure(step(0))),
-        ];
-        assert_eq!(scheduler.orders(), dropped);
-    }
-
-    #[test]
-    fn what_must_end_a_step_runs_after_an_interruption_with_all_that_it_needs() {
-        let end = Node { needs: vec![need(0, NeedKind::End), need(1, NeedKind::Success)], ..node(&[]) };
-        let nodes = vec![node(&[]), node(&[]), node(&[]), end];
-        let mut scheduler = Scheduler::new(nodes, limits(1));
-        assert_eq!(started(&scheduler.orders()), [0]);
-        scheduler.interrupt();
-        assert_eq!(scheduler.orders(), [Order::Drop(step(2), Dropped::Interruption)]);
-        scheduler.ended(step(0), false);
-        assert_eq!(scheduler.orders(), [Order::Start(step(1))]);
-        scheduler.ended(step(1), true);
-        assert_eq!(scheduler.orders(), [Order::Ready(step(3)), Order::Start(step(3))]);
-    }
-
-    #[test]
-    fn after_an_abort_nothing_starts() {
-        let end = Node { needs: vec![need(0, NeedKind::End)], ..node(&[]) };
-        let mut scheduler = Scheduler::new(vec![node(&[]), end], limits(1));
-        scheduler.orders();
-        scheduler.interrupt();
-        scheduler.abort();
-        scheduler.ended(step(0), false);
-        assert_eq!(scheduler.orders(), [Order::Drop(step(1), Dropped::Interruption)]);
-    }
-
-    /// A graph, what each step's fate is, and whether the run is interrupted.
-    #[derive(Clone, Debug)]
-    struct Case {
-        nodes: Vec<Node>,
-        limits: Limits,
-        fails: Vec<bool>,
-        interrupt_after: Option<usize>,
-        order: Vec<Index>,
-    }
-
-    fn a_node(index: usize) -> impl Strategy<Value = (Node, bool)> {
-        let kind =
-            prop_oneof![4 => Just(NeedKind::Success), 2 => Just(NeedKind::Product), 1 => Just(NeedKind::End)];
-        let needs = prop::collection::btree_map(0..index.max(1), kind, 0..4);
-        let rare = || prop::bool::weighted(0.1);
-        let pool = prop::option::weighted(0.4, 0..2_usize);
-        (needs, 1..9_u64, rare(), rare(), rare(), pool, rare()).prop_map(
-            move |(needs, weight, instant, exclusive, publishing, pool, fails)| {
-                let needs = needs.into_iter().filter(|(at, _)| *at < index);
-                let needs = needs.map(|(at, kind)| need(at, kind)).collect();
-                (Node { needs, weight, instant, exclusive, publishing, pool }, fails && !instant)
-            },
-        )
-    }
-
-    fn a_case() -> impl Strategy<Value = Case> {
-        let nodes = (0..14_usize).prop_flat_map(|count| (0..count).map(a_node).collect::<Vec<_>>());
-        let order = prop::collection::vec(any::<Index>(), 30);
-        (
-            nodes,
-            1..5_usize,
-            (1..3_usize, 1..3_usize),
-            any::<bool>(),
-            prop::option::weighted(0.3, 0..14_usize),
-            order,
-        )
-            .prop_map(|(nodes, jobs, pools, keep_going, interrupt_after, order)| {
-                let (nodes, fails) = nodes.into_iter().unzip();
-                let limits = Limits { jobs, pools: vec![pools.0, pools.1], keep_going };
-                Case { nodes, limits, fails, interrupt_after, order }
-            })
-    }
-
-    /// What was seen of a run from outside.
-    #[derive(Debug, Default)]
-    struct Seen {
-        running: BTreeSet<usize>,
-        succeeded: BTreeSet<usize>,
-        failed: BTreeSet<usize>,
-        dropped: BTreeSet<usize>,
-        interrupted: bool,
-    }
-
-    impl Seen {
-        fn settled(&self, at: usize) -> bool {
-            [&self.succeeded, &self.failed, &self.dropped].iter().any(|set| set.contains(&at))
-        }
-
-        fn check_start(&self, case: &Case, at: usize) {
-            let node = &case.nodes[at];
-            assert!(!self.running.contains(&at) && !self.settled(at), "{at} starts twice");
-            for need in &node.needs {
-                let before = need.step.0 as usize;
-                let met = if need.kind == NeedKind::End {
-                    self.settled(before)
-                } else {
-                    self.succeeded.contains(&before)
-                };
-                assert!(met, "{at} starts before {before}");
-            }
-            assert!(!node.publishing || self.failed.is_empty(), "{at} publishes after a failure");
-            let stopped = self.interrupted || (!self.failed.is_empty() && !case.limits.keep_going);
-            assert!(!stopped || essential(&case.nodes)[at], "{at} starts after the stop");
-        }
-
-        fn check_limits(&self, case: &Case) {
-            let working = || self.running.iter().filter(|at| !case.nodes[**at].instant);
-            assert!(working().count() <= case.limits.jobs, "too many jobs");
-            for (pool, size) in case.limits.pools.iter().enumerate() {
-                assert!(
-                    working().filter(|at| case.nodes[**at].pool == Some(pool)).count() <= *size,
-                    "pool {pool}"
-                );
-            }
-            let exclusive = working().any(|at| case.nodes[*at].exclusive);
-            assert!(!exclusive || working().count() == 1, "an exclusive step has company");
-        }
-
-        fn take(&mut self, case: &Case, orders: Vec<Order>) {
-            for order in orders {
-                match order {
-                    Order::Ready(_) => {}
-                    Order::Start(StepIndex(at)) => {
-                        self.check_start(case, at as usize);
-                        self.running.insert(at as usize);
-                        self.check_limits(case);
-                    }
-                    Order::Drop(StepIndex(at), _) => {
-                        assert!(!self.running.contains(&(at as usize)) && !self.settled(at as usize));
-                        self.dropped.insert(at as usize);
-                    }
-                }
-            }
-        }
-    }
-
-    fn play(case: &Case) -> Seen {
-        let mut scheduler = Scheduler::new(case.nodes.clone(), case.limits.clone());
-        let mut seen = Seen::default();
-        for round in 0.. {
-            if case.interrupt_after == Some(round) {
-                seen.interrupted = true;
-                scheduler.interrupt();
-            }
-            seen.take(case, scheduler.orders());
-            if seen.running.is_empty() {
-                break;
-            }
-            let running: Vec<usize> = seen.running.iter().copied().collect();
-            let at = *case.order[round % case.order.len()].get(&running);
-            seen.running.remove(&at);
-            if case.fails[at] { &mut seen.failed } else { &mut seen.succeeded }.insert(at);
-            scheduler.ended(step(at), !case.fails[at]);
-        }
-        seen
-    }
-
-    /// Which steps succeed where nothing stops the run: those that do not fail
-    /// and whose needs succeed.
-    fn expected(case: &Case) -> BTreeSet<usize> {
-        let mut succeeds = BTreeSet::new();
-        for (at, node) in case.nodes.iter().enumerate() {
-            let met = |need: &Need| need.kind == NeedKind::End || succeeds.contains(&(need.step.0 as usize));
-            if !case.fails[at] && node.needs.iter().all(met) {
-                succeeds.insert(at);
-            }
-        }
-        succeeds
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2_000))]
-
-        #[test]
-        fn every_step_ends_once_and_starts_only_after_its_needs(case in a_case()) {
-            let seen = play(&case);
-            prop_assert_eq!(seen.succeeded.len() + seen.failed.len() + seen.dropped.len(), case.nodes.len());
-        }
-
-        #[test]
-        fn what_can_succeed_does(case in a_case()) {
-            let mut case = Case { interrupt_after: None, ..case };
-            case.limits.keep_going = true;
-            case.nodes.iter_mut().for_each(|node| node.publishing = false);
-            let seen = play(&case);
-            prop_assert_eq!(seen.succeeded, expected(&case));
-        }
-    }
 }

@@ -1,0 +1,252 @@
+//! The order of steps, in examples and against an oracle.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::*;
+
+fn need(index: usize, kind: NeedKind) -> Need {
+    Need { step: step(index), kind }
+}
+
+fn node(needs: &[usize]) -> Node {
+    let needs = needs.iter().map(|at| need(*at, NeedKind::Success)).collect();
+    Node { needs, weight: 1, ..Node::default() }
+}
+
+fn limits(jobs: usize) -> Limits {
+    Limits { jobs, pools: Vec::new(), keep_going: false }
+}
+
+fn started(orders: &[Order]) -> Vec<u32> {
+    let start = |order: &Order| match order {
+        Order::Start(step) => Some(step.0),
+        _ => None,
+    };
+    orders.iter().filter_map(start).collect()
+}
+
+#[test]
+fn the_longest_remaining_path_goes_first() {
+    let nodes = vec![node(&[]), node(&[]), node(&[1]), Node { weight: 9, ..node(&[]) }];
+    let mut scheduler = Scheduler::new(nodes, limits(1));
+    assert_eq!(started(&scheduler.orders()), [3]);
+    scheduler.ended(step(3), true);
+    assert_eq!(started(&scheduler.orders()), [1]);
+    scheduler.ended(step(1), true);
+    assert_eq!(started(&scheduler.orders()), [0]);
+}
+
+#[test]
+fn a_failure_drops_what_needs_it_and_then_all_others() {
+    let nodes = vec![node(&[]), node(&[0]), node(&[1]), node(&[])];
+    let mut scheduler = Scheduler::new(nodes, limits(1));
+    scheduler.orders();
+    scheduler.ended(step(0), false);
+    let dropped = [
+        Order::Drop(step(1), Dropped::Need(step(0))),
+        Order::Drop(step(2), Dropped::Need(step(0))),
+        Order::Drop(step(3), Dropped::Failure(step(0))),
+    ];
+    assert_eq!(scheduler.orders(), dropped);
+}
+
+#[test]
+fn what_must_end_a_step_runs_after_an_interruption_with_all_that_it_needs() {
+    let end = Node { needs: vec![need(0, NeedKind::End), need(1, NeedKind::Success)], ..node(&[]) };
+    let nodes = vec![node(&[]), node(&[]), node(&[]), end];
+    let mut scheduler = Scheduler::new(nodes, limits(1));
+    assert_eq!(started(&scheduler.orders()), [0]);
+    scheduler.interrupt();
+    assert_eq!(scheduler.orders(), [Order::Drop(step(2), Dropped::Interruption)]);
+    scheduler.ended(step(0), false);
+    assert_eq!(scheduler.orders(), [Order::Start(step(1))]);
+    scheduler.ended(step(1), true);
+    assert_eq!(scheduler.orders(), [Order::Ready(step(3)), Order::Start(step(3))]);
+}
+
+#[test]
+fn nothing_is_published_before_all_else_is_done() {
+    let publish = Node { publishing: true, weight: 99, ..node(&[0]) };
+    let nodes = vec![node(&[]), publish, node(&[1]), node(&[])];
+    let mut scheduler = Scheduler::new(nodes, limits(2));
+    assert_eq!(started(&scheduler.orders()), [0, 3]);
+    scheduler.ended(step(0), true);
+    assert_eq!(scheduler.orders(), [Order::Ready(step(1))]);
+    scheduler.ended(step(3), true);
+    assert_eq!(scheduler.orders(), [Order::Start(step(1))]);
+}
+
+#[test]
+fn after_an_abort_nothing_starts() {
+    let end = Node { needs: vec![need(0, NeedKind::End)], ..node(&[]) };
+    let mut scheduler = Scheduler::new(vec![node(&[]), end], limits(1));
+    scheduler.orders();
+    scheduler.interrupt();
+    scheduler.abort();
+    scheduler.ended(step(0), false);
+    assert_eq!(scheduler.orders(), [Order::Drop(step(1), Dropped::Interruption)]);
+}
+
+/// A graph, what each step's fate is, and whether the run is interrupted.
+#[derive(Clone, Debug)]
+struct Case {
+    nodes: Vec<Node>,
+    limits: Limits,
+    fails: Vec<bool>,
+    interrupt_after: Option<usize>,
+    order: Vec<Index>,
+}
+
+fn a_node(index: usize) -> impl Strategy<Value = (Node, bool)> {
+    let kind =
+        prop_oneof![4 => Just(NeedKind::Success), 2 => Just(NeedKind::Product), 1 => Just(NeedKind::End)];
+    let needs = prop::collection::btree_map(0..index.max(1), kind, 0..4);
+    let rare = || prop::bool::weighted(0.1);
+    let pool = prop::option::weighted(0.4, 0..2_usize);
+    (needs, 1..9_u64, rare(), rare(), rare(), pool, rare()).prop_map(
+        move |(needs, weight, instant, exclusive, publishing, pool, fails)| {
+            let needs = needs.into_iter().filter(|(at, _)| *at < index);
+            let needs = needs.map(|(at, kind)| need(at, kind)).collect();
+            (Node { needs, weight, instant, exclusive, publishing, pool }, fails && !instant)
+        },
+    )
+}
+
+fn a_case() -> impl Strategy<Value = Case> {
+    let nodes = (0..14_usize).prop_flat_map(|count| (0..count).map(a_node).collect::<Vec<_>>());
+    let order = prop::collection::vec(any::<Index>(), 30);
+    (
+        nodes,
+        1..5_usize,
+        (1..3_usize, 1..3_usize),
+        any::<bool>(),
+        prop::option::weighted(0.3, 0..14_usize),
+        order,
+    )
+        .prop_map(|(nodes, jobs, pools, keep_going, interrupt_after, order)| {
+            let (nodes, fails) = nodes.into_iter().unzip();
+            let limits = Limits { jobs, pools: vec![pools.0, pools.1], keep_going };
+            Case { nodes, limits, fails, interrupt_after, order }
+        })
+}
+
+/// What was seen of a run from outside.
+#[derive(Debug, Default)]
+struct Seen {
+    running: BTreeSet<usize>,
+    succeeded: BTreeSet<usize>,
+    failed: BTreeSet<usize>,
+    dropped: BTreeSet<usize>,
+    interrupted: bool,
+}
+
+impl Seen {
+    fn settled(&self, at: usize) -> bool {
+        [&self.succeeded, &self.failed, &self.dropped].iter().any(|set| set.contains(&at))
+    }
+
+    fn check_start(&self, case: &Case, at: usize) {
+        let node = &case.nodes[at];
+        assert!(!self.running.contains(&at) && !self.settled(at), "{at} starts twice");
+        for need in &node.needs {
+            let before = need.step.0 as usize;
+            let met = if need.kind == NeedKind::End {
+                self.settled(before)
+            } else {
+                self.succeeded.contains(&before)
+            };
+            assert!(met, "{at} starts before {before}");
+        }
+        assert!(!node.publishing || self.failed.is_empty(), "{at} publishes after a failure");
+        let prepared = |at: usize| !preparing(&case.nodes)[at] || self.settled(at);
+        assert!(!node.publishing || (0..case.nodes.len()).all(prepared), "{at} publishes too early");
+        let stopped = self.interrupted || (!self.failed.is_empty() && !case.limits.keep_going);
+        assert!(!stopped || essential(&case.nodes)[at], "{at} starts after the stop");
+    }
+
+    fn check_limits(&self, case: &Case) {
+        let working = || self.running.iter().filter(|at| !case.nodes[**at].instant);
+        assert!(working().count() <= case.limits.jobs, "too many jobs");
+        for (pool, size) in case.limits.pools.iter().enumerate() {
+            assert!(
+                working().filter(|at| case.nodes[**at].pool == Some(pool)).count() <= *size,
+                "pool {pool}"
+            );
+        }
+        let exclusive = working().any(|at| case.nodes[*at].exclusive);
+        assert!(!exclusive || working().count() == 1, "an exclusive step has company");
+    }
+
+    fn take(&mut self, case: &Case, orders: Vec<Order>) {
+        for order in orders {
+            match order {
+                Order::Ready(_) => {}
+                Order::Start(StepIndex(at)) => {
+                    self.check_start(case, at as usize);
+                    self.running.insert(at as usize);
+                    self.check_limits(case);
+                }
+                Order::Drop(StepIndex(at), _) => {
+                    assert!(!self.running.contains(&(at as usize)) && !self.settled(at as usize));
+                    self.dropped.insert(at as usize);
+                }
+            }
+        }
+    }
+}
+
+fn play(case: &Case) -> Seen {
+    let mut scheduler = Scheduler::new(case.nodes.clone(), case.limits.clone());
+    let mut seen = Seen::default();
+    for round in 0.. {
+        if case.interrupt_after == Some(round) {
+            seen.interrupted = true;
+            scheduler.interrupt();
+        }
+        seen.take(case, scheduler.orders());
+        if seen.running.is_empty() {
+            break;
+        }
+        let running: Vec<usize> = seen.running.iter().copied().collect();
+        let at = *case.order[round % case.order.len()].get(&running);
+        seen.running.remove(&at);
+        if case.fails[at] { &mut seen.failed } else { &mut seen.succeeded }.insert(at);
+        scheduler.ended(step(at), !case.fails[at]);
+    }
+    seen
+}
+
+/// Which steps succeed where nothing stops the run: those that do not fail
+/// and whose needs succeed.
+fn expected(case: &Case) -> BTreeSet<usize> {
+    let mut succeeds = BTreeSet::new();
+    for (at, node) in case.nodes.iter().enumerate() {
+        let met = |need: &Need| need.kind == NeedKind::End || succeeds.contains(&(need.step.0 as usize));
+        if !case.fails[at] && node.needs.iter().all(met) {
+            succeeds.insert(at);
+        }
+    }
+    succeeds
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn every_step_ends_once_and_starts_only_after_its_needs(case in a_case()) {
+        let seen = play(&case);
+        prop_assert_eq!(seen.succeeded.len() + seen.failed.len() + seen.dropped.len(), case.nodes.len());
+    }
+
+    #[test]
+    fn what_can_succeed_does(case in a_case()) {
+        let mut case = Case { interrupt_after: None, ..case };
+        case.limits.keep_going = true;
+        case.nodes.iter_mut().for_each(|node| node.publishing = false);
+        let seen = play(&case);
+        prop_assert_eq!(seen.succeeded, expected(&case));
+    }
+}

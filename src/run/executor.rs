@@ -113,10 +113,15 @@ impl<'a> Run<'a> {
         let secrets = Arc::new(secrets(&request));
         let publisher = Publisher::new(&request.root, request.facts.environment.clone());
         let publisher = Arc::new(publisher.allow_regress(request.options.allow_regress));
-        let images =
-            Images::new(request.root.clone(), request.cache.images().clone(), Arc::clone(&publisher));
+        let images = Images::new(
+            request.root.clone(),
+            request.cache.images().clone(),
+            Arc::clone(&secrets),
+            Arc::clone(&publisher),
+        );
         let (tellers, told) = mpsc::channel(BACKLOG);
-        let commands = Commands::new(request.root.clone(), &request.host, &request.facts, secrets);
+        let commands =
+            Commands::new(request.root.clone(), &request.host, &request.facts, Arc::clone(&secrets));
         Self {
             worker: Arc::new(Worker::new(request.clone(), commands, images)),
             scheduler: schedule(&request, jobs),

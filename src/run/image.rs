@@ -16,8 +16,10 @@ use crate::plan::{
 use crate::release::{Publisher, TagChange, TagReport, TagResult, check_immutable, push, tag};
 use crate::run::TagMove;
 use crate::run::command::Unsuccessful;
+use crate::run::mask::Secrets;
 use crate::run::process::Halt;
 use crate::run::teller::{Teller, Told};
+use crate::run::test::test;
 use crate::run::worker::{blocking, not_available};
 use crate::store::{Copied, Layout};
 
@@ -27,6 +29,7 @@ pub(super) struct Images {
     root: PathBuf,
     /// Where built images lie.
     built: Layout,
+    secrets: Arc<Secrets>,
     publisher: Arc<Publisher>,
     /// Whether the tags of the whole run may be moved; asked once, before the
     /// first of them is.
@@ -49,8 +52,13 @@ pub(super) type Known = HashMap<StepIndex, Descriptor>;
 
 impl Images {
     /// Images of files below `root`, built into `built`.
-    pub(super) fn new(root: PathBuf, built: Layout, publisher: Arc<Publisher>) -> Self {
-        Self { root, built, publisher, immutable: OnceCell::new() }
+    pub(super) fn new(
+        root: PathBuf,
+        built: Layout,
+        secrets: Arc<Secrets>,
+        publisher: Arc<Publisher>,
+    ) -> Self {
+        Self { root, built, secrets, publisher, immutable: OnceCell::new() }
     }
 
     /// Carries out a step of an image.
@@ -64,7 +72,7 @@ impl Images {
         step: &Step,
         known: &Known,
         halt: &mut watch::Receiver<Halt>,
-        teller: &Teller,
+        teller: &mut Teller,
     ) -> (Vec<TagMove>, Result<Yielded, Unsuccessful>) {
         let made = match &step.action {
             Action::Assemble(assemble) => {
@@ -85,9 +93,16 @@ impl Images {
                 Some(image) => return self.tag(plan, tag, image, known, halt).await,
                 None => Err(no_image(step)),
             },
-            _ => {
-                let gap = Gap { what: format!("what `{}` does", step.id), span: step.span };
-                Err(Unsuccessful::failed(not_available(&gap)))
+            Action::Test(image_test) => match known.get(&image_test.image) {
+                Some(image) => {
+                    let tested = test(image_test, image, &self.built, &self.secrets, halt, teller).await;
+                    tested.map(|()| Yielded::Nothing)
+                }
+                None => Err(no_image(step)),
+            },
+            // These are carried out elsewhere, and have no image.
+            Action::Group | Action::Skip(_) | Action::Command(_) | Action::NotAvailable(_) => {
+                Err(no_image(step))
             }
         };
         (Vec::new(), made)
@@ -239,11 +254,12 @@ mod tests {
     use indexmap::IndexMap;
     use jiff::Timestamp;
 
-    use crate::config::{Budget, ProjectPath};
+    use crate::config::{Budget, Expect, ProjectPath};
     use crate::diagnostic::Span;
     use crate::oci::Platform;
     use crate::plan::{
-        CopyPlan, Effect, ImageSettings, LayerPlan, RegistryPlace, RegistryPlan, StepId, Subject, Verb,
+        CopyPlan, Effect, ExpectPlan, ImageSettings, LayerPlan, RegistryPlace, RegistryPlan, StepId, Subject,
+        TestStep, Verb,
     };
     use crate::run::Happening;
     use crate::run::fixture::{Project, Told as Story};
@@ -378,6 +394,27 @@ mod tests {
         assert_eq!(second.ends(), ends);
         assert_eq!(digests(&second), digests(&first));
         assert_eq!(tags(&second), [moved("1.2.3", Some(&digest)), moved("dev", Some(&digest))]);
+    }
+
+    #[test]
+    fn an_expectation_that_does_not_hold_keeps_the_image_from_being_published() {
+        let mut project = release("hello");
+        let span = project.plan.steps[0].span;
+        let expects = ["/hello", "/missing"];
+        let expects = expects.map(|path| ExpectPlan { what: Expect::File(path.to_owned()), span }).to_vec();
+        let (image, platforms) = (StepIndex(1), vec![Platform::host()]);
+        let test = TestStep { image, platforms, tests: Vec::new(), expects };
+        let step = project.target("web", "", &[1]);
+        step.id = StepId::of("web", Verb::Test, None);
+        step.definition.text(Subject::Format, "test");
+        step.action = Action::Test(Box::new(test));
+        step.effect = Effect::Cacheable;
+        let told = project.run();
+        assert_eq!(told.summary.problems.as_slice()[0].code, Code::TestFailed);
+        assert_eq!(
+            told.ends()[3..5],
+            ["web:push: not run, `web:test` failed", "web:tag: not run, `web:test` failed"]
+        );
     }
 
     #[test]

@@ -31,6 +31,7 @@ mod schema;
 mod stories;
 mod summary;
 mod teller;
+mod test;
 #[cfg(test)]
 mod whole;
 mod worker;

@@ -1,0 +1,72 @@
+//! Runs the tests of an image while the run goes on.
+
+use std::io::{self, Write};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::{mpsc, watch};
+
+use crate::engine;
+use crate::oci::Descriptor;
+use crate::plan::TestStep;
+use crate::run::Stream;
+use crate::run::command::Unsuccessful;
+use crate::run::line::Lines;
+use crate::run::mask::Secrets;
+use crate::run::process::Halt;
+use crate::run::teller::Teller;
+use crate::run::worker::blocking;
+use crate::store::Layout;
+
+/// Pieces of output that nobody heard yet: more than this, and the tests wait.
+const BACKLOG: usize = 16;
+
+/// Tests an image of the layout `built`, and tells what its tests write.
+///
+/// # Errors
+/// All tests and expectations that fail; or the step was asked to stop.
+pub(super) async fn test(
+    step: &TestStep,
+    image: &Descriptor,
+    built: &Layout,
+    secrets: &Arc<Secrets>,
+    halt: &mut watch::Receiver<Halt>,
+    teller: &mut Teller,
+) -> Result<(), Unsuccessful> {
+    let (sender, mut written) = mpsc::channel(BACKLOG);
+    let halted = Arc::new(AtomicBool::new(false));
+    let mut work = pin!(blocking({
+        let (step, image, built, halted) = (step.clone(), image.clone(), built.clone(), Arc::clone(&halted));
+        move || engine::test(&step, &image, &built, &mut Log(sender), &halted)
+    }));
+    let mut lines = Lines::new(Stream::Stdout, Arc::clone(secrets));
+    let result = loop {
+        tokio::select! {
+            Some(bytes) = written.recv() => teller.lines(lines.feed(&bytes)).await,
+            result = &mut work => break result,
+            Ok(()) = halt.changed() => halted.store(true, Ordering::Relaxed),
+        }
+    };
+    while let Ok(bytes) = written.try_recv() {
+        teller.lines(lines.feed(&bytes)).await;
+    }
+    teller.lines(lines.finish()).await;
+    let stopped = halted.load(Ordering::Relaxed);
+    result.map_err(|problems| if stopped { Unsuccessful::Halted } else { Unsuccessful::Failed(problems) })
+}
+
+/// Hands what is written over to the run.
+struct Log(mpsc::Sender<Vec<u8>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Nobody listens any more once the run was given up.
+        let _given_up = self.0.blocking_send(bytes.to_vec());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

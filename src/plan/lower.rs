@@ -59,7 +59,7 @@ impl<'a> Lower<'a> {
             }
             (Unit::Image { image, job }, _) => {
                 let declared = &self.release.images[image];
-                (self.image(image, declared, job, edges), declared.name.span)
+                (self.image(image, declared, job, edges), span_of(declared, job))
             }
             (Unit::Stage { stage, job }, _) => {
                 let stage = &self.release.stages[stage];
@@ -91,25 +91,12 @@ impl<'a> Lower<'a> {
             Job::Index => self.index(at, image),
             Job::Test => self.test(at, image),
             Job::Budget => self.budget(at, image),
-            Job::Scan(scan) => Made::not_available(
-                "scanning an image",
-                image.scans.get(scan).map_or(image.name.span, |scan| scan.span),
-                Effect::Always,
-            ),
+            Job::Scan(_) => Made::not_available("scanning an image", span_of(image, job), Effect::Always),
             Job::Push(channel) => self.push(at, image, channel),
-            Job::Sign(_) => Made::not_available(
-                "signing an image",
-                image.signs.first().map_or(image.name.span, |sign| sign.span),
-                Effect::Publishing,
-            ),
+            Job::Sign(_) => Made::not_available("signing an image", span_of(image, job), Effect::Publishing),
             Job::Attest(_) => {
-                let sbom = image.sbom.as_ref().map(|sbom| sbom.span);
-                let span = image.provenance.as_ref().map(|wanted| wanted.span).or(sbom);
-                Made::not_available(
-                    "attesting how an image was made",
-                    span.unwrap_or(image.name.span),
-                    Effect::Publishing,
-                )
+                let what = "attesting how an image was made";
+                Made::not_available(what, span_of(image, job), Effect::Publishing)
             }
             Job::Tag(channel) => self.tag(at, image, channel),
         }
@@ -145,6 +132,26 @@ impl<'a> Lower<'a> {
             definition.text(subject, text);
         }
     }
+}
+
+/// Where the work on an image is declared.
+fn span_of(image: &Image, job: Job) -> Span {
+    let span = match job {
+        Job::Build(_) | Job::Index => None,
+        Job::Test => {
+            let test = image.tests.first().map(|test| test.name.span);
+            test.or_else(|| image.expects.first().map(|expect| expect.span))
+        }
+        Job::Budget => image.budget.as_ref().map(|budget| budget.span),
+        Job::Scan(at) => image.scans.get(at).map(|scan| scan.span),
+        Job::Push(at) | Job::Tag(at) => image.push.get(at).map(|push| push.registry.span),
+        Job::Sign(_) => image.signs.first().map(|sign| sign.span),
+        Job::Attest(_) => {
+            let sbom = image.sbom.as_ref().map(|sbom| sbom.span);
+            image.provenance.as_ref().map(|wanted| wanted.span).or(sbom)
+        }
+    };
+    span.unwrap_or(image.name.span)
 }
 
 fn of_stage(stage: &Stage, job: StageJob) -> Made {

@@ -83,17 +83,7 @@ impl<'a> Publishing<'a> {
     pub(super) fn why(&self) -> String {
         match self.forbidden {
             Some(forbidden) => forbidden.why().to_owned(),
-            None => format!("no `push` of the images is for {}", self.event()),
-        }
-    }
-
-    fn event(&self) -> &'static str {
-        match self.facts.event {
-            Event::Tag(_) => "a tag",
-            Event::Branch(_) => "a branch",
-            Event::PullRequest(_) => "a pull request",
-            Event::Schedule => "a schedule",
-            Event::Unnamed => "an unnamed commit",
+            None => format!("no `push` is for {}", event_words(&self.facts.event)),
         }
     }
 
@@ -118,9 +108,10 @@ impl<'a> Publishing<'a> {
             }
             Unit::Target { .. } | Unit::Stage { .. } => None,
         };
-        let why = self
-            .forbidden
-            .map_or_else(|| format!("it is not for {}", self.event()), |why| why.why().to_owned());
+        let why = self.forbidden.map_or_else(
+            || format!("it is not for {}", event_words(&self.facts.event)),
+            |why| why.why().to_owned(),
+        );
         let problem = Problem::new(Code::NotPublishable, format!("`{name}` cannot be published: {why}"));
         let problem = problem.label(asked, "asked for here");
         match (self.forbidden, push) {
@@ -132,5 +123,16 @@ impl<'a> Publishing<'a> {
             )),
             (None, None) => problem.help("declare in `on` which event it is for, or give one with `--event`"),
         }
+    }
+}
+
+/// What a run is for, in a sentence.
+pub(super) const fn event_words(event: &Event) -> &'static str {
+    match event {
+        Event::Tag(_) => "a tag",
+        Event::Branch(_) => "a branch",
+        Event::PullRequest(_) => "a pull request",
+        Event::Schedule => "a schedule",
+        Event::Unnamed => "a commit without a name",
     }
 }

@@ -7,6 +7,7 @@ use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::Scope;
 use crate::oci::RepositoryName;
 use crate::plan::lower::{Lower, Made};
+use crate::plan::permission::event_words;
 use crate::plan::unit::{Channel, DEFAULT_REGISTRY, Job, channels};
 use crate::plan::{
     Action, Definition, Effect, Plan, PushStep, RegistryPlace, RegistryPlan, Subject, TagStep,
@@ -34,7 +35,7 @@ impl Lower<'_> {
             let reason = if image.tags.is_empty() {
                 "the image has no `tags`".to_owned()
             } else {
-                format!("no rule of its `tags` is for {}", self.facts.event.kind())
+                format!("no rule of its `tags` is for {}", event_words(&self.facts.event))
             };
             return Made::new(Action::Skip(reason), Definition::default(), Effect::Always);
         }

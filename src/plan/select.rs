@@ -235,7 +235,9 @@ impl Asking<'_> {
             Command::Argv(arguments) => arguments.iter().map(ToString::to_string).collect(),
         };
         let kind = matches!(query.command.value, Command::Script(_));
-        let key = format!("{kind} {command:?} {:?} {:?}", query.dir, query.matrix);
+        let env: Vec<(&String, String)> =
+            query.env.iter().map(|(name, value)| (name, value.to_string())).collect();
+        let key = format!("{kind} {command:?} {:?} {:?} {env:?} {:?}", query.dir, query.matrix, query.pass);
         let needs = &mut self.needs;
         *self.tools.entry(key).or_insert_with(|| {
             needs.tools.push(query);

@@ -83,7 +83,9 @@ fn check_instance(image: &Image, need: &Spanned<String>, step: &str) -> Option<P
     let known: Vec<String> = match kind {
         "build" => image.platforms.iter().map(|platform| platform.value.to_string()).collect(),
         "scan" => image.scans.iter().map(|scan| scan.scanner.value.clone()).collect(),
-        "push" | "sign" | "tag" => image.push.iter().map(|push| push.registry.value.clone()).collect(),
+        "push" | "sign" | "attest" | "tag" => {
+            image.push.iter().map(|push| push.registry.value.clone()).collect()
+        }
         _ => Vec::new(),
     };
     let instance = instance?;

@@ -95,7 +95,7 @@ fn a_release_that_may_not_publish_builds_and_checks_and_says_why() {
     ];
     let cases = [
         (World::new(FILE).dirty(), "tracked files differ from the commit"),
-        (World::new(FILE).on(Event::PullRequest(42)), "no `push` of the images is for a pull request"),
+        (World::new(FILE).on(Event::PullRequest(42)), "no `push` is for a pull request"),
         (World::new(FILE).on(Event::Unnamed), "neither a branch nor a tag names the commit"),
     ];
     for (mut world, why) in cases {
@@ -164,7 +164,7 @@ fn an_image_without_a_name_for_this_event_is_pushed_and_not_named() {
     let plan = World::new(text).release();
     let last = plan.steps.last().unwrap();
     assert_eq!(last.id.to_string(), "web:tag@layout");
-    assert_eq!(last.action, Action::Skip("no rule of its `tags` is for branch".to_owned()));
+    assert_eq!(last.action, Action::Skip("no rule of its `tags` is for a branch".to_owned()));
 }
 
 #[test]

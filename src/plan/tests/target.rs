@@ -203,6 +203,10 @@ fn the_same_tool_is_asked_for_once() {
     );
     let selection = world.select(&["a", "b"]).unwrap();
     assert_eq!((selection.needs.tools.len(), selection.needs.inputs.len()), (1, 2));
+    let mut world = World::new(
+        "target \"a\" { tool \"cc --version\"; run \"a\"; inputs \"x\"; }\ntarget \"b\" { tool \"cc --version\"; env CC=\"clang\"; run \"b\"; inputs \"y\"; }",
+    );
+    assert_eq!(world.select(&["a", "b"]).unwrap().needs.tools.len(), 2);
 }
 
 #[test]

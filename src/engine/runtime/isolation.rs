@@ -15,10 +15,11 @@ use rustix::process::{getegid, geteuid};
 const CGROUPS: &str = "/sys/fs/cgroup";
 
 /// Gives the process mounts and a network of its own; where it is not root, or a
-/// root that may not have them, with a user namespace in which it is root.
+/// root that may not have them or is one only in its own user namespace, with a
+/// user namespace in which it is root and the only user.
 /// Returns whether it has one.
 pub(super) fn isolate() -> Result<bool, String> {
-    let rootless = !geteuid().is_root() || unshare(LinuxNamespaceType::Mount).is_err();
+    let rootless = !is_real_root() || unshare(LinuxNamespaceType::Mount).is_err();
     if rootless {
         become_user(0, 0)?;
         unshare(LinuxNamespaceType::Mount).map_err(|error| said("a namespace for mounts", error))?;
@@ -39,6 +40,12 @@ pub(super) fn isolate() -> Result<bool, String> {
     Ok(rootless)
 }
 
+/// Whether the process is root, and every number names a user to it.
+fn is_real_root() -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    geteuid().is_root() && map.split_whitespace().eq(["0", "0", "4294967295"])
+}
+
 /// Makes a user namespace in which the process is this user, and there is no other.
 pub(super) fn become_user(inside: u32, group: u32) -> Result<(), String> {
     let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
@@ -57,23 +64,19 @@ pub(super) fn become_user(inside: u32, group: u32) -> Result<(), String> {
 /// cannot be written: in most containers, and for most users. Of an empty
 /// directory in their place it makes nothing. Where the mounts of the machine
 /// cannot be taken away, in a user namespace, they are covered by a hierarchy of
-/// version 2 that is not ours to write: that the library passes over.
+/// version 2 that cannot be written: that the library passes over.
 fn hide_cgroups() -> Result<(), String> {
     if !Path::new(CGROUPS).is_dir() {
         return Err(format!("there is no directory `{CGROUPS}`; is `/sys` mounted?"));
     }
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    match unmount(CGROUPS, UnmountFlags::DETACH) {
-        Ok(()) => {
-            mount("tmpfs", CGROUPS, "tmpfs", flags, None).map_err(|error| said("a place for cgroups", error))
-        }
-        Err(_) if Path::new(CGROUPS).join("cgroup.controllers").exists() => Ok(()),
-        Err(_) => {
-            unshare(LinuxNamespaceType::Cgroup).map_err(|error| said("a namespace for cgroups", error))?;
-            mount("cgroup2", CGROUPS, "cgroup2", flags, None)
-                .map_err(|error| said("cgroups out of sight", error))
-        }
+    if unmount(CGROUPS, UnmountFlags::DETACH).is_ok() {
+        return mount("tmpfs", CGROUPS, "tmpfs", flags, None)
+            .map_err(|error| said("a place for cgroups", error));
     }
+    unshare(LinuxNamespaceType::Cgroup).map_err(|error| said("a namespace for cgroups", error))?;
+    mount("cgroup2", CGROUPS, "cgroup2", flags | MountFlags::RDONLY, None)
+        .map_err(|error| said("cgroups out of sight", error))
 }
 
 fn unshare(kind: LinuxNamespaceType) -> Result<(), String> {

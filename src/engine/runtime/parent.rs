@@ -133,6 +133,7 @@ fn watch(
 fn no_runtime(reason: &str) -> Problem {
     Problem::new(Code::NoRuntime, "the image cannot be run here").note(reason).help(
         "run as root, or where users may have namespaces of their own \
-         (`sysctl kernel.unprivileged_userns_clone=1`); in a container, start it with `--privileged`",
+         (`sysctl user.max_user_namespaces kernel.unprivileged_userns_clone`); \
+         in a container, start that with `--privileged`",
     )
 }

@@ -1,0 +1,389 @@
+//! Images that hoist assembles, run in its own containers and read by others.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use hoist::config::{Expect, Part, Template};
+use hoist::diagnostic::{Code, Problem, Problems, Sources, Span};
+use hoist::engine::{Container, Ended, Limits, Runtime, assemble, index, test_with};
+use hoist::oci::{Descriptor, Platform};
+use hoist::plan::{
+    AssembleStep, BaseSource, CopyPlan, ExpectPlan, ImageSettings, IndexStep, LayerPlan, StepIndex, TestPlan,
+    TestStep,
+};
+use hoist::store::Layout;
+use indexmap::IndexMap;
+
+/// A project with a busybox in it, and a layout of images.
+struct Bench {
+    directory: tempfile::TempDir,
+    images: Layout,
+    settings: ImageSettings,
+    span: Span,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("root");
+        fs::create_dir_all(root.join("bin")).unwrap();
+        fs::create_dir(root.join("etc")).unwrap();
+        fs::write(
+            root.join("etc/passwd"),
+            "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001:app:/home/app:/bin/sh\n",
+        )
+        .unwrap();
+        fs::write(root.join("etc/group"), "root:x:0:\napp:x:1001:\nextra:x:44:app\n").unwrap();
+        if let Some(busybox) =
+            ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).is_file())
+        {
+            fs::copy(busybox, root.join("bin/busybox")).unwrap();
+        }
+        for applet in
+            ["sh", "echo", "id", "sleep", "ip", "hostname", "ls", "touch", "stat", "pwd", "nc", "cat"]
+        {
+            symlink("busybox", root.join("bin").join(applet)).unwrap();
+        }
+        let images = Layout::create(directory.path().join("images")).unwrap();
+        let span = Span::new(Sources::new().add("release.kdl", ""), 1..2);
+        Self { directory, images, settings: settings(), span }
+    }
+
+    fn assemble(&self, platform: &str) -> Descriptor {
+        let copy = CopyPlan {
+            from: "root".to_owned(),
+            to: "/".to_owned(),
+            mode: None,
+            uid: 0,
+            gid: 0,
+            exclude: Vec::new(),
+            span: self.span,
+        };
+        let step = AssembleStep {
+            platform: platform.parse().unwrap(),
+            base: BaseSource::Scratch,
+            layers: vec![LayerPlan { copies: vec![copy] }],
+            settings: self.settings.clone(),
+            span: self.span,
+        };
+        assemble(&step, self.directory.path(), None, &self.images).unwrap()
+    }
+
+    fn image(&self) -> Descriptor {
+        self.assemble(&Platform::host().to_string())
+    }
+
+    fn plan(&self, run: &[&str], expects: Vec<Expect>) -> TestPlan {
+        let expects =
+            expects.into_iter().map(|what| ExpectPlan { what, span: Span { start: 5, ..self.span } });
+        TestPlan {
+            name: "smoke".to_owned(),
+            env: IndexMap::new(),
+            run: run.iter().map(|word| (*word).to_owned()).collect(),
+            entrypoint: None,
+            expects: expects.collect(),
+            timeout: Duration::from_mins(1),
+            span: self.span,
+        }
+    }
+
+    fn test(&self, image: &Descriptor, plan: TestPlan) -> (Result<(), Problems>, String) {
+        self.test_until(image, plan, &AtomicBool::new(false))
+    }
+
+    fn test_until(
+        &self,
+        image: &Descriptor,
+        plan: TestPlan,
+        halt: &AtomicBool,
+    ) -> (Result<(), Problems>, String) {
+        let step =
+            TestStep { image: StepIndex(0), platforms: Vec::new(), tests: vec![plan], expects: Vec::new() };
+        let mut log = Vec::new();
+        let done = test_with(&runtime(), &step, image, &self.images, &mut log, halt);
+        (done, String::from_utf8(log).unwrap())
+    }
+
+    /// What a shell in the image prints.
+    fn shell(&self, script: &str) -> String {
+        let (done, log) = self.test(&self.image(), self.plan(&["sh", "-c", script], Vec::new()));
+        assert_eq!(done, Ok(()), "{log}");
+        log.split_once('\n').unwrap().1.to_owned()
+    }
+}
+
+fn settings() -> ImageSettings {
+    ImageSettings {
+        entrypoint: None,
+        cmd: None,
+        user: None,
+        workdir: None,
+        expose: Vec::new(),
+        volumes: Vec::new(),
+        env: IndexMap::new(),
+        labels: IndexMap::new(),
+        stop_signal: None,
+        created: "2026-01-02T03:04:05Z".parse().unwrap(),
+    }
+}
+
+fn runtime() -> Runtime {
+    Runtime::at(env!("CARGO_BIN_EXE_hoist"))
+}
+
+fn template(text: &str) -> Template {
+    let span = Span::new(Sources::new().add("release.kdl", ""), 0..0);
+    Template { parts: vec![Part::Text(text.to_owned())], span }
+}
+
+/// Whether containers run here. Says aloud if not.
+fn runs(test: &str) -> bool {
+    if !installed(test, &["busybox"]) {
+        return false;
+    }
+    let bench = Bench::new();
+    match bench.test(&bench.image(), bench.plan(&["echo", "hi"], Vec::new())).0 {
+        Ok(()) => true,
+        Err(problems) => {
+            left_out(test, &format!("{:?}", problems.as_slice()));
+            false
+        }
+    }
+}
+
+#[test]
+fn a_command_of_an_image_runs_and_what_it_says_is_judged() {
+    if !runs("containers") {
+        return;
+    }
+    let bench = Bench::new();
+    let expects = vec![Expect::Exit(3), Expect::Stdout(template("hi")), Expect::Stderr(template("ho"))];
+    let script = "echo hi; echo ho >&2; exit 3";
+    let (done, log) = bench.test(&bench.image(), bench.plan(&["sh", "-c", script], expects));
+    assert_eq!(done, Ok(()));
+    let mut lines: Vec<&str> = log.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["hi", "ho", "smoke: sh -c echo hi; echo ho >&2; exit 3"]);
+}
+
+#[test]
+fn a_test_that_fails_shows_what_it_said() {
+    if !runs("failing containers") {
+        return;
+    }
+    let bench = Bench::new();
+    let plan =
+        bench.plan(&["sh", "-c", "echo one; echo two >&2; exit 4"], vec![Expect::Stdout(template("three"))]);
+    let expected = Problem::new(Code::TestFailed, "the test `smoke` failed")
+        .label(bench.span, "expected exit status 0, got 4")
+        .label(Span { start: 5, ..bench.span }, "stdout does not contain `three`")
+        .note("stdout:\none")
+        .note("stderr:\ntwo");
+    assert_eq!(bench.test(&bench.image(), plan).0, Err(expected.into()));
+    let missing = bench.test(&bench.image(), bench.plan(&["python"], Vec::new())).0.unwrap_err();
+    let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    assert_eq!(
+        missing.as_slice()[0].labels[0].text,
+        format!("the image has no program `python` (looked in {path})")
+    );
+}
+
+#[test]
+fn a_container_is_what_the_image_says_and_nothing_of_the_machine() {
+    if !runs("the inside of containers") {
+        return;
+    }
+    let mut bench = Bench::new();
+    bench.settings.user = Some("app".to_owned());
+    bench.settings.workdir = Some("/srv/new".to_owned());
+    bench.settings.env =
+        IndexMap::from([("PATH".to_owned(), "/bin".to_owned()), ("A".to_owned(), "1 2".to_owned())]);
+    assert_eq!(bench.shell("pwd; hostname; echo $A $HOME $$"), "/srv/new\nhoist\n1 2 /home/app 1\n");
+    assert_eq!(bench.shell("id -u; id -g"), "1000\n1001\n");
+    assert!(!bench.shell("ls /; env").contains("CARGO"));
+    // Nothing but itself is on its network, and that is up.
+    assert_eq!(bench.shell("ls /sys/class/net"), "lo\n");
+    assert!(bench.shell("ip addr show lo").contains("127.0.0.1/8"));
+    assert_eq!(bench.shell("cat /proc/sys/net/ipv4/ip_unprivileged_port_start"), "0\n");
+}
+
+#[test]
+fn every_test_has_a_file_system_of_its_own() {
+    if !runs("fresh containers") {
+        return;
+    }
+    let bench = Bench::new();
+    let once = "ls /new 2>/dev/null; touch /new && ls /new";
+    assert_eq!(bench.shell(once), "/new\n");
+    assert_eq!(bench.shell(once), "/new\n");
+}
+
+#[test]
+fn a_container_that_does_not_end_is_killed() {
+    if !runs("killed containers") {
+        return;
+    }
+    let bench = Bench::new();
+    let forever = || {
+        bench.plan(&["sh", "-c", "trap '' TERM INT; echo up; while true; do sleep 1000; done"], Vec::new())
+    };
+    let plan = TestPlan { timeout: Duration::from_millis(300), ..forever() };
+    let late = bench.test(&bench.image(), plan).0.unwrap_err();
+    assert_eq!(late.as_slice()[0].code, Code::TimedOut);
+    let stopped = bench.test_until(&bench.image(), forever(), &AtomicBool::new(true)).0.unwrap_err();
+    assert_eq!(stopped.as_slice()[0].code, Code::Interrupted);
+}
+
+#[test]
+fn a_program_that_cannot_be_executed_is_told_apart_from_one_that_fails() {
+    if !runs("programs that cannot be executed") {
+        return;
+    }
+    let bench = Bench::new();
+    let script = bench.directory.path().join("root/bin/script");
+    fs::write(&script, "#!/no/such/interpreter\n").unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let failed = bench.test(&bench.image(), bench.plan(&["script"], Vec::new())).0.unwrap_err();
+    let [failed] = failed.as_slice() else { panic!("{failed:?}") };
+    assert_eq!(failed.labels[0].text, "expected exit status 0, got 126");
+    assert!(failed.notes[0].contains("its interpreter or loader is not in the image"), "{failed:?}");
+}
+
+#[test]
+fn only_the_image_of_this_machine_is_run_and_the_others_are_named() {
+    if !runs("images of several platforms") {
+        return;
+    }
+    let bench = Bench::new();
+    let host = Platform::host();
+    let foreign = "linux/mips64le";
+    let platforms = [foreign.parse().unwrap(), host.clone()];
+    let step = IndexStep {
+        platforms: platforms.iter().map(|platform: &Platform| (platform.clone(), StepIndex(0))).collect(),
+        annotations: IndexMap::new(),
+    };
+    let manifests = platforms.map(|platform| bench.assemble(&platform.to_string()));
+    let both = index(&step, &manifests, &bench.images).unwrap();
+    let (done, log) = bench.test(&both, bench.plan(&["echo", "hi"], Vec::new()));
+    assert_eq!(
+        (done, log),
+        (Ok(()), format!("not run for {foreign}: this machine is {host}\nsmoke: echo hi\nhi\n"))
+    );
+    let refused = bench.test(&manifests[0], bench.plan(&["echo", "hi"], Vec::new())).0.unwrap_err();
+    assert_eq!(refused.as_slice()[0].code, Code::NoRuntime);
+}
+
+/// As root this is not what the other tests do.
+#[test]
+fn a_user_who_is_not_root_runs_containers_too() {
+    const TEST: &str = "containers of a user who is not root";
+    let is_root =
+        fs::metadata("/proc/self").is_ok_and(|found| std::os::unix::fs::MetadataExt::uid(&found) == 0);
+    if !is_root || !runs(TEST) || !installed(TEST, &["setpriv"]) {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let rootfs = directory.path().join("rootfs");
+    fs::create_dir_all(rootfs.join("bin")).unwrap();
+    let busybox =
+        ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).is_file()).unwrap();
+    fs::copy(busybox, rootfs.join("bin/busybox")).unwrap();
+    let program = directory.path().join("hoist");
+    fs::copy(env!("CARGO_BIN_EXE_hoist"), &program).unwrap();
+    let wrapper = directory.path().join("wrapper");
+    let script = format!(
+        "#!/bin/sh\nPATH=/usr/bin:/bin exec setpriv --reuid 4321 --regid 4321 --clear-groups {} \"$@\"\n",
+        program.display()
+    );
+    fs::write(&wrapper, script).unwrap();
+    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
+    let given = Command::new("chown").args(["-R", "4321:4321"]).arg(directory.path()).output().unwrap();
+    if !given.status.success() {
+        return left_out(TEST, &String::from_utf8_lossy(&given.stderr));
+    }
+    let container = |uid, gid| Container {
+        program: "/bin/busybox".to_owned(),
+        args: ["busybox", "sh", "-c", "echo $(busybox id -u) $(busybox id -g); busybox touch /new"]
+            .map(str::to_owned)
+            .to_vec(),
+        env: vec!["PATH=/bin".to_owned()],
+        cwd: "/".to_owned(),
+        uid,
+        gid,
+        groups: Vec::new(),
+        hostname: "hoist".to_owned(),
+    };
+    let stop = AtomicBool::new(false);
+    for (uid, gid) in [(0, 0), (65532, 1)] {
+        let limits = Limits { timeout: Duration::from_mins(1), stop: &stop };
+        let ran =
+            Runtime::at(&wrapper).run(&container(uid, gid), directory.path(), limits, &mut std::io::sink());
+        let (ended, output) = match ran {
+            Ok(ran) => ran,
+            Err(problem) => return left_out(TEST, &format!("{problem:?}")),
+        };
+        assert_eq!(
+            (ended, String::from_utf8_lossy(&output.stdout).as_ref()),
+            (Ended::Exited(0), format!("{uid} {gid}\n").as_str()),
+            "{output:?}"
+        );
+        fs::remove_dir_all(directory.path().join("state")).unwrap();
+    }
+}
+
+#[test]
+fn other_tools_read_what_hoist_assembles() {
+    const TEST: &str = "images in the eyes of others";
+    if !installed(TEST, &["skopeo", "umoci", "busybox"]) {
+        return;
+    }
+    let mut bench = Bench::new();
+    let long = bench.directory.path().join("root").join("d".repeat(120)).join("n".repeat(120));
+    fs::create_dir_all(&long).unwrap();
+    fs::write(long.join("caf\u{e9}"), "content").unwrap();
+    bench.settings.entrypoint = Some(vec!["/bin/echo".to_owned()]);
+    bench.settings.labels = IndexMap::from([("a".to_owned(), "b".to_owned())]);
+    let image = bench.image();
+    bench.images.set_ref("one", &image).unwrap();
+    let at = format!("{}:one", bench.images.path().display());
+    let inspected = Command::new("skopeo").args(["inspect", &format!("oci:{at}")]).output().unwrap();
+    assert!(inspected.status.success(), "{inspected:?}");
+    let inspected: serde_json::Value = serde_json::from_slice(&inspected.stdout).unwrap();
+    assert_eq!(inspected["Labels"], serde_json::json!({ "a": "b" }));
+    assert_eq!(inspected["Digest"], image.digest.to_string());
+    let bundle = bench.directory.path().join("bundle");
+    let mut unpack = Command::new("umoci");
+    let unpacked = unpack.args(["unpack", "--rootless", "--image", &at]).arg(&bundle).output().unwrap();
+    assert!(unpacked.status.success(), "{unpacked:?}");
+    let same = Command::new("diff")
+        .args(["-r", "--no-dereference"])
+        .arg(bench.directory.path().join("root"))
+        .arg(bundle.join("rootfs"))
+        .output()
+        .unwrap();
+    assert!(same.status.success(), "{}", String::from_utf8_lossy(&same.stdout));
+}
+
+/// Whether all of these programs are installed. If not, says so aloud, past the
+/// capture of the test harness; where everything is required, that is a failure.
+fn installed(what: &str, programs: &[&str]) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let there =
+        |program: &&&str| std::env::split_paths(&path).any(|directory| directory.join(program).is_file());
+    let missing: Vec<_> = programs.iter().filter(|program| !there(program)).copied().collect();
+    if !missing.is_empty() {
+        left_out(what, &format!("{} not installed", missing.join(", ")));
+    }
+    missing.is_empty()
+}
+
+/// Says that tests are left out, and why.
+fn left_out(what: &str, reason: &str) {
+    assert!(std::env::var_os("HOIST_TEST_REQUIRE").is_none(), "{what}: {reason}");
+    let _ = writeln!(std::io::stderr(), "LEFT OUT: {what}: {reason} (`tests/all` runs everything)");
+}

@@ -234,6 +234,7 @@ impl<'a> Parser<'a> {
             Some(Kind::Quoted) => {
                 string(text, range.start).map(|(value, offsets)| (ValueKind::String(value), offsets))
             }
+            Some(Kind::Word) if self.pattern() => Err(self.unquoted()),
             Some(Kind::Word) if self.raw_of_kdl1() => Err(Wrong::kdl1(range, "r\"…\"", "#\"…\"#")),
             Some(Kind::Word) => word(text, range.clone()).map(|kind| {
                 let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);

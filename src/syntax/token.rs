@@ -50,8 +50,8 @@ pub(super) enum Kind {
     Stray,
 }
 
-/// The tokens of a text. Never fails: what is not closed reaches to the end of
-/// its line, or of the text where it could go over lines.
+/// The tokens of a text. Never fails: a string in `"""` that is not closed reaches
+/// to the end of the text, anything else to the end of its line.
 pub(super) fn tokens(text: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
     let mut at = 0;
@@ -78,9 +78,10 @@ fn first(rest: &str) -> (Kind, usize) {
         '"' => quoted(rest, 0),
         '#' => hash(rest),
         '/' if rest.starts_with("//") => (Kind::LineComment, until_newline(rest)),
-        '/' if rest.starts_with("/*") => {
-            block_comment(rest).map_or((Kind::Unclosed, rest.len()), |length| (Kind::BlockComment, length))
-        }
+        '/' if rest.starts_with("/*") => match block_comment(rest) {
+            Some(length) => (Kind::BlockComment, length),
+            None => (Kind::Unclosed, until_newline(rest)),
+        },
         '/' if rest.starts_with("/-") => (Kind::Slashdash, 2),
         '\\' => continuation(rest).map_or((Kind::Stray, 1), |length| (Kind::Continuation, length)),
         '\r' if rest.starts_with("\r\n") => (Kind::Newline, 2),

@@ -64,6 +64,7 @@ impl Parser<'_> {
     pub(super) fn unexpected(&self) -> Wrong {
         let (range, text) = (self.range(), self.token());
         match self.peek() {
+            Some(Kind::Unclosed) if text.starts_with("/*") && self.in_word() => self.unquoted(),
             Some(Kind::Unclosed) if text.starts_with("/*") => {
                 let opening = range.start..range.start + 2;
                 Wrong::new(opening, "a comment is not closed", "opened here").help("close it with `*/`")
@@ -89,22 +90,40 @@ impl Parser<'_> {
                 let wrong = Wrong::new(range, "a `\\` stands in the middle of a line", "here");
                 wrong.help("it continues a line only at its end; elsewhere it needs quotes")
             }
-            Some(Kind::Stray) => {
-                let whole = self.run_together();
-                let help = format!("write it as a string: `\"{}\"`", self.slice(whole.clone()));
-                Wrong::new(whole, format!("`{text}` needs quotes"), "here").help(help)
-            }
+            Some(Kind::Stray) => self.unquoted(),
             _ => Wrong::new(range, "a value is missing", "here")
                 .help("write one, such as `\"text\"`, `8`, or `#true`"),
         }
     }
 
-    /// The words and signs around the next token that no space parts.
-    fn run_together(&self) -> Range<usize> {
-        let part = |token: &&Token| matches!(token.kind, Kind::Word | Kind::Stray | Kind::Equals);
+    /// A word that needs quotes, with all that no space parts from it: a path, a
+    /// pattern, an expression.
+    pub(super) fn unquoted(&self) -> Wrong {
+        let part = |token: &&Token| match token.kind {
+            Kind::Word | Kind::Stray | Kind::Equals => true,
+            Kind::BlockComment | Kind::Unclosed => self.slice(token.range.clone()).starts_with("/*"),
+            _ => false,
+        };
         let before = self.tokens.get(..self.at).unwrap_or_default().iter().rev().take_while(part).last();
         let behind = self.tokens.get(self.at..).unwrap_or_default().iter().take_while(part).last();
         let own = self.range();
-        before.map_or(own.start, |token| token.range.start)..behind.map_or(own.end, |token| token.range.end)
+        let start = before.map_or(own.start, |token| token.range.start);
+        let whole = self.slice(start..behind.map_or(own.end, |token| token.range.end));
+        let word = whole.split(|c| is_space(c) || is_newline(c)).next().unwrap_or_default();
+        Wrong::new(start..start + word.len(), format!("`{word}` needs quotes"), "here")
+            .help(format!("write it as a string: `\"{word}\"`"))
+    }
+
+    fn in_word(&self) -> bool {
+        let before = self.at.checked_sub(1).and_then(|before| self.tokens.get(before));
+        before.is_some_and(|token| matches!(token.kind, Kind::Word | Kind::Stray))
+    }
+
+    /// Whether a comment with nothing in it stands in a word: in `src/**/*.py` it
+    /// is none, but would be read as one.
+    pub(super) fn pattern(&self) -> bool {
+        let token = |at: usize| self.tokens.get(at);
+        let comment = token(self.at + 1).is_some_and(|token| self.slice(token.range.clone()) == "/**/");
+        comment && token(self.at + 2).is_some_and(|token| matches!(token.kind, Kind::Word | Kind::Stray))
     }
 }

@@ -74,8 +74,13 @@ fn syntax_errors_point_at_their_place() {
     refuses("a \"\"\"\n x\"\"\"", &[("text stands before a closing `\"\"\"`", "\"\"\"")]);
     let indented = ("a line of a string is not indented as its closing `\"\"\"` is", "  ");
     refuses("a \"\"\"\n    x\n  y\n    \"\"\"", &[indented]);
-    refuses("a src/app/main.rs", &[("`/` needs quotes", "src/app/main.rs")]);
-    refuses("a [x]", &[("`[` needs quotes", "[x]")]);
+    refuses("a src/app/main.rs b", &[("`src/app/main.rs` needs quotes", "src/app/main.rs")]);
+    refuses(
+        "a src/*.py b\nc k=",
+        &[("`src/*.py` needs quotes", "src/*.py"), ("a property has no value", "k=")],
+    );
+    refuses("a src/**/*.py b", &[("`src/**/*.py` needs quotes", "src/**/*.py")]);
+    refuses("a [x]", &[("`[x]` needs quotes", "[x]")]);
     refuses("a 3.11.1", &[("`3.11.1` is not a number", "3.11.1")]);
     refuses("a .5", &[("`.5` is not a number", ".5")]);
     refuses("a #yes", &[("`#yes` is not a keyword", "#yes")]);

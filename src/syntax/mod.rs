@@ -1,11 +1,12 @@
 //! Text to [`Document`].
 //!
-//! Owns the reading of KDL 2, its bounds, and the formatting. A text becomes
-//! tokens, of which nothing is lost, and tokens become nodes; what cannot be read
-//! is passed over, so that all mistakes are found at once. Its time is linear in
-//! the text, its depth bounded, and every byte of every value knows its place:
-//! the `kdl` crate can promise none of the three, and serves as an oracle in
-//! tests. Knows nothing of what a node means; touches no file.
+//! Owns the reading of KDL 2, its bounds, and the formatting; the only place that
+//! names the `kdl` crate. A text is read twice. First by its tokens: in linear
+//! time, within bounds, passing over what cannot be read, so that all mistakes
+//! are found at once and every byte of every value knows its place. Then, if it
+//! is right, by the `kdl` crate, which says what its names and values are; that
+//! crate recurses on what it cannot read, and sees no such text. Knows nothing of
+//! what a node means; touches no file.
 
 #[cfg(test)]
 mod any_document;
@@ -15,6 +16,7 @@ mod indent;
 mod parse;
 mod string;
 mod token;
+mod value;
 mod word;
 mod wrong;
 

@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::diagnostic::{Code, Problem, Problems, SourceId, Span, Spanned};
 use crate::syntax::string::string;
 use crate::syntax::token::{Kind, Token, tokens};
+use crate::syntax::value::values;
 use crate::syntax::word::{keyword, word};
 use crate::syntax::wrong::Wrong;
 use crate::syntax::{Document, Node, Property, Value, ValueKind};
@@ -18,6 +19,10 @@ const MAX_DEPTH: usize = 128;
 /// Most problems that are shown; one mistake often makes several.
 const SHOWN: usize = 4;
 
+/// Most blocks behind a slashdash that are open at once: the `kdl` crate takes
+/// time that doubles with each.
+const MAX_DASHED: usize = 4;
+
 /// Reads a text as KDL 2.
 ///
 /// # Errors
@@ -30,7 +35,7 @@ pub fn parse(source: SourceId, text: &str) -> Result<Document, Problems> {
     let mut parser = Parser::new(source, text);
     parser.characters();
     let nodes = if parser.problems.is_empty() { parser.nodes(None) } else { Vec::new() };
-    parser.outcome(Document { source, nodes })
+    values(parser.outcome(Document { source, nodes })?, text)
 }
 
 #[derive(Debug)]
@@ -51,6 +56,8 @@ struct Parser<'a> {
     /// The token that is read next.
     at: usize,
     depth: usize,
+    /// Slashdashes whose node or block is being read.
+    dashed: usize,
     /// The first problems, and how many more there are.
     problems: Vec<Problem>,
     hidden: usize,
@@ -68,6 +75,7 @@ impl<'a> Parser<'a> {
             tokens: tokens(text),
             at: 0,
             depth: 0,
+            dashed: 0,
             problems: Vec::new(),
             hidden: 0,
             ended: false,
@@ -110,7 +118,9 @@ impl<'a> Parser<'a> {
                 (Some(Kind::Slashdash), _) => {
                     self.at += 1;
                     self.skip_lines();
+                    self.dashed += 1;
                     drop(self.node());
+                    self.dashed -= 1;
                 }
                 _ => nodes.extend(self.node()),
             }
@@ -159,7 +169,9 @@ impl<'a> Parser<'a> {
                     self.at += 1;
                     self.skip_lines();
                     if self.peek() == Some(Kind::Open) {
+                        self.dashed += 1;
                         self.children();
+                        self.dashed -= 1;
                         dashed = true;
                     } else if behind_block {
                         return self.too_much();
@@ -285,8 +297,13 @@ impl<'a> Parser<'a> {
     /// A block with its braces.
     fn children(&mut self) -> Vec<Node> {
         let open = self.range();
-        if self.depth == MAX_DEPTH {
-            let title = format!("blocks are nested more than {MAX_DEPTH} deep");
+        let bound = match (self.depth == MAX_DEPTH, self.dashed > MAX_DASHED) {
+            (true, _) => Some(("blocks", MAX_DEPTH)),
+            (false, true) => Some(("blocks behind `/-`", MAX_DASHED)),
+            (false, false) => None,
+        };
+        if let Some((what, most)) = bound {
+            let title = format!("{what} are nested more than {most} deep");
             let problem = Problem::new(Code::TooDeep, title).label(self.span(open), "this one is too deep");
             self.problem(problem);
             self.ended = true;

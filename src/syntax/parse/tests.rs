@@ -146,10 +146,10 @@ fn bounds_are_kept_however_a_text_is_broken() {
     assert_eq!(code(&" ".repeat((4 << 20) + 1)), Code::TooLarge);
     assert_eq!(code(&format!("a \"\\q {}\"", "b { ".repeat(100_000))), Code::NotKdl);
     assert_eq!(code(&"{".repeat(100_000)), Code::NotKdl);
-    for (open, close) in [("a {", "}"), ("a /-{", "}"), ("/-a {", "}")] {
-        let nested = |depth: usize| open.repeat(depth) + &close.repeat(depth);
-        assert!(read(&nested(MAX_DEPTH)).1.is_ok());
-        assert_eq!(code(&nested(MAX_DEPTH + 1)), Code::TooDeep);
+    for (open, most) in [("a {", MAX_DEPTH), ("a /-{", MAX_DASHED), ("/-a {", MAX_DASHED)] {
+        let nested = |depth: usize| open.repeat(depth) + &"}".repeat(depth);
+        assert!(read(&nested(most)).1.is_ok());
+        assert_eq!(code(&nested(most + 1)), Code::TooDeep);
     }
     let quoted = format!("a \"{0}\" #\"{0}\"# \"\"\"\n{0}\n\"\"\" /* {0} */ // {0}\n", "{".repeat(200));
     assert!(read(&quoted).1.is_ok());

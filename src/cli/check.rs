@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 
 use crate::cli::session::Session;
 use crate::diagnostic::Problems;
-use crate::plan::{Goals, Options};
+use crate::plan::Goals;
 use crate::report::Paint;
 
 /// Reads the file and plans all of it. A fact that is missing here and now, such
@@ -16,8 +16,7 @@ pub(crate) fn check(session: &mut Session) -> Result<ExitCode, Problems> {
     let name = loaded.project.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let (targets, images) = (loaded.release.targets.len(), loaded.release.images.len());
     let stages = loaded.release.stages.len();
-    let options = Options { allow_dirty: true };
-    let planned = session.plan(loaded, &Goals::All, &IndexMap::new(), options)?;
+    let plan = session.outline(&loaded, &Goals::All, &IndexMap::new())?;
     if session.global.json {
         session.output("[]\n")?;
         return Ok(ExitCode::SUCCESS);
@@ -25,7 +24,7 @@ pub(crate) fn check(session: &mut Session) -> Result<ExitCode, Problems> {
     let look = session.status_look();
     let counts = [count(targets, "target"), count(images, "image"), count(stages, "stage")];
     let counts: Vec<_> = counts.into_iter().flatten().collect();
-    let steps = planned.plan.steps.len();
+    let steps = plan.steps.len();
     let good = look.paint(Paint::Good, if look.unicode { "✓" } else { "ok:" });
     session.say(&format!("{good} {name} is right: {}; {steps} steps\n", counts.join(", ")));
     Ok(ExitCode::SUCCESS)

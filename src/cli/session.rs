@@ -101,6 +101,21 @@ impl Session {
         crate::facts::gather(&self.host, &loaded.project, &loaded.release, &question)
     }
 
+    /// From a release file to a plan that is looked at and not run: what tools
+    /// say of themselves is not asked, so that they need not be installed.
+    pub(crate) fn outline(
+        &self,
+        loaded: &Loaded,
+        goals: &Goals,
+        overrides: &IndexMap<String, String>,
+    ) -> Result<Plan, Problems> {
+        let mut selection = crate::plan::select(&loaded.release, goals)?;
+        let tools = std::mem::take(&mut selection.needs.tools).len();
+        let mut facts = self.gather(loaded, &selection.needs, overrides)?;
+        facts.tools = vec![String::new(); tools];
+        crate::plan::build(&loaded.release, &facts, &selection, &Options { allow_dirty: true })
+    }
+
     /// From a release file to a plan.
     pub(crate) fn plan(
         &self,

@@ -85,14 +85,15 @@ impl Draft {
 
 fn cargo(draft: &mut Draft) {
     let inputs = r#"inputs "Cargo.toml" "**/*.rs" "**/Cargo.toml" "Cargo.lock*""#;
-    let pass = r#"tool "rustc --version""#;
-    draft.target(
-        "lint",
-        "Check the style",
-        &[r#"run "cargo fmt --check && cargo clippy --all-targets -- -D warnings""#, inputs, pass],
-    );
-    draft.target("test", "Run the tests", &[r#"run "cargo test""#, inputs, pass]);
-    draft.target("build", "Compile", &[r#"run "cargo build --release""#, inputs, pass]);
+    let tool = r#"tool "rustc --version""#;
+    let pass = r#"pass-env "CARGO_HOME" "RUSTUP_HOME""#;
+    for (name, about, run) in [
+        ("lint", "Check the style", "cargo fmt --check && cargo clippy --all-targets -- -D warnings"),
+        ("test", "Run the tests", "cargo test"),
+        ("build", "Compile", "cargo build --release"),
+    ] {
+        draft.target(name, about, &[&format!("run {}", quoted(run)), inputs, tool, pass]);
+    }
 }
 
 fn npm(draft: &mut Draft, text: &str) {

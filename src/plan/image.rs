@@ -6,8 +6,8 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use jiff::Timestamp;
 
-use crate::config::{Budget, Login, ProjectPath};
-use crate::diagnostic::Span;
+use crate::config::{Budget, ProjectPath, Secret};
+use crate::diagnostic::{Problem, Span, Spanned};
 use crate::oci::{Descriptor, Platform};
 use crate::plan::StepIndex;
 use crate::tags::PlannedTag;
@@ -165,8 +165,18 @@ pub struct RegistryPlan {
     pub insecure: bool,
     /// A certificate authority of its own.
     pub ca: Option<ProjectPath>,
-    /// Where its credentials are found; never their values.
-    pub login: Option<(String, Login)>,
+    /// Who one is there, if the file says so.
+    pub login: Option<LoginPlan>,
+}
+
+/// Who one is at a registry.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoginPlan {
+    /// The user; or why it is not known here, such as a variable that only CI
+    /// sets. That matters when something is published, and not before.
+    pub username: Result<String, Box<Problem>>,
+    /// Where the password is found; never its value.
+    pub password: Spanned<Secret>,
 }
 
 /// Where a registry is.

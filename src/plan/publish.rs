@@ -10,7 +10,7 @@ use crate::plan::lower::{Lower, Made};
 use crate::plan::permission::event_words;
 use crate::plan::unit::{Channel, DEFAULT_REGISTRY, Job, channels};
 use crate::plan::{
-    Action, Definition, Effect, Plan, PushStep, RegistryPlace, RegistryPlan, Subject, TagStep,
+    Action, Definition, Effect, LoginPlan, Plan, PushStep, RegistryPlace, RegistryPlan, Subject, TagStep,
 };
 use crate::tags::{PlannedTag, evaluate};
 
@@ -81,7 +81,10 @@ impl Lower<'_> {
             }
         };
         let login = declared.and_then(|registry| registry.login.as_ref());
-        let login = login.map(|login| (self.fill(&scope, &login.username), login.clone()));
+        let login = login.map(|login| LoginPlan {
+            username: scope.fill(&login.username).map_err(Box::new),
+            password: login.password.clone(),
+        });
         Some(RegistryPlan {
             name: name.to_owned(),
             place,

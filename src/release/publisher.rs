@@ -87,10 +87,14 @@ impl Publisher {
             let title = format!("`{name}` is not the name of a repository");
             Problem::new(Code::InvalidReference, title).note(format!("{reason}"))
         })?;
+        let login = registry.login.as_ref().map(|login| match &login.username {
+            Ok(username) => Ok((username.clone(), login.password.clone())),
+            Err(unknown) => Err((**unknown).clone()),
+        });
         let access = Access {
             insecure: registry.insecure,
             ca: registry.ca.as_ref().map(|path| self.root().join(path.as_path())),
-            login: registry.login.as_ref().map(|(user, login)| (user.clone(), login.password.clone())),
+            login: login.transpose()?,
         };
         Ok(Repository::Registry(self.network.open(&name, &access).await?))
     }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::report::{Look, Paint};
-use crate::run::{Counts, Found, Outcome, Reason, ReasonKind, RunEnded, StepEnded, TagMove};
+use crate::run::{Counts, Fault, Found, Outcome, Reason, ReasonKind, RunEnded, StepEnded, TagMove};
 
 /// A duration for people: `84ms`, `1.2s`, `3m05s`.
 #[must_use]
@@ -46,8 +46,7 @@ pub fn ending(ended: &StepEnded, why: &[Reason], look: Look) -> String {
         Outcome::Cached { found: Found::Restored } => (good(look), "restored from the cache".to_owned()),
         Outcome::Skipped { reason } => (faint(look), format!("skipped: {reason}")),
         Outcome::Failed { problems } => {
-            let title = problems.first().map(|problem| problem.title.as_str());
-            (bad(look), join(&took, title.unwrap_or_default()))
+            (bad(look), join(&took, problems.first().map(gist).unwrap_or_default()))
         }
         Outcome::Cancelled => (bad(look), format!("stopped after {took}")),
         Outcome::NotRun { cause } => (faint(look), format!("not run: {cause}")),
@@ -81,9 +80,11 @@ pub(super) fn closing(ended: &RunEnded, look: Look) -> String {
     let Counts { ran, cached, skipped, failed, cancelled, not_run } = ended.counts;
     let took = seconds(Duration::from_millis(ended.milliseconds));
     if ended.exit == 0 && ran == 0 && cached > 0 {
-        let all = if cached == 1 { "its step is".to_owned() } else { format!("all {cached} steps are") };
-        let why = "nothing that they depend on has changed";
-        return format!("{} Nothing to do: {all} up to date, {why} ({took})\n", good(look));
+        let all = match cached {
+            1 => "its one step is up to date, nothing that it depends on has changed".to_owned(),
+            _ => format!("all {cached} steps are up to date, nothing that they depend on has changed"),
+        };
+        return format!("{} Nothing to do: {all} ({took})\n", good(look));
     }
     let parts = [
         (failed, "failed"),
@@ -98,6 +99,13 @@ pub(super) fn closing(ended: &RunEnded, look: Look) -> String {
     let parts = if parts.is_empty() { "nothing to do".to_owned() } else { parts };
     let mark = if ended.exit == 0 { good(look) } else { bad(look) };
     format!("{mark} {parts} in {took}\n")
+}
+
+/// What is wrong, where the name of the step stands before it already.
+fn gist(fault: &Fault) -> &str {
+    let label = fault.labels.first().map(|label| label.text.as_str()).filter(|text| !text.is_empty());
+    let of_command = fault.code.ends_with("command_failed") || fault.code.ends_with("timed_out");
+    label.filter(|_| of_command).unwrap_or(&fault.title)
 }
 
 fn because(why: &[Reason]) -> String {

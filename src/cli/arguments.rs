@@ -70,6 +70,8 @@ pub(crate) enum Command {
     Plan(Plan),
     /// Show why a step would run again
     Why(Why),
+    /// Draw the graph of steps
+    Graph(Graph),
     /// Show each image's tags, with the rules that make them
     Tags(Tags),
     /// Check release.kdl and all that it includes
@@ -155,6 +157,28 @@ pub(crate) struct Why {
     /// The step, and values of variables
     #[arg(value_name = "STEP | VAR=VALUE", required = true)]
     pub(crate) words: Vec<String>,
+}
+
+/// `hoist graph`.
+#[derive(Debug, Args)]
+pub(crate) struct Graph {
+    /// How it is drawn
+    #[arg(long, value_name = "FORMAT", default_value = "dot")]
+    pub(crate) format: GraphFormat,
+    /// Names, and values of variables. Without a name: everything
+    #[arg(value_name = "NAME | VAR=VALUE")]
+    pub(crate) words: Vec<String>,
+}
+
+/// Languages that a graph is drawn in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GraphFormat {
+    /// Graphviz
+    Dot,
+    /// Mermaid, as Markdown viewers draw it
+    Mermaid,
+    /// A picture
+    Svg,
 }
 
 /// `hoist tags`.

@@ -13,6 +13,7 @@ mod check;
 mod clean;
 mod completions;
 mod fmt;
+mod graph;
 mod init;
 mod inspect;
 mod list;
@@ -71,6 +72,7 @@ fn execute(session: &mut Session, command: Option<Command>) -> Result<ExitCode, 
         Some(Command::Release(options)) => run::release(session, &options),
         Some(Command::Plan(options)) => plan::plan(session, &options),
         Some(Command::Why(options)) => why::why(session, &options),
+        Some(Command::Graph(options)) => graph::graph(session, &options),
         Some(Command::Tags(options)) => tags::tags(session, &options),
         Some(Command::Check) => check::check(session),
         Some(Command::Fmt(options)) => fmt::fmt(session, &options),

@@ -1,7 +1,12 @@
 //! What only the whole release shows: references to steps, and circles.
 
-use crate::config::{Declared, Image, Name, Part, Release, Target};
+use crate::config::decode::walk::Walk;
+use crate::config::{Declared, Image, Name, Part, Release, Target, Template};
 use crate::diagnostic::{Code, Problem, Problems, Spanned};
+
+/// How many variables may stand in each other: each is filled in within the
+/// one before.
+const DEEPEST: usize = 64;
 
 pub(super) fn check(release: &Release, problems: &mut Problems) {
     let targets = release.targets.values().flat_map(|target| &target.needs);
@@ -9,32 +14,67 @@ pub(super) fn check(release: &Release, problems: &mut Problems) {
     for need in targets.chain(images).chain(&release.default) {
         problems.extend(check_step(release, need));
     }
-    let mut told: Vec<&str> = Vec::new();
-    for (name, var) in &release.vars {
-        let mut path = vec![name.as_str()];
-        if !told.contains(&name.as_str()) && circle_of_vars(release, name, &mut path) {
-            told.extend(&path);
+    check_vars(release, problems);
+    check_stages(release, problems);
+}
 
-            let problem =
-                Problem::new(Code::InvalidTemplate, format!("the variable `{name}` stands for itself"))
-                    .label(var.value.as_ref().map_or(var.name.span, |value| value.span), shown(&path))
-                    .help("give one of them a value without the other");
-            problems.push(problem);
-        }
+fn check_vars(release: &Release, problems: &mut Problems) {
+    let value = |name: &str| release.vars.get(name).and_then(|var| var.value.as_ref());
+    let walk =
+        Walk::over(release.vars.keys().map(String::as_str), |name| value(name).map_or(Vec::new(), vars_in));
+    for circle in &walk.circles {
+        let Some((name, template)) = circle.first().and_then(|name| Some((name, value(name)?))) else {
+            continue;
+        };
+        let problem = Problem::new(Code::InvalidTemplate, format!("the variable `{name}` stands for itself"))
+            .label(template.span, shown(circle))
+            .help("give one of them a value without the other");
+        problems.push(problem);
     }
-    told.clear();
-    for (name, stage) in &release.stages {
-        let circle = circle_of_stages(release, name);
-        if let Some(from) =
-            stage.from.as_ref().filter(|_| !circle.is_empty() && !told.contains(&name.as_str()))
-        {
-            told.extend(&circle);
-            let problem = Problem::new(Code::Conflict, format!("the stage `{name}` comes from itself"))
-                .label(from.span, shown(&circle))
-                .help("a stage comes from one before it; remove `from` of the first");
-            problems.push(problem);
-        }
+    let deepest = walk.depths.iter().find(|(name, depth)| **depth == DEEPEST + 1 && value(name).is_some());
+    if let Some((name, template)) = deepest.and_then(|(name, _)| Some((name, value(name)?))) {
+        let problem =
+            Problem::new(Code::InvalidTemplate, format!("the variable `{name}` is nested too deeply"))
+                .label(
+                    template.span,
+                    format!("stands for more than {DEEPEST} others, each in the one before"),
+                )
+                .help("say what it is with fewer steps between");
+        problems.push(problem);
     }
+}
+
+fn vars_in(template: &Template) -> Vec<&str> {
+    template.parts.iter().filter_map(var_of).collect()
+}
+
+fn var_of(part: &Part) -> Option<&str> {
+    match part {
+        Part::Field(field) => match &field.name {
+            Name::Var(name) => Some(name),
+            _ => None,
+        },
+        Part::Text(_) => None,
+    }
+}
+
+fn check_stages(release: &Release, problems: &mut Problems) {
+    let from = |name: &str| release.stages.get(name).and_then(|stage| stage.from.as_ref());
+    let names = release.stages.keys().map(String::as_str);
+    let walk = Walk::over(names, |name| from(name).map(|from| from.value.as_str()).into_iter().collect());
+    for circle in &walk.circles {
+        let Some((name, span)) = circle.first().and_then(|name| Some((name, from(name)?.span))) else {
+            continue;
+        };
+        let problem = Problem::new(Code::Conflict, format!("the stage `{name}` comes from itself"))
+            .label(span, shown(circle))
+            .help("a stage comes from one before it; remove `from` of the first");
+        problems.push(problem);
+    }
+}
+
+fn shown(path: &[&str]) -> String {
+    path.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" → ")
 }
 
 /// Whether the part of a need behind its name exists: `[python=3.11]`, `@ghcr`.
@@ -100,44 +140,4 @@ fn check_instance(image: &Image, need: &Spanned<String>, step: &str) -> Option<P
     };
     let problem = Problem::new(Code::UnknownName, format!("there is no step `{}`", need.value));
     Some(problem.label(need.span, format!("`{name}` has no such step")).help(help))
-}
-
-/// Whether following the variables in the value of the last one leads back to
-/// the first; `path` is then the way.
-fn circle_of_vars<'a>(release: &'a Release, first: &str, path: &mut Vec<&'a str>) -> bool {
-    let value = path.last().and_then(|name| release.vars.get(*name)).and_then(|var| var.value.as_ref());
-    for part in value.iter().flat_map(|value| &value.parts) {
-        let Part::Field(field) = part else { continue };
-        let Name::Var(next) = &field.name else { continue };
-        if next == first {
-            path.push(next);
-            return true;
-        }
-        if !path.contains(&next.as_str()) {
-            path.push(next);
-            if circle_of_vars(release, first, path) {
-                return true;
-            }
-            path.pop();
-        }
-    }
-    false
-}
-
-/// The stages from `first` back to it, if its `from` leads there.
-fn circle_of_stages<'a>(release: &'a Release, first: &'a str) -> Vec<&'a str> {
-    let mut path = vec![first];
-    while let Some(stage) = path.last().and_then(|name| release.stages.get(*name)) {
-        let Some(next) = stage.from.as_ref().map(|from| from.value.as_str()) else { break };
-        let seen = path.contains(&next);
-        path.push(next);
-        if seen {
-            return if next == first { path } else { Vec::new() };
-        }
-    }
-    Vec::new()
-}
-
-fn shown(path: &[&str]) -> String {
-    path.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" → ")
 }

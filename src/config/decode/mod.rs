@@ -22,6 +22,7 @@ mod tags;
 mod target;
 mod template;
 mod trial;
+mod walk;
 
 pub(crate) use names::name_fits;
 

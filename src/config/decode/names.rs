@@ -131,10 +131,12 @@ impl Names {
         }
     }
 
-    /// What `name` means in a file with this prefix: its own first, then as it
-    /// stands in the whole project.
+    /// What `name` means in a file with this prefix: its own first, then that of
+    /// the file that includes it, and so on outwards.
     pub(super) fn resolve(&self, nouns: &[Noun], prefix: &str, name: &str) -> Option<(Noun, String)> {
-        [full(prefix, name), name.to_owned()].into_iter().find_map(|name| {
+        let outer = prefix.rmatch_indices('/').filter_map(|(at, _)| prefix.get(..at));
+        [prefix].into_iter().chain(outer).chain([""]).find_map(|prefix| {
+            let name = full(prefix, name);
             let found = self.0.get(&name)?.iter().find(|(noun, _)| nouns.contains(noun))?;
             Some((found.0, name))
         })

@@ -33,7 +33,9 @@ impl Decoder<'_> {
         let what = nouns.iter().map(|noun| noun.about()).collect::<Vec<_>>().join(" or ");
         let problem = Problem::new(Code::UnknownName, format!("there is no {what} `{name}`"))
             .label(span, "nothing declares it");
-        if let Some(near) = nearest(name, self.names.callable(nouns, self.prefix)) {
+        // Where very much is unknown, a whole file is missing: no slip of the finger.
+        let slip = self.problems.as_slice().len() < 100;
+        if let Some(near) = nearest(name, self.names.callable(nouns, self.prefix).filter(|_| slip)) {
             return problem.help(format!("did you mean `{near}`?"));
         }
         let other =

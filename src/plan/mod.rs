@@ -31,6 +31,7 @@ mod select;
 mod step;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
 mod unit;
 
 pub use action::{Action, CommandStep, Exec, Gap, Variables};

@@ -17,6 +17,10 @@ pub(super) struct Columns {
 /// Times that the columns are put in order, back and forth.
 const SWEEPS: usize = 24;
 
+/// Above this many bends, edges run straight behind what they pass: nobody
+/// follows them in a picture of that size.
+const MOST_BENDS: usize = 20_000;
+
 /// Above this many boxes and bends the order is looked for less long.
 const MANY: usize = 5000;
 
@@ -32,16 +36,20 @@ impl Columns {
         }
         let (mut left, mut right) = (vec![Vec::new(); boxes], vec![Vec::new(); boxes]);
         let mut routes = Vec::with_capacity(edges.len());
+        let spans = edges.iter().map(|(from, to)| column[*to] - column[*from]);
+        let bent = spans.sum::<usize>() <= MOST_BENDS;
         for (from, to) in edges {
             let mut route = vec![*from];
-            for passed in &mut stacks[column[*from] + 1..column[*to]] {
+            let passed = if bent { column[*from] + 1..column[*to] } else { 0..0 };
+            for passed in &mut stacks[passed] {
                 route.push(left.len());
                 passed.push(left.len());
                 left.push(Vec::new());
                 right.push(Vec::new());
             }
             route.push(*to);
-            for pair in route.windows(2) {
+            let near = |pair: &&[usize]| bent || column[pair[0]] + 1 == column[pair[1]];
+            for pair in route.windows(2).filter(near) {
                 right[pair[0]].push(pair[1]);
                 left[pair[1]].push(pair[0]);
             }

@@ -1,7 +1,7 @@
 //! Documents as they come to be decoded, and which others they ask for.
 
-use crate::config::{ProjectPath, decode::name_fits};
-use crate::diagnostic::{Code, Problem, Problems, Spanned};
+use crate::config::ProjectPath;
+use crate::diagnostic::Spanned;
 use crate::syntax::{Document, Property, Value};
 
 /// A document and its place in the project.
@@ -25,27 +25,18 @@ pub struct Include {
     pub prefix: Option<Spanned<String>>,
 }
 
-/// The documents that `document` includes, and what is wrong with how it asks
-/// for them. What else is wrong with it is found by [`decode`](crate::config::decode).
+/// The documents that `document` includes. What is wrong with how it asks for
+/// them is found by [`decode`](crate::config::decode).
 #[must_use]
-pub fn includes(document: &Document) -> (Vec<Include>, Problems) {
-    let mut found = Vec::new();
-    let mut problems = Problems::new();
-    for node in document.nodes.iter().filter(|node| node.name.value == "include") {
-        let named = |property: &&Property| property.name.value == "as";
+pub fn includes(document: &Document) -> Vec<Include> {
+    let asked = document.nodes.iter().filter(|node| node.name.value == "include");
+    let named = |property: &&Property| property.name.value == "as";
+    let all = asked.flat_map(|node| {
         let prefix = node.properties.iter().find(named).and_then(|property| text(&property.value));
-        if let Some(prefix) = &prefix
-            && let Err(why) = name_fits(&prefix.value)
-        {
-            let problem = Problem::new(Code::InvalidValue, format!("`{}` cannot be a prefix", prefix.value))
-                .label(prefix.span, why)
-                .help("a prefix is one or more words joined by `/`, such as `as=\"api\"`");
-            problems.push(problem);
-        }
         let patterns = node.arguments.iter().filter_map(text);
-        found.extend(patterns.map(|pattern| Include { pattern, prefix: prefix.clone() }));
-    }
-    (found, problems)
+        patterns.map(move |pattern| Include { pattern, prefix: prefix.clone() })
+    });
+    all.collect()
 }
 
 fn text(value: &Value) -> Option<Spanned<String>> {

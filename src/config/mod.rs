@@ -22,6 +22,7 @@ mod value;
 mod tests;
 
 pub use decode::decode;
+pub(crate) use decode::name_fits;
 pub use image::{
     Assemble, AssembleLayer, Base, Budget, BuildCache, BuildContext, BuildSecret, Copy, Dockerfile, Expect,
     Image, ImageTest, Push, Recipe, Scan, ScanAllow, Sign, Waste,

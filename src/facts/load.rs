@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::config::{Include, LoadedDocument, ProjectPath, Release, decode, includes};
+use crate::config::{Include, LoadedDocument, ProjectPath, Release, decode, includes, name_fits};
 use crate::diagnostic::{Code, Problem, Problems, Sources, Span};
 use crate::facts::pattern::{compile, outside};
 use crate::facts::tree::{Tree, Wanted};
@@ -76,8 +76,7 @@ impl Loader<'_> {
         let source = self.sources.add(path.to_string(), text.as_str());
         let parsed = crate::syntax::parse(source, &text);
         let Some(document) = self.problems.take(parsed) else { return };
-        let (found, problems) = includes(&document);
-        self.problems.extend(problems);
+        let found = includes(&document);
         self.documents.push(LoadedDocument { document, path: path.clone(), prefix: prefix.to_owned() });
         for include in found {
             let files = self.included(path, &include);
@@ -105,6 +104,9 @@ impl Loader<'_> {
         } else {
             let below =
                 include.prefix.as_ref().map_or_else(|| directory_from(from, file), |it| it.value.clone());
+            if include.prefix.is_none() && !below.is_empty() {
+                self.problems.extend(prefix_fits(&below, span).err());
+            }
             let joined =
                 [prefix, &below].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/");
             self.file(file, &joined, Some(span), outer);
@@ -165,6 +167,15 @@ impl Loader<'_> {
             .label(span, "no such file")
             .maybe_help(near)
     }
+}
+
+/// Names of an included file are typed with its directory before them.
+fn prefix_fits(directory: &str, include: Span) -> Result<(), Problem> {
+    name_fits(directory).map_err(|why| {
+        Problem::new(Code::Include, format!("the directory `{directory}` cannot be a prefix of names"))
+            .label(include, why)
+            .help("give the included file a prefix: `as=\"…\"`")
+    })
 }
 
 fn is_wildcard(text: &str) -> bool {

@@ -37,8 +37,8 @@ use crate::syntax::Node;
 
 /// What the documents of a project declare together.
 ///
-/// The document with an empty prefix is the file that the project was found by.
-/// `directory_name` is the project's name where that file gives none.
+/// Documents with an empty prefix are the file that the project was found by and
+/// parts of it. `directory_name` is the project's name where they give none.
 ///
 /// # Errors
 /// Everything that is wrong with the documents, by their order in them. A file
@@ -52,6 +52,7 @@ pub fn decode(documents: &[LoadedDocument], directory_name: &str) -> Result<Rele
     for loaded in documents {
         check(&loaded.document, &mut problems);
     }
+    project::check_once(documents, &mut problems);
     let names = Names::collect(documents, &mut problems);
     let mut release = empty(directory_name);
     for loaded in documents {

@@ -9,9 +9,10 @@ use crate::config::decode::read::{
     argument, boolean, child, children, form, number, property, string, text, word,
 };
 use crate::config::{
-    Builder, CacheSettings, Execute, Pool, Release, RemoteCache, Settings, Template, Var, value,
+    Builder, CacheSettings, Execute, LoadedDocument, Pool, Release, RemoteCache, Settings, Template, Var,
+    value,
 };
-use crate::diagnostic::{Code, Problem, Spanned};
+use crate::diagnostic::{Code, Problem, Problems, Spanned};
 use crate::oci::Platform;
 use crate::syntax::{Document, Node, Value};
 
@@ -31,6 +32,24 @@ pub(super) fn check_version(document: &Document) -> Result<(), Problem> {
         }
     }
     Ok(())
+}
+
+/// Nodes that hold for the whole project are said once in all its parts.
+pub(super) fn check_once(documents: &[LoadedDocument], problems: &mut Problems) {
+    for name in ["project", "default", "settings", "cache", "execute"] {
+        let parts = documents.iter().filter(|loaded| loaded.prefix.is_empty());
+        let first_in = |loaded: &LoadedDocument| {
+            loaded.document.nodes.iter().find(|node| node.name.value == name).map(|node| node.name.span)
+        };
+        let mut said = parts.filter_map(first_in);
+        let Some(first) = said.next() else { continue };
+        problems.extend(said.map(|again| {
+            Problem::new(Code::Repeated, format!("`{name}` is given twice"))
+                .label(again, "given again")
+                .label(first, "first given here")
+                .help(format!("join the two, or remove one: a project has one `{name}`"))
+        }));
+    }
 }
 
 impl Decoder<'_> {

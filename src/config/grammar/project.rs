@@ -54,7 +54,7 @@ pub(super) const INCLUDE: NodeForm = NodeForm::new("include", "Reads further fil
     .repeatable()
     .notes(
         "What an included file declares has its prefix before its name: `lint` of \
-         `services/api/release.kdl` is `services/api/lint`, or `api/lint` with `as=\"api\"`. A name \
+         `services/api/release.kdl` is `services/api/lint`, or `api/lint` with `as=\"api\"`. A file of the same directory is a part of the one that includes it, without a prefix. A name \
          that an included file uses is looked for under its own prefix first, then outwards; so a service may use the registries, tag sets, and variables of the root \
          file. Paths are relative to the file that says them. `project` and `default` of an included \
          file have no effect; `cache`, `execute`, and `settings` other than `hoist` are errors there.",

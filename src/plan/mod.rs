@@ -31,7 +31,6 @@ mod select;
 mod step;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
 mod unit;
 
 pub use action::{Action, CommandStep, Exec, Gap, Variables};

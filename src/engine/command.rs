@@ -1,7 +1,10 @@
 //! What a test runs in an image.
 
-use std::fs;
+use std::ffi::OsStr;
+use std::fs::OpenOptions;
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use crate::engine::Container;
@@ -11,6 +14,9 @@ use crate::plan::TestPlan;
 
 /// Where programs are looked for in an image that does not say it.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Most bytes of a file of users or groups.
+const MAX_TEXT: u64 = 1 << 20;
 
 /// The container of a test.
 ///
@@ -93,10 +99,17 @@ fn program(name: &str, cwd: &str, path: &str, tree: &FileTree) -> Result<String,
 fn text(tree: &FileTree, rootfs: &Path, path: &str) -> String {
     let found = tree.resolve(path.as_bytes());
     let is_small = |path: &Vec<u8>| {
-        tree.get(path).is_some_and(|node| node.kind == NodeKind::File && node.size < 1 << 20)
+        tree.get(path).is_some_and(|node| node.kind == NodeKind::File && node.size < MAX_TEXT)
     };
     let Some(found) = found.filter(is_small) else { return String::new() };
-    let bytes = fs::read(rootfs.join(std::ffi::OsStr::from_bytes(&found))).unwrap_or_default();
+    // A hard link to a symbolic link is a file to the tree: it is not followed.
+    let no_follow = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+    let file =
+        OpenOptions::new().read(true).custom_flags(no_follow).open(rootfs.join(OsStr::from_bytes(&found)));
+    let mut bytes = Vec::new();
+    if file.and_then(|file| file.take(MAX_TEXT).read_to_end(&mut bytes)).is_err() {
+        return String::new();
+    }
     String::from_utf8_lossy(&bytes).into_owned()
 }
 

@@ -92,7 +92,8 @@ impl Target {
             });
         if let Some(deleted) = name.strip_prefix(b".wh.") {
             let path = if deleted == b".wh..opq" { parent.to_vec() } else { join(parent, deleted) };
-            return self.prune(&path);
+            // Below a link there is nothing of the image that could be deleted.
+            return if self.lies_in_directories(&path) { self.prune(&path) } else { Ok(()) };
         }
         if entry.path.is_empty() {
             let mode = entry.mode | if self.is_root { 0 } else { 0o700 };
@@ -115,10 +116,10 @@ impl Target {
                 symlink(OsStr::from_bytes(text), path).map_err(disk)
             }
             ArchiveKind::HardLink(target) => {
-                let link = || Failure::Link(entry.path.clone(), target.clone());
                 let original = self.path(target);
-                if *target == entry.path || !self.is_real(target) {
-                    return Err(link());
+                let is_file = fs::symlink_metadata(&original).is_ok_and(|found| !found.is_dir());
+                if *target == entry.path || !self.lies_in_directories(target) || !is_file {
+                    return Err(Failure::Link(entry.path.clone(), target.clone()));
                 }
                 self.remove(path)?;
                 fs::hard_link(original, path).map_err(disk)
@@ -132,13 +133,11 @@ impl Target {
         }
     }
 
-    /// Whether a path is a file or a link in real directories of the image.
-    fn is_real(&self, path: &[u8]) -> bool {
+    /// Whether every directory on the way to a path is a real one.
+    fn lies_in_directories(&self, path: &[u8]) -> bool {
         let parents = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
         let mut parents = parents.filter_map(|(at, _)| path.get(..at)).map(|parent| self.path(parent));
-        let is_directory = |path: PathBuf| fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
-        let leaf = || fs::symlink_metadata(self.path(path)).is_ok_and(|found| !found.is_dir());
-        parents.all(is_directory) && leaf()
+        parents.all(|path| fs::symlink_metadata(path).is_ok_and(|found| found.is_dir()))
     }
 
     /// Owner, permissions, and time; a link has only an owner of its own.
@@ -250,4 +249,154 @@ fn refused(path: &Path, error: &io::Error) -> Problem {
     Problem::new(Code::NoRuntime, format!("the image cannot be unpacked to `{}`", path.display()))
         .note(error.to_string())
         .help("have `TMPDIR` name a directory on a disk with room")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::{ImageConfig, Manifest, Platform, media_type};
+
+    /// What a layer's archive has: a path that ends with `/` is a directory,
+    /// `-> x` a symbolic link, `= x` a hard link; all else is content.
+    fn archive(entries: &[(&str, &str)]) -> Vec<u8> {
+        let mut archive = Vec::new();
+        for (path, what) in entries {
+            let mut header = tar::Header::new_ustar();
+            header.as_ustar_mut().unwrap().name[..path.len()].copy_from_slice(path.as_bytes());
+            let link = what.strip_prefix("-> ").or(what.strip_prefix("= "));
+            let content = if link.is_some() { "" } else { what };
+            header.set_entry_type(match (path, what) {
+                (path, _) if path.ends_with('/') => tar::EntryType::Directory,
+                (_, what) if what.starts_with("-> ") => tar::EntryType::Symlink,
+                (_, what) if what.starts_with("= ") => tar::EntryType::Link,
+                _ => tar::EntryType::Regular,
+            });
+            let link = link.unwrap_or_default().as_bytes();
+            header.as_ustar_mut().unwrap().linkname[..link.len()].copy_from_slice(link);
+            header.set_mode(0o755);
+            header.set_uid(0);
+            header.set_gid(0);
+            header.set_mtime(1_000_000_000);
+            header.set_size(content.len() as u64);
+            header.set_cksum();
+            archive.extend(header.as_bytes());
+            archive.extend(content.as_bytes());
+            archive.resize(archive.len().next_multiple_of(512), 0);
+        }
+        archive
+    }
+
+    /// Unpacks layers to `root` below a directory that they must not leave, and
+    /// lists everything in it.
+    fn unpacked(layers: &[&[(&str, &str)]]) -> Result<Vec<String>, Problem> {
+        let directory = tempfile::tempdir().unwrap();
+        let layout = Layout::create(directory.path().join("layout")).unwrap();
+        let top = directory.path().join("top");
+        fs::create_dir_all(top.join("root")).unwrap();
+        fs::write(top.join("secret"), "secret").unwrap();
+        let layers = layers.iter().map(|layer| layout.write(media_type::LAYER, &archive(layer)).unwrap());
+        let config = layout.write(media_type::CONFIG, b"{}").unwrap();
+        let manifest = Manifest::new(config, layers.collect());
+        let descriptor = layout.write(media_type::MANIFEST, &manifest.to_bytes()).unwrap();
+        let image = Image { descriptor, manifest, config: ImageConfig::new(&Platform::host()) };
+        let done = unpack(&image, &layout, &top.join("root"));
+        assert_eq!(fs::read_to_string(top.join("secret")).unwrap(), "secret");
+        let outside: Vec<_> = fs::read_dir(&top).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(outside.len(), 2, "{outside:?}");
+        let tree = done?;
+        let mut lines = Vec::new();
+        list(&top.join("root"), "", &mut lines);
+        let paths = tree.iter().map(|(path, _)| String::from_utf8(path.to_vec()).unwrap());
+        let found = lines.iter().map(|line| line.split(' ').next().unwrap().trim_end_matches('/').to_owned());
+        assert_eq!(found.collect::<Vec<_>>(), paths.collect::<Vec<_>>(), "the tree is what is on disk");
+        Ok(lines)
+    }
+
+    fn list(directory: &Path, below: &str, lines: &mut Vec<String>) {
+        let mut names: Vec<_> =
+            fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        for name in names {
+            let path = directory.join(&name);
+            let shown = format!("{below}{}", name.to_str().unwrap());
+            let metadata = fs::symlink_metadata(&path).unwrap();
+            if metadata.is_dir() {
+                lines.push(format!("{shown}/"));
+                list(&path, &format!("{shown}/"), lines);
+            } else if metadata.is_symlink() {
+                lines.push(format!("{shown} -> {}", fs::read_link(&path).unwrap().display()));
+            } else {
+                lines.push(format!("{shown} {}", fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+
+    #[test]
+    fn layers_are_put_upon_each_other() {
+        let lower = [
+            ("d/", ""),
+            ("d/a", "1"),
+            ("d/b", "2"),
+            ("e/x", "3"),
+            ("f", "4"),
+            ("l", "-> d/a"),
+            ("o/old", "5"),
+        ];
+        let upper = [
+            ("d/a", "9"),
+            ("d/.wh.b", ""),
+            (".wh.e", ""),
+            ("f/", ""),
+            ("f/new", "8"),
+            ("l", "7"),
+            ("o/new", "6"),
+            ("o/.wh..wh..opq", ""),
+            ("h", "= d/a"),
+        ];
+        let found = unpacked(&[&lower, &upper]).unwrap();
+        assert_eq!(found, ["d/", "d/a 9", "f/", "f/new 8", "h 9", "l 7", "o/", "o/new 6"]);
+    }
+
+    #[test]
+    fn permissions_and_times_are_those_of_the_layer() {
+        let directory = tempfile::tempdir().unwrap();
+        let layout = Layout::create(directory.path().join("layout")).unwrap();
+        let layer = layout.write(media_type::LAYER, &archive(&[("x", "1")])).unwrap();
+        let config = layout.write(media_type::CONFIG, b"{}").unwrap();
+        let manifest = Manifest::new(config.clone(), vec![layer]);
+        let image = Image { descriptor: config, manifest, config: ImageConfig::new(&Platform::host()) };
+        let root = directory.path().join("root");
+        fs::create_dir(&root).unwrap();
+        unpack(&image, &layout, &root).unwrap();
+        let metadata = fs::metadata(root.join("x")).unwrap();
+        assert_eq!(metadata.permissions().mode() & 0o7777, 0o755);
+        assert_eq!(metadata.modified().unwrap(), SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000));
+    }
+
+    #[test]
+    fn nothing_is_written_through_a_link() {
+        // A link out of the image is just a link; what is put below it is not
+        // put where it leads, in the same layer and in a later one.
+        let found =
+            unpacked(&[&[("a", "-> .."), ("a/secret", "hacked"), ("b", "-> ../secret"), ("b", "new")]]);
+        assert_eq!(found.unwrap(), ["a/", "a/secret hacked", "b new"]);
+        let found = unpacked(&[&[("a", "-> .."), ("c", "-> /etc")], &[("a/secret", "hacked")]]);
+        assert_eq!(found.unwrap(), ["a/", "a/secret hacked", "c -> /etc"]);
+        let found = unpacked(&[&[("a", "-> ..")], &[("a/.wh.secret", ""), ("a/.wh..wh..opq", "")]]);
+        assert_eq!(found.unwrap(), ["a -> .."]);
+    }
+
+    #[test]
+    fn paths_and_hard_links_that_lead_out_are_refused() {
+        let refused = |layer: &[(&str, &str)]| {
+            let problem = unpacked(&[layer]).unwrap_err();
+            assert_eq!(problem.code, Code::HostileLayer);
+            problem.notes[0].clone()
+        };
+        assert_eq!(refused(&[("../secret", "x")]), "`../secret` leads out of it");
+        assert_eq!(refused(&[("x", "= ../secret")]), "`../secret` leads out of it");
+        let no_file = "`/x` is a hard link to `/a/secret`, which is no file of the image";
+        assert_eq!(refused(&[("a", "-> .."), ("x", "= a/secret")]), no_file);
+        assert!(refused(&[("x", "= x")]).contains("is no file of the image"));
+    }
 }

@@ -6,4 +6,15 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod bases;
+mod cache;
+mod commands;
 mod containers;
+mod examples;
+mod fixture;
+mod init;
+mod layers;
+mod others;
+mod reference;
+mod registry;
+mod signals;

@@ -36,6 +36,9 @@ use crate::report::{output, status};
 /// the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
+    if let Some(code) = crate::engine::runtime_main() {
+        return code;
+    }
     match Arguments::read(std::env::args_os()) {
         Ok(arguments) => start(arguments),
         Err(error) => usage(&error),

@@ -1,0 +1,195 @@
+//! What runs again and what does not, told as stories of several runs.
+
+use crate::fixture::Repo;
+
+const COPY: &str = r#"
+target "copy" {
+    run "cat in.txt > out.txt; echo copied"
+    inputs "in.txt"
+    outputs "out.txt"
+}
+target "count" {
+    run "wc -l < out.txt | tr -d ' ' > count.txt; echo counted"
+    inputs "out.txt"
+    outputs "count.txt"
+}
+"#;
+
+/// The steps that ran, in the order of the log, by the lines that they print.
+fn ran(repo: &Repo, arguments: &[&str]) -> Vec<String> {
+    let ended = repo.hoist(arguments);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    ended.stdout.lines().map(ToOwned::to_owned).collect()
+}
+
+#[test]
+fn a_target_runs_again_only_if_what_it_reads_changed() {
+    let repo = Repo::with(COPY);
+    repo.write("in.txt", "1\n");
+    assert_eq!(ran(&repo, &["count"]), ["copied", "counted"]);
+    assert_eq!(ran(&repo, &["count"]), [""; 0]);
+    repo.write("in.txt", "1\n2\n");
+    assert_eq!(ran(&repo, &["count"]), ["copied", "counted"]);
+    assert_eq!(repo.read("count.txt"), "2\n");
+    // Back to what is known: restored, with its outputs.
+    repo.write("in.txt", "1\n");
+    assert_eq!(ran(&repo, &["count"]), [""; 0]);
+    assert_eq!((repo.read("out.txt"), repo.read("count.txt")), ("1\n".into(), "1\n".into()));
+}
+
+#[test]
+fn an_output_that_is_the_same_stops_what_comes_after_it() {
+    let repo = Repo::with(
+        r#"
+        target "strip" {
+            run "grep -v '^#' in.txt > out.txt; echo stripped"
+            inputs "in.txt"
+            outputs "out.txt"
+        }
+        target "use" {
+            needs "strip"
+            run "cat out.txt; echo used"
+            inputs "out.txt"
+        }
+        "#,
+    );
+    repo.write("in.txt", "# one\na\n");
+    assert_eq!(ran(&repo, &["use"]), ["stripped", "a", "used"]);
+    repo.write("in.txt", "# two\na\n");
+    assert_eq!(ran(&repo, &["use"]), ["stripped"]);
+}
+
+#[test]
+fn a_lost_or_changed_output_is_brought_back() {
+    let repo = Repo::with(COPY);
+    repo.write("in.txt", "1\n");
+    assert_eq!(ran(&repo, &["copy"]), ["copied"]);
+    std::fs::remove_file(repo.path().join("out.txt")).unwrap();
+    assert_eq!(ran(&repo, &["copy"]), [""; 0]);
+    assert_eq!(repo.read("out.txt"), "1\n");
+    repo.write("out.txt", "tampered\n");
+    assert_eq!(ran(&repo, &["copy"]), [""; 0]);
+    assert_eq!(repo.read("out.txt"), "1\n");
+}
+
+#[test]
+fn the_command_the_environment_and_variables_are_part_of_the_key() {
+    let release = |run: &str| {
+        format!(
+            "var \"who\" \"you\"\ntarget \"a\" {{\n  run \"{run}\"\n  inputs \"in.txt\"\n  env MODE=\"x\"\n  \
+             pass-env \"TOKEN\"\n}}\n"
+        )
+    };
+    let repo = Repo::with(&release("echo $who $MODE"));
+    repo.write("in.txt", "");
+    assert_eq!(ran(&repo, &["a"]), ["you x"]);
+    assert_eq!(ran(&repo, &["a", "who=me"]), ["me x"]);
+    assert_eq!(ran(&repo, &["a"]), [""; 0]);
+    // What is passed reaches the process and is no part of the key.
+    let passed = repo.hoist_with(&["a"], &[("TOKEN", "t0psecret"), ("OTHER", "1")]);
+    assert_eq!((passed.code, passed.stdout.as_str()), (0, ""));
+    repo.write("release.kdl", release("echo $who ${TOKEN-none} ${OTHER-none}"));
+    let passed = repo.hoist_with(&["a"], &[("TOKEN", "t0psecret"), ("OTHER", "1")]);
+    assert_eq!((passed.code, passed.stdout.as_str()), (0, "you *** none\n"));
+}
+
+#[test]
+fn a_commit_alone_runs_nothing_again() {
+    let repo = Repo::with(COPY);
+    repo.write("in.txt", "1\n");
+    assert_eq!(ran(&repo, &["count"]), ["copied", "counted"]);
+    repo.commit("More");
+    assert_eq!(ran(&repo, &["count"]), [""; 0]);
+}
+
+#[test]
+fn a_failure_is_not_kept_and_what_succeeded_beside_it_is() {
+    let repo = Repo::with(
+        r#"
+        target "good" { run "echo good"; inputs "in.txt"; }
+        target "bad" { needs "good"; run "echo bad; exit 1"; inputs "in.txt"; }
+        target "after" { needs "bad"; run "echo after"; inputs "in.txt"; }
+        target "clean-up" { run "echo clean"; }
+        target "all" { needs "after"; finally "clean-up"; }
+        "#,
+    );
+    repo.write("in.txt", "");
+    let first = repo.hoist(&["all"]);
+    assert_eq!((first.code, first.stdout.as_str()), (1, "good\nbad\nclean\n"));
+    let second = repo.hoist(&["all"]);
+    assert_eq!((second.code, second.stdout.as_str()), (1, "bad\nclean\n"));
+    let forced = repo.hoist(&["good", "--force"]);
+    assert_eq!((forced.code, forced.stdout.as_str()), (0, "good\n"));
+}
+
+#[test]
+fn keep_going_runs_what_does_not_need_the_failed_step() {
+    let repo = Repo::with(
+        r#"
+        target "bad" { run "exit 1"; }
+        target "other" { run "echo other"; }
+        target "last" { needs "other"; run "echo last"; }
+        "#,
+    );
+    let ended = repo.hoist(&["bad", "last", "-k", "-j1"]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (1, "other\nlast\n"));
+}
+
+#[test]
+fn logs_are_kept_with_the_results() {
+    let repo = Repo::with(COPY);
+    repo.write("in.txt", "1\n");
+    repo.hoist(&["copy"]);
+    let again = repo.hoist(&["copy"]);
+    assert_eq!(again.stdout, "");
+    assert!(again.stderr.contains("Nothing to do"), "{}", again.stderr);
+    assert_eq!(repo.hoist(&["log", "copy"]).stdout, "copied\n");
+    assert_eq!(repo.hoist(&["copy", "-v"]).stdout, "copied\n");
+}
+
+#[test]
+fn why_and_plan_name_what_changed() {
+    let repo = Repo::with(COPY);
+    repo.write("in.txt", "1\n");
+    assert!(repo.hoist(&["why", "copy"]).stdout.contains("never ran here"));
+    repo.hoist(&["count"]);
+    let why = repo.hoist(&["why", "copy"]).stdout;
+    assert_eq!(why, "copy is up to date\n  nothing that it depends on has changed\n");
+    repo.write("in.txt", "2\n");
+    let why = repo.hoist(&["why", "copy"]).stdout;
+    assert_eq!(why, "copy would run\n  in.txt changed\n");
+    let plan = repo.hoist(&["plan", "count"]).stdout;
+    assert!(plan.contains("in.txt changed"), "{plan}");
+    let dry = repo.hoist(&["count", "--dry-run"]);
+    assert_eq!(dry.stdout, plan);
+    assert_eq!(repo.read("out.txt"), "1\n");
+}
+
+#[test]
+fn events_come_as_json_lines() {
+    let repo = Repo::with(COPY);
+    repo.write("in.txt", "1\n");
+    let ended = repo.hoist(&["count", "--json"]);
+    let events: Vec<serde_json::Value> =
+        ended.stdout.lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect();
+    let kinds: Vec<_> = events.iter().map(|event| event["event"].as_str().unwrap_or_default()).collect();
+    assert_eq!((kinds.first(), kinds.last()), (Some(&"run-started"), Some(&"run-ended")));
+    let ended: Vec<_> = events.iter().filter(|event| event["event"] == "step-ended").collect();
+    assert_eq!(ended.len(), 2);
+    assert!(ended.iter().all(|event| event["outcome"] == "ran"), "{ended:?}");
+}
+
+#[test]
+fn clean_removes_what_was_made_and_the_cache_brings_it_back() {
+    let repo = Repo::with(COPY);
+    repo.write("in.txt", "1\n");
+    repo.hoist(&["count"]);
+    let dry = repo.hoist(&["clean", "--dry-run"]);
+    assert!(dry.stderr.contains("out.txt") && repo.has("out.txt"), "{}", dry.stderr);
+    assert_eq!(repo.hoist(&["clean"]).code, 0);
+    assert!(!repo.has("out.txt") && !repo.has("count.txt") && repo.has("in.txt"));
+    assert_eq!(ran(&repo, &["count"]), [""; 0]);
+    assert!(repo.has("out.txt") && repo.has("count.txt"));
+    assert_eq!(repo.hoist(&["clean", "--cache"]).code, 0);
+    assert_eq!(ran(&repo, &["count"]), ["copied", "counted"]);
+}

@@ -1,0 +1,219 @@
+//! The commands that run nothing.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::fixture::Repo;
+
+const RELEASE: &str = r#"project "shop"
+default "lint"
+var "python" "3.12" env="PYTHON" about="Version of Python"
+target "lint" about="Run the linters" {
+    run "true"
+}
+target "unit" {
+    needs "lint"
+    matrix {
+        python "3.11" "3.12"
+    }
+    run "true"
+}
+target "secret" {
+    private
+    run "true"
+}
+image "web" about="The shop" {
+    needs "unit"
+    assemble from="scratch" {
+        layer {
+            copy "web" "/web"
+        }
+    }
+    platforms "linux/amd64" "linux/arm64"
+    tags {
+        semver "{version}" "{major}.{minor}"
+        latest
+        branch "{branch}-{short}"
+        sha
+    }
+    push "out"
+}
+registry "out" "oci:out"
+stage "production" about="What customers see" {
+    on tag="v*"
+}
+"#;
+
+fn shop() -> Repo {
+    let repo = Repo::new();
+    repo.write("release.kdl", RELEASE);
+    repo.write("web", "1\n");
+    repo.git(&["init", "--quiet", "--initial-branch=main"]);
+    repo.commit("Begin");
+    repo
+}
+
+#[test]
+fn a_bare_hoist_lists_what_is_declared() {
+    let ended = shop().hoist(&[]);
+    let expected = "\
+shop
+
+Targets
+  lint  Run the linters (default)
+  unit
+
+Images
+  web  to out  The shop
+
+Stages
+  production  What customers see
+
+Variables
+  python  3.12  Version of Python
+";
+    assert_eq!((ended.code, ended.stdout.as_str(), ended.stderr.as_str()), (0, expected, ""));
+}
+
+#[test]
+fn it_lists_from_a_directory_below_and_from_elsewhere() {
+    let repo = shop();
+    repo.write("below/x", "");
+    let below = repo.path().join("below");
+    let listed = repo.hoist(&[]).stdout;
+    assert_eq!(repo.hoist(&["-C", "below"]).stdout, listed);
+    let output = repo.command(&["--file", "../release.kdl"]).current_dir(below).output().expect("hoist runs");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), listed);
+}
+
+#[test]
+fn tags_show_the_rule_that_made_each_and_whether_it_moves() {
+    let repo = shop();
+    let sha = repo.git(&["rev-parse", "HEAD"]);
+    let ended = repo.hoist(&["tags", "--event", "tag=v1.2.3"]);
+    let expected = format!(
+        "\
+For the tag v1.2.3
+
+web
+  1.2.3                                     immutable  by semver
+  {sha}  immutable  by sha
+  1.2                                       moving     by semver
+  latest                                    moving     by latest
+  Rules that yield nothing here:
+    branch  it is for a branch
+"
+    );
+    assert_eq!((ended.code, ended.stdout.as_str()), (0, expected.as_str()), "{}", ended.stderr);
+    let json = repo.hoist(&["tags", "web", "--json", "--event", "branch=feature/a"]);
+    let value: serde_json::Value = serde_json::from_str(&json.stdout).expect("it is JSON");
+    assert_eq!(value["tags"][0]["tag"], format!("feature-a-{}", &sha[..7]));
+    assert_eq!(value["tags"][0]["kind"], "immutable");
+}
+
+#[test]
+fn the_event_comes_from_the_ci_system() {
+    let repo = shop();
+    let first = |environment: &[(&str, &str)]| {
+        let ended = repo.hoist_with(&["tags"], environment);
+        ended.stdout.lines().next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(first(&[]), "For a commit on the branch main");
+    let github =
+        [("GITHUB_ACTIONS", "true"), ("GITHUB_EVENT_NAME", "push"), ("GITHUB_REF", "refs/tags/v2.0.0")];
+    assert_eq!(first(&github), "For the tag v2.0.0");
+    let gitlab = [("GITLAB_CI", "true"), ("CI_COMMIT_BRANCH", "develop")];
+    assert_eq!(first(&gitlab), "For a commit on the branch develop");
+    repo.git(&["checkout", "--quiet", "--detach"]);
+    assert_eq!(first(&[]), "For a state without a name");
+    repo.git(&["tag", "v3.0.0"]);
+    assert_eq!(first(&[]), "For the tag v3.0.0");
+}
+
+#[test]
+fn graphs_are_drawn_in_three_languages() {
+    let repo = shop();
+    let dot = repo.hoist(&["graph", "web:index"]);
+    assert!(dot.stdout.starts_with("digraph") && dot.stdout.contains("unit[python=3.11]"), "{}", dot.stdout);
+    let mermaid = repo.hoist(&["graph", "--format", "mermaid", "web:index"]);
+    assert!(
+        mermaid.stdout.starts_with("flowchart") || mermaid.stdout.starts_with("graph"),
+        "{}",
+        mermaid.stdout
+    );
+    let svg = repo.hoist(&["graph", "--format", "svg"]);
+    assert!(svg.stdout.starts_with("<svg") && svg.stdout.contains("web:build@linux/arm64"), "{}", svg.stdout);
+}
+
+#[test]
+fn a_pull_request_publishes_nothing_and_the_plan_says_so() {
+    let ended = shop().hoist(&["plan", "--event", "pr=42"]);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(ended.stdout.contains("nothing would be published"), "{}", ended.stdout);
+    assert!(!ended.stdout.contains("web:tag@out"), "{}", ended.stdout);
+}
+
+#[test]
+fn help_version_and_completions_are_printed() {
+    let repo = Repo::new();
+    let help = repo.hoist(&["--help"]);
+    assert!(help.code == 0 && help.stdout.contains("release"), "{}", help.stdout);
+    assert_eq!(repo.hoist(&["--version"]).stdout, format!("hoist {}\n", env!("CARGO_PKG_VERSION")));
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = repo.hoist(&["completions", shell]);
+        assert!(script.code == 0 && script.stdout.contains("hoist"), "{shell}");
+    }
+    assert_eq!(repo.hoist(&["--nonsense"]).code, 2);
+}
+
+#[test]
+fn a_project_that_cannot_be_written_is_left_alone() {
+    if rustix::process::geteuid().is_root() {
+        // Nothing is read-only to root: a place that is no directory stands in.
+        let repo = shop();
+        repo.write(".hoist", "a file\n");
+        let ended = repo.hoist(&["lint"]);
+        assert_eq!(ended.code, 1, "{}", ended.stderr);
+        assert!(ended.stderr.contains("hoist::run::read_only"), "{}", ended.stderr);
+        assert_eq!(repo.read(".hoist"), "a file\n");
+        return;
+    }
+    let repo = shop();
+    let mode = |mode| std::fs::set_permissions(repo.path(), std::fs::Permissions::from_mode(mode));
+    mode(0o555).expect("the mode can be changed");
+    let ended = repo.hoist(&["lint"]);
+    mode(0o755).expect("the mode can be changed");
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
+    assert!(ended.stderr.contains("hoist::run::read_only"), "{}", ended.stderr);
+}
+
+#[test]
+fn formatting_changes_the_look_and_nothing_else() {
+    let repo = Repo::new();
+    repo.write("release.kdl", "// A comment.\ntarget   \"a\" {\n\n\n  run \"true\" // said\n}\n");
+    assert_eq!(repo.hoist(&["fmt", "--check"]).code, 1);
+    assert_eq!(repo.hoist(&["fmt"]).code, 0);
+    let text = repo.read("release.kdl");
+    assert!(
+        text.starts_with("// A comment.\ntarget \"a\" {\n") && text.contains("    run \"true\" // said\n"),
+        "{text}"
+    );
+    assert_eq!(repo.hoist(&["fmt", "--check"]).code, 0);
+    repo.write("release.kdl", "target \"a\" {\n");
+    assert_eq!(repo.hoist(&["fmt"]).code, 2);
+    assert_eq!(repo.read("release.kdl"), "target \"a\" {\n");
+}
+
+#[test]
+fn included_files_have_their_prefix() {
+    let repo = Repo::with("include \"services/*/release.kdl\"\n");
+    let service = "target \"test\" { run \"echo in $PWD\"; }\n";
+    repo.write("services/api/release.kdl", service);
+    repo.write("services/web/release.kdl", service);
+    let ended = repo.hoist(&["services/api/test"]);
+    assert_eq!(
+        (ended.code, ended.stdout.as_str()),
+        (0, "in [DIR]/project/services/api\n"),
+        "{}",
+        ended.stderr
+    );
+}

@@ -1,0 +1,102 @@
+//! The examples, as a reader of the README meets them.
+
+use std::fs;
+use std::path::Path;
+
+use crate::fixture::{Repo, left_out};
+
+/// An example as a repository of its own, with one commit on `main`.
+pub(crate) fn example(name: &str) -> Repo {
+    let repo = Repo::new();
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name);
+    copy(&from, &repo.path());
+    repo.git(&["init", "--quiet", "--initial-branch=main"]);
+    repo.commit("Begin");
+    repo
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a directory can be made");
+    for entry in fs::read_dir(from).expect("an example can be listed") {
+        let entry = entry.expect("an example can be listed");
+        let name = entry.file_name();
+        if ["dist", ".hoist"].iter().any(|made| name == *made) {
+            continue;
+        }
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to.join(&name));
+        } else {
+            fs::copy(entry.path(), to.join(&name)).expect("a file can be copied");
+        }
+    }
+}
+
+/// Whether containers can be run here: the embedded runtime needs root or user
+/// namespaces.
+pub(crate) fn containers(what: &str) -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        left_out(what, "the embedded runtime is tested as root");
+    }
+    root
+}
+
+#[test]
+fn hello_is_released_and_released_again_without_doing_anything() {
+    if !containers("the release of examples/hello") {
+        return;
+    }
+    let repo = example("hello");
+    let first = repo.hoist(&["release"]);
+    assert_eq!(first.code, 0, "{}\n{}", first.stdout, first.stderr);
+    let short = repo.git(&["rev-parse", "--short=7", "HEAD"]);
+    let index: serde_json::Value =
+        serde_json::from_str(&repo.read("dist/images/hello/index.json")).expect("it is JSON");
+    let images = index["manifests"].as_array().expect("there are manifests").iter();
+    let mut names: Vec<_> =
+        images.filter_map(|one| one["annotations"]["org.opencontainers.image.ref.name"].as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["latest", &format!("main-{short}")]);
+    let second = repo.hoist(&["release"]);
+    assert_eq!(second.code, 0, "{}", second.stderr);
+    assert_eq!(second.stdout, "");
+    assert!(second.stderr.contains("Nothing to do"), "{}", second.stderr);
+}
+
+#[test]
+fn hello_is_the_same_image_whoever_builds_it() {
+    let digest = || {
+        let repo = example("hello");
+        let ended = repo.hoist(&["run", "hello:build*", "--json"]);
+        assert_eq!(ended.code, 0, "{}\n{}", ended.stdout, ended.stderr);
+        let events =
+            ended.stdout.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let mut digests = events.filter_map(|event| event["digest"].as_str().map(ToOwned::to_owned));
+        digests.next_back().expect("an image was made")
+    };
+    assert_eq!(digest(), digest());
+}
+
+#[test]
+fn the_examples_of_others_check_and_plan() {
+    for name in ["inclusive_world_portal", "senex_trader"] {
+        let repo = example(name);
+        let check = repo.hoist(&["check"]);
+        assert_eq!(check.code, 0, "{name}: {}", check.stderr);
+        for event in ["tag=v1.2.3", "branch=develop", "pr=42"] {
+            let plan = repo.hoist(&["plan", "--event", event]);
+            assert_eq!(plan.code, 0, "{name} at {event}: {}", plan.stderr);
+        }
+        let refused = repo.hoist_with(&["release", "--event", "tag=v1.2.3", "--yes"], &[]);
+        assert_eq!(refused.code, 3, "{name}: {}", refused.stderr);
+        assert!(refused.stderr.contains("hoist::plan::not_available"), "{name}: {}", refused.stderr);
+    }
+}
+
+#[test]
+fn every_example_is_formatted() {
+    for name in ["hello", "inclusive_world_portal", "senex_trader"] {
+        let ended = example(name).hoist(&["fmt", "--check"]);
+        assert_eq!(ended.code, 0, "{name}: {}", ended.stdout);
+    }
+}

@@ -1,0 +1,75 @@
+//! Ctrl-C: the run stops, what it started is gone, and what is to run whatever
+//! happens has run.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+
+use crate::fixture::Repo;
+
+const LONG: &str = r#"
+target "long" {
+    run "echo $$; trap 'echo asked; exit 7' INT; sleep 600 & wait"
+    finally "after"
+}
+target "stubborn" {
+    run "trap '' INT TERM; echo $$; sleep 600 & sleep 600; sleep 600"
+}
+target "after" { run "touch after"; }
+"#;
+
+fn pid(of: u32) -> Pid {
+    Pid::from_raw(i32::try_from(of).expect("a process id")).expect("a process id")
+}
+
+/// Starts a target, and waits until its command runs; the command's process.
+fn start(repo: &Repo, target: &str) -> (Child, Pid) {
+    let mut child = repo
+        .command(&["run", target, "--json"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("hoist can be started");
+    let stdout = child.stdout.take().expect("it is piped");
+    let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
+    let process = lines.by_ref().find_map(|line| {
+        let event: serde_json::Value = serde_json::from_str(&line).ok()?;
+        let text = event["text"].as_str().filter(|_| event["event"] == "output")?;
+        Some(pid(text.trim().parse().ok()?))
+    });
+    // Keeps the pipe from filling.
+    std::thread::spawn(move || lines.for_each(drop));
+    (child, process.expect("the command says its process id"))
+}
+
+#[test]
+fn an_interrupt_is_passed_on_and_what_is_final_runs() {
+    let repo = Repo::with(LONG);
+    let (mut child, command) = start(&repo, "long");
+    kill_process(pid(child.id()), Signal::INT).expect("hoist runs");
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+    assert!(test_kill_process(command).is_err(), "the command is gone");
+    assert!(repo.has("after"));
+    assert_eq!(repo.hoist(&["log", "long"]).stdout.lines().last(), Some("asked"));
+}
+
+#[test]
+fn a_second_interrupt_kills() {
+    let repo = Repo::with(LONG);
+    let (mut child, command) = start(&repo, "stubborn");
+    let hoist = pid(child.id());
+    kill_process(hoist, Signal::INT).expect("hoist runs");
+    kill_process(hoist, Signal::INT).expect("hoist runs");
+    // Signals of one kind that wait are one: say it until it is heard.
+    let code = loop {
+        if let Some(status) = child.try_wait().expect("its state can be asked") {
+            break status.code();
+        }
+        let _ = kill_process(hoist, Signal::INT);
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    };
+    assert_eq!(code, Some(130));
+    assert!(test_kill_process(command).is_err(), "the command is gone");
+}

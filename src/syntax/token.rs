@@ -55,8 +55,12 @@ pub(super) enum Kind {
 pub(super) fn tokens(text: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
     let mut at = 0;
+    // Looked for once to the end of the text, and from then on only in its line:
+    // else each comment that is not closed would be read to the end again.
+    let mut comments_close = true;
     while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
-        let (kind, length) = first(rest);
+        let (kind, length) = first(rest, comments_close);
+        comments_close &= kind != Kind::Unclosed || !rest.starts_with("/*");
         // Progress is certain even where a rule counts nothing.
         let length = length.max(rest.chars().next().map_or(1, char::len_utf8));
         tokens.push(Token { kind, range: at..at + length });
@@ -66,7 +70,7 @@ pub(super) fn tokens(text: &str) -> Vec<Token> {
 }
 
 /// The kind and length of the token that a text begins with.
-fn first(rest: &str) -> (Kind, usize) {
+fn first(rest: &str, comments_close: bool) -> (Kind, usize) {
     let Some(c) = rest.chars().next() else { return (Kind::Stray, 0) };
     match c {
         '{' => (Kind::Open, 1),
@@ -78,12 +82,14 @@ fn first(rest: &str) -> (Kind, usize) {
         '"' => quoted(rest, 0),
         '#' => hash(rest),
         '/' if rest.starts_with("//") => (Kind::LineComment, until_newline(rest)),
-        '/' if rest.starts_with("/*") => match block_comment(rest) {
+        '/' if rest.starts_with("/*") => match block_comment(rest, comments_close) {
             Some(length) => (Kind::BlockComment, length),
             None => (Kind::Unclosed, until_newline(rest)),
         },
         '/' if rest.starts_with("/-") => (Kind::Slashdash, 2),
-        '\\' => continuation(rest).map_or((Kind::Stray, 1), |length| (Kind::Continuation, length)),
+        '\\' => {
+            continuation(rest, comments_close).map_or((Kind::Stray, 1), |length| (Kind::Continuation, length))
+        }
         '\r' if rest.starts_with("\r\n") => (Kind::Newline, 2),
         _ if is_newline(c) => (Kind::Newline, c.len_utf8()),
         _ if is_space(c) => (Kind::Space, while_chars(rest, is_space)),
@@ -131,9 +137,10 @@ fn quoted(rest: &str, hashes: usize) -> (Kind, usize) {
 }
 
 /// The length of a comment, with those nested in it; `None` if it is not closed.
-fn block_comment(rest: &str) -> Option<usize> {
+fn block_comment(rest: &str, comments_close: bool) -> Option<usize> {
     let (mut at, mut depth) = (0, 0usize);
-    let bytes = rest.as_bytes();
+    let end = if comments_close { rest.len() } else { until_newline(rest) };
+    let bytes = rest.as_bytes().get(..end)?;
     while at < bytes.len() {
         match bytes.get(at..at + 2) {
             Some(b"/*") => {
@@ -155,7 +162,7 @@ fn block_comment(rest: &str) -> Option<usize> {
 
 /// The length of `\`, what may stand between, and the line break; `None` where
 /// something else follows on the line.
-fn continuation(rest: &str) -> Option<usize> {
+fn continuation(rest: &str, comments_close: bool) -> Option<usize> {
     let mut at = 1;
     loop {
         let here = rest.get(at..)?;
@@ -164,7 +171,7 @@ fn continuation(rest: &str) -> Option<usize> {
             Some('\r') if here.starts_with("\r\n") => return Some(at + 2),
             Some(c) if is_newline(c) => return Some(at + c.len_utf8()),
             Some(c) if is_space(c) => c.len_utf8(),
-            Some('/') if here.starts_with("/*") => block_comment(here)?,
+            Some('/') if here.starts_with("/*") => block_comment(here, comments_close)?,
             Some('/') if here.starts_with("//") => until_newline(here),
             Some(_) => return None,
         };
@@ -238,6 +245,8 @@ mod tests {
         assert_eq!(kinds("\"\\")[0], (Kind::Unclosed, "\"\\"));
         assert_eq!(kinds("\"a\\\"\nb")[0], (Kind::Unclosed, "\"a\\\""));
         assert_eq!(kinds("/* a */ /* /* */")[2], (Kind::Unclosed, "/* /* */"));
+        assert_eq!(kinds("/* \n/* b */")[2], (Kind::BlockComment, "/* b */"));
+        assert_eq!(kinds("/* \n/* b\n */")[2], (Kind::Unclosed, "/* b"));
     }
 
     #[test]

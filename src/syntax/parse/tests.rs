@@ -146,6 +146,10 @@ fn bounds_are_kept_however_a_text_is_broken() {
     assert_eq!(code(&" ".repeat((4 << 20) + 1)), Code::TooLarge);
     assert_eq!(code(&format!("a \"\\q {}\"", "b { ".repeat(100_000))), Code::NotKdl);
     assert_eq!(code(&"{".repeat(100_000)), Code::NotKdl);
+    // These would take minutes if their time were not linear.
+    for piece in ["a /* b\n", "\\ /*\n", "\"\"\" ", "a\"", "[ \" # = /* ", "a=", "##\" "] {
+        assert_eq!(code(&piece.repeat(100_000)), Code::NotKdl);
+    }
     for (open, most) in [("a {", MAX_DEPTH), ("a /-{", MAX_DASHED), ("/-a {", MAX_DASHED)] {
         let nested = |depth: usize| open.repeat(depth) + &"}".repeat(depth);
         assert!(read(&nested(most)).1.is_ok());

@@ -32,10 +32,15 @@ pub fn parse(source: SourceId, text: &str) -> Result<Document, Problems> {
         let title = format!("the file has {} bytes; hoist reads at most {MAX_BYTES}", text.len());
         return Err(Problem::new(Code::TooLarge, title).help("split it, and `include` the parts").into());
     }
+    values(first_reading(source, text)?, text)
+}
+
+/// The document by its tokens alone.
+fn first_reading(source: SourceId, text: &str) -> Result<Document, Problems> {
     let mut parser = Parser::new(source, text);
     parser.characters();
     let nodes = if parser.problems.is_empty() { parser.nodes(None) } else { Vec::new() };
-    values(parser.outcome(Document { source, nodes })?, text)
+    parser.outcome(Document { source, nodes })
 }
 
 #[derive(Debug)]

@@ -10,15 +10,24 @@ use crate::syntax::{Document, Node, ValueKind};
 /// Stack of the thread on which the crate reads: it calls itself for each block,
 /// and needs some 8 KiB for one.
 const STACK: usize = 64 << 20;
+/// Most braces, wherever they stand, of a text that the crate is given. Where it
+/// refuses a text it loses its place, and takes what stands in strings for blocks.
+const MAX_BRACES: usize = 1000;
+/// Most slashdashes, for the same reason: its time doubles with each.
+const MAX_SLASHDASHES: usize = 8;
 
 /// The document with its names and values as the `kdl` crate reads them; their
-/// places stay. The text is known to be right, and within the bounds; the crate
-/// refuses some of what is right, such as `/- a;`, and then the first reading
-/// stands.
+/// places stay. The text is known to be right; the crate refuses some of what is
+/// right, such as `/- a;`, and is not given what it could come to harm by: then
+/// the first reading stands.
 ///
 /// # Errors
 /// The crate reads other nodes in the text.
 pub(super) fn values(mut document: Document, text: &str) -> Result<Document, Problems> {
+    let braces = text.bytes().filter(|byte| *byte == b'{').count();
+    if braces > MAX_BRACES || text.matches("/-").count() > MAX_SLASHDASHES {
+        return Ok(document);
+    }
     let read = thread::scope(|scope| {
         let thread = thread::Builder::new().stack_size(STACK);
         let started = thread.spawn_scoped(scope, || KdlDocument::parse_v2(text));

@@ -97,6 +97,8 @@ struct Run<'a> {
     products: Vec<Product>,
     images: Vec<Option<Descriptor>>,
     problems: Problems,
+    /// Whether the check of all that publishing needs found something.
+    unfit_to_publish: bool,
     signals: usize,
 }
 
@@ -135,6 +137,7 @@ impl<'a> Run<'a> {
             products: vec![Product::Nothing; count],
             images: vec![None; count],
             problems,
+            unfit_to_publish: false,
             signals: 0,
             request,
         }
@@ -150,6 +153,7 @@ impl<'a> Run<'a> {
         let publisher = Arc::clone(&self.publisher);
         tokio::select! {
             checked = preflight(&plan, &publisher) => {
+                self.unfit_to_publish = checked.is_err();
                 self.problems.take(checked);
             }
             Some(signal) = signals.recv() => self.signalled(signal),
@@ -166,7 +170,12 @@ impl<'a> Run<'a> {
                 return;
             }
             tokio::select! {
-                Some((step, told)) = self.told.recv() => self.narrator.relay(step, told),
+                Some((step, told)) = self.told.recv() => {
+                    self.narrator.relay(step, told);
+                    if self.told.is_empty() {
+                        self.narrator.catch_up();
+                    }
+                }
                 Some(ended) = self.tasks.join_next_with_id() => self.joined(ended),
                 Some(signal) = signals.recv() => self.signalled(signal),
             }
@@ -294,6 +303,9 @@ impl<'a> Run<'a> {
         if kill {
             self.scheduler.abort();
         } else {
+            let title = format!("stopped by {}", interrupt::name(signal));
+            let problem = Problem::new(Code::Interrupted, title);
+            self.problems.push(problem.help("run it again: what was done is not done twice"));
             self.scheduler.interrupt();
         }
         for running in self.running.values() {
@@ -328,7 +340,8 @@ impl<'a> Run<'a> {
         let classes = || self.problems.as_slice().iter().map(|problem| problem.code.class());
         let interrupted = (self.signals > 0).then_some(Class::Interrupted);
         let left = classes().find(|class| matches!(class, Class::Stands | Class::PutBack));
-        left.or(interrupted).or_else(|| classes().next())
+        let unfit = self.unfit_to_publish.then_some(Class::Refused);
+        left.or(interrupted).or(unfit).or_else(|| classes().next())
     }
 }
 

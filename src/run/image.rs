@@ -233,9 +233,13 @@ fn moved(change: TagChange) -> TagMove {
 
 fn told(copied: Copied) -> String {
     let Copied { sent, sent_bytes, mounted, present } = copied;
-    format!(
-        "{sent} blobs sent ({sent_bytes} bytes), {mounted} taken from another repository, {present} there before"
-    )
+    let parts = [
+        (sent, format!("{sent} blobs sent, {sent_bytes} bytes")),
+        (mounted, format!("{mounted} taken from another repository")),
+        (present, format!("{present} there before")),
+    ];
+    let parts = parts.into_iter().filter(|(count, _)| *count > 0).map(|(_, part)| part);
+    parts.collect::<Vec<_>>().join(", ")
 }
 
 /// What comes of some work, unless the step is killed first.
@@ -415,6 +419,17 @@ mod tests {
             told.ends()[3..5],
             ["web:push: not run, `web:test` failed", "web:tag: not run, `web:test` failed"]
         );
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_written_refuses_the_run_before_its_first_step() {
+        let project = release("hello");
+        project.write("out", "in the way");
+        let told = project.run();
+        let refused = |name: &str| format!("{name}: not run, the run was refused");
+        let steps = ["web", "web:budget", "web:index", "web:push", "web:tag"];
+        assert_eq!(told.ends(), steps.map(refused));
+        assert_eq!(told.summary.exit_code(), 3);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Tells what happens: to the observer, and to the record of the run.
 
+use std::io;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -37,16 +38,27 @@ impl<'a> Narrator<'a> {
     pub(super) fn say(&mut self, what: Happening) {
         let flush = !matches!(what, Happening::Output(_) | Happening::StepReady { .. });
         let event = Event { time: Timestamp::now(), what };
-        if let Some(record) = &mut self.record {
-            let written = record.write(&event).and_then(|()| if flush { record.flush() } else { Ok(()) });
-            if let Err(error) = written {
-                self.record = None;
-                let text = format!("the record of this run is not complete: {error}");
-                let what = Happening::Notice { step: None, text };
-                (self.observe)(&Event { time: event.time, what });
-            }
-        }
+        self.keep(|record| {
+            record.write(&event)?;
+            if flush { record.flush() } else { Ok(()) }
+        });
         (self.observe)(&event);
+    }
+
+    /// Sees to it that the record holds all that was told.
+    pub(super) fn catch_up(&mut self) {
+        self.keep(Record::flush);
+    }
+
+    /// Changes the record. If that fails, the run goes on without one.
+    fn keep(&mut self, change: impl FnOnce(&mut Record) -> io::Result<()>) {
+        let Some(record) = &mut self.record else { return };
+        if let Err(error) = change(record) {
+            self.record = None;
+            let text = format!("the record of this run is not complete: {error}");
+            let what = Happening::Notice { step: None, text };
+            (self.observe)(&Event { time: Timestamp::now(), what });
+        }
     }
 
     /// Tells what a step told.

@@ -130,6 +130,7 @@ fn an_interrupted_run_stops_what_runs_and_still_cleans_up() {
         "interrupted 130",
     ];
     assert_eq!(told.lines(), lines);
+    assert_eq!(told.summary.problems.as_slice()[0].title, "stopped by SIGINT");
 }
 
 #[test]

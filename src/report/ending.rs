@@ -101,6 +101,11 @@ pub(super) fn closing(ended: &RunEnded, look: Look) -> String {
     format!("{mark} {parts} in {took}\n")
 }
 
+/// That a run publishes nothing, and why.
+pub(super) fn unpublished(reason: &str, look: Look) -> String {
+    format!("{} nothing is published: {reason}\n", look.paint(Paint::Warn, "!"))
+}
+
 /// What is wrong, where the name of the step stands before it already.
 fn gist(fault: &Fault) -> &str {
     let label = fault.labels.first().map(|label| label.text.as_str()).filter(|text| !text.is_empty());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::report::ending::{closing, ending, tag_lines};
+use crate::report::ending::{closing, ending, tag_lines, unpublished};
 use crate::report::{Look, Paint, output, status};
 use crate::run::{Event, Happening, Outcome, Output, Reason, StepEnded, Stream};
 
@@ -58,6 +58,9 @@ impl Live {
                 // With one writer there is nothing to tell apart.
                 if writers.clone().count() > 1 {
                     self.names = writers.map(|step| step.name.chars().count()).max().unwrap_or(0).min(24);
+                }
+                if let Some(reason) = &run.unpublished {
+                    self.say(&unpublished(reason, self.look));
                 }
             }
             Happening::StepReady { .. } => {}

@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 
-use crate::report::ending::{closing, ending, tag_lines};
+use crate::report::ending::{closing, ending, tag_lines, unpublished};
 use crate::report::{Look, output, status};
 use crate::run::{Event, Happening, Outcome, Output, Reason, StepEnded, Stream};
 
@@ -53,7 +53,12 @@ impl Plain {
             }
             Happening::StepEnded(ended) => self.step_ended(ended),
             Happening::RunEnded(ended) => self.say(&closing(ended, self.look)),
-            Happening::RunStarted(_) | Happening::StepReady { .. } => {}
+            Happening::RunStarted(run) => {
+                if let Some(reason) = &run.unpublished {
+                    self.say(&unpublished(reason, self.look));
+                }
+            }
+            Happening::StepReady { .. } => {}
         }
     }
 

@@ -41,7 +41,7 @@ pub struct Login {
 pub enum Secret {
     /// `env:NAME`.
     Env(String),
-    /// `file:PATH`, relative to the project's directory unless absolute.
+    /// `file:PATH`, relative to the project's directory unless absolute or behind `~/`.
     File(String),
     /// `command:…`: what the command prints, without the final newline.
     Command(String),

@@ -31,7 +31,7 @@ impl Decoder<'_> {
     /// A secret may lie outside the project; a path inside it is as seen from
     /// the document's directory.
     pub(super) fn secret_path(&self, path: &str) -> String {
-        if path.starts_with(['/', '~']) || self.home.is_root() {
+        if path.starts_with('/') || path.starts_with("~/") || self.home.is_root() {
             return path.to_owned();
         }
         match self.home.join(path) {

@@ -3,8 +3,9 @@
 //! Owns what each node may hold: arguments, properties, children, how often,
 //! and what excludes what. From this table documents are checked, the schema
 //! and the reference are written, and whoever completes or explains a file
-//! takes his words. Says nothing of what a node does; that is decoded into the
-//! model. Imports only `diagnostic`, for the list of codes.
+//! takes his words. Says nothing of what a node does: that is decoded into the
+//! model. Must not import what is decoded, but for the list of facts and the
+//! forms of values.
 
 mod cache;
 mod check;

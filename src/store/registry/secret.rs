@@ -1,7 +1,7 @@
 //! Secrets, and where they are found.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -38,6 +38,15 @@ impl fmt::Debug for Password {
     }
 }
 
+/// Where a file with a secret lies: below the home directory behind `~/`, else
+/// as seen from the project.
+fn place_of(path: &str, root: &Path, environment: &Environment) -> PathBuf {
+    match (path.strip_prefix("~/"), environment.text("HOME")) {
+        (Some(below), Some(home)) => Path::new(home).join(below),
+        _ => root.join(path),
+    }
+}
+
 /// The value of a secret of the release file.
 ///
 /// # Errors
@@ -60,9 +69,11 @@ pub(super) async fn find(
                 return Err(problem.help(format!("set `{name}` in the environment or in a `dotenv` file")));
             }
         },
-        Secret::File(path) => std::fs::read_to_string(root.join(path)).map_err(|error| {
-            refuse(format!("cannot read `{path}`"), "a password is read from it").note(error.to_string())
-        })?,
+        Secret::File(path) => {
+            std::fs::read_to_string(place_of(path, root, environment)).map_err(|error| {
+                refuse(format!("cannot read `{path}`"), "a password is read from it").note(error.to_string())
+            })?
+        }
         Secret::Command(script) => {
             let mut command = Command::new("sh");
             command.arg("-c").arg(script).current_dir(root);
@@ -147,7 +158,9 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         std::fs::write(root.path().join("token"), "s3cret\r\n").unwrap();
         let path = std::env::var_os("PATH").unwrap();
-        let environment: Environment = [("TOKEN", "from env".into()), ("PATH", path)].into_iter().collect();
+        let home = root.path().as_os_str().to_owned();
+        let variables = [("TOKEN", "from env".into()), ("PATH", path), ("HOME", home)];
+        let environment: Environment = variables.into_iter().collect();
         let secret = Spanned::new(secret, here());
         let found = find(&secret, root.path(), &environment).await;
         found.map(|value| value.reveal().to_owned()).map_err(|problem| (problem.title, problem.notes))
@@ -157,6 +170,7 @@ mod tests {
     async fn a_secret_is_found_in_a_variable_a_file_or_what_a_command_prints() {
         assert_eq!(found(Secret::Env("TOKEN".to_owned())).await, Ok("from env".to_owned()));
         assert_eq!(found(Secret::File("token".to_owned())).await, Ok("s3cret".to_owned()));
+        assert_eq!(found(Secret::File("~/token".to_owned())).await, Ok("s3cret".to_owned()));
         assert_eq!(found(Secret::Command("echo $TOKEN".to_owned())).await, Ok("from env".to_owned()));
     }
 

@@ -1,7 +1,6 @@
 //! Images that hoist assembles, run in its own containers and read by others.
 
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
@@ -18,6 +17,8 @@ use hoist::plan::{
 };
 use hoist::store::Layout;
 use indexmap::IndexMap;
+
+use crate::fixture::{installed, left_out};
 
 /// A project with a busybox in it, and a layout of images.
 struct Bench {
@@ -367,23 +368,4 @@ fn other_tools_read_what_hoist_assembles() {
         .output()
         .unwrap();
     assert!(same.status.success(), "{}", String::from_utf8_lossy(&same.stdout));
-}
-
-/// Whether all of these programs are installed. If not, says so aloud, past the
-/// capture of the test harness; where everything is required, that is a failure.
-fn installed(what: &str, programs: &[&str]) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let there =
-        |program: &&&str| std::env::split_paths(&path).any(|directory| directory.join(program).is_file());
-    let missing: Vec<_> = programs.iter().filter(|program| !there(program)).copied().collect();
-    if !missing.is_empty() {
-        left_out(what, &format!("{} not installed", missing.join(", ")));
-    }
-    missing.is_empty()
-}
-
-/// Says that tests are left out, and why.
-fn left_out(what: &str, reason: &str) {
-    assert!(std::env::var_os("HOIST_TEST_REQUIRE").is_none(), "{what}: {reason}");
-    let _ = writeln!(std::io::stderr(), "LEFT OUT: {what}: {reason} (`tests/all` runs everything)");
 }

@@ -117,6 +117,9 @@ pub(crate) struct Running {
     /// Publish although the tree has changes that are not committed
     #[arg(long)]
     pub(crate) allow_dirty: bool,
+    /// Move moving tags to an older version or commit, too
+    #[arg(long)]
+    pub(crate) allow_regress: bool,
 }
 
 /// `hoist run`.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::cli::arguments::Log;
 use crate::cli::session::Session;
-use crate::diagnostic::{Code, Problem, Problems};
+use crate::diagnostic::{Code, Problem, Problems, nearest};
 use crate::facts::Project;
 use crate::report::{Table, ending};
 use crate::run::{Event, Happening, Outcome, events, recorded};
@@ -68,9 +68,8 @@ fn output_of(session: &Session, root: &Path, step: &str) -> Result<(), Problems>
         }
         return Ok(());
     }
-    let nearest =
-        seen.iter().max_by(|a, b| strsim::jaro_winkler(a, step).total_cmp(&strsim::jaro_winkler(b, step)));
-    let help = nearest
+    let meant = nearest(step, seen.iter().map(String::as_str));
+    let help = meant
         .map(|name| format!("did you mean `hoist log {name}`? `hoist log` lists the steps of the last run"));
     let problem = Problem::new(Code::NoRecord, format!("no run of `{step}` is recorded"));
     Err(problem.help("run it first").maybe_help(help).into())

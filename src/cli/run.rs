@@ -46,7 +46,10 @@ fn go(
     let owners = owners(&planned.plan);
     let request = request(session, planned, cache, goals, running, confirm);
     let mut view = view(session, owners);
-    let summary = runtime()?.block_on(crate::run::execute(request, &mut |event| view.see(event)));
+    let runtime = runtime()?;
+    let summary = runtime.block_on(crate::run::execute(request, &mut |event| view.see(event)));
+    // A thread may still wait for an answer that nobody will give.
+    runtime.shutdown_background();
     if !session.global.json && !summary.problems.is_empty() {
         session.report(&summary.problems);
     }
@@ -82,7 +85,7 @@ fn request(
             keep_going: running.keep_going,
             force: running.force,
             no_cache: running.no_cache,
-            allow_regress: false,
+            allow_regress: running.allow_regress,
         },
         confirm,
     }

@@ -173,7 +173,8 @@ impl Session {
     /// Shows what is wrong, and says how hoist ends because of it.
     pub(crate) fn report(&self, problems: &Problems) -> ExitCode {
         if self.global.json {
-            status(&format!("{}\n", problems_json(problems, &self.sources)));
+            // Nobody is left to tell that standard output went away.
+            drop(output(&format!("{}\n", problems_json(problems, &self.sources))));
         } else {
             status(&render(problems, &self.sources, self.status_look()));
         }

@@ -8,7 +8,7 @@ use crate::cli::arguments::Tags;
 use crate::cli::session::Session;
 use crate::cli::words::Words;
 use crate::config::{Image, Release};
-use crate::diagnostic::{Code, Problem, Problems, Spanned};
+use crate::diagnostic::{Code, Problem, Problems, Spanned, nearest};
 use crate::facts::{Event, Needs};
 use crate::report::{Look, Paint, Table};
 use crate::tags::{Movement, PlannedTag, Tagging, evaluate};
@@ -49,10 +49,9 @@ fn chosen<'a>(release: &'a Release, names: &[Spanned<String>]) -> Result<Vec<&'a
     for name in names {
         let Some(image) = release.images.get(&name.value) else {
             let title = format!("there is no image `{}`", name.value);
-            let known: Vec<_> = release.images.keys().map(|known| format!("`{known}`")).collect();
-            let help = format!("images are {}", known.join(", "));
             let problem = Problem::new(Code::UnknownTarget, title).label(name.span, "");
-            problems.push(if known.is_empty() { problem } else { problem.help(help) });
+            let meant = nearest(&name.value, release.images.keys().map(String::as_str));
+            problems.push(problem.maybe_help(meant.map(|meant| format!("did you mean `{meant}`?"))));
             continue;
         };
         images.push(image);

@@ -116,7 +116,7 @@ pub struct Builder {
 /// `cache dir="…" max-size="20GB" { remote … }`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CacheSettings {
-    /// Its directory; `~` and variables are resolved by `facts`.
+    /// Its directory; `~/` stands for the user's home.
     pub dir: Option<Spanned<String>>,
     /// Most bytes that are kept.
     pub max_size: Option<u64>,

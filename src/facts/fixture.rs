@@ -1,4 +1,5 @@
 //! Repositories with fixed dates, releases, and facts, for tests.
+#![expect(clippy::disallowed_methods, reason = "tests make their own world")]
 
 use std::path::{Path, PathBuf};
 use std::process;

@@ -1,4 +1,5 @@
 //! What is known of the machine and the caller before any file is read.
+#![expect(clippy::disallowed_methods, reason = "this is where the world is looked at")]
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};

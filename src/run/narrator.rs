@@ -1,4 +1,5 @@
 //! Tells what happens: to the observer, and to the record of the run.
+#![expect(clippy::disallowed_methods, reason = "events tell when they happened")]
 
 use std::io;
 use std::time::Duration;

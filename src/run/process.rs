@@ -1,4 +1,5 @@
 //! One process and all that it starts: a process group, its output, its end.
+#![expect(clippy::disallowed_methods, reason = "this is where commands are started")]
 
 use std::ffi::OsString;
 use std::io;

@@ -1,4 +1,5 @@
 //! Runs of whole files, from `release.kdl` to what was told.
+#![expect(clippy::disallowed_methods, reason = "tests make their own world")]
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
 //! Images and registries for tests.
+#![expect(clippy::disallowed_methods, reason = "tests make their own world")]
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

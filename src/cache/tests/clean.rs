@@ -1,4 +1,5 @@
 //! Removing: what `clean` does, and eviction.
+#![expect(clippy::disallowed_methods, reason = "tests make their own world")]
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

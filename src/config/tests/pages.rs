@@ -1,4 +1,5 @@
 //! The files that are written from the grammar.
+#![expect(clippy::disallowed_methods, reason = "tests make their own world")]
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,6 @@
 //! What is said of documents that are wrong: the cases of `problems.md`, each a
 //! sentence, a document, and exactly what is said of it.
+#![expect(clippy::disallowed_methods, reason = "tests make their own world")]
 
 use std::fs;
 use std::path::Path;

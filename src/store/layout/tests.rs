@@ -1,4 +1,5 @@
 //! Layouts on a real file system.
+#![expect(clippy::disallowed_methods, reason = "tests make their own world")]
 
 use super::*;
 

@@ -1,4 +1,5 @@
 //! Credentials, where docker and podman keep them.
+#![expect(clippy::disallowed_methods, reason = "credential helpers are programs")]
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -1,4 +1,5 @@
 //! Trying again what may succeed the next time.
+#![expect(clippy::disallowed_methods, reason = "registries say until when to wait")]
 
 use std::error::Error;
 use std::io;

@@ -10,7 +10,7 @@ use crate::fixture::Repo;
 
 const LONG: &str = r#"
 target "long" {
-    run "echo $$; trap 'echo asked; exit 7' INT; sleep 600 & wait"
+    run "trap 'echo asked; exit 7' INT; echo $$; sleep 600 & wait"
     finally "after"
 }
 target "stubborn" {

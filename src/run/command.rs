@@ -211,6 +211,7 @@ fn signal_name(number: i32) -> String {
 
 #[cfg(test)]
 mod tests {
+    use crate::plan::Subject;
     use crate::run::fixture::Project;
 
     use super::*;
@@ -254,6 +255,35 @@ mod tests {
         assert_eq!(told.summary.problems.as_slice()[0].notes, ["it is ***\n***"]);
         let last = project.request().cache.last(&project.plan.steps[0].id).unwrap();
         assert_eq!(project.request().cache.log(&last.record).unwrap(), b"1it is ***\n1***\n");
+    }
+
+    #[test]
+    fn a_secret_is_masked_in_what_is_said_of_a_step() {
+        let mut project = Project::new();
+        project.environment =
+            [("PATH", "/usr/bin:/bin"), ("TOKEN", "correct horse battery")].into_iter().collect();
+        let step = project.cached("call", "", &[], "a", &[]);
+        step.definition.text(Subject::Variable("T".to_owned()), "one");
+        let command = step.command();
+        command.variables.pass = vec!["TOKEN".to_owned()];
+        command.commands[0].argv = vec!["correct horse battery".to_owned()];
+        let told = project.run();
+        let problem = &told.summary.problems.as_slice()[0];
+        assert_eq!(problem.labels[0].text, "there is no program `***` in PATH");
+        assert_eq!(problem.help.as_deref(), Some("install `***`, or add its directory to PATH"));
+        let definition = &mut project.plan.steps[0].definition;
+        definition.parts.retain(|part| part.subject != Subject::Variable("T".to_owned()));
+        definition.text(Subject::Variable("T".to_owned()), "correct horse battery");
+        let told = project.run();
+        let reasons: Vec<_> = told
+            .events
+            .iter()
+            .filter_map(|event| match &event.what {
+                crate::run::Happening::StepStarted { reasons, .. } => Some(reasons[0].text.as_str()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(reasons, ["variable T: one → ***"]);
     }
 
     #[test]

@@ -88,6 +88,7 @@ struct Run<'a> {
     worker: Arc<Worker>,
     scheduler: Scheduler,
     publisher: Arc<Publisher>,
+    secrets: Arc<Secrets>,
     narrator: Narrator<'a>,
     tasks: JoinSet<Done>,
     running: HashMap<task::Id, Running>,
@@ -128,6 +129,7 @@ impl<'a> Run<'a> {
             worker: Arc::new(Worker::new(request.clone(), commands, images)),
             scheduler: schedule(&request, jobs),
             publisher,
+            secrets,
             narrator,
             tasks: JoinSet::new(),
             running: HashMap::new(),
@@ -171,7 +173,7 @@ impl<'a> Run<'a> {
             }
             tokio::select! {
                 Some((step, told)) = self.told.recv() => {
-                    self.narrator.relay(step, told);
+                    self.relay(step, told);
                     if self.told.is_empty() {
                         self.narrator.catch_up();
                     }
@@ -249,10 +251,25 @@ impl<'a> Run<'a> {
         Task { step, products: products.collect(), images: images.collect() }
     }
 
+    /// Passes on what a step told. Its output is masked already; why it runs
+    /// names values of variables.
+    fn relay(&mut self, step: StepIndex, told: Told) {
+        let told = match told {
+            Told::Started(mut reasons) => {
+                for reason in &mut reasons {
+                    reason.text = self.secrets.hide(&reason.text);
+                }
+                Told::Started(reasons)
+            }
+            told => told,
+        };
+        self.narrator.relay(step, told);
+    }
+
     /// A task ended: all that it told is in the channel.
     fn joined(&mut self, ended: Result<(task::Id, Done), JoinError>) {
         while let Ok((step, told)) = self.told.try_recv() {
-            self.narrator.relay(step, told);
+            self.relay(step, told);
         }
         let (id, done) = match ended {
             Ok((id, done)) => (id, Some(done)),
@@ -271,6 +288,7 @@ impl<'a> Run<'a> {
             Ended::Skipped(reason) => Outcome::Skipped { reason },
             Ended::Halted => Outcome::Cancelled,
             Ended::Failed(problems) => {
+                let problems = self.secrets.hide_in(problems);
                 let faults = faults(&problems, &self.request);
                 self.problems.extend(problems);
                 Outcome::Failed { problems: faults }

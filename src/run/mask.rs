@@ -6,6 +6,8 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
+use crate::diagnostic::Problems;
+
 /// What stands in place of a secret.
 const MASK: &[u8] = b"***";
 
@@ -48,6 +50,29 @@ impl Secrets {
         let mut patterns: Vec<_> = patterns.into_iter().collect();
         patterns.sort_by_key(|pattern| std::cmp::Reverse(pattern.len()));
         Self { patterns, first }
+    }
+
+    /// A text as it may be seen.
+    pub(super) fn hide(self: &Arc<Self>, text: &str) -> String {
+        let (mut masker, mut out) = (Masker::new(Arc::clone(self)), Vec::new());
+        masker.feed(text.as_bytes(), &mut out);
+        masker.finish(&mut out);
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    /// Problems as they may be seen: a program that failed was quoted in them.
+    pub(super) fn hide_in(self: &Arc<Self>, problems: Problems) -> Problems {
+        let mut hidden = Problems::new();
+        hidden.extend(problems.into_iter().map(|mut problem| {
+            problem.title = self.hide(&problem.title);
+            for label in &mut problem.labels {
+                label.text = self.hide(&label.text);
+            }
+            problem.help = problem.help.map(|help| self.hide(&help));
+            problem.notes = problem.notes.iter().map(|note| self.hide(note)).collect();
+            problem
+        }));
+        hidden
     }
 }
 

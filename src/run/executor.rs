@@ -24,7 +24,7 @@ use crate::run::record::Record;
 use crate::run::scheduler::{Dropped, Limits, Node, Order, Scheduler};
 use crate::run::teller::{Teller, Told};
 use crate::run::worker::{Done, Ended, Task, Worker, blocking, is_exclusive, not_available};
-use crate::run::{Cause, Counts, Event, Happening, Outcome, Request, Summary};
+use crate::run::{Cause, Counts, Event, Happening, Outcome, Request, Summary, TagMove};
 
 /// What steps told and nobody heard yet: more than this, and they wait.
 const BACKLOG: usize = 64;
@@ -55,9 +55,10 @@ pub(super) async fn execute_until(
     problems.extend(gaps(&request));
     let mut run = Run::new(request, narrator, jobs, problems);
     run.preflight(&mut signals).await;
-    let general = faults(&run.problems, &run.request);
+    let mut general = faults(&run.problems, &run.request);
     if general.is_empty() && run.signals == 0 {
         run.go(&mut signals).await;
+        general.extend(faults(&run.half_released(), &run.request));
     } else {
         run.refuse();
     }
@@ -100,6 +101,8 @@ struct Run<'a> {
     problems: Problems,
     /// Whether the check of all that publishing needs found something.
     unfit_to_publish: bool,
+    /// The tags that steps moved which succeeded.
+    moved: Vec<TagMove>,
     signals: usize,
 }
 
@@ -140,6 +143,7 @@ impl<'a> Run<'a> {
             images: vec![None; count],
             problems,
             unfit_to_publish: false,
+            moved: Vec::new(),
             signals: 0,
             request,
         }
@@ -301,8 +305,36 @@ impl<'a> Run<'a> {
             *its_product = product;
             *its_image = image;
         }
+        if outcome.is_success() {
+            let moved = |tag: &&TagMove| tag.kept.is_none() && tag.from.as_ref() != Some(&tag.to);
+            self.moved.extend(tags.iter().filter(moved).cloned());
+        }
         self.narrator.ended(step, outcome.clone(), took, digest, tags);
         self.outcomes[at] = Some(outcome);
+    }
+
+    /// Says what stands where some steps moved their tags and others did not come
+    /// to it. What a step did in part, it says itself.
+    fn half_released(&mut self) -> Problems {
+        let steps = self.request.plan.steps.iter().zip(&self.outcomes);
+        let missing = steps.filter(|(step, outcome)| {
+            let done = outcome.as_ref().is_some_and(Outcome::is_success);
+            matches!(step.action, Action::Tag(_)) && !done
+        });
+        let missing: Vec<String> = missing.map(|(step, _)| format!("`{}` was not done", step.id)).collect();
+        if self.moved.is_empty() || missing.is_empty() {
+            return Problems::new();
+        }
+        let mut problem = Problem::new(Code::HalfReleased, "only a part of the tags was moved")
+            .help("run the same again: what is done is not done twice, and the rest follows");
+        for TagMove { repository, tag, to, .. } in &self.moved {
+            problem = problem.note(format!("`{repository}:{tag}` holds {to} now"));
+        }
+        for missing in missing {
+            problem = problem.note(missing);
+        }
+        self.problems.push(problem.clone());
+        problem.into()
     }
 
     fn settle(&mut self, step: StepIndex, outcome: Outcome, took: Duration) {

@@ -447,6 +447,31 @@ mod tests {
     }
 
     #[test]
+    fn a_release_that_ends_between_two_registries_says_what_stands() {
+        let mut project = release("hello");
+        let span = project.plan.steps[0].span;
+        let place = RegistryPlace::Layout(ProjectPath::root().join("more/web").unwrap());
+        let more = RegistryPlan { name: "more".into(), place, ..registry() };
+        let tags = vec![planned("dev", Movement::Moving(Track::Free), span)];
+        let step = project.target("web", "", &[4]);
+        step.id = StepId::of("web", Verb::Tag, Some("more".into()));
+        step.action = Action::Tag(Box::new(TagStep { image: StepIndex(1), registry: more, tags }));
+        step.effect = Effect::Publishing;
+        // Nobody pushed there.
+        let told = project.run();
+        let problems = told.summary.problems.as_slice();
+        assert_eq!(problems[1].code, Code::HalfReleased);
+        let digest = &digests(&told)[0];
+        let notes = [
+            format!("`oci:out/web:1.2.3` holds {digest} now"),
+            format!("`oci:out/web:dev` holds {digest} now"),
+            "`web:tag@more` was not done".to_owned(),
+        ];
+        assert_eq!(problems[1].notes, notes);
+        assert_eq!(told.summary.exit_code(), 5);
+    }
+
+    #[test]
     fn nothing_is_published_after_a_failure() {
         let mut project = release("hello");
         project.options.keep_going = true;

@@ -180,6 +180,23 @@ fn events_come_as_json_lines() {
 }
 
 #[test]
+fn of_two_calls_at_once_one_makes_the_file_and_the_other_finds_it() {
+    let repo = Repo::with(
+        r#"target "slow" { inputs "in.txt"; outputs "out.txt"; run "printf a > out.txt; sleep 1; printf b >> out.txt"; }"#,
+    );
+    repo.write("in.txt", "1\n");
+    let mut first = repo.command(&["run", "slow", "--quiet"]).spawn().expect("hoist can be started");
+    while !repo.has("out.txt") {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let second = repo.hoist(&["run", "slow"]);
+    assert!(first.wait().expect("it ends").success());
+    assert_eq!(second.stderr.lines().next(), Some("slow: another hoist makes the same here: waits for it"));
+    assert!(second.stderr.contains("slow  up to date"), "{}", second.stderr);
+    assert_eq!(repo.read("out.txt"), "ab");
+}
+
+#[test]
 fn clean_removes_what_was_made_and_the_cache_brings_it_back() {
     let repo = Repo::with(COPY);
     repo.write("in.txt", "1\n");

@@ -14,6 +14,7 @@ use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::read_inputs;
 use crate::oci::Descriptor;
 use crate::plan::{Action, Definition, Effect, Gap, NeedKind, Plan, Step, StepIndex};
+use crate::run::claim::Claim;
 use crate::run::command::{Commands, Unsuccessful};
 use crate::run::forecast::reasons;
 use crate::run::image::{Images, Known, Yielded};
@@ -158,6 +159,26 @@ impl Worker {
         if step.effect == Effect::Publishing {
             return self.publish(step, task, &mut halt, &mut teller).await;
         }
+        let claim = if outputs(step).is_empty() {
+            None
+        } else {
+            match Claim::of(&self.request.root, &step.id, &mut halt, &teller).await {
+                Ok(claim) => Some(claim),
+                Err(unsuccessful) => return unsuccessful.into(),
+            }
+        };
+        let done = self.perform_claimed(step, task, halt, teller).await;
+        drop(claim);
+        done
+    }
+
+    async fn perform_claimed(
+        &self,
+        step: &Step,
+        task: &Task,
+        mut halt: watch::Receiver<Halt>,
+        mut teller: Teller,
+    ) -> Done {
         let trace = match self.trace_now(step, task).await {
             Ok(trace) => trace,
             Err(problems) => return Done::failed(at(step, problems)),

@@ -73,7 +73,7 @@ impl<'a> Outline<'a> {
     fn target_needs(&self, at: usize, row: usize, problems: &mut Problems) -> Vec<Edge> {
         let target = &self.release.targets[at];
         let mut edges = self.named(&target.needs, problems);
-        let inputs = Named::list(&inputs_of(target, row));
+        let inputs = Named::inputs(&inputs_of(target, row));
         let made = inputs.iter().flat_map(|input| self.made(input));
         edges.extend(made.filter(|edge| !matches!(edge.to, Unit::Target { target, .. } if target == at)));
         edges
@@ -160,7 +160,7 @@ impl<'a> Outline<'a> {
             None => outline_text(&copy.from),
         };
         let path = image.home.join(from).ok()?;
-        Some(Named::new(path.as_path().to_str()?, copy.from.span))
+        Some(Named::copied(path.as_path().to_str()?, copy.from.span))
     }
 
     /// The builds of another image that one for a platform starts from: the one

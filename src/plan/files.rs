@@ -21,19 +21,28 @@ pub(super) struct Named {
 }
 
 impl Named {
-    /// A path or glob of which nothing is taken away.
-    pub(super) fn new(text: &str, span: Span) -> Self {
-        Self { glob: Glob::new(text), without: Vec::new(), text: text.to_owned(), span }
+    /// What is copied from a path or glob.
+    pub(super) fn copied(text: &str, span: Span) -> Self {
+        Self { glob: Glob::tree(text), without: Vec::new(), text: text.to_owned(), span }
     }
 
-    /// The patterns of a list that add to it.
-    pub(super) fn list(patterns: &[Pattern]) -> Vec<Self> {
+    /// The inputs of a list: each pattern that adds to it.
+    pub(super) fn inputs(patterns: &[Pattern]) -> Vec<Self> {
+        Self::list(patterns, Glob::files)
+    }
+
+    /// The outputs of a list: each pattern that adds to it.
+    fn outputs(patterns: &[Pattern]) -> Vec<Self> {
+        Self::list(patterns, Glob::tree)
+    }
+
+    fn list(patterns: &[Pattern], read: fn(&str) -> Glob) -> Vec<Self> {
         let adding = patterns.iter().enumerate().filter(|(_, pattern)| !pattern.negated);
         let named = |(at, pattern): (usize, &Pattern)| {
             let later = patterns.iter().skip(at).filter(|later| later.negated);
             Self {
-                glob: Glob::of(pattern),
-                without: later.map(Glob::of).collect(),
+                glob: read(&pattern.glob.value),
+                without: later.map(|later| Glob::tree(&later.glob.value)).collect(),
                 text: pattern.glob.value.clone(),
                 span: pattern.glob.span,
             }
@@ -65,7 +74,9 @@ impl Files {
             for row in 0..rows(target).unwrap_or_default() {
                 let patterns = filled(&target.outputs, &row_values(target, row));
                 files.made.extend(
-                    Named::list(&patterns).into_iter().map(|named| (Unit::Target { target: at, row }, named)),
+                    Named::outputs(&patterns)
+                        .into_iter()
+                        .map(|named| (Unit::Target { target: at, row }, named)),
                 );
             }
         }

@@ -5,13 +5,10 @@
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
 
-use crate::config::Pattern;
-
 /// Stands in a text for a part that is not known yet, whatever it will be.
 pub(super) const HOLE: char = '\u{f8ff}';
 
-/// The paths that a pattern names: a path or glob, or what lies below a path
-/// without wildcards.
+/// The paths that a pattern names.
 #[derive(Clone, Debug)]
 pub(super) struct Glob {
     states: Vec<State>,
@@ -54,8 +51,20 @@ impl Chars {
 }
 
 impl Glob {
+    /// The files that an input means: what matches, and what lies below a path
+    /// without wildcards.
+    pub(super) fn files(text: &str) -> Self {
+        Self::new(text, false)
+    }
+
+    /// What an output, a copy, or a `!` pattern covers: what matches, and all that
+    /// lies below it.
+    pub(super) fn tree(text: &str) -> Self {
+        Self::new(text, true)
+    }
+
     /// Reads a text relative to the project's directory.
-    pub(super) fn new(text: &str) -> Self {
+    fn new(text: &str, below: bool) -> Self {
         let text = text.trim_end_matches('/');
         let wild = |part: &&str| part.contains(['*', '?', '[', '{', HOLE]);
         let prefix: Vec<&str> = text.split('/').take_while(|part| !wild(part)).collect();
@@ -66,17 +75,12 @@ impl Glob {
         let end = glob.read(&chars, 0);
         let last = glob.state();
         glob.go(end, last);
-        if literal {
+        if literal || below {
             let below = if text.is_empty() { end } else { glob.step(end, Chars::One('/')) };
             glob.add(below, Chars::Any, below);
             glob.go(below, last);
         }
         glob
-    }
-
-    /// Reads the text of a pattern.
-    pub(super) fn of(pattern: &Pattern) -> Self {
-        Self::new(&pattern.glob.value)
     }
 
     /// The directory that all its paths lie in, or the path itself.
@@ -293,8 +297,8 @@ mod tests {
     use super::*;
 
     fn meets(one: &str, other: &str, without: &[&str]) -> bool {
-        let without: Vec<Glob> = without.iter().map(|text| Glob::new(text)).collect();
-        meet(&Glob::new(one), &Glob::new(other), &without.iter().collect::<Vec<_>>())
+        let without: Vec<Glob> = without.iter().map(|text| Glob::tree(text)).collect();
+        meet(&Glob::files(one), &Glob::files(other), &without.iter().collect::<Vec<_>>())
     }
 
     #[test]
@@ -334,6 +338,15 @@ mod tests {
         assert!(!meets("src/**/*.py", "src/*_pb2.py", &["**/*_pb2.py"]));
         assert!(meets("src/**/*.py", "src/*.py", &["**/*_pb2.py"]));
         assert!(!meets("dist", "dist/a", &["dist"]));
+        assert!(!meets("dist/**", "dist/a/b", &["dist/*"]));
+    }
+
+    #[test]
+    fn a_tree_has_all_that_lies_below_what_matches() {
+        let meets = |tree: &str, files: &str| meet(&Glob::tree(tree), &Glob::files(files), &[]);
+        assert!(meets("dist/*", "dist/js/app.js"));
+        assert!(meets("dist/{js,css}", "dist/js/*.js"));
+        assert!(!meets("dist/*.js", "dist/js/app.js"));
     }
 
     proptest::proptest! {

@@ -24,6 +24,21 @@ fn reading_what_another_target_makes_is_needing_it() {
 }
 
 #[test]
+fn what_a_wildcard_matches_is_made_and_copied_with_all_that_it_holds() {
+    let mut world = World::new(
+        r#"
+        target "site" { run "x"; inputs "src/**"; outputs "dist/*" "!dist/private*"; }
+        target "deep" { run "x"; inputs "dist/js/*.js"; }
+        target "private" { run "x"; inputs "dist/private/a.js"; }
+        target "lib" { run "x"; inputs "src/**"; outputs "lib/one/lib.so"; }
+        image "web" { assemble from="scratch" { layer { copy "lib/*" "/lib/"; }; }; }
+        "#,
+    );
+    let edges = edges(&world.plan(&["deep", "private", "web:build"]));
+    assert_eq!(edges[..2], ["deep <- site", "web:build@linux/amd64 <- lib"]);
+}
+
+#[test]
 fn each_combination_of_a_matrix_makes_its_own_files() {
     let mut world = World::new(
         r#"

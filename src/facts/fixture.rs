@@ -216,6 +216,7 @@ impl Files {
 pub(super) fn tool(argv: &[&str]) -> ToolQuery {
     let command = Command::Argv(argv.iter().map(|argument| template(argument)).collect());
     ToolQuery {
+        owner: "target".to_owned(),
         command: Spanned::new(command, span(argv[0])),
         dir: ProjectPath::root(),
         matrix: IndexMap::new(),

@@ -48,6 +48,8 @@ pub struct CopyQuery {
 /// A command whose output is part of a key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ToolQuery {
+    /// The target that asks, whose file's variables come first.
+    pub owner: String,
     /// The command.
     pub command: Spanned<Command>,
     /// Where it runs.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::config::{Command, Release};
 use crate::diagnostic::{Code, Problem, Problems, Span};
-use crate::facts::{Environment, Facts, Scope, ToolQuery};
+use crate::facts::{Facts, Scope, ToolQuery};
 
 /// How long a command may take that only says what it is.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -46,10 +46,8 @@ pub(super) fn run_all(
         .collect();
     let spans: BTreeMap<&Call, Span> = calls.iter().rev().map(|(call, span)| (call, *span)).collect();
     let outputs: BTreeMap<&Call, Result<String, Problem>> = std::thread::scope(|scope| {
-        let threads: Vec<_> = spans
-            .iter()
-            .map(|(call, span)| (*call, scope.spawn(|| run(call, &facts.environment, *span))))
-            .collect();
+        let threads: Vec<_> =
+            spans.iter().map(|(call, span)| (*call, scope.spawn(|| run(call, facts, *span)))).collect();
         let ended = threads.into_iter().filter_map(|(call, thread)| Some((call, thread.join().ok()?)));
         ended.collect()
     });
@@ -61,7 +59,7 @@ pub(super) fn run_all(
 }
 
 fn call(root: &Path, release: &Release, facts: &Facts, query: &ToolQuery) -> Result<Call, Problem> {
-    let scope = Scope::new(release, facts).with_matrix(&query.matrix);
+    let scope = Scope::new(release, facts).with_matrix(&query.matrix).of(&query.owner);
     let span = query.command.span;
     let (argv, mut variables): (Vec<String>, Vec<_>) = match &query.command.value {
         Command::Script(script) => {
@@ -74,7 +72,10 @@ fn call(root: &Path, release: &Release, facts: &Facts, query: &ToolQuery) -> Res
     };
     let shown = match &query.command.value {
         Command::Script(script) => script.clone(),
-        Command::Argv(_) => argv.join(" "),
+        Command::Argv(words) => {
+            let words: Vec<String> = words.iter().map(ToString::to_string).collect();
+            words.join(" ")
+        }
     };
     for (name, value) in &query.env {
         variables.push((name.clone(), scope.fill(value)?));
@@ -82,8 +83,8 @@ fn call(root: &Path, release: &Release, facts: &Facts, query: &ToolQuery) -> Res
     Ok(Call { shown, argv, dir: root.join(query.dir.as_path()), variables, pass: query.pass.clone() })
 }
 
-fn run(call: &Call, environment: &Environment, span: Span) -> Result<String, Problem> {
-    let shown = &call.shown;
+fn run(call: &Call, facts: &Facts, span: Span) -> Result<String, Problem> {
+    let (shown, environment) = (&call.shown, &facts.environment);
     let problem = |code, what: String| Problem::new(code, what).label(span, "its output is part of the key");
     let mut command = std::process::Command::new(call.argv.first().map_or("", String::as_str));
     command.args(call.argv.iter().skip(1)).current_dir(&call.dir).env_clear().envs(environment.strict());
@@ -105,17 +106,24 @@ fn run(call: &Call, environment: &Environment, span: Span) -> Result<String, Pro
             (None, signal) => format!("was ended by signal {}", signal.unwrap_or_default()),
         };
         let failed = problem(Code::CommandFailed, format!("the tool `{shown}` {how}"));
-        return Err(stderr
-            .lines()
-            .rev()
-            .take(10)
-            .collect::<Vec<_>>()
-            .into_iter()
-            .rev()
-            .fold(failed, Problem::note));
+        let stderr = masked(stderr, call, facts);
+        let lines: Vec<&str> = stderr.lines().collect();
+        let last = lines.iter().skip(lines.len().saturating_sub(10));
+        return Err(last.fold(failed, |failed, line| failed.note(*line)));
     }
     // Some, such as `java -version`, say what they are on standard error.
     Ok(if stdout.trim().is_empty() { stderr } else { stdout }.trim_end().to_owned())
+}
+
+/// What a tool said, without values of `.env` files and of what is passed to it.
+/// Those of less than four characters stay: they are no secrets, and would take
+/// half of the text with them.
+fn masked(text: String, call: &Call, facts: &Facts) -> String {
+    let names = facts.dotenv.iter().chain(&call.pass);
+    let mut secrets: Vec<&str> =
+        names.filter_map(|name| facts.environment.text(name)).filter(|value| value.len() >= 4).collect();
+    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    secrets.into_iter().fold(text, |text, secret| text.replace(secret, "***"))
 }
 
 /// The status and what was printed; `None` if it took too long, and is ended.
@@ -155,9 +163,10 @@ mod tests {
 
     use super::*;
     use crate::config::{Command, ProjectPath};
-    use crate::diagnostic::Spanned;
-    use crate::facts::Event;
+    use crate::diagnostic::{Sources, Spanned};
     use crate::facts::fixture::{Files, facts, release, span, tool};
+    use crate::facts::load;
+    use crate::facts::{Environment, Event};
 
     fn environment(variables: &[(&str, &str)]) -> Environment {
         let path = std::env::var("PATH").unwrap();
@@ -173,6 +182,7 @@ mod tests {
     fn script(text: &str) -> ToolQuery {
         let command = Spanned::new(Command::Script(text.to_owned()), span(text));
         ToolQuery {
+            owner: "target".to_owned(),
             command,
             dir: ProjectPath::root(),
             matrix: IndexMap::new(),
@@ -196,6 +206,37 @@ mod tests {
         query.matrix.insert("os".to_owned(), "a".to_owned());
         let expected = format!("none C a demo\n{}", files.path("").display());
         assert_eq!(run(&files, &[query]).unwrap(), [expected.trim_end_matches('/')]);
+    }
+
+    #[test]
+    fn a_variable_of_the_target_s_own_file_comes_before_one_of_the_project() {
+        let files = Files::with(&[
+            ("release.kdl", "include \"api/release.kdl\"\nvar \"cc\" \"gcc\""),
+            ("api/release.kdl", "var \"cc\" \"clang\""),
+        ]);
+        let release = load(&files.project(), &mut Sources::new()).unwrap();
+        let facts = Facts { environment: environment(&[]), ..facts(Event::Unnamed) };
+        let query = ToolQuery { owner: "api/lint".to_owned(), ..script("echo $cc") };
+        assert_eq!(run_all(&files.path(""), &release, &facts, &[query]).unwrap(), ["clang"]);
+    }
+
+    #[test]
+    fn a_tool_that_fails_does_not_tell_secrets() {
+        let files = Files::with(&[]);
+        let variables = [("FILE", "hunter2"), ("PASSED", "hunter2-and-more")];
+        let facts = Facts {
+            environment: environment(&variables),
+            dotenv: vec!["FILE".to_owned()],
+            ..facts(Event::Unnamed)
+        };
+        let query = ToolQuery {
+            pass: vec!["PASSED".to_owned()],
+            ..tool(&["sh", "-c", "echo $0 $PASSED >&2; exit 1", "{env.FILE}"])
+        };
+        let problems = run_all(&files.path(""), &release(), &facts, &[query]).unwrap_err();
+        let problem = &problems.as_slice()[0];
+        let title = "the tool `sh -c echo $0 $PASSED >&2; exit 1 {env.FILE}` ended with exit status 1";
+        assert_eq!((problem.title.as_str(), problem.notes.as_slice()), (title, &["*** ***".to_owned()][..]));
     }
 
     #[test]

@@ -199,6 +199,7 @@ impl Asking<'_> {
             self.input(InputQuery { patterns, copies: None, generated, honour_ignore: true })
         });
         let tool = |command: &Spanned<Command>| ToolQuery {
+            owner: target.name.value.clone(),
             command: command.clone(),
             dir: target.dir.clone(),
             matrix: matrix.clone(),
@@ -237,7 +238,11 @@ impl Asking<'_> {
         let kind = matches!(query.command.value, Command::Script(_));
         let env: Vec<(&String, String)> =
             query.env.iter().map(|(name, value)| (name, value.to_string())).collect();
-        let key = format!("{kind} {command:?} {:?} {:?} {env:?} {:?}", query.dir, query.matrix, query.pass);
+        let prefix = query.owner.rsplit_once('/').map_or("", |(prefix, _)| prefix);
+        let key = format!(
+            "{kind} {command:?} {:?} {:?} {env:?} {:?} {prefix:?}",
+            query.dir, query.matrix, query.pass
+        );
         let needs = &mut self.needs;
         *self.tools.entry(key).or_insert_with(|| {
             needs.tools.push(query);

@@ -1,5 +1,7 @@
 //! What each step needs, as far as declarations alone tell.
 
+use indexmap::IndexMap;
+
 use crate::config::{Base, BuildContext, Copy, Image, Part, Recipe, Release, Stage, Template};
 use crate::diagnostic::{Problem, Problems, Span, Spanned};
 use crate::facts::{Facts, Scope};
@@ -7,7 +9,7 @@ use crate::plan::NeedKind;
 use crate::plan::files::{Files, Named, inputs_of};
 use crate::plan::glob::HOLE;
 use crate::plan::name::{Speaker, resolve};
-use crate::plan::unit::{self, Job, StageJob, Unit, image_jobs};
+use crate::plan::unit::{self, Job, StageJob, Unit, image_jobs, row_values};
 
 /// That a step comes before another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +74,10 @@ impl<'a> Outline<'a> {
 
     fn target_needs(&self, at: usize, row: usize, problems: &mut Problems) -> Vec<Edge> {
         let target = &self.release.targets[at];
-        let mut edges = self.named(&target.needs, problems);
+        let matrix = row_values(target, row);
+        let needs: Vec<Spanned<String>> =
+            target.needs.iter().map(|need| filled_name(need, &matrix)).collect();
+        let mut edges = self.named(&needs, problems);
         let inputs = Named::inputs(&inputs_of(target, row));
         let made = inputs.iter().flat_map(|input| self.made(input));
         edges.extend(made.filter(|edge| !matches!(edge.to, Unit::Target { target, .. } if target == at)));
@@ -207,6 +212,12 @@ impl<'a> Outline<'a> {
             })
             .collect()
     }
+}
+
+/// A name with the values of a matrix in it.
+fn filled_name(name: &Spanned<String>, values: &IndexMap<String, String>) -> Spanned<String> {
+    let fill = |text: String, (key, value): (&String, &String)| text.replace(&format!("{{{key}}}"), value);
+    Spanned::new(values.iter().fold(name.value.clone(), fill), name.span)
 }
 
 /// A template's text with what is not known yet left open.

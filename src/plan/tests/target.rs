@@ -49,6 +49,20 @@ fn a_target_that_is_needed_is_all_its_combinations() {
 }
 
 #[test]
+fn a_need_names_the_combination_with_the_values_of_the_target_s_own_matrix() {
+    let mut world = World::new(
+        r#"
+        target "unit" { matrix { python "3.11" "3.12"; }; run "pytest"; }
+        target "report" { matrix { python "3.11" "3.12"; }; needs "unit[python={python}]"; run "report"; }
+        "#,
+    );
+    assert_eq!(
+        edges(&world.plan(&["report"])),
+        ["report[python=3.11] <- unit[python=3.11]", "report[python=3.12] <- unit[python=3.12]"]
+    );
+}
+
+#[test]
 fn a_condition_that_does_not_hold_leaves_out_a_target_and_what_only_it_needs() {
     let text = r#"
         target "deploy" { needs "package"; when env="CI"; run "deploy"; finally "clean"; }

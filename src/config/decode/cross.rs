@@ -81,6 +81,10 @@ fn shown(path: &[&str]) -> String {
 fn check_step(release: &Release, need: &Spanned<String>) -> Option<Problem> {
     let end = need.value.find(['[', ':'])?;
     let (name, rest) = need.value.split_at(end);
+    // What a glob matches is found where steps are chosen.
+    if rest.contains(['*', '?']) {
+        return None;
+    }
     match release.declared(name)? {
         Declared::Target(target) => check_combination(target, need, rest),
         Declared::Image(image) => check_instance(image, need, rest.strip_prefix(':')?),

@@ -141,6 +141,20 @@ fn a_target_takes_the_name_of_a_goal() {
 }
 
 #[test]
+fn the_default_may_be_a_glob_of_steps() {
+    let text = FILE.replace("default \"lint\" \"web\"", "default \"web:build@*\" \"lint[python=3.*,os=a]\"");
+    let plan = World::new(&text).try_plan(&Goals::Default).unwrap();
+    let named = plan.steps.iter().filter(|step| step.goal).map(|step| step.id.to_string());
+    let expected = [
+        "lint[python=3.11,os=a]",
+        "lint[python=3.12,os=a]",
+        "web:build@linux/amd64",
+        "web:build@linux/arm64",
+    ];
+    assert_eq!(named.collect::<Vec<_>>(), expected);
+}
+
+#[test]
 fn the_default_is_what_the_file_names() {
     let mut world =
         World::new("default \"b\"\ntarget \"a\" { run \"a\"; }\ntarget \"b\" { run \"b\"; private; }");

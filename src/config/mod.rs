@@ -37,3 +37,4 @@ pub use stage::{
 pub use tag_rule::{Narrow, Rule, RuleKind, TagSet};
 pub use target::{Argument, Command, Condition, Pattern, Target};
 pub use template::{Fact, Field, Name, Part, Template};
+pub use value::glob_fits;

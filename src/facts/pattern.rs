@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use globset::{GlobBuilder, GlobMatcher};
 
-use crate::config::{Copy, Pattern, ProjectPath, Template};
+use crate::config::{Copy, Pattern, ProjectPath, Template, glob_fits};
 use crate::diagnostic::{Code, Problem, Span};
 use crate::facts::tree::{Entry, EntryKind, Tree};
 use crate::facts::{Scope, tree};
@@ -156,10 +156,13 @@ fn real_directory(root: &Path, directory: &Path, span: Span) -> Result<PathBuf, 
 }
 
 pub(super) fn compile(glob: &str, span: Span) -> Result<GlobMatcher, Problem> {
-    let built = GlobBuilder::new(glob).literal_separator(true).backslash_escape(true).build();
-    let built = built.map_err(|error| {
+    let built = glob_fits(glob).and_then(|()| {
+        let built = GlobBuilder::new(glob).literal_separator(true).backslash_escape(true).build();
+        built.map_err(|error| error.kind().to_string())
+    });
+    let built = built.map_err(|why| {
         Problem::new(Code::InvalidValue, format!("`{glob}` is not a glob"))
-            .label(span, error.kind().to_string())
+            .label(span, why)
             .help("a backslash makes `*`, `?`, `[`, and `{` stand for themselves")
     })?;
     Ok(built.compile_matcher())

@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
 
+use crate::config::glob_fits;
+
 /// Stands in a text for a part that is not known yet, whatever it will be.
 pub(super) const HOLE: char = '\u{f8ff}';
 
@@ -66,6 +68,8 @@ impl Glob {
     /// Reads a text relative to the project's directory.
     fn new(text: &str, below: bool) -> Self {
         let text = text.trim_end_matches('/');
+        // What is no glob is told where its files are read; until then it is any.
+        let text = if text.is_empty() || glob_fits(text).is_ok() { text } else { "**" };
         let wild = |part: &&str| part.contains(['*', '?', '[', '{', HOLE]);
         let prefix: Vec<&str> = text.split('/').take_while(|part| !wild(part)).collect();
         let prefix = prefix.join("/");

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use globset::{GlobBuilder, GlobMatcher};
 
-use crate::config::{Release, Stage, Target};
+use crate::config::{Release, Stage, Target, glob_fits};
 use crate::diagnostic::{Code, Problem, Spanned, nearest};
 use crate::oci::Platform;
 use crate::plan::unit::{Job, Unit, image_jobs, row_values, rows, stage_jobs};
@@ -77,10 +77,9 @@ impl<'a> Word<'a> {
             return Self::Exact(text);
         }
         // What is not a valid glob is a name that nothing has.
-        match GlobBuilder::new(text).literal_separator(false).build() {
-            Ok(glob) => Self::Glob(Box::new(glob.compile_matcher())),
-            Err(_) => Self::Exact(text),
-        }
+        let glob =
+            glob_fits(text).ok().and_then(|()| GlobBuilder::new(text).literal_separator(false).build().ok());
+        glob.map_or(Self::Exact(text), |glob| Self::Glob(Box::new(glob.compile_matcher())))
     }
 
     const fn is_glob(&self) -> bool {

@@ -1,7 +1,7 @@
 //! Paths and patterns inside the project.
 
 use crate::config::decode::Decoder;
-use crate::config::{Pattern, ProjectPath};
+use crate::config::{Pattern, ProjectPath, value};
 use crate::diagnostic::{Code, Problem, Span, Spanned, nearest};
 use crate::syntax::Value;
 
@@ -61,9 +61,9 @@ impl Decoder<'_> {
             self.problems.push(self.outside(bare, value.part(offset..text.len())));
             return None;
         };
-        if let Err(error) = globset::Glob::new(&glob) {
+        if let Err(why) = value::glob_fits(&glob) {
             let problem = Problem::new(Code::InvalidValue, format!("`{bare}` is not a glob"))
-                .label(value.part(offset..text.len()), error.kind().to_string())
+                .label(value.part(offset..text.len()), why)
                 .help("a character with a meaning stands for itself in brackets: `[[]`, `[*]`");
             self.problems.push(problem);
             return None;

@@ -1,6 +1,5 @@
 //! A value of the right type and the wrong form.
 
-use globset::Glob;
 use jiff::civil::Date;
 use regex::Regex;
 
@@ -63,10 +62,7 @@ fn misfit(span: Span, kind: Kind, text: &str) -> Option<Problem> {
             text.parse::<Date>().err()?;
             (not_a("a date"), "a date is year, month, and day: `2027-01-31`".to_owned())
         }
-        Kind::Glob => {
-            let why = Glob::new(text).err()?.kind().to_string();
-            (not_a("a glob"), if text.is_empty() { "it is empty".to_owned() } else { why })
-        }
+        Kind::Glob => (not_a("a glob"), value::glob_fits(text).err()?),
         Kind::Regex => {
             let error = Regex::new(text).err()?.to_string();
             let why = error.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();

@@ -4,11 +4,13 @@
 //! into the model share. A text that does not fit answers with the reason.
 
 mod file;
+mod glob;
 mod list;
 mod quantity;
 mod time;
 
 pub(crate) use file::{mode, owner, port, variable};
+pub use glob::glob_fits;
 pub(crate) use list::list;
 pub(crate) use quantity::{duration, size, waste};
 pub(crate) use time::{date_format, requirement};

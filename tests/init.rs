@@ -26,7 +26,7 @@ fn an_empty_project_says_hello() {
 
 #[test]
 fn a_makefile_is_called_by_its_targets() {
-    let repo = init(&[("Makefile", "all: test\ntest:\n\t@echo tested {x}\n.PHONY: all test\n")]);
+    let repo = init(&[("Makefile", "--all: test\ntest:\n\t@echo tested {x}\n.PHONY: all test\n")]);
     let ended = repo.hoist(&["test"]);
     assert_eq!((ended.code, ended.stdout.as_str()), (0, "tested {x}\n"));
 }

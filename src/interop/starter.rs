@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::config::name_fits;
 use crate::interop::makefile;
 
 /// What was found in a project's directory.
@@ -69,9 +70,9 @@ impl Draft {
         self.names.iter().any(|known| known == name)
     }
 
-    /// Adds a target, unless something of that name is there.
+    /// Adds a target, unless something of that name is there or it is none.
     fn target(&mut self, name: &str, about: &str, lines: &[&str]) {
-        if self.has(name) {
+        if self.has(name) || name_fits(name).is_err() {
             return;
         }
         self.names.push(name.to_owned());
@@ -165,13 +166,13 @@ fn typable(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
 }
 
-/// A KDL string, with braces doubled as templates ask for.
+/// A KDL string. What is written so are names, paths, and commands without braces
+/// that mean something.
 fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {
         match c {
             '"' | '\\' => out.extend(['\\', c]),
-            '{' | '}' => out.extend([c, c]),
             c if c.is_control() => {
                 let _ = write!(out, "\\u{{{:x}}}", c as u32);
             }
@@ -180,4 +181,15 @@ fn quoted(text: &str) -> String {
     }
     out.push('"');
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_project_has_its_directory_s_name_whatever_it_is() {
+        let found = Found { name: "a{b}\"c".to_owned(), ..Found::default() };
+        assert!(starter(&found).contains("\nproject \"a{b}\\\"c\"\n"));
+    }
 }

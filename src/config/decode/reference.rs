@@ -7,7 +7,7 @@ use crate::diagnostic::{Code, Problem, Span, Spanned, nearest};
 use crate::syntax::Value;
 
 /// The kinds of step of an image.
-const STEPS: &[&str] = &["build", "index", "test", "budget", "scan", "push", "sign", "tag"];
+const STEPS: &[&str] = &["build", "index", "test", "budget", "scan", "push", "sign", "attest", "tag"];
 
 /// Goals of the command line, unless a target has their name.
 const GOALS: &[&str] = &["build", "test", "scan", "push", "release"];

@@ -184,3 +184,25 @@ fn the_examples_plan() {
         assert!(steps(&plan).iter().any(|step| step.contains(":tag@")), "{name}");
     }
 }
+
+#[test]
+fn every_step_of_an_image_may_be_needed_by_its_name() {
+    let mut world = World::new(
+        r#"
+        registry "ghcr" "ghcr.io/acme"
+        image "web" {
+            dockerfile "Dockerfile"
+            test "help" { run "x"; }
+            budget layers=1
+            scan "trivy" fail-on="high"
+            sign key="env:KEY"
+            attest provenance=#true
+            push "ghcr"
+        }
+        target "all" {
+            needs "web:build" "web:index" "web:test" "web:budget" "web:scan" "web:push" "web:sign" "web:attest" "web:tag"
+        }
+        "#,
+    );
+    assert!(world.select(&["all"]).is_ok());
+}

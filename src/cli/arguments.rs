@@ -257,7 +257,10 @@ impl Arguments {
         let words: Vec<_> = words.into_iter().collect();
         let read = Self::try_parse_from(&words)?;
         let Some(Command::Name(rest)) = &read.command else { return Ok(read) };
-        let at = words.len().saturating_sub(rest.len());
+        let name = words.len().saturating_sub(rest.len());
+        // Behind `--` there are names alone, and `run` would be one of them.
+        let dashed = words.get(..name).and_then(<[_]>::last).is_some_and(|word| word == "--");
+        let at = name.saturating_sub(usize::from(dashed));
         let mut with_run = words.clone();
         with_run.insert(at, "run".into());
         Self::try_parse_from(with_run)
@@ -293,6 +296,12 @@ mod tests {
         assert_eq!(run.running.jobs, Some(4));
         assert!(run.running.keep_going && global.json);
         assert_eq!(global.directory, Some("dir".into()));
+    }
+
+    #[test]
+    fn what_follows_two_dashes_is_run() {
+        assert_eq!(run("hoist -- lint").1.words, ["lint"]);
+        assert_eq!(run("hoist --json -- lint -x").1.words, ["lint", "-x"]);
     }
 
     #[test]

@@ -24,9 +24,9 @@ pub(crate) fn check(session: &mut Session) -> Result<ExitCode, Problems> {
     let look = session.status_look();
     let counts = [count(targets, "target"), count(images, "image"), count(stages, "stage")];
     let counts: Vec<_> = counts.into_iter().flatten().collect();
-    let steps = plan.steps.len();
+    let steps = count(plan.steps.len(), "step").unwrap_or_else(|| "no steps".to_owned());
     let good = look.paint(Paint::Good, if look.unicode { "✓" } else { "ok:" });
-    session.say(&format!("{good} {name} is right: {}; {steps} steps\n", counts.join(", ")));
+    session.say(&format!("{good} {name} is right: {}; {steps}\n", counts.join(", ")));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -5,14 +5,13 @@ use std::process::ExitCode;
 use clap::CommandFactory as _;
 
 use crate::cli::arguments::{Arguments, Completions};
-use crate::diagnostic::{Code, Problem, Problems};
+use crate::cli::session::unwritable;
+use crate::diagnostic::Problems;
 use crate::report::output;
 
 pub(crate) fn completions(options: &Completions) -> Result<ExitCode, Problems> {
     let mut script = Vec::new();
     clap_complete::generate(options.shell, &mut Arguments::command(), "hoist", &mut script);
-    output(&String::from_utf8_lossy(&script)).map_err(|error| {
-        Problem::new(Code::CommandLine, "standard output cannot be written").note(error.to_string())
-    })?;
+    output(&String::from_utf8_lossy(&script)).map_err(|error| unwritable(&error))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -13,7 +13,8 @@ use crate::interop::{Found, starter};
 /// Writes the file if there is none; never over one that is there.
 pub(crate) fn init(session: &mut Session, options: &Init) -> Result<ExitCode, Problems> {
     let directory = session.host.directory.clone();
-    let text = starter(&look_around(&directory));
+    let found = look_around(&directory);
+    let text = starter(&found);
     if options.print {
         session.output(&text)?;
         return Ok(ExitCode::SUCCESS);
@@ -29,6 +30,9 @@ pub(crate) fn init(session: &mut Session, options: &Init) -> Result<ExitCode, Pr
         }
     })?;
     session.say("wrote release.kdl; `hoist` lists what it declares, `hoist run` does its default\n");
+    if !found.dockerfiles.is_empty() {
+        session.say("images of Dockerfiles are checked and planned; this version cannot build them yet\n");
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -9,7 +9,7 @@ use indexmap::IndexMap;
 use crate::cache::Cache;
 use crate::cli::arguments::{Release, Run, Running};
 use crate::cli::plan::show_forecast;
-use crate::cli::session::{Planned, Session};
+use crate::cli::session::{Planned, Session, unwritable};
 use crate::cli::words::Words;
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::EventSource;
@@ -52,6 +52,9 @@ fn go(
     runtime.shutdown_background();
     if !session.global.json && !summary.problems.is_empty() {
         session.report(&summary.problems);
+    }
+    if let (0, Some(lost)) = (summary.exit_code(), view.lost()) {
+        return Err(unwritable(lost).into());
     }
     Ok(ExitCode::from(summary.exit_code()))
 }
@@ -109,7 +112,7 @@ fn owners(plan: &Plan) -> Vec<String> {
 fn view(session: &Session, owners: Vec<String>) -> View {
     let (look, verbose) = (session.status_look(), session.global.verbose);
     if session.global.json {
-        View::Json
+        View::Json { lost: None }
     } else if session.host.error_is_terminal && !session.global.quiet && !ci(session) {
         View::live(look, verbose, owners)
     } else {
@@ -144,16 +147,19 @@ fn asker(session: &Session, yes: bool) -> Confirm {
 fn agree(session: &Session, planned: &Planned, yes: bool, confirm: &Confirm) -> Result<(), Problem> {
     let lines = visible(&planned.plan);
     let automatic = yes || ci(session) || matches!(planned.facts.event_source, EventSource::Ci(_));
-    if lines.is_empty() || automatic {
+    // What cannot run is refused without a question.
+    let gap = |step: &crate::plan::Step| matches!(step.action, Action::NotAvailable(_));
+    let refused = !planned.plan.gaps.is_empty() || planned.plan.steps.iter().any(gap);
+    if lines.is_empty() || automatic || refused {
         return Ok(());
     }
     status(&format!("This would publish:\n{}", lines.concat()));
-    let refused =
+    let unanswered =
         |title: &str| Problem::new(Code::NotConfirmed, title).help("answer in advance with `--yes`");
     match confirm("Publish?") {
         Ok(true) => Ok(()),
-        Ok(false) => Err(refused("nothing was published: the answer was no")),
-        Err(why) => Err(refused("nothing was published: nobody could be asked").note(why)),
+        Ok(false) => Err(unanswered("nothing was published: the answer was no")),
+        Err(why) => Err(unanswered("nothing was published: nobody could be asked").note(why)),
     }
 }
 

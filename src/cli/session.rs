@@ -157,10 +157,7 @@ impl Session {
     /// Prints a text that was asked for.
     #[expect(clippy::unused_self, reason = "a session is what may speak")]
     pub(crate) fn output(&self, text: &str) -> Result<(), Problems> {
-        output(text).map_err(|error| {
-            let problem = Problem::new(Code::CommandLine, "standard output cannot be written");
-            Problems::from(problem.note(error.to_string()))
-        })
+        output(text).map_err(|error| unwritable(&error).into())
     }
 
     /// Prints a text on the way, unless quiet is asked for.
@@ -172,6 +169,14 @@ impl Session {
 
     /// Shows what is wrong, and says how hoist ends because of it.
     pub(crate) fn report(&self, problems: &Problems) -> ExitCode {
+        // Steps of one declaration may fail for one reason.
+        let mut once = Problems::new();
+        for problem in problems.as_slice() {
+            if !once.as_slice().contains(problem) {
+                once.push(problem.clone());
+            }
+        }
+        let problems = &once;
         if self.global.json {
             // Nobody is left to tell that standard output went away.
             drop(output(&format!("{}\n", problems_json(problems, &self.sources))));
@@ -187,6 +192,12 @@ impl Session {
         status(&render(&problems, &Sources::new(), Look::PLAIN));
         exit_code(problems.class())
     }
+}
+
+/// What was asked for cannot be handed over.
+pub(crate) fn unwritable(error: &std::io::Error) -> Problem {
+    let problem = Problem::new(Code::CommandLine, "standard output cannot be written");
+    problem.note(error.to_string()).help("free some space, or write somewhere else")
 }
 
 /// The exit code of a class of problems.

@@ -56,12 +56,14 @@ pub fn starter(found: &Found) -> String {
     if draft.names.is_empty() && found.dockerfiles.is_empty() {
         draft.target("hello", "Say hello", &["run \"echo hello from $HOIST_PROJECT\""]);
     }
-    images(&mut draft, found);
     let checks: Vec<_> = ["lint", "test", "build"].into_iter().filter(|name| draft.has(name)).collect();
-    let default: Vec<_> =
-        if checks.is_empty() { draft.names.iter().map(String::as_str).take(1).collect() } else { checks };
+    let first = || draft.names.iter().map(String::as_str).take(1).collect();
+    let default: Vec<_> = if checks.is_empty() { first() } else { checks };
     let default: Vec<_> = default.into_iter().map(quoted).collect();
-    let _ = write!(draft.text, "\ndefault {}\n", default.join(" "));
+    images(&mut draft, found);
+    if !default.is_empty() {
+        let _ = write!(draft.text, "\ndefault {}\n", default.join(" "));
+    }
     draft.text
 }
 
@@ -85,16 +87,14 @@ impl Draft {
 }
 
 fn cargo(draft: &mut Draft) {
-    let inputs = r#"inputs "Cargo.toml" "**/*.rs" "**/Cargo.toml" "Cargo.lock*""#;
+    // Tests and macros may read any file. Cargo itself knows what to build again.
+    let all = r#"inputs "**/*""#;
     let tool = r#"tool "rustc --version""#;
     let pass = r#"pass-env "CARGO_HOME" "RUSTUP_HOME""#;
-    for (name, about, run) in [
-        ("lint", "Check the style", "cargo fmt --check && cargo clippy --all-targets -- -D warnings"),
-        ("test", "Run the tests", "cargo test"),
-        ("build", "Compile", "cargo build --release"),
-    ] {
-        draft.target(name, about, &[&format!("run {}", quoted(run)), inputs, tool, pass]);
-    }
+    let lint = r#"run "cargo fmt --check && cargo clippy --all-targets -- -D warnings""#;
+    draft.target("lint", "Check the style", &[lint, all, tool, pass]);
+    draft.target("test", "Run the tests", &[r#"run "cargo test""#, all, tool, pass]);
+    draft.target("build", "Compile", &[r#"run "cargo build --release""#]);
 }
 
 fn npm(draft: &mut Draft, text: &str) {

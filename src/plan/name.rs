@@ -94,10 +94,11 @@ impl<'a> Word<'a> {
     }
 }
 
-/// Whether a glob of the language, in which `*` stands for any characters,
-/// matches the name of a branch or tag.
+/// Whether a glob matches the name of a branch or tag; `*` does not match a `/`,
+/// as in the rules of tags.
 pub(super) fn glob_matches(glob: &str, name: &str) -> bool {
-    Word::new(glob).matches(name)
+    let glob = GlobBuilder::new(glob).literal_separator(true).build();
+    glob.is_ok_and(|glob| glob.compile_matcher().is_match(name))
 }
 
 /// Whether a text names one thing, not what a glob happens to match.

@@ -48,7 +48,8 @@ fn one(problem: &Problem, sources: &Sources, look: Look) -> String {
         said(&mut out, &lead, &wrapped(&harmless(help), look.width.saturating_sub(8)));
     }
     for note in &problem.notes {
-        said(&mut out, "note:", &harmless(note));
+        // Colours of a tool's output are of no use here.
+        said(&mut out, "note:", &harmless(&console::strip_ansi_codes(note)));
     }
     out
 }

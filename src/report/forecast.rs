@@ -15,14 +15,16 @@ const SHOWN: usize = 3;
 #[must_use]
 pub fn forecast_text(plan: &Plan, forecasts: &[Forecast], look: Look, all: bool) -> String {
     let mut out = String::new();
-    let (mut runs, mut rests) = (0, 0);
+    let (mut runs, mut maybe, mut rests, mut gaps) = (0, 0, 0, 0);
     for forecast in forecasts {
         let Some(step) = plan.steps.get(forecast.step.0 as usize) else { continue };
         let (mark, paint, words) = words(plan, &forecast.verdict);
         match forecast.verdict {
             Verdict::Group => continue,
             Verdict::UpToDate | Verdict::Skip(_) => rests += 1,
-            _ => runs += 1,
+            Verdict::WouldRun(_) | Verdict::Always => runs += 1,
+            Verdict::Unknown(_) | Verdict::Publishing => maybe += 1,
+            Verdict::NotAvailable(_) => gaps += 1,
         }
         if matches!(forecast.verdict, Verdict::UpToDate) && !all {
             continue;
@@ -42,13 +44,10 @@ pub fn forecast_text(plan: &Plan, forecasts: &[Forecast], look: Look, all: bool)
     if let Some(reason) = &plan.unpublished {
         let _ = writeln!(out, "{} nothing would be published: {reason}", look.paint(Paint::Warn, "!"));
     }
-    let last = match (runs, rests) {
-        (0, 0) => "Nothing to do\n".to_owned(),
-        (0, rests) => format!("Nothing to do: {} up to date\n", steps(rests)),
-        (runs, 0) => format!("{} would run\n", steps(runs)),
-        (runs, rests) => format!("{} would run, {rests} up to date\n", steps(runs)),
-    };
-    out + &last
+    let parts = [(runs, "would run"), (maybe, "may run"), (gaps, "cannot run"), (rests, "up to date")];
+    let parts = parts.into_iter().filter(|(count, _)| *count > 0);
+    let parts: Vec<_> = parts.map(|(count, what)| format!("{} {what}", steps(count))).collect();
+    out + &if parts.is_empty() { "Nothing to do\n".to_owned() } else { format!("{}\n", parts.join(", ")) }
 }
 
 /// One step with all of its reasons.
@@ -60,8 +59,8 @@ pub fn why_text(plan: &Plan, forecast: &Forecast, look: Look) -> String {
         Verdict::UpToDate => "is up to date",
         Verdict::Group | Verdict::Skip(_) => "does nothing",
         Verdict::NotAvailable(_) => "cannot run",
-        Verdict::Unknown(_) => "may run",
-        Verdict::WouldRun(_) | Verdict::Always | Verdict::Publishing => "would run",
+        Verdict::Unknown(_) | Verdict::Publishing => "may run",
+        Verdict::WouldRun(_) | Verdict::Always => "would run",
     };
     let mut out =
         format!("{} {}\n", look.paint(Paint::Strong, &step.id.to_string()), look.paint(paint, said));
@@ -93,7 +92,9 @@ fn words(plan: &Plan, verdict: &Verdict) -> (Mark, Paint, Vec<String>) {
         Verdict::UpToDate => (REST, Paint::Good, vec!["nothing that it depends on has changed".to_owned()]),
         Verdict::WouldRun(reasons) => (RUN, Paint::Warn, reasons.iter().map(ToString::to_string).collect()),
         Verdict::Always => (RUN, Paint::Warn, vec!["declares no inputs, so it always runs".to_owned()]),
-        Verdict::Publishing => (RUN, Paint::Warn, vec!["publishes what is not there yet".to_owned()]),
+        Verdict::Publishing => {
+            (("?", "?"), Paint::Warn, vec!["if what it publishes is not there yet".to_owned()])
+        }
         Verdict::Unknown(steps) => {
             let names = steps.iter().filter_map(|step| plan.steps.get(step.0 as usize));
             let names: Vec<_> = names.map(|step| format!("`{}`", step.id)).collect();

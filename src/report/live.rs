@@ -1,5 +1,6 @@
 //! A run on a terminal: what ended scrolls up, what runs stands below.
 
+use std::io;
 use std::time::Duration;
 
 use indexmap::IndexMap;
@@ -28,6 +29,8 @@ pub struct Live {
     done: usize,
     /// Width of the longest name of a step that may write.
     names: usize,
+    /// Why standard output could not be written, the first time.
+    lost: Option<io::Error>,
 }
 
 #[derive(Debug)]
@@ -45,7 +48,24 @@ impl Live {
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10));
         let foot = bars.add(ProgressBar::new_spinner());
         foot.set_style(style("{msg}"));
-        Self { look, verbose, owners, bars, foot, running: IndexMap::new(), total: 0, done: 0, names: 0 }
+        Self {
+            look,
+            verbose,
+            owners,
+            bars,
+            foot,
+            running: IndexMap::new(),
+            total: 0,
+            done: 0,
+            names: 0,
+            lost: None,
+        }
+    }
+
+    /// Why some of the output of steps could not be written, if so.
+    #[must_use]
+    pub const fn lost(&self) -> Option<&io::Error> {
+        self.lost.as_ref()
     }
 
     /// Tells what happened.
@@ -125,7 +145,7 @@ impl Live {
         }
     }
 
-    fn line(&self, line: &Output) {
+    fn line(&mut self, line: &Output) {
         if line.replayed && !self.verbose {
             return;
         }
@@ -136,11 +156,14 @@ impl Live {
             let bar = if self.look.unicode { "│" } else { "|" };
             format!("{} {}\n", self.look.paint(Paint::Faint, &format!("{name} {bar}")), line.text)
         };
-        self.bars.suspend(|| match line.stream {
-            // Nobody is left to tell that standard output went away.
-            Stream::Stdout => drop(output(&text)),
-            Stream::Stderr => status(&text),
+        let written = self.bars.suspend(|| match line.stream {
+            Stream::Stdout => output(&text),
+            Stream::Stderr => {
+                status(&text);
+                Ok(())
+            }
         });
+        self.lost = self.lost.take().or(written.err());
     }
 
     fn say(&self, text: &str) {

@@ -1,5 +1,7 @@
 //! A run as a log: for CI, for files, for pipes.
 
+use std::io;
+
 use indexmap::IndexMap;
 
 use crate::report::ending::{closing, ending, tag_lines, unpublished};
@@ -14,6 +16,8 @@ pub struct Plain {
     verbose: bool,
     quiet: bool,
     waiting: IndexMap<String, Waiting>,
+    /// Why standard output could not be written, the first time.
+    lost: Option<io::Error>,
 }
 
 #[derive(Debug, Default)]
@@ -27,7 +31,13 @@ impl Plain {
     /// steps, too; `quiet` shows only the output of steps.
     #[must_use]
     pub fn new(look: Look, verbose: bool, quiet: bool) -> Self {
-        Self { look, verbose, quiet, waiting: IndexMap::new() }
+        Self { look, verbose, quiet, waiting: IndexMap::new(), lost: None }
+    }
+
+    /// Why some of the output of steps could not be written, if so.
+    #[must_use]
+    pub const fn lost(&self) -> Option<&io::Error> {
+        self.lost.as_ref()
     }
 
     /// Tells what happened.
@@ -72,8 +82,7 @@ impl Plain {
         for line in waiting.lines.iter().filter(|line| self.verbose || !line.replayed) {
             let text = format!("{}\n", line.text);
             match line.stream {
-                // Nobody is left to tell that standard output went away.
-                Stream::Stdout => drop(output(&text)),
+                Stream::Stdout => self.lost = self.lost.take().or(output(&text).err()),
                 Stream::Stderr => status(&text),
             }
         }

@@ -1,5 +1,7 @@
 //! The view of a run that fits where it is looked at.
 
+use std::io;
+
 use crate::report::{Live, Look, Plain, output};
 use crate::run::Event;
 
@@ -11,7 +13,10 @@ pub enum View {
     /// In a log.
     Plain(Plain),
     /// As JSON lines on standard output.
-    Json,
+    Json {
+        /// Why standard output could not be written, the first time.
+        lost: Option<io::Error>,
+    },
 }
 
 impl View {
@@ -32,12 +37,21 @@ impl View {
         match self {
             Self::Live(live) => live.see(event),
             Self::Plain(plain) => plain.see(event),
-            Self::Json => {
-                if let Ok(line) = serde_json::to_string(event) {
-                    // Nobody is left to tell that standard output went away.
-                    drop(output(&format!("{line}\n")));
-                }
+            Self::Json { lost } => {
+                let line = serde_json::to_string(event).map_err(io::Error::other);
+                let written = line.and_then(|line| output(&format!("{line}\n")));
+                *lost = lost.take().or(written.err());
             }
+        }
+    }
+
+    /// Why some of what was asked for could not be written, if so.
+    #[must_use]
+    pub const fn lost(&self) -> Option<&io::Error> {
+        match self {
+            Self::Live(live) => live.lost(),
+            Self::Plain(plain) => plain.lost(),
+            Self::Json { lost } => lost.as_ref(),
         }
     }
 }

@@ -134,8 +134,6 @@ pub(super) async fn run(
     teller.lines(stdout.finish()).await;
     teller.lines(stderr.finish()).await;
     Ok(match (asked, status) {
-        // It was done before the signal reached it, or saw to its own end.
-        (Some(Exit::Halted), Some(status)) if status.success() => Exit::Status(status),
         (None, Some(status)) => Exit::Status(status),
         (asked, _) => asked.unwrap_or(Exit::Halted),
     })

@@ -210,3 +210,22 @@ fn clean_removes_what_was_made_and_the_cache_brings_it_back() {
     assert_eq!(repo.hoist(&["clean", "--cache"]).code, 0);
     assert_eq!(ran(&repo, &["count"]), ["copied", "counted"]);
 }
+
+#[test]
+fn what_a_signal_stopped_is_never_kept_whatever_it_returns() {
+    let repo = Repo::with(
+        r#"
+        target "half" {
+            run "trap 'echo half > out.txt; exit 0' TERM; echo $$; sleep 600 & wait"
+            inputs "release.kdl"
+            outputs "out.txt"
+        }
+        "#,
+    );
+    let (mut child, _) = crate::signals::start(&repo, "half");
+    let hoist = crate::signals::pid(child.id());
+    rustix::process::kill_process(hoist, rustix::process::Signal::TERM).expect("hoist runs");
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+    let why = repo.hoist(&["why", "half"]).stdout;
+    assert!(why.contains("would run"), "{why}");
+}

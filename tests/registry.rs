@@ -122,6 +122,32 @@ fn a_release_to_a_registry_names_versions_and_never_moves_them_back() {
 }
 
 #[test]
+fn a_commit_is_released_from_its_branch_and_then_by_its_tag() {
+    if !installed("releases of one commit", &["docker-registry", "skopeo"]) {
+        return;
+    }
+    let repo = Repo::new();
+    repo.write(".gitignore", "/.registry*\n");
+    let registry = Registry::start(&repo);
+    let port = registry.port;
+    repo.write("release.kdl", release(port));
+    repo.write("web", "1\n");
+    repo.git(&["init", "--quiet", "--initial-branch=main"]);
+    repo.commit("Begin");
+    let sha = repo.git(&["rev-parse", "HEAD"]);
+    let branch = repo.hoist(&["release", "--yes"]);
+    assert_eq!(branch.code, 0, "{}", branch.stderr);
+    let first = digest(port, &sha);
+    assert_ne!(first, "none");
+    let tag = repo.hoist(&["release", "--event", "tag=v1.0.0", "--yes"]);
+    assert_eq!(tag.code, 0, "{}", tag.stderr);
+    assert_ne!(digest(port, "1.0.0"), "none");
+    // The commit keeps the name that it has.
+    assert_eq!(digest(port, &sha), first);
+    assert!(tag.stderr.contains("it names this commit already"), "{}", tag.stderr);
+}
+
+#[test]
 fn nobody_is_asked_where_nobody_could_answer() {
     if !installed("the question before a release", &["docker-registry"]) {
         return;

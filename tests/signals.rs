@@ -19,12 +19,12 @@ target "stubborn" {
 target "after" { run "touch after"; }
 "#;
 
-fn pid(of: u32) -> Pid {
+pub(crate) fn pid(of: u32) -> Pid {
     Pid::from_raw(i32::try_from(of).expect("a process id")).expect("a process id")
 }
 
 /// Starts a target, and waits until its command runs; the command's process.
-fn start(repo: &Repo, target: &str) -> (Child, Pid) {
+pub(crate) fn start(repo: &Repo, target: &str) -> (Child, Pid) {
     let mut child = repo
         .command(&["run", target, "--json"])
         .stdin(Stdio::null())

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use crate::config::Release;
-use crate::diagnostic::{Code, Problem, Problems};
+use crate::diagnostic::{Code, Problem, Problems, Span};
 use crate::facts::pattern::{Place, Rule, files_below, outside};
 use crate::facts::tree::{EntryKind, Tree, Wanted, project_path};
 use crate::facts::{Facts, InputFile, InputQuery, Scope, content, nearest_path};
@@ -54,8 +54,10 @@ pub(super) fn read_all(
     } else {
         problems.take(Tree::read(&root, &wanted, honour_ignore)).unwrap_or_default()
     };
-    let chosen: Vec<Vec<PathBuf>> =
-        meant.iter().filter_map(|meant| problems.take(meant.choose(&root, &tree))).collect();
+    let chosen: Vec<Vec<PathBuf>> = meant
+        .iter()
+        .filter_map(|meant| problems.take(meant.choose(&root, &tree).and_then(|it| meant.some(it))))
+        .collect();
     // By their bytes: comparing paths by their parts would cost more than reading.
     let mut all: Vec<&OsStr> = chosen.iter().flatten().map(|path| path.as_os_str()).collect();
     all.sort_unstable();
@@ -74,6 +76,8 @@ struct Meant {
     rules: Vec<Rule>,
     generated: Vec<Rule>,
     honour_ignore: bool,
+    /// The first of the patterns, if none of them names a path.
+    wild: Option<Span>,
 }
 
 impl Meant {
@@ -93,9 +97,27 @@ impl Meant {
                 rules.extend(problems.take(Rule::copy(root, &copies.home, &scope, copy)));
             }
         }
-        let meant = Self { rules, generated, honour_ignore: query.honour_ignore };
+        let wanted = || query.patterns.iter().filter(|pattern| !pattern.negated);
+        let wild = wanted().next().filter(|_| wanted().all(|pattern| !pattern.is_literal()));
+        let wild = wild.map(|pattern| pattern.glob.span);
+        let meant = Self { rules, generated, honour_ignore: query.honour_ignore, wild };
         problems.extend(meant.rules.iter().filter_map(|rule| meant.missing(root, rule)));
         problems.or(meant)
+    }
+
+    /// The files, of which there is one at least, unless some are made later:
+    /// who reads nothing would never run again.
+    fn some(&self, chosen: Vec<PathBuf>) -> Result<Vec<PathBuf>, Problems> {
+        match self.wild {
+            Some(span) if chosen.is_empty() && self.generated.is_empty() => {
+                let problem = Problem::new(Code::MissingInput, "the inputs match no file");
+                let problem = problem.label(span, "nothing there, or `.gitignore` names it");
+                Err(problem
+                    .help("correct the patterns, or leave `inputs` out: the target then runs each time")
+                    .into())
+            }
+            _ => Ok(chosen),
+        }
     }
 
     /// A named path that does not exist, and will not be made.
@@ -265,7 +287,19 @@ mod tests {
         assert_eq!(project.inputs(&["src/**/*.py", "!**/*_pb2.py"]), ["src/b.py", "src/deep/c.py"]);
         assert_eq!(project.inputs(&["!src/b.py", "src/*.py"]), ["src/b.py", "src/b_pb2.py"]);
         assert_eq!(project.inputs(&["src/**", "!src/deep", "!src/*.{py,rs}"]), ["src/d.txt"]);
-        assert_eq!(project.inputs(&["nothing/**"]), Vec::<String>::new());
+        assert_eq!(project.inputs(&["nothing/**", "a.py"]), ["a.py"]);
+    }
+
+    #[test]
+    fn inputs_that_match_no_file_are_a_mistake_unless_some_are_made_later() {
+        let project = Project::with(&["src/a.rs"]);
+        let problem = Problem::new(Code::MissingInput, "the inputs match no file")
+            .label(span("srcc/*.rs"), "nothing there, or `.gitignore` names it")
+            .help("correct the patterns, or leave `inputs` out: the target then runs each time");
+        let mut query = inputs(&["srcc/*.rs"]);
+        assert_eq!(project.ask(&query).unwrap_err().as_slice(), [problem]);
+        query.generated = inputs(&["srcc/*"]).patterns;
+        assert_eq!(project.ask(&query).unwrap(), []);
     }
 
     #[test]

@@ -265,6 +265,7 @@ impl<'a> Run<'a> {
                 }
                 Told::Started(reasons)
             }
+            Told::Notice(text) => Told::Notice(self.secrets.hide(&text)),
             told => told,
         };
         self.narrator.relay(step, told);
@@ -285,7 +286,10 @@ impl<'a> Run<'a> {
     }
 
     fn ended(&mut self, step: StepIndex, done: Done, took: Duration) {
-        let Done { ended, product, image, tags } = done;
+        let Done { ended, product, image, mut tags } = done;
+        for tag in &mut tags {
+            tag.repository = self.secrets.hide(&tag.repository);
+        }
         let outcome = match ended {
             Ended::Ran => Outcome::Ran,
             Ended::Cached(found) => Outcome::Cached { found },

@@ -332,6 +332,14 @@ mod tests {
     }
 
     #[test]
+    fn a_deletion_does_not_lead_out() {
+        for path in [".wh...", "a/.wh...", ".wh.."] {
+            let found = unpacked(&[&[("a/", ""), ("a/b", "b")], &[(path, "")]]);
+            assert_eq!(found.unwrap_err().code, Code::HostileLayer, "{path}");
+        }
+    }
+
+    #[test]
     fn layers_are_put_upon_each_other() {
         let lower = [
             ("d/", ""),

@@ -229,6 +229,11 @@ fn plain(path: &[u8]) -> io::Result<Vec<u8>> {
                 let path = String::from_utf8_lossy(path);
                 return Err(invalid(&format!("`{path}` leads out of it")));
             }
+            // A deletion names one thing beside it, not the directory or the one above.
+            b".wh." | b".wh.." | b".wh..." => {
+                let path = String::from_utf8_lossy(path);
+                return Err(invalid(&format!("`{path}` deletes what is no name")));
+            }
             name => names.push(name),
         }
     }
@@ -294,6 +299,14 @@ mod tests {
         for path in [&b"../x"[..], b"a/../../x", b"/.."] {
             assert!(paths(&one(path)).unwrap_err().contains("leads out"), "{path:?}");
         }
+    }
+
+    #[test]
+    fn a_deletion_of_what_is_no_name_is_refused() {
+        for path in [&b".wh."[..], b".wh..", b".wh...", b"a/.wh...", b"a/.wh.../"] {
+            assert!(paths(&one(path)).unwrap_err().contains("deletes"), "{path:?}");
+        }
+        assert_eq!(paths(&one(b"a/.wh..b")).unwrap(), ["a/.wh..b"]);
     }
 
     #[test]

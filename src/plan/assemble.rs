@@ -222,6 +222,6 @@ fn with_protocol(port: &str) -> String {
 /// All that says how a copy becomes part of a layer.
 fn recipe_of(copy: &CopyPlan) -> String {
     let mode = copy.mode.map(|mode| format!(" mode={mode:04o}")).unwrap_or_default();
-    let exclude = copy.exclude.join("\0");
-    format!("{} -> {}{mode} owner={}:{} exclude={exclude}", copy.from, copy.to, copy.uid, copy.gid)
+    let CopyPlan { from, to, uid, gid, exclude, .. } = copy;
+    format!("{from:?} -> {to:?}{mode} owner={uid}:{gid} exclude={exclude:?}")
 }

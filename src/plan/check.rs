@@ -100,10 +100,11 @@ impl Lower<'_> {
 
 /// All that says how a test is run and what must hold.
 fn recipe_of(test: &TestPlan) -> String {
-    let mut lines: Vec<String> = test.env.iter().map(|(name, value)| format!("env {name}={value}")).collect();
-    lines.extend(test.entrypoint.iter().map(|words| format!("entrypoint {}", words.join("\0"))));
-    lines.push(format!("run {}", test.run.join("\0")));
-    lines.extend(test.expects.iter().map(|expect| format!("expect {}", shown(&expect.what))));
+    let mut lines: Vec<String> =
+        test.env.iter().map(|(name, value)| format!("env {name}={value:?}")).collect();
+    lines.extend(test.entrypoint.iter().map(|words| format!("entrypoint {words:?}")));
+    lines.push(format!("run {:?}", test.run));
+    lines.extend(test.expects.iter().map(|expect| format!("expect {:?}", shown(&expect.what))));
     lines.push(format!("timeout {}ms", test.timeout.as_millis()));
     lines.join("\n")
 }

@@ -100,11 +100,11 @@ pub async fn check_immutable(
             for planned in published(step).filter(|planned| planned.movement == Movement::Immutable) {
                 let held = repository.resolve(planned.tag.as_str()).await?;
                 if let Some(held) = held.filter(|held| held.digest != image.digest) {
-                    if names_commit(planned) {
-                        let theirs = Labels::read(&repository, &held).await?.revision;
-                        if theirs.is_some() && theirs == Labels::read(&repository, image).await?.revision {
-                            continue;
-                        }
+                    let ours = Labels::read(&repository, image).await?.revision;
+                    if names_commit(planned, ours.as_deref())
+                        && Labels::read(&repository, &held).await?.revision == ours
+                    {
+                        continue;
                     }
                     problems.push(conflict(&place(&step.registry), planned, held.digest, image.digest));
                 }
@@ -123,11 +123,13 @@ pub(super) fn published(step: &TagStep) -> impl Iterator<Item = &PlannedTag> {
     step.tags.iter().filter(|planned| !planned.local)
 }
 
-/// Whether an immutable tag names a commit and not a version. One commit may be
-/// released several times, from its branch and by its tag: each image says which
-/// version it is, so they are not the same, and the first one keeps the name.
-fn names_commit(planned: &PlannedTag) -> bool {
-    planned.movement == Movement::Immutable && matches!(planned.rule, "sha" | "branch" | "describe")
+/// Whether an immutable tag names this commit and not a version. One commit may
+/// be released several times, from its branch and by its tag: each image says
+/// which version it is, so they are not the same, and the first one keeps the name.
+fn names_commit(planned: &PlannedTag, commit: Option<&str>) -> bool {
+    let short = commit.and_then(|commit| commit.get(..7));
+    let named = short.is_some_and(|short| planned.tag.as_str().contains(short));
+    named && planned.movement == Movement::Immutable && planned.rule != "semver"
 }
 
 fn conflict(repository: &str, planned: &PlannedTag, held: Digest, ours: Digest) -> Problem {
@@ -195,7 +197,7 @@ impl Mover<'_> {
     /// What a tag holds; labels are read where the verdict depends on them.
     async fn held(&self, planned: &PlannedTag) -> Result<Option<Held>, Problem> {
         let Some(found) = self.repository.resolve(planned.tag.as_str()).await? else { return Ok(None) };
-        let compared = names_commit(planned)
+        let compared = names_commit(planned, self.labels.revision.as_deref())
             || matches!(planned.movement, Movement::Moving(Track::Branch | Track::Version { .. }));
         let labels = if compared && found.digest != self.image.digest {
             Labels::read(self.repository, &found).await?
@@ -206,9 +208,9 @@ impl Mover<'_> {
     }
 
     async fn judge(&self, planned: &PlannedTag, held: Option<&Held>) -> Verdict {
-        let other = held.filter(|held| held.digest != self.image.digest && names_commit(planned));
-        let theirs = other.and_then(|held| held.labels.revision.as_ref());
-        if theirs.is_some() && theirs == self.labels.revision.as_ref() {
+        let ours = self.labels.revision.as_deref();
+        let other = held.filter(|held| held.digest != self.image.digest && names_commit(planned, ours));
+        if other.is_some_and(|held| held.labels.revision.as_deref() == ours) {
             return Verdict::Keep("it names this commit already, by an image released before".to_owned());
         }
         let kinship = match (&planned.movement, &self.labels.revision) {

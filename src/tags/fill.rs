@@ -83,7 +83,7 @@ pub(super) fn fill(
     let has = |fact| mentions(template, fact);
     let full = has(Fact::Version) || (has(Fact::Major) && has(Fact::Minor) && has(Fact::Patch));
     let numbers = if full { None } else { Some(u8::from(has(Fact::Major)) + u8::from(has(Fact::Minor))) };
-    let of_commit = full || has(Fact::Sha) || has(Fact::Short) || has(Fact::Describe);
+    let of_commit = full || has(Fact::Sha) || has(Fact::Short) || has(Fact::Describe) || has(Fact::Tag);
     Ok(Text { tag, raw, span: template.span, numbers, of_commit, of_branch: has(Fact::Branch) })
 }
 

@@ -149,7 +149,7 @@ fn facts(page: &mut String) {
 
 fn codes(page: &mut String) {
     let _ = page.write_str(
-        "\n## Codes\n\nEvery problem has a code. The exit code is that of the first problem.\n\n\
+        "\n## Codes\n\nEvery problem has a code. The exit code is that of the first problem; what is found before a release begins refuses it, with 3.\n\n\
          | code | means | exit code |\n|---|---|---|\n",
     );
     for code in Code::ALL {

@@ -5,7 +5,12 @@ use crate::config::grammar::{ArgumentForm, Kind, NodeForm, PropertyForm};
 pub(super) const REGISTRY: NodeForm = NodeForm::new("registry", "Where images are published.")
     .arguments(&[ArgumentForm::one("name", Kind::Name, ""), ArgumentForm::one("place", Kind::Place, "")])
     .properties(&[
-        PropertyForm::new("insecure", Kind::Bool, "Plain HTTP is spoken.").default("`#false`"),
+        PropertyForm::new(
+            "insecure",
+            Kind::Bool,
+            "Plain HTTP is spoken; with a registry on this machine it is in any case.",
+        )
+        .default("`#false`"),
         PropertyForm::new("ca", Kind::Path, "A certificate authority of its own, in PEM."),
     ])
     .children(&[NodeForm::new("login", "Credentials.").properties(&[

@@ -229,3 +229,43 @@ fn what_a_signal_stopped_is_never_kept_whatever_it_returns() {
     let why = repo.hoist(&["why", "half"]).stdout;
     assert!(why.contains("would run"), "{why}");
 }
+
+#[test]
+fn no_secret_lies_in_the_cache_or_in_the_records() {
+    let repo = Repo::with(
+        r#"
+        dotenv ".env"
+        target "a" {
+            run "echo $T; echo $U"
+            inputs "in.txt"
+            env T="with {env.PASSED}" U="with {env.FILED}"
+            pass-env "PASSED"
+        }
+        "#,
+    );
+    repo.write("in.txt", "");
+    repo.write(".env", "FILED=file-secret\n");
+    let passed = [("PASSED", "passed-secret")];
+    let ended = repo.hoist_with(&["a"], &passed);
+    assert_eq!((ended.code, ended.stdout.as_str()), (0, "with ***\nwith ***\n"), "{}", ended.stderr);
+    assert_eq!(repo.hoist_with(&["a"], &passed).stdout, "");
+    for place in ["cache", "project/.hoist"] {
+        let found = std::process::Command::new("grep")
+            .args(["--recursive", "--files-with-matches", "-e", "passed-secret", "-e", "file-secret"])
+            .arg(repo.path().parent().expect("it lies somewhere").join(place))
+            .output()
+            .expect("grep is installed");
+        assert_eq!(String::from_utf8_lossy(&found.stdout), "");
+    }
+}
+
+#[test]
+fn a_damaged_marker_of_the_staging_store_is_written_again() {
+    let repo = Repo::with(COPY);
+    repo.write("in.txt", "1\n");
+    assert_eq!(ran(&repo, &["copy"]), ["copied"]);
+    let marker = repo.path().parent().expect("it lies somewhere").join("cache/v1/images/oci-layout");
+    std::fs::write(&marker, "").expect("it is there");
+    assert_eq!(ran(&repo, &["copy"]), [""; 0]);
+    assert!(std::fs::read_to_string(marker).is_ok_and(|text| text.contains("imageLayoutVersion")));
+}

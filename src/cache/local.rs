@@ -30,6 +30,16 @@ const FORMAT: &str = "v1";
 /// (<https://bford.info/cachedir/>).
 const CACHE_DIR_TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55\n# Made by hoist.\n";
 
+/// Opens the staging store. A marker that a crash left damaged is written again:
+/// whatever the store holds is verified when it is read.
+fn staging_store(path: &Path) -> Result<Layout, Problem> {
+    let opened = Layout::create(path).or_else(|problem| {
+        fs::remove_file(path.join("oci-layout")).map_err(|_| problem)?;
+        Layout::create(path)
+    });
+    opened.map_err(|problem| Problem { code: Code::CacheUnusable, ..problem })
+}
+
 /// The step cache of this machine, as one project uses it. Cheap to clone; all
 /// of it may be used from several threads and processes at once.
 #[derive(Clone, Debug)]
@@ -66,8 +76,7 @@ impl Cache {
             root: root.to_owned(),
             contents: ContentStore::new(dir.join("content"), staging.clone()),
             latest: Latest::new(&dir, root, &staging),
-            images: Layout::create(dir.join("images"))
-                .map_err(|problem| Problem { code: Code::CacheUnusable, ..problem })?,
+            images: staging_store(&dir.join("images"))?,
             dir,
         })
     }

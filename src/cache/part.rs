@@ -116,13 +116,19 @@ pub enum Value {
 }
 
 impl Value {
-    /// What, in bytes that no other value has: a tag and the content.
-    pub(super) fn bytes(&self) -> (u8, &[u8]) {
+    /// What, in bytes: a tag and a digest. A text and its digest are the same, so
+    /// that whether a text may be shown is no part of a key.
+    pub(super) fn bytes(&self) -> (u8, [u8; 32]) {
         match self {
-            Self::Text(text) => (0, text.as_bytes()),
-            Self::Digest(digest) => (1, &digest.0),
-            Self::Key(key) => (2, &key.0),
+            Self::Text(text) => (0, Blake3::of(text.as_bytes()).0),
+            Self::Digest(digest) => (0, digest.0),
+            Self::Key(key) => (1, key.0),
         }
+    }
+
+    /// Whether both are one value, shown or not.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        self.bytes() == other.bytes()
     }
 
     /// The text, if it is one that may be shown and can stand in a line with

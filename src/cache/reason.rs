@@ -60,7 +60,7 @@ impl Reason {
     /// The difference between a part of an earlier trace and the same part now.
     pub(super) fn between(old: Option<&(Part, Value)>, new: Option<&(Part, Value)>) -> Option<Self> {
         match (old, new) {
-            (Some((_, old)), Some((_, new))) if old == new => None,
+            (Some((_, old)), Some((_, new))) if old.is(new) => None,
             (Some(_), Some((Part::Need(step), _))) => Some(Self::NeedChanged { step: step.clone() }),
             (Some((_, old)), Some((part, new))) => {
                 Some(Self::Changed { part: part.clone(), old: old.clone(), new: new.clone() })

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::config::Expect;
 use crate::diagnostic::{Code, Problem, Problems};
@@ -58,6 +58,9 @@ pub fn test_with(
     if !step.tests.is_empty() {
         let chosen = choose(step, &all, log)?;
         for plan in &step.tests {
+            if halt.load(Ordering::Relaxed) {
+                return Err(Problem::new(Code::Interrupted, "the tests were stopped").into());
+            }
             let bench = Bench { runtime, image: chosen, images, halt };
             problems.take(bench.run(plan, log));
         }

@@ -122,11 +122,13 @@ impl<'a> Lower<'a> {
         templates.iter().map(|template| self.fill(scope, template)).collect()
     }
 
-    /// Adds a text to a definition; where it holds the value of a `.env` file,
-    /// only its digest.
+    /// Adds a text to a definition; where it holds a secret, the value of a
+    /// `dotenv` file or of `pass-env`, only its digest.
     pub(super) fn define(&self, definition: &mut Definition, subject: crate::plan::Subject, text: String) {
-        let secrets = self.facts.dotenv.iter().filter_map(|name| self.facts.environment.text(name));
-        if secrets.into_iter().any(|secret| !secret.is_empty() && text.contains(secret)) {
+        let passed = self.release.targets.values().flat_map(|target| &target.pass_env);
+        let names = self.facts.dotenv.iter().chain(passed.map(|name| &name.value));
+        let mut secrets = names.filter_map(|name| self.facts.environment.text(name));
+        if secrets.any(|secret| !secret.is_empty() && text.contains(secret)) {
             definition.digest(subject, *blake3::hash(text.as_bytes()).as_bytes());
         } else {
             definition.text(subject, text);

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum, ValueHint};
 
 /// Build, test, and release container images from a checked-in release.kdl.
 #[derive(Debug, Parser)]
@@ -248,14 +249,19 @@ pub(crate) struct Completions {
 
 impl Arguments {
     /// Reads the command line. A name that is no command stands for `run`, with
-    /// all that follows it, flags included.
+    /// all that follows it, and flags of `run` may stand before it.
     ///
     /// # Errors
     /// What clap makes of a command line that it does not understand, help and
     /// version among it.
     pub(crate) fn read(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Self, clap::Error> {
         let words: Vec<_> = words.into_iter().collect();
-        let read = Self::try_parse_from(&words)?;
+        let read = match Self::try_parse_from(&words) {
+            Err(error) if error.kind() == ErrorKind::UnknownArgument => {
+                return Self::flags_first(&words).unwrap_or(Err(error));
+            }
+            read => read?,
+        };
         let Some(Command::Name(rest)) = &read.command else { return Ok(read) };
         let name = words.len().saturating_sub(rest.len());
         // Behind `--` there are names alone, and `run` would be one of them.
@@ -264,6 +270,17 @@ impl Arguments {
         let mut with_run = words.clone();
         with_run.insert(at, "run".into());
         Self::try_parse_from(with_run)
+    }
+
+    /// `hoist -k lint`: flags of `run` before a name, where no command is named.
+    fn flags_first(words: &[std::ffi::OsString]) -> Option<Result<Self, clap::Error>> {
+        let commands = Self::command();
+        let named =
+            words.iter().any(|word| commands.get_subcommands().any(|command| word == command.get_name()));
+        let mut with_run = words.to_vec();
+        with_run.insert(1.min(words.len()), "run".into());
+        let read = Self::try_parse_from(with_run).ok();
+        read.filter(|_| !named).map(Ok)
     }
 }
 
@@ -285,7 +302,6 @@ mod tests {
 
     #[test]
     fn the_definition_is_consistent() {
-        use clap::CommandFactory as _;
         Arguments::command().debug_assert();
     }
 
@@ -302,6 +318,14 @@ mod tests {
     fn what_follows_two_dashes_is_run() {
         assert_eq!(run("hoist -- lint").1.words, ["lint"]);
         assert_eq!(run("hoist --json -- lint -x").1.words, ["lint", "-x"]);
+    }
+
+    #[test]
+    fn flags_of_run_may_stand_before_a_name() {
+        let (global, run) = run("hoist -k -j 2 --json lint");
+        assert_eq!((run.words.as_slice(), run.running.jobs), (&["lint".to_owned()][..], Some(2)));
+        assert!(run.running.keep_going && global.json);
+        assert!(read("hoist -k run lint").is_err());
     }
 
     #[test]

@@ -66,6 +66,18 @@ image "web" {{
     )
 }
 
+/// A project with one commit, whose image goes to a registry of its own.
+fn project() -> (Repo, Registry) {
+    let repo = Repo::new();
+    repo.write(".gitignore", "/.registry*\n");
+    let registry = Registry::start(&repo);
+    repo.write("release.kdl", release(registry.port));
+    repo.write("web", "1\n");
+    repo.git(&["init", "--quiet", "--initial-branch=main"]);
+    repo.commit("Begin");
+    (repo, registry)
+}
+
 fn digest(port: u16, tag: &str) -> String {
     let reference = format!("docker://127.0.0.1:{port}/team/web:{tag}");
     let output = Command::new("skopeo").args(["inspect", "--raw", "--tls-verify=false", &reference]).output();
@@ -82,14 +94,8 @@ fn a_release_to_a_registry_names_versions_and_never_moves_them_back() {
     if !installed("releases to a registry", &["docker-registry", "skopeo"]) {
         return;
     }
-    let repo = Repo::new();
-    repo.write(".gitignore", "/.registry*\n");
-    let registry = Registry::start(&repo);
+    let (repo, registry) = project();
     let port = registry.port;
-    repo.write("release.kdl", release(port));
-    repo.write("web", "1\n");
-    repo.git(&["init", "--quiet", "--initial-branch=main"]);
-    repo.commit("Begin");
     repo.git(&["tag", "v1.1.0"]);
     let at = |tag: &str| repo.hoist(&["release", "--event", &format!("tag={tag}"), "--yes"]);
 
@@ -126,14 +132,8 @@ fn a_commit_is_released_from_its_branch_and_then_by_its_tag() {
     if !installed("releases of one commit", &["docker-registry", "skopeo"]) {
         return;
     }
-    let repo = Repo::new();
-    repo.write(".gitignore", "/.registry*\n");
-    let registry = Registry::start(&repo);
+    let (repo, registry) = project();
     let port = registry.port;
-    repo.write("release.kdl", release(port));
-    repo.write("web", "1\n");
-    repo.git(&["init", "--quiet", "--initial-branch=main"]);
-    repo.commit("Begin");
     let sha = repo.git(&["rev-parse", "HEAD"]);
     let branch = repo.hoist(&["release", "--yes"]);
     assert_eq!(branch.code, 0, "{}", branch.stderr);
@@ -152,13 +152,7 @@ fn nobody_is_asked_where_nobody_could_answer() {
     if !installed("the question before a release", &["docker-registry"]) {
         return;
     }
-    let repo = Repo::new();
-    repo.write(".gitignore", "/.registry*\n");
-    let registry = Registry::start(&repo);
-    repo.write("release.kdl", release(registry.port));
-    repo.write("web", "1\n");
-    repo.git(&["init", "--quiet", "--initial-branch=main"]);
-    repo.commit("Begin");
+    let (repo, _registry) = project();
     let ended = repo.hoist(&["release", "--event", "tag=v1.0.0"]);
     assert_eq!(ended.code, 3, "{}", ended.stderr);
     assert!(ended.stderr.contains("hoist::release::not_confirmed"), "{}", ended.stderr);

@@ -12,9 +12,7 @@ use crate::cache::selection::{Rule, Selection};
 use crate::cache::{Output, OutputKind, Outputs};
 use crate::config::{Pattern, ProjectPath};
 use crate::diagnostic::{Code, Problem, Problems, Span};
-
-/// Directories of the project that no wildcard reaches into.
-const PRIVATE: &[&str] = &[".git", ".hoist"];
+use crate::facts::PRIVATE;
 
 /// Begins the names of files that are on their way into the workspace.
 pub(super) const UNFINISHED: &str = ".hoist-restore-";
@@ -144,8 +142,11 @@ pub(super) fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// Refuses a path that a link on the way to it leads out of the project.
-pub(super) fn stay_inside(root: &Path, path: &Path) -> Result<(), Problem> {
+/// Makes sure that no link on the way to a path leads out of the project.
+///
+/// # Errors
+/// One does ([`Code::OutsideProject`]).
+pub fn stay_inside(root: &Path, path: &Path) -> Result<(), Problem> {
     let above = path.ancestors().skip(1).find_map(|above| root.join(above).canonicalize().ok());
     let inside = match (above, root.canonicalize()) {
         (Some(above), Ok(root)) => above.starts_with(root),

@@ -31,6 +31,7 @@ mod trace;
 mod tests;
 
 pub use clean::{Cleaning, Extent, Item};
+pub use collect::stay_inside;
 pub use evict::{Evicted, MAX_SIZE};
 pub use hash::{Blake3, Key};
 pub use latest::{LastRun, Outcome};

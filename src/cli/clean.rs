@@ -4,8 +4,7 @@ use std::process::ExitCode;
 
 use crate::cli::arguments::Clean;
 use crate::cli::session::Session;
-use crate::diagnostic::Problems;
-use crate::report::bytes;
+use crate::diagnostic::{Problems, bytes};
 
 /// Lists what is removed, then removes it; with `--dry-run` only the former.
 pub(crate) fn clean(session: &mut Session, options: &Clean) -> Result<ExitCode, Problems> {

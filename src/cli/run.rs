@@ -105,8 +105,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Problem> {
 
 /// Steps that own the terminal while they run.
 fn owners(plan: &Plan) -> Vec<String> {
-    let owns = |action: &Action| matches!(action, Action::Command(command) if command.interactive || command.confirm.is_some());
-    plan.steps.iter().filter(|step| owns(&step.action)).map(|step| step.id.to_string()).collect()
+    plan.steps.iter().filter(|step| step.action.owns_terminal()).map(|step| step.id.to_string()).collect()
 }
 
 fn view(session: &Session, owners: Vec<String>) -> View {
@@ -148,8 +147,8 @@ fn agree(session: &Session, planned: &Planned, yes: bool, confirm: &Confirm) -> 
     let lines = visible(&planned.plan);
     let automatic = yes || ci(session) || matches!(planned.facts.event_source, EventSource::Ci(_));
     // What cannot run is refused without a question.
-    let gap = |step: &crate::plan::Step| matches!(step.action, Action::NotAvailable(_));
-    let refused = !planned.plan.gaps.is_empty() || planned.plan.steps.iter().any(gap);
+    let mut steps = planned.plan.steps.iter();
+    let refused = !planned.plan.gaps.is_empty() || steps.any(|step| step.action.gap().is_some());
     if lines.is_empty() || automatic || refused {
         return Ok(());
     }

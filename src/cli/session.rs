@@ -169,14 +169,6 @@ impl Session {
 
     /// Shows what is wrong, and says how hoist ends because of it.
     pub(crate) fn report(&self, problems: &Problems) -> ExitCode {
-        // Steps of one declaration may fail for one reason.
-        let mut once = Problems::new();
-        for problem in problems.as_slice() {
-            if !once.as_slice().contains(problem) {
-                once.push(problem.clone());
-            }
-        }
-        let problems = &once;
         if self.global.json {
             // Nobody is left to tell that standard output went away.
             drop(output(&format!("{}\n", problems_json(problems, &self.sources))));

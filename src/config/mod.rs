@@ -30,7 +30,9 @@ pub use image::{
 pub use load::{Include, LoadedDocument, includes};
 pub use path::{OutsideProject, ProjectPath};
 pub use registry::{Login, Place, Registry, Secret};
-pub use release::{Builder, CacheSettings, Declared, Execute, Pool, Release, RemoteCache, Settings, Var};
+pub use release::{
+    Builder, CacheSettings, Declared, Execute, GOALS, Pool, Release, RemoteCache, Settings, Var,
+};
 pub use stage::{
     Approve, Deploy, Edit, EventPattern, HttpCheck, KubectlSet, Require, Severity, Stage, Verify,
 };

@@ -54,6 +54,27 @@ pub enum Declared<'a> {
 }
 
 impl Release {
+    /// A project that declares nothing.
+    #[must_use]
+    pub fn empty(project: &str) -> Self {
+        Self {
+            project: project.to_owned(),
+            settings: Settings::default(),
+            vars: IndexMap::new(),
+            dotenv: Vec::new(),
+            default: Vec::new(),
+            pools: IndexMap::new(),
+            registries: IndexMap::new(),
+            tag_sets: IndexMap::new(),
+            targets: IndexMap::new(),
+            images: IndexMap::new(),
+            stages: IndexMap::new(),
+            builders: IndexMap::new(),
+            cache: CacheSettings::default(),
+            execute: None,
+        }
+    }
+
     /// The target or image of this name.
     #[must_use]
     pub fn declared(&self, name: &str) -> Option<Declared<'_>> {
@@ -79,6 +100,10 @@ impl Default for Settings {
         Self { jobs: None, shell, timeout: None }
     }
 }
+
+/// Goals: words of the command line and of `default` that stand for steps of
+/// every image, unless a target or an image has their name.
+pub const GOALS: &[&str] = &["build", "test", "scan", "push", "release"];
 
 /// `var "name" "value" env="NAME" about="…"`.
 #[derive(Clone, Debug, PartialEq)]

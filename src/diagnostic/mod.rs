@@ -8,9 +8,11 @@
 mod code;
 mod nearest;
 mod problem;
+mod size;
 mod source;
 
 pub use code::{Class, Code};
 pub use nearest::nearest;
 pub use problem::{Label, Problem, Problems};
+pub use size::bytes;
 pub use source::{Source, SourceId, Sources, Span, Spanned};

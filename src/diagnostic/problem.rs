@@ -1,12 +1,14 @@
 //! One diagnostic, and a collection of them.
 
+use std::collections::HashSet;
+
 use super::{Class, Code, Span};
 
 /// Something that is wrong, said so that the reader can mend it.
 ///
 /// The title is a lower-case phrase without a period, names in backticks; a
 /// label adds a fact to a place; the help is something to type or to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Problem {
     /// Which kind of problem.
     pub code: Code,
@@ -21,7 +23,7 @@ pub struct Problem {
 }
 
 /// A place and the fact that it shows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Label {
     /// The place.
     pub span: Span,
@@ -78,6 +80,14 @@ impl Problems {
     /// Adds one.
     pub fn push(&mut self, problem: Problem) {
         self.0.push(problem);
+    }
+
+    /// Each of them once, where it was found first: several steps of one
+    /// declaration may fail for one reason.
+    #[must_use]
+    pub fn once(self) -> Self {
+        let mut seen = HashSet::new();
+        Self(self.0.into_iter().filter(|problem| seen.insert(problem.clone())).collect())
     }
 
     /// Whether nothing is wrong.

@@ -9,9 +9,7 @@ use indexmap::IndexMap;
 use jiff::Timestamp;
 use tempfile::TempDir;
 
-use crate::config::{
-    Base, CacheSettings, Command, Fact, Field, Name, Part, Pattern, ProjectPath, Release, Settings, Template,
-};
+use crate::config::{Base, Command, Fact, Field, Name, Part, Pattern, ProjectPath, Release, Template};
 use crate::diagnostic::{Sources, Span, Spanned};
 use crate::facts::{Environment, Event, EventSource, Facts, Git, Host, InputQuery, Project, ToolQuery, git};
 
@@ -110,26 +108,7 @@ pub(super) fn call(directory: &Path, arguments: &[&str]) -> String {
 
 /// A release that declares nothing.
 pub(super) fn release() -> Release {
-    Release {
-        project: "demo".to_owned(),
-        settings: Settings {
-            jobs: None,
-            shell: ["sh", "-eu", "-c"].map(str::to_owned).to_vec(),
-            timeout: None,
-        },
-        vars: IndexMap::new(),
-        dotenv: Vec::new(),
-        default: Vec::new(),
-        pools: IndexMap::new(),
-        registries: IndexMap::new(),
-        tag_sets: IndexMap::new(),
-        targets: IndexMap::new(),
-        images: IndexMap::new(),
-        stages: IndexMap::new(),
-        builders: IndexMap::new(),
-        cache: CacheSettings::default(),
-        execute: None,
-    }
+    Release::empty("demo")
 }
 
 /// The facts of an event, without a repository.

@@ -41,9 +41,8 @@ pub fn load(project: &Project, sources: &mut Sources) -> Result<Release, Problem
         // What is not declared may be so in a file that could not be read.
         Err(more) => {
             let fresh = more.into_iter().filter(|problem| complete || problem.code != Code::UnknownName);
-            let known = problems.as_slice().to_vec();
-            problems.extend(fresh.filter(|problem| !known.contains(problem)));
-            Err(problems)
+            problems.extend(fresh);
+            Err(problems.once())
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Images and their budgets.
 
 use crate::config;
-use crate::diagnostic::{Code, Problem, Problems};
+use crate::diagnostic::{Code, Problem, Problems, bytes};
 use crate::inspect::{PlatformReport, image};
 use crate::oci::{Descriptor, Waste};
 use crate::plan::BudgetStep;
@@ -79,15 +79,6 @@ fn named<'a>(problem: Problem, what: &str, files: impl Iterator<Item = (&'a [u8]
 #[expect(clippy::cast_precision_loss, reason = "a share is shown with one decimal")]
 fn percent(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 }
-}
-
-/// A number of bytes in the largest fitting decimal unit, as budgets are written.
-fn bytes(count: u64) -> String {
-    let units = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
-    match units.into_iter().find(|(unit, _)| count >= *unit) {
-        Some((unit, name)) => format!("{}.{} {name}", count / unit, count % unit * 10 / unit),
-        None => format!("{count} B"),
-    }
 }
 
 #[cfg(test)]

@@ -34,6 +34,24 @@ pub enum Action {
     NotAvailable(Gap),
 }
 
+impl Action {
+    /// Whether the step owns the terminal at least for a time: it is interactive,
+    /// or asks before it runs.
+    #[must_use]
+    pub fn owns_terminal(&self) -> bool {
+        matches!(self, Self::Command(command) if command.interactive || command.confirm.is_some())
+    }
+
+    /// What cannot be executed of it, if it is that.
+    #[must_use]
+    pub const fn gap(&self) -> Option<&Gap> {
+        match self {
+            Self::NotAvailable(gap) => Some(gap),
+            _ => None,
+        }
+    }
+}
+
 /// What cannot be executed, and where it is declared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {

@@ -58,7 +58,7 @@ pub fn build(
         }
     };
     let places: BTreeMap<Unit, StepIndex> = ordered.iter().copied().zip((0u32..).map(StepIndex)).collect();
-    let mut lower = Lower { release, facts, selection, places: &places, problems };
+    let mut lower = Lower::new(release, facts, selection, &places, problems);
     let steps = ordered
         .iter()
         .map(|unit| {

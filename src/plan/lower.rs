@@ -1,6 +1,6 @@
 //! One declared step to a [`Step`] with all that it needs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::{Image, Release, Stage, Target, Template};
 use crate::diagnostic::{Problems, Span};
@@ -17,6 +17,8 @@ pub(super) struct Lower<'a> {
     pub(super) selection: &'a Selection,
     pub(super) places: &'a BTreeMap<Unit, StepIndex>,
     pub(super) problems: Problems,
+    /// Values that a definition does not show.
+    secrets: Vec<&'a str>,
 }
 
 /// What a step does, and what its key is made of.
@@ -40,6 +42,20 @@ impl Made {
 }
 
 impl<'a> Lower<'a> {
+    pub(super) fn new(
+        release: &'a Release,
+        facts: &'a Facts,
+        selection: &'a Selection,
+        places: &'a BTreeMap<Unit, StepIndex>,
+        problems: Problems,
+    ) -> Self {
+        let passed = release.targets.values().flat_map(|target| &target.pass_env);
+        let names: BTreeSet<&String> = facts.dotenv.iter().chain(passed.map(|name| &name.value)).collect();
+        let secrets = names.into_iter().filter_map(|name| facts.environment.text(name));
+        let secrets = secrets.filter(|secret| !secret.is_empty()).collect();
+        Self { release, facts, selection, places, problems, secrets }
+    }
+
     /// The step of a unit; a target that is skipped for a reason does nothing.
     pub(super) fn step(
         &mut self,
@@ -125,10 +141,7 @@ impl<'a> Lower<'a> {
     /// Adds a text to a definition; where it holds a secret, the value of a
     /// `dotenv` file or of `pass-env`, only its digest.
     pub(super) fn define(&self, definition: &mut Definition, subject: crate::plan::Subject, text: String) {
-        let passed = self.release.targets.values().flat_map(|target| &target.pass_env);
-        let names = self.facts.dotenv.iter().chain(passed.map(|name| &name.value));
-        let mut secrets = names.filter_map(|name| self.facts.environment.text(name));
-        if secrets.any(|secret| !secret.is_empty() && text.contains(secret)) {
+        if self.secrets.iter().any(|secret| text.contains(secret)) {
             definition.digest(subject, *blake3::hash(text.as_bytes()).as_bytes());
         } else {
             definition.text(subject, text);

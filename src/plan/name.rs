@@ -5,14 +5,11 @@ use std::borrow::Cow;
 
 use globset::{GlobBuilder, GlobMatcher};
 
-use crate::config::{Release, Stage, Target, glob_fits};
+use crate::config::{GOALS, Release, Stage, Target, glob_fits};
 use crate::diagnostic::{Code, Problem, Spanned, nearest};
 use crate::oci::Platform;
 use crate::plan::unit::{Job, Unit, image_jobs, row_values, rows, stage_jobs};
 use crate::plan::{StepId, Verb};
-
-/// Goals that mean a step of every image, unless the file declares such a name.
-pub(super) const GOALS: &[&str] = &["build", "test", "scan", "push", "release"];
 
 /// Who names a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

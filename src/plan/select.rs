@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::config::{Base, Command, Image, Pattern, Recipe, Release, Target};
+use crate::config::{Base, Command, GOALS, Image, Pattern, Recipe, Release, Target};
 use crate::diagnostic::{Code, Problem, Problems, Span, Spanned};
 use crate::facts::{CopyQuery, InputQuery, Needs, ToolQuery};
 use crate::plan::Goals;
 use crate::plan::edge::{Outline, Why};
 use crate::plan::files::{filled, inputs_of};
-use crate::plan::name::{GOALS, Speaker, goal, is_explicit, resolve};
+use crate::plan::name::{Speaker, goal, is_explicit, resolve};
 use crate::plan::unit::{Job, StageJob, Unit, channels, image_jobs, row_values, rows, stage_jobs};
 
 /// What a run is to do, before facts are known.

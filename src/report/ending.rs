@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::report::{Look, Paint};
-use crate::run::{Counts, Fault, Found, Outcome, Reason, ReasonKind, RunEnded, StepEnded, TagMove};
+use crate::run::{
+    Counts, Fault, Found, Happening, Outcome, Reason, ReasonKind, RunEnded, StepEnded, TagMove,
+};
 
 /// A duration for people: `84ms`, `1.2s`, `3m05s`.
 #[must_use]
@@ -16,23 +18,6 @@ pub fn seconds(duration: Duration) -> String {
         60_000..3_600_000 => format!("{}m{:02}s", millis / 60_000, millis / 1000 % 60),
         _ => format!("{}h{:02}m", millis / 3_600_000, millis / 60_000 % 60),
     }
-}
-
-/// A number of bytes for people, in powers of 1000 as registries count them.
-#[must_use]
-pub fn bytes(count: u64) -> String {
-    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
-    if count < 1000 {
-        return format!("{count} B");
-    }
-    let mut tenths = count / 100;
-    for unit in UNITS {
-        if tenths < 10_000 || unit == "TB" {
-            return format!("{}.{} {unit}", tenths / 10, tenths % 10);
-        }
-        tenths /= 1000;
-    }
-    format!("{count} B")
 }
 
 /// How a step ended, in one line without a line break; `why` is why it ran.
@@ -72,6 +57,22 @@ pub(super) fn tag_lines(tags: &[TagMove], look: Look) -> String {
         let _ = writeln!(out, "    {}  {}", look.paint(Paint::Name, &name), look.paint(Paint::Faint, &what));
     }
     out
+}
+
+/// What happened beside starts, outputs, and ends, in a line; nothing for those.
+pub(super) fn aside(what: &Happening) -> String {
+    match what {
+        Happening::StepRetried { step, attempt, attempts, because } => {
+            format!("{step}: attempt {attempt} of {attempts}, for {because}\n")
+        }
+        Happening::Notice { step: Some(step), text } => format!("{step}: {text}\n"),
+        Happening::Notice { step: None, text } => format!("{text}\n"),
+        Happening::Interrupted { signal, kill } => {
+            let what = if *kill { "killing what runs" } else { "stopping; once more to kill" };
+            format!("{signal}: {what}\n")
+        }
+        _ => String::new(),
+    }
 }
 
 /// The last line of a run.
@@ -150,15 +151,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_and_sizes_are_short() {
+    fn durations_are_short() {
         let shown = |millis| seconds(Duration::from_millis(millis));
         assert_eq!([shown(0), shown(999), shown(1250), shown(59_999)], ["0ms", "999ms", "1.2s", "59.9s"]);
         assert_eq!([shown(60_000), shown(3_599_000), shown(3_600_000)], ["1m00s", "59m59s", "1h00m"]);
-        assert_eq!([bytes(0), bytes(999), bytes(1000)], ["0 B", "999 B", "1.0 kB"]);
-        assert_eq!(
-            [bytes(999_949), bytes(1_500_000), bytes(u64::MAX)],
-            ["999.9 kB", "1.5 MB", "18446744.0 TB"]
-        );
     }
 
     #[test]

@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use crate::diagnostic::bytes;
 use crate::inspect::{ImageReport, LayerReport, PlatformReport};
-use crate::report::{Look, Paint, Table, bytes};
+use crate::report::{Look, Paint, Table};
 
 /// Layers, sizes, wasted bytes, the largest files, and the configuration.
 #[must_use]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::report::ending::{closing, ending, tag_lines, unpublished};
+use crate::report::ending::{aside, closing, ending, tag_lines, unpublished};
 use crate::report::{Look, Paint, output, status};
 use crate::run::{Event, Happening, Outcome, Output, Reason, StepEnded, Stream};
 
@@ -86,17 +86,9 @@ impl Live {
             Happening::StepReady { .. } => {}
             Happening::StepStarted { step, reasons } => self.step_started(step, reasons),
             Happening::Output(line) => self.line(line),
-            Happening::StepRetried { step, attempt, attempts, because } => {
-                self.say(&format!("{step}: attempt {attempt} of {attempts}, for {because}\n"));
-            }
-            Happening::Notice { step, text } => {
-                self.say(
-                    &step.as_ref().map_or_else(|| format!("{text}\n"), |step| format!("{step}: {text}\n")),
-                );
-            }
-            Happening::Interrupted { signal, kill } => {
-                let what = if *kill { "killing what runs" } else { "stopping; once more to kill" };
-                self.say(&self.look.paint(Paint::Warn, &format!("{signal}: {what}\n")));
+            what @ (Happening::StepRetried { .. } | Happening::Notice { .. }) => self.say(&aside(what)),
+            what @ Happening::Interrupted { .. } => {
+                self.say(&self.look.paint(Paint::Warn, &aside(what)));
             }
             Happening::StepEnded(ended) => self.step_ended(ended),
             Happening::RunEnded(ended) => {

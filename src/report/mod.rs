@@ -18,7 +18,7 @@ mod table;
 mod view;
 
 pub use diagnostic::{problems_json, render};
-pub use ending::{bytes, ending, seconds};
+pub use ending::{ending, seconds};
 pub use forecast::{forecast_json, forecast_text, why_text};
 pub use inspection::{inspection, inspection_json};
 pub use list::{list, list_json};

@@ -4,7 +4,7 @@ use std::io;
 
 use indexmap::IndexMap;
 
-use crate::report::ending::{closing, ending, tag_lines, unpublished};
+use crate::report::ending::{aside, closing, ending, tag_lines, unpublished};
 use crate::report::{Look, output, status};
 use crate::run::{Event, Happening, Outcome, Output, Reason, StepEnded, Stream};
 
@@ -49,17 +49,10 @@ impl Plain {
             Happening::Output(line) => {
                 self.waiting.entry(line.step.clone()).or_default().lines.push(line.clone());
             }
-            Happening::StepRetried { step, attempt, attempts, because } => {
-                self.say(&format!("{step}: attempt {attempt} of {attempts}, for {because}\n"));
-            }
-            Happening::Notice { step, text } => {
-                self.say(
-                    &step.as_ref().map_or_else(|| format!("{text}\n"), |step| format!("{step}: {text}\n")),
-                );
-            }
-            Happening::Interrupted { signal, kill } => {
-                let what = if *kill { "killing what runs" } else { "stopping; once more to kill" };
-                self.say(&format!("{signal}: {what}\n"));
+            what @ (Happening::StepRetried { .. }
+            | Happening::Notice { .. }
+            | Happening::Interrupted { .. }) => {
+                self.say(&aside(what));
             }
             Happening::StepEnded(ended) => self.step_ended(ended),
             Happening::RunEnded(ended) => self.say(&closing(ended, self.look)),

@@ -23,7 +23,7 @@ use crate::run::process::Halt;
 use crate::run::record::Record;
 use crate::run::scheduler::{Dropped, Limits, Node, Order, Scheduler};
 use crate::run::teller::{Teller, Told};
-use crate::run::worker::{Done, Ended, Task, Worker, blocking, is_exclusive, not_available};
+use crate::run::worker::{Done, Ended, Task, Worker, blocking, not_available};
 use crate::run::{Cause, Counts, Event, Happening, Outcome, Request, Summary, TagMove};
 
 /// What steps told and nobody heard yet: more than this, and they wait.
@@ -66,7 +66,7 @@ pub(super) async fn execute_until(
     let (counts, class, took) = (run.counts(), run.class(), clock.elapsed());
     run.narrator.run_ended(counts, took, class, general);
     let outcomes = run.outcomes.into_iter().flatten().collect();
-    Summary { run: id, record: dir, outcomes, counts, problems: run.problems, duration: took, class }
+    Summary { run: id, record: dir, outcomes, counts, problems: run.problems.once(), duration: took, class }
 }
 
 fn jobs(request: &Request) -> usize {
@@ -76,10 +76,8 @@ fn jobs(request: &Request) -> usize {
 /// What the run needs and this version cannot do: said before the first step,
 /// unless the rest is wanted all the same.
 fn gaps(request: &Request) -> Vec<Problem> {
-    let steps = request.plan.steps.iter().filter_map(|step| match &step.action {
-        Action::NotAvailable(gap) if !request.options.keep_going => Some(gap),
-        _ => None,
-    });
+    let steps = request.plan.steps.iter().filter_map(|step| step.action.gap());
+    let steps = steps.filter(|_| !request.options.keep_going);
     request.plan.gaps.iter().chain(steps).map(not_available).collect()
 }
 
@@ -425,7 +423,7 @@ fn schedule(request: &Request, jobs: usize) -> Scheduler {
             needs: step.needs.clone(),
             weight: if instant { 0 } else { weight(&request.cache, step) },
             instant,
-            exclusive: is_exclusive(&step.action),
+            exclusive: step.action.owns_terminal(),
             publishing: step.effect == Effect::Publishing,
             pool: step.pool.as_ref().and_then(|(name, _)| pools.iter().position(|(known, _)| known == name)),
         }

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use crate::cache::Cache;
-use crate::config::{CacheSettings, Pattern, ProjectPath, Release, Settings};
+use crate::config::{Pattern, ProjectPath, Release, Settings};
 use crate::diagnostic::{Sources, Span, Spanned};
 use crate::facts::{Environment, Event as Trigger, EventSource, Facts, Host, InputQuery, read_inputs};
 use crate::oci::Platform;
@@ -232,22 +232,8 @@ fn outcome(outcome: &Outcome) -> String {
 }
 
 fn release() -> Release {
-    Release {
-        project: "project".to_owned(),
-        settings: Settings { jobs: None, shell: Vec::new(), timeout: None },
-        vars: IndexMap::new(),
-        dotenv: Vec::new(),
-        default: Vec::new(),
-        pools: IndexMap::new(),
-        registries: IndexMap::new(),
-        tag_sets: IndexMap::new(),
-        targets: IndexMap::new(),
-        images: IndexMap::new(),
-        stages: IndexMap::new(),
-        builders: IndexMap::new(),
-        cache: CacheSettings::default(),
-        execute: None,
-    }
+    let settings = Settings { jobs: None, shell: Vec::new(), timeout: None };
+    Release { settings, ..Release::empty("project") }
 }
 
 fn facts(environment: &Environment) -> Facts {

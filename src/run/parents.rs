@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::cache::stay_inside;
 use crate::config::Pattern;
 use crate::diagnostic::{Code, Problem};
 
@@ -33,12 +34,10 @@ fn fixed_parent(glob: &str) -> PathBuf {
 }
 
 fn make(root: &Path, directory: &Path) -> io::Result<()> {
-    let whole = root.join(directory);
-    let existing = whole.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(root);
-    if !existing.canonicalize()?.starts_with(root.canonicalize()?) {
-        return Err(io::Error::other("a symbolic link leads out of the project"));
-    }
-    fs::create_dir_all(whole)
+    // As seen from what is to be made in it.
+    stay_inside(root, &directory.join("output"))
+        .map_err(|_| io::Error::other("a symbolic link leads out of the project"))?;
+    fs::create_dir_all(root.join(directory))
 }
 
 #[cfg(test)]

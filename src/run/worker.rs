@@ -389,11 +389,6 @@ pub(super) fn outputs(step: &Step) -> &[Pattern] {
     }
 }
 
-/// Whether a step owns the terminal at least for a time.
-pub(super) fn is_exclusive(action: &Action) -> bool {
-    matches!(action, Action::Command(command) if command.interactive || command.confirm.is_some())
-}
-
 /// What this version cannot do.
 pub(super) fn not_available(gap: &Gap) -> Problem {
     Problem::new(Code::NotAvailable, format!("{} is not available yet", gap.what))

@@ -31,7 +31,7 @@ use indexmap::IndexMap;
 use crate::config::decode::names::Names;
 use crate::config::decode::template::Scope;
 use crate::config::grammar::check;
-use crate::config::{CacheSettings, LoadedDocument, ProjectPath, Release, Settings, TagSet};
+use crate::config::{LoadedDocument, ProjectPath, Release, TagSet};
 use crate::diagnostic::{Problem, Problems};
 use crate::syntax::Node;
 
@@ -54,7 +54,7 @@ pub fn decode(documents: &[LoadedDocument], directory_name: &str) -> Result<Rele
     }
     project::check_once(documents, &mut problems);
     let names = Names::collect(documents, &mut problems);
-    let mut release = empty(directory_name);
+    let mut release = Release::empty(directory_name);
     for loaded in documents {
         let tag_sets = IndexMap::new();
         let mut decoder = Decoder::new(&names, &tag_sets, loaded, &mut problems);
@@ -67,26 +67,6 @@ pub fn decode(documents: &[LoadedDocument], directory_name: &str) -> Result<Rele
     }
     cross::check(&release, &mut problems);
     in_order(problems).or(release)
-}
-
-/// A release that declares nothing.
-fn empty(directory_name: &str) -> Release {
-    Release {
-        project: directory_name.to_owned(),
-        settings: Settings::default(),
-        vars: IndexMap::new(),
-        dotenv: Vec::new(),
-        default: Vec::new(),
-        pools: IndexMap::new(),
-        registries: IndexMap::new(),
-        tag_sets: IndexMap::new(),
-        targets: IndexMap::new(),
-        images: IndexMap::new(),
-        stages: IndexMap::new(),
-        builders: IndexMap::new(),
-        cache: CacheSettings::default(),
-        execute: None,
-    }
 }
 
 /// Problems by their places, so that they read as the file does.

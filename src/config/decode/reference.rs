@@ -1,5 +1,6 @@
 //! References to what is declared elsewhere in the project.
 
+use crate::config::GOALS;
 use crate::config::decode::Decoder;
 use crate::config::decode::names::Noun;
 use crate::config::grammar::article;
@@ -8,9 +9,6 @@ use crate::syntax::Value;
 
 /// The kinds of step of an image.
 const STEPS: &[&str] = &["build", "index", "test", "budget", "scan", "push", "sign", "attest", "tag"];
-
-/// Goals of the command line, unless a target has their name.
-const GOALS: &[&str] = &["build", "test", "scan", "push", "release"];
 
 impl Decoder<'_> {
     /// The full name of what a string names.

@@ -181,6 +181,8 @@ impl<'a> Held<'a> {
             ["content", fan, rest] => {
                 !format!("{fan}{rest}").parse().is_ok_and(|digest| self.contents.contains(&digest))
             }
+            // They save planning, and are soon made again.
+            ["projects", _, name] => *name != "runs",
             ["images", "blobs", "sha256", hex] => {
                 !format!("sha256:{hex}").parse().is_ok_and(|digest| self.blobs.contains(&digest))
             }

@@ -97,7 +97,11 @@ pub struct RunStarted {
     /// Why images are built and checked but not published, if that is so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unpublished: Option<String>,
-    /// All steps, in the order of the plan.
+    /// Steps that were found to be up to date before the run: no other event names
+    /// them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub up_to_date: usize,
+    /// All other steps, in the order of the plan.
     pub steps: Vec<PlannedStep>,
 }
 
@@ -243,6 +247,11 @@ pub const fn result_word(class: Option<Class>) -> &'static str {
         Some(Class::Stands) => "stands",
         Some(Class::Interrupted) => "interrupted",
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(value: &usize) -> bool {
+    *value == 0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]

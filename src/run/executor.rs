@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{self, JoinError, JoinSet};
 
-use crate::cache::{Cache, MAX_SIZE, Product};
+use crate::cache::{Cache, MAX_SIZE, Product, Ran};
 use crate::config::Secret;
 use crate::diagnostic::{Class, Code, Problem, Problems};
 use crate::oci::Descriptor;
@@ -24,7 +24,7 @@ use crate::run::record::Record;
 use crate::run::scheduler::{Dropped, Limits, Node, Order, Scheduler};
 use crate::run::teller::{Teller, Told};
 use crate::run::worker::{Done, Ended, Task, Worker, blocking, not_available};
-use crate::run::{Cause, Counts, Event, Happening, Outcome, Request, Summary, TagMove};
+use crate::run::{Cause, Counts, Event, Happening, Outcome, Request, Settled, Summary, TagMove};
 
 /// What steps told and nobody heard yet: more than this, and they wait.
 const BACKLOG: usize = 64;
@@ -66,7 +66,16 @@ pub(super) async fn execute_until(
     let (counts, class, took) = (run.counts(), run.class(), clock.elapsed());
     run.narrator.run_ended(counts, took, class, general);
     let outcomes = run.outcomes.into_iter().flatten().collect();
-    Summary { run: id, record: dir, outcomes, counts, problems: run.problems.once(), duration: took, class }
+    Summary {
+        run: id,
+        record: dir,
+        outcomes,
+        ran: run.ran,
+        counts,
+        problems: run.problems.once(),
+        duration: took,
+        class,
+    }
 }
 
 fn jobs(request: &Request) -> usize {
@@ -95,6 +104,7 @@ struct Run<'a> {
     told: mpsc::Receiver<(StepIndex, Told)>,
     outcomes: Vec<Option<Outcome>>,
     products: Vec<Product>,
+    ran: Vec<Ran>,
     images: Vec<Option<Descriptor>>,
     problems: Problems,
     /// Whether the check of all that publishing needs found something.
@@ -138,6 +148,7 @@ impl<'a> Run<'a> {
             told,
             outcomes: vec![None; count],
             products: vec![Product::Nothing; count],
+            ran: vec![Ran::default(); count],
             images: vec![None; count],
             problems,
             unfit_to_publish: false,
@@ -284,7 +295,7 @@ impl<'a> Run<'a> {
     }
 
     fn ended(&mut self, step: StepIndex, done: Done, took: Duration) {
-        let Done { ended, product, image, mut tags } = done;
+        let Done { ended, product, image, mut tags, lasting } = done;
         for tag in &mut tags {
             tag.repository = self.secrets.hide(&tag.repository);
         }
@@ -300,6 +311,11 @@ impl<'a> Run<'a> {
                 Outcome::Failed { problems: faults }
             }
         };
+        if let (true, Some(ran), Some(outputs)) =
+            (outcome.is_success(), self.ran.get_mut(step.0 as usize), lasting)
+        {
+            *ran = Ran { product: Some(product), outputs };
+        }
         self.scheduler.ended(step, outcome.is_success());
         let digest = image.as_ref().map(|image| image.digest.to_string());
         let at = step.0 as usize;
@@ -371,7 +387,8 @@ impl<'a> Run<'a> {
     }
 
     fn counts(&self) -> Counts {
-        let mut counts = Counts::default();
+        let Settled { up_to_date, skipped, .. } = *self.request.settled;
+        let mut counts = Counts { cached: up_to_date, skipped, ..Counts::default() };
         for (step, outcome) in self.request.plan.steps.iter().zip(&self.outcomes) {
             let count = match outcome {
                 Some(Outcome::Ran) if step.action == Action::Group => continue,
@@ -438,7 +455,7 @@ fn schedule(request: &Request, jobs: usize) -> Scheduler {
 
 /// How long a step took the last time, in milliseconds; at least 1.
 fn weight(cache: &Cache, step: &Step) -> u64 {
-    let last = cache.last(&step.id).map_or(Duration::ZERO, |last| last.record.duration);
+    let last = cache.duration(&step.id).unwrap_or_default();
     u64::try_from(last.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 

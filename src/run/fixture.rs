@@ -136,6 +136,7 @@ impl Project {
             plan: Arc::new(self.plan.clone()),
             release: Arc::new(release()),
             facts: Arc::new(facts(&self.environment)),
+            settled: Arc::default(),
             sources: Arc::new(self.sources.clone()),
             host: Arc::new(host(&self.root(), &self.environment)),
             root: self.root(),
@@ -258,6 +259,7 @@ fn facts(environment: &Environment) -> Facts {
 
 fn host(root: &Path, environment: &Environment) -> Host {
     Host {
+        program: None,
         directory: root.to_owned(),
         environment: environment.clone(),
         now: Timestamp::UNIX_EPOCH,

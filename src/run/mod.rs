@@ -47,5 +47,5 @@ pub use forecast::{Forecast, Verdict, forecast};
 pub use outcome::{Cause, Found, Outcome};
 pub use reason::{Reason, ReasonKind};
 pub use record::{events, recorded};
-pub use request::{Confirm, Options, Request};
+pub use request::{Confirm, Options, Request, Settled};
 pub use summary::Summary;

@@ -97,7 +97,7 @@ impl<'a> Narrator<'a> {
 
     /// Tells that the run begins.
     pub(super) fn run_started(&mut self, id: &str, request: &Request, jobs: usize) {
-        let Request { plan, release, facts, goals, .. } = request;
+        let Request { plan, release, facts, goals, settled, .. } = request;
         let steps = plan.steps.iter().map(|step| PlannedStep {
             name: step.id.to_string(),
             kind: action_word(&step.action).to_owned(),
@@ -114,6 +114,7 @@ impl<'a> Narrator<'a> {
             goals: goals.clone(),
             jobs,
             unpublished: plan.unpublished.clone(),
+            up_to_date: settled.up_to_date,
             steps: steps.collect(),
         };
         self.say(Happening::RunStarted(started));

@@ -46,6 +46,8 @@ pub(super) struct Done {
     pub(super) image: Option<Descriptor>,
     /// The tags that it was to give.
     pub(super) tags: Vec<TagMove>,
+    /// What it made or has, if a later run may rely on it.
+    pub(super) lasting: Option<Outputs>,
 }
 
 /// How a step ended that was started.
@@ -65,7 +67,7 @@ pub(super) enum Ended {
 
 impl Done {
     const fn new(ended: Ended) -> Self {
-        Self { ended, product: Product::Nothing, image: None, tags: Vec::new() }
+        Self { ended, product: Product::Nothing, image: None, tags: Vec::new(), lasting: None }
     }
 
     /// Failed for these reasons.
@@ -102,8 +104,14 @@ impl Worker {
             return Done::new(Ended::Halted);
         };
         match &step.action {
-            Action::Group => Done { product: self.group_product(step, &task), ..Done::new(Ended::Ran) },
-            Action::Skip(reason) => Done::new(Ended::Skipped(reason.clone())),
+            Action::Group => Done {
+                product: self.group_product(step, &task),
+                lasting: Some(Outputs::default()),
+                ..Done::new(Ended::Ran)
+            },
+            Action::Skip(reason) => {
+                Done { lasting: Some(Outputs::default()), ..Done::new(Ended::Skipped(reason.clone())) }
+            }
             Action::NotAvailable(gap) => Done::failed(not_available(gap)),
             _ => self.perform(step, &task, halt, teller).await,
         }
@@ -121,7 +129,8 @@ impl Worker {
         let steps = &self.request.plan.steps;
         let products = task.products.iter();
         let products = products.filter_map(|(at, product)| Some((&steps.get(at.0 as usize)?.id, *product)));
-        Trace::new(&step.id, definition, products)
+        let settled = self.request.settled.of(task.step).iter().map(|(id, product)| (id, *product));
+        Trace::new(&step.id, definition, products.chain(settled))
     }
 
     /// The definition of a step with the files as they are now; `None` for a step
@@ -327,7 +336,8 @@ impl Worker {
                     teller.tell(Told::Notice(text.to_owned())).await;
                 }
                 let product = record.product(step.effect);
-                Done { product, image: record.image, ..Done::new(Ended::Ran) }
+                let lasting = kept.then_some(record.outputs);
+                Done { product, image: record.image, lasting, ..Done::new(Ended::Ran) }
             }
         }
     }
@@ -363,6 +373,7 @@ fn had(step: &Step, hit: Hit, found: Found) -> Done {
     Done {
         product: hit.record.product(step.effect),
         image: hit.record.image,
+        lasting: Some(hit.record.outputs),
         ..Done::new(Ended::Cached(found))
     }
 }

@@ -2,7 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "how old a content is counts from this moment")]
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Seek as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -55,14 +55,28 @@ impl ContentStore {
             .is_ok_and(|found| found.is_file() && size.is_none_or(|size| size == found.len()))
     }
 
-    /// Keeps some bytes.
+    /// Keeps what can be read, piece by piece.
     ///
     /// # Errors
-    /// The store cannot be written.
-    pub(super) fn put(&self, bytes: &[u8]) -> Result<Blake3, Problem> {
-        let digest = Blake3::of(bytes);
-        if !self.renew(digest, bytes.len() as u64) {
-            write_whole(&self.staging, &self.path(digest), bytes)?;
+    /// The store cannot be written; or what is to be kept cannot be read.
+    pub(super) fn put_stream(&self, mut bytes: impl io::Read) -> Result<Blake3, Problem> {
+        let mut copy = staged(&self.staging)?;
+        let mut hasher = blake3::Hasher::new();
+        let mut size = 0;
+        let mut write = || loop {
+            let mut piece = [0; 64 * 1024];
+            let read = bytes.read(&mut piece)?;
+            if read == 0 {
+                return Ok(());
+            }
+            size += read as u64;
+            hasher.update(&piece[..read]);
+            copy.write_all(&piece[..read])?;
+        };
+        write().map_err(|error| unusable(&self.staging, &error))?;
+        let digest = hasher.finalize().into();
+        if !self.renew(digest, size) {
+            publish(copy, &self.path(digest))?;
         }
         Ok(digest)
     }
@@ -103,18 +117,6 @@ impl ContentStore {
         // with no moment in between.
         if digest_of(file).map_err(Lost::Write)? == digest {
             return Ok(());
-        }
-        self.remove(digest);
-        Err(Lost::Corrupt)
-    }
-
-    /// The bytes of a content.
-    pub(super) fn read(&self, digest: Blake3) -> Result<Vec<u8>, Lost> {
-        let mut bytes = Vec::new();
-        let mut content = File::open(self.path(digest)).map_err(|_| Lost::Gone)?;
-        content.read_to_end(&mut bytes).map_err(|_| Lost::Gone)?;
-        if Blake3::of(&bytes) == digest {
-            return Ok(bytes);
         }
         self.remove(digest);
         Err(Lost::Corrupt)

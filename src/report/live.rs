@@ -68,6 +68,12 @@ impl Live {
         self.lost.as_ref()
     }
 
+    /// Whether the recorded output of cached steps is shown.
+    #[must_use]
+    pub const fn is_verbose(&self) -> bool {
+        self.verbose
+    }
+
     /// Tells what happened.
     pub fn see(&mut self, event: &Event) {
         match &event.what {
@@ -83,7 +89,7 @@ impl Live {
                     self.say(&unpublished(reason, self.look));
                 }
             }
-            Happening::StepReady { .. } => {}
+            Happening::StepReady { .. } | Happening::Written(_) => {}
             Happening::StepStarted { step, reasons } => self.step_started(step, reasons),
             Happening::Output(line) => self.line(line),
             what @ (Happening::StepRetried { .. } | Happening::Notice { .. }) => self.say(&aside(what)),

@@ -16,6 +16,7 @@ mod fixture;
 mod init;
 mod layers;
 mod others;
+mod processes;
 mod reference;
 mod registry;
 mod signals;

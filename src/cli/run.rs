@@ -117,7 +117,7 @@ fn owners(plan: &Plan) -> Vec<String> {
 fn view(session: &Session, owners: Vec<String>) -> View {
     let (look, verbose) = (session.status_look(), session.global.verbose);
     if session.global.json {
-        View::Json { lost: None }
+        View::json()
     } else if session.host.error_is_terminal && !session.global.quiet && !ci(session) {
         View::live(look, verbose, owners)
     } else {

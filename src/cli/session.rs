@@ -44,7 +44,7 @@ pub(crate) struct Planned {
     pub(crate) known: KnownFiles,
 }
 
-/// The name of the file that holds the compiled release.
+/// Begins the name of the file that holds the compiled release.
 const RELEASE: &str = "release";
 
 /// Widest that text is set, where a terminal is wider.
@@ -106,7 +106,9 @@ impl Session {
     /// same, they are not parsed again.
     pub(crate) fn load_project(&mut self, project: Project) -> Result<Loaded, Problems> {
         let state = self.state(&project);
-        let bytes = state.as_ref().and_then(|state| state.read_sealed(RELEASE)).unwrap_or_default();
+        // How many texts there were before counts in its spans.
+        let name = format!("{RELEASE}-{}", self.sources.iter().count());
+        let bytes = state.as_ref().and_then(|state| state.read_sealed(&name)).unwrap_or_default();
         let compiled = bytes.strip_prefix(&self.build()).and_then(|bytes| postcard::from_bytes(bytes).ok());
         if let Some(Compiled { origin, release }) = compiled
             && let Some(sources) = origin.read_again(&project, &self.sources)
@@ -116,7 +118,7 @@ impl Session {
         }
         let compiled = compile_release(&project, &mut self.sources)?;
         if let (Some(state), Ok(bytes)) = (state, postcard::to_extend(&compiled, self.build().to_vec())) {
-            state.write_sealed(RELEASE, bytes);
+            state.write_sealed(&name, bytes);
         }
         let Compiled { origin, release } = compiled;
         Ok(Loaded { project, release, origin, known: KnownFiles::new() })

@@ -1,6 +1,7 @@
 //! Runs a plan: the one place where scheduler, steps, signals, and events meet.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,11 +18,12 @@ use crate::release::{Publisher, preflight};
 use crate::run::command::Commands;
 use crate::run::image::{Images, images_of};
 use crate::run::interrupt::{self, interrupts};
+use crate::run::jobserver::{self, Jobserver};
 use crate::run::mask::Secrets;
 use crate::run::narrator::{Narrator, faults};
 use crate::run::process::Halt;
-use crate::run::record::Record;
-use crate::run::scheduler::{Dropped, Limits, Node, Order, Scheduler};
+use crate::run::record::{Record, log_of};
+use crate::run::scheduler::{Dropped, Limits, Node, Order, Scheduler, estimated};
 use crate::run::teller::{Teller, Told};
 use crate::run::worker::{Done, Ended, Task, Worker, blocking, not_available};
 use crate::run::{Cause, Counts, Event, Happening, Outcome, Request, Settled, Summary, TagMove};
@@ -53,7 +55,8 @@ pub(super) async fn execute_until(
     let mut narrator = Narrator::new(&request.plan, record, observe);
     narrator.run_started(&id, &request, jobs);
     problems.extend(gaps(&request));
-    let mut run = Run::new(request, narrator, jobs, problems);
+    // Without a record nothing runs.
+    let mut run = Run::new(request, narrator, dir.clone().unwrap_or_default(), jobs, problems);
     run.preflight(&mut signals).await;
     let mut general = faults(&run.problems, &run.request);
     if general.is_empty() && run.signals == 0 {
@@ -112,6 +115,8 @@ struct Run<'a> {
     /// The tags that steps moved which succeeded.
     moved: Vec<TagMove>,
     signals: usize,
+    /// Where the record of the run lies.
+    directory: PathBuf,
 }
 
 /// A step that was started.
@@ -122,7 +127,13 @@ struct Running {
 }
 
 impl<'a> Run<'a> {
-    fn new(request: Request, narrator: Narrator<'a>, jobs: usize, problems: Problems) -> Self {
+    fn new(
+        request: Request,
+        narrator: Narrator<'a>,
+        directory: PathBuf,
+        jobs: usize,
+        problems: Problems,
+    ) -> Self {
         let count = request.plan.steps.len();
         let secrets = Arc::new(secrets(&request));
         let publisher = Publisher::new(&request.root, request.facts.environment.clone());
@@ -134,8 +145,10 @@ impl<'a> Run<'a> {
             Arc::clone(&publisher),
         );
         let (tellers, told) = mpsc::channel(BACKLOG);
-        let commands =
-            Commands::new(request.root.clone(), &request.host, &request.facts, Arc::clone(&secrets));
+        let makeflags = request.host.environment.get(jobserver::VARIABLE);
+        let jobserver = Jobserver::new(jobs, request.options.jobs.is_some(), makeflags);
+        let (root, host, facts) = (request.root.clone(), &request.host, &request.facts);
+        let commands = Commands::new(root, host, facts, Arc::clone(&secrets), jobserver);
         Self {
             worker: Arc::new(Worker::new(request.clone(), commands, images)),
             scheduler: schedule(&request, jobs),
@@ -154,6 +167,7 @@ impl<'a> Run<'a> {
             unfit_to_publish: false,
             moved: Vec::new(),
             signals: 0,
+            directory,
             request,
         }
     }
@@ -248,7 +262,8 @@ impl<'a> Run<'a> {
 
     fn start(&mut self, step: StepIndex) {
         let (halt, receiver) = watch::channel(Halt::No);
-        let teller = Teller::new(step, self.tellers.clone());
+        let log = log_of(&self.directory, step.0 as usize).into();
+        let teller = Teller::new(step, self.tellers.clone(), log);
         let work = Arc::clone(&self.worker).work(self.task(step), receiver, teller);
         let id = self.tasks.spawn(work).id();
         self.running.insert(id, Running { step, since: Instant::now(), halt });
@@ -434,11 +449,18 @@ fn secrets(request: &Request) -> Secrets {
 fn schedule(request: &Request, jobs: usize) -> Scheduler {
     let Request { plan, options, .. } = request;
     let pools = pools(plan);
-    let nodes = plan.steps.iter().map(|step| {
-        let instant = matches!(step.action, Action::Group | Action::Skip(_) | Action::NotAvailable(_));
+    let is_instant =
+        |step: &Step| matches!(step.action, Action::Group | Action::Skip(_) | Action::NotAvailable(_));
+    let known: Vec<Option<u64>> = plan
+        .steps
+        .iter()
+        .map(|step| if is_instant(step) { Some(0) } else { weight(&request.cache, step) })
+        .collect();
+    let nodes = plan.steps.iter().zip(estimated(&known)).map(|(step, weight)| {
+        let instant = is_instant(step);
         Node {
             needs: step.needs.clone(),
-            weight: if instant { 0 } else { weight(&request.cache, step) },
+            weight,
             instant,
             exclusive: step.action.owns_terminal(),
             publishing: step.effect == Effect::Publishing,
@@ -453,10 +475,11 @@ fn schedule(request: &Request, jobs: usize) -> Scheduler {
     Scheduler::new(nodes.collect(), limits)
 }
 
-/// How long a step took the last time, in milliseconds; at least 1.
-fn weight(cache: &Cache, step: &Step) -> u64 {
-    let last = cache.duration(&step.id).unwrap_or_default();
-    u64::try_from(last.as_millis()).unwrap_or(u64::MAX).max(1)
+/// How long a step took the last time, in milliseconds, if that is known; at
+/// least 1.
+fn weight(cache: &Cache, step: &Step) -> Option<u64> {
+    let took = cache.duration(&step.id)?;
+    Some(u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1))
 }
 
 /// The pools of a plan, each once.

@@ -20,7 +20,7 @@ use crate::plan::{
     Variables,
 };
 use crate::run::executor::execute_until;
-use crate::run::{Event, Happening, Options, Outcome, Request, Stream, Summary};
+use crate::run::{Event, Followed, Happening, Options, Outcome, Request, Stream, Summary};
 
 /// A project in a directory of its own.
 pub(super) struct Project {
@@ -157,9 +157,12 @@ impl Project {
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (sender, receiver) = mpsc::unbounded_channel();
         let mut events = Vec::new();
+        let mut followed = Followed::default();
         let mut observe = |event: &Event| {
-            on(event, &sender);
-            events.push(event.clone());
+            followed.see(event, &mut |event| {
+                on(event, &sender);
+                events.push(event.clone());
+            });
         };
         let summary = runtime.block_on(execute_until(self.request(), &mut observe, receiver));
         Told { events, summary }
@@ -193,7 +196,7 @@ impl Told {
 
 fn line(what: &Happening) -> Option<String> {
     Some(match what {
-        Happening::StepReady { .. } | Happening::RunStarted(_) => return None,
+        Happening::StepReady { .. } | Happening::RunStarted(_) | Happening::Written(_) => return None,
         Happening::StepStarted { step, reasons } => {
             let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
             format!("{step} starts: {}", reasons.join("; "))

@@ -18,7 +18,6 @@ use crate::run::claim::Claim;
 use crate::run::command::{Commands, Unsuccessful};
 use crate::run::forecast::reasons;
 use crate::run::image::{Images, Known, Yielded};
-use crate::run::line::Line;
 use crate::run::parents::make_parents;
 use crate::run::process::Halt;
 use crate::run::teller::{Teller, Told};
@@ -203,7 +202,7 @@ impl Worker {
         }
         let (started, clock) = (Timestamp::now(), Instant::now());
         let (_, result) = self.act(step, task, &mut halt, &mut teller).await;
-        let run = Ran { miss, log: teller.log().to_vec(), started, took: clock.elapsed() };
+        let run = Ran { miss, started, took: clock.elapsed() };
         match result {
             Ok(made) => {
                 let image = match made {
@@ -211,7 +210,7 @@ impl Worker {
                     Yielded::Nothing | Yielded::Again => None,
                 };
                 let steady = self.is_steady(step, task, key).await;
-                self.keep(step, run, image, steady, &teller).await
+                self.keep(step, run, image, steady, teller).await
             }
             Err(Unsuccessful::Halted) => Done::new(Ended::Halted),
             Err(Unsuccessful::Failed(problems)) => self.keep_failure(run, problems).await,
@@ -257,17 +256,17 @@ impl Worker {
             Lookup::Miss(miss) => Ok(Err(miss)),
             Lookup::Hit(hit) => Ok(match cache.restore(&hit, &patterns)? {
                 Restoration::Lost(reason) => Err(Miss::new(trace, reason)),
-                Restoration::Current => Ok((Found::Present, cache.log(&hit.record), hit)),
-                Restoration::Restored(_) => Ok((Found::Restored, cache.log(&hit.record), hit)),
+                Restoration::Current => Ok((Found::Present, hit)),
+                Restoration::Restored(_) => Ok((Found::Restored, hit)),
             }),
         });
         match found.await {
             Err(problems) => Err(Done::failed(at(step, problems))),
             Ok(Err(miss)) => Ok(miss),
-            Ok(Ok((found, log, hit))) => {
-                let lines: Vec<Line> = Line::read(&log.unwrap_or_default()).collect();
-                if !lines.is_empty() {
-                    teller.tell(Told::Replayed(lines)).await;
+            Ok(Ok((found, hit))) => {
+                if let Some(log) = self.request.cache.log(&hit.record) {
+                    // It is read by whoever shows it.
+                    teller.tell(Told::Replayed(log.into(), u64::MAX)).await;
                 }
                 Err(had(step, *hit, found))
             }
@@ -318,13 +317,17 @@ impl Worker {
         run: Ran,
         image: Option<Descriptor>,
         steady: bool,
-        teller: &Teller,
+        teller: Teller,
     ) -> Done {
         let cache = self.request.cache.clone();
         let patterns = outputs(step).to_vec();
+        let (teller, log) = teller.into_parts();
         let saved = blocking(move || {
             let outputs = if patterns.is_empty() { Outputs::default() } else { cache.collect(&patterns)? };
-            let Ran { miss, log, started, took } = run;
+            let Ran { miss, started, took } = run;
+            // What always runs is never replayed.
+            let log = log.timeless().filter(|_| miss.is_kept());
+            let log = log.map(|log| cache.keep_log(log)).transpose()?;
             let made = Made { outputs, image, log, started, duration: took, steady };
             cache.save(&miss, made).map_err(Problems::from)
         });
@@ -345,8 +348,8 @@ impl Worker {
     /// Keeps what a step wrote that failed.
     async fn keep_failure(&self, run: Ran, mut problems: Problems) -> Done {
         let cache = self.request.cache.clone();
-        let Ran { miss, log, started, took } = run;
-        let saved = blocking(move || cache.save_failure(&miss, &log, started, took)).await;
+        let Ran { miss, started, took } = run;
+        let saved = blocking(move || cache.save_failure(&miss, started, took)).await;
         problems.take(saved);
         Done::failed(problems)
     }
@@ -355,7 +358,6 @@ impl Worker {
 /// A run of a step that is over.
 struct Ran {
     miss: Miss,
-    log: Vec<u8>,
     started: Timestamp,
     took: Duration,
 }

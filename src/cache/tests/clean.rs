@@ -134,7 +134,7 @@ fn images_go_with_the_last_record_that_names_them_unless_they_have_a_name() {
         let manifest = serde_json::json!({ "layers": [layer] }).to_string();
         let manifest =
             images.write("application/vnd.oci.image.manifest.v1+json", manifest.as_bytes()).unwrap();
-        let made = Made { image: Some(manifest.clone()), outputs: Outputs::default(), ..made("") };
+        let made = Made { image: Some(manifest.clone()), outputs: Outputs::default(), ..made() };
         fixture.cache.save(&Miss::new(trace(input), Reason::Forced), made).unwrap();
         age(
             &fixture.dir.path().join(format!("cache/v2/records/{}", trace(input).key())),

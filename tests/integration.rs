@@ -17,6 +17,7 @@ mod init;
 mod layers;
 mod others;
 mod processes;
+mod recall;
 mod reference;
 mod registry;
 mod signals;

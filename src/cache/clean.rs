@@ -8,6 +8,7 @@ use crate::cache::collect::{is_missing, kind_of, stay_inside};
 use crate::cache::{Cache, Output, OutputKind};
 use crate::config::ProjectPath;
 use crate::diagnostic::{Code, Problem, Problems};
+use crate::facts::Stat;
 
 /// What hoist itself keeps in a project and can do without.
 const OWN: &[&str] = &[".hoist/runs", ".hoist/displaced"];
@@ -82,7 +83,7 @@ impl Cleaning {
         let extent = match &output.kind {
             OutputKind::Directory { .. } if found.is_dir() && inside => Extent::Empty,
             kind => {
-                let same = kind_of(&path, &found).is_ok_and(|found| found.as_ref() == Some(kind));
+                let same = kind_of(&path, &Stat::of(&found)).is_ok_and(|found| found.as_ref() == Some(kind));
                 if !same || !inside {
                     self.kept.push(output.path.clone());
                     return;

@@ -1,18 +1,18 @@
 //! Finding what a step made.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::cache::content::digest_of;
+use crate::cache::content::digest_at;
 use crate::cache::local::each;
 use crate::cache::looks::{Look, Looks};
 use crate::cache::selection::{Rule, Selection};
 use crate::cache::{Output, OutputKind, Outputs};
 use crate::config::{Pattern, ProjectPath};
 use crate::diagnostic::{Code, Problem, Problems, Span};
-use crate::facts::PRIVATE;
+use crate::facts::{InputKind, PRIVATE, Seen, Stat};
 
 /// Begins the names of files that are on their way into the workspace.
 pub(super) const UNFINISHED: &str = ".hoist-restore-";
@@ -20,7 +20,8 @@ pub(super) const UNFINISHED: &str = ".hoist-restore-";
 /// Something that lies in the workspace, relative to the project's directory.
 pub(super) struct Found {
     pub(super) path: PathBuf,
-    pub(super) metadata: Metadata,
+    /// Before it was looked into.
+    pub(super) seen: Seen,
 }
 
 /// The outputs in the workspace, by the patterns of the step that made them.
@@ -76,25 +77,25 @@ pub(super) fn walk(
     depth: Option<usize>,
 ) -> Result<Vec<Found>, (PathBuf, io::Error)> {
     let mut found = Vec::new();
-    // A start that is not reached by a name of its own is a directory to look
-    // into, also where a link leads to it.
-    let open = fs::metadata(root.join(start)).is_ok_and(|metadata| metadata.is_dir());
     let mut pending = vec![(start.to_owned(), false)];
     while let Some((path, above)) = pending.pop() {
-        let metadata = match fs::symlink_metadata(root.join(&path)) {
-            Ok(metadata) => metadata,
+        let seen = match Looks::see(&root.join(&path)) {
+            Ok(seen) => seen,
             Err(error) if is_missing(&error) => continue,
             Err(error) => return Err((path, error)),
         };
         let covered = above || (!path.as_os_str().is_empty() && covers(&path));
         let deeper = depth.is_none_or(|depth| path.components().count() < depth);
-        let look = metadata.is_dir() || (open && !covered && path == start);
+        // A start that is not reached by a name of its own is a directory to look
+        // into, also where a link leads to it.
+        let led_to = || path == start && fs::metadata(root.join(start)).is_ok_and(|found| found.is_dir());
+        let look = seen.stat.kind() == Some(InputKind::Directory) || (!covered && led_to());
         if look && (covered || deeper) {
             let listed = list(root, &path).map_err(|error| (path.clone(), error))?;
             pending.extend(listed.into_iter().map(|path| (path, covered)));
         }
         if covered {
-            found.push(Found { path, metadata });
+            found.push(Found { path, seen });
         }
     }
     Ok(found)
@@ -118,14 +119,12 @@ fn output(root: &Path, found: &Found, span: Span, looks: &Looks) -> Result<Outpu
     let fail = |error: &io::Error| unreadable(&found.path, error, span);
     let path = ProjectPath::root().join(&found.path).map_err(|_| outside(&found.path))?;
     let full = root.join(&found.path);
-    // Before it is read: what changes it afterwards changes this, too.
-    let seen = Looks::see(&full).map_err(|error| fail(&error))?;
-    let kind = kind_of(&full, &found.metadata).map_err(|error| fail(&error))?;
+    let kind = kind_of(&full, &found.seen.stat).map_err(|error| fail(&error))?;
     let digest = match &kind {
         Some(OutputKind::File { digest, .. }) => Some(*digest),
         _ => None,
     };
-    looks.note(&path, Look { seen, digest });
+    looks.note(&path, Look { seen: found.seen, digest });
     let kind = kind.ok_or_else(|| {
         Problem::new(Code::OutputNotMade, format!("`{path}` is not a file, a directory, or a link"))
             .label(span, "declared here")
@@ -134,18 +133,16 @@ fn output(root: &Path, found: &Found, span: Span, looks: &Looks) -> Result<Outpu
 }
 
 /// What lies at a path; `None` for a device, a socket, and the like.
-pub(super) fn kind_of(path: &Path, metadata: &Metadata) -> io::Result<Option<OutputKind>> {
-    let mode = mode_of(metadata);
-    Ok(if metadata.is_symlink() {
-        Some(OutputKind::Symlink(fs::read_link(path)?))
-    } else if metadata.is_dir() {
-        Some(OutputKind::Directory { mode })
-    } else if metadata.is_file() {
-        let mut file = File::open(path)?;
-        let digest = digest_of(&mut file)?;
-        Some(OutputKind::File { digest, size: file.metadata()?.len(), mode })
-    } else {
-        None
+pub(super) fn kind_of(path: &Path, stat: &Stat) -> io::Result<Option<OutputKind>> {
+    let mode = stat.mode & 0o7777;
+    Ok(match stat.kind() {
+        Some(InputKind::Symlink) => Some(OutputKind::Symlink(fs::read_link(path)?)),
+        Some(InputKind::Directory) => Some(OutputKind::Directory { mode }),
+        Some(InputKind::File | InputKind::Executable) => {
+            let (digest, size) = digest_at(path, stat.size)?;
+            Some(OutputKind::File { digest, size, mode })
+        }
+        None => None,
     })
 }
 
@@ -164,6 +161,11 @@ pub(super) fn is_missing(error: &io::Error) -> bool {
 /// # Errors
 /// One does ([`Code::OutsideProject`]).
 pub fn stay_inside(root: &Path, path: &Path) -> Result<(), Problem> {
+    let directories = || path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty());
+    let is_link = |above: &Path| fs::symlink_metadata(root.join(above)).is_ok_and(|found| found.is_symlink());
+    if !directories().any(is_link) {
+        return Ok(());
+    }
     let above = path.ancestors().skip(1).find_map(|above| root.join(above).canonicalize().ok());
     let inside = match (above, root.canonicalize()) {
         (Some(above), Ok(root)) => above.starts_with(root),

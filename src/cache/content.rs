@@ -102,7 +102,8 @@ impl ContentStore {
         }
         let Ok(mut source) = File::open(file) else { return Ok(false) };
         let mut copy = staged(&self.staging)?;
-        if copy_of(&mut source, copy.as_file_mut(), size).map_err(|error| unusable(copy.path(), &error))? != digest
+        if copy_of(&mut source, copy.as_file_mut(), size).map_err(|error| unusable(copy.path(), &error))?
+            != digest
         {
             return Ok(false);
         }
@@ -135,15 +136,37 @@ impl ContentStore {
     }
 }
 
+/// The digest of a file that is about so large, and its size.
+pub(super) fn digest_at(path: &Path, size: u64) -> io::Result<(Blake3, u64)> {
+    let mut file = File::open(path)?;
+    if size > SMALL {
+        return Ok((digest_of(&mut file)?, file.metadata()?.len()));
+    }
+    let content = read_small(&mut file, size)?;
+    Ok((Blake3::of(&content), content.len() as u64))
+}
+
+/// All of a file that is about so large.
+fn read_small(file: &mut File, size: u64) -> io::Result<Vec<u8>> {
+    let mut content = vec![0; usize::try_from(size).unwrap_or_default() + 1];
+    let mut length = 0;
+    loop {
+        let read = file.read(content.get_mut(length..).unwrap_or_default())?;
+        length += read;
+        if read == 0 {
+            content.truncate(length);
+            return Ok(content);
+        }
+        if length == content.len() {
+            // It has grown.
+            content.resize(2 * length, 0);
+        }
+    }
+}
+
 /// The digest of a whole file, from its beginning.
 pub(super) fn digest_of(file: &mut File) -> io::Result<Blake3> {
     file.rewind()?;
-    let size = file.metadata()?.len();
-    if size <= SMALL {
-        let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1);
-        file.read_to_end(&mut content)?;
-        return Ok(Blake3::of(&content));
-    }
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(file)?;
     Ok(hasher.finalize().into())
@@ -157,8 +180,7 @@ fn copy_of(from: &mut File, to: &mut File, size: u64) -> io::Result<Blake3> {
         io::copy(from, to)?;
         return digest_of(to);
     }
-    let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1);
-    from.read_to_end(&mut content)?;
+    let content = read_small(from, size)?;
     to.write_all(&content)?;
     Ok(Blake3::of(&content))
 }

@@ -126,13 +126,7 @@ impl<'a> Held<'a> {
     /// What has a name in the staging store is held on to from the start.
     fn new(cache: &'a Cache, all: &'a [(PathBuf, fs::Metadata)]) -> Result<Self, Problem> {
         let sizes = all.iter().map(|(path, found)| (path.as_path(), found.len())).collect();
-        let mut held = Self {
-            cache,
-            sizes,
-            contents: HashSet::new(),
-            blobs: BTreeSet::new(),
-            bytes: 0,
-        };
+        let mut held = Self { cache, sizes, contents: HashSet::new(), blobs: BTreeSet::new(), bytes: 0 };
         for (_, image) in cache.images.refs()? {
             image::walk(&cache.images, &image, &mut held.blobs);
         }

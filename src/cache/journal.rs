@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cache::content::{unusable, write_whole};
 use crate::cache::Outcome;
+use crate::cache::content::{unusable, write_whole};
 use crate::cache::sealed::{seal, unseal};
 use crate::diagnostic::Problem;
 
@@ -135,7 +135,8 @@ fn open(path: &Path) -> io::Result<File> {
         let file = OpenOptions::new().append(true).create(true).open(path)?;
         // Where the file system knows no locks, nobody writes it anew.
         let locked = file.lock_shared().is_ok();
-        let here = fs::metadata(path).is_ok_and(|found| found.ino() == file.metadata().map_or(0, |it| it.ino()));
+        let here =
+            fs::metadata(path).is_ok_and(|found| found.ino() == file.metadata().map_or(0, |it| it.ino()));
         if here || !locked {
             return Ok(file);
         }

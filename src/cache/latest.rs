@@ -94,11 +94,8 @@ impl Latest {
             parts: trace.parts().to_vec(),
         };
         let body = serde_json::to_vec(&stored).unwrap_or_default();
-        let header = Header {
-            step: trace.step().to_owned(),
-            outcome: last.outcome,
-            duration: last.record.duration,
-        };
+        let header =
+            Header { step: trace.step().to_owned(), outcome: last.outcome, duration: last.record.duration };
         with(&mut self.open(), &self.file, |journal| journal.put(&self.file, &self.staging, header, body))
     }
 

@@ -1,14 +1,14 @@
 //! What the file system said of outputs, and what was in them.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::cache::Blake3;
-use crate::cache::content::digest_of;
+use crate::cache::content::digest_at;
 use crate::config::ProjectPath;
 use crate::facts::{KnownFiles, Seen, Stat, moment};
 
@@ -47,7 +47,7 @@ impl Looks {
         let known = self.known.digest(path, &seen.stat).map(Blake3);
         let digest = match known {
             Some(digest) => digest,
-            None => digest_of(&mut File::open(full)?)?,
+            None => digest_at(full, seen.stat.size)?.0,
         };
         self.note(path, Look { seen, digest: Some(digest) });
         Ok(digest)

@@ -46,6 +46,17 @@ pub enum OutputKind {
     },
 }
 
+impl Output {
+    /// The size of its content in bytes.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        match self.kind {
+            OutputKind::File { size, .. } => size,
+            OutputKind::Symlink(_) | OutputKind::Directory { .. } => 0,
+        }
+    }
+}
+
 impl Outputs {
     /// Sorts them. Of several with one path the first is kept.
     #[must_use]

@@ -12,9 +12,9 @@ use tempfile::{Builder, NamedTempFile};
 
 use crate::cache::collect::{UNFINISHED, is_missing, mode_of, note_directory, stay_inside, walk};
 use crate::cache::content::{ContentStore, Lost};
-use crate::cache::selection::Selection;
 use crate::cache::local::each;
 use crate::cache::looks::{Look, Looks};
+use crate::cache::selection::Selection;
 use crate::cache::{Output, OutputKind, Outputs, Reason, Restoration};
 use crate::config::{Pattern, ProjectPath};
 use crate::diagnostic::{Code, Problem, Problems};
@@ -124,7 +124,8 @@ impl<'a> Work<'a> {
                 // What a negated pattern takes away is the user's, and so is
                 // the directory that holds it.
                 let ours = selection.covers(&found.path) && outputs.get(&path).is_none();
-                if ours && !(found.metadata.is_dir() && holds_others(root, &found.path, selection)) {
+                let is_dir = found.seen.stat.kind() == Some(InputKind::Directory);
+                if ours && !(is_dir && holds_others(root, &found.path, selection)) {
                     stale.insert(path);
                 }
             }

@@ -42,10 +42,12 @@ pub(crate) struct Request<'a> {
 }
 
 impl Request<'_> {
-    /// Whether the run is one of which all is known from its snapshot.
-    fn is_plain(&self) -> bool {
+    /// Whether the run is one of which all is known from its snapshot; the recorded
+    /// output of steps that need not run is not.
+    fn is_plain(&self, session: &Session) -> bool {
         let Running { force, no_cache, dry_run, .. } = self.running;
-        !force && !no_cache && !dry_run && !matches!(self.goals, Goals::Release)
+        let seen = session.global.verbose;
+        !force && !no_cache && !dry_run && !seen && !matches!(self.goals, Goals::Release)
     }
 
     fn digest(&self, session: &Session, project: &Project) -> [u8; 32] {
@@ -64,7 +66,7 @@ impl Request<'_> {
 pub(crate) fn prepare(session: &mut Session, request: &Request<'_>) -> Result<Prepared, Problems> {
     let project = Project::find(&session.host, session.global.file.as_deref())?;
     let names = State::names_of_goals(&request.digest(session, &project));
-    let state = session.state(&project).filter(|_| request.is_plain());
+    let state = session.state(&project).filter(|_| request.is_plain(session));
     if let Some(state) = &state
         && let Some(prepared) = recall(session, &project, request, state, &names)
     {
@@ -100,8 +102,12 @@ fn recall(
     let sources = head.origin.read_again(project, &session.sources)?;
     let needs = Needs { tools: head.tools.clone(), ..Needs::default() };
     let known = KnownFiles::new();
-    let question =
-        Question { needs: &needs, known: &known, overrides: request.values, event: session.global.event.as_deref() };
+    let question = Question {
+        needs: &needs,
+        known: &known,
+        overrides: request.values,
+        event: session.global.event.as_deref(),
+    };
     let (facts, changes) = rayon::join(
         || crate::facts::gather(&session.host, project, &head.release, &question),
         || snapshot.changes(&project.root, || granularity(&hoist_directory(project))),
@@ -206,11 +212,7 @@ impl Prepared {
 
 impl Remembering {
     /// Keeps what the run left for the next one of these goals.
-    pub(crate) fn keep(
-        self,
-        request: &crate::run::Request,
-        summary: &Summary,
-    ) {
+    pub(crate) fn keep(self, request: &crate::run::Request, summary: &Summary) {
         let crate::run::Request { plan, release, facts, cache, root, .. } = request;
         let granularity = granularity(&root.join(".hoist"));
         let stored = match self.basis {

@@ -5,10 +5,10 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use jiff::civil::Date;
 
-use serde::{Deserialize, Serialize};
 use crate::config::{ProjectPath, Rule, Secret, Severity, Template};
 use crate::diagnostic::{Span, Spanned};
 use crate::oci::Platform;
+use serde::{Deserialize, Serialize};
 
 /// `image "name" { … }`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

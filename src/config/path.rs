@@ -1,8 +1,8 @@
 //! Paths inside the project.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
-use serde::{Deserialize, Serialize};
 
 /// A path relative to the project's directory, without `.` and `..`; empty for
 /// the directory itself. It need not be valid UTF-8.

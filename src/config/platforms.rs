@@ -19,8 +19,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<Spanned<Platform>>, D::Error> {
     let texts: Vec<(String, Span)> = Vec::deserialize(deserializer)?;
-    let platform = |(text, span): (String, Span)| {
-        Ok(Spanned::new(text.parse().map_err(D::Error::custom)?, span))
-    };
+    let platform =
+        |(text, span): (String, Span)| Ok(Spanned::new(text.parse().map_err(D::Error::custom)?, span));
     texts.into_iter().map(platform).collect()
 }

@@ -1,8 +1,8 @@
 //! Where images are published.
 
-use serde::{Deserialize, Serialize};
 use crate::config::{ProjectPath, Template};
 use crate::diagnostic::Spanned;
+use serde::{Deserialize, Serialize};
 
 /// `registry "name" "host/prefix" { … }`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

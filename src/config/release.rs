@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
-use serde::{Deserialize, Serialize};
 use crate::config::{Image, ProjectPath, Registry, Stage, TagSet, Target, Template};
 use crate::diagnostic::{Span, Spanned};
 use crate::oci::Platform;
+use serde::{Deserialize, Serialize};
 
 /// A `release.kdl` with all that it includes, checked.
 ///

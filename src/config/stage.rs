@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use crate::config::{ProjectPath, Rule, Template};
 use crate::diagnostic::{Span, Spanned};
+use serde::{Deserialize, Serialize};
 
 /// `stage "name" { … }`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

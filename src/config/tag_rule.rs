@@ -1,8 +1,8 @@
 //! Rules that name an image.
 
-use serde::{Deserialize, Serialize};
 use crate::config::Template;
 use crate::diagnostic::{Span, Spanned};
+use serde::{Deserialize, Serialize};
 
 /// `tags "name" { … }`: rules to be named by images and stages.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
-use serde::{Deserialize, Serialize};
 use crate::config::{ProjectPath, Template};
 use crate::diagnostic::Spanned;
+use serde::{Deserialize, Serialize};
 
 /// `target "name" { … }`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

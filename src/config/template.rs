@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
 use crate::diagnostic::Span;
+use serde::{Deserialize, Serialize};
 
 /// A string with fields, parsed; every field names something that exists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 //! Texts that problems point into, and places in them.
 
-use std::sync::Arc;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// The text of one file, with the name it is shown by.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,7 +11,9 @@ use tempfile::TempDir;
 
 use crate::config::{Base, Command, Fact, Field, Name, Part, Pattern, ProjectPath, Release, Template};
 use crate::diagnostic::{Sources, Span, Spanned};
-use crate::facts::{Environment, Event, EventSource, Facts, Git, Host, InputQuery, Project, ToolQuery, Walked, git};
+use crate::facts::{
+    Environment, Event, EventSource, Facts, Git, Host, InputQuery, Project, ToolQuery, Walked, git,
+};
 
 /// Time of the first commit: 2024-01-02 03:04:05 UTC.
 pub(super) const START: i64 = 1_704_164_645;

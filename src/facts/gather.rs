@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use crate::config::Release;
 use crate::diagnostic::{Code, Problem, Problems, nearest};
 use crate::facts::{
-    Environment, Event, EventSource, Facts, Host, KnownFiles, Needs, Project, Walked, base, ci, dotenv, event, git, inputs, tool,
+    Environment, Event, EventSource, Facts, Host, KnownFiles, Needs, Project, Walked, base, ci, dotenv,
+    event, git, inputs, tool,
 };
 use crate::oci::Platform;
 
@@ -172,7 +173,8 @@ mod tests {
         }
 
         fn ask(&self, event: Option<&str>) -> Result<Facts, Problems> {
-            let question = Question { needs: &self.needs, known: &KnownFiles::new(), overrides: &self.overrides, event };
+            let question =
+                Question { needs: &self.needs, known: &KnownFiles::new(), overrides: &self.overrides, event };
             gather(&self.host, &self.files.project(), &self.release, &question)
         }
 

@@ -353,8 +353,13 @@ mod tests {
         project.write(".gitignore", "*.log\n");
         fs::write(project.directory.path().join(".gitignore"), "*.txt\n").unwrap();
         fs::create_dir(project.path(".git")).unwrap();
-        let found =
-            read_inputs(&project.path("services/api"), &release(), &facts(Event::Unnamed), &inputs(&["*"]), &KnownFiles::new());
+        let found = read_inputs(
+            &project.path("services/api"),
+            &release(),
+            &facts(Event::Unnamed),
+            &inputs(&["*"]),
+            &KnownFiles::new(),
+        );
         assert_eq!(paths(found), ["b.txt"]);
     }
 

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{Include, LoadedDocument, ProjectPath, Release, decode, includes, name_fits};
 use crate::diagnostic::{Code, Problem, Problems, Sources, Span};
+use crate::facts::compiled::{Compiled, Origin};
 use crate::facts::pattern::{compile, outside};
 use crate::facts::tree::{Tree, Wanted};
-use crate::facts::compiled::{Compiled, Origin};
 use crate::facts::{Project, nearest_path};
 
 /// More than any file that people write; what is larger is not read at all.
@@ -143,10 +143,7 @@ pub(super) fn read(root: &Path, path: &ProjectPath, asked: Option<Span>) -> Resu
         return Err(wrong("it is not a file"));
     }
     if metadata.len() > LARGEST {
-        return Err(Problem::new(
-            Code::TooLarge,
-            format!("`{path}` has more than {} MiB", LARGEST >> 20),
-        ));
+        return Err(Problem::new(Code::TooLarge, format!("`{path}` has more than {} MiB", LARGEST >> 20)));
     }
     let place = full.canonicalize().map_err(|error| wrong(&error.to_string()))?;
     if let Some(span) = asked.filter(|_| !place.starts_with(root)) {
@@ -154,18 +151,18 @@ pub(super) fn read(root: &Path, path: &ProjectPath, asked: Option<Span>) -> Resu
     }
     let bytes = std::fs::read(&full).map_err(|error| wrong(&error.to_string()))?;
     String::from_utf8(bytes).map_err(|error| {
-        let line = error
-            .as_bytes()
-            .iter()
-            .take(error.utf8_error().valid_up_to())
-            .filter(|b| **b == b'\n')
-            .count();
+        let line =
+            error.as_bytes().iter().take(error.utf8_error().valid_up_to()).filter(|b| **b == b'\n').count();
         wrong(&format!("line {} is not UTF-8", line + 1))
     })
 }
 
 /// The files that an `include` means, sorted.
-pub(super) fn included(root: &Path, from: &ProjectPath, include: &Include) -> Result<Vec<ProjectPath>, Problems> {
+pub(super) fn included(
+    root: &Path,
+    from: &ProjectPath,
+    include: &Include,
+) -> Result<Vec<ProjectPath>, Problems> {
     let (text, span) = (&include.pattern.value, include.pattern.span);
     let home = from.parent().unwrap_or_default();
     let path = home.join(text).map_err(|_| outside(Path::new(text), span))?;

@@ -2,10 +2,10 @@
 
 use indexmap::IndexMap;
 
-use serde::{Deserialize, Serialize};
 use crate::config::{Base, Command, Copy, Pattern, ProjectPath, Template};
 use crate::diagnostic::Spanned;
 use crate::oci::Platform;
+use serde::{Deserialize, Serialize};
 
 /// What must be known before a selection of the release can be planned.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -183,8 +183,11 @@ impl Walk<'_> {
         if self.honour_ignore {
             let file = directory.join(".gitignore");
             let found = seen(&self.root.join(&file));
-            // That one was made shows in its directory, where that is looked at.
-            if found.is_some() || within.is_empty() {
+            // That one was made shows in its directory, where that is looked at by all
+            // whom it concerns.
+            let above =
+                |wanted: &Wanted| wanted.directory != directory && wanted.directory.starts_with(directory);
+            if found.is_some() || within.is_empty() || self.wanted.iter().any(above) {
                 walked.rules.push((file, found));
             }
         }

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
 use crate::oci::{Digest, Tag};
+use serde::{Deserialize, Serialize};
 
 /// The host that names without a host belong to.
 const DOCKER: &str = "docker.io";

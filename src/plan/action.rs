@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
-use serde::{Deserialize, Serialize};
 use crate::config::{Pattern, ProjectPath};
 use crate::diagnostic::Span;
 use crate::facts::Environment;
 use crate::plan::{AssembleStep, BudgetStep, IndexStep, PushStep, TagStep, TestStep};
+use serde::{Deserialize, Serialize};
 
 /// What a step does, with all that it needs for it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

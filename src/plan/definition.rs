@@ -1,8 +1,8 @@
 //! What a step's key is made of.
 
-use serde::{Deserialize, Serialize};
 use crate::config::ProjectPath;
 use crate::facts::{InputFile, InputKind};
+use serde::{Deserialize, Serialize};
 
 /// All that is known before running of what a step's result depends on.
 ///
@@ -102,7 +102,12 @@ mod tests {
     use crate::facts::Seen;
 
     fn file(path: &str, kind: InputKind, byte: u8) -> InputFile {
-        InputFile { path: ProjectPath::root().join(path).unwrap(), kind, digest: [byte; 32], seen: Seen::default() }
+        InputFile {
+            path: ProjectPath::root().join(path).unwrap(),
+            kind,
+            digest: [byte; 32],
+            seen: Seen::default(),
+        }
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
 use crate::diagnostic::Span;
 use crate::facts::InputQuery;
 use crate::plan::{Action, Definition, Gap};
+use serde::{Deserialize, Serialize};
 
 /// All steps of a run, each behind those that it needs.
 #[derive(Clone, Debug, PartialEq)]

@@ -61,9 +61,9 @@ impl Claim {
 /// The file that is locked; it stays, since another process may have it open.
 fn open(root: &Path, step: &StepId) -> Option<File> {
     let directory = root.join(DIRECTORY);
-    fs::create_dir_all(&directory).ok()?;
     // A step's name can hold a `/` and be longer than a file's name.
     let mut name = blake3::hash(step.to_string().as_bytes()).to_hex().to_string();
     name.truncate(32);
-    File::create(directory.join(name)).ok()
+    let file = directory.join(name);
+    File::create(&file).or_else(|_| fs::create_dir_all(&directory).and_then(|()| File::create(&file))).ok()
 }

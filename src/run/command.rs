@@ -17,6 +17,7 @@ use crate::plan::{CommandStep, Exec, Variables};
 use crate::run::jobserver::{self, Jobserver};
 use crate::run::mask::Secrets;
 use crate::run::process::{self, Exit, GRACE, Halt, Start};
+use crate::run::program::Programs;
 use crate::run::teller::{Teller, Told};
 use crate::run::tree::{self, adopt_orphans};
 
@@ -30,6 +31,7 @@ pub(super) struct Commands {
     all: Environment,
     secrets: Arc<Secrets>,
     jobserver: Arc<Jobserver>,
+    programs: Arc<Programs>,
     grace: Duration,
 }
 
@@ -67,7 +69,8 @@ impl Commands {
     ) -> Self {
         adopt_orphans();
         let (host, all) = (host.environment.clone(), facts.environment.clone());
-        Self { root, host, all, secrets, jobserver: Arc::new(jobserver), grace: GRACE }
+        let (jobserver, programs) = (Arc::new(jobserver), Arc::default());
+        Self { root, host, all, secrets, jobserver, programs, grace: GRACE }
     }
 
     /// Runs a target's commands one after the other, and all of them again as
@@ -126,7 +129,12 @@ impl Commands {
             }
             let timeout = deadline.map(|at| at.saturating_duration_since(tokio::time::Instant::now()));
             let (argv, interactive, grace) = (exec.argv.as_slice(), step.interactive, self.grace);
-            let start = Start { step: name, argv, dir: &dir, environment, interactive, timeout, grace };
+            let path = environment.iter().rfind(|(variable, _)| variable == "PATH");
+            let path = path.map(|(_, value)| value.as_os_str());
+            let program = argv.first().and_then(|word| self.programs.find(word, path, &dir, &self.root));
+            let program = program.as_deref();
+            let start =
+                Start { step: name, argv, program, dir: &dir, environment, interactive, timeout, grace };
             let exit = process::run(start, &self.secrets, halt, teller).await;
             let problem = match exit {
                 Ok(Exit::Status(status)) if status.success() => continue,

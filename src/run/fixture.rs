@@ -13,7 +13,9 @@ use tokio::sync::mpsc;
 use crate::cache::Cache;
 use crate::config::{Pattern, ProjectPath, Release, Settings};
 use crate::diagnostic::{Sources, Span, Spanned};
-use crate::facts::{Environment, Event as Trigger, EventSource, Facts, Host, InputQuery, KnownFiles, Walked, read_inputs};
+use crate::facts::{
+    Environment, Event as Trigger, EventSource, Facts, Host, InputQuery, KnownFiles, Walked, read_inputs,
+};
 use crate::oci::Platform;
 use crate::plan::{
     Action, CommandStep, Definition, Effect, Exec, Need, NeedKind, Plan, Step, StepId, StepIndex, Subject,
@@ -121,7 +123,9 @@ impl Project {
         let glob = Spanned::new(file.to_owned(), self.span);
         let patterns = vec![Pattern { glob, negated: false }];
         let query = InputQuery { patterns, ..InputQuery::default() };
-        let files = read_inputs(&self.root(), &release(), &facts(&self.environment), &query, &KnownFiles::new()).unwrap();
+        let files =
+            read_inputs(&self.root(), &release(), &facts(&self.environment), &query, &KnownFiles::new())
+                .unwrap();
         let step = self.target(name, script, needs);
         step.effect = Effect::Cacheable;
         step.definition.inputs(&files);
@@ -236,12 +240,12 @@ fn outcome(outcome: &Outcome) -> String {
     }
 }
 
-fn release() -> Release {
+pub(super) fn release() -> Release {
     let settings = Settings { jobs: None, shell: Vec::new(), timeout: None };
     Release { settings, ..Release::empty("project") }
 }
 
-fn facts(environment: &Environment) -> Facts {
+pub(super) fn facts(environment: &Environment) -> Facts {
     Facts {
         event: Trigger::Branch("main".to_owned()),
         event_source: EventSource::CommandLine,

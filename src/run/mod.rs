@@ -32,6 +32,7 @@ mod request;
 mod scheduler;
 #[cfg(test)]
 mod schema;
+mod steady;
 #[cfg(test)]
 mod stories;
 mod summary;

@@ -37,7 +37,8 @@ fn make(root: &Path, directory: &Path) -> io::Result<()> {
     // As seen from what is to be made in it.
     stay_inside(root, &directory.join("output"))
         .map_err(|_| io::Error::other("a symbolic link leads out of the project"))?;
-    fs::create_dir_all(root.join(directory))
+    let made = root.join(directory);
+    if made.is_dir() { Ok(()) } else { fs::create_dir_all(made) }
 }
 
 #[cfg(test)]

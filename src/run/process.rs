@@ -19,7 +19,6 @@ use crate::run::Stream;
 use crate::run::line::Written;
 use crate::run::mask::Secrets;
 use crate::run::teller::{Teller, Told};
-use crate::run::program::program;
 use crate::run::tree::{Member, Tree};
 
 /// How long a process may take to end after it was asked to.
@@ -63,6 +62,8 @@ pub(super) struct Start<'a> {
     pub(super) step: &'a str,
     /// Program and arguments.
     pub(super) argv: &'a [String],
+    /// The file that the program is; `None`: the system looks for it.
+    pub(super) program: Option<&'a Path>,
     /// Where it runs.
     pub(super) dir: &'a Path,
     /// All of its environment.
@@ -250,9 +251,7 @@ fn spawn(start: Start<'_>) -> io::Result<Child> {
         .argv
         .split_first()
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "an empty command"))?;
-    let path = start.environment.iter().rfind(|(variable, _)| variable == "PATH");
-    let file = program(name, path.map(|(_, value)| value.as_os_str()), start.dir);
-    let mut command = Command::new(file.as_deref().unwrap_or(Path::new(name)));
+    let mut command = Command::new(start.program.unwrap_or(Path::new(name)));
     command.arg0(name).args(arguments).current_dir(start.dir).env_clear().kill_on_drop(true);
     command.envs(start.environment.iter().map(|(name, value)| (name, value)));
     if !start.interactive {

@@ -50,8 +50,12 @@ impl Whole {
         let goals = Goals::Named(goals.iter().map(goal).collect());
         let selection = select(&release, &goals).unwrap();
         let (overrides, known) = (IndexMap::new(), KnownFiles::new());
-        let question =
-            Question { needs: &selection.needs, known: &known, overrides: &overrides, event: Some("branch=main") };
+        let question = Question {
+            needs: &selection.needs,
+            known: &known,
+            overrides: &overrides,
+            event: Some("branch=main"),
+        };
         let facts = gather(&host, &project, &release, &question).unwrap();
         let plan = plan::build(&release, &facts, &selection, &plan::Options { allow_dirty: true }).unwrap();
         let cache = Cache::open(&self.dir.path().join("cache"), &self.root()).unwrap();

@@ -1,14 +1,18 @@
 //! Carries out one step: whether it has to run, its action, what is kept of it.
 #![expect(clippy::disallowed_methods, reason = "records tell when a step ran")]
 
+use std::fs::Metadata;
 use std::panic;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use crate::cache::{Hit, Key, Lookup, Made, Miss, Outputs, Product, Reason, Restoration, Saved, Trace};
+use crate::cache::{
+    Hit, Key, Lookup, Made, Miss, Output, Outputs, Product, Reason, Restoration, Saved, Trace, granularity,
+};
 use crate::config::Pattern;
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::{KnownFiles, read_inputs};
@@ -20,8 +24,15 @@ use crate::run::forecast::reasons;
 use crate::run::image::{Images, Known, Yielded};
 use crate::run::parents::make_parents;
 use crate::run::process::Halt;
+use crate::run::steady::is_as_planned;
 use crate::run::teller::{Teller, Told};
 use crate::run::{Found, Request, TagMove};
+
+/// Files of so many bytes in all are read and written at once; larger ones take a
+/// thread of their own meanwhile.
+const LARGE: u64 = 1 << 20;
+/// So do more files than this.
+const MANY: usize = 16;
 
 /// What a step is given when it starts.
 #[derive(Clone, Debug)]
@@ -83,13 +94,16 @@ pub(super) struct Worker {
     /// Which steps come behind one that always runs: what they read may not be
     /// what was planned.
     behind_always: Vec<bool>,
+    /// How finely the project's file system counts time.
+    granularity: Option<i64>,
 }
 
 impl Worker {
     /// Steps of the request's plan.
     pub(super) fn new(request: Request, commands: Commands, images: Images) -> Self {
         let behind_always = behind_always(&request.plan);
-        Self { request, commands, images, behind_always }
+        let granularity = granularity(&request.root.join(".hoist"));
+        Self { request, commands, images, behind_always, granularity }
     }
 
     /// Carries out a step.
@@ -137,15 +151,25 @@ impl Worker {
     async fn read_again(&self, step: &Step) -> Result<Option<Definition>, Problems> {
         let Some(query) = step.inputs.clone() else { return Ok(None) };
         let Request { root, release, facts, .. } = self.request.clone();
-        let files = blocking(move || read_inputs(&root, &release, &facts, &query, &KnownFiles::new())).await?;
+        let files =
+            blocking(move || read_inputs(&root, &release, &facts, &query, &KnownFiles::new())).await?;
         Ok(Some(step.definition.with_inputs(&files)))
     }
 
     /// The trace of a step when its turn has come.
     async fn trace_now(&self, step: &Step, task: &Task) -> Result<Trace, Problems> {
-        let behind_always = self.behind_always.get(task.step.0 as usize).is_some_and(|behind| *behind);
-        let now = if behind_always { self.read_again(step).await? } else { None };
+        let now = if self.is_behind_always(task) { self.read_again(step).await? } else { None };
         Ok(self.trace(step, now.as_ref().unwrap_or(&step.definition), task))
+    }
+
+    /// Whether the file system says at once that a step's files are what they were.
+    fn is_as_planned(&self, step: &Step, task: &Task) -> bool {
+        let Request { root, facts, .. } = &self.request;
+        !self.is_behind_always(task) && is_as_planned(root, facts, step, self.granularity)
+    }
+
+    fn is_behind_always(&self, task: &Task) -> bool {
+        self.behind_always.get(task.step.0 as usize).is_some_and(|behind| *behind)
     }
 
     /// Whether a step's files are what they were when its turn came.
@@ -209,7 +233,7 @@ impl Worker {
                     Yielded::Image(image) => Some(*image),
                     Yielded::Nothing | Yielded::Again => None,
                 };
-                let steady = self.is_steady(step, task, key).await;
+                let steady = self.is_as_planned(step, task) || self.is_steady(step, task, key).await;
                 self.keep(step, run, image, steady, teller).await
             }
             Err(Unsuccessful::Halted) => Done::new(Ended::Halted),
@@ -251,14 +275,19 @@ impl Worker {
         if options.force && step.goal {
             return Ok(Miss::new(trace, Reason::Forced));
         }
+        let hit = match self.request.cache.find(&trace) {
+            Lookup::Miss(miss) => return Ok(miss),
+            Lookup::Hit(hit) => hit,
+        };
         let (cache, patterns) = (self.request.cache.clone(), outputs(step).to_vec());
-        let found = blocking(move || match cache.find(&trace) {
-            Lookup::Miss(miss) => Ok(Err(miss)),
-            Lookup::Hit(hit) => Ok(match cache.restore(&hit, &patterns)? {
+        let outputs = hit.record.outputs.as_slice();
+        let bytes: u64 = outputs.iter().map(Output::size).sum();
+        let found = blocking_if(bytes > LARGE || outputs.len() > MANY, move || {
+            Ok(match cache.restore(&hit, &patterns)? {
                 Restoration::Lost(reason) => Err(Miss::new(trace, reason)),
                 Restoration::Current => Ok((Found::Present, hit)),
                 Restoration::Restored(_) => Ok((Found::Restored, hit)),
-            }),
+            })
         });
         match found.await {
             Err(problems) => Err(Done::failed(at(step, problems))),
@@ -322,7 +351,8 @@ impl Worker {
         let cache = self.request.cache.clone();
         let patterns = outputs(step).to_vec();
         let (teller, log) = teller.into_parts();
-        let saved = blocking(move || {
+        let bytes = log.written().1.saturating_add(size_of_outputs(&self.request.root, &patterns));
+        let saved = blocking_if(bytes > LARGE, move || {
             let outputs = if patterns.is_empty() { Outputs::default() } else { cache.collect(&patterns)? };
             let Ran { miss, started, took } = run;
             // What always runs is never replayed.
@@ -419,6 +449,21 @@ fn at(step: &Step, problems: Problems) -> Problems {
         }
     }));
     placed
+}
+
+/// About how many bytes lie where a step makes its outputs; very many for those
+/// that have to be looked for.
+fn size_of_outputs(root: &Path, patterns: &[Pattern]) -> u64 {
+    let size = |pattern: &Pattern| {
+        let found = root.join(&pattern.glob.value).symlink_metadata().ok().filter(Metadata::is_file);
+        found.map_or(u64::MAX, |found| found.len())
+    };
+    patterns.iter().map(size).fold(0, u64::saturating_add)
+}
+
+/// Does work that blocks its thread: on another one if it is much.
+async fn blocking_if<T: Send + 'static>(much: bool, work: impl FnOnce() -> T + Send + 'static) -> T {
+    if much { blocking(work).await } else { work() }
 }
 
 /// Does work that blocks its thread; a panic in it goes on here.

@@ -60,7 +60,12 @@ impl Snapshot {
     ) -> Option<(Vec<u8>, Vec<u8>)> {
         let table = Table::default();
         let mut scene = Scene { facts, cache, granularity, table };
-        let stored: Vec<StoredStep> = plan.steps.iter().map(StoredStep::new).collect::<Option<_>>()?;
+        if !plan.gaps.is_empty() {
+            return None;
+        }
+        let secrets = secrets(plan, facts);
+        let stored = plan.steps.iter().map(|step| StoredStep::new(step, &secrets));
+        let stored: Vec<StoredStep> = stored.collect::<Option<_>>()?;
         let rows = plan.steps.iter().zip(&stored).zip(ran).map(|((step, stored), ran)| {
             let needs = step.needs.iter().map(|need| (need.step.0, need.kind)).collect();
             scene.row(step, stored, ran, needs)
@@ -101,7 +106,9 @@ impl Snapshot {
         let (listed, free) = (HashSet::new(), subset.changed.clone());
         let table = Table { files, places, directories, listed, free };
         let mut scene = Scene { facts, cache, granularity, table };
-        let stored: Vec<StoredStep> = subset.plan.steps.iter().map(StoredStep::new).collect::<Option<_>>()?;
+        let secrets = secrets(&subset.plan, facts);
+        let stored = subset.plan.steps.iter().map(|step| StoredStep::new(step, &secrets));
+        let stored: Vec<StoredStep> = stored.collect::<Option<_>>()?;
         let new = subset.places.iter().zip(&subset.plan.steps).zip(&stored).zip(ran);
         for (((place, step), stored), ran) in new {
             let row = rows.get_mut(*place as usize)?;
@@ -123,12 +130,19 @@ fn finish(mut head: Head, files: Files, rows: Vec<StepRow<'_>>) -> Option<(Vec<u
     Some((Snapshot { head, files }.to_bytes()?, steps))
 }
 
+/// What must not be stored: values of `dotenv` files, and what is passed to steps.
+fn secrets<'f>(plan: &Plan, facts: &'f Facts) -> Vec<&'f str> {
+    let passed = plan.steps.iter().flat_map(|step| match &step.action {
+        Action::Command(command) => command.variables.pass.as_slice(),
+        _ => &[],
+    });
+    let values = passed.chain(&facts.dotenv).filter_map(|name| facts.environment.text(name));
+    values.filter(|value| !value.is_empty()).collect()
+}
+
 /// The files that say what is ignored. One that may change without showing it is
 /// put down as what it is not.
-fn rules(
-    facts: &Facts,
-    granularity: Option<i64>,
-) -> impl Iterator<Item = (PathBuf, Option<Stat>)> {
+fn rules(facts: &Facts, granularity: Option<i64>) -> impl Iterator<Item = (PathBuf, Option<Stat>)> {
     let said = move |seen: Seen| if seen.is_settled(granularity) { seen.stat } else { Stat::default() };
     facts.walked.rules.iter().map(move |(path, seen)| (path.clone(), seen.map(said)))
 }
@@ -189,12 +203,7 @@ impl Scene<'_> {
     }
 
     /// Adds what a step made; whether all of it was seen.
-    fn outputs(
-        &mut self,
-        row: &mut StepRow<'_>,
-        outputs: &Outputs,
-        patterns: &[Pattern],
-    ) -> bool {
+    fn outputs(&mut self, row: &mut StepRow<'_>, outputs: &Outputs, patterns: &[Pattern]) -> bool {
         let made = outputs.iter().map(|output| output.path.clone());
         let Ok(own) = output_directories(patterns) else { return false };
         for path in made.chain(own) {

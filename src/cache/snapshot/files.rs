@@ -1,7 +1,6 @@
 //! The files that a snapshot watches, as a table of bytes.
 
 use std::ffi::OsStr;
-use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +8,7 @@ use rayon::prelude::*;
 use rustix::fs::{AtFlags, Mode, OFlags, openat, statat};
 
 use crate::cache::Blake3;
-use crate::cache::content::digest_of;
+use crate::cache::content::digest_at;
 use crate::facts::{InputKind, Seen, Stat, moment};
 
 /// Bytes of a row of the table.
@@ -202,8 +201,7 @@ impl Files {
         let is_file = matches!(stat.kind(), Some(InputKind::File | InputKind::Executable));
         let like = is_file && stat.size == row.seen.stat.size && stat.mode == row.seen.stat.mode;
         let Some(digest) = row.digest.filter(|_| like) else { return Change::Changed };
-        let found = File::open(&path).and_then(|mut file| digest_of(&mut file));
-        if !found.is_ok_and(|found| found == digest) {
+        if !digest_at(&path, stat.size).is_ok_and(|(found, _)| found == digest) {
             return Change::Changed;
         }
         let seen = Seen { stat, at };

@@ -39,7 +39,8 @@ enum StoredProduct {
     Nothing,
 }
 
-/// The larger parts of a step, to store.
+/// The larger parts of a step, to store. Of a step that holds a secret nothing
+/// is stored: it has to be planned.
 pub(super) struct StoredStep {
     id: Vec<u8>,
     step: Vec<u8>,
@@ -47,8 +48,18 @@ pub(super) struct StoredStep {
 
 impl StoredStep {
     /// `None` for steps that snapshots do not hold: those of images and stages.
-    pub(super) fn new(step: &Step) -> Option<Self> {
-        Some(Self { id: postcard::to_stdvec(&step.id).ok()?, step: postcard::to_stdvec(step).ok()? })
+    pub(super) fn new(step: &Step, secrets: &[&str]) -> Option<Self> {
+        let id = postcard::to_stdvec(&step.id).ok()?;
+        let whole = postcard::to_stdvec(step).ok()?;
+        let hidden = |text: &String| secrets.iter().any(|secret| text.contains(secret));
+        let holds_secret = match &step.action {
+            Action::Command(command) => {
+                let words = command.commands.iter().flat_map(|command| &command.argv);
+                words.chain(command.variables.set.values()).any(hidden)
+            }
+            _ => false,
+        };
+        Some(Self { id, step: if holds_secret { Vec::new() } else { whole } })
     }
 }
 

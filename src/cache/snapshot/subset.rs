@@ -63,7 +63,8 @@ impl Snapshot {
         let mut taken = vec![None; rows.len()];
         let mut places = Vec::new();
         for (at, row) in rows.iter().enumerate() {
-            let behind = row.needs.iter().any(|(need, _)| taken.get(*need as usize).is_some_and(Option::is_some));
+            let behind =
+                row.needs.iter().any(|(need, _)| taken.get(*need as usize).is_some_and(Option::is_some));
             let concerned = || row.inputs.iter().chain(&row.outputs).any(|file| changed.contains(file));
             let listed = || row.directories.iter().any(|directory| bases.contains(directory));
             if behind || row.always || row.product().is_none() || concerned() || listed() {

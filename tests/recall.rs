@@ -1,0 +1,213 @@
+//! Runs that begin with what the last run of the same goals left.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::time::{Duration, SystemTime};
+
+use crate::fixture::{Ended, Repo};
+
+const FILE: &str = r#"
+    dotenv ".env"
+    var "mode" "fast" env="MODE"
+    target "list" { inputs "src/**/*.txt"; outputs "out/list"; run "ls src > out/list; echo $mode >> out/list"; }
+    target "copy" { inputs "out/list"; outputs "out/copy"; run "cp" "out/list" "out/copy"; }
+    target "tree" { inputs "in"; outputs "dist"; run "mkdir -p dist/deep; cp in dist/deep/a"; }
+    target "lint" { inputs "in"; env LEVEL="{env.LEVEL}"; run "test $LEVEL -lt 5"; }
+    target "other" { inputs "other"; run "true"; }
+    target "all" { needs "copy" "tree" "lint" "other"; }
+"#;
+
+/// A project in which everything is up to date, and known to be.
+fn quiet() -> Repo {
+    let repo = Repo::with(FILE);
+    for (path, text) in [("src/a.txt", "a"), ("in", "in"), ("other", "other"), (".env", "LEVEL=1\n")] {
+        repo.write(path, text);
+    }
+    assert_eq!(run(&repo).code, 0);
+    assert_nothing(&repo);
+    repo
+}
+
+fn run(repo: &Repo) -> Ended {
+    repo.hoist(&["run", "all"])
+}
+
+#[track_caller]
+fn assert_nothing(repo: &Repo) {
+    let ended = run(repo);
+    assert!(ended.stderr.starts_with("✓ Nothing to do: all 5 steps are up to date"), "{}", ended.stderr);
+}
+
+/// What the steps did of which something is told, sorted, and that there is
+/// nothing to do afterwards.
+#[track_caller]
+fn told(repo: &Repo) -> Vec<String> {
+    let ended = run(repo);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let lines =
+        ended.stderr.lines().filter(|line| !line.contains("up to date") && !line.starts_with("✓ all "));
+    let mut lines: Vec<String> = lines.map(str::to_owned).collect();
+    lines.sort();
+    assert_nothing(repo);
+    lines
+}
+
+#[test]
+fn a_file_that_changes_runs_what_it_concerns() {
+    let repo = quiet();
+    repo.write("other", "OTHER");
+    assert_eq!(told(&repo), ["✓ other  [TIME]  other changed"]);
+    repo.write("src/b.txt", "b");
+    let expected = ["✓ copy  [TIME]  `list` made something else", "✓ list  [TIME]  now reads src/b.txt"];
+    assert_eq!(told(&repo), expected);
+    assert_eq!(repo.read("out/copy"), "a.txt\nb.txt\nfast\n");
+    fs::remove_file(repo.path().join("src/b.txt")).unwrap();
+    repo.hoist(&["run", "all"]);
+    assert_eq!(repo.read("out/copy"), "a.txt\nfast\n");
+    assert_nothing(&repo);
+}
+
+#[test]
+fn a_change_that_keeps_size_and_times_is_noticed() {
+    let repo = quiet();
+    let path = repo.path().join("in");
+    let times = || fs::File::open(&path).unwrap().metadata().unwrap().modified().unwrap();
+    let before = times();
+    repo.write("in", "IN");
+    fs::File::options().write(true).open(&path).unwrap().set_modified(before).unwrap();
+    assert_eq!(times(), before);
+    assert_eq!(told(&repo), ["✓ lint  [TIME]  in changed", "✓ tree  [TIME]  in changed"]);
+    assert_eq!(repo.read("dist/deep/a"), "IN");
+}
+
+#[test]
+fn a_file_that_is_only_touched_runs_nothing() {
+    let repo = quiet();
+    let file = fs::File::options().write(true).open(repo.path().join("in")).unwrap();
+    file.set_modified(SystemTime::now() + Duration::from_secs(3600)).unwrap();
+    assert_nothing(&repo);
+    repo.write("in", "in");
+    assert_nothing(&repo);
+}
+
+#[test]
+fn outputs_that_are_gone_changed_or_joined_are_put_right() {
+    let repo = quiet();
+    fs::remove_file(repo.path().join("out/copy")).unwrap();
+    assert_eq!(told(&repo), ["✓ copy  restored from the cache"]);
+    fs::remove_dir_all(repo.path().join("dist")).unwrap();
+    assert_eq!(told(&repo), ["✓ tree  restored from the cache"]);
+    repo.write("dist/deep/a", "IN");
+    assert_eq!(told(&repo), ["✓ tree  restored from the cache"]);
+    repo.write("dist/deep/more", "x");
+    assert_eq!(told(&repo), ["✓ tree  restored from the cache"]);
+    assert!(!repo.has("dist/deep/more"));
+    repo.write("dist/more", "x");
+    assert_eq!(told(&repo), ["✓ tree  restored from the cache"]);
+    let made = repo.path().join("out/list");
+    fs::set_permissions(&made, fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(told(&repo), ["✓ list  restored from the cache"]);
+    fs::remove_file(&made).unwrap();
+    symlink("copy", &made).unwrap();
+    assert_eq!(told(&repo), ["✓ list  restored from the cache"]);
+    assert!(!made.is_symlink());
+}
+
+#[test]
+fn variables_are_seen_wherever_they_come_from() {
+    let repo = quiet();
+    let ended = repo.hoist_with(&["run", "all"], &[("MODE", "slow")]);
+    assert!(ended.stderr.contains("variable mode: fast → slow"), "{}", ended.stderr);
+    assert_eq!(repo.read("out/copy"), "a.txt\nslow\n");
+    assert_eq!(run(&repo).code, 0);
+    assert_eq!(repo.read("out/copy"), "a.txt\nfast\n");
+    assert_nothing(&repo);
+    repo.write(".env", "LEVEL=7\n");
+    let ended = run(&repo);
+    assert_eq!(ended.code, 1);
+    assert!(ended.stderr.contains("variable LEVEL changed"), "{}", ended.stderr);
+    let again = run(&repo);
+    assert_eq!(again.code, 1, "what failed runs again: {}", again.stderr);
+    repo.write(".env", "LEVEL=1\n");
+    assert_eq!(run(&repo).code, 0);
+    assert_nothing(&repo);
+}
+
+#[test]
+fn what_is_ignored_is_no_input_any_more() {
+    let repo = quiet();
+    repo.write("src/b.txt", "b");
+    assert_eq!(told(&repo).len(), 2);
+    for place in [".gitignore", "src/.gitignore"] {
+        repo.write(place, "b.txt\n");
+        let ended = run(&repo);
+        assert!(ended.stderr.contains("list"), "{place}: {}", ended.stderr);
+        let why = repo.hoist(&["why", "list"]).stdout;
+        assert!(why.contains("up to date"), "{place}: {why}");
+        fs::remove_file(repo.path().join(place)).unwrap();
+        run(&repo);
+        assert!(repo.hoist(&["why", "list"]).stdout.contains("up to date"));
+    }
+}
+
+#[test]
+fn a_file_that_says_something_else_is_read_again() {
+    let repo = quiet();
+    repo.write("release.kdl", FILE.replace("cp\" \"out/list\"", "cp\" \"-f\" \"out/list\""));
+    assert_eq!(told(&repo), ["✓ copy  [TIME]  the command changed"]);
+    repo.write("release.kdl", FILE.replace("\"other\"; run \"true\"", "\"other\"; run \"false\""));
+    assert_eq!(run(&repo).code, 1);
+    repo.write("release.kdl", FILE.replace("target \"all\"", "target \"nothing\""));
+    assert_eq!(run(&repo).code, 2);
+}
+
+#[test]
+fn nothing_is_relied_on_that_is_gone_or_damaged() {
+    let repo = quiet();
+    let cache = repo.path().parent().unwrap().join("cache/v2");
+    let project = fs::read_dir(cache.join("projects")).unwrap().next().unwrap().unwrap().path();
+    let files = || fs::read_dir(&project).unwrap().map(|file| file.unwrap().path());
+    for path in files() {
+        let whole = fs::read(&path).unwrap();
+        for damaged in [&whole[..whole.len() / 2], &[&whole[..10], &[0; 4], &whole[14..]].concat(), b""] {
+            fs::remove_file(&path).unwrap();
+            fs::write(&path, damaged).unwrap();
+            assert_nothing(&repo);
+        }
+    }
+    fs::remove_dir_all(&project).unwrap();
+    assert_nothing(&repo);
+    assert_eq!(repo.hoist(&["clean", "--cache"]).code, 0);
+    let ended = run(&repo);
+    assert!(ended.stderr.contains("5 ran"), "{}", ended.stderr);
+}
+
+#[test]
+fn secrets_are_in_no_file_of_the_cache() {
+    let repo = Repo::with(
+        r#"
+        dotenv ".env"
+        target "use" { inputs "in"; env TOKEN="{env.TOKEN}"; run "test -n \"$TOKEN\""; }
+        target "pass" { inputs "in"; env COPY="{env.PASSED}"; pass-env "PASSED"; run "test -n \"$PASSED\""; }
+        "#,
+    );
+    repo.write("in", "1");
+    repo.write(".env", "TOKEN=hunter2-of-the-file\n");
+    let call = || repo.hoist_with(&["run", "use", "pass"], &[("PASSED", "hunter2-of-the-caller")]);
+    for text in ["1", "1", "2", "2"] {
+        repo.write("in", text);
+        assert_eq!(call().code, 0);
+    }
+    let mut pending = vec![repo.path().parent().unwrap().join("cache"), repo.path().join(".hoist")];
+    let mut files = 0;
+    while let Some(path) = pending.pop() {
+        if path.is_dir() {
+            pending.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        let bytes = fs::read(&path).unwrap();
+        assert!(!bytes.windows(7).any(|window| window == b"hunter2"), "{}", path.display());
+        files += 1;
+    }
+    assert!(files > 5);
+}

@@ -35,7 +35,14 @@ fn run(repo: &Repo) -> Ended {
 #[track_caller]
 fn assert_nothing(repo: &Repo) {
     let ended = run(repo);
-    assert!(ended.stderr.starts_with("✓ Nothing to do: all 5 steps are up to date"), "{}", ended.stderr);
+    assert!(ended.stderr.starts_with("ok Nothing to do: all 5 steps are up to date"), "{}", ended.stderr);
+}
+
+/// As [`assert_nothing`], where some steps may be looked at all the same.
+#[track_caller]
+fn assert_up_to_date(repo: &Repo) {
+    let ended = run(repo);
+    assert!(ended.stderr.contains("ok Nothing to do: all 5 steps are up to date"), "{}", ended.stderr);
 }
 
 /// What the steps did of which something is told, sorted, and that there is
@@ -45,9 +52,11 @@ fn told(repo: &Repo) -> Vec<String> {
     let ended = run(repo);
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     let lines =
-        ended.stderr.lines().filter(|line| !line.contains("up to date") && !line.starts_with("✓ all "));
+        ended.stderr.lines().filter(|line| !line.contains("up to date") && !line.starts_with("ok all "));
     let mut lines: Vec<String> = lines.map(str::to_owned).collect();
     lines.sort();
+    // Directories that were written to are looked into once more.
+    assert_up_to_date(repo);
     assert_nothing(repo);
     lines
 }
@@ -56,9 +65,9 @@ fn told(repo: &Repo) -> Vec<String> {
 fn a_file_that_changes_runs_what_it_concerns() {
     let repo = quiet();
     repo.write("other", "OTHER");
-    assert_eq!(told(&repo), ["✓ other  [TIME]  other changed"]);
+    assert_eq!(told(&repo), ["ok other  [TIME]  other changed"]);
     repo.write("src/b.txt", "b");
-    let expected = ["✓ copy  [TIME]  `list` made something else", "✓ list  [TIME]  now reads src/b.txt"];
+    let expected = ["ok copy  [TIME]  `list` made something else", "ok list  [TIME]  now reads src/b.txt"];
     assert_eq!(told(&repo), expected);
     assert_eq!(repo.read("out/copy"), "a.txt\nb.txt\nfast\n");
     fs::remove_file(repo.path().join("src/b.txt")).unwrap();
@@ -76,7 +85,7 @@ fn a_change_that_keeps_size_and_times_is_noticed() {
     repo.write("in", "IN");
     fs::File::options().write(true).open(&path).unwrap().set_modified(before).unwrap();
     assert_eq!(times(), before);
-    assert_eq!(told(&repo), ["✓ lint  [TIME]  in changed", "✓ tree  [TIME]  in changed"]);
+    assert_eq!(told(&repo), ["ok lint  [TIME]  in changed", "ok tree  [TIME]  in changed"]);
     assert_eq!(repo.read("dist/deep/a"), "IN");
 }
 
@@ -94,22 +103,22 @@ fn a_file_that_is_only_touched_runs_nothing() {
 fn outputs_that_are_gone_changed_or_joined_are_put_right() {
     let repo = quiet();
     fs::remove_file(repo.path().join("out/copy")).unwrap();
-    assert_eq!(told(&repo), ["✓ copy  restored from the cache"]);
+    assert_eq!(told(&repo), ["ok copy  restored from the cache"]);
     fs::remove_dir_all(repo.path().join("dist")).unwrap();
-    assert_eq!(told(&repo), ["✓ tree  restored from the cache"]);
+    assert_eq!(told(&repo), ["ok tree  restored from the cache"]);
     repo.write("dist/deep/a", "IN");
-    assert_eq!(told(&repo), ["✓ tree  restored from the cache"]);
+    assert_eq!(told(&repo), ["ok tree  restored from the cache"]);
     repo.write("dist/deep/more", "x");
-    assert_eq!(told(&repo), ["✓ tree  restored from the cache"]);
+    assert_eq!(told(&repo), ["ok tree  restored from the cache"]);
     assert!(!repo.has("dist/deep/more"));
     repo.write("dist/more", "x");
-    assert_eq!(told(&repo), ["✓ tree  restored from the cache"]);
+    assert_eq!(told(&repo), ["ok tree  restored from the cache"]);
     let made = repo.path().join("out/list");
     fs::set_permissions(&made, fs::Permissions::from_mode(0o600)).unwrap();
-    assert_eq!(told(&repo), ["✓ list  restored from the cache"]);
+    assert_eq!(told(&repo), ["ok list  restored from the cache"]);
     fs::remove_file(&made).unwrap();
     symlink("copy", &made).unwrap();
-    assert_eq!(told(&repo), ["✓ list  restored from the cache"]);
+    assert_eq!(told(&repo), ["ok list  restored from the cache"]);
     assert!(!made.is_symlink());
 }
 
@@ -125,7 +134,6 @@ fn variables_are_seen_wherever_they_come_from() {
     repo.write(".env", "LEVEL=7\n");
     let ended = run(&repo);
     assert_eq!(ended.code, 1);
-    assert!(ended.stderr.contains("variable LEVEL changed"), "{}", ended.stderr);
     let again = run(&repo);
     assert_eq!(again.code, 1, "what failed runs again: {}", again.stderr);
     repo.write(".env", "LEVEL=1\n");
@@ -154,7 +162,7 @@ fn what_is_ignored_is_no_input_any_more() {
 fn a_file_that_says_something_else_is_read_again() {
     let repo = quiet();
     repo.write("release.kdl", FILE.replace("cp\" \"out/list\"", "cp\" \"-f\" \"out/list\""));
-    assert_eq!(told(&repo), ["✓ copy  [TIME]  the command changed"]);
+    assert_eq!(told(&repo), ["ok copy  [TIME]  the command changed"]);
     repo.write("release.kdl", FILE.replace("\"other\"; run \"true\"", "\"other\"; run \"false\""));
     assert_eq!(run(&repo).code, 1);
     repo.write("release.kdl", FILE.replace("target \"all\"", "target \"nothing\""));
@@ -172,10 +180,11 @@ fn nothing_is_relied_on_that_is_gone_or_damaged() {
         for damaged in [&whole[..whole.len() / 2], &[&whole[..10], &[0; 4], &whole[14..]].concat(), b""] {
             fs::remove_file(&path).unwrap();
             fs::write(&path, damaged).unwrap();
-            assert_nothing(&repo);
+            assert_up_to_date(&repo);
         }
     }
     fs::remove_dir_all(&project).unwrap();
+    assert_up_to_date(&repo);
     assert_nothing(&repo);
     assert_eq!(repo.hoist(&["clean", "--cache"]).code, 0);
     let ended = run(&repo);

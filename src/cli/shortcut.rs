@@ -100,7 +100,8 @@ fn recall(
         return None;
     }
     let sources = head.origin.read_again(project, &session.sources)?;
-    let needs = Needs { tools: head.tools.clone(), ..Needs::default() };
+    let commit_only = head.consulted.commit_only();
+    let needs = Needs { tools: head.tools.clone(), commit_only, ..Needs::default() };
     let known = KnownFiles::new();
     let question = Question {
         needs: &needs,

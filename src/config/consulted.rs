@@ -32,6 +32,13 @@ impl Consulted {
         consulted
     }
 
+    /// Whether none of the facts tells more of git than the commit, its branch, and
+    /// its tags.
+    #[must_use]
+    pub fn commit_only(&self) -> bool {
+        !self.facts.iter().any(|fact| matches!(fact, Fact::Describe | Fact::Dirty | Fact::Version))
+    }
+
     fn target(&mut self, target: &Target) {
         self.templates(target.env.values());
         for command in target.run.iter().chain(&target.tools) {

@@ -51,13 +51,15 @@ pub struct Git {
     /// The branch that HEAD is on; where it is on none, the one that a CI system
     /// says it checked out.
     pub branch: Option<String>,
-    /// As `git describe --tags --always --dirty --abbrev=7`.
+    /// As `git describe --tags --always --dirty --abbrev=7`; empty where
+    /// [nobody asks](crate::facts::Needs::commit_only).
     pub describe: String,
-    /// Whether tracked files differ from the commit.
+    /// Whether tracked files differ from the commit; `false` where nobody asks.
     pub dirty: bool,
     /// Committer's time, or `SOURCE_DATE_EPOCH`.
     pub time: Timestamp,
-    /// All local and remote branches, without the remote's name, sorted.
+    /// All local and remote branches, without the remote's name, sorted; none where
+    /// nobody asks.
     pub branches: Vec<String>,
     /// Address of the remote `origin`, credentials removed.
     pub remote: Option<String>,

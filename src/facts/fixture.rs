@@ -86,7 +86,7 @@ impl Repo {
 
 /// What is read of the repository that a directory lies in.
 pub(super) fn read(directory: &Path) -> Option<Git> {
-    git::read(directory, &Environment::default()).unwrap().map(|repository| repository.git)
+    git::read(directory, &Environment::default(), false).unwrap().map(|repository| repository.git)
 }
 
 pub(super) fn who(seconds: i64) -> Signature<'static> {

@@ -45,7 +45,8 @@ pub fn gather(
     let mut environment = host.environment.clone();
     let dotenv = problems.take(read_dotenv(&project.root, release, &mut environment)).unwrap_or_default();
     let epoch = problems.take(source_date(&environment)).flatten();
-    let mut repository = problems.take(git::read(&project.root, &host.environment)).flatten();
+    let mut repository =
+        problems.take(git::read(&project.root, &host.environment, question.needs.commit_only)).flatten();
     let found = event::find(question.event, &host.environment, repository.as_ref(), release);
     let (event, event_source) = problems.take(found).unwrap_or((Event::Unnamed, EventSource::Head));
     if let Some(repository) = &mut repository {

@@ -30,11 +30,15 @@ pub(super) struct Repository {
 ///
 /// # Errors
 /// There is one that cannot be read, or may not be: it belongs to another user.
-pub(super) fn read(directory: &Path, environment: &Environment) -> Result<Option<Repository>, Problem> {
+pub(super) fn read(
+    directory: &Path,
+    environment: &Environment,
+    commit_only: bool,
+) -> Result<Option<Repository>, Problem> {
     let Some(repository) = open(directory, environment).map_err(|error| refused(directory, &error))? else {
         return Ok(None);
     };
-    describe_head(&repository, environment).map_err(|error| refused(directory, &error))
+    describe_head(&repository, environment, commit_only).map_err(|error| refused(directory, &error))
 }
 
 /// Address of the remote `origin` of the repository that `directory` lies in,
@@ -78,6 +82,7 @@ fn open(directory: &Path, environment: &Environment) -> Result<Option<git2::Repo
 fn describe_head(
     repository: &git2::Repository,
     environment: &Environment,
+    commit_only: bool,
 ) -> Result<Option<Repository>, git2::Error> {
     let head = match repository.head() {
         Ok(head) => head,
@@ -87,15 +92,16 @@ fn describe_head(
         Err(error) => return Err(error),
     };
     let commit = head.peel_to_commit()?;
-    let dirty = is_dirty(repository, environment)?;
+    let dirty = !commit_only && is_dirty(repository, environment)?;
     let suffix = if dirty { "-dirty" } else { "" };
+    let described = if commit_only { String::new() } else { describe(repository, &commit)? };
     let git = Git {
         sha: commit.id().to_string(),
         branch: head.is_branch().then(|| short_name(head.name_bytes(), "refs/heads/")).flatten(),
-        describe: format!("{}{suffix}", describe(repository, &commit)?),
+        describe: format!("{described}{suffix}"),
         dirty,
         time: Timestamp::from_second(commit.time().seconds()).unwrap_or(Timestamp::UNIX_EPOCH),
-        branches: branches(repository)?,
+        branches: if commit_only { Vec::new() } else { branches(repository)? },
         remote: origin(repository),
         shallow: repository.is_shallow(),
     };
@@ -233,7 +239,7 @@ mod tests {
         let elsewhere = tempfile::tempdir().unwrap();
         let environment =
             Environment::from_iter([("GIT_CEILING_DIRECTORIES", elsewhere.path().parent().unwrap())]);
-        assert_eq!(super::read(elsewhere.path(), &environment), Ok(None));
+        assert_eq!(super::read(elsewhere.path(), &environment, false), Ok(None));
     }
 
     #[test]
@@ -342,9 +348,12 @@ mod tests {
         let environment = Environment::from_iter([("GIT_DIR", other.path.join(".git"))]);
         repo.write("a", "b");
         repo.commit(START + 60);
-        assert_eq!(super::read(&repo.path, &environment).unwrap().unwrap().git.sha, repo.read().sha);
+        assert_eq!(super::read(&repo.path, &environment, false).unwrap().unwrap().git.sha, repo.read().sha);
         let elsewhere = tempfile::tempdir().unwrap();
-        assert_eq!(super::read(elsewhere.path(), &environment).unwrap().unwrap().git.sha, other.read().sha);
+        assert_eq!(
+            super::read(elsewhere.path(), &environment, false).unwrap().unwrap().git.sha,
+            other.read().sha
+        );
     }
 
     #[test]
@@ -355,7 +364,7 @@ mod tests {
         repo.commit(START + 60);
         repo.tag("v1.0.0");
         repo.annotated_tag("api/v2.0.0", START + 60);
-        let tags = || super::read(&repo.path, &Environment::default()).unwrap().unwrap().tags_of_head;
+        let tags = || super::read(&repo.path, &Environment::default(), false).unwrap().unwrap().tags_of_head;
         assert_eq!(tags(), ["api/v2.0.0", "v1.0.0"]);
         call(&repo.path, &["pack-refs", "--all"]);
         assert_eq!(tags(), ["api/v2.0.0", "v1.0.0"]);

@@ -16,6 +16,9 @@ pub struct Needs {
     pub tools: Vec<ToolQuery>,
     /// Base images of assembled images; answered in the same order.
     pub bases: Vec<Spanned<Base>>,
+    /// Whether nothing depends on more of git than the commit, its branch, and its
+    /// tags. Whether tracked files differ from it costs a look at each of them.
+    pub commit_only: bool,
 }
 
 /// Which files some patterns match, or some layers copy.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::config::{Base, Command, GOALS, Image, Pattern, Recipe, Release, Target};
+use crate::config::{Base, Command, Consulted, GOALS, Image, Pattern, Recipe, Release, Target};
 use crate::diagnostic::{Code, Problem, Problems, Span, Spanned};
 use crate::facts::{CopyQuery, InputQuery, Needs, ToolQuery};
 use crate::plan::Goals;
@@ -71,7 +71,13 @@ pub fn select(release: &Release, goals: &Goals) -> Result<Selection, Problems> {
         Goals::Default => release.default.iter().any(|name| means_release(release, &name.value)),
         Goals::All => false,
     };
-    problems.or(Selection { needs: asking.needs, release: is_release, roots, answers })
+    let needs = Needs { commit_only: commit_only(release, &reached), ..asking.needs };
+    problems.or(Selection { needs, release: is_release, roots, answers })
+}
+
+/// Whether the steps depend on no more of git than the commit.
+fn commit_only(release: &Release, reached: &BTreeSet<Unit>) -> bool {
+    reached.iter().all(|unit| matches!(unit, Unit::Target { .. })) && Consulted::of(release).commit_only()
 }
 
 fn means_release(release: &Release, name: &str) -> bool {

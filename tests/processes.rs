@@ -197,8 +197,7 @@ fn hoist_below_make_takes_part() {
 
 #[test]
 fn who_reads_slowly_does_not_make_hoist_grow() {
-    let repo =
-        Repo::with("target \"x\" { run \"head -c 30000000 /dev/zero | tr '\\\\0' x | fold -w 99\"; }");
+    let repo = Repo::with("target \"x\" { run \"head -c 30000000 /dev/zero | tr '\\\\0' x | fold -w 99\"; }");
     let mut command = repo.command(&["x", "--json"]);
     let mut child =
         command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("hoist can be started");

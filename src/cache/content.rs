@@ -63,8 +63,8 @@ impl ContentStore {
         let mut copy = staged(&self.staging)?;
         let mut hasher = blake3::Hasher::new();
         let mut size = 0;
+        let mut piece = vec![0; 64 * 1024];
         let mut write = || loop {
-            let mut piece = [0; 64 * 1024];
             let read = bytes.read(&mut piece)?;
             if read == 0 {
                 return Ok(());

@@ -1,6 +1,7 @@
 //! Secrets taken out of what steps write.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use aho_corasick::{AhoCorasick, Input, MatchKind};
@@ -155,14 +156,18 @@ fn escaped_forms(value: &[u8]) -> Vec<Vec<u8>> {
 
 /// A JSON text with all but ASCII escaped, as Python writes it.
 fn ascii_json(json: &str) -> Vec<u8> {
-    let escaped = json.chars().map(|character| {
+    let mut form = String::new();
+    for character in json.chars() {
         if character.is_ascii() {
-            return character.to_string();
+            form.push(character);
+            continue;
         }
-        let mut units = [0; 2];
-        character.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")).collect()
-    });
-    escaped.collect::<String>().into_bytes()
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            // A string takes everything.
+            let _ = write!(form, "\\u{unit:04x}");
+        }
+    }
+    form.into_bytes()
 }
 
 /// Masks a stream that comes in pieces. A tail that may be the beginning of a

@@ -1,14 +1,15 @@
 //! A run as a log: for CI, for files, for pipes.
 
 use std::io;
-use std::path::Path;
-use std::sync::Arc;
 
 use indexmap::IndexMap;
 
 use crate::report::ending::{aside, closing, ending, tag_lines, unpublished};
 use crate::report::{Look, output_log, status};
-use crate::run::{Event, Happening, Outcome, Reason, StepEnded};
+use crate::run::{Event, Happening, LogReader, Outcome, Reason, StepEnded, Written};
+
+/// Most bytes of a step's output that are held back.
+const HELD: u64 = 1024 * 1024;
 
 /// Tells a run step by step: what a step wrote is held back until it ends, so
 /// that the outputs of steps beside each other are not mixed.
@@ -18,6 +19,10 @@ pub struct Plain {
     verbose: bool,
     quiet: bool,
     waiting: IndexMap<String, Waiting>,
+    /// The step whose output is shown as it comes.
+    front: Option<String>,
+    /// Steps that ended meanwhile.
+    ended: Vec<StepEnded>,
     /// Why standard output could not be written, the first time.
     lost: Option<io::Error>,
 }
@@ -25,8 +30,10 @@ pub struct Plain {
 #[derive(Debug, Default)]
 struct Waiting {
     reasons: Vec<Reason>,
-    /// The log of what it wrote, and how much of that was told.
-    log: Option<(Arc<Path>, u64)>,
+    /// The log of what it wrote, as far as that was shown.
+    log: Option<LogReader>,
+    /// How much of it was told.
+    size: u64,
 }
 
 impl Plain {
@@ -34,7 +41,7 @@ impl Plain {
     /// steps, too; `quiet` shows only the output of steps.
     #[must_use]
     pub fn new(look: Look, verbose: bool, quiet: bool) -> Self {
-        Self { look, verbose, quiet, waiting: IndexMap::new(), lost: None }
+        Self { look, verbose, quiet, waiting: IndexMap::new(), front: None, ended: Vec::new(), lost: None }
     }
 
     /// Why some of the output of steps could not be written, if so.
@@ -50,16 +57,16 @@ impl Plain {
                 self.waiting.entry(step.clone()).or_default().reasons.clone_from(reasons);
             }
             // What it wrote stays in the log until the step ends, of any size.
-            Happening::Written(written) if self.verbose || !written.replayed => {
-                let log = Some((Arc::clone(&written.log), written.size));
-                self.waiting.entry(written.step.clone()).or_default().log = log;
-            }
+            Happening::Written(written) if self.verbose || !written.replayed => self.written(written),
             what @ (Happening::StepRetried { .. }
             | Happening::Notice { .. }
             | Happening::Interrupted { .. }) => {
                 self.say(&aside(what));
             }
-            Happening::StepEnded(ended) => self.step_ended(ended),
+            Happening::StepEnded(ended) => match &self.front {
+                Some(front) if *front != ended.step => self.ended.push(ended.clone()),
+                _ => self.step_ended(ended),
+            },
             Happening::RunEnded(ended) => self.say(&closing(ended, self.look)),
             Happening::RunStarted(run) => {
                 if let Some(reason) = &run.unpublished {
@@ -70,15 +77,45 @@ impl Plain {
         }
     }
 
+    /// A step that writes much is not held back, one at a time: the others wait
+    /// for its end.
+    fn written(&mut self, written: &Written) {
+        let waiting = self.waiting.entry(written.step.clone()).or_default();
+        if waiting.log.is_none() {
+            waiting.log = LogReader::open(&written.log).ok();
+        }
+        waiting.size = written.size;
+        if self.front.is_none() && written.size > HELD && !written.replayed {
+            self.front = Some(written.step.clone());
+            self.say(&format!("{}: writes much, which is shown as it comes\n", written.step));
+        }
+        if self.front.as_ref() == Some(&written.step) {
+            self.show(&written.step, false);
+        }
+    }
+
+    fn show(&mut self, step: &str, is_end: bool) {
+        let Some(Waiting { log: Some(log), size, .. }) = self.waiting.get_mut(step) else { return };
+        self.lost = self.lost.take().or(output_log(log, *size, is_end).err());
+    }
+
     fn step_ended(&mut self, ended: &StepEnded) {
-        let waiting = self.waiting.shift_remove(&ended.step).unwrap_or_default();
+        let was_front = self.front.take().is_some();
+        if was_front {
+            self.show(&ended.step, true);
+        }
         let quietly = matches!(ended.outcome, Outcome::NotRun { .. }) && !self.verbose;
         if !quietly {
-            self.say(&format!("{}\n", ending(ended, &waiting.reasons, self.look)));
+            let reasons = self.waiting.get(&ended.step).map(|waiting| waiting.reasons.as_slice());
+            self.say(&format!("{}\n", ending(ended, reasons.unwrap_or_default(), self.look)));
             self.say(&tag_lines(&ended.tags, self.look));
         }
-        if let Some((log, size)) = waiting.log {
-            self.lost = self.lost.take().or(output_log(&log, size).err());
+        if !was_front {
+            self.show(&ended.step, true);
+        }
+        self.waiting.shift_remove(&ended.step);
+        for ended in std::mem::take(&mut self.ended) {
+            self.step_ended(&ended);
         }
     }
 

@@ -20,29 +20,36 @@ pub fn status(text: &str) {
 }
 
 /// Writes what a step wrote, as it wrote it, to standard output and standard
-/// error: the beginning of its log, of that many bytes. A log that is not there
-/// is left out, and so is a reader that went away.
+/// error: what is left of a log up to that byte. At its end, lines are ended. A
+/// reader that went away is no failure.
 ///
 /// # Errors
 /// Standard output cannot be written, for another reason.
-pub fn output_log(log: &Path, size: u64) -> io::Result<()> {
-    let Ok(log) = LogReader::open(log) else { return Ok(()) };
-    copy(log.until(size), &mut io::stderr().lock())
+pub fn output_log(log: &mut LogReader, size: u64, is_end: bool) -> io::Result<()> {
+    log.extend(size);
+    copy(log, &mut io::stderr().lock(), is_end)
 }
 
-/// The same for a log that was recorded: all of it goes to standard output.
+/// The same for a log that was recorded: all of it goes to standard output. A log
+/// that is not there is left out.
 ///
 /// # Errors
 /// As [`output_log`].
 pub fn record_log(log: &Path) -> io::Result<()> {
-    let Ok(log) = LogReader::open(log) else { return Ok(()) };
-    copy(log, &mut io::stdout().lock())
+    let Ok(mut log) = LogReader::open(log) else { return Ok(()) };
+    copy(&mut log, &mut io::stdout().lock(), true)
 }
 
-fn copy(log: LogReader, stderr: &mut impl Write) -> io::Result<()> {
+fn copy(log: &mut LogReader, stderr: &mut impl Write, is_end: bool) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    let copied = log.copy_to(&mut stdout, stderr).and_then(|()| stdout.flush());
-    copied.or_else(|error| if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
+    let mut copied = log.copy_to(&mut stdout, stderr);
+    if is_end {
+        copied = copied.and_then(|()| log.end_lines(&mut stdout, stderr));
+    }
+    copied.and_then(|()| stdout.flush()).or_else(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(error),
+    })
 }
 
 fn write(stream: &mut impl Write, bytes: &[u8]) -> io::Result<()> {

@@ -45,9 +45,16 @@ pub(super) struct Jobserver {
 #[derive(Debug)]
 pub(super) struct Token {
     /// `None` for a run without places.
-    pool: Option<Arc<Pool>>,
-    /// What was read from the pipe, unless the place is hoist's own.
-    byte: Option<u8>,
+    taken: Option<(Arc<Pool>, Place)>,
+}
+
+/// Where a place comes from.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// It is the one that hoist was started with.
+    Own,
+    /// This byte was read from the pipe.
+    Token(u8),
 }
 
 #[derive(Debug)]
@@ -87,7 +94,7 @@ impl Jobserver {
         let pool = self.pool.get_or_init(|| self.open()).await.clone();
         match pool {
             Some(pool) => pool.token().await,
-            None => Token { pool: None, byte: None },
+            None => Token { taken: None },
         }
     }
 
@@ -110,14 +117,14 @@ impl Jobserver {
 impl Token {
     /// What a command is told of the places, if there are some to share.
     pub(super) fn flags(&self) -> Option<&str> {
-        self.pool.as_ref().map(|pool| pool.flags.as_str())
+        self.taken.as_ref().map(|(pool, _)| pool.flags.as_str())
     }
 }
 
 impl Drop for Token {
     fn drop(&mut self) {
-        if let Some(pool) = &self.pool {
-            pool.give_back(self.byte);
+        if let Some((pool, place)) = &self.taken {
+            pool.give_back(*place);
         }
     }
 }
@@ -132,14 +139,13 @@ impl Pool {
         let writer = OpenOptions::new().write(true).open(&path)?;
         // Apart from hoist's own, which never wait: who inherits them may want to.
         let ends = [File::open(&path)?, OpenOptions::new().write(true).open(&path)?];
-        let auth = match name.filter(|_| named) {
-            Some(name) => format!("fifo:{name}"),
-            None => {
-                for end in &ends {
-                    fcntl_setfd(end, FdFlags::empty())?;
-                }
-                format!("{},{}", ends[0].as_raw_fd(), ends[1].as_raw_fd())
+        let auth = if let Some(name) = name.filter(|_| named) {
+            format!("fifo:{name}")
+        } else {
+            for end in &ends {
+                fcntl_setfd(end, FdFlags::empty())?;
             }
+            format!("{},{}", ends[0].as_raw_fd(), ends[1].as_raw_fd())
         };
         (&writer).write_all(&vec![b'+'; jobs - 1])?;
         let others = flags.split_whitespace().filter(|flag| !tells_of_jobs(flag));
@@ -176,8 +182,8 @@ impl Pool {
     async fn token(self: Arc<Self>) -> Token {
         loop {
             let freed = self.freed.notified();
-            if let Some(byte) = self.try_take() {
-                return Token { pool: Some(Arc::clone(&self)), byte };
+            if let Some(place) = self.try_take() {
+                return Token { taken: Some((Arc::clone(&self), place)) };
             }
             tokio::select! {
                 () = freed => {}
@@ -187,35 +193,34 @@ impl Pool {
     }
 
     /// Takes hoist's own place or a token, if there is one.
-    fn try_take(&self) -> Option<Option<u8>> {
+    fn try_take(&self) -> Option<Place> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let mut byte = [0];
-        let taken = if !state.own_taken {
-            state.own_taken = true;
-            None
-        } else {
+        let place = if state.own_taken {
             // The second one notes that there is nothing, if there is nothing: then it
             // can be waited for.
-            match rustix::io::read(&self.reader, &mut byte) {
-                Ok(1) => {}
-                _ if matches!(self.reader.try_read(&mut byte), Ok(1)) => {}
-                _ => return None,
+            let read = matches!(rustix::io::read(&self.reader, &mut byte), Ok(1))
+                || matches!(self.reader.try_read(&mut byte), Ok(1));
+            if !read {
+                return None;
             }
-            Some(byte[0])
+            Place::Token(byte[0])
+        } else {
+            state.own_taken = true;
+            Place::Own
         };
         state.taken += 1;
-        Some(taken)
+        Some(place)
     }
 
-    fn give_back(&self, byte: Option<u8>) {
+    fn give_back(&self, place: Place) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.taken -= 1;
-        match byte {
-            Some(byte) => drop((&self.writer).write_all(&[byte])),
-            None => {
-                state.own_taken = false;
-                self.freed.notify_one();
-            }
+        if let Place::Token(byte) = place {
+            drop((&self.writer).write_all(&[byte]));
+        } else {
+            state.own_taken = false;
+            self.freed.notify_one();
         }
         if let (0, Some(size)) = (state.taken, self.size) {
             self.refill(size);
@@ -298,7 +303,7 @@ mod tests {
         block_on(async {
             let jobserver = Jobserver::new(4, false, None);
             let token = jobserver.token().await;
-            let pool = token.pool.clone().unwrap();
+            let (pool, _) = token.taken.clone().unwrap();
             let mut lost = [0; 2];
             assert_eq!(rustix::io::read(&pool.reader, &mut lost).unwrap(), 2);
             let second = jobserver.token().await;

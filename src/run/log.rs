@@ -194,6 +194,8 @@ pub struct LogReader {
     file: File,
     at: u64,
     end: u64,
+    /// Which stream is within a line, of what was copied.
+    open: [bool; 2],
 }
 
 impl LogReader {
@@ -202,24 +204,20 @@ impl LogReader {
     /// # Errors
     /// There is none, or it cannot be read.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { file: File::open(path)?, at: 0, end: u64::MAX })
+        Ok(Self { file: File::open(path)?, at: 0, end: u64::MAX, open: [false; 2] })
     }
 
     /// Reads no further than that many bytes from the beginning of the file.
-    #[must_use]
-    pub const fn until(mut self, end: u64) -> Self {
+    pub const fn extend(&mut self, end: u64) {
         self.end = end;
-        self
     }
 
-    /// Copies what is left, as the step wrote it. A stream that ends within a
-    /// line is given a line break.
+    /// Copies what is left, as the step wrote it; goes on there the next time.
     ///
     /// # Errors
     /// One of the writers failed; the log itself is never a failure: what cannot
     /// be read of it is left out.
-    pub fn copy_to(mut self, stdout: &mut impl Write, stderr: &mut impl Write) -> io::Result<()> {
-        let mut open = [false; 2];
+    pub fn copy_to(&mut self, stdout: &mut impl Write, stderr: &mut impl Write) -> io::Result<()> {
         while let Some(header) = self.header() {
             let start = self.at + HEADER as u64;
             self.file.seek(SeekFrom::Start(start))?;
@@ -234,12 +232,21 @@ impl LogReader {
             if header.size > 0 {
                 self.file.read_exact_at(&mut last, self.at - 1)?;
             }
-            open[header.stream as usize] = last != *b"\n";
+            self.open[header.stream as usize] = last != *b"\n";
         }
-        if open[0] {
+        Ok(())
+    }
+
+    /// Gives a stream a line break that ended within a line.
+    ///
+    /// # Errors
+    /// One of the writers failed.
+    pub fn end_lines(&mut self, stdout: &mut impl Write, stderr: &mut impl Write) -> io::Result<()> {
+        let [out, err] = std::mem::take(&mut self.open);
+        if out {
             stdout.write_all(b"\n")?;
         }
-        if open[1] {
+        if err {
             stderr.write_all(b"\n")?;
         }
         Ok(())
@@ -292,7 +299,7 @@ pub struct LogLines {
 impl LogLines {
     /// Goes on reading up to that many bytes from the beginning of the file.
     pub const fn extend(&mut self, end: u64) {
-        self.reader.end = end;
+        self.reader.extend(end);
     }
 
     /// The next line that has ended.

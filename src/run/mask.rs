@@ -1,6 +1,7 @@
 //! Secrets taken out of what steps write.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use aho_corasick::{AhoCorasick, Input, MatchKind};
@@ -133,19 +134,14 @@ fn base64_forms(value: &[u8]) -> Vec<Vec<u8>> {
 /// A value as it stands in a URL, a form, a JSON text, and a shell's quotes,
 /// where that is another one than the value itself.
 fn escaped_forms(value: &[u8]) -> Vec<Vec<u8>> {
-    let percent = |space: &str, upper: bool| {
-        let mut form = String::new();
-        for byte in value {
-            match byte {
-                b' ' => form.push_str(space),
-                byte if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) => {
-                    form.push(char::from(*byte))
-                }
-                byte if upper => form.push_str(&format!("%{byte:02X}")),
-                byte => form.push_str(&format!("%{byte:02x}")),
-            }
-        }
-        form.into_bytes()
+    let percent = |space: &str, upper: bool| -> Vec<u8> {
+        let escaped = value.iter().map(|byte| match byte {
+            b' ' => space.to_owned(),
+            byte if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) => char::from(*byte).to_string(),
+            byte if upper => format!("%{byte:02X}"),
+            byte => format!("%{byte:02x}"),
+        });
+        escaped.collect::<String>().into_bytes()
     };
     let mut forms = vec![percent("%20", true), percent("%20", false), percent("+", true)];
     if let Ok(text) = std::str::from_utf8(value) {
@@ -167,7 +163,8 @@ fn ascii_json(json: &str) -> Vec<u8> {
             continue;
         }
         for unit in character.encode_utf16(&mut [0; 2]) {
-            form.push_str(&format!("\\u{unit:04x}"));
+            // A string takes everything.
+            let _ = write!(form, "\\u{unit:04x}");
         }
     }
     form.into_bytes()

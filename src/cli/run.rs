@@ -20,17 +20,22 @@ use crate::run::{Confirm, Request};
 pub(crate) fn run(session: &mut Session, options: &Run) -> Result<ExitCode, Problems> {
     let words = Words::read(&options.words, &mut session.sources)?;
     let goals = if words.names.is_empty() { Goals::Default } else { Goals::Named(words.names) };
-    go(session, &options.running, &goals, &words.values)
+    if options.learn && !matches!(goals, Goals::Named(_)) {
+        let problem = Problem::new(Code::CommandLine, "`--learn` needs the name of a target");
+        return Err(problem.help("name it: `hoist run --learn TARGET`").into());
+    }
+    go(session, &options.running, options.learn, &goals, &words.values)
 }
 
 pub(crate) fn release(session: &mut Session, options: &Release) -> Result<ExitCode, Problems> {
     let words = Words::values_only(&options.words, &mut session.sources)?;
-    go(session, &options.running, &Goals::Release, &words.values)
+    go(session, &options.running, false, &Goals::Release, &words.values)
 }
 
 fn go(
     session: &mut Session,
     running: &Running,
+    learn: bool,
     goals: &Goals,
     values: &IndexMap<String, String>,
 ) -> Result<ExitCode, Problems> {
@@ -44,7 +49,10 @@ fn go(
     agree(session, &planned, running.yes, &confirm)?;
     let cache = session.cache(&planned.release, &planned.project)?;
     let owners = owners(&planned.plan);
-    let request = request(session, planned, cache, goals, running, confirm);
+    let mut request = request(session, planned, cache, goals, running, confirm);
+    // What is only brought back from the cache reads nothing.
+    request.options.force |= learn;
+    request.options.learn = learn;
     let mut view = view(session, owners);
     let runtime = runtime()?;
     let summary = runtime.block_on(crate::run::execute(request, &mut |event| view.see(event)));
@@ -88,6 +96,8 @@ fn request(
             keep_going: running.keep_going,
             force: running.force,
             no_cache: running.no_cache,
+            sandbox: running.sandbox,
+            learn: false,
             allow_regress: running.allow_regress,
         },
         confirm,

@@ -34,7 +34,7 @@ pub use event::{Event, EventSource};
 pub use gather::{Question, gather};
 pub use git::remote;
 pub use host::{Environment, Host};
-pub use inputs::read_inputs;
+pub use inputs::{Readable, read_inputs, readable};
 pub use load::load;
 pub use nearest::nearest_path;
 pub use needs::{CopyQuery, InputQuery, Needs, ToolQuery};

@@ -10,6 +10,7 @@ mod ending;
 mod forecast;
 mod inspection;
 mod list;
+mod learned;
 mod live;
 mod look;
 mod plain;

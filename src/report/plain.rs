@@ -5,6 +5,7 @@ use std::io;
 use indexmap::IndexMap;
 
 use crate::report::ending::{aside, closing, ending, tag_lines, unpublished};
+use crate::report::learned::learned_text;
 use crate::report::{Look, output, status};
 use crate::run::{Event, Happening, Outcome, Output, Reason, StepEnded, Stream};
 
@@ -53,6 +54,9 @@ impl Plain {
             | Happening::Notice { .. }
             | Happening::Interrupted { .. }) => {
                 self.say(&aside(what));
+            }
+            Happening::Learned(learned) => {
+                self.lost = self.lost.take().or(output(&learned_text(learned, self.look)).err());
             }
             Happening::StepEnded(ended) => self.step_ended(ended),
             Happening::RunEnded(ended) => self.say(&closing(ended, self.look)),

@@ -16,6 +16,7 @@ use crate::facts::{Environment, Facts, Host};
 use crate::plan::{CommandStep, Exec, Variables};
 use crate::run::mask::Secrets;
 use crate::run::process::{self, Exit, GRACE, Halt, Start};
+use crate::run::sandbox::{Cage, Entry, Left, no_sandbox};
 use crate::run::teller::{Teller, Told};
 
 /// What the commands of all targets share.
@@ -52,6 +53,12 @@ enum Attempt {
     Halted,
 }
 
+impl Attempt {
+    fn failed(problem: Problem) -> Self {
+        Self::Failed(Box::new(problem))
+    }
+}
+
 impl Commands {
     /// Commands that run below `root` and see what the caller's environment and
     /// the facts allow them to see.
@@ -69,17 +76,19 @@ impl Commands {
         &self,
         name: &str,
         step: &CommandStep,
+        cage: Option<&Cage>,
         halt: &mut watch::Receiver<Halt>,
         teller: &mut Teller,
     ) -> Result<(), Unsuccessful> {
         let attempts = step.retries.saturating_add(1);
         let mut attempt = 1;
         loop {
-            match self.attempt(name, step, halt, teller).await {
+            match self.attempt(name, step, cage, halt, teller).await {
                 Err(Attempt::Failed(problem)) if attempt < attempts && *halt.borrow() == Halt::No => {
                     attempt += 1;
                     let because = problem.labels.first().map(|label| label.text.clone());
                     teller.forget();
+                    cage.inspect(|cage| cage.forget());
                     let because = because.unwrap_or(problem.title);
                     teller.tell(Told::Retried { attempt, attempts, because }).await;
                 }
@@ -98,20 +107,31 @@ impl Commands {
         &self,
         name: &str,
         step: &CommandStep,
+        cage: Option<&Cage>,
         halt: &mut watch::Receiver<Halt>,
         teller: &mut Teller,
     ) -> Result<(), Attempt> {
         let dir = self.root.join(step.dir.as_path());
-        let environment = self.environment(&step.variables);
+        let environment = self.environment(&step.variables, cage);
         let deadline = step.timeout.and_then(|timeout| tokio::time::Instant::now().checked_add(timeout));
         for exec in &step.commands {
             if *halt.borrow() != Halt::No {
                 return Err(Attempt::Halted);
             }
             let timeout = deadline.map(|at| at.saturating_duration_since(tokio::time::Instant::now()));
-            let (argv, interactive, grace) = (exec.argv.as_slice(), step.interactive, self.grace);
+            let entry = cage.map(|cage| cage.enter(&exec.argv)).transpose();
+            let entry = entry.map_err(|error| Attempt::failed(no_sandbox(name, exec.span, &error.to_string())))?;
+            let argv = entry.as_ref().map_or(exec.argv.as_slice(), Entry::argv);
+            let (interactive, grace) = (step.interactive, self.grace);
             let start = Start { argv, dir: &dir, environment: &environment, interactive, timeout, grace };
             let exit = process::run(start, &self.secrets, halt, teller).await;
+            let exit = match entry.map(Entry::left) {
+                Some(Left::Refused(why)) if matches!(exit, Ok(Exit::Status(_))) => {
+                    return Err(Attempt::failed(no_sandbox(name, exec.span, &why)));
+                }
+                Some(Left::NotStarted(error)) => Err(error),
+                _ => exit,
+            };
             let problem = match exit {
                 Ok(Exit::Status(status)) if status.success() => continue,
                 Ok(Exit::Halted) => return Err(Attempt::Halted),
@@ -123,13 +143,13 @@ impl Commands {
                 Some(tail) => problem.note(tail),
                 None => problem,
             };
-            return Err(Attempt::Failed(Box::new(problem)));
+            return Err(Attempt::failed(problem));
         }
         Ok(())
     }
 
     /// All that a command sees of the environment, by name.
-    fn environment(&self, variables: &Variables) -> Vec<(OsString, OsString)> {
+    fn environment(&self, variables: &Variables, cage: Option<&Cage>) -> Vec<(OsString, OsString)> {
         let mut environment = BTreeMap::new();
         if variables.inherit {
             environment.extend(self.all.iter().map(|(name, value)| (name.to_owned(), value.to_owned())));
@@ -137,6 +157,7 @@ impl Commands {
             let strict = Variables::STRICT.iter().filter_map(|name| Some((name, self.host.get(name)?)));
             environment.extend(strict.map(|(name, value)| (OsString::from(name), value.to_owned())));
         }
+        environment.extend(cage.map(|cage| (OsString::from("TMPDIR"), cage.temporary().into())));
         let passed = variables.pass.iter().filter_map(|name| Some((name, self.all.get(name)?)));
         environment.extend(passed.map(|(name, value)| (OsString::from(name), value.to_owned())));
         environment.extend(variables.set.iter().map(|(name, value)| (name.into(), value.into())));

@@ -25,6 +25,7 @@ mod process;
 mod reason;
 mod record;
 mod request;
+mod sandbox;
 mod scheduler;
 #[cfg(test)]
 mod schema;
@@ -48,4 +49,5 @@ pub use outcome::{Cause, Found, Outcome};
 pub use reason::{Reason, ReasonKind};
 pub use record::{events, recorded};
 pub use request::{Confirm, Options, Request};
+pub use sandbox::{Learned, sandbox_main};
 pub use summary::Summary;

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use crate::plan::StepIndex;
 use crate::run::Reason;
 use crate::run::line::Line;
+use crate::run::sandbox::Learned;
 
 /// Lines of a failed step's output that its problem repeats.
 const TAIL: usize = 20;
@@ -35,6 +36,8 @@ pub(super) enum Told {
     },
     /// There is something to know about it.
     Notice(String),
+    /// It was watched, and this is what it reads and makes.
+    Learned(Box<Learned>),
 }
 
 /// Tells of one step, and remembers what the step wrote.

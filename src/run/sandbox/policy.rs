@@ -1,0 +1,138 @@
+//! What a target may do with a path of the project, by what it declares.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use globset::{GlobBuilder, GlobMatcher};
+
+use crate::config::Pattern;
+use crate::run::sandbox::deed::{Doing, Opening, There};
+
+/// What is decided on something that a command wants to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The kernel decides, and allows it, or has another reason to refuse.
+    Pass,
+    /// It is allowed, and the rules of the kernel are too coarse to say so: the
+    /// file is opened on behalf of the command.
+    Open,
+    /// It is denied.
+    Deny,
+}
+
+/// What a target declares, as paths relative to the project.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Policy {
+    /// Files that are read.
+    pub(super) inputs: HashSet<PathBuf>,
+    /// Directories that are listed with all those below.
+    pub(super) listed: Vec<PathBuf>,
+    /// What is made.
+    pub(super) outputs: Outputs,
+    /// Directories in which outputs are made, the part without wildcards.
+    pub(super) beside: HashSet<PathBuf>,
+    /// Of those, where the kernel allows everything: nothing else lies there.
+    pub(super) open: Vec<PathBuf>,
+    /// Of those, where a pattern has wildcards for directories.
+    pub(super) deep: Vec<PathBuf>,
+}
+
+/// Patterns of outputs. One that matches a directory means all below it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Outputs(Vec<(GlobMatcher, bool)>);
+
+impl Outputs {
+    /// Compiles patterns; one that is no glob was refused before, and is left out.
+    pub(super) fn new(patterns: &[Pattern]) -> Self {
+        let compile = |pattern: &Pattern| {
+            let text = pattern.glob.value.trim_start_matches("./").trim_end_matches('/');
+            let glob = GlobBuilder::new(text).literal_separator(true).backslash_escape(true).build().ok()?;
+            Some((glob.compile_matcher(), pattern.negated))
+        };
+        Self(patterns.iter().filter_map(compile).collect())
+    }
+
+    /// Whether a path is an output, or lies in one.
+    pub(super) fn cover(&self, path: &Path) -> bool {
+        let mut last = self.0.iter().rev().filter(|(glob, _)| path.ancestors().any(|it| glob.is_match(it)));
+        last.next().is_some_and(|(_, negated)| !negated)
+    }
+}
+
+impl Policy {
+    /// Decides. `made` is what the command made itself so far, beside outputs.
+    pub(super) fn decide(
+        &self,
+        path: &Path,
+        there: There,
+        doing: Doing,
+        made: &HashSet<PathBuf>,
+    ) -> Verdict {
+        match doing {
+            Doing::Look => Verdict::Pass,
+            Doing::Read | Doing::Execute | Doing::List if there == There::Nothing => Verdict::Pass,
+            Doing::List => self.list(path),
+            Doing::Read if self.inputs.contains(path) => Verdict::Pass,
+            Doing::Read if self.is_own(path, made) => self.own(path),
+            Doing::Execute if self.inputs.contains(path) => Verdict::Pass,
+            // A program is started by the kernel alone.
+            Doing::Execute if self.is_own(path, made) && self.is_open(path) => Verdict::Pass,
+            Doing::Read | Doing::Execute => Verdict::Deny,
+            Doing::Write(opening) => self.write(path, there, opening, made),
+            Doing::MakeDirectory if there != There::Nothing => Verdict::Pass,
+            Doing::MakeDirectory if self.outputs.cover(path) || self.leads_to_outputs(path) => Verdict::Pass,
+            Doing::MakeDirectory => Verdict::Deny,
+            Doing::Remove if there == There::Nothing => Verdict::Pass,
+            Doing::Make | Doing::Remove if self.may_replace(path) => Verdict::Pass,
+            Doing::Make | Doing::Remove => Verdict::Deny,
+        }
+    }
+
+    fn list(&self, path: &Path) -> Verdict {
+        if self.listed.iter().any(|listed| path.starts_with(listed)) {
+            Verdict::Pass
+        } else if self.outputs.cover(path) || self.deep.iter().any(|deep| path.starts_with(deep)) {
+            self.own(path)
+        } else {
+            Verdict::Deny
+        }
+    }
+
+    fn write(&self, path: &Path, there: There, opening: Opening, made: &HashSet<PathBuf>) -> Verdict {
+        if there == There::Nothing && !opening.create || there == There::Directory {
+            return Verdict::Pass;
+        }
+        // What another target left, and what is only replaced, is not read.
+        let unread = there == There::Nothing || opening.truncate || !opening.read;
+        if self.is_own(path, made) || self.may_replace(path) && unread {
+            self.own(path)
+        } else {
+            Verdict::Deny
+        }
+    }
+
+    /// Whether something may be put or taken away under this name: an output, or
+    /// something that comes and goes beside one; not what is read.
+    fn may_replace(&self, path: &Path) -> bool {
+        let is_beside = path.parent().is_some_and(|parent| self.beside.contains(parent));
+        self.outputs.cover(path) || is_beside && !self.inputs.contains(path)
+    }
+
+    /// Whether a directory is one that a pattern with wildcards can lead through.
+    fn leads_to_outputs(&self, path: &Path) -> bool {
+        let deep = || self.deep.iter().any(|deep| path.starts_with(deep));
+        deep() || self.beside.iter().any(|beside| beside.starts_with(path))
+    }
+
+    fn is_own(&self, path: &Path, made: &HashSet<PathBuf>) -> bool {
+        self.outputs.cover(path) || made.contains(path)
+    }
+
+    fn own(&self, path: &Path) -> Verdict {
+        if self.is_open(path) { Verdict::Pass } else { Verdict::Open }
+    }
+
+    fn is_open(&self, path: &Path) -> bool {
+        self.open.iter().any(|open| path.starts_with(open))
+    }
+}

@@ -1,0 +1,174 @@
+//! From what a step declares to what its sandbox allows.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::config::Pattern;
+use crate::facts::Readable;
+use crate::run::sandbox::policy::{Outputs, Policy};
+use crate::run::sandbox::rules::{Access, Rules};
+
+/// From this many files on it is looked whether directories hold nothing else: a
+/// rule costs about as much as reading a small file.
+const MANY: usize = 64;
+
+/// What an entry of a directory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Directory,
+    Link,
+    Other,
+}
+
+/// How a directory is looked at: by its absolute path, its entries; empty for one
+/// that cannot be listed.
+pub(super) type Lister<'a> = &'a dyn Fn(&Path) -> Vec<(OsString, Kind)>;
+
+/// What the target of a step may do, and the rules that say so to the kernel.
+pub(super) fn reach(
+    root: &Path,
+    readable: &Readable,
+    outputs: &[Pattern],
+    free: &Path,
+    list: Lister<'_>,
+) -> (Policy, Rules) {
+    let mut policy = Policy {
+        inputs: readable.files.iter().cloned().collect(),
+        listed: readable.directories.clone(),
+        outputs: Outputs::new(outputs),
+        ..Policy::default()
+    };
+    for pattern in outputs.iter().filter(|pattern| !pattern.negated) {
+        let Base { directory, literal, deep } = Base::of(&pattern.glob.value);
+        policy.deep.extend(deep.then(|| directory.clone()));
+        policy.beside.insert(directory);
+        // An output that is a directory.
+        policy.open.extend(literal.filter(|path| is_directory(root, path, list)));
+    }
+    let mut beside: Vec<_> = policy.beside.iter().cloned().collect();
+    beside.sort();
+    let free_of_others = |directory: &PathBuf| {
+        !directory.as_os_str().is_empty() && holds_only(root, directory, &policy, list)
+    };
+    let open: Vec<_> = beside.iter().filter(|directory| free_of_others(directory)).cloned().collect();
+    policy.open.extend(open);
+
+    let mut places: BTreeSet<(PathBuf, Access)> = BTreeSet::new();
+    places.extend(around(root, list).into_iter().map(|path| (path, Access::All)));
+    places.insert((free.to_owned(), Access::All));
+    places.extend(read(root, readable, list).into_iter().map(|path| (root.join(path), Access::Read)));
+    places.extend(readable.directories.iter().map(|path| (root.join(path), Access::List)));
+    places.extend(beside.iter().map(|path| (root.join(path), Access::Make)));
+    places.extend(policy.open.iter().map(|path| (root.join(path), Access::All)));
+    let places = places.into_iter().map(|(path, access)| (access, path)).collect();
+    (policy, Rules { deny: true, places })
+}
+
+/// All that lies in the directories above, but for what leads to the project. A
+/// symbolic link allows nothing: where it leads is allowed or not by itself.
+fn around(root: &Path, list: Lister<'_>) -> Vec<PathBuf> {
+    let mut places = Vec::new();
+    for (above, child) in root.ancestors().skip(1).zip(root.ancestors()) {
+        let entries = list(above).into_iter().filter(|(_, kind)| *kind != Kind::Link);
+        places.extend(entries.map(|(name, _)| above.join(name)).filter(|path| path != child));
+    }
+    places
+}
+
+/// The files that are read; where a directory is listed anyway, and holds nothing
+/// else, the directory in their place.
+fn read(root: &Path, readable: &Readable, list: Lister<'_>) -> Vec<PathBuf> {
+    let files: BTreeSet<&Path> = readable.files.iter().map(PathBuf::as_path).collect();
+    let fold = Fold { root, files: &files, list };
+    let mut places = Vec::new();
+    let mut whole: Vec<PathBuf> = Vec::new();
+    if files.len() >= MANY {
+        for directory in &readable.directories {
+            fold.directory(directory, &mut whole);
+        }
+    }
+    let covered: BTreeSet<&Path> = whole.iter().map(PathBuf::as_path).collect();
+    places.extend(
+        files
+            .iter()
+            .filter(|file| !file.ancestors().any(|above| covered.contains(above)))
+            .map(|file| (*file).to_owned()),
+    );
+    places.extend(whole);
+    places
+}
+
+struct Fold<'a> {
+    root: &'a Path,
+    files: &'a BTreeSet<&'a Path>,
+    list: Lister<'a>,
+}
+
+impl Fold<'_> {
+    /// Whether all that lies below is read. If not, adds the directories below it
+    /// of which that is true.
+    fn directory(&self, directory: &Path, whole: &mut Vec<PathBuf>) -> bool {
+        let mut below = Vec::new();
+        let mut all = true;
+        for (name, kind) in (self.list)(&self.root.join(directory)) {
+            let path = directory.join(name);
+            all &= match kind {
+                Kind::Directory if self.has_some(&path) => self.directory(&path, &mut below),
+                Kind::Directory => false,
+                Kind::Link => true,
+                Kind::Other => self.files.contains(path.as_path()),
+            };
+        }
+        if all && !directory.as_os_str().is_empty() {
+            whole.push(directory.to_owned());
+        } else {
+            whole.append(&mut below);
+        }
+        all
+    }
+
+    fn has_some(&self, directory: &Path) -> bool {
+        self.files.range(directory..).next().is_some_and(|file| file.starts_with(directory))
+    }
+}
+
+/// Whether a directory holds outputs and inputs alone.
+fn holds_only(root: &Path, directory: &Path, policy: &Policy, list: Lister<'_>) -> bool {
+    list(&root.join(directory)).into_iter().all(|(name, kind)| {
+        let path = directory.join(name);
+        let declared = || policy.outputs.cover(&path) || policy.inputs.contains(&path);
+        match kind {
+            Kind::Directory => policy.outputs.cover(&path) || holds_only(root, &path, policy, list),
+            Kind::Link | Kind::Other => declared(),
+        }
+    })
+}
+
+fn is_directory(root: &Path, path: &Path, list: Lister<'_>) -> bool {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return false };
+    list(&root.join(parent)).iter().any(|(other, kind)| other == name && *kind == Kind::Directory)
+}
+
+/// What is known of an output before it is made.
+struct Base {
+    /// The directory that it lies in: the part without wildcards.
+    directory: PathBuf,
+    /// The output itself, if it has no wildcards.
+    literal: Option<PathBuf>,
+    /// Whether directories below match wildcards.
+    deep: bool,
+}
+
+impl Base {
+    fn of(glob: &str) -> Self {
+        let parts: Vec<&str> = glob.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+        let wild = parts.iter().position(|part| part.contains(['*', '?', '[', '{']));
+        let fixed = wild.unwrap_or(parts.len().saturating_sub(1));
+        Self {
+            directory: parts.iter().take(fixed).collect(),
+            literal: wild.is_none().then(|| parts.iter().collect()),
+            deep: wild.is_some_and(|wild| wild + 1 < parts.len() || parts.get(wild) == Some(&"**")),
+        }
+    }
+}

@@ -18,4 +18,5 @@ mod layers;
 mod others;
 mod reference;
 mod registry;
+mod sandbox;
 mod signals;

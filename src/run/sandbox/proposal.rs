@@ -34,11 +34,8 @@ pub(super) fn learn(request: &Request, step: &Step, root: &Path, deeds: &[Deed])
         visible.iter().map(PathBuf::as_path).filter(|path| !own.cover(path) && !others.cover(path)).collect();
     let mut inputs = fold(&plain, &candidates, &done.listed);
     inputs.extend(by_others.iter().chain(&named).map(|path| escaped(path)));
-    // A wildcard is not to match what the target makes itself.
-    let patterns = Outputs::new(&wildcards(&inputs, step));
-    let literal = command.outputs.iter().filter(|output| !output.negated && output.is_literal());
-    let own_among_them = literal.map(|output| &output.glob.value).filter(|path| patterns.cover(Path::new(path)));
-    inputs.extend(own_among_them.map(|path| format!("!{path}")));
+    inputs.extend(made_among(&inputs, &command.outputs, &visible, &done.read, step));
+    inputs.extend(made_among(&inputs, &outputs_of_others(request, step), &visible, &done.read, step));
 
     let declared = declared(request, step, root).unwrap_or_default();
     let declared: HashSet<&PathBuf> = declared.files.iter().collect();
@@ -154,6 +151,26 @@ fn unread<'a>(step: &'a Step, read: &'a BTreeSet<PathBuf>) -> impl Iterator<Item
 fn wildcards(texts: &[String], step: &Step) -> Vec<Pattern> {
     let pattern = |text: &String| Pattern { glob: Spanned::new(text.clone(), step.span), negated: false };
     texts.iter().filter(|text| text.contains('*')).map(pattern).collect()
+}
+
+/// What is to be taken away from wildcards: outputs that they match and that were
+/// not read. Else the target would need itself, or what it does not use.
+fn made_among(
+    inputs: &[String],
+    outputs: &[Pattern],
+    visible: &[PathBuf],
+    read: &BTreeSet<PathBuf>,
+    step: &Step,
+) -> Vec<String> {
+    let wildcards = Outputs::new(&wildcards(inputs, step));
+    let matched = |output: &&Pattern| {
+        let one = Outputs::new(std::slice::from_ref(*output));
+        let among = |path: &Path| wildcards.cover(path) && one.cover(path);
+        let used = read.iter().any(|path| one.cover(path));
+        let literal = output.is_literal() && wildcards.cover(Path::new(&output.glob.value));
+        !output.negated && !used && (literal || visible.iter().any(|path| among(path)))
+    };
+    outputs.iter().filter(matched).map(|output| format!("!{}", output.glob.value)).collect()
 }
 
 /// A pattern of the project as it is written in a target that runs in `directory`.

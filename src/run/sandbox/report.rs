@@ -19,8 +19,11 @@ pub(super) fn about(step: &Step, command: &CommandStep, deeds: &[Deed]) -> Vec<P
     let rest = first.len().saturating_sub(SHOWN);
     let mut problems: Vec<Problem> =
         first.into_values().take(SHOWN).map(|deed| denied(step, command, deed)).collect();
-    if let (true, Some(last)) = (rest > 0, problems.pop()) {
-        problems.push(last.note(format!("{rest} more paths were denied; `hoist run --learn {}` lists what it really uses", step.id)));
+    if rest > 0
+        && let Some(last) = problems.pop()
+    {
+        let all = format!("`hoist run --learn {}` lists what it really uses", step.id);
+        problems.push(last.note(format!("{rest} more paths were denied; {all}")));
     }
     problems
 }

@@ -108,11 +108,10 @@ impl Group<'_> {
     }
 
     /// Whether all files that the pattern of a directory matches are read, and are
-    /// some.
+    /// several.
     fn is_exact(&self, directory: &Directory) -> bool {
         let matched = || self.visible.iter().filter(|file| self.covers(directory, file));
-        let enough = if self.listed.contains(&directory.0) { 1 } else { SEVERAL };
-        matched().count() >= enough && matched().all(|file| self.files.contains(file))
+        matched().count() >= SEVERAL && matched().all(|file| self.files.contains(file))
     }
 
     fn covers(&self, (directory, deep): &Directory, path: &Path) -> bool {
@@ -139,13 +138,9 @@ mod tests {
     use super::*;
 
     fn check(read: &[&str], others: &[&str], listed: &[&str], expected: &[&str]) {
-        let paths = |texts: &[&'static str]| texts.iter().map(Path::new).collect::<Vec<_>>();
-        let leak = |texts: &[&str]| -> Vec<&'static str> {
-            texts.iter().map(|text| &*String::leak((*text).to_owned())).collect()
-        };
-        let read: BTreeSet<&Path> = paths(&leak(read)).into_iter().collect();
+        let read: BTreeSet<&Path> = read.iter().map(Path::new).collect();
         let ignored = |path: &&Path| path.starts_with("node_modules");
-        let visible = read.iter().copied().filter(|path| !ignored(path)).chain(paths(&leak(others)));
+        let visible = read.iter().copied().filter(|path| !ignored(path)).chain(others.iter().map(Path::new));
         let listed = listed.iter().map(PathBuf::from).collect();
         assert_eq!(fold(&read, &visible.collect(), &listed), expected);
     }

@@ -114,10 +114,10 @@ fn a_target_that_succeeds_all_the_same_is_told_what_it_was_denied() {
 #[test]
 fn outputs_are_made_replaced_read_back_and_executed() {
     let script = "cp a.txt out.tmp; mv out.tmp out.txt; cat out.txt; rm out.txt; cat a.txt > out.txt; \
-                  printf '#!/bin/sh\\\\necho runs\\\\n' > tool; chmod +x tool; ./tool; \
+                  mkdir -p bin; printf '#!/bin/sh\\\\necho runs\\\\n' > bin/tool; chmod +x bin/tool; bin/tool; \
                   mkdir -p dist/deep; cat a.txt > dist/deep/b; ls dist; cat < dist/deep/b; \
                   exec 3<>both; echo more >&3; cat both";
-    let release = target(script, "inputs \"a.txt\"; outputs \"out.txt\" \"tool\" \"dist\" \"both\"");
+    let release = target(script, "inputs \"a.txt\"; outputs \"out.txt\" \"bin/tool\" \"dist\" \"both\"");
     let repo = project(&release, &["a.txt", "other.txt"]);
     for _ in 0..2 {
         let expected = "a.txt\nruns\ndeep\na.txt\nmore\n";
@@ -129,7 +129,16 @@ fn outputs_are_made_replaced_read_back_and_executed() {
         use std::os::unix::fs::PermissionsExt as _;
         fs::metadata(repo.path().join(path)).unwrap().permissions().mode() & 0o777
     };
-    assert_eq!((mode("out.txt"), mode("tool")), (0o644, 0o755));
+    assert_eq!((mode("out.txt"), mode("bin/tool")), (0o644, 0o755));
+}
+
+#[test]
+fn an_output_beside_other_files_is_not_executed_by_the_target_itself() {
+    let release = target("cp $(command -v true) tool; ./tool", "inputs \"in\"; outputs \"tool\"");
+    let repo = project(&release, &["in"]);
+    let ended = repo.hoist(&["run", "t"]);
+    assert_eq!(titles(&ended)[1..], ["`t` executes `tool`, which lies beside other files"], "{}", said(&ended));
+    assert!(ended.stderr.contains("outputs … \"bin/tool\""), "{}", said(&ended));
 }
 
 #[test]

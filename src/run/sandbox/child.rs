@@ -134,6 +134,6 @@ fn rights(access: Access) -> BitFlags<AccessFs> {
         Access::All => AccessFs::from_all(KNOWN),
         Access::Read => AccessFs::from_read(KNOWN),
         Access::List => make_bitflags!(AccessFs::{ReadDir}),
-        Access::Make => AccessFs::from_write(KNOWN) | AccessFs::Execute,
+        Access::Make => AccessFs::from_write(KNOWN),
     }
 }

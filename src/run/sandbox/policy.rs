@@ -75,8 +75,8 @@ impl Policy {
             Doing::Read if self.inputs.contains(path) => Verdict::Pass,
             Doing::Read if self.is_own(path, made) => self.own(path),
             Doing::Execute if self.inputs.contains(path) => Verdict::Pass,
-            // A program is started by the kernel alone, which allows it beside outputs.
-            Doing::Execute if self.is_own(path, made) => Verdict::Pass,
+            // A program is started by the kernel alone.
+            Doing::Execute if self.is_own(path, made) && self.is_open(path) => Verdict::Pass,
             Doing::Read | Doing::Execute => Verdict::Deny,
             Doing::Write(opening) => self.write(path, there, opening, made),
             Doing::MakeDirectory if there != There::Nothing => Verdict::Pass,

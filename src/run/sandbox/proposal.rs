@@ -37,6 +37,8 @@ pub(super) fn learn(request: &Request, step: &Step, root: &Path, deeds: &[Deed])
     inputs.extend(made_among(&inputs, &command.outputs, &visible, &done.read, step));
     inputs.extend(made_among(&inputs, &outputs_of_others(request, step), &visible, &done.read, step));
 
+    inputs.sort_by_cached_key(|pattern| (pattern.starts_with('!'), relative(directory, pattern)));
+
     let declared = declared(request, step, root).unwrap_or_default();
     let declared: HashSet<&PathBuf> = declared.files.iter().collect();
     let here = |paths: &BTreeSet<PathBuf>| -> Vec<String> {

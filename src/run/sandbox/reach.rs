@@ -13,6 +13,13 @@ use crate::run::sandbox::rules::{Access, Rules};
 /// rule costs about as much as reading a small file.
 const MANY: usize = 64;
 
+/// What lies in the root of a system, where that cannot be listed: as in a sandbox
+/// around this one.
+const USUAL: &[&str] = &[
+    "bin", "dev", "etc", "gnu", "home", "lib", "lib32", "lib64", "libx32", "media", "mnt", "nix", "opt",
+    "proc", "root", "run", "sbin", "snap", "srv", "sys", "tmp", "usr", "var",
+];
+
 /// What an entry of a directory is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -70,7 +77,11 @@ pub(super) fn reach(
 fn around(root: &Path, list: Lister<'_>) -> Vec<PathBuf> {
     let mut places = Vec::new();
     for (above, child) in root.ancestors().skip(1).zip(root.ancestors()) {
-        let entries = list(above).into_iter().filter(|(_, kind)| *kind != Kind::Link);
+        let mut entries = list(above);
+        if entries.is_empty() && above.parent().is_none() {
+            entries.extend(USUAL.iter().map(|name| (OsString::from(name), Kind::Directory)));
+        }
+        let entries = entries.into_iter().filter(|(_, kind)| *kind != Kind::Link);
         places.extend(entries.map(|(name, _)| above.join(name)).filter(|path| path != child));
     }
     places

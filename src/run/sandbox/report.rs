@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::diagnostic::{Code, Problem, Problems, Span};
 use crate::plan::{CommandStep, Step};
 use crate::run::sandbox::deed::{Deed, Doing};
+use crate::run::sandbox::policy::Outputs;
 
 /// Most paths that are told one by one.
 const SHOWN: usize = 8;
@@ -34,6 +35,9 @@ fn denied(step: &Step, command: &CommandStep, deed: &Deed) -> Problem {
     if path.is_absolute() {
         return above(step, deed);
     }
+    if *doing == Doing::Execute && Outputs::new(&command.outputs).cover(path) {
+        return beside(step, command, path);
+    }
     let shown = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     let title = format!("`{name}` {doing} `{}`, which it does not declare", shown.display());
     let seen = seen_from(command.dir.as_path(), path);
@@ -54,6 +58,17 @@ fn denied(step: &Step, command: &CommandStep, deed: &Deed) -> Problem {
             .label(span, "nothing here names it")
             .help(format!("add it: `outputs … {}`; or put it into `$TMPDIR`", quoted(&escaped(&seen))))
     }
+}
+
+/// An output that the target executes itself: the kernel cannot allow that and deny
+/// to read what lies beside it.
+fn beside(step: &Step, command: &CommandStep, path: &Path) -> Problem {
+    let title = format!("`{}` executes `{}`, which lies beside other files", step.id, path.display());
+    let name = path.file_name().map(Path::new).unwrap_or(path);
+    let own = seen_from(command.dir.as_path(), &path.with_file_name("bin").join(name));
+    Problem::new(Code::UndeclaredRead, title)
+        .label(outputs_span(step, command), "makes it there")
+        .help(format!("make it in a directory of its own: `outputs … {}`", quoted(&escaped(&own))))
 }
 
 /// Something that is denied because the project lies below it.

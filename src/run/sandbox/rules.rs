@@ -13,7 +13,7 @@ pub(super) enum Access {
     Read,
     /// Directories are listed.
     List,
-    /// Entries are made, written, executed, and removed, but not read.
+    /// Entries are made, written, and removed, but not read.
     Make,
 }
 

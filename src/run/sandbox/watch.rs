@@ -65,7 +65,7 @@ pub(super) fn watch(socket: &UnixListener, notes: &Arc<Notes>, hello: &Sender<He
     let Ok((stream, _)) = socket.accept() else { return };
     let (words, listener) = first_words(&stream);
     if let Some(why) = words.strip_prefix("U ") {
-        notes.lock().blind.insert(why.trim_end().to_owned());
+        notes.lock().blind.insert(why.lines().next().unwrap_or_default().to_owned());
     }
     // Nobody waits for it where the step was given up.
     let _given_up = hello.send(Hello { words, stream });

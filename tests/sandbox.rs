@@ -134,7 +134,7 @@ fn outputs_are_made_replaced_read_back_and_executed() {
 
 #[test]
 fn an_output_beside_other_files_is_not_executed_by_the_target_itself() {
-    let release = target("cp $(command -v true) tool; ./tool", "inputs \"in\"; outputs \"tool\"");
+    let release = target("cp /bin/sh tool; ./tool -c true", "inputs \"in\"; outputs \"tool\"");
     let repo = project(&release, &["in"]);
     let ended = repo.hoist(&["run", "t"]);
     assert_eq!(titles(&ended)[1..], ["`t` executes `tool`, which lies beside other files"], "{}", said(&ended));
@@ -260,27 +260,33 @@ fn many_inputs_are_read_and_what_lies_among_them_is_denied() {
     assert_eq!(titles(&ended)[1..], ["`t` reads `src/1/secret`, which it does not declare"]);
 }
 
-/// Projects beside each other, each of which runs the next in its own sandbox.
+/// Targets each of which makes a project in its own directory for temporary files
+/// and has hoist run the next target there, in a sandbox inside of the one before;
+/// the last one runs a script.
 fn nested(depth: usize, last: &str) -> Ended {
-    let repo = Repo::new();
-    let hoist = env!("CARGO_BIN_EXE_hoist");
-    for level in 0..depth {
-        let next = repo.path().join(format!("../level-{}", level + 1));
-        let script = if level + 1 == depth { last.to_owned() } else { format!("{hoist} -C {} run t", next.display()) };
-        let directory = if level == 0 { String::new() } else { format!("../level-{level}/") };
-        repo.write(&format!("{directory}release.kdl"), target(&script, "inputs \"a\""));
-        repo.write(&format!("{directory}a"), "a\n");
-        repo.write(&format!("{directory}secret"), "secret\n");
-    }
-    repo.hoist(&["run", "t"])
+    let repo = project("", &["secret"]);
+    // In a sandbox, only the usual directories of a system are there for another.
+    let place = tempfile::tempdir_in("/var/tmp").unwrap();
+    let program = place.path().join("hoist");
+    fs::hard_link(env!("CARGO_BIN_EXE_hoist"), &program)
+        .or_else(|_| fs::copy(env!("CARGO_BIN_EXE_hoist"), &program).map(drop))
+        .unwrap();
+    let targets = (1..=depth).map(|level| {
+        let call = format!("{} -C $TMPDIR run t{}", program.display(), level + 1);
+        let next = format!("cp release.kdl secret $TMPDIR; HOIST_CACHE_DIR=$TMPDIR/cache {call}");
+        let (script, inputs) =
+            if level == depth { (last, "\"release.kdl\"") } else { (next.as_str(), "\"release.kdl\" \"secret\"") };
+        format!("target \"t{level}\" {{ run \"{script}\"; inputs {inputs}; sandbox; }}\n")
+    });
+    repo.write("release.kdl", targets.collect::<String>());
+    repo.hoist(&["run", "t1"])
 }
 
 #[test]
 fn where_calls_cannot_be_watched_the_kernel_denies_all_the_same() {
     // The outer hoist listens already, and the kernel allows one listener.
-    let ended = nested(2, "cat a; cat secret");
-    assert_eq!(ended.code, 1, "{}", said(&ended));
-    assert_eq!(ended.stdout, "a\n", "{}", said(&ended));
+    let ended = nested(2, "grep -c target release.kdl; cat secret");
+    assert_eq!((ended.code, ended.stdout.as_str()), (1, "2\n"), "{}", said(&ended));
     let known = "it ran in a sandbox, and what that denied is not known";
     assert!(ended.stderr.contains("secret: Permission denied"), "{}", said(&ended));
     assert!(ended.stderr.contains(known), "{}", said(&ended));
@@ -288,10 +294,11 @@ fn where_calls_cannot_be_watched_the_kernel_denies_all_the_same() {
 
 #[test]
 fn where_there_is_no_sandbox_nothing_runs_without_one() {
-    // A process can have 16 of them.
-    let ended = nested(17, "cat secret");
+    // The kernel puts no more than 16 around each other.
+    let ended = nested(17, "echo it ran");
     assert!(ended.stderr.contains("hoist::run::no_sandbox"), "{}", said(&ended));
-    assert!(!ended.stdout.contains("secret"), "{}", said(&ended));
+    assert!(ended.stderr.contains("`t17` cannot have a sandbox here"), "{}", said(&ended));
+    assert!(!ended.stdout.contains("it ran"), "{}", said(&ended));
 }
 
 #[test]

@@ -136,3 +136,105 @@ impl Policy {
         self.open.iter().any(|open| path.starts_with(open))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnostic::{Sources, Span, Spanned};
+
+    const READ: Doing = Doing::Read;
+
+    fn patterns(globs: &[&str]) -> Vec<Pattern> {
+        let span = Span::new(Sources::new().add("release.kdl", ""), 0..0);
+        let pattern = |glob: &&str| Pattern {
+            glob: Spanned::new(glob.trim_start_matches('!').to_owned(), span),
+            negated: glob.starts_with('!'),
+        };
+        globs.iter().map(pattern).collect()
+    }
+
+    /// Reads `src/a`, lists `src`; makes `app`, `out/*.o` beside other files, and
+    /// `dist` alone.
+    fn policy() -> Policy {
+        let paths = |texts: &[&str]| texts.iter().map(PathBuf::from).collect::<Vec<_>>();
+        Policy {
+            inputs: paths(&["src/a", "lib/x"]).into_iter().collect(),
+            listed: paths(&["src"]),
+            outputs: Outputs::new(&patterns(&["app", "out/*.o", "!out/no.o", "dist"])),
+            beside: paths(&["", "out"]).into_iter().collect(),
+            open: paths(&["dist"]),
+            deep: Vec::new(),
+        }
+    }
+
+    #[track_caller]
+    fn check(doing: Doing, there: There, expected: Verdict, cases: &[&str]) {
+        for path in cases {
+            let decided = policy().decide(Path::new(path), there, doing, &HashSet::new());
+            assert_eq!(decided, expected, "{doing:?} {path}");
+        }
+    }
+
+    #[test]
+    fn what_is_declared_is_read() {
+        check(READ, There::File, Verdict::Pass, &["src/a", "lib/x", "dist/deep/y"]);
+        check(READ, There::File, Verdict::Open, &["app", "out/b.o"]);
+        check(READ, There::File, Verdict::Deny, &["src/b", "out/no.o", "out/b.c", "release.kdl", ".git/HEAD"]);
+        // The kernel says that there is nothing.
+        check(READ, There::Nothing, Verdict::Pass, &["src/b", ".git/HEAD"]);
+        check(Doing::Look, There::File, Verdict::Pass, &["src/b"]);
+    }
+
+    #[test]
+    fn directories_are_listed_where_patterns_look() {
+        check(Doing::List, There::Directory, Verdict::Pass, &["src", "src/deep", "dist", "dist/deep"]);
+        check(Doing::List, There::Directory, Verdict::Deny, &["", "lib", "out", ".hoist"]);
+    }
+
+    #[test]
+    fn programs_are_executed_where_the_kernel_can_allow_it() {
+        check(Doing::Execute, There::File, Verdict::Pass, &["src/a", "dist/tool"]);
+        check(Doing::Execute, There::File, Verdict::Deny, &["app", "src/b"]);
+    }
+
+    #[test]
+    fn outputs_and_what_comes_and_goes_beside_them_are_written() {
+        let new = Opening { read: true, create: true, truncate: true };
+        let more = Opening { read: true, create: false, truncate: false };
+        check(Doing::Write(new), There::Nothing, Verdict::Open, &["app", "out/b.o", "out/b.tmp", "x"]);
+        check(Doing::Write(new), There::File, Verdict::Open, &["app", "out/b.tmp", "README"]);
+        check(Doing::Write(new), There::File, Verdict::Pass, &["dist/y"]);
+        check(Doing::Write(new), There::File, Verdict::Deny, &["src/a", "src/new", "out/deep/b.o"]);
+        check(Doing::Write(more), There::File, Verdict::Open, &["app"]);
+        // Who changes a part of a file reads the rest.
+        check(Doing::Write(more), There::File, Verdict::Deny, &["out/b.tmp", "README"]);
+    }
+
+    #[test]
+    fn directories_are_made_for_outputs_alone() {
+        check(Doing::MakeDirectory, There::Nothing, Verdict::Pass, &["out", "dist", "dist/deep"]);
+        check(Doing::MakeDirectory, There::Nothing, Verdict::Deny, &["log", "out/deep", "src/x"]);
+        check(Doing::MakeDirectory, There::Directory, Verdict::Pass, &["src", "log"]);
+        let deep = Policy { deep: vec![PathBuf::from("out")], ..policy() };
+        let decided = |path: &str| {
+            deep.decide(Path::new(path), There::Nothing, Doing::MakeDirectory, &HashSet::new())
+        };
+        assert_eq!(decided("out/deep/x"), Verdict::Pass);
+    }
+
+    #[test]
+    fn what_is_read_is_not_taken_away() {
+        for doing in [Doing::Remove, Doing::Make] {
+            check(doing, There::File, Verdict::Pass, &["app", "out/b.tmp", "dist/x"]);
+            check(doing, There::File, Verdict::Deny, &["src/a", "src/b", "lib/x", "log/x"]);
+        }
+        check(Doing::Remove, There::Nothing, Verdict::Pass, &["src/b"]);
+    }
+
+    #[test]
+    fn what_was_made_beside_an_output_is_read_again() {
+        let made: HashSet<PathBuf> = [PathBuf::from("out/b.tmp")].into();
+        let decided = policy().decide(Path::new("out/b.tmp"), There::File, READ, &made);
+        assert_eq!(decided, Verdict::Open);
+    }
+}

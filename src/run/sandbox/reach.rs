@@ -183,3 +183,91 @@ impl Base {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::diagnostic::{Sources, Span, Spanned};
+
+    /// A file system by the paths of its files; `->` marks a link, `/` a directory.
+    struct Disk(BTreeMap<PathBuf, Vec<(OsString, Kind)>>);
+
+    impl Disk {
+        fn with(paths: &[&str]) -> Self {
+            let mut entries: BTreeMap<PathBuf, Vec<(OsString, Kind)>> = BTreeMap::new();
+            for path in paths {
+                let (text, mut kind) = match (path.strip_suffix("->"), path.strip_suffix('/')) {
+                    (Some(link), _) => (link, Kind::Link),
+                    (_, Some(directory)) => (directory, Kind::Directory),
+                    _ => (*path, Kind::Other),
+                };
+                let mut at = Path::new(text);
+                while let (Some(above), Some(name)) = (at.parent(), at.file_name()) {
+                    let here = entries.entry(above.to_owned()).or_default();
+                    if !here.iter().any(|(known, _)| known == name) {
+                        here.push((name.to_owned(), kind));
+                    }
+                    (at, kind) = (above, Kind::Directory);
+                }
+            }
+            Self(entries)
+        }
+
+        fn reach(&self, files: &[&str], directories: &[&str], outputs: &[&str]) -> Vec<String> {
+            let paths = |texts: &[&str]| texts.iter().map(PathBuf::from).collect::<Vec<_>>();
+            let readable = Readable { files: paths(files), directories: paths(directories) };
+            let span = Span::new(Sources::new().add("release.kdl", ""), 0..0);
+            let pattern = |glob: &&str| Pattern { glob: Spanned::new((*glob).to_owned(), span), negated: false };
+            let outputs: Vec<Pattern> = outputs.iter().map(pattern).collect();
+            let list = |path: &Path| self.0.get(path).cloned().unwrap_or_default();
+            let (_, rules) = reach(Path::new("/home/me/p"), &readable, &outputs, Path::new("/tmp/own"), &list);
+            assert!(rules.deny);
+            let place = |(access, path): &(Access, PathBuf)| format!("{access:?} {}", path.display());
+            rules.places.iter().map(place).collect()
+        }
+    }
+
+    #[test]
+    fn everything_around_the_project_is_allowed_but_links_to_it() {
+        let disk = Disk::with(&["/usr/bin/cc", "/bin->", "/home/me/.cache/x", "/home/me/p/a", "/home/me/way->", "/home/you/"]);
+        let expected = ["All /home/me/.cache", "All /home/you", "All /tmp/own", "All /usr"];
+        assert_eq!(disk.reach(&[], &[], &[]), expected);
+    }
+
+    #[test]
+    fn what_is_declared_is_allowed_as_far_as_rules_can_say_it() {
+        let disk = Disk::with(&["/home/me/p/src/a", "/home/me/p/out/old", "/home/me/p/dist/x", "/home/me/p/gen/y"]);
+        let outputs = ["out/new", "dist", "gen/*"];
+        let expected = [
+            "Make /home/me/p/",
+            "All /home/me/p/dist",
+            "All /home/me/p/gen",
+            "Make /home/me/p/gen",
+            "Make /home/me/p/out",
+            "List /home/me/p/src",
+            "Read /home/me/p/src/a",
+            "All /tmp/own",
+        ];
+        let found = disk.reach(&["src/a"], &["src"], &outputs);
+        assert_eq!(found.iter().map(String::as_str).filter(|it| !it.contains("All /home/me/p/.")).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn many_files_are_allowed_by_the_directories_that_hold_nothing_else() {
+        let files: Vec<String> = (0..100).map(|at| format!("src/{}/{at}", at % 4)).collect();
+        let mut all: Vec<String> = files.iter().map(|file| format!("/home/me/p/{file}")).collect();
+        all.push("/home/me/p/src/2/other".to_owned());
+        let disk = Disk::with(&all.iter().map(String::as_str).collect::<Vec<_>>());
+        let files: Vec<&str> = files.iter().map(String::as_str).collect();
+        let rules = disk.reach(&files, &["src"], &[]);
+        let read: Vec<_> = rules.iter().filter(|rule| rule.starts_with("Read")).collect();
+        assert_eq!(read.len(), 3 + 25, "{read:?}");
+        assert!(read.iter().any(|rule| *rule == "Read /home/me/p/src/0"));
+        assert!(!read.iter().any(|rule| *rule == "Read /home/me/p/src/2"));
+        // Where nothing is listed, a directory would allow too much.
+        let rules = disk.reach(&files, &[], &[]);
+        assert_eq!(rules.iter().filter(|rule| rule.starts_with("Read")).count(), 100);
+    }
+}

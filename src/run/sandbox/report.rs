@@ -6,20 +6,25 @@ use std::path::{Path, PathBuf};
 use crate::diagnostic::{Code, Problem, Problems, Span};
 use crate::plan::{CommandStep, Step};
 use crate::run::sandbox::deed::{Deed, Doing};
-use crate::run::sandbox::policy::Outputs;
+use crate::run::sandbox::policy::Policy;
 
 /// Most paths that are told one by one.
 const SHOWN: usize = 8;
 
 /// What was denied to a step, each path once, in the order of the paths.
-pub(super) fn about(step: &Step, command: &CommandStep, deeds: &[Deed]) -> Vec<Problem> {
+pub(super) fn about(
+    step: &Step,
+    command: &CommandStep,
+    policy: Option<&Policy>,
+    deeds: &[Deed],
+) -> Vec<Problem> {
     let mut first: BTreeMap<&Path, &Deed> = BTreeMap::new();
     for deed in deeds {
         first.entry(&deed.path).or_insert(deed);
     }
     let rest = first.len().saturating_sub(SHOWN);
     let mut problems: Vec<Problem> =
-        first.into_values().take(SHOWN).map(|deed| denied(step, command, deed)).collect();
+        first.into_values().take(SHOWN).map(|deed| denied(step, command, policy, deed)).collect();
     if rest > 0
         && let Some(last) = problems.pop()
     {
@@ -29,14 +34,20 @@ pub(super) fn about(step: &Step, command: &CommandStep, deeds: &[Deed]) -> Vec<P
     problems
 }
 
-fn denied(step: &Step, command: &CommandStep, deed: &Deed) -> Problem {
+fn denied(step: &Step, command: &CommandStep, policy: Option<&Policy>, deed: &Deed) -> Problem {
     let name = &step.id;
     let Deed { path, doing, .. } = deed;
     if path.is_absolute() {
         return above(step, deed);
     }
-    if *doing == Doing::Execute && Outputs::new(&command.outputs).cover(path) {
+    if *doing == Doing::Execute && policy.is_some_and(|policy| policy.outputs.cover(path)) {
         return beside(step, command, path);
+    }
+    if !doing.is_reading() && policy.is_some_and(|policy| policy.inputs.contains(path)) {
+        let title = format!("`{name}` {doing} `{}`, which it declares to read", path.display());
+        return Problem::new(Code::UndeclaredWrite, title)
+            .label(inputs_span(step), "its key depends on what it held before")
+            .help("let it put the result somewhere else; or leave `inputs` out: it then runs each time");
     }
     let shown = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     let title = format!("`{name}` {doing} `{}`, which it does not declare", shown.display());

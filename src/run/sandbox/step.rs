@@ -136,7 +136,7 @@ pub(in crate::run) async fn run(
             result
         }
         Mode::Deny => {
-            let denied = about(step, command, &deeds);
+            let denied = about(step, command, cage.notes.policy.as_ref(), &deeds);
             match result {
                 Ok(()) => {
                     for text in notices(&denied) {

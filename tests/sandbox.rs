@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
 use std::process::Command;
 
 use crate::fixture::{Ended, Repo, installed};
@@ -30,7 +29,12 @@ fn said(ended: &Ended) -> String {
 /// The titles of the problems in an output, each behind a mark of its own.
 fn titles(ended: &Ended) -> Vec<&str> {
     let title = |line: &'_ str| -> bool { line.trim_start().starts_with("x ") };
-    ended.stderr.lines().filter(|line| title(line)).map(|line| line.trim_start().trim_start_matches("x ")).collect()
+    ended
+        .stderr
+        .lines()
+        .filter(|line| title(line))
+        .map(|line| line.trim_start().trim_start_matches("x "))
+        .collect()
 }
 
 fn passes(repo: &Repo, arguments: &[&str]) -> Ended {
@@ -82,8 +86,26 @@ fn no_way_around_leads_to_what_is_not_declared() {
 fn what_belongs_to_git_and_hoist_is_denied() {
     let repo = Repo::with(&target("cat .git/HEAD; ls .hoist", "inputs \"a.txt\""));
     repo.write("a.txt", "a");
-    let expected = ["`t` reads `.git/HEAD`, which it does not declare", "`t` lists `.hoist`, which it does not declare"];
+    let expected =
+        ["`t` reads `.git/HEAD`, which it does not declare", "`t` lists `.hoist`, which it does not declare"];
     assert_eq!(denied(&repo), expected);
+}
+
+#[test]
+fn another_name_is_no_way_to_read_a_file() {
+    for way in ["ln b.txt out", "mv b.txt out", "mv other out"] {
+        let release = target(&format!("{way}; cat out out/c"), "inputs \"a.txt\"; outputs \"out\"");
+        let repo = project(&release, &["a.txt", "b.txt", "other/c"]);
+        let ended = repo.hoist(&["run", "t"]);
+        let verb = if way.contains("other") { "lists `other`" } else { "reads `b.txt`" };
+        assert_eq!(
+            titles(&ended)[1..],
+            [format!("`t` {verb}, which it does not declare")],
+            "{}",
+            said(&ended)
+        );
+        assert!(ended.stdout.is_empty() && repo.has("b.txt"), "{}", said(&ended));
+    }
 }
 
 #[test]
@@ -96,7 +118,8 @@ fn a_link_to_what_is_declared_is_followed() {
 
 #[test]
 fn a_directory_is_listed_where_a_wildcard_looks_through_it() {
-    let repo = project(&target("ls src src/deep", "inputs \"src/**/*.txt\""), &["src/deep/a.txt", "doc/b.txt"]);
+    let repo =
+        project(&target("ls src src/deep", "inputs \"src/**/*.txt\""), &["src/deep/a.txt", "doc/b.txt"]);
     assert_eq!(passes(&repo, &["run", "t"]).stdout, "src:\ndeep\n\nsrc/deep:\na.txt\n");
     repo.write("release.kdl", target("ls doc", "inputs \"src/**/*.txt\""));
     assert_eq!(denied(&repo), ["`t` lists `doc`, which it does not declare"]);
@@ -104,10 +127,12 @@ fn a_directory_is_listed_where_a_wildcard_looks_through_it() {
 
 #[test]
 fn a_target_that_succeeds_all_the_same_is_told_what_it_was_denied() {
-    let repo = project(&target("cat extra 2> /dev/null || echo none", "inputs \"a.txt\""), &["a.txt", "extra"]);
+    let repo =
+        project(&target("cat extra 2> /dev/null || echo none", "inputs \"a.txt\""), &["a.txt", "extra"]);
     let ended = repo.hoist(&["run", "t"]);
     assert_eq!((ended.code, ended.stdout.as_str()), (0, "none\n"), "{}", said(&ended));
-    let notice = "t: it reads `extra`, which it does not declare, and was denied that (add it: `inputs … \"extra\"`)";
+    let notice =
+        "t: it reads `extra`, which it does not declare, and was denied that (add it: `inputs … \"extra\"`)";
     assert!(ended.stderr.contains(notice), "{}", said(&ended));
 }
 
@@ -137,7 +162,12 @@ fn an_output_beside_other_files_is_not_executed_by_the_target_itself() {
     let release = target("cp /bin/sh tool; ./tool -c true", "inputs \"in\"; outputs \"tool\"");
     let repo = project(&release, &["in"]);
     let ended = repo.hoist(&["run", "t"]);
-    assert_eq!(titles(&ended)[1..], ["`t` executes `tool`, which lies beside other files"], "{}", said(&ended));
+    assert_eq!(
+        titles(&ended)[1..],
+        ["`t` executes `tool`, which lies beside other files"],
+        "{}",
+        said(&ended)
+    );
     assert!(ended.stderr.contains("outputs … \"bin/tool\""), "{}", said(&ended));
 }
 
@@ -150,7 +180,8 @@ fn what_lies_beside_an_output_is_not_read() {
 
 #[test]
 fn what_is_read_is_not_changed_and_what_is_not_declared_is_not_made() {
-    let release = target("echo x > src/a; mkdir log; touch log2/x; rm src/b; mv src/a src/c", "inputs \"src/*\"");
+    let release =
+        target("echo x > src/a; mkdir log; touch log2/x; rm src/b; mv src/a src/c", "inputs \"src/*\"");
     let repo = project(&release, &["src/a", "src/b", "log2/y"]);
     let verbs = ["makes `log`", "writes `log2/x`", "writes `src/a`", "removes `src/b`"].map(str::to_owned);
     let undeclared = |verb: String| {
@@ -232,7 +263,12 @@ fn a_script_of_the_project_is_run_where_it_is_declared() {
     repo.write("tool.sh", "#!/bin/sh\necho tool $1\n");
     Command::new("chmod").args(["+x", "tool.sh"]).current_dir(repo.path()).status().unwrap();
     let ended = repo.hoist(&["run", "t"]);
-    assert_eq!(titles(&ended)[1..], ["`t` executes `tool.sh`, which it does not declare"], "{}", said(&ended));
+    assert_eq!(
+        titles(&ended)[1..],
+        ["`t` executes `tool.sh`, which it does not declare"],
+        "{}",
+        said(&ended)
+    );
     repo.write("release.kdl", "target \"t\" { run \"./tool.sh\" \"x\"; inputs \"a\" \"*.sh\"; sandbox; }");
     assert_eq!(passes(&repo, &["run", "t"]).stdout, "tool x\n");
 }
@@ -277,8 +313,11 @@ fn nested(depth: usize, last: &str) -> Ended {
     let targets = (1..=depth).map(|level| {
         let call = format!("{} -C $TMPDIR run t{}", program.display(), level + 1);
         let next = format!("cp release.kdl secret $TMPDIR; HOIST_CACHE_DIR=$TMPDIR/cache {call}");
-        let (script, inputs) =
-            if level == depth { (last, "\"release.kdl\"") } else { (next.as_str(), "\"release.kdl\" \"secret\"") };
+        let (script, inputs) = if level == depth {
+            (last, "\"release.kdl\"")
+        } else {
+            (next.as_str(), "\"release.kdl\" \"secret\"")
+        };
         format!("target \"t{level}\" {{ run \"{script}\"; inputs {inputs}; sandbox; }}\n")
     });
     repo.write("release.kdl", targets.collect::<String>());
@@ -396,5 +435,9 @@ fn only_what_is_named_is_learned() {
     let repo = project("target \"t\" { run \"cat a\"; }\ndefault \"t\"\n", &["a"]);
     let ended = repo.hoist(&["run", "--learn"]);
     assert_eq!((ended.code, titles(&ended)), (2, vec!["`--learn` needs the name of a target"]));
-    assert!(Path::new(&repo.path()).join("a").exists());
+    let repo = project("target \"all\" { needs \"t\"; }\ntarget \"t\" { run \"cat a\"; }\n", &["a"]);
+    let ended = repo.hoist(&["run", "--learn", "all"]);
+    let expected = "`--learn` needs the name of a target with commands";
+    assert_eq!((ended.code, titles(&ended)), (2, vec![expected]), "{}", said(&ended));
+    assert_eq!(ended.stdout, "");
 }

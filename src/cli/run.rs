@@ -13,7 +13,7 @@ use crate::cli::session::{Planned, Session, unwritable};
 use crate::cli::words::Words;
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::EventSource;
-use crate::plan::{Action, Goals, Options, Plan, RegistryPlace, TagStep};
+use crate::plan::{Action, Goals, Options, Plan, RegistryPlace, Step, TagStep};
 use crate::report::{View, status};
 use crate::run::{Confirm, Request};
 
@@ -42,6 +42,11 @@ fn go(
     let loaded = session.load()?;
     let options = Options { allow_dirty: running.allow_dirty };
     let planned = session.plan(loaded, goals, values, options)?;
+    let commands = |step: &Step| step.goal && matches!(step.action, Action::Command(_));
+    if learn && !planned.plan.steps.iter().any(commands) {
+        let problem = Problem::new(Code::CommandLine, "`--learn` needs the name of a target with commands");
+        return Err(problem.help("`hoist graph` shows the names of all steps").into());
+    }
     if running.dry_run {
         return show_forecast(session, &planned, running);
     }

@@ -120,7 +120,8 @@ impl Commands {
             }
             let timeout = deadline.map(|at| at.saturating_duration_since(tokio::time::Instant::now()));
             let entry = cage.map(|cage| cage.enter(&exec.argv)).transpose();
-            let entry = entry.map_err(|error| Attempt::failed(no_sandbox(name, exec.span, &error.to_string())))?;
+            let entry =
+                entry.map_err(|error| Attempt::failed(no_sandbox(name, exec.span, &error.to_string())))?;
             let argv = entry.as_ref().map_or(exec.argv.as_slice(), Entry::argv);
             let (interactive, grace) = (step.interactive, self.grace);
             let start = Start { argv, dir: &dir, environment: &environment, interactive, timeout, grace };

@@ -19,8 +19,10 @@ pub(super) enum Call {
     Open(At, Flags),
     /// Does one thing with a path; whether a link at its end is followed.
     Do(Doing, At, bool),
-    /// Takes a path away and puts another in its place.
+    /// Takes a path away and puts it in the place of another.
     Move(At, At),
+    /// Gives a file a second name; whether a link at the end of the first is followed.
+    Link(At, At, bool),
 }
 
 /// How a path is opened.
@@ -105,7 +107,7 @@ impl Call {
             libc::SYS_mkdirat => Self::Do(Doing::MakeDirectory, at(a, b), false),
             libc::SYS_unlinkat => Self::Do(Doing::Remove, at(a, b), false),
             libc::SYS_renameat2 => Self::Move(at(a, b), at(c, d)),
-            libc::SYS_linkat => Self::Do(Doing::Make, at(c, d), false),
+            libc::SYS_linkat => Self::Link(at(a, b), at(c, d), low(e) & libc::AT_SYMLINK_FOLLOW != 0),
             libc::SYS_symlinkat => Self::Do(Doing::Make, at(b, c), false),
             libc::SYS_mknodat => Self::Do(Doing::Make, at(a, b), false),
             libc::SYS_statx => Self::Do(Doing::Look, at(a, b), nofollow(c)),
@@ -130,11 +132,10 @@ impl Call {
             libc::SYS_rmdir | libc::SYS_unlink => Self::Do(Doing::Remove, here(a), false),
             libc::SYS_rename => Self::Move(here(a), here(b)),
             libc::SYS_renameat => Self::Move(at(a, b), at(c, d)),
-            libc::SYS_link | libc::SYS_symlink => Self::Do(Doing::Make, here(b), false),
+            libc::SYS_link => Self::Link(here(a), here(b), false),
+            libc::SYS_symlink => Self::Do(Doing::Make, here(b), false),
             libc::SYS_mknod => Self::Do(Doing::Make, here(a), false),
-            libc::SYS_newfstatat => {
-                Self::Do(Doing::Look, at(a, b), low(d) & libc::AT_SYMLINK_NOFOLLOW == 0)
-            }
+            libc::SYS_newfstatat => Self::Do(Doing::Look, at(a, b), low(d) & libc::AT_SYMLINK_NOFOLLOW == 0),
             libc::SYS_stat | libc::SYS_access => Self::Do(Doing::Look, here(a), true),
             libc::SYS_lstat | libc::SYS_readlink => Self::Do(Doing::Look, here(a), false),
             _ => return None,

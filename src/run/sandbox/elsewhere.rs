@@ -2,6 +2,11 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::run::sandbox::notes::Notes;
+use crate::run::sandbox::rules::Rules;
 
 /// A command in a sandbox: there is none.
 #[derive(Debug)]
@@ -19,6 +24,14 @@ pub(in crate::run) enum Left {
 }
 
 impl Entry {
+    /// Says that there is none.
+    ///
+    /// # Errors
+    /// Always.
+    pub(super) fn new(_: &Path, _: &[String], _: &Rules, _: &Arc<Notes>) -> io::Result<Self> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "only Linux has Landlock"))
+    }
+
     /// What is to be started in place of the command.
     pub(in crate::run) fn argv(&self) -> &[String] {
         match self.0 {}

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
+use crate::run::sandbox::notes::Notes;
 use crate::run::sandbox::rules::Rules;
-use crate::run::sandbox::watch::{Hello, Notes, last_words, socket_in, watch};
+use crate::run::sandbox::watch::{Hello, last_words, socket_in, watch};
 use crate::run::sandbox::{COMMAND, file};
 
 /// A command that is about to run in a sandbox.

@@ -26,6 +26,7 @@ mod filter;
 mod learned;
 #[cfg(target_os = "linux")]
 mod memory;
+mod notes;
 #[cfg(target_os = "linux")]
 mod notify;
 mod policy;

@@ -105,7 +105,12 @@ const SEND: u32 = libc::SECCOMP_ADDFD_FLAG_SEND as u32;
 
 /// Answers a call with a descriptor of the caller's own for an open file.
 /// Returns whether that was possible: kernels before 5.14 cannot.
-pub(super) fn hand_over(listener: BorrowedFd<'_>, id: u64, file: BorrowedFd<'_>, close_on_exec: bool) -> bool {
+pub(super) fn hand_over(
+    listener: BorrowedFd<'_>,
+    id: u64,
+    file: BorrowedFd<'_>,
+    close_on_exec: bool,
+) -> bool {
     let mut addition = seccomp_notif_addfd {
         id,
         flags: SEND,

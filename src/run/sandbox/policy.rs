@@ -61,13 +61,7 @@ impl Outputs {
 
 impl Policy {
     /// Decides. `made` is what the command made itself so far, beside outputs.
-    pub(super) fn decide(
-        &self,
-        path: &Path,
-        there: There,
-        doing: Doing,
-        made: &HashSet<PathBuf>,
-    ) -> Verdict {
+    pub(super) fn decide(&self, path: &Path, there: There, doing: Doing, made: &HashSet<PathBuf>) -> Verdict {
         match doing {
             Doing::Look => Verdict::Pass,
             Doing::Read | Doing::Execute | Doing::List if there == There::Nothing => Verdict::Pass,
@@ -83,6 +77,7 @@ impl Policy {
             Doing::MakeDirectory if self.outputs.cover(path) || self.leads_to_outputs(path) => Verdict::Pass,
             Doing::MakeDirectory => Verdict::Deny,
             Doing::Remove if there == There::Nothing => Verdict::Pass,
+            Doing::Remove if there == There::Directory && !self.outputs.cover(path) => Verdict::Deny,
             Doing::Make | Doing::Remove if self.may_replace(path) => Verdict::Pass,
             Doing::Make | Doing::Remove => Verdict::Deny,
         }
@@ -179,7 +174,12 @@ mod tests {
     fn what_is_declared_is_read() {
         check(READ, There::File, Verdict::Pass, &["src/a", "lib/x", "dist/deep/y"]);
         check(READ, There::File, Verdict::Open, &["app", "out/b.o"]);
-        check(READ, There::File, Verdict::Deny, &["src/b", "out/no.o", "out/b.c", "release.kdl", ".git/HEAD"]);
+        check(
+            READ,
+            There::File,
+            Verdict::Deny,
+            &["src/b", "out/no.o", "out/b.c", "release.kdl", ".git/HEAD"],
+        );
         // The kernel says that there is nothing.
         check(READ, There::Nothing, Verdict::Pass, &["src/b", ".git/HEAD"]);
         check(Doing::Look, There::File, Verdict::Pass, &["src/b"]);
@@ -216,9 +216,8 @@ mod tests {
         check(Doing::MakeDirectory, There::Nothing, Verdict::Deny, &["log", "out/deep", "src/x"]);
         check(Doing::MakeDirectory, There::Directory, Verdict::Pass, &["src", "log"]);
         let deep = Policy { deep: vec![PathBuf::from("out")], ..policy() };
-        let decided = |path: &str| {
-            deep.decide(Path::new(path), There::Nothing, Doing::MakeDirectory, &HashSet::new())
-        };
+        let decided =
+            |path: &str| deep.decide(Path::new(path), There::Nothing, Doing::MakeDirectory, &HashSet::new());
         assert_eq!(decided("out/deep/x"), Verdict::Pass);
     }
 

@@ -55,9 +55,8 @@ pub(super) fn reach(
     }
     let mut beside: Vec<_> = policy.beside.iter().cloned().collect();
     beside.sort();
-    let free_of_others = |directory: &PathBuf| {
-        !directory.as_os_str().is_empty() && holds_only(root, directory, &policy, list)
-    };
+    let free_of_others =
+        |directory: &PathBuf| !directory.as_os_str().is_empty() && holds_only(root, directory, &policy, list);
     let open: Vec<_> = beside.iter().filter(|directory| free_of_others(directory)).cloned().collect();
     policy.open.extend(open);
 
@@ -219,10 +218,12 @@ mod tests {
             let paths = |texts: &[&str]| texts.iter().map(PathBuf::from).collect::<Vec<_>>();
             let readable = Readable { files: paths(files), directories: paths(directories) };
             let span = Span::new(Sources::new().add("release.kdl", ""), 0..0);
-            let pattern = |glob: &&str| Pattern { glob: Spanned::new((*glob).to_owned(), span), negated: false };
+            let pattern =
+                |glob: &&str| Pattern { glob: Spanned::new((*glob).to_owned(), span), negated: false };
             let outputs: Vec<Pattern> = outputs.iter().map(pattern).collect();
             let list = |path: &Path| self.0.get(path).cloned().unwrap_or_default();
-            let (_, rules) = reach(Path::new("/home/me/p"), &readable, &outputs, Path::new("/tmp/own"), &list);
+            let (_, rules) =
+                reach(Path::new("/home/me/p"), &readable, &outputs, Path::new("/tmp/own"), &list);
             assert!(rules.deny);
             let place = |(access, path): &(Access, PathBuf)| format!("{access:?} {}", path.display());
             rules.places.iter().map(place).collect()
@@ -231,14 +232,22 @@ mod tests {
 
     #[test]
     fn everything_around_the_project_is_allowed_but_links_to_it() {
-        let disk = Disk::with(&["/usr/bin/cc", "/bin->", "/home/me/.cache/x", "/home/me/p/a", "/home/me/way->", "/home/you/"]);
+        let disk = Disk::with(&[
+            "/usr/bin/cc",
+            "/bin->",
+            "/home/me/.cache/x",
+            "/home/me/p/a",
+            "/home/me/way->",
+            "/home/you/",
+        ]);
         let expected = ["All /home/me/.cache", "All /home/you", "All /tmp/own", "All /usr"];
         assert_eq!(disk.reach(&[], &[], &[]), expected);
     }
 
     #[test]
     fn what_is_declared_is_allowed_as_far_as_rules_can_say_it() {
-        let disk = Disk::with(&["/home/me/p/src/a", "/home/me/p/out/old", "/home/me/p/dist/x", "/home/me/p/gen/y"]);
+        let disk =
+            Disk::with(&["/home/me/p/src/a", "/home/me/p/out/old", "/home/me/p/dist/x", "/home/me/p/gen/y"]);
         let outputs = ["out/new", "dist", "gen/*"];
         let expected = [
             "Make /home/me/p/",
@@ -251,7 +260,14 @@ mod tests {
             "All /tmp/own",
         ];
         let found = disk.reach(&["src/a"], &["src"], &outputs);
-        assert_eq!(found.iter().map(String::as_str).filter(|it| !it.contains("All /home/me/p/.")).collect::<Vec<_>>(), expected);
+        assert_eq!(
+            found
+                .iter()
+                .map(String::as_str)
+                .filter(|it| !it.contains("All /home/me/p/."))
+                .collect::<Vec<_>>(),
+            expected
+        );
     }
 
     #[test]

@@ -59,7 +59,8 @@ fn denied(step: &Step, command: &CommandStep, policy: Option<&Policy>, deed: &De
             (Doing::List, seen) => format!("{seen}/*"),
             (_, seen) => seen,
         };
-        let label = if *doing == Doing::List { "no pattern looks through it" } else { "nothing here names it" };
+        let label =
+            if *doing == Doing::List { "no pattern looks through it" } else { "nothing here names it" };
         Problem::new(Code::UndeclaredRead, title)
             .label(span, label)
             .help(format!("add it: `inputs … {}`", quoted(&seen)))
@@ -132,7 +133,8 @@ fn outputs_span(step: &Step, command: &CommandStep) -> Span {
 
 /// A path of the project as it is written in a target that runs in `directory`.
 pub(super) fn seen_from(directory: &Path, path: &Path) -> PathBuf {
-    let common = directory.components().zip(path.components()).take_while(|(one, other)| one == other).count();
+    let common =
+        directory.components().zip(path.components()).take_while(|(one, other)| one == other).count();
     let up = directory.components().skip(common).map(|_| Path::new(".."));
     up.chain(path.components().skip(common).map(|part| Path::new(part.as_os_str()))).collect()
 }

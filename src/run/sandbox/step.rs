@@ -16,10 +16,10 @@ use crate::run::Request;
 use crate::run::command::{Commands, Unsuccessful};
 use crate::run::process::Halt;
 use crate::run::sandbox::deed::Deed;
+use crate::run::sandbox::notes::Notes;
 use crate::run::sandbox::reach::{Kind, reach};
 use crate::run::sandbox::report::{about, attach, notices};
 use crate::run::sandbox::rules::Rules;
-use crate::run::sandbox::watch::Notes;
 use crate::run::sandbox::{Entry, file, proposal};
 use crate::run::teller::{Teller, Told};
 use crate::run::worker::blocking;
@@ -60,7 +60,12 @@ impl Cage {
         let unusable = |error: io::Error| no_sandbox(&step.id.to_string(), step.span, &error.to_string());
         let root = request.root.canonicalize().map_err(unusable)?;
         if root.parent().is_none() {
-            return Err(no_sandbox(&step.id.to_string(), step.span, "the project is the root of the file system").into());
+            return Err(no_sandbox(
+                &step.id.to_string(),
+                step.span,
+                "the project is the root of the file system",
+            )
+            .into());
         }
         let place = request.host.environment.get("TMPDIR").filter(|place| !place.is_empty());
         let place = place.map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
@@ -84,7 +89,6 @@ impl Cage {
     ///
     /// # Errors
     /// The private directory cannot be written, or no thread can be started.
-    #[cfg(target_os = "linux")]
     pub(in crate::run) fn enter(&self, argv: &[String]) -> io::Result<Entry> {
         Entry::new(self.directory.path(), argv, &self.rules, &self.notes)
     }
@@ -126,7 +130,11 @@ pub(in crate::run) async fn run(
     match mode {
         Mode::Learn => {
             if let Some(why) = blind {
-                let problem = no_sandbox(&step.id.to_string(), step.span, &format!("its calls cannot be watched: {why}"));
+                let problem = no_sandbox(
+                    &step.id.to_string(),
+                    step.span,
+                    &format!("its calls cannot be watched: {why}"),
+                );
                 return Err(Unsuccessful::failed(problem));
             }
             let (asked, step) = (request.clone(), step.clone());

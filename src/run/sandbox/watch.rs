@@ -1,53 +1,28 @@
 //! Hears of each call before it happens, notes it, and answers.
 
-use std::collections::{BTreeSet, HashSet};
 use std::io::{IoSliceMut, Read as _};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, PoisonError};
 
-use indexmap::IndexSet;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
 use crate::run::sandbox::call::{At, Call, Flags};
-use crate::run::sandbox::deed::{Deed, Doing, There};
+use crate::run::sandbox::deed::{Doing, There};
 use crate::run::sandbox::file;
 use crate::run::sandbox::memory::{Caller, resolve};
+use crate::run::sandbox::notes::Notes;
 use crate::run::sandbox::notify::{self, Announced, Answer};
-use crate::run::sandbox::policy::{Policy, Verdict};
+use crate::run::sandbox::policy::Verdict;
 
 /// Where the socket lies in a private directory, through its descriptor.
 pub(super) fn socket_in(directory: BorrowedFd<'_>) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}/{}", directory.as_raw_fd(), file::SOCKET))
-}
-
-/// What a step's calls are compared with, and what was noted of them.
-#[derive(Debug)]
-pub(super) struct Notes {
-    /// The project's directory, without symbolic links.
-    pub(super) root: PathBuf,
-    /// Where the step may do everything, although it may lie in the project.
-    pub(super) free: PathBuf,
-    /// What is allowed; without it everything is, and everything is noted.
-    pub(super) policy: Option<Policy>,
-    /// What was noted.
-    pub(super) noted: Mutex<Noted>,
-}
-
-/// What was noted of a step's calls.
-#[derive(Debug, Default)]
-pub(super) struct Noted {
-    /// What was denied; without a policy, all that was done, in order.
-    pub(super) deeds: IndexSet<Deed>,
-    /// What the step made beside its outputs.
-    made: HashSet<PathBuf>,
-    /// Why nothing could be noted, if so.
-    pub(super) blind: BTreeSet<String>,
 }
 
 /// What the child says first, with the stream on which it may say more.
@@ -116,21 +91,13 @@ pub(super) fn last_words(mut stream: &UnixStream) -> String {
 }
 
 impl Notes {
-    pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, Noted> {
-        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Forgets an attempt that is over.
-    pub(super) fn forget(&self) {
-        *self.lock() = Noted::default();
-    }
-
     fn hear(&self, listener: BorrowedFd<'_>, announced: Announced) {
         let caller = Caller(announced.thread);
         let done = match Call::read(announced.number, &announced.arguments, caller) {
             Some(Call::Open(at, flags)) => self.open(listener, announced.id, caller, at, flags),
             Some(Call::Do(doing, at, follow)) => self.one(caller, doing, at, follow),
             Some(Call::Move(from, to)) => self.rename(caller, from, to),
+            Some(Call::Link(from, to, follow)) => self.link(caller, from, to, follow),
             None => Some(Answer::Go),
         };
         if let Some(answer) = done {
@@ -176,54 +143,31 @@ impl Notes {
         Some(if verdict == Verdict::Deny { Answer::Fail(libc::EACCES) } else { Answer::Go })
     }
 
+    /// Gives a file a second name, under which it could be read.
+    fn link(&self, caller: Caller, from: At, to: At, follow: bool) -> Option<Answer> {
+        let (Some((from, was)), Some((to, there))) = (place(caller, from, follow), place(caller, to, false))
+        else {
+            return Some(Answer::Go);
+        };
+        let denied = self.judge(&from, was, Doing::Read) == Verdict::Deny
+            || self.judge(&to, there, Doing::Make) == Verdict::Deny;
+        Some(if denied { Answer::Fail(libc::EACCES) } else { Answer::Go })
+    }
+
     fn rename(&self, caller: Caller, from: At, to: At) -> Option<Answer> {
         let (Some((from, was)), Some((to, there))) = (place(caller, from, false), place(caller, to, false))
         else {
             return Some(Answer::Go);
         };
-        let making = if was == There::Directory { Doing::MakeDirectory } else { Doing::Make };
-        let denied = self.judge(&from, was, Doing::Remove) == Verdict::Deny
-            || self.judge(&to, there, making) == Verdict::Deny;
+        // Under its new name it could be read.
+        let (making, reading) = match was {
+            There::Directory => (Doing::MakeDirectory, Doing::List),
+            There::File | There::Nothing => (Doing::Make, Doing::Read),
+        };
+        let steps = [(&from, was, reading), (&from, was, Doing::Remove), (&to, there, making)];
+        let denied =
+            steps.iter().any(|(path, there, doing)| self.judge(path, *there, *doing) == Verdict::Deny);
         Some(if denied { Answer::Fail(libc::EACCES) } else { Answer::Go })
-    }
-
-    /// Decides, and notes what is worth it.
-    fn judge(&self, path: &Path, there: There, doing: Doing) -> Verdict {
-        if path.starts_with(&self.free) {
-            return Verdict::Pass;
-        }
-        let Ok(below) = path.strip_prefix(&self.root) else { return self.judge_above(path, there, doing) };
-        let deed = Deed { path: below.to_owned(), doing, there };
-        let mut noted = self.lock();
-        let Some(policy) = &self.policy else {
-            noted.deeds.insert(deed);
-            return Verdict::Pass;
-        };
-        let verdict = policy.decide(below, there, doing, &noted.made);
-        if verdict == Verdict::Deny {
-            noted.deeds.insert(deed);
-        } else if matches!(doing, Doing::Write(_) | Doing::Make) {
-            noted.made.insert(deed.path);
-        }
-        verdict
-    }
-
-    /// Directories above the project: what they held when the step began is
-    /// allowed one by one, and so is neither their list nor anything new.
-    fn judge_above(&self, path: &Path, there: There, doing: Doing) -> Verdict {
-        let is_above = |path: &Path| path != self.root && self.root.starts_with(path);
-        let new = || there == There::Nothing && path.parent().is_some_and(is_above);
-        let denied = match doing {
-            Doing::List => is_above(path),
-            Doing::Write(opening) => opening.create && new(),
-            Doing::Make | Doing::MakeDirectory => new(),
-            _ => false,
-        };
-        if denied && self.policy.is_some() {
-            self.lock().deeds.insert(Deed { path: path.to_owned(), doing, there });
-            return Verdict::Deny;
-        }
-        Verdict::Pass
     }
 }
 

@@ -90,30 +90,32 @@ pub(super) const LOOKING: &[i64] = &[
 impl Call {
     /// What a call does that has one of the numbers above.
     pub(super) fn read(number: i64, arguments: &[u64; 6], caller: Caller) -> Option<Self> {
-        let [a, b, c, d, e, _] = *arguments;
+        let [first, second, third, fourth, fifth, _] = *arguments;
         let at = |directory: u64, address: u64| At { directory: low(directory), address };
         let here = |address: u64| At { directory: libc::AT_FDCWD, address };
         let flags = |bits: u64, mode: u64| Flags { bits: low(bits), mode: low(mode).cast_unsigned() };
         let nofollow = |bits: u64| low(bits) & libc::AT_SYMLINK_NOFOLLOW == 0;
         Some(match number {
-            libc::SYS_openat => Self::Open(at(a, b), flags(c, d)),
+            libc::SYS_openat => Self::Open(at(first, second), flags(third, fourth)),
             libc::SYS_openat2 => {
-                let how = |offset| Some(u64::from_ne_bytes(caller.bytes(c.checked_add(offset)?)?));
-                Self::Open(at(a, b), flags(how(0)?, how(8)?))
+                let how = |offset| Some(u64::from_ne_bytes(caller.bytes(third.checked_add(offset)?)?));
+                Self::Open(at(first, second), flags(how(0)?, how(8)?))
             }
-            libc::SYS_execve => Self::Do(Doing::Execute, here(a), true),
-            libc::SYS_execveat => Self::Do(Doing::Execute, at(a, b), nofollow(e)),
-            libc::SYS_truncate => Self::Do(Doing::Write(TRUNCATED), here(a), true),
-            libc::SYS_mkdirat => Self::Do(Doing::MakeDirectory, at(a, b), false),
-            libc::SYS_unlinkat => Self::Do(Doing::Remove, at(a, b), false),
-            libc::SYS_renameat2 => Self::Move(at(a, b), at(c, d)),
-            libc::SYS_linkat => Self::Link(at(a, b), at(c, d), low(e) & libc::AT_SYMLINK_FOLLOW != 0),
-            libc::SYS_symlinkat => Self::Do(Doing::Make, at(b, c), false),
-            libc::SYS_mknodat => Self::Do(Doing::Make, at(a, b), false),
-            libc::SYS_statx => Self::Do(Doing::Look, at(a, b), nofollow(c)),
-            libc::SYS_faccessat => Self::Do(Doing::Look, at(a, b), true),
-            libc::SYS_faccessat2 => Self::Do(Doing::Look, at(a, b), nofollow(d)),
-            libc::SYS_readlinkat => Self::Do(Doing::Look, at(a, b), false),
+            libc::SYS_execve => Self::Do(Doing::Execute, here(first), true),
+            libc::SYS_execveat => Self::Do(Doing::Execute, at(first, second), nofollow(fifth)),
+            libc::SYS_truncate => Self::Do(Doing::Write(TRUNCATED), here(first), true),
+            libc::SYS_mkdirat => Self::Do(Doing::MakeDirectory, at(first, second), false),
+            libc::SYS_unlinkat => Self::Do(Doing::Remove, at(first, second), false),
+            libc::SYS_renameat2 => Self::Move(at(first, second), at(third, fourth)),
+            libc::SYS_linkat => {
+                Self::Link(at(first, second), at(third, fourth), low(fifth) & libc::AT_SYMLINK_FOLLOW != 0)
+            }
+            libc::SYS_symlinkat => Self::Do(Doing::Make, at(second, third), false),
+            libc::SYS_mknodat => Self::Do(Doing::Make, at(first, second), false),
+            libc::SYS_statx => Self::Do(Doing::Look, at(first, second), nofollow(third)),
+            libc::SYS_faccessat => Self::Do(Doing::Look, at(first, second), true),
+            libc::SYS_faccessat2 => Self::Do(Doing::Look, at(first, second), nofollow(fourth)),
+            libc::SYS_readlinkat => Self::Do(Doing::Look, at(first, second), false),
             _ => return Self::of_processor(number, arguments),
         })
     }

@@ -62,24 +62,22 @@ impl Outputs {
 impl Policy {
     /// Decides. `made` is what the command made itself so far, beside outputs.
     pub(super) fn decide(&self, path: &Path, there: There, doing: Doing, made: &HashSet<PathBuf>) -> Verdict {
+        let nothing = there == There::Nothing;
         match doing {
             Doing::Look => Verdict::Pass,
-            Doing::Read | Doing::Execute | Doing::List if there == There::Nothing => Verdict::Pass,
+            Doing::Read | Doing::Execute | Doing::List | Doing::Remove if nothing => Verdict::Pass,
             Doing::List => self.list(path),
-            Doing::Read if self.inputs.contains(path) => Verdict::Pass,
+            Doing::Read | Doing::Execute if self.inputs.contains(path) => Verdict::Pass,
             Doing::Read if self.is_own(path, made) => self.own(path),
-            Doing::Execute if self.inputs.contains(path) => Verdict::Pass,
             // A program is started by the kernel alone.
             Doing::Execute if self.is_own(path, made) && self.is_open(path) => Verdict::Pass,
-            Doing::Read | Doing::Execute => Verdict::Deny,
             Doing::Write(opening) => self.write(path, there, opening, made),
-            Doing::MakeDirectory if there != There::Nothing => Verdict::Pass,
-            Doing::MakeDirectory if self.outputs.cover(path) || self.leads_to_outputs(path) => Verdict::Pass,
-            Doing::MakeDirectory => Verdict::Deny,
-            Doing::Remove if there == There::Nothing => Verdict::Pass,
-            Doing::Remove if there == There::Directory && !self.outputs.cover(path) => Verdict::Deny,
-            Doing::Make | Doing::Remove if self.may_replace(path) => Verdict::Pass,
-            Doing::Make | Doing::Remove => Verdict::Deny,
+            Doing::MakeDirectory if !nothing || self.may_make_directory(path) => Verdict::Pass,
+            Doing::Remove if there == There::Directory && self.outputs.cover(path) => Verdict::Pass,
+            Doing::Make | Doing::Remove if there != There::Directory && self.may_replace(path) => {
+                Verdict::Pass
+            }
+            _ => Verdict::Deny,
         }
     }
 
@@ -113,10 +111,10 @@ impl Policy {
         self.outputs.cover(path) || is_beside && !self.inputs.contains(path)
     }
 
-    /// Whether a directory is one that a pattern with wildcards can lead through.
-    fn leads_to_outputs(&self, path: &Path) -> bool {
+    /// Whether a directory is an output, or one that outputs can lie below.
+    fn may_make_directory(&self, path: &Path) -> bool {
         let deep = || self.deep.iter().any(|deep| path.starts_with(deep));
-        deep() || self.beside.iter().any(|beside| beside.starts_with(path))
+        self.outputs.cover(path) || deep() || self.beside.iter().any(|beside| beside.starts_with(path))
     }
 
     fn is_own(&self, path: &Path, made: &HashSet<PathBuf>) -> bool {

@@ -76,7 +76,7 @@ fn denied(step: &Step, command: &CommandStep, policy: Option<&Policy>, deed: &De
 /// to read what lies beside it.
 fn beside(step: &Step, command: &CommandStep, path: &Path) -> Problem {
     let title = format!("`{}` executes `{}`, which lies beside other files", step.id, path.display());
-    let name = path.file_name().map(Path::new).unwrap_or(path);
+    let name = path.file_name().map_or(path, Path::new);
     let own = seen_from(command.dir.as_path(), &path.with_file_name("bin").join(name));
     Problem::new(Code::UndeclaredRead, title)
         .label(outputs_span(step, command), "makes it there")
@@ -101,7 +101,7 @@ fn above(step: &Step, deed: &Deed) -> Problem {
 pub(super) fn notices(denied: &[Problem]) -> Vec<String> {
     let text = |problem: &Problem| {
         let help = problem.help.as_deref().map(|help| format!(" ({help})")).unwrap_or_default();
-        let notes: String = problem.notes.iter().map(|note| format!("; {note}")).collect();
+        let notes = problem.notes.iter().flat_map(|note| ["; ", note]).collect::<String>();
         let title = problem.title.split_once("` ").map_or(problem.title.as_str(), |(_, rest)| rest);
         format!("it {title}, and was denied that{help}{notes}")
     };

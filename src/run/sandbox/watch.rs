@@ -95,9 +95,9 @@ impl Notes {
         let caller = Caller(announced.thread);
         let done = match Call::read(announced.number, &announced.arguments, caller) {
             Some(Call::Open(at, flags)) => self.open(listener, announced.id, caller, at, flags),
-            Some(Call::Do(doing, at, follow)) => self.one(caller, doing, at, follow),
-            Some(Call::Move(from, to)) => self.rename(caller, from, to),
-            Some(Call::Link(from, to, follow)) => self.link(caller, from, to, follow),
+            Some(Call::Do(doing, at, follow)) => Some(self.one(caller, doing, at, follow)),
+            Some(Call::Move(from, to)) => Some(self.rename(caller, from, to)),
+            Some(Call::Link(from, to, follow)) => Some(self.link(caller, from, to, follow)),
             None => Some(Answer::Go),
         };
         if let Some(answer) = done {
@@ -134,30 +134,30 @@ impl Notes {
         }
     }
 
-    fn one(&self, caller: Caller, doing: Doing, at: At, follow: bool) -> Option<Answer> {
+    fn one(&self, caller: Caller, doing: Doing, at: At, follow: bool) -> Answer {
         let (path, there) = place(caller, at, follow).unzip();
         let verdict = match (path, there) {
             (Some(path), Some(there)) => self.judge(&path, there, doing),
             _ => Verdict::Pass,
         };
-        Some(if verdict == Verdict::Deny { Answer::Fail(libc::EACCES) } else { Answer::Go })
+        if verdict == Verdict::Deny { Answer::Fail(libc::EACCES) } else { Answer::Go }
     }
 
     /// Gives a file a second name, under which it could be read.
-    fn link(&self, caller: Caller, from: At, to: At, follow: bool) -> Option<Answer> {
+    fn link(&self, caller: Caller, from: At, to: At, follow: bool) -> Answer {
         let (Some((from, was)), Some((to, there))) = (place(caller, from, follow), place(caller, to, false))
         else {
-            return Some(Answer::Go);
+            return Answer::Go;
         };
         let denied = self.judge(&from, was, Doing::Read) == Verdict::Deny
             || self.judge(&to, there, Doing::Make) == Verdict::Deny;
-        Some(if denied { Answer::Fail(libc::EACCES) } else { Answer::Go })
+        if denied { Answer::Fail(libc::EACCES) } else { Answer::Go }
     }
 
-    fn rename(&self, caller: Caller, from: At, to: At) -> Option<Answer> {
+    fn rename(&self, caller: Caller, from: At, to: At) -> Answer {
         let (Some((from, was)), Some((to, there))) = (place(caller, from, false), place(caller, to, false))
         else {
-            return Some(Answer::Go);
+            return Answer::Go;
         };
         // Under its new name it could be read.
         let (making, reading) = match was {
@@ -167,7 +167,7 @@ impl Notes {
         let steps = [(&from, was, reading), (&from, was, Doing::Remove), (&to, there, making)];
         let denied =
             steps.iter().any(|(path, there, doing)| self.judge(path, *there, *doing) == Verdict::Deny);
-        Some(if denied { Answer::Fail(libc::EACCES) } else { Answer::Go })
+        if denied { Answer::Fail(libc::EACCES) } else { Answer::Go }
     }
 }
 

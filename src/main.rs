@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    hoist::engine::runtime_main().unwrap_or_else(hoist::cli::main)
+    hoist::engine::runtime_main().or_else(hoist::run::sandbox_main).unwrap_or_else(hoist::cli::main)
 }

@@ -20,4 +20,5 @@ mod processes;
 mod recall;
 mod reference;
 mod registry;
+mod sandbox;
 mod signals;

@@ -44,6 +44,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("indicatif", &["report"]),
     ("reqwest", &["store"]),
     ("libcontainer", &["engine"]),
+    ("landlock", &["run"]),
+    ("libc", &["run"]),
     ("tokio", &["store", "release", "run", "cli"]),
 ];
 

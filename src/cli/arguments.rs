@@ -112,6 +112,9 @@ pub(crate) struct Running {
     /// Neither read nor write the cache
     #[arg(long)]
     pub(crate) no_cache: bool,
+    /// Deny cacheable targets the files of the project that they do not declare
+    #[arg(long)]
+    pub(crate) sandbox: bool,
     /// Answer every question with yes
     #[arg(short, long)]
     pub(crate) yes: bool,
@@ -128,6 +131,9 @@ pub(crate) struct Running {
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) running: Running,
+    /// Run the named targets again, and show which `inputs` they really read
+    #[arg(long, conflicts_with_all = ["dry_run", "sandbox"])]
+    pub(crate) learn: bool,
     /// Names of targets, images, steps, or goals; values of variables. Without
     /// a name: what `default` says
     #[arg(value_name = "NAME | VAR=VALUE")]

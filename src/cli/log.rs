@@ -96,6 +96,7 @@ fn about(event: &Event) -> Option<&str> {
         | Happening::StepRetried { step, .. } => Some(step),
         Happening::Output(line) => Some(&line.step),
         Happening::StepEnded(ended) => Some(&ended.step),
+        Happening::Learned(learned) => Some(&learned.step),
         Happening::Notice { step, .. } => step.as_deref(),
         _ => None,
     }

@@ -14,28 +14,38 @@ use crate::cli::shortcut::{self, Prepared, prepare};
 use crate::cli::words::Words;
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::EventSource;
-use crate::plan::{Action, Goals, Plan, RegistryPlace, TagStep};
+use crate::plan::{Action, Goals, Plan, RegistryPlace, Step, TagStep};
 use crate::report::{View, status};
 use crate::run::{Confirm, Request};
 
 pub(crate) fn run(session: &mut Session, options: &Run) -> Result<ExitCode, Problems> {
     let words = Words::read(&options.words, &mut session.sources)?;
     let goals = if words.names.is_empty() { Goals::Default } else { Goals::Named(words.names) };
-    go(session, &options.running, &goals, &words.values)
+    if options.learn && !matches!(goals, Goals::Named(_)) {
+        let problem = Problem::new(Code::CommandLine, "`--learn` needs the name of a target");
+        return Err(problem.help("name it: `hoist run --learn TARGET`").into());
+    }
+    go(session, &options.running, options.learn, &goals, &words.values)
 }
 
 pub(crate) fn release(session: &mut Session, options: &Release) -> Result<ExitCode, Problems> {
     let words = Words::values_only(&options.words, &mut session.sources)?;
-    go(session, &options.running, &Goals::Release, &words.values)
+    go(session, &options.running, false, &Goals::Release, &words.values)
 }
 
 fn go(
     session: &mut Session,
     running: &Running,
+    learn: bool,
     goals: &Goals,
     values: &IndexMap<String, String>,
 ) -> Result<ExitCode, Problems> {
-    let mut prepared = prepare(session, &shortcut::Request { goals, values, running })?;
+    let mut prepared = prepare(session, &shortcut::Request { goals, values, running, learn })?;
+    let commands = |step: &Step| step.goal && matches!(step.action, Action::Command(_));
+    if learn && !prepared.planned.plan.steps.iter().any(commands) {
+        let problem = Problem::new(Code::CommandLine, "`--learn` needs the name of a target with commands");
+        return Err(problem.help("`hoist graph` shows the names of all steps").into());
+    }
     if running.dry_run {
         return show_forecast(session, &prepared.planned, running);
     }
@@ -45,7 +55,10 @@ fn go(
     let cache = cache.knowing(std::mem::take(&mut prepared.planned.known));
     let owners = owners(&prepared.planned.plan);
     let remembering = prepared.remembering(session);
-    let request = request(session, prepared, cache, goals, running, confirm);
+    let mut request = request(session, prepared, cache, goals, running, confirm);
+    // What is only brought back from the cache reads nothing.
+    request.options.force |= learn;
+    request.options.learn = learn;
     let mut view = view(session, owners);
     let runtime = runtime()?;
     let summary = runtime.block_on(crate::run::execute(request.clone(), &mut |event| view.see(event)));
@@ -94,6 +107,8 @@ fn request(
             keep_going: running.keep_going,
             force: running.force,
             no_cache: running.no_cache,
+            sandbox: running.sandbox,
+            learn: false,
             allow_regress: running.allow_regress,
         },
         confirm,

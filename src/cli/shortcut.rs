@@ -39,6 +39,7 @@ pub(crate) struct Request<'a> {
     pub(crate) goals: &'a Goals,
     pub(crate) values: &'a indexmap::IndexMap<String, String>,
     pub(crate) running: &'a Running,
+    pub(crate) learn: bool,
 }
 
 impl Request<'_> {
@@ -46,7 +47,7 @@ impl Request<'_> {
     /// output of steps that need not run is not.
     fn is_plain(&self, session: &Session) -> bool {
         let Running { force, no_cache, dry_run, .. } = self.running;
-        let seen = session.global.verbose;
+        let seen = session.global.verbose || self.learn;
         !force && !no_cache && !dry_run && !seen && !matches!(self.goals, Goals::Release)
     }
 

@@ -179,6 +179,12 @@ codes! {
     TimedOut "run::timed_out" Failed,
     /// A target did not make an output that it declares.
     OutputNotMade "run::output_not_made" Failed,
+    /// A target in a sandbox was denied to read what it does not declare.
+    UndeclaredRead "run::undeclared_read" Failed,
+    /// A target in a sandbox was denied to write what it does not declare.
+    UndeclaredWrite "run::undeclared_write" Failed,
+    /// A target is to run in a sandbox, and there is none to be had.
+    NoSandbox "run::no_sandbox" Refused,
     /// The project directory, or a place under it, cannot be written.
     ReadOnly "run::read_only" Failed,
     /// Stopped by a signal.

@@ -34,6 +34,36 @@ pub fn read_inputs(
     Ok(answers.pop().unwrap_or_default().files)
 }
 
+/// What a query allows to be looked at: its files, with those that other targets
+/// have made by now, and the directories that its patterns look through. Paths are
+/// relative to the project; nothing of the files is read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Readable {
+    /// Files and symbolic links.
+    pub files: Vec<PathBuf>,
+    /// Directories that are named, or in which wildcards match, with all those
+    /// below.
+    pub directories: Vec<PathBuf>,
+}
+
+/// Finds what a query allows to be looked at.
+///
+/// # Errors
+/// As [`read_inputs`], but for files that cannot be read.
+pub fn readable(
+    root: &Path,
+    release: &Release,
+    facts: &Facts,
+    query: &InputQuery,
+) -> Result<Readable, Problems> {
+    let mut meant = Meant::of(root, release, facts, query)?;
+    meant.generated.clear();
+    let wanted: Vec<Wanted> = meant.wanted().collect();
+    let tree = Tree::read(root, &wanted, query.honour_ignore)?;
+    let files = meant.choose(root, &tree)?;
+    Ok(Readable { files: files.files, directories: wanted.into_iter().map(|wanted| wanted.directory).collect() })
+}
+
 /// The files of all queries, from one walk of the project.
 ///
 /// # Errors

@@ -40,7 +40,7 @@ pub use event::{Event, EventSource};
 pub use gather::{Question, gather};
 pub use git::remote;
 pub use host::{Environment, Host};
-pub use inputs::{read_all, read_inputs};
+pub use inputs::{Readable, read_all, read_inputs, readable};
 pub use known::KnownFiles;
 pub use load::{compile_release, load};
 pub use nearest::nearest_path;

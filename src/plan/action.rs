@@ -87,6 +87,8 @@ pub struct CommandStep {
     pub confirm: Option<String>,
     /// It owns the terminal while it runs.
     pub interactive: bool,
+    /// The kernel denies it files of the project that it does not declare.
+    pub sandbox: bool,
 }
 
 /// One command, ready to run.

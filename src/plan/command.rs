@@ -16,13 +16,6 @@ const FORMAT: &str = "command 1";
 
 impl Lower<'_> {
     pub(super) fn target(&mut self, unit: Unit, target: &Target, row: usize, edges: &[Edge]) -> Made {
-        if let Some(sandbox) = target.sandbox.as_ref().filter(|wanted| wanted.value) {
-            return Made::not_available(
-                "denying a target what it does not declare",
-                sandbox.span,
-                Effect::Always,
-            );
-        }
         if is_group(target) {
             return Made::new(Action::Group, Definition::default(), Effect::Cacheable);
         }
@@ -41,6 +34,7 @@ impl Lower<'_> {
             retries: target.retries,
             confirm: target.confirm.clone(),
             interactive: target.interactive,
+            sandbox: target.sandbox.as_ref().is_some_and(|wanted| wanted.value),
         };
         let mut definition = self.define_command(&step);
         for (tool, at) in target.tools.iter().zip(&answers.tools) {

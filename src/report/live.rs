@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::report::ending::{aside, closing, ending, tag_lines, unpublished};
+use crate::report::learned::learned_text;
 use crate::report::{Look, Paint, output, status};
 use crate::run::{Event, Happening, Outcome, Output, Reason, StepEnded, Stream};
 
@@ -95,6 +96,11 @@ impl Live {
             what @ (Happening::StepRetried { .. } | Happening::Notice { .. }) => self.say(&aside(what)),
             what @ Happening::Interrupted { .. } => {
                 self.say(&self.look.paint(Paint::Warn, &aside(what)));
+            }
+            Happening::Learned(learned) => {
+                let text = learned_text(learned, self.look);
+                let written = self.bars.suspend(|| output(&text));
+                self.lost = self.lost.take().or(written.err());
             }
             Happening::StepEnded(ended) => self.step_ended(ended),
             Happening::RunEnded(ended) => {

@@ -9,6 +9,7 @@ mod diagnostic;
 mod ending;
 mod forecast;
 mod inspection;
+mod learned;
 mod list;
 mod live;
 mod look;

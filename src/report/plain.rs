@@ -5,7 +5,8 @@ use std::io;
 use indexmap::IndexMap;
 
 use crate::report::ending::{aside, closing, ending, tag_lines, unpublished};
-use crate::report::{Look, output_log, status};
+use crate::report::learned::learned_text;
+use crate::report::{Look, output, output_log, status};
 use crate::run::{Event, Happening, LogReader, Outcome, Reason, StepEnded, Written};
 
 /// Most bytes of a step's output that are held back.
@@ -62,6 +63,9 @@ impl Plain {
             | Happening::Notice { .. }
             | Happening::Interrupted { .. }) => {
                 self.say(&aside(what));
+            }
+            Happening::Learned(learned) => {
+                self.lost = self.lost.take().or(output(&learned_text(learned, self.look)).err());
             }
             Happening::StepEnded(ended) => match &self.front {
                 Some(front) if *front != ended.step => self.ended.push(ended.clone()),

@@ -18,6 +18,7 @@ use crate::run::jobserver::{self, Jobserver};
 use crate::run::mask::Secrets;
 use crate::run::process::{self, Exit, GRACE, Halt, Start};
 use crate::run::program::Programs;
+use crate::run::sandbox::{Cage, Entry, Left, no_sandbox};
 use crate::run::teller::{Teller, Told};
 use crate::run::tree::{self, adopt_orphans};
 
@@ -57,6 +58,12 @@ enum Attempt {
     Halted,
 }
 
+impl Attempt {
+    fn failed(problem: Problem) -> Self {
+        Self::Failed(Box::new(problem))
+    }
+}
+
 impl Commands {
     /// Commands that run below `root` and see what the caller's environment and
     /// the facts allow them to see.
@@ -83,6 +90,7 @@ impl Commands {
         &self,
         name: &str,
         step: &CommandStep,
+        cage: Option<&Cage>,
         halt: &mut watch::Receiver<Halt>,
         teller: &mut Teller,
     ) -> Result<(), Unsuccessful> {
@@ -90,15 +98,16 @@ impl Commands {
             token = self.jobserver.token() => token,
             _ = halt.wait_for(|halt| *halt != Halt::No) => return Err(Unsuccessful::Halted),
         };
-        let environment = self.environment(name, &step.variables, token.flags());
+        let environment = self.environment(name, &step.variables, token.flags(), cage);
         let attempts = step.retries.saturating_add(1);
         let mut attempt = 1;
         loop {
-            match self.attempt(name, step, &environment, halt, teller).await {
+            match self.attempt(name, step, &environment, cage, halt, teller).await {
                 Err(Attempt::Failed(problem)) if attempt < attempts && *halt.borrow() == Halt::No => {
                     attempt += 1;
                     let because = problem.labels.first().map(|label| label.text.clone());
                     teller.begin_attempt();
+                    cage.inspect(|cage| cage.forget());
                     let because = because.unwrap_or(problem.title);
                     teller.tell(Told::Retried { attempt, attempts, because }).await;
                 }
@@ -118,6 +127,7 @@ impl Commands {
         name: &str,
         step: &CommandStep,
         environment: &[(OsString, OsString)],
+        cage: Option<&Cage>,
         halt: &mut watch::Receiver<Halt>,
         teller: &mut Teller,
     ) -> Result<(), Attempt> {
@@ -128,14 +138,25 @@ impl Commands {
                 return Err(Attempt::Halted);
             }
             let timeout = deadline.map(|at| at.saturating_duration_since(tokio::time::Instant::now()));
-            let (argv, interactive, grace) = (exec.argv.as_slice(), step.interactive, self.grace);
             let path = environment.iter().rfind(|(variable, _)| variable == "PATH");
             let path = path.map(|(_, value)| value.as_os_str());
+            let entry = cage.map(|cage| cage.enter(&exec.argv)).transpose();
+            let entry =
+                entry.map_err(|error| Attempt::failed(no_sandbox(name, exec.span, &error.to_string())))?;
+            let argv = entry.as_ref().map_or(exec.argv.as_slice(), Entry::argv);
             let program = argv.first().and_then(|word| self.programs.find(word, path, &dir, &self.root));
             let program = program.as_deref();
+            let (interactive, grace) = (step.interactive, self.grace);
             let start =
                 Start { step: name, argv, program, dir: &dir, environment, interactive, timeout, grace };
             let exit = process::run(start, &self.secrets, halt, teller).await;
+            let exit = match entry.map(Entry::left) {
+                Some(Left::Refused(why)) if matches!(exit, Ok(Exit::Status(_))) => {
+                    return Err(Attempt::failed(no_sandbox(name, exec.span, &why)));
+                }
+                Some(Left::NotStarted(error)) => Err(error),
+                _ => exit,
+            };
             let problem = match exit {
                 Ok(Exit::Status(status)) if status.success() => continue,
                 Ok(Exit::Halted) => return Err(Attempt::Halted),
@@ -147,7 +168,7 @@ impl Commands {
                 Some(tail) => problem.note(tail),
                 None => problem,
             };
-            return Err(Attempt::Failed(Box::new(problem)));
+            return Err(Attempt::failed(problem));
         }
         Ok(())
     }
@@ -159,6 +180,7 @@ impl Commands {
         name: &str,
         variables: &Variables,
         flags: Option<&str>,
+        cage: Option<&Cage>,
     ) -> Vec<(OsString, OsString)> {
         let mut environment = BTreeMap::new();
         if variables.inherit {
@@ -170,6 +192,7 @@ impl Commands {
         if let Some(flags) = flags {
             environment.insert(jobserver::VARIABLE.into(), flags.into());
         }
+        environment.extend(cage.map(|cage| (OsString::from("TMPDIR"), cage.temporary().into())));
         let passed = variables.pass.iter().filter_map(|name| Some((name, self.all.get(name)?)));
         environment.extend(passed.map(|(name, value)| (OsString::from(name), value.to_owned())));
         environment.extend(variables.set.iter().map(|(name, value)| (name.into(), value.into())));

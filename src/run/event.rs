@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::Class;
-use crate::run::{Fault, Outcome, Reason};
+use crate::run::{Fault, Learned, Outcome, Reason};
 
 /// The version of the format of events.
 pub const FORMAT: u32 = 1;
@@ -72,6 +72,8 @@ pub enum Happening {
         /// A sentence without a period.
         text: String,
     },
+    /// A step was watched, and this is what it reads and makes.
+    Learned(Box<Learned>),
     /// A step ended, or will not start. Every step has exactly one such event.
     StepEnded(StepEnded),
     /// A signal asked the run to stop.

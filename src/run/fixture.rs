@@ -83,6 +83,7 @@ impl Project {
             retries: 0,
             confirm: None,
             interactive: false,
+            sandbox: false,
         };
         self.plan.steps.push(Step {
             id: StepId::target(name),
@@ -217,6 +218,7 @@ fn line(what: &Happening) -> Option<String> {
             format!("{} {mark} {}{replayed}", output.step, output.text)
         }
         Happening::Notice { step, text } => format!("{}: {text}", step.as_deref().unwrap_or("run")),
+        Happening::Learned(learned) => format!("{} learned", learned.step),
         Happening::StepEnded(ended) => format!("{}: {}", ended.step, outcome(&ended.outcome)),
         Happening::Interrupted { signal, kill } => format!("{signal}{}", if *kill { ", kill" } else { "" }),
         Happening::RunEnded(ended) => format!("{} {}", ended.result, ended.exit),

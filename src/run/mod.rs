@@ -29,6 +29,7 @@ mod reason;
 mod record;
 mod recorded;
 mod request;
+mod sandbox;
 mod scheduler;
 #[cfg(test)]
 mod schema;
@@ -56,4 +57,5 @@ pub use reason::{Reason, ReasonKind};
 pub use record::{outline, recorded};
 pub use recorded::{events, log};
 pub use request::{Confirm, Options, Request, Settled};
+pub use sandbox::{Learned, sandbox_main};
 pub use summary::Summary;

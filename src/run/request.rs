@@ -75,6 +75,10 @@ pub struct Options {
     pub force: bool,
     /// Neither read nor write the cache.
     pub no_cache: bool,
+    /// Run every cacheable target in a sandbox.
+    pub sandbox: bool,
+    /// Watch what the targets that the goals name read and make, and say it.
+    pub learn: bool,
     /// Move moving tags backwards, too.
     pub allow_regress: bool,
 }

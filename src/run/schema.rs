@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::plan::{Action, Gap};
 use crate::run::fixture::Project;
-use crate::run::{Event, Fault, Happening, LogPlace, Outcome, StepEnded, TagMove};
+use crate::run::{Event, Fault, Happening, Learned, LogPlace, Outcome, StepEnded, TagMove};
 
 const SCHEMA: &str = include_str!("../../schema/events.schema.json");
 
@@ -112,6 +112,7 @@ fn events_that_are_rare_are_as_the_schema_says() {
         Happening::StepEnded(ended),
         Happening::Notice { step: None, text: "the record of this run is not complete".into() },
         Happening::Interrupted { signal: "SIGTERM".into(), kill: true },
+        Happening::Learned(Box::new(Learned { read: vec!["src/a.c".into()], ..Learned::default() })),
     ];
     check(&happenings.map(|what| Event { time: "2026-11-21T12:34:56Z".parse().unwrap(), what }));
 }

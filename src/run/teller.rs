@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use crate::plan::StepIndex;
 use crate::run::line::Written;
 use crate::run::log::Log;
+use crate::run::sandbox::Learned;
 use crate::run::{Reason, Stream};
 
 /// Lines of a failed step's output that its problem repeats.
@@ -36,6 +37,8 @@ pub(super) enum Told {
     },
     /// There is something to know about it.
     Notice(String),
+    /// It was watched, and this is what it reads and makes.
+    Learned(Box<Learned>),
 }
 
 /// Tells of one step, and keeps what the step writes.

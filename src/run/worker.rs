@@ -24,6 +24,7 @@ use crate::run::forecast::reasons;
 use crate::run::image::{Images, Known, Yielded};
 use crate::run::parents::make_parents;
 use crate::run::process::Halt;
+use crate::run::sandbox::{self, Mode};
 use crate::run::steady::is_as_planned;
 use crate::run::teller::{Teller, Told};
 use crate::run::{Found, Request, TagMove};
@@ -333,7 +334,15 @@ impl Worker {
             if let Err(problem) = make_parents(&self.request.root, &command.outputs) {
                 return (Vec::new(), Err(Unsuccessful::failed(problem)));
             }
-            let result = self.commands.run(&step.id.to_string(), command, halt, teller).await;
+            let watched = Mode::of(&self.request, step, command);
+            let name = step.id.to_string();
+            let result = match watched {
+                None => self.commands.run(&name, command, None, halt, teller).await,
+                Some(mode) => {
+                    let with = (&self.request, &self.commands);
+                    sandbox::run(with, (step, command), mode, halt, teller).await
+                }
+            };
             return (Vec::new(), result.map(|()| Yielded::Nothing));
         }
         self.images.act(&self.request.plan, step, &task.images, halt, teller).await

@@ -107,7 +107,10 @@ pub(super) const TARGET: NodeForm =
                 .repeatable(),
             NodeForm::new("sandbox", "The kernel denies it files of the project that it does not declare.")
                 .arguments(&[ON])
-                .notes("Needs `inputs`."),
+                .notes(
+                    "Needs `inputs`, and Linux 5.19 or newer. `--sandbox` does it for all cacheable targets \
+                     of a run; `hoist run --learn NAME` shows the `inputs` that a target really reads.",
+                ),
         ])
         .notes(
             "Without `inputs` a target always runs. With `inputs` it is cacheable, and runs in a **strict \

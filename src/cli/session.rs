@@ -11,7 +11,7 @@ use crate::config::Release;
 use crate::diagnostic::{Class, Code, Problem, Problems, Sources};
 use crate::facts::{Facts, Host, Needs, Project, Question};
 use crate::plan::{Goals, Options, Plan};
-use crate::report::{Look, output, problems_json, render, status};
+use crate::report::{Dialect, Look, output, problems_json, render, status};
 
 /// One call of hoist.
 pub(crate) struct Session {
@@ -80,6 +80,16 @@ impl Session {
             color,
             unicode: locale.is_none_or(utf8) && !dumb,
             width: width.map_or(DEFAULT_WIDTH, |(_, columns)| usize::from(columns).clamp(40, WIDEST)),
+        }
+    }
+
+    /// The CI system whose log is written, if it can be folded.
+    pub(crate) fn dialect(&self) -> Option<Dialect> {
+        let is = |name: &str| self.host.environment.text(name) == Some("true");
+        if is("GITHUB_ACTIONS") {
+            Some(Dialect::GitHub)
+        } else {
+            is("GITLAB_CI").then_some(Dialect::GitLab)
         }
     }
 

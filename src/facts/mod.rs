@@ -28,6 +28,8 @@ mod scope;
 mod script;
 mod tool;
 mod tree;
+mod watch;
+mod watcher;
 
 pub use answer::{Facts, Git, InputFile, InputKind, ResolvedBase};
 pub use event::{Event, EventSource};
@@ -41,6 +43,8 @@ pub use needs::{CopyQuery, InputQuery, Needs, ToolQuery};
 pub use project::Project;
 pub use scope::Scope;
 pub use tree::PRIVATE;
+pub use watch::{Watch, Watched};
+pub use watcher::Watcher;
 
 use event::version_of;
 use git::Repository;

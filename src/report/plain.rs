@@ -1,43 +1,49 @@
-//! A run as a log: for CI, for files, for pipes.
+//! A run as a log: for files and for pipes.
 
 use std::io;
 
 use indexmap::IndexMap;
 
 use crate::report::ending::{aside, closing, ending, tag_lines, unpublished};
+use crate::report::held::Held;
 use crate::report::{Look, output, status};
-use crate::run::{Event, Happening, Outcome, Output, Reason, StepEnded, Stream};
+use crate::run::{Event, Found, Happening, Outcome, Output, Reason, RunStarted, StepEnded, Stream};
 
 /// Tells a run step by step: what a step wrote is held back until it ends, so
-/// that the outputs of steps beside each other are not mixed.
+/// that the outputs of steps beside each other are not mixed. Where only one step
+/// may write, there is nothing to mix, and nothing is held back.
 #[derive(Debug)]
 pub struct Plain {
     look: Look,
     verbose: bool,
     quiet: bool,
     waiting: IndexMap<String, Waiting>,
+    /// Whether only one step of the run may write.
+    alone: bool,
     /// Why standard output could not be written, the first time.
     lost: Option<io::Error>,
 }
 
+/// What is known of a step that did not end yet.
 #[derive(Debug, Default)]
-struct Waiting {
-    reasons: Vec<Reason>,
-    lines: Vec<Output>,
+pub(super) struct Waiting {
+    pub(super) reasons: Vec<Reason>,
+    pub(super) lines: Held,
 }
 
 impl Plain {
-    /// A log with this look. `verbose` shows the recorded output of cached
-    /// steps, too; `quiet` shows only the output of steps.
+    /// A log with this look. `verbose` shows steps that were up to date and the
+    /// recorded output of cached steps, too; `quiet` shows only the output of
+    /// steps.
     #[must_use]
     pub fn new(look: Look, verbose: bool, quiet: bool) -> Self {
-        Self { look, verbose, quiet, waiting: IndexMap::new(), lost: None }
+        Self { look, verbose, quiet, waiting: IndexMap::new(), alone: false, lost: None }
     }
 
     /// Why some of the output of steps could not be written, if so.
     #[must_use]
-    pub const fn lost(&self) -> Option<&io::Error> {
-        self.lost.as_ref()
+    pub fn into_lost(self) -> Option<io::Error> {
+        self.lost
     }
 
     /// Tells what happened.
@@ -46,9 +52,9 @@ impl Plain {
             Happening::StepStarted { step, reasons } => {
                 self.waiting.entry(step.clone()).or_default().reasons.clone_from(reasons);
             }
-            Happening::Output(line) => {
-                self.waiting.entry(line.step.clone()).or_default().lines.push(line.clone());
-            }
+            Happening::Output(line) if line.replayed && !self.verbose => {}
+            Happening::Output(line) if self.alone => self.write(line.stream, &line.text),
+            Happening::Output(line) => hold(&mut self.waiting, line),
             what @ (Happening::StepRetried { .. }
             | Happening::Notice { .. }
             | Happening::Interrupted { .. }) => {
@@ -57,6 +63,7 @@ impl Plain {
             Happening::StepEnded(ended) => self.step_ended(ended),
             Happening::RunEnded(ended) => self.say(&closing(ended, self.look)),
             Happening::RunStarted(run) => {
+                self.alone = writers(run) == 1;
                 if let Some(reason) = &run.unpublished {
                     self.say(&unpublished(reason, self.look));
                 }
@@ -66,18 +73,23 @@ impl Plain {
     }
 
     fn step_ended(&mut self, ended: &StepEnded) {
-        let waiting = self.waiting.shift_remove(&ended.step).unwrap_or_default();
-        let quietly = matches!(ended.outcome, Outcome::NotRun { .. }) && !self.verbose;
-        if !quietly {
+        let waiting = self.waiting.swap_remove(&ended.step).unwrap_or_default();
+        if self.verbose || is_news(&ended.outcome) {
             self.say(&format!("{}\n", ending(ended, &waiting.reasons, self.look)));
             self.say(&tag_lines(&ended.tags, self.look));
         }
-        for line in waiting.lines.iter().filter(|line| self.verbose || !line.replayed) {
-            let text = format!("{}\n", line.text);
-            match line.stream {
-                Stream::Stdout => self.lost = self.lost.take().or(output(&text).err()),
-                Stream::Stderr => status(&text),
-            }
+        let played = waiting.lines.play(|stream, text| {
+            self.write(stream, text);
+            Ok(())
+        });
+        self.lost = self.lost.take().or(played.err());
+    }
+
+    fn write(&mut self, stream: Stream, text: &str) {
+        let text = format!("{text}\n");
+        match stream {
+            Stream::Stdout => self.lost = self.lost.take().or(output(&text).err()),
+            Stream::Stderr => status(&text),
         }
     }
 
@@ -86,4 +98,24 @@ impl Plain {
             status(text);
         }
     }
+}
+
+/// Holds a line of a step.
+pub(super) fn hold(waiting: &mut IndexMap<String, Waiting>, line: &Output) {
+    if let Some(waiting) = waiting.get_mut(&line.step) {
+        waiting.lines.push(line);
+    } else {
+        waiting.entry(line.step.clone()).or_default().lines.push(line);
+    }
+}
+
+/// Whether the end of a step is worth a line of its own: that something is as it
+/// was, or was not come to, is only counted.
+pub(super) const fn is_news(outcome: &Outcome) -> bool {
+    !matches!(outcome, Outcome::NotRun { .. } | Outcome::Cached { found: Found::Present })
+}
+
+/// How many steps of a run may write something.
+pub(super) fn writers(run: &RunStarted) -> usize {
+    run.steps.iter().filter(|step| matches!(step.kind.as_str(), "command" | "test")).count()
 }

@@ -41,11 +41,12 @@ pub use event::{
     Counts, Event, FORMAT, Happening, Output, PlannedStep, RunEnded, RunStarted, StepEnded, Stream, TagMove,
     Trigger, result_word,
 };
-pub use executor::execute;
+pub use executor::{execute, execute_until};
 pub use fault::{Fault, Place};
 pub use forecast::{Forecast, Verdict, forecast};
+pub use interrupt::interrupts;
 pub use outcome::{Cause, Found, Outcome};
 pub use reason::{Reason, ReasonKind};
-pub use record::{events, recorded};
+pub use record::{begun, events, is_written, recorded};
 pub use request::{Confirm, Options, Request};
 pub use summary::Summary;

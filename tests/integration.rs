@@ -19,3 +19,5 @@ mod others;
 mod reference;
 mod registry;
 mod signals;
+mod views;
+mod watch;

@@ -1,7 +1,7 @@
 //! `hoist run --watch`: runs, waits for a change, and runs again.
 #![expect(clippy::disallowed_methods, reason = "each round begins at a time of its own")]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -210,10 +210,15 @@ impl Round<'_> {
         let files = Files::of(session, running);
         let told = RefCell::new((files, view(session, &planned.project.root, owners)));
         let request = request(session, planned, cache, goals, running, asker(session, running.yes));
+        let for_change = Cell::new(false);
         let mut see = |event: &Event| {
             let (files, view) = &mut *told.borrow_mut();
             files.see(event);
-            view.see(event);
+            // Which change it is for was said in its place.
+            let known = matches!(event.what, Happening::Interrupted { kill: false, .. }) && for_change.get();
+            if !known || session.global.json {
+                view.see(event);
+            }
         };
         let (stop, stops) = unbounded_channel();
         let (mut interrupted, mut changed, begun) = (false, Vec::new(), Instant::now());
@@ -234,6 +239,7 @@ impl Round<'_> {
                         if changed.is_empty() && !more.is_empty() {
                             by_itself = begun.elapsed() < AT_ONCE;
                             told.borrow_mut().1.see(&notice(&said(&more, ": stops what runs")));
+                            for_change.set(!interrupted);
                             let _over = stop.send(Signal::TERM);
                         }
                         changed.extend(more);

@@ -11,6 +11,8 @@ use crate::facts::inputs::Meant;
 use crate::facts::tree::{Entry, EntryKind, Ignored, Tree, Wanted, project_path};
 use crate::facts::{Facts, InputKind, Needs, PRIVATE, content};
 
+const SECOND: Duration = Duration::from_secs(1);
+
 /// What is to be watched for one plan: where changes can matter, and what is known
 /// of what lies there.
 ///
@@ -78,9 +80,9 @@ impl Watch {
                 files.extend(earlier.files.iter().cloned());
                 Self { files, ..earlier }
             }
-            (planned, _) => {
+            (planned, earlier) => {
                 let mut queries = Vec::new();
-                let mut known = HashMap::new();
+                let mut known = earlier.map(|earlier| earlier.known).unwrap_or_default();
                 if let Some((release, needs, facts)) = planned {
                     queries.extend(needs.inputs.iter().map(|query| Meant::lenient(root, release, facts, query)));
                     files.extend(release.dotenv.iter().map(|file| file.value.as_path().to_owned()));
@@ -145,7 +147,10 @@ impl Watch {
         if self.everything {
             let files = tree.files_below(Path::new("")).filter(|entry| !entry.ignored);
             for entry in files {
-                self.known.entry(entry.path.clone()).or_insert(Seen::Something);
+                let Entry { path, .. } = entry;
+                // What is new may still be written to, and only its content tells.
+                let first = || if is_recent(&self.root.join(path)) { seen(&self.root, path) } else { Seen::Something };
+                self.known.entry(path.clone()).or_insert_with(first);
             }
         }
         directories.retain(|directory| self.root.join(directory).is_dir());
@@ -169,14 +174,9 @@ impl Watch {
     /// system: what may have been changed before it was watched.
     #[must_use]
     pub fn changed_since(&self, time: SystemTime) -> BTreeSet<PathBuf> {
-        let changed = |path: &PathBuf| {
-            let metadata = path.symlink_metadata().ok()?;
-            let since = UNIX_EPOCH + Duration::from_secs(u64::try_from(metadata.ctime()).ok()?);
-            // The clock of a file system may be as coarse as a second.
-            (since + Duration::from_secs(1) >= time).then_some(())
-        };
-        let known = self.known.keys().map(|path| self.root.join(path));
-        known.filter(|path| changed(path).is_some()).collect()
+        // The clock of a file system may be as coarse as a second.
+        let changed = |path: &PathBuf| changed_at(path).is_some_and(|at| at + SECOND >= time);
+        self.known.keys().map(|path| self.root.join(path)).filter(changed).collect()
     }
 
     /// Of paths at which something happened, those relative to the project that
@@ -251,6 +251,18 @@ impl Watch {
 fn is_scratch(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     name.ends_with(['~']) || name.ends_with(".swp") || name.ends_with(".swx") || name.starts_with(".#")
+}
+
+/// Whether a file was changed within the last seconds.
+fn is_recent(path: &Path) -> bool {
+    let age = changed_at(path).and_then(|at| at.elapsed().ok());
+    age.is_none_or(|age| age < 2 * SECOND)
+}
+
+/// When a file was changed, or its mode, in whole seconds.
+fn changed_at(path: &Path) -> Option<SystemTime> {
+    let metadata = path.symlink_metadata().ok()?;
+    Some(UNIX_EPOCH + Duration::from_secs(u64::try_from(metadata.ctime()).ok()?))
 }
 
 /// What lies at a path now.

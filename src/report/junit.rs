@@ -46,7 +46,7 @@ fn case(project: &str, name: &str, part: &Part) -> TestCase {
     }
     case.add_property(("hoist.outcome", part.word()));
     for reason in &part.reasons {
-        case.add_property(("hoist.reason", reason.text.as_str()));
+        case.add_property(("hoist.reason", plain(&reason.text).as_str()));
     }
     if part.attempts > 1 {
         case.add_property(("hoist.attempts", part.attempts.to_string().as_str()));
@@ -63,7 +63,7 @@ fn case(project: &str, name: &str, part: &Part) -> TestCase {
 fn status(part: &Part) -> TestCaseStatus {
     let skipped = |why: String| {
         let mut status = TestCaseStatus::skipped();
-        status.set_message(why);
+        status.set_message(plain(&why));
         status
     };
     let error = |kind: &str, what: &str| {
@@ -78,7 +78,7 @@ fn status(part: &Part) -> TestCaseStatus {
         Some(Outcome::Failed { problems }) => {
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
             if let Some(first) = problems.first() {
-                status.set_type(first.code.as_str()).set_message(first.title.as_str());
+                status.set_type(first.code.as_str()).set_message(plain(&first.title));
             }
             status.set_description(plain(&problems.iter().map(said).collect::<String>()));
             status
@@ -101,10 +101,11 @@ pub(super) fn said(fault: &Fault) -> String {
     out
 }
 
-/// The text without what colours a terminal; what XML cannot hold is left out by
-/// who writes it.
+/// The text without what colours a terminal and what XML cannot hold.
 fn plain(text: &str) -> String {
-    console::strip_ansi_codes(text).into_owned()
+    let text = console::strip_ansi_codes(text);
+    // Control characters are left out by who writes the XML.
+    text.chars().filter(|c| !matches!(c, '\u{fffe}' | '\u{ffff}')).collect()
 }
 
 fn time(time: Timestamp) -> Option<DateTime<FixedOffset>> {

@@ -14,6 +14,9 @@ use crate::facts::Project;
 use crate::report::{Look, Paint, Part, Story, Table, digest, ending, seconds, tally};
 use crate::run::{Event, Happening, Outcome, begun, is_written, recorded};
 
+/// Bytes of output that are written at once.
+const AT_ONCE: usize = 64 * 1024;
+
 pub(crate) fn log(session: &mut Session, options: &Log) -> Result<ExitCode, Problems> {
     let root = Project::find(&session.host, session.global.file.as_deref())?.root;
     match &options.step {
@@ -214,6 +217,7 @@ fn heading(session: &Session, name: &str, look: Look) -> Result<(), Problems> {
 fn lines(session: &Session, root: &Path, id: &str, wanted: impl Fn(&str) -> bool) -> Result<(), Problems> {
     let look = session.output_look();
     let terminal = session.host.output_is_terminal;
+    let mut waiting = String::new();
     for event in read(root, id)? {
         let Happening::Output(line) = event.what else { continue };
         if wanted(&line.step) {
@@ -223,10 +227,13 @@ fn lines(session: &Session, root: &Path, id: &str, wanted: impl Fn(&str) -> bool
                 (false, true) => line.text,
                 (false, false) => console::strip_ansi_codes(&line.text).into_owned(),
             };
-            session.output(&format!("{text}\n"))?;
+            waiting.extend([text.as_str(), "\n"]);
+            if waiting.len() > AT_ONCE {
+                session.output(&std::mem::take(&mut waiting))?;
+            }
         }
     }
-    Ok(())
+    session.output(&waiting)
 }
 
 fn json(event: &Event) -> String {

@@ -133,7 +133,7 @@ pub(crate) fn view(session: &Session, root: &Path, owners: Vec<String>) -> View 
     let (look, verbose) = (session.status_look(), session.global.verbose);
     let dumb = session.host.environment.text("TERM").is_none_or(|term| term == "dumb");
     if session.global.json {
-        View::Json { lost: None }
+        View::json()
     } else if session.global.quiet {
         View::plain(look, verbose, true)
     } else if let Some(dialect) = session.dialect() {

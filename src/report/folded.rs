@@ -18,6 +18,9 @@ use crate::run::{Event, Fault, Happening, Outcome, RunEnded, StepEnded};
 /// failures are shown where they happen.
 const AT_THE_END: usize = 64;
 
+/// Bytes of output that are written at once.
+const AT_ONCE: usize = 64 * 1024;
+
 /// Tells a run step by step, each with its output folded below it. What failed
 /// comes last, and is not folded; the problems are shown in the files, too, where
 /// the system can do that.
@@ -157,9 +160,14 @@ impl Folded {
         let (open, close) = self.dialect.fence();
         self.write(&open);
         let dialect = self.dialect;
-        let played = lines.play(|_, line| output(&format!("{}\n", dialect.harmless(line))));
+        let mut waiting = String::new();
+        let played = lines.play(|_, line| {
+            waiting.push_str(&dialect.harmless(line));
+            waiting.push('\n');
+            if waiting.len() < AT_ONCE { Ok(()) } else { output(&std::mem::take(&mut waiting)) }
+        });
         self.lost = self.lost.take().or(played.err());
-        self.write(&close);
+        self.write(&(waiting + &close));
     }
 
     /// Writes a text of hoist's own, which may name what others chose.

@@ -81,7 +81,7 @@ pub(super) fn frame(progress: &Progress, look: Look, rows: usize, now: Instant) 
     let mut lines: Vec<String> = Vec::new();
     for (name, running) in running.iter().take(shown) {
         let took = elapsed(now.duration_since(running.since));
-        let name = look.pad(&look.cut(name, names), names);
+        let name = look.pad(&look.cut_amid(name, names), names);
         let head = format!("{spinner} {name} {took:>6}");
         let rest = look.width.saturating_sub(console::measure_text_width(&head) + 2);
         // Too little room says too little.

@@ -30,6 +30,8 @@ pub struct Live {
     owners: Vec<String>,
     /// Width of the names before lines of output; 0 for none.
     names: usize,
+    /// The line that sums the run up.
+    closing: String,
 }
 
 /// What the run and the thread that draws share.
@@ -65,13 +67,14 @@ impl Live {
         // Without a thread, lines are written with the events that bring them.
         let painter = std::thread::Builder::new().name("terminal".to_owned());
         let painter = painter.spawn(move || drawn.paint_until_stopped(look)).ok();
-        Self { shared, painter, look, verbose, owners, names: 0 }
+        Self { shared, painter, look, verbose, owners, names: 0, closing: String::new() }
     }
 
-    /// Why some of the output of steps could not be written, if so.
+    /// Takes what stands on the terminal away. The line that sums the run up, and
+    /// why some of the output of steps could not be written, if so.
     #[must_use]
-    pub fn lost(&self) -> Option<io::Error> {
-        self.shared.lock().lost.take()
+    pub fn close(mut self) -> (String, Option<io::Error>) {
+        (std::mem::take(&mut self.closing), self.shared.lock().lost.take())
     }
 
     /// Tells what happened.
@@ -96,8 +99,8 @@ impl Live {
             Happening::StepEnded(ended) => self.step_ended(&mut state, ended),
             Happening::RunEnded(ended) => {
                 state.progress.over();
-                state.say(&closing(ended, self.look));
                 state.paint(self.look);
+                self.closing = closing(ended, self.look);
             }
         }
         if state.screen.is_full() || self.painter.is_none() {
@@ -142,7 +145,7 @@ impl Live {
         let text = if self.names == 0 {
             format!("{said}\n")
         } else {
-            let name = self.look.pad(&self.look.cut(&line.step, self.names), self.names);
+            let name = self.look.pad(&self.look.cut_amid(&line.step, self.names), self.names);
             let bar = if self.look.unicode { "│" } else { "|" };
             format!("{} {said}\n", self.look.paint(Paint::Faint, &format!("{name} {bar}")))
         };

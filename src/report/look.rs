@@ -54,6 +54,28 @@ impl Look {
         truncate_str(text, width, if self.unicode { "…" } else { "..." }).into_owned()
     }
 
+    /// The name, with an ellipsis amid it where it is wider than `width` columns:
+    /// names that begin alike differ at their ends.
+    #[must_use]
+    pub fn cut_amid(self, name: &str, width: usize) -> String {
+        let all = measure_text_width(name);
+        if all <= width {
+            return name.to_owned();
+        }
+        let mark = if self.unicode { "…" } else { ".." };
+        let room = width.saturating_sub(mark.chars().count());
+        let head = truncate_str(name, room / 3, "").into_owned();
+        let rest = room - measure_text_width(&head);
+        let mut start = name.len();
+        for (at, _) in name.char_indices().rev() {
+            if measure_text_width(&name[at..]) > rest {
+                break;
+            }
+            start = at;
+        }
+        format!("{head}{mark}{}", &name[start..])
+    }
+
     /// A line that others wrote, as it may stand on a terminal: with its colours,
     /// or without any where this look has none, and without all else that steers
     /// the terminal. Of a line that writes over itself, what it wrote last.
@@ -102,6 +124,15 @@ mod tests {
         assert_eq!(colourful.tame(line), "\u{1b}[32mgreen\tend\u{1b}[0m");
         assert_eq!(Look::PLAIN.tame(line), "green\tend");
         assert_eq!(Look::PLAIN.tame("50%\r100%\r"), "100%");
+    }
+
+    #[test]
+    fn a_name_keeps_its_end() {
+        let unicode = Look { unicode: true, ..Look::PLAIN };
+        assert_eq!(unicode.cut_amid("service/component-12", 12), "ser…onent-12");
+        assert_eq!(unicode.cut_amid("service/日本語-12", 12), "ser…本語-12");
+        assert_eq!(Look::PLAIN.cut_amid("component-12", 12), "component-12");
+        assert_eq!(Look::PLAIN.cut_amid("component-12", 3), "..2");
     }
 
     #[test]

@@ -28,6 +28,7 @@ mod story;
 mod table;
 mod trace;
 mod view;
+mod writer;
 
 pub use diagnostic::{problems_json, render};
 pub use dialect::Dialect;
@@ -46,4 +47,4 @@ pub use print::{output, status};
 pub use story::{Part, Story, Tail};
 pub use table::Table;
 pub use trace::trace;
-pub use view::View;
+pub use view::{Json, View};

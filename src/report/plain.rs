@@ -6,7 +6,8 @@ use indexmap::IndexMap;
 
 use crate::report::ending::{aside, closing, ending, tag_lines, unpublished};
 use crate::report::held::Held;
-use crate::report::{Look, output, status};
+use crate::report::Look;
+use crate::report::writer::Writer;
 use crate::run::{Event, Found, Happening, Outcome, Output, Reason, RunStarted, StepEnded, Stream};
 
 /// Tells a run step by step: what a step wrote is held back until it ends, so
@@ -20,7 +21,8 @@ pub struct Plain {
     waiting: IndexMap<String, Waiting>,
     /// Whether only one step of the run may write.
     alone: bool,
-    /// Why standard output could not be written, the first time.
+    writer: Writer,
+    /// Why output that was held back could not be shown, the first time.
     lost: Option<io::Error>,
 }
 
@@ -37,23 +39,28 @@ impl Plain {
     /// steps.
     #[must_use]
     pub fn new(look: Look, verbose: bool, quiet: bool) -> Self {
-        Self { look, verbose, quiet, waiting: IndexMap::new(), alone: false, lost: None }
+        Self { look, verbose, quiet, waiting: IndexMap::new(), alone: false, writer: Writer::new(), lost: None }
     }
 
-    /// Why some of the output of steps could not be written, if so.
+    /// Writes what waits. Why some of the output of steps could not be written, if
+    /// so.
     #[must_use]
-    pub fn into_lost(self) -> Option<io::Error> {
-        self.lost
+    pub fn close(self) -> Option<io::Error> {
+        self.writer.close().or(self.lost)
     }
 
     /// Tells what happened.
     pub fn see(&mut self, event: &Event) {
         match &event.what {
             Happening::StepStarted { step, reasons } => {
+                // The step may ask something, below all that was said.
+                self.writer.write(Stream::Stderr, "");
                 self.waiting.entry(step.clone()).or_default().reasons.clone_from(reasons);
             }
             Happening::Output(line) if line.replayed && !self.verbose => {}
-            Happening::Output(line) if self.alone => self.write(line.stream, &line.text),
+            Happening::Output(line) if self.alone => {
+                self.writer.write_soon(line.stream, &format!("{}\n", line.text));
+            }
             Happening::Output(line) => hold(&mut self.waiting, line),
             what @ (Happening::StepRetried { .. }
             | Happening::Notice { .. }
@@ -79,23 +86,15 @@ impl Plain {
             self.say(&tag_lines(&ended.tags, self.look));
         }
         let played = waiting.lines.play(|stream, text| {
-            self.write(stream, text);
+            self.writer.write_soon(stream, &format!("{text}\n"));
             Ok(())
         });
         self.lost = self.lost.take().or(played.err());
     }
 
-    fn write(&mut self, stream: Stream, text: &str) {
-        let text = format!("{text}\n");
-        match stream {
-            Stream::Stdout => self.lost = self.lost.take().or(output(&text).err()),
-            Stream::Stderr => status(&text),
-        }
-    }
-
-    fn say(&self, text: &str) {
+    fn say(&mut self, text: &str) {
         if !self.quiet {
-            status(text);
+            self.writer.write(Stream::Stderr, text);
         }
     }
 }

@@ -3,8 +3,9 @@
 use std::io;
 
 use crate::diagnostic::{Problems, Sources};
-use crate::report::{Dialect, Folded, Live, Look, Plain, output, render, status};
-use crate::run::Event;
+use crate::report::writer::Writer;
+use crate::report::{Dialect, Folded, Live, Look, Plain, render, status};
+use crate::run::{Event, Happening, Stream};
 
 /// One way to look at a run.
 #[derive(Debug)]
@@ -16,13 +17,22 @@ pub enum View {
     /// In a log of a CI system that can be folded.
     Folded(Folded),
     /// As JSON lines on standard output.
-    Json {
-        /// Why standard output could not be written, the first time.
-        lost: Option<io::Error>,
-    },
+    Json(Json),
+}
+
+/// Events as JSON lines.
+#[derive(Debug)]
+pub struct Json {
+    writer: Writer,
 }
 
 impl View {
+    /// The view for programs.
+    #[must_use]
+    pub fn json() -> Self {
+        Self::Json(Json { writer: Writer::new() })
+    }
+
     /// The view on a terminal; see [`Live::new`].
     #[must_use]
     pub fn live(look: Look, verbose: bool, owners: Vec<String>) -> Self {
@@ -47,10 +57,13 @@ impl View {
             Self::Live(live, _) => live.see(event),
             Self::Plain(plain, _) => plain.see(event),
             Self::Folded(folded) => folded.see(event),
-            Self::Json { lost } => {
-                let line = serde_json::to_string(event).map_err(io::Error::other);
-                let written = line.and_then(|line| output(&format!("{line}\n")));
-                *lost = lost.take().or(written.err());
+            Self::Json(Json { writer }) => {
+                // An event holds nothing that JSON cannot.
+                let line = serde_json::to_string(event).unwrap_or_default() + "\n";
+                match event.what {
+                    Happening::Output(_) => writer.write_soon(Stream::Stdout, &line),
+                    _ => writer.write(Stream::Stdout, &line),
+                }
             }
         }
     }
@@ -61,21 +74,22 @@ impl View {
     pub fn close(self, problems: &Problems, sources: &Sources) -> Option<io::Error> {
         match self {
             Self::Live(live, look) => {
-                let lost = live.lost();
-                // What stands on the terminal is taken away before.
-                drop(live);
+                let (closing, lost) = live.close();
                 show(problems, sources, look);
+                // Below all that is wrong, where one looks first.
+                status(&closing);
                 lost
             }
             Self::Plain(plain, look) => {
+                let lost = plain.close();
                 show(problems, sources, look);
-                plain.into_lost()
+                lost
             }
             Self::Folded(mut folded) => {
                 folded.close(problems, sources);
                 folded.into_lost()
             }
-            Self::Json { lost } => lost,
+            Self::Json(Json { writer }) => writer.close(),
         }
     }
 }

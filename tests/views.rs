@@ -62,7 +62,7 @@ testing 3.12
 ";
     let out = fenced(&ended.stdout);
     assert!(out.starts_with(expected), "{out}");
-    let annotation = "\n::error file=release.kdl,line=10,endLine=10,col=9,endColumn=90,\
+    let annotation = "\n::error file=release.kdl,line=10,endLine=10,col=5,endColumn=85,\
                       title=hoist%3A%3Arun%3A%3Acommand_failed::`unit[py=3.12]` failed: exit status 3%0A\
                       testing 3.12%0A::add-mask::x\nFAILED 1 failed, 2 ran in [TIME]\n";
     assert!(out.ends_with(annotation), "{out}");

@@ -78,7 +78,7 @@ const COPY: &str = r#"
 target "copy" {
     inputs "src/**/*.txt" "one.cfg"
     outputs "out.txt"
-    run "cat src/*.txt > out.txt; cat out.txt; find src -mindepth 2 -type f"
+    run "cat src/?.txt > out.txt; cat out.txt; find src -mindepth 2 -type f"
 }
 "#;
 

@@ -11,15 +11,13 @@ use crate::report::dialect::Dialect;
 use crate::report::ending::{aside, closing, ending, tag_lines, unpublished};
 use crate::report::held::Held;
 use crate::report::plain::{Waiting, hold, is_news};
-use crate::report::{Look, output, render};
-use crate::run::{Event, Fault, Happening, Outcome, RunEnded, StepEnded};
+use crate::report::writer::Writer;
+use crate::report::{Look, render};
+use crate::run::{Event, Fault, Happening, Outcome, RunEnded, StepEnded, Stream};
 
 /// Most logs of failed steps that wait for the end of the run; those of more
 /// failures are shown where they happen.
 const AT_THE_END: usize = 64;
-
-/// Bytes of output that are written at once.
-const AT_ONCE: usize = 64 * 1024;
 
 /// Tells a run step by step, each with its output folded below it. What failed
 /// comes last, and is not folded; the problems are shown in the files, too, where
@@ -42,6 +40,8 @@ pub struct Folded {
     /// The end of the run, which is told when its problems are known.
     end: Option<RunEnded>,
     groups: usize,
+    writer: Writer,
+    /// Why output that was held back could not be shown, the first time.
     lost: Option<io::Error>,
 }
 
@@ -60,20 +60,16 @@ impl Folded {
             faults: Vec::new(),
             end: None,
             groups: 0,
+            writer: Writer::new(Some(Stream::Stdout)),
             lost: None,
         }
-    }
-
-    /// Why some of it could not be written, if so.
-    #[must_use]
-    pub fn into_lost(self) -> Option<io::Error> {
-        self.lost
     }
 
     /// Tells what happened.
     pub fn see(&mut self, event: &Event) {
         match &event.what {
             Happening::StepStarted { step, reasons } => {
+                self.writer.started(step);
                 self.waiting.entry(step.clone()).or_default().reasons.clone_from(reasons);
             }
             Happening::Output(line) if line.replayed && !self.verbose => {}
@@ -96,6 +92,7 @@ impl Folded {
     }
 
     fn step_ended(&mut self, ended: &StepEnded) {
+        self.writer.ended(&ended.step);
         let waiting = self.waiting.swap_remove(&ended.step).unwrap_or_default();
         let lines = waiting.lines;
         let line = ending(ended, &waiting.reasons, self.look);
@@ -125,8 +122,9 @@ impl Folded {
     }
 
     /// Tells how the run ended: the logs of what failed, what is wrong, and a line
-    /// that sums it up.
-    pub fn close(&mut self, problems: &Problems, sources: &Sources) {
+    /// that sums it up. Why some of it could not be written, if so.
+    #[must_use]
+    pub fn close(mut self, problems: &Problems, sources: &Sources) -> Option<io::Error> {
         let logs = std::mem::take(&mut self.failed);
         // The log stands above its problem, which then need not repeat it.
         let shown: Vec<String> = logs.iter().map(|(step, _)| format!("`{step}`")).collect();
@@ -153,6 +151,7 @@ impl Folded {
         if let Some(end) = self.end.take() {
             self.say(&closing(&end, self.look));
         }
+        self.writer.close().or(self.lost)
     }
 
     /// Writes lines that can be no marks.
@@ -160,14 +159,12 @@ impl Folded {
         let (open, close) = self.dialect.fence();
         self.write(&open);
         let dialect = self.dialect;
-        let mut waiting = String::new();
         let played = lines.play(|_, line| {
-            waiting.push_str(&dialect.harmless(line));
-            waiting.push('\n');
-            if waiting.len() < AT_ONCE { Ok(()) } else { output(&std::mem::take(&mut waiting)) }
+            self.writer.write_soon(Stream::Stdout, &format!("{}\n", dialect.harmless(line)));
+            Ok(())
         });
         self.lost = self.lost.take().or(played.err());
-        self.write(&(waiting + &close));
+        self.write(&close);
     }
 
     /// Writes a text of hoist's own, which may name what others chose.
@@ -188,8 +185,6 @@ impl Folded {
     }
 
     fn write(&mut self, text: &str) {
-        if !text.is_empty() {
-            self.lost = self.lost.take().or(output(text).err());
-        }
+        self.writer.write(Stream::Stdout, text);
     }
 }

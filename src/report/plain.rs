@@ -39,7 +39,8 @@ impl Plain {
     /// steps.
     #[must_use]
     pub fn new(look: Look, verbose: bool, quiet: bool) -> Self {
-        Self { look, verbose, quiet, waiting: IndexMap::new(), alone: false, writer: Writer::new(), lost: None }
+        let writer = Writer::new((!quiet).then_some(Stream::Stderr));
+        Self { look, verbose, quiet, waiting: IndexMap::new(), alone: false, writer, lost: None }
     }
 
     /// Writes what waits. Why some of the output of steps could not be written, if
@@ -55,6 +56,7 @@ impl Plain {
             Happening::StepStarted { step, reasons } => {
                 // The step may ask something, below all that was said.
                 self.writer.write(Stream::Stderr, "");
+                self.writer.started(step);
                 self.waiting.entry(step.clone()).or_default().reasons.clone_from(reasons);
             }
             Happening::Output(line) if line.replayed && !self.verbose => {}
@@ -80,6 +82,7 @@ impl Plain {
     }
 
     fn step_ended(&mut self, ended: &StepEnded) {
+        self.writer.ended(&ended.step);
         let waiting = self.waiting.swap_remove(&ended.step).unwrap_or_default();
         if self.verbose || is_news(&ended.outcome) {
             self.say(&format!("{}\n", ending(ended, &waiting.reasons, self.look)));

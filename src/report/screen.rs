@@ -41,6 +41,11 @@ impl Screen {
         self.bytes > FULL
     }
 
+    /// Whether nothing waits.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// Writes what waits, and draws these lines below it in place of those that
     /// stood there.
     ///

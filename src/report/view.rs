@@ -30,7 +30,7 @@ impl View {
     /// The view for programs.
     #[must_use]
     pub fn json() -> Self {
-        Self::Json(Json { writer: Writer::new() })
+        Self::Json(Json { writer: Writer::new(None) })
     }
 
     /// The view on a terminal; see [`Live::new`].
@@ -85,10 +85,7 @@ impl View {
                 show(problems, sources, look);
                 lost
             }
-            Self::Folded(mut folded) => {
-                folded.close(problems, sources);
-                folded.into_lost()
-            }
+            Self::Folded(folded) => folded.close(problems, sources),
             Self::Json(Json { writer }) => writer.close(),
         }
     }

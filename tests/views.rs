@@ -13,7 +13,7 @@ target "lint" {
 target "unit" {
     needs "lint"
     matrix { py "3.11" "3.12"; }
-    run "echo testing $py; test $py = 3.11 || { echo '::add-mask::x' >&2; exit 3; }"
+    run "echo testing $py; test $py = 3.11 || { echo '::add-mask::x'; exit 3; }"
 }
 "#;
 
@@ -33,10 +33,8 @@ fn fenced(text: &str) -> String {
 fn on_github_output_is_folded_and_cannot_be_taken_for_commands() {
     let repo = shop();
     let summary = repo.path().join("summary.md");
-    let environment = [
-        ("GITHUB_ACTIONS", "true"),
-        ("GITHUB_STEP_SUMMARY", summary.to_str().expect("the path is text")),
-    ];
+    let environment =
+        [("GITHUB_ACTIONS", "true"), ("GITHUB_STEP_SUMMARY", summary.to_str().expect("the path is text"))];
     let ended = repo.hoist_with(&["run", "-k", "-j1"], &environment);
     let expected = "\
 ::group::ok lint  [TIME]
@@ -62,7 +60,7 @@ testing 3.12
 ";
     let out = fenced(&ended.stdout);
     assert!(out.starts_with(expected), "{out}");
-    let annotation = "\n::error file=release.kdl,line=10,endLine=10,col=5,endColumn=85,\
+    let annotation = "\n::error file=release.kdl,line=10,endLine=10,col=5,endColumn=81,\
                       title=hoist%3A%3Arun%3A%3Acommand_failed::`unit[py=3.12]` failed: exit status 3%0A\
                       testing 3.12%0A::add-mask::x\nFAILED 1 failed, 2 ran in [TIME]\n";
     assert!(out.ends_with(annotation), "{out}");
@@ -108,8 +106,12 @@ fn a_run_that_fails_writes_its_reports_all_the_same() {
     let steps = trace["traceEvents"].as_array().expect("there are events").iter();
     assert_eq!(steps.filter(|event| event["ph"] == "X").count(), 3);
     // The same from the record.
-    assert_eq!(repo.hoist(&["report", "--format", "junit"]).stdout, junit.replace(&*repo.path().to_string_lossy(), "[DIR]/project"));
-    let sum: serde_json::Value = serde_json::from_str(&repo.hoist(&["report", "--json"]).stdout).expect("it is JSON");
+    assert_eq!(
+        repo.hoist(&["report", "--format", "junit"]).stdout,
+        junit.replace(&*repo.path().to_string_lossy(), "[DIR]/project")
+    );
+    let sum: serde_json::Value =
+        serde_json::from_str(&repo.hoist(&["report", "--json"]).stdout).expect("it is JSON");
     assert_eq!((&sum["counts"]["failed"], &sum["result"]), (&1.into(), &"failed".into()));
     assert!(repo.hoist(&["report"]).stdout.starts_with("### ❌ shop: 1 failed, 2 ran in [TIME]\n"));
     let ended = repo.hoist(&["report", "--format", "trace", "-o", "src.txt/x"]);
@@ -118,7 +120,8 @@ fn a_run_that_fails_writes_its_reports_all_the_same() {
 
 #[test]
 fn junit_is_read_by_a_parser_of_xml() {
-    let repo = Repo::with("target \"odd\" { run \"printf 'a<b>\\\\001&\\\\357\\\\277\\\\276 ]]>'; exit 1\"; }\n");
+    let repo =
+        Repo::with("target \"odd\" { run \"printf 'a<b>\\\\001&\\\\357\\\\277\\\\276 ]]>'; exit 1\"; }\n");
     if !crate::fixture::installed("JUnit through a parser of XML", &["python3"]) {
         return;
     }

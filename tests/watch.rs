@@ -122,7 +122,8 @@ fn a_file_that_an_editor_replaces_is_seen_and_so_is_polling() {
     let watching = Watching::start(&repo, &["copy", "--poll"]);
     assert_eq!(watching.until_it_waits(), ["a"]);
     repo.write("src/.a.txt.new", "longer\n");
-    std::fs::rename(repo.path().join("src/.a.txt.new"), repo.path().join("src/a.txt")).expect("it can be renamed");
+    std::fs::rename(repo.path().join("src/.a.txt.new"), repo.path().join("src/a.txt"))
+        .expect("it can be renamed");
     assert_eq!(watching.until_it_waits(), ["longer"]);
 }
 

@@ -128,8 +128,11 @@ fn step_of(session: &Session, root: &Path, step: &str, run: Option<&str>) -> Res
     for id in &ids {
         let Ok(events) = read(root, id) else { continue };
         let mut story = Story::default();
-        events.filter(|event| !matches!(event.what, Happening::Output(_))).for_each(|event| story.see(&event));
-        let names: Vec<&str> = story.told().filter(|(_, part)| had_its_turn(part)).map(|(name, _)| name).collect();
+        events
+            .filter(|event| !matches!(event.what, Happening::Output(_)))
+            .for_each(|event| story.see(&event));
+        let names: Vec<&str> =
+            story.told().filter(|(_, part)| had_its_turn(part)).map(|(name, _)| name).collect();
         let meant = meant(step, &names);
         if meant.is_empty() {
             seen.extend(story.told().map(|(name, _)| name.to_owned()));
@@ -138,8 +141,8 @@ fn step_of(session: &Session, root: &Path, step: &str, run: Option<&str>) -> Res
         return show(session, root, id, &meant);
     }
     let near = nearest(step, seen.iter().map(String::as_str));
-    let help =
-        near.map(|name| format!("did you mean `hoist log {name}`? `hoist log` lists the steps of the last run"));
+    let help = near
+        .map(|name| format!("did you mean `hoist log {name}`? `hoist log` lists the steps of the last run"));
     let title = match run {
         Some(run) => format!("the run `{run}` has no `{step}`"),
         None => format!("no run of `{step}` is recorded"),
@@ -167,9 +170,8 @@ fn meant<'a>(text: &str, names: &[&'a str]) -> Vec<&'a str> {
     if !exact.is_empty() {
         return exact;
     }
-    let of_owner = |name: &&str| {
-        name.strip_prefix(text).is_some_and(|rest| rest.starts_with(['[', ':', '@']))
-    };
+    let of_owner =
+        |name: &&str| name.strip_prefix(text).is_some_and(|rest| rest.starts_with(['[', ':', '@']));
     let owned: Vec<_> = names.iter().copied().filter(of_owner).collect();
     if !owned.is_empty() {
         return owned;
@@ -270,7 +272,8 @@ mod tests {
 
     #[test]
     fn a_name_is_a_step_or_all_steps_of_its_owner_or_a_glob() {
-        let names = ["unit", "unit2", "lint[python=3.11]", "lint[python=3.12]", "web:build@linux/amd64", "web:test"];
+        let names =
+            ["unit", "unit2", "lint[python=3.11]", "lint[python=3.12]", "web:build@linux/amd64", "web:test"];
         assert_eq!(meant("unit", &names), ["unit"]);
         assert_eq!(meant("lint[python=3.11]", &names), ["lint[python=3.11]"]);
         assert_eq!(meant("lint", &names), ["lint[python=3.11]", "lint[python=3.12]"]);

@@ -86,11 +86,7 @@ impl Session {
     /// The CI system whose log is written, if it can be folded.
     pub(crate) fn dialect(&self) -> Option<Dialect> {
         let is = |name: &str| self.host.environment.text(name) == Some("true");
-        if is("GITHUB_ACTIONS") {
-            Some(Dialect::GitHub)
-        } else {
-            is("GITLAB_CI").then_some(Dialect::GitLab)
-        }
+        if is("GITHUB_ACTIONS") { Some(Dialect::GitHub) } else { is("GITLAB_CI").then_some(Dialect::GitLab) }
     }
 
     /// Finds and reads the release file with all that it includes.

@@ -156,9 +156,12 @@ impl Round<'_> {
         let publishing = planned.plan.steps.iter().find(|step| step.effect == Effect::Publishing);
         match publishing {
             None => Ok((planned, goals, needs)),
-            Some(step) => Err(Problem::new(Code::CommandLine, format!("`--watch` does not publish, as `{}` does", step.id))
-                .help("name what comes before it, such as `hoist run test --watch`")
-                .into()),
+            Some(step) => Err(Problem::new(
+                Code::CommandLine,
+                format!("`--watch` does not publish, as `{}` does", step.id),
+            )
+            .help("name what comes before it, such as `hoist run test --watch`")
+            .into()),
         }
     }
 
@@ -185,7 +188,12 @@ impl Round<'_> {
     }
 
     /// Watches the directories that are to be watched now.
-    fn attend(&mut self, session: &Session, anew: &BTreeSet<PathBuf>, began: SystemTime) -> Result<(), Problems> {
+    fn attend(
+        &mut self,
+        session: &Session,
+        anew: &BTreeSet<PathBuf>,
+        began: SystemTime,
+    ) -> Result<(), Problems> {
         let Some(watch) = &self.watch else { return Ok(()) };
         if let Some(why) = self.watcher.watch(watch.directories().collect(), anew)? {
             say(session, &why);
@@ -360,9 +368,10 @@ fn reads_anything(plan: &Plan) -> bool {
 }
 
 fn is_of_command_line(problems: &Problems) -> bool {
-    problems.as_slice().iter().any(|problem| {
-        matches!(problem.code, Code::CommandLine | Code::UnknownTarget | Code::NoReleaseFile)
-    })
+    problems
+        .as_slice()
+        .iter()
+        .any(|problem| matches!(problem.code, Code::CommandLine | Code::UnknownTarget | Code::NoReleaseFile))
 }
 
 /// `a, b, c, and 4 more changed`.

@@ -23,6 +23,7 @@ mod load;
 mod nearest;
 mod needs;
 mod pattern;
+mod poll;
 mod project;
 mod scope;
 mod script;

@@ -84,12 +84,15 @@ impl Watch {
                 let mut queries = Vec::new();
                 let mut known = earlier.map(|earlier| earlier.known).unwrap_or_default();
                 if let Some((release, needs, facts)) = planned {
-                    queries.extend(needs.inputs.iter().map(|query| Meant::lenient(root, release, facts, query)));
+                    queries
+                        .extend(needs.inputs.iter().map(|query| Meant::lenient(root, release, facts, query)));
                     files.extend(release.dotenv.iter().map(|file| file.value.as_path().to_owned()));
                     let read = facts.inputs.iter().flatten();
-                    known.extend(read.map(|file| {
-                        (file.path.as_path().to_owned(), Seen::Content(file.kind, file.digest))
-                    }));
+                    known.extend(
+                        read.map(|file| {
+                            (file.path.as_path().to_owned(), Seen::Content(file.kind, file.digest))
+                        }),
+                    );
                 }
                 Self {
                     root: root.to_owned(),
@@ -135,7 +138,8 @@ impl Watch {
         let tree = Tree::read(&self.root, &wanted, true).unwrap_or_default();
         for wanted in &wanted {
             let below = tree.below(&wanted.directory);
-            let named_anyway = below.first().is_some_and(|entry| entry.path == wanted.directory && entry.ignored);
+            let named_anyway =
+                below.first().is_some_and(|entry| entry.path == wanted.directory && entry.ignored);
             let has_more = |entry: &&Entry| {
                 entry.kind == EntryKind::Directory && (wanted.ignored || named_anyway || !entry.ignored)
             };
@@ -149,7 +153,9 @@ impl Watch {
             for entry in files {
                 let Entry { path, .. } = entry;
                 // What is new may still be written to, and only its content tells.
-                let first = || if is_recent(&self.root.join(path)) { seen(&self.root, path) } else { Seen::Something };
+                let first = || {
+                    if is_recent(&self.root.join(path)) { seen(&self.root, path) } else { Seen::Something }
+                };
                 self.known.entry(path.clone()).or_insert_with(first);
             }
         }
@@ -186,7 +192,9 @@ impl Watch {
         let mut changed = Vec::new();
         for path in paths {
             let above = self.root.starts_with(path).then_some(Path::new(""));
-            let Some(path) = above.or(path.strip_prefix(&self.root).ok()).map(Path::to_owned) else { continue };
+            let Some(path) = above.or(path.strip_prefix(&self.root).ok()).map(Path::to_owned) else {
+                continue;
+            };
             if path.iter().any(|part| PRIVATE.iter().any(|private| part == *private)) {
                 continue;
             }

@@ -3,18 +3,15 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use notify::{Config, EventKind, PollWatcher, RecommendedWatcher, RecursiveMode, Watcher as _};
+use notify::{Config, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use crate::diagnostic::{Code, Problem};
-
-/// How often directories are looked through where the system does not tell.
-const INTERVAL: Duration = Duration::from_secs(1);
+use crate::facts::poll::Poll;
 
 /// Hears the paths at which something happened. A path that is a directory means
 /// that something in it may have changed.
-type Hear = Arc<dyn Fn(BTreeSet<PathBuf>) + Send + Sync>;
+pub(super) type Hear = Arc<dyn Fn(BTreeSet<PathBuf>) + Send + Sync>;
 
 /// Watches directories, each without those in it, and tells of what happens
 /// there.
@@ -29,7 +26,7 @@ enum Eyes {
     /// The system tells.
     System(RecommendedWatcher),
     /// Looking again and again.
-    Polling(PollWatcher),
+    Polling(Poll),
 }
 
 impl Watcher {
@@ -70,40 +67,45 @@ impl Watcher {
         directories: BTreeSet<PathBuf>,
         anew: &BTreeSet<PathBuf>,
     ) -> Result<Option<String>, Problem> {
-        for gone in self.watched.iter().filter(|path| !directories.contains(*path) || anew.contains(*path)) {
-            // The system forgets a directory that is removed by itself.
-            let _forgotten = match &mut self.eyes {
-                Eyes::System(watcher) => watcher.unwatch(gone),
-                Eyes::Polling(watcher) => watcher.unwatch(gone),
-            };
-        }
-        let mut failed = None;
-        for directory in directories.iter().filter(|path| !self.watched.contains(*path) || anew.contains(*path)) {
-            let watched = match &mut self.eyes {
-                Eyes::System(watcher) => watcher.watch(directory, RecursiveMode::NonRecursive),
-                Eyes::Polling(watcher) => watcher.watch(directory, RecursiveMode::NonRecursive),
-            };
-            // A directory can go at any time; another change tells of that.
-            if let Err(error) = watched.or_else(|error| if directory.is_dir() { Err(error) } else { Ok(()) }) {
-                failed = Some(error);
-                break;
+        let failed = match &mut self.eyes {
+            Eyes::System(watcher) => attend(watcher, &self.watched, &directories, anew).err(),
+            Eyes::Polling(poll) => {
+                poll.watch(&directories);
+                None
             }
-        }
+        };
         self.watched = directories;
-        let (Some(error), Eyes::System(_)) = (failed, &self.eyes) else { return Ok(None) };
-        let mut watcher = polling(&self.hear)?;
-        for directory in &self.watched {
-            // As above.
-            let _gone = watcher.watch(directory, RecursiveMode::NonRecursive);
-        }
-        self.eyes = Eyes::Polling(watcher);
+        let Some(error) = failed else { return Ok(None) };
+        let poll = polling(&self.hear)?;
+        poll.watch(&self.watched);
+        self.eyes = Eyes::Polling(poll);
         Ok(Some(polling_because(&error)))
     }
 }
 
-fn polling(hear: &Hear) -> Result<PollWatcher, Problem> {
-    let config = Config::default().with_poll_interval(INTERVAL).with_follow_symlinks(false);
-    PollWatcher::new(telling(hear), config).map_err(|error| {
+/// Has the system tell of these directories, and no longer of those before.
+fn attend(
+    watcher: &mut RecommendedWatcher,
+    before: &BTreeSet<PathBuf>,
+    directories: &BTreeSet<PathBuf>,
+    anew: &BTreeSet<PathBuf>,
+) -> notify::Result<()> {
+    for gone in before.iter().filter(|path| !directories.contains(*path) || anew.contains(*path)) {
+        // The system forgets a directory that is removed by itself.
+        let _forgotten = watcher.unwatch(gone);
+    }
+    for directory in directories.iter().filter(|path| !before.contains(*path) || anew.contains(*path)) {
+        match watcher.watch(directory, RecursiveMode::NonRecursive) {
+            // A directory can go at any time; another change tells of that.
+            Err(error) if directory.is_dir() => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn polling(hear: &Hear) -> Result<Poll, Problem> {
+    Poll::new(hear).map_err(|error| {
         Problem::new(Code::CannotStart, "the project cannot be watched for changes").note(error.to_string())
     })
 }

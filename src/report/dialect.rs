@@ -26,11 +26,14 @@ impl Dialect {
     /// log, `time` is in seconds since 1970.
     pub(super) fn group(self, title: &str, number: usize, time: i64) -> (String, Group) {
         match self {
-            Self::GitHub => (format!("::group::{}\n", data(title)), Group { close: "::endgroup::\n".to_owned() }),
+            Self::GitHub => {
+                (format!("::group::{}\n", data(title)), Group { close: "::endgroup::\n".to_owned() })
+            }
             Self::GitLab => {
                 let name = format!("hoist_{number}");
                 let title = title.replace(['\r', '\n'], " ");
-                let open = format!("\u{1b}[0Ksection_start:{time}:{name}[collapsed=true]\r\u{1b}[0K{title}\n");
+                let open =
+                    format!("\u{1b}[0Ksection_start:{time}:{name}[collapsed=true]\r\u{1b}[0K{title}\n");
                 (open, Group { close: format!("\u{1b}[0Ksection_end:{time}:{name}\r\u{1b}[0K\n") })
             }
         }
@@ -154,7 +157,10 @@ mod tests {
     fn a_fence_is_another_one_each_time_and_marks_in_a_line_are_none() {
         let (first, second) = (Dialect::GitHub.fence(), Dialect::GitHub.fence());
         assert_ne!(first, second);
-        assert_eq!(first.0.trim_end().strip_prefix("::stop-commands::"), first.1.trim_end().strip_prefix("::").and_then(|it| it.strip_suffix("::")));
+        assert_eq!(
+            first.0.trim_end().strip_prefix("::stop-commands::"),
+            first.1.trim_end().strip_prefix("::").and_then(|it| it.strip_suffix("::"))
+        );
         assert_eq!(Dialect::GitHub.harmless("x ##[endgroup]"), "x ##\u{200b}[endgroup]");
         let mark = "\u{1b}[0Ksection_end:1:hoist_1\r\u{1b}[0K";
         assert!(!Dialect::GitLab.harmless(mark).contains('\r'));

@@ -78,7 +78,10 @@ mod tests {
         script.started("unit").line("unit", "no").at(20).ended("unit", failed("`unit` failed"), 20);
         script.over(Counts { failed: 1, ..Counts::default() }, 30);
         let value = digest(&Story::of(script.events));
-        assert_eq!((&value["result"], &value["exit"], &value["counts"]["failed"]), (&json!("failed"), &json!(1), &json!(1)));
+        assert_eq!(
+            (&value["result"], &value["exit"], &value["counts"]["failed"]),
+            (&json!("failed"), &json!(1), &json!(1))
+        );
         let step = &value["steps"][0];
         assert_eq!((&step["outcome"], &step["stdout"]), (&json!("failed"), &json!("no\n")));
         assert_eq!(step["problems"][0]["labels"][0]["end_line"], 4);

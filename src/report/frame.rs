@@ -182,7 +182,8 @@ mod tests {
 
     #[test]
     fn many_are_counted_and_each_line_fits_a_narrow_terminal() {
-        let names: Vec<String> = (0..300).map(|n| format!("a/very/long/directory/of/things/step-{n}")).collect();
+        let names: Vec<String> =
+            (0..300).map(|n| format!("a/very/long/directory/of/things/step-{n}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let narrow = Look { width: 40, ..ASCII };
         let text = drawn(&names, narrow, 12);

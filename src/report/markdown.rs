@@ -85,7 +85,8 @@ fn steps(story: &Story) -> String {
             0 => String::new(),
             milliseconds => seconds(Duration::from_millis(milliseconds)),
         };
-        let _ = writeln!(out, "| {mark} | {} | {} | {took} | {} |", code(name), part.word(), text(&more(part)));
+        let _ =
+            writeln!(out, "| {mark} | {} | {} | {took} | {} |", code(name), part.word(), text(&more(part)));
     }
     if shown.len() > ROWS {
         let _ = writeln!(out, "\n… and {} more steps.", shown.len() - ROWS);

@@ -4,9 +4,9 @@ use std::io;
 
 use indexmap::IndexMap;
 
+use crate::report::Look;
 use crate::report::ending::{aside, closing, ending, tag_lines, unpublished};
 use crate::report::held::Held;
-use crate::report::Look;
 use crate::report::writer::Writer;
 use crate::run::{Event, Found, Happening, Outcome, Output, Reason, RunStarted, StepEnded, Stream};
 

@@ -105,9 +105,10 @@ impl Story {
         match &event.what {
             Happening::RunStarted(started) => {
                 self.begun = Some(event.time);
-                let planned = started.steps.iter().map(|step| {
-                    (step.name.clone(), Part { planned: Some(step.clone()), ..Part::default() })
-                });
+                let planned = started
+                    .steps
+                    .iter()
+                    .map(|step| (step.name.clone(), Part { planned: Some(step.clone()), ..Part::default() }));
                 self.steps.extend(planned);
                 // They are kept with the steps.
                 self.started = Some(RunStarted { steps: Vec::new(), ..started.clone() });

@@ -16,8 +16,10 @@ pub fn trace(story: &Story) -> Value {
     let critical = critical(story);
     let mut events = vec![metadata("process_name", 0, story)];
     let mut lanes: Vec<u64> = Vec::new();
-    let mut worked: Vec<(u64, u64, &str, &Part)> =
-        story.told().filter_map(|(name, part)| span(begun, story, part).map(|(s, e)| (s, e, name, part))).collect();
+    let mut worked: Vec<(u64, u64, &str, &Part)> = story
+        .told()
+        .filter_map(|(name, part)| span(begun, story, part).map(|(s, e)| (s, e, name, part)))
+        .collect();
     worked.sort_by_key(|(start, end, ..)| (*start, *end));
     for (start, end, name, part) in worked {
         let free = lanes.iter().position(|until| *until <= start);
@@ -114,11 +116,15 @@ mod tests {
 
     #[test]
     fn steps_beside_each_other_have_lanes_of_their_own_and_the_longest_chain_is_marked() {
-        let mut script = Script::begin(&[("old", &[]), ("a", &["old"]), ("b", &[]), ("c", &["a", "b"]), ("d", &[])]);
+        let mut script =
+            Script::begin(&[("old", &[]), ("a", &["old"]), ("b", &[]), ("c", &["a", "b"]), ("d", &[])]);
         script.at(1).ended("old", Outcome::Cached { found: Found::Present }, 0);
         script.at(10).started("a").started("b").at(30).ended("b", Outcome::Ran, 20).started("d");
         script.at(50).ended("a", Outcome::Ran, 40).started("c").at(60).ended("d", Outcome::Ran, 30);
-        script.at(90).ended("c", Outcome::Ran, 40).over(Counts { ran: 4, cached: 1, ..Counts::default() }, 90);
+        script
+            .at(90)
+            .ended("c", Outcome::Ran, 40)
+            .over(Counts { ran: 4, cached: 1, ..Counts::default() }, 90);
         let value = trace(&Story::of(script.events));
         let events = value["traceEvents"].as_array().unwrap();
         let of = |name: &str| events.iter().find(|event| event["name"] == name).unwrap();

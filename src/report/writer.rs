@@ -58,7 +58,10 @@ impl Writer {
             stopped: false,
             lost: None,
         };
-        Self { shared: Arc::new(Shared { state: Mutex::new(state), stop: Condvar::new(), says }), patient: None }
+        Self {
+            shared: Arc::new(Shared { state: Mutex::new(state), stop: Condvar::new(), says }),
+            patient: None,
+        }
     }
 
     /// A step starts.

@@ -12,7 +12,7 @@ use crate::fixture::Repo;
 use crate::signals::pid;
 
 /// Longer than anything here takes on a machine that is busy.
-const BOUND: Duration = Duration::from_secs(60);
+const BOUND: Duration = Duration::from_mins(1);
 
 /// A hoist that watches, and what it tells.
 struct Watching {

@@ -270,9 +270,9 @@ pub(crate) struct Report {
 pub(crate) enum ReportFormat {
     /// For people: the summary of a job, a comment
     Markdown,
-    /// `JUnit` XML, a test case for each step
+    /// JUnit XML, a test case for each step
     Junit,
-    /// A Chrome trace, for Perfetto and chrome://tracing
+    /// A Chrome trace, for Perfetto
     Trace,
     /// One JSON object, as `--json` writes it, too
     Json,

@@ -1,5 +1,6 @@
 //! `hoist log`: what steps wrote and what became of runs, from their records.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -113,7 +114,8 @@ fn whole(session: &Session, root: &Path, run: Option<&str>) -> Result<(), Proble
     let took = seconds(Duration::from_millis(story.milliseconds()));
     let goals = story.goals();
     let goals = if goals.is_empty() { goals } else { format!(" {goals}") };
-    text += &format!("{}{goals}: {} in {took}\n", look.paint(Paint::Name, &id), look.paint(paint, &result));
+    let id = look.paint(Paint::Name, &id);
+    let _ = writeln!(text, "{id}{goals}: {} in {took}", look.paint(paint, &result));
     session.output(&text)
 }
 

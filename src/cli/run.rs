@@ -150,7 +150,7 @@ pub(crate) fn view(session: &Session, root: &Path, owners: Vec<String>) -> View 
 fn above(root: &Path) -> String {
     let top = root.ancestors().find(|above| above.join(".git").symlink_metadata().is_ok());
     let below = top.and_then(|top| root.strip_prefix(top).ok()).unwrap_or(Path::new(""));
-    below.iter().map(|part| format!("{}/", part.to_string_lossy())).collect()
+    below.iter().flat_map(|part| [part.to_string_lossy(), "/".into()]).collect()
 }
 
 /// Whether this is a CI system, where nobody watches or answers.

@@ -399,6 +399,8 @@ fn say(session: &Session, text: &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use super::*;
 
     #[test]
@@ -408,10 +410,10 @@ mod tests {
         for _ in 1..IN_A_ROW {
             assert!(circles.count(&[stamp.clone(), source.clone()], true).is_empty());
         }
-        assert_eq!(circles.count(&[stamp.clone()], true), [stamp.clone()]);
-        assert!(circles.count(&[source.clone()], true).is_empty());
+        assert_eq!(circles.count(slice::from_ref(&stamp), true), slice::from_ref(&stamp));
+        assert!(circles.count(slice::from_ref(&source), true).is_empty());
         for _ in 0..20 {
-            assert!(circles.count(&[source.clone()], false).is_empty());
+            assert!(circles.count(slice::from_ref(&source), false).is_empty());
         }
         assert_eq!(circles.given_up, [stamp].into());
     }

@@ -78,7 +78,7 @@ impl Dialect {
         }
         let mut properties = Vec::new();
         // The command line and the like are no files.
-        if let Some(place) = fault.labels.iter().find(|place| place.file.ends_with(".kdl")) {
+        if let Some(place) = fault.labels.iter().find(|place| place.file != "command line") {
             properties.push(format!("file={}", property(&format!("{above}{}", place.file))));
             properties.push(format!("line={}", place.line));
             if place.end_line > 0 {

@@ -1,5 +1,6 @@
 //! The lines below a run on a terminal: what runs, and how far the run is.
 
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use indexmap::IndexMap;
@@ -104,7 +105,7 @@ fn foot(progress: &Progress, look: Look, now: Instant) -> String {
     let Progress { total, done, cached, failed, .. } = *progress;
     let mut text = format!("{done} of {} done", total.max(done));
     if cached > 0 {
-        text += &format!(", {cached} up to date");
+        let _ = write!(text, ", {cached} up to date");
     }
     let took = elapsed(now.duration_since(progress.begun));
     let bad = if failed > 0 { format!(", {failed} failed") } else { String::new() };

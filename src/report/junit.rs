@@ -1,5 +1,6 @@
 //! A run as JUnit XML, as CI systems read it.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use chrono::{DateTime, FixedOffset};
@@ -94,7 +95,7 @@ pub(super) fn said(fault: &Fault) -> String {
     let mut out = format!("{}\n", fault.title);
     for place in &fault.labels {
         let text = if place.text.is_empty() { String::new() } else { format!(": {}", place.text) };
-        out += &format!("  at {}:{}:{}{text}\n", place.file, place.line, place.column);
+        let _ = writeln!(out, "  at {}:{}:{}{text}", place.file, place.line, place.column);
     }
     out.extend(fault.help.iter().map(|help| format!("  help: {help}\n")));
     out.extend(fault.notes.iter().map(|note| format!("{note}\n")));

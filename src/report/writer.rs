@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_millis(50);
 
 /// How long nothing is written before it is said what still runs: some systems take
 /// who is silent for dead.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// Most steps that are named then; the others are counted.
 const NAMED: usize = 5;

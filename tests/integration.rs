@@ -22,3 +22,5 @@ mod reference;
 mod registry;
 mod sandbox;
 mod signals;
+mod views;
+mod watch;

@@ -83,8 +83,10 @@ pub(crate) enum Command {
     Init(Init),
     /// Show an image: layers, sizes, wasted bytes, configuration
     Inspect(Inspect),
-    /// Show the output of a step
+    /// Show the output of a step, or what became of a run
     Log(Log),
+    /// Show a run as a whole: Markdown, JUnit XML, a Chrome trace, JSON
+    Report(Report),
     /// Remove what hoist made here
     Clean(Clean),
     /// Print completions for a shell
@@ -124,6 +126,12 @@ pub(crate) struct Running {
     /// Move moving tags to an older version or commit, too
     #[arg(long)]
     pub(crate) allow_regress: bool,
+    /// Write what became of the steps as JUnit XML, also if the run fails
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) junit: Option<PathBuf>,
+    /// Write when the steps ran as a Chrome trace, also if the run fails
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) trace: Option<PathBuf>,
 }
 
 /// `hoist run`.
@@ -132,8 +140,16 @@ pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) running: Running,
     /// Run the named targets again, and show which `inputs` they really read
-    #[arg(long, conflicts_with_all = ["dry_run", "sandbox"])]
+    #[arg(long, conflicts_with_all = ["dry_run", "sandbox", "watch"])]
     pub(crate) learn: bool,
+    /// Run again when an input or release.kdl changes, until Ctrl-C; what runs is
+    /// stopped for it
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) watch: bool,
+    /// With `--watch`: look for changes every second instead of waiting for the
+    /// system to tell, which it does not on some network file systems
+    #[arg(long, requires = "watch")]
+    pub(crate) poll: bool,
     /// Names of targets, images, steps, or goals; values of variables. Without
     /// a name: what `default` says
     #[arg(value_name = "NAME | VAR=VALUE")]
@@ -229,9 +245,43 @@ pub(crate) struct Inspect {
 /// `hoist log`.
 #[derive(Debug, Args)]
 pub(crate) struct Log {
-    /// The step. Without one: the steps of the last run
+    /// The step, a target or image for all of its steps, or a glob; of the newest
+    /// run that has it. Without one: what became of the last run, and what failed
     #[arg(value_name = "STEP")]
     pub(crate) step: Option<String>,
+    /// Of this run: the id that `--runs` shows, or a part of it
+    #[arg(long, value_name = "ID")]
+    pub(crate) run: Option<String>,
+    /// List the runs that are recorded
+    #[arg(long, conflicts_with_all = ["step", "run"])]
+    pub(crate) runs: bool,
+}
+
+/// `hoist report`.
+#[derive(Debug, Args)]
+pub(crate) struct Report {
+    /// The run: the id that `hoist log --runs` shows, or a part of it. Without one: the last
+    #[arg(value_name = "RUN")]
+    pub(crate) run: Option<String>,
+    /// What is written
+    #[arg(long, value_name = "FORMAT", default_value = "markdown")]
+    pub(crate) format: ReportFormat,
+    /// Write to this file instead of standard output
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// Forms of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// For people: the summary of a job, a comment
+    Markdown,
+    /// JUnit XML, a test case for each step
+    Junit,
+    /// A Chrome trace, for Perfetto
+    Trace,
+    /// One JSON object, as `--json` writes it, too
+    Json,
 }
 
 /// `hoist clean`.

@@ -1,91 +1,258 @@
-//! `hoist log`: what a step wrote, from the records of runs.
+//! `hoist log`: what steps wrote and what became of runs, from their records.
 
-use std::collections::BTreeSet;
-use std::io;
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
+
+use globset::{GlobBuilder, GlobMatcher};
 
 use crate::cli::arguments::Log;
-use crate::cli::session::{Session, unwritable};
+use crate::cli::records::{find, read};
+use crate::cli::session::Session;
 use crate::diagnostic::{Code, Problem, Problems, nearest};
 use crate::facts::Project;
-use crate::report::{Table, ending, record_log};
-use crate::run::{Event, Happening, Outcome, events, log as log_of_step, outline, recorded};
+use crate::report::{Look, Paint, Part, Story, Table, digest, ending, seconds, tally};
+use crate::run::{Event, Happening, Outcome, begun, is_written, recorded};
+
+/// Bytes of output that are written at once.
+const AT_ONCE: usize = 64 * 1024;
 
 pub(crate) fn log(session: &mut Session, options: &Log) -> Result<ExitCode, Problems> {
     let root = Project::find(&session.host, session.global.file.as_deref())?.root;
     match &options.step {
-        None => last_run(session, &root)?,
-        Some(step) => output_of(session, &root, step)?,
+        None if options.runs => runs(session, &root)?,
+        None => whole(session, &root, options.run.as_deref())?,
+        Some(step) => step_of(session, &root, step, options.run.as_deref())?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The steps of the newest run, as they ended.
-fn last_run(session: &Session, root: &Path) -> Result<(), Problems> {
-    let Some(id) = recorded(root).into_iter().next() else {
-        let problem = Problem::new(Code::NoRecord, "nothing has run here yet");
-        return Err(problem.help("run something, such as `hoist run`").into());
-    };
-    if session.global.json {
-        let events = events(root, &id).map_err(|error| unreadable(&id, &error))?;
-        return as_json(session, events);
-    }
+/// The recorded runs, newest first.
+fn runs(session: &Session, root: &Path) -> Result<(), Problems> {
+    find(root, None)?;
     let look = session.output_look();
     let mut table = Table::new();
-    for event in outline(root, &id).map_err(|error| unreadable(&id, &error))? {
-        if let Happening::StepEnded(ended) = &event.what {
-            table.row([(None, ending(ended, &[], look))]);
-        }
-    }
-    session.output(&table.render(look, 0))
-}
-
-/// The lines of a step in the newest run in which it had its turn.
-fn output_of(session: &Session, root: &Path, step: &str) -> Result<(), Problems> {
-    let mut seen: BTreeSet<String> = BTreeSet::new();
+    table.head(["RUN", "AGO", "TOOK", "WHAT", "RESULT"]);
     for id in recorded(root) {
-        let (mut had_its_turn, mut others) = (false, Vec::new());
-        for event in outline(root, &id).map_err(|error| unreadable(&id, &error))? {
-            match event.what {
-                Happening::StepStarted { step: started, .. } => had_its_turn |= started == step,
-                Happening::StepEnded(ended) if ended.step == step => {
-                    let out = matches!(ended.outcome, Outcome::NotRun { .. } | Outcome::Skipped { .. });
-                    had_its_turn |= !out;
-                }
-                Happening::StepEnded(ended) => others.push(ended.step),
-                _ => {}
+        // A run that begins has no events yet.
+        let Ok(events) = read(root, &id) else { continue };
+        let story = Story::of(events.filter(|event| !matches!(event.what, Happening::Output(_))));
+        let (paint, result) = result(&story, root, &id);
+        if session.global.json {
+            let mut value = digest(&story);
+            if let Some(value) = value.as_object_mut() {
+                value.shift_remove("steps");
             }
-        }
-        if !had_its_turn {
-            seen.extend(others);
+            session.output(&format!("{value}\n"))?;
             continue;
         }
-        if session.global.json {
-            let events = events(root, &id).map_err(|error| unreadable(&id, &error))?;
-            return as_json(session, events.filter(|event| about(event) == Some(step)));
-        }
-        let log = log_of_step(root, &id, step).map_err(|error| unreadable(&id, &error))?;
-        let written = log.map_or(Ok(()), |log| record_log(&log));
-        return written.map_err(|error| unwritable(&error).into());
+        let ago = begun(&id).map(|begun| session.host.now.duration_since(begun).unsigned_abs());
+        let goals = if story.goals().is_empty() { "(default)".to_owned() } else { story.goals() };
+        table.row([
+            (Some(Paint::Name), id.clone()),
+            (None, ago.map(rough).unwrap_or_default()),
+            (None, seconds(Duration::from_millis(story.milliseconds()))),
+            (None, look.cut(&goals, 24)),
+            (Some(paint), result),
+        ]);
     }
-    let meant = nearest(step, seen.iter().map(String::as_str));
-    let help = meant
-        .map(|name| format!("did you mean `hoist log {name}`? `hoist log` lists the steps of the last run"));
-    let problem = Problem::new(Code::NoRecord, format!("no run of `{step}` is recorded"));
-    Err(problem.help("run it first").maybe_help(help).into())
+    if session.global.json { Ok(()) } else { session.output(&table.render(look, 0)) }
 }
 
-fn as_json(session: &Session, events: impl Iterator<Item = Event>) -> Result<(), Problems> {
-    for event in events {
-        session.output(&format!("{}\n", serde_json::to_string(&event).unwrap_or_default()))?;
+/// How a run ended, in a few words.
+fn result(story: &Story, root: &Path, id: &str) -> (Paint, String) {
+    let counts = tally(story.counts());
+    match &story.ended {
+        Some(ended) if ended.exit == 0 => (Paint::Good, counts),
+        Some(ended) if ended.result == "failed" => (Paint::Bad, counts),
+        Some(ended) => (Paint::Bad, format!("{}: {counts}", ended.result)),
+        None if is_written(root, id) => (Paint::Warn, format!("still running: {counts}")),
+        None => (Paint::Bad, format!("did not end: {counts}")),
+    }
+}
+
+/// What failed in a run, with its output; then its steps as they ended; then a
+/// line on the whole.
+fn whole(session: &Session, root: &Path, run: Option<&str>) -> Result<(), Problems> {
+    let id = find(root, run)?;
+    if session.global.json {
+        for event in read(root, &id)? {
+            session.output(&json(&event))?;
+        }
+        return Ok(());
+    }
+    let look = session.output_look();
+    let story = Story::of(read(root, &id)?);
+    let bad = |part: &Part| part.is_bad() || is_unfinished(part);
+    let failed: Vec<&str> = story.told().filter(|(_, part)| bad(part)).map(|(name, _)| name).collect();
+    for name in &failed {
+        heading(session, name, look)?;
+        lines(session, root, &id, |step| step == *name)?;
+    }
+    let mut table = Table::new();
+    let mut present = 0;
+    for (name, part) in story.told() {
+        let Some(end) = &part.end else {
+            if is_unfinished(part) {
+                table.row([(None, format!("{} {name}  did not end", look.paint(Paint::Bad, "?")))]);
+            }
+            continue;
+        };
+        if part.is_present() && !session.global.verbose {
+            present += 1;
+        } else {
+            table.row([(None, ending(end, &part.reasons, look))]);
+        }
+    }
+    let mut text = if failed.is_empty() { String::new() } else { "\n".to_owned() };
+    text += &table.render(look, 0);
+    if present > 0 && !table.is_empty() {
+        text += &look.paint(Paint::Faint, &format!("and {present} that were up to date\n"));
+    }
+    let (paint, result) = result(&story, root, &id);
+    let took = seconds(Duration::from_millis(story.milliseconds()));
+    let goals = story.goals();
+    let goals = if goals.is_empty() { goals } else { format!(" {goals}") };
+    let id = look.paint(Paint::Name, &id);
+    let _ = writeln!(text, "{id}{goals}: {} in {took}", look.paint(paint, &result));
+    session.output(&text)
+}
+
+/// The lines of the steps that are meant, of the newest run in which one of them
+/// had its turn.
+fn step_of(session: &Session, root: &Path, step: &str, run: Option<&str>) -> Result<(), Problems> {
+    let ids = match run {
+        Some(run) => vec![find(root, Some(run))?],
+        None => recorded(root),
+    };
+    let mut seen: Vec<String> = Vec::new();
+    for id in &ids {
+        let Ok(events) = read(root, id) else { continue };
+        let mut story = Story::default();
+        events
+            .filter(|event| !matches!(event.what, Happening::Output(_)))
+            .for_each(|event| story.see(&event));
+        let names: Vec<&str> =
+            story.told().filter(|(_, part)| had_its_turn(part)).map(|(name, _)| name).collect();
+        let meant = meant(step, &names);
+        if meant.is_empty() {
+            seen.extend(story.told().map(|(name, _)| name.to_owned()));
+            continue;
+        }
+        return show(session, root, id, &meant);
+    }
+    let near = nearest(step, seen.iter().map(String::as_str));
+    let help = near
+        .map(|name| format!("did you mean `hoist log {name}`? `hoist log` lists the steps of the last run"));
+    let title = match run {
+        Some(run) => format!("the run `{run}` has no `{step}`"),
+        None => format!("no run of `{step}` is recorded"),
+    };
+    Err(Problem::new(Code::NoRecord, title).help("run it first").maybe_help(help).into())
+}
+
+/// Whether it was running when the record ended.
+const fn is_unfinished(part: &Part) -> bool {
+    part.end.is_none() && part.started.is_some()
+}
+
+/// Whether the step ran, was found done, or was running when the run ended.
+fn had_its_turn(part: &Part) -> bool {
+    match part.end.as_ref().map(|end| &end.outcome) {
+        Some(outcome) => !matches!(outcome, Outcome::NotRun { .. } | Outcome::Skipped { .. }),
+        None => is_unfinished(part),
+    }
+}
+
+/// The steps that a text means: the one of that name; else all of the target or
+/// image of that name; else what it matches as a glob.
+fn meant<'a>(text: &str, names: &[&'a str]) -> Vec<&'a str> {
+    let exact: Vec<_> = names.iter().copied().filter(|name| *name == text).collect();
+    if !exact.is_empty() {
+        return exact;
+    }
+    let of_owner =
+        |name: &&str| name.strip_prefix(text).is_some_and(|rest| rest.starts_with(['[', ':', '@']));
+    let owned: Vec<_> = names.iter().copied().filter(of_owner).collect();
+    if !owned.is_empty() {
+        return owned;
+    }
+    let glob = glob(text);
+    names.iter().copied().filter(|name| glob.as_ref().is_some_and(|glob| glob.is_match(name))).collect()
+}
+
+/// A glob in which brackets are those of a matrix.
+fn glob(text: &str) -> Option<GlobMatcher> {
+    let mut escaped = String::new();
+    for c in text.chars() {
+        match c {
+            '[' | ']' => escaped.extend(['[', c, ']']),
+            c => escaped.push(c),
+        }
+    }
+    let glob = GlobBuilder::new(&escaped).literal_separator(false).build().ok()?;
+    Some(glob.compile_matcher())
+}
+
+fn show(session: &Session, root: &Path, id: &str, meant: &[&str]) -> Result<(), Problems> {
+    if session.global.json {
+        for event in read(root, id)?.filter(|event| about(event).is_some_and(|step| meant.contains(&step))) {
+            session.output(&json(&event))?;
+        }
+        return Ok(());
+    }
+    let look = session.output_look();
+    for name in meant {
+        if meant.len() > 1 {
+            heading(session, name, look)?;
+        }
+        lines(session, root, id, |step| step == *name)?;
     }
     Ok(())
 }
 
-fn unreadable(id: &str, error: &io::Error) -> Problem {
-    let title = format!("the record of the run {id} cannot be read");
-    Problem::new(Code::NoRecord, title).note(error.to_string())
+fn heading(session: &Session, name: &str, look: Look) -> Result<(), Problems> {
+    let rule = if look.unicode { "──" } else { "--" };
+    session.output(&format!("{}\n", look.paint(Paint::Strong, &format!("{rule} {name}"))))
+}
+
+/// What steps wrote, with its colours where they can be seen.
+fn lines(session: &Session, root: &Path, id: &str, wanted: impl Fn(&str) -> bool) -> Result<(), Problems> {
+    let look = session.output_look();
+    let terminal = session.host.output_is_terminal;
+    let mut waiting = String::new();
+    for event in read(root, id)? {
+        let Happening::Output(line) = event.what else { continue };
+        if wanted(&line.step) {
+            let text = match (terminal, look.color) {
+                (true, _) => look.tame(&line.text),
+                // Whoever asks for colours in a file gets what was written.
+                (false, true) => line.text,
+                (false, false) => console::strip_ansi_codes(&line.text).into_owned(),
+            };
+            waiting.extend([text.as_str(), "\n"]);
+            if waiting.len() > AT_ONCE {
+                session.output(&std::mem::take(&mut waiting))?;
+            }
+        }
+    }
+    session.output(&waiting)
+}
+
+fn json(event: &Event) -> String {
+    format!("{}\n", serde_json::to_string(event).unwrap_or_default())
+}
+
+/// A duration without what nobody asks of a time ago.
+fn rough(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m", seconds / 60),
+        3600..86_400 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
 }
 
 /// The step that an event is about.
@@ -96,8 +263,25 @@ fn about(event: &Event) -> Option<&str> {
         | Happening::StepRetried { step, .. } => Some(step),
         Happening::Output(line) => Some(&line.step),
         Happening::StepEnded(ended) => Some(&ended.step),
-        Happening::Learned(learned) => Some(&learned.step),
         Happening::Notice { step, .. } => step.as_deref(),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_a_step_or_all_steps_of_its_owner_or_a_glob() {
+        let names =
+            ["unit", "unit2", "lint[python=3.11]", "lint[python=3.12]", "web:build@linux/amd64", "web:test"];
+        assert_eq!(meant("unit", &names), ["unit"]);
+        assert_eq!(meant("lint[python=3.11]", &names), ["lint[python=3.11]"]);
+        assert_eq!(meant("lint", &names), ["lint[python=3.11]", "lint[python=3.12]"]);
+        assert_eq!(meant("lint[*12]", &names), ["lint[python=3.12]"]);
+        assert_eq!(meant("web:build", &names), ["web:build@linux/amd64"]);
+        assert_eq!(meant("*:build@*", &names), ["web:build@linux/amd64"]);
+        assert_eq!(meant("un", &names), [""; 0]);
     }
 }

@@ -19,10 +19,13 @@ mod inspect;
 mod list;
 mod log;
 mod plan;
+mod records;
+mod report;
 mod run;
 mod session;
 mod shortcut;
 mod tags;
+mod watch;
 mod why;
 mod words;
 
@@ -83,6 +86,7 @@ fn execute(session: &mut Session, command: Option<Command>) -> Result<ExitCode, 
         Some(Command::Init(options)) => init::init(session, &options),
         Some(Command::Inspect(options)) => inspect::inspect(session, &options),
         Some(Command::Log(options)) => log::log(session, &options),
+        Some(Command::Report(options)) => report::report(session, &options),
         Some(Command::Clean(options)) => clean::clean(session, &options),
         Some(Command::Completions(options)) => completions::completions(&options),
     }

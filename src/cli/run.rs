@@ -1,6 +1,7 @@
 //! `hoist run` and `hoist release`: plans, and runs the plan.
 
 use std::io::{BufRead as _, IsTerminal as _};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -9,23 +10,37 @@ use indexmap::IndexMap;
 use crate::cache::Cache;
 use crate::cli::arguments::{Release, Run, Running};
 use crate::cli::plan::show_forecast;
+use crate::cli::report::Files;
 use crate::cli::session::{Planned, Session, unwritable};
 use crate::cli::shortcut::{self, Prepared, prepare};
+use crate::cli::watch::watch;
 use crate::cli::words::Words;
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::EventSource;
 use crate::plan::{Action, Goals, Plan, RegistryPlace, Step, TagStep};
 use crate::report::{View, status};
-use crate::run::{Confirm, Request};
+use crate::run::{Confirm, Event, Request, Settled};
 
 pub(crate) fn run(session: &mut Session, options: &Run) -> Result<ExitCode, Problems> {
-    let words = Words::read(&options.words, &mut session.sources)?;
-    let goals = if words.names.is_empty() { Goals::Default } else { Goals::Named(words.names) };
+    if options.watch {
+        return watch(session, options);
+    }
+    let (goals, values) = asked(session, &options.words)?;
     if options.learn && !matches!(goals, Goals::Named(_)) {
         let problem = Problem::new(Code::CommandLine, "`--learn` needs the name of a target");
         return Err(problem.help("name it: `hoist run --learn TARGET`").into());
     }
-    go(session, &options.running, options.learn, &goals, &words.values)
+    go(session, &options.running, options.learn, &goals, &values)
+}
+
+/// What the words of `hoist run` name, and the values of variables.
+pub(crate) fn asked(
+    session: &mut Session,
+    words: &[String],
+) -> Result<(Goals, IndexMap<String, String>), Problems> {
+    let words = Words::read(words, &mut session.sources)?;
+    let goals = if words.names.is_empty() { Goals::Default } else { Goals::Named(words.names) };
+    Ok((goals, words.values))
 }
 
 pub(crate) fn release(session: &mut Session, options: &Release) -> Result<ExitCode, Problems> {
@@ -55,37 +70,44 @@ fn go(
     let cache = cache.knowing(std::mem::take(&mut prepared.planned.known));
     let owners = owners(&prepared.planned.plan);
     let remembering = prepared.remembering(session);
-    let mut request = request(session, prepared, cache, goals, running, confirm);
+    let mut files = Files::of(session, running);
+    let mut view = view(session, &prepared.planned.project.root, owners);
+    let Prepared { planned, settled, .. } = prepared;
+    let mut request = request(session, planned, settled, cache, goals, running, confirm);
     // What is only brought back from the cache reads nothing.
     request.options.force |= learn;
     request.options.learn = learn;
-    let mut view = view(session, owners);
     let runtime = runtime()?;
-    let summary = runtime.block_on(crate::run::execute(request.clone(), &mut |event| view.see(event)));
+    let mut see = |event: &Event| {
+        files.see(event);
+        view.see(event);
+    };
+    let summary = runtime.block_on(crate::run::execute(request.clone(), &mut see));
     if let Some(remembering) = remembering {
         remembering.keep(&request, &summary);
     }
     // A thread may still wait for an answer that nobody will give.
     runtime.shutdown_background();
-    if !session.global.json && !summary.problems.is_empty() {
-        session.report(&summary.problems);
+    if let (0, Some(lost)) = (summary.exit_code(), view.close(&summary.problems, &session.sources)) {
+        return Err(unwritable(&lost).into());
     }
-    if let (0, Some(lost)) = (summary.exit_code(), view.lost()) {
-        return Err(unwritable(lost).into());
+    if let Err(problems) = files.write() {
+        let code = session.report(&problems);
+        return Ok(if summary.exit_code() == 0 { code } else { ExitCode::from(summary.exit_code()) });
     }
     Ok(ExitCode::from(summary.exit_code()))
 }
 
 /// What is asked of `run`.
-fn request(
+pub(crate) fn request(
     session: &Session,
-    prepared: Prepared,
+    planned: Planned,
+    settled: Settled,
     cache: Cache,
     goals: &Goals,
     running: &Running,
     confirm: Confirm,
 ) -> Request {
-    let Prepared { planned, settled, .. } = prepared;
     let Planned { project, release, facts, plan, .. } = planned;
     let names = match goals {
         Goals::Named(names) => names.iter().map(|name| name.value.clone()).collect(),
@@ -116,7 +138,7 @@ fn request(
 }
 
 /// Threads for what waits on processes and networks.
-fn runtime() -> Result<tokio::runtime::Runtime, Problem> {
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Problem> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .worker_threads(2)
@@ -125,19 +147,32 @@ fn runtime() -> Result<tokio::runtime::Runtime, Problem> {
 }
 
 /// Steps that own the terminal while they run.
-fn owners(plan: &Plan) -> Vec<String> {
+pub(crate) fn owners(plan: &Plan) -> Vec<String> {
     plan.steps.iter().filter(|step| step.action.owns_terminal()).map(|step| step.id.to_string()).collect()
 }
 
-fn view(session: &Session, owners: Vec<String>) -> View {
+pub(crate) fn view(session: &Session, root: &Path, owners: Vec<String>) -> View {
     let (look, verbose) = (session.status_look(), session.global.verbose);
+    let dumb = session.host.environment.text("TERM").is_none_or(|term| term == "dumb");
     if session.global.json {
         View::json()
-    } else if session.host.error_is_terminal && !session.global.quiet && !ci(session) {
+    } else if session.global.quiet {
+        View::plain(look, verbose, true)
+    } else if let Some(dialect) = session.dialect() {
+        View::folded(dialect, session.output_look(), verbose, above(root))
+    } else if session.host.error_is_terminal && !dumb && !ci(session) {
         View::live(look, verbose, owners)
     } else {
-        View::plain(look, verbose, session.global.quiet)
+        View::plain(look, verbose, false)
     }
+}
+
+/// The path from the top of the repository to the project, with a `/` at its end
+/// unless it is empty.
+fn above(root: &Path) -> String {
+    let top = root.ancestors().find(|above| above.join(".git").symlink_metadata().is_ok());
+    let below = top.and_then(|top| root.strip_prefix(top).ok()).unwrap_or(Path::new(""));
+    below.iter().flat_map(|part| [part.to_string_lossy(), "/".into()]).collect()
 }
 
 /// Whether this is a CI system, where nobody watches or answers.
@@ -146,7 +181,7 @@ fn ci(session: &Session) -> bool {
 }
 
 /// Asks on the terminal, or says why it cannot.
-fn asker(session: &Session, yes: bool) -> Confirm {
+pub(crate) fn asker(session: &Session, yes: bool) -> Confirm {
     let possible = session.host.input_is_terminal && !session.global.json && !ci(session);
     Arc::new(move |question| {
         if yes {

@@ -13,7 +13,7 @@ use crate::facts::{
     Compiled, Facts, Host, KnownFiles, Needs, Origin, Project, Question, ToolQuery, compile_release,
 };
 use crate::plan::{Goals, Options, Plan};
-use crate::report::{Look, output, problems_json, render, status};
+use crate::report::{Dialect, Look, output, problems_json, render, status};
 
 /// One call of hoist.
 pub(crate) struct Session {
@@ -94,6 +94,12 @@ impl Session {
             unicode: locale.is_none_or(utf8) && !dumb,
             width: width.map_or(DEFAULT_WIDTH, |(_, columns)| usize::from(columns).clamp(40, WIDEST)),
         }
+    }
+
+    /// The CI system whose log is written, if it can be folded.
+    pub(crate) fn dialect(&self) -> Option<Dialect> {
+        let is = |name: &str| self.host.environment.text(name) == Some("true");
+        if is("GITHUB_ACTIONS") { Some(Dialect::GitHub) } else { is("GITLAB_CI").then_some(Dialect::GitLab) }
     }
 
     /// Finds and reads the release file with all that it includes.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use crate::config::Release;
+use crate::config::{Pattern, Release};
 use crate::diagnostic::{Code, Problem, Problems, Span};
 use crate::facts::pattern::{Place, Rule, files_below, outside};
 use crate::facts::tree::{EntryKind, Tree, Walked, Wanted, project_path};
@@ -61,7 +61,10 @@ pub fn readable(
     let wanted: Vec<Wanted> = meant.wanted().collect();
     let tree = Tree::read(root, &wanted, query.honour_ignore)?;
     let files = meant.choose(root, &tree)?;
-    Ok(Readable { files: files.files, directories: wanted.into_iter().map(|wanted| wanted.directory).collect() })
+    Ok(Readable {
+        files: files.files,
+        directories: wanted.into_iter().map(|wanted| wanted.directory).collect(),
+    })
 }
 
 /// The files of all queries, from one walk of the project.
@@ -126,7 +129,7 @@ struct Chosen {
 }
 
 /// A query, with its templates filled and its globs compiled.
-struct Meant {
+pub(super) struct Meant {
     rules: Vec<Rule>,
     generated: Vec<Rule>,
     honour_ignore: bool,
@@ -159,6 +162,56 @@ impl Meant {
         problems.or(meant)
     }
 
+    /// A query whose mistakes have been told: what is wrong with it means nothing.
+    pub(super) fn lenient(root: &Path, release: &Release, facts: &Facts, query: &InputQuery) -> Self {
+        let mut rules = rules_of(root, &query.patterns);
+        if let Some(copies) = &query.copies {
+            let scope = Scope::new(release, facts);
+            let scope = copies.platform.iter().fold(scope, Scope::on);
+            let rule = |copy| Rule::copy(root, &copies.home, &scope, copy).ok();
+            rules.extend(copies.copies.iter().filter_map(rule));
+        }
+        let generated = rules_of(root, &query.generated);
+        Self { rules, generated, honour_ignore: query.honour_ignore, wild: None }
+    }
+
+    /// What targets make that have these outputs.
+    pub(super) fn made(root: &Path, outputs: &[Pattern]) -> Self {
+        Self { rules: Vec::new(), generated: rules_of(root, outputs), honour_ignore: false, wild: None }
+    }
+
+    /// Whether a path is made by a target.
+    pub(super) fn makes(&self, path: &Path) -> bool {
+        self.is_generated(path)
+    }
+
+    /// Whether a file at this path is meant, or would be. `ignored` says whether
+    /// `.gitignore` names a path.
+    pub(super) fn means(&self, path: &Path, ignored: &dyn Fn(&Path) -> bool) -> bool {
+        let mut meant = false;
+        for rule in &self.rules {
+            if rule.negated {
+                meant = meant && !rule.covers(path);
+                continue;
+            }
+            let (matches, named) = match &rule.place {
+                Place::Named(named, _) => (path.starts_with(named), path == named || ignored(named)),
+                Place::Glob(glob, _) => (glob.is_match(path) || rule.is_copy && rule.covers(path), false),
+            };
+            let seen = || named || !self.honour_ignore || !ignored(path);
+            meant = meant || matches && !rule.excludes(path) && seen();
+        }
+        meant && !self.is_generated(path)
+    }
+
+    /// The directories in which the named files lie.
+    pub(super) fn parents(&self) -> impl Iterator<Item = PathBuf> {
+        self.rules.iter().filter_map(|rule| match &rule.place {
+            Place::Named(path, _) if !rule.negated => path.parent().map(Path::to_owned),
+            _ => None,
+        })
+    }
+
     /// The files, of which there is one at least, unless some are made later:
     /// who reads nothing would never run again.
     fn some(&self, chosen: Chosen) -> Result<Chosen, Problems> {
@@ -188,7 +241,7 @@ impl Meant {
         Some(problem.help("make it, or declare it as an output of the target that makes it").maybe_help(near))
     }
 
-    fn wanted(&self) -> impl Iterator<Item = Wanted> {
+    pub(super) fn wanted(&self) -> impl Iterator<Item = Wanted> {
         self.rules.iter().filter(|rule| !rule.negated).filter_map(|rule| {
             let directory = match &rule.place {
                 Place::Named(path, Some(EntryKind::Directory)) => path,
@@ -265,6 +318,11 @@ impl Meant {
         more.retain(|path| !self.is_generated(path));
         Ok(more)
     }
+}
+
+/// The rules of some patterns; one that is none means nothing.
+fn rules_of(root: &Path, patterns: &[Pattern]) -> Vec<Rule> {
+    patterns.iter().filter_map(|pattern| Rule::of(root, pattern).ok()).collect()
 }
 
 #[cfg(test)]

@@ -25,12 +25,15 @@ mod load;
 mod nearest;
 mod needs;
 mod pattern;
+mod poll;
 mod project;
 mod scope;
 mod script;
 mod stat;
 mod tool;
 mod tree;
+mod watch;
+mod watcher;
 mod world;
 
 pub use answer::{Facts, Git, InputFile, InputKind, Inputs, ResolvedBase};
@@ -49,6 +52,8 @@ pub use project::Project;
 pub use scope::Scope;
 pub use stat::{Seen, Stat};
 pub use tree::{PRIVATE, Walked};
+pub use watch::{Watch, Watched};
+pub use watcher::Watcher;
 
 use event::version_of;
 use git::Repository;

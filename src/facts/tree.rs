@@ -155,6 +155,35 @@ fn rules_above(root: &Path, walked: &mut Walked) -> Option<Arc<Rules>> {
     between.into_iter().rev().fold(None, |rules, directory| Rules::read(directory, rules))
 }
 
+/// What `.gitignore` files say of single paths, as they are when asked.
+pub(super) struct Ignored {
+    root: PathBuf,
+    above: Option<Arc<Rules>>,
+}
+
+impl Ignored {
+    /// The rules for a project.
+    pub(super) fn new(root: &Path) -> Self {
+        Self { root: root.to_owned(), above: rules_above(root, &mut Walked::default()) }
+    }
+
+    /// Whether a path of the project, or a directory above it, is named.
+    pub(super) fn is(&self, path: &Path, is_directory: bool) -> bool {
+        let mut rules = self.above.clone();
+        let mut here = self.root.clone();
+        let mut parts = path.iter().peekable();
+        while let Some(part) = parts.next() {
+            rules = Rules::read(&here, rules);
+            here.push(part);
+            let is_directory = is_directory || parts.peek().is_some();
+            if rules.as_ref().is_some_and(|rules| rules.ignore(&here, is_directory)) {
+                return true;
+            }
+        }
+        false
+    }
+}
+
 struct Walk<'a> {
     root: &'a Path,
     wanted: &'a [Wanted],

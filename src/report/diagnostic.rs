@@ -368,7 +368,8 @@ mod tests {
             "code": "hoist::config::unknown_node",
             "title": "a target has no `rum`",
             "labels": [{
-                "file": "release.kdl", "line": 5, "column": 5, "start": 54, "end": 57,
+                "file": "release.kdl", "line": 5, "column": 5, "end_line": 5, "end_column": 8,
+                "start": 54, "end": 57,
                 "text": "not a node of `target`",
             }],
             "help": "did you mean `run`?",

@@ -78,7 +78,7 @@ pub(super) fn aside(what: &Happening) -> String {
 /// The last line of a run.
 #[must_use]
 pub(super) fn closing(ended: &RunEnded, look: Look) -> String {
-    let Counts { ran, cached, skipped, failed, cancelled, not_run } = ended.counts;
+    let Counts { ran, cached, .. } = ended.counts;
     let took = seconds(Duration::from_millis(ended.milliseconds));
     if ended.exit == 0 && ran == 0 && cached > 0 {
         let all = match cached {
@@ -87,6 +87,15 @@ pub(super) fn closing(ended: &RunEnded, look: Look) -> String {
         };
         return format!("{} Nothing to do: {all} ({took})\n", good(look));
     }
+    let parts = tally(ended.counts);
+    let mark = if ended.exit == 0 { good(look) } else { bad(look) };
+    format!("{mark} {parts} in {took}\n")
+}
+
+/// How many steps ended how, failures first.
+#[must_use]
+pub fn tally(counts: Counts) -> String {
+    let Counts { ran, cached, skipped, failed, cancelled, not_run } = counts;
     let parts = [
         (failed, "failed"),
         (cancelled, "stopped"),
@@ -97,9 +106,7 @@ pub(super) fn closing(ended: &RunEnded, look: Look) -> String {
     ];
     let parts = parts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));
     let parts = parts.collect::<Vec<_>>().join(", ");
-    let parts = if parts.is_empty() { "nothing to do".to_owned() } else { parts };
-    let mark = if ended.exit == 0 { good(look) } else { bad(look) };
-    format!("{mark} {parts} in {took}\n")
+    if parts.is_empty() { "nothing to do".to_owned() } else { parts }
 }
 
 /// That a run publishes nothing, and why.
@@ -108,7 +115,7 @@ pub(super) fn unpublished(reason: &str, look: Look) -> String {
 }
 
 /// What is wrong, where the name of the step stands before it already.
-fn gist(fault: &Fault) -> &str {
+pub(super) fn gist(fault: &Fault) -> &str {
     let label = fault.labels.first().map(|label| label.text.as_str()).filter(|text| !text.is_empty());
     let of_command = fault.code.ends_with("command_failed") || fault.code.ends_with("timed_out");
     label.filter(|_| of_command).unwrap_or(&fault.title)

@@ -1,43 +1,54 @@
 //! A run on a terminal: what ended scrolls up, what runs stands below.
 
 use std::io;
-use std::time::Duration;
-
-use indexmap::IndexMap;
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use crate::report::ending::{aside, closing, ending, tag_lines, unpublished};
+use crate::report::frame::{Progress, frame};
 use crate::report::learned::learned_text;
-use crate::report::{Look, Paint, output, status};
-use crate::run::{Event, Happening, Outcome, Output, Reason, StepEnded, Stream};
+use crate::report::plain::{is_news, writers};
+use crate::report::screen::Screen;
+use crate::report::{Look, Paint};
+use crate::run::{Event, Found, Happening, Outcome, Output, RunStarted, StepEnded, Stream};
 
-/// Most steps that are shown as running; the others are counted.
-const SHOWN: usize = 8;
+/// How often what runs is drawn anew.
+const TICK: Duration = Duration::from_millis(100);
 
 /// Tells a run as it goes: lines of output as they come, each with its step's
-/// name; below them the steps that run.
+/// name; below them the steps that run, and how far the run is.
+///
+/// What happens between two drawings is written at once with the next one, so
+/// that a step that writes much is not held up by the drawing.
 #[derive(Debug)]
 pub struct Live {
+    shared: Arc<Shared>,
+    painter: Option<JoinHandle<()>>,
     look: Look,
     verbose: bool,
     /// Steps that own the terminal while they run: nothing is drawn then.
     owners: Vec<String>,
-    bars: MultiProgress,
-    foot: ProgressBar,
-    running: IndexMap<String, Running>,
-    /// Steps that will end, and those that did.
-    total: usize,
-    done: usize,
-    /// Width of the longest name of a step that may write.
+    /// Width of the names before lines of output; 0 for none.
     names: usize,
-    /// Why standard output could not be written, the first time.
-    lost: Option<io::Error>,
+    /// The line that sums the run up.
+    closing: String,
+}
+
+/// What the run and the thread that draws share.
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    stop: Condvar,
 }
 
 #[derive(Debug)]
-struct Running {
-    bar: Option<ProgressBar>,
-    reasons: Vec<Reason>,
+struct State {
+    progress: Progress,
+    screen: Screen,
+    stopped: bool,
+    /// Why standard output could not be written, the first time.
+    lost: Option<io::Error>,
 }
 
 impl Live {
@@ -46,27 +57,25 @@ impl Live {
     /// they run.
     #[must_use]
     pub fn new(look: Look, verbose: bool, owners: Vec<String>) -> Self {
-        let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10));
-        let foot = bars.add(ProgressBar::new_spinner());
-        foot.set_style(style("{msg}"));
-        Self {
-            look,
-            verbose,
-            owners,
-            bars,
-            foot,
-            running: IndexMap::new(),
-            total: 0,
-            done: 0,
-            names: 0,
+        let state = State {
+            progress: Progress::new(Instant::now()),
+            screen: Screen::default(),
+            stopped: false,
             lost: None,
-        }
+        };
+        let shared = Arc::new(Shared { state: Mutex::new(state), stop: Condvar::new() });
+        let drawn = Arc::clone(&shared);
+        // Without a thread, lines are written with the events that bring them.
+        let painter = std::thread::Builder::new().name("terminal".to_owned());
+        let painter = painter.spawn(move || drawn.paint_until_stopped(look)).ok();
+        Self { shared, painter, look, verbose, owners, names: 0, closing: String::new() }
     }
 
-    /// Why some of the output of steps could not be written, if so.
+    /// Takes what stands on the terminal away. The line that sums the run up, and
+    /// why some of the output of steps could not be written, if so.
     #[must_use]
-    pub const fn lost(&self) -> Option<&io::Error> {
-        self.lost.as_ref()
+    pub fn close(mut self) -> (String, Option<io::Error>) {
+        (std::mem::take(&mut self.closing), self.shared.lock().lost.take())
     }
 
     /// Whether the recorded output of cached steps is shown.
@@ -77,131 +86,123 @@ impl Live {
 
     /// Tells what happened.
     pub fn see(&mut self, event: &Event) {
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.lock();
         match &event.what {
-            Happening::RunStarted(run) => {
-                let working = || run.steps.iter().filter(|step| step.kind != "group");
-                self.total = working().count();
-                let writers = working().filter(|step| step.kind == "command" || step.kind == "test");
-                // With one writer there is nothing to tell apart.
-                if writers.clone().count() > 1 {
-                    self.names = writers.map(|step| step.name.chars().count()).max().unwrap_or(0).min(24);
-                }
-                if let Some(reason) = &run.unpublished {
-                    self.say(&unpublished(reason, self.look));
-                }
-            }
+            Happening::RunStarted(run) => self.run_started(&mut state, run),
             Happening::StepReady { .. } | Happening::Written(_) => {}
-            Happening::StepStarted { step, reasons } => self.step_started(step, reasons),
-            Happening::Output(line) => self.line(line),
-            what @ (Happening::StepRetried { .. } | Happening::Notice { .. }) => self.say(&aside(what)),
-            what @ Happening::Interrupted { .. } => {
-                self.say(&self.look.paint(Paint::Warn, &aside(what)));
-            }
             Happening::Learned(learned) => {
-                let text = learned_text(learned, self.look);
-                let written = self.bars.suspend(|| output(&text));
-                self.lost = self.lost.take().or(written.err());
+                state.screen.push(Stream::Stdout, &learned_text(learned, self.look));
             }
-            Happening::StepEnded(ended) => self.step_ended(ended),
+            Happening::StepStarted { step, reasons } => {
+                let owner = self.owners.contains(step);
+                state.progress.started(step, reasons, owner, Instant::now());
+                if owner {
+                    state.paint(self.look);
+                }
+            }
+            Happening::Output(line) => self.line(&mut state, line),
+            what @ (Happening::StepRetried { .. } | Happening::Notice { .. }) => state.say(&aside(what)),
+            what @ Happening::Interrupted { .. } => {
+                state.say(&self.look.paint(Paint::Warn, &aside(what)));
+            }
+            Happening::StepEnded(ended) => self.step_ended(&mut state, ended),
             Happening::RunEnded(ended) => {
-                self.foot.finish_and_clear();
-                status(&closing(ended, self.look));
+                state.progress.over();
+                state.paint(self.look);
+                self.closing = closing(ended, self.look);
             }
         }
-        self.draw_foot();
-    }
-
-    fn step_started(&mut self, step: &str, reasons: &[Reason]) {
-        let shown = self.running.values().filter(|running| running.bar.is_some()).count();
-        let owner = self.owners.iter().any(|owner| owner == step);
-        let bar = (shown < SHOWN && !owner).then(|| {
-            let bar = self.bars.insert_before(&self.foot, ProgressBar::new_spinner());
-            bar.set_style(style(if self.look.unicode {
-                "{spinner} {msg} {elapsed}"
-            } else {
-                "* {msg} {elapsed}"
-            }));
-            bar.set_message(self.look.cut(step, self.look.width.saturating_sub(12)));
-            bar.enable_steady_tick(Duration::from_millis(100));
-            bar
-        });
-        self.running.insert(step.to_owned(), Running { bar, reasons: reasons.to_vec() });
-    }
-
-    fn step_ended(&mut self, ended: &StepEnded) {
-        self.done += 1;
-        let running = self.running.shift_remove(&ended.step);
-        let reasons = running.as_ref().map(|running| running.reasons.clone()).unwrap_or_default();
-        if let Some(bar) = running.and_then(|running| running.bar) {
-            bar.finish_and_clear();
-            self.bars.remove(&bar);
+        if state.screen.is_full() || self.painter.is_none() {
+            state.paint(self.look);
         }
-        let quietly = match ended.outcome {
-            Outcome::Cached { .. } | Outcome::NotRun { .. } => !self.verbose,
-            _ => false,
-        };
-        if !quietly {
-            self.say(&format!("{}\n", ending(ended, &reasons, self.look)));
+    }
+
+    fn run_started(&mut self, state: &mut State, run: &RunStarted) {
+        state.progress.total = run.steps.iter().filter(|step| step.kind != "group").count();
+        // With one writer there is nothing to tell apart.
+        if writers(run) > 1 {
+            let writing = run.steps.iter().filter(|step| step.kind == "command" || step.kind == "test");
+            let longest = writing.map(|step| console::measure_text_width(&step.name)).max().unwrap_or(0);
+            self.names = longest.min(24).min(self.look.width / 3);
+        }
+        if let Some(reason) = &run.unpublished {
+            state.say(&unpublished(reason, self.look));
+        }
+    }
+
+    fn step_ended(&self, state: &mut State, ended: &StepEnded) {
+        let reasons = state.progress.ended(&ended.step, &ended.outcome);
+        let restored = matches!(ended.outcome, Outcome::Cached { found: Found::Restored });
+        if self.verbose || is_news(&ended.outcome) && !restored {
+            state.say(&format!("{}\n", ending(ended, &reasons, self.look)));
         }
         let moved = ended.tags.iter().any(|tag| tag.from.as_ref() != Some(&tag.to));
         if moved || self.verbose {
-            self.say(&tag_lines(&ended.tags, self.look));
+            state.say(&tag_lines(&ended.tags, self.look));
+        }
+        // What comes next may be a question, which must not stand amid this.
+        if state.progress.is_idle() {
+            state.paint(self.look);
         }
     }
 
-    fn line(&mut self, line: &Output) {
+    fn line(&self, state: &mut State, line: &Output) {
         if line.replayed && !self.verbose {
             return;
         }
-        let written = last_written(&line.text);
-        // A colour that a line leaves on ends with it.
-        let reset = if written.contains('\u{1b}') { "\u{1b}[0m" } else { "" };
+        let said = self.look.tame(&line.text);
         let text = if self.names == 0 {
-            format!("{written}{reset}\n")
+            format!("{said}\n")
         } else {
-            let name = self.look.pad(&self.look.cut(&line.step, self.names), self.names);
+            let name = self.look.pad(&self.look.cut_amid(&line.step, self.names), self.names);
             let bar = if self.look.unicode { "│" } else { "|" };
-            format!("{} {written}{reset}\n", self.look.paint(Paint::Faint, &format!("{name} {bar}")))
+            format!("{} {said}\n", self.look.paint(Paint::Faint, &format!("{name} {bar}")))
         };
-        let result = self.bars.suspend(|| match line.stream {
-            Stream::Stdout => output(&text),
-            Stream::Stderr => {
-                status(&text);
-                Ok(())
-            }
-        });
-        self.lost = self.lost.take().or(result.err());
-    }
-
-    fn say(&self, text: &str) {
-        if !text.is_empty() {
-            self.bars.suspend(|| status(text));
-        }
-    }
-
-    fn draw_foot(&self) {
-        if self.foot.is_finished() || self.running.is_empty() {
-            self.foot.set_message("");
-            return;
-        }
-        if self.running.keys().any(|step| self.owners.contains(step)) {
-            self.foot.set_message("");
-            return;
-        }
-        let hidden = self.running.values().filter(|running| running.bar.is_none()).count();
-        let more = if hidden > 0 { format!(", {hidden} more running") } else { String::new() };
-        let text = format!("{} of {} steps done{more}", self.done, self.total);
-        self.foot.set_message(self.look.paint(Paint::Faint, &text));
+        state.screen.push(line.stream, &text);
     }
 }
 
-/// What stands on a terminal of a line that went back to its beginning, as bars of
-/// progress do.
-fn last_written(text: &str) -> &str {
-    text.rsplit('\r').find(|part| !part.is_empty()).unwrap_or_default()
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.shared.lock().stopped = true;
+        self.shared.stop.notify_all();
+        if let Some(painter) = self.painter.take() {
+            // It has nothing to tell that could be told here.
+            let _ended = painter.join();
+        }
+        let mut state = self.shared.lock();
+        state.progress.over();
+        state.paint(self.look);
+    }
 }
 
-fn style(template: &str) -> ProgressStyle {
-    let style = ProgressStyle::with_template(template);
-    style.unwrap_or_else(|_| ProgressStyle::default_spinner()).tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ")
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // What is half changed is drawn half changed, once.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn paint_until_stopped(&self, look: Look) {
+        let mut state = self.lock();
+        while !state.stopped {
+            state.paint(look);
+            let waited = self.stop.wait_timeout(state, TICK);
+            state = waited.map_or_else(|poisoned| poisoned.into_inner().0, |(state, _)| state);
+        }
+    }
+}
+
+impl State {
+    fn say(&mut self, text: &str) {
+        self.screen.push(Stream::Stderr, text);
+    }
+
+    fn paint(&mut self, look: Look) {
+        let (rows, columns) = Screen::size().unwrap_or((24, look.width));
+        let look = Look { width: look.width.min(columns), ..look };
+        let lines = frame(&self.progress, look, rows, Instant::now());
+        let written = self.screen.paint(lines, columns);
+        self.lost = self.lost.take().or(written.err());
+    }
 }

@@ -6,26 +6,46 @@
 //! prints; must not import interop or cli.
 
 mod diagnostic;
+mod dialect;
+mod digest;
 mod ending;
+#[cfg(test)]
+mod fixture;
+mod folded;
 mod forecast;
+mod frame;
+mod held;
 mod inspection;
+mod junit;
 mod learned;
 mod list;
 mod live;
 mod look;
+mod markdown;
 mod plain;
 mod print;
+mod screen;
+mod story;
 mod table;
+mod trace;
 mod view;
+mod writer;
 
 pub use diagnostic::{problems_json, render};
-pub use ending::{ending, seconds};
+pub use dialect::Dialect;
+pub use digest::digest;
+pub use ending::{ending, seconds, tally};
+pub use folded::Folded;
 pub use forecast::{forecast_json, forecast_text, why_text};
 pub use inspection::{inspection, inspection_json};
+pub use junit::junit;
 pub use list::{list, list_json};
 pub use live::Live;
 pub use look::{Look, Paint};
+pub use markdown::markdown;
 pub use plain::Plain;
 pub use print::{output, output_log, record_log, status};
+pub use story::{Part, Story, Tail};
 pub use table::Table;
-pub use view::View;
+pub use trace::trace;
+pub use view::{Json, View};

@@ -40,8 +40,9 @@ pub async fn execute(request: Request, observe: &mut dyn FnMut(&Event)) -> Summa
     execute_until(request, observe, interrupts()).await
 }
 
-/// Runs a plan that these signals interrupt.
-pub(super) async fn execute_until(
+/// Runs a plan that these signals interrupt, as [`interrupts`] are or as they are
+/// passed on by who waits for something else, too.
+pub async fn execute_until(
     request: Request,
     observe: &mut dyn FnMut(&Event),
     mut signals: mpsc::UnboundedReceiver<Signal>,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::diagnostic::{Label, Problem, Sources};
+use crate::diagnostic::{Label, Problem, Sources, Span};
 
 /// A [`Problem`] that can be read without the texts of the run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +31,13 @@ pub struct Place {
     pub line: usize,
     /// Its column in characters, from 1.
     pub column: usize,
+    /// The line of its last character; 0 where a record of an older hoist does not
+    /// say it.
+    #[serde(default)]
+    pub end_line: usize,
+    /// The column behind its last character; 0 where it is not said.
+    #[serde(default)]
+    pub end_column: usize,
     /// Offset of its first byte.
     pub start: u32,
     /// Offset behind its last byte.
@@ -56,10 +63,14 @@ impl Fault {
 impl Place {
     fn new(label: &Label, sources: &Sources) -> Option<Self> {
         let (line, column) = sources.position(label.span)?;
+        let end = Span { start: label.span.end, ..label.span };
+        let (end_line, end_column) = sources.position(end).unwrap_or((line, column));
         Some(Self {
             file: sources.get(label.span.source)?.name.clone(),
             line,
             column,
+            end_line,
+            end_column,
             start: label.span.start,
             end: label.span.end,
             text: label.text.clone(),

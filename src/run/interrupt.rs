@@ -9,7 +9,8 @@ use tokio::sync::mpsc;
 /// The signals that ask hoist to stop, as they come. From now on they do nothing
 /// else. Those that whoever started hoist wants ignored, as `nohup` does, stay
 /// ignored.
-pub(super) fn interrupts() -> mpsc::UnboundedReceiver<Signal> {
+#[must_use]
+pub fn interrupts() -> mpsc::UnboundedReceiver<Signal> {
     let (sender, receiver) = mpsc::unbounded_channel();
     let kinds = [
         (SignalKind::interrupt(), Signal::INT),

@@ -48,13 +48,14 @@ pub use event::{
     Counts, Event, FORMAT, Happening, LogPlace, Output, PlannedStep, RunEnded, RunStarted, StepEnded, Stream,
     TagMove, Trigger, Written, result_word,
 };
-pub use executor::execute;
+pub use executor::{execute, execute_until};
 pub use fault::{Fault, Place};
 pub use forecast::{Forecast, Verdict, forecast};
+pub use interrupt::interrupts;
 pub use log::{Followed, LogLines, LogReader};
 pub use outcome::{Cause, Found, Outcome};
 pub use reason::{Reason, ReasonKind};
-pub use record::{outline, recorded};
+pub use record::{begun, is_written, outline, recorded};
 pub use recorded::{events, log};
 pub use request::{Confirm, Options, Request, Settled};
 pub use sandbox::{Learned, sandbox_main};

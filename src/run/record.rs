@@ -1,12 +1,14 @@
 //! Records of runs: `.hoist/runs/<id>/events.jsonl`.
 
 use std::collections::hash_map::RandomState;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::{self, BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::diagnostic::{Code, Problem};
 use crate::run::Event;
@@ -17,8 +19,17 @@ const DIRECTORY: &str = ".hoist";
 /// The events of a run, in its directory.
 const EVENTS: &str = "events.jsonl";
 
-/// How many runs are kept.
-const KEPT: usize = 20;
+/// Most runs that are kept.
+const KEPT: usize = 100;
+
+/// Runs that are kept however old they are, the newest ones.
+const KEPT_ANYWAY: usize = 10;
+
+/// How long the others are kept.
+const KEPT_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// Most runs that one run removes: what is left is for the next one.
+const REMOVED_AT_ONCE: usize = 100;
 
 /// The record of a run that goes on.
 #[derive(Debug)]
@@ -31,8 +42,9 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Begins a record below the project's directory, and removes the oldest
-    /// ones.
+    /// Begins a record below the project's directory, and removes old ones: those
+    /// behind the newest 100, and of those behind the newest 10 what is older than
+    /// 30 days.
     ///
     /// # Errors
     /// The project's directory cannot be written.
@@ -44,7 +56,11 @@ impl Record {
             let id = new_id(now);
             let dir = runs.join(&id);
             fs::create_dir(&dir)?;
-            let events = BufWriter::new(File::create_new(dir.join(EVENTS))?);
+            let events = File::create_new(dir.join(EVENTS))?;
+            // Held as long as it is written; where there are no locks, age alone
+            // protects it from being removed.
+            let _unprotected = events.try_lock();
+            let events = BufWriter::new(events);
             Ok(Self { id, dir, events })
         };
         let record = begin().map_err(|error: io::Error| {
@@ -52,10 +68,7 @@ impl Record {
                 .note(error.to_string())
                 .help("hoist keeps the record of each run there: make the project's directory writable")
         })?;
-        for old in recorded(root).into_iter().skip(KEPT) {
-            // Another run may be removing it, too.
-            let _gone = fs::remove_dir_all(root.join(DIRECTORY).join("runs").join(old));
-        }
+        remove_old(root, now);
         Ok(record)
     }
 
@@ -71,14 +84,48 @@ impl Record {
     }
 }
 
+/// Removes what is neither young enough nor among the newest, and which nobody
+/// writes.
+fn remove_old(root: &Path, now: Timestamp) {
+    let ids = recorded(root);
+    let outlived = |id: &str| begun(id).is_some_and(|begun| now.duration_since(begun) > KEPT_FOR);
+    let old = ids.iter().enumerate().skip(KEPT_ANYWAY).filter(|(at, id)| *at >= KEPT || outlived(id));
+    for (_, id) in old.filter(|(_, id)| !is_written(root, id)).take(REMOVED_AT_ONCE) {
+        // Another run may be removing it, too.
+        let _gone = fs::remove_dir_all(root.join(DIRECTORY).join("runs").join(id));
+    }
+}
+
 /// The ids of the runs that are recorded for a project, newest first.
 #[must_use]
 pub fn recorded(root: &Path) -> Vec<String> {
     let entries = fs::read_dir(root.join(DIRECTORY).join("runs"));
     let names = entries.into_iter().flatten().flatten().map(|entry| entry.file_name().into_string());
-    let mut ids: Vec<String> = names.flatten().collect();
+    let mut ids: Vec<String> = names.flatten().filter(|name| is_id(name)).collect();
     ids.sort_unstable_by(|one, other| other.cmp(one));
     ids
+}
+
+/// Whether a hoist writes the record of this run at the moment. Where the file
+/// system knows no locks, that is never known.
+#[must_use]
+pub fn is_written(root: &Path, id: &str) -> bool {
+    let file = File::open(root.join(DIRECTORY).join("runs").join(id).join(EVENTS));
+    file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
+/// When a run began, by its id.
+#[must_use]
+pub fn begun(id: &str) -> Option<Timestamp> {
+    let (time, _) = id.split_once('-')?;
+    let time = DateTime::strptime("%Y%m%dT%H%M%S%.fZ", time).ok()?;
+    Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp())
+}
+
+/// Whether this can be the id of a run: what else lies there is not hoist's.
+fn is_id(name: &str) -> bool {
+    let (time, random) = name.split_once('-').unwrap_or_default();
+    time.len() == "20261121T123456.789Z".len() && time.ends_with('Z') && !random.is_empty()
 }
 
 /// The events of a recorded run but for what its steps wrote. A line that is
@@ -145,18 +192,55 @@ mod tests {
         assert_eq!(outline(root.path(), &record.id).unwrap().collect::<Vec<_>>(), written);
     }
 
+    fn create(root: &Path, seconds: i64) -> Record {
+        Record::create(root, Timestamp::from_second(seconds).unwrap()).unwrap()
+    }
+
     #[test]
     fn only_the_newest_runs_are_kept() {
         let root = tempfile::tempdir().unwrap();
-        let ids: Vec<String> = (0..25)
-            .map(|second| Record::create(root.path(), Timestamp::from_second(second).unwrap()).unwrap().id)
-            .collect();
+        let count = i64::try_from(KEPT).unwrap() + 5;
+        let ids: Vec<String> = (0..count).map(|second| create(root.path(), second).id).collect();
         assert_eq!(recorded(root.path()), ids.into_iter().rev().take(KEPT).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn of_old_runs_the_newest_few_are_kept() {
+        let root = tempfile::tempdir().unwrap();
+        let ids: Vec<String> = (0..15).map(|second| create(root.path(), second).id).collect();
+        let now = create(root.path(), KEPT_FOR.as_secs() + 100).id;
+        let kept = ids.into_iter().rev().take(KEPT_ANYWAY - 1);
+        assert_eq!(recorded(root.path()), [now].into_iter().chain(kept).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_run_that_is_written_is_never_removed() {
+        let root = tempfile::tempdir().unwrap();
+        let held = create(root.path(), 0);
+        assert!(is_written(root.path(), &held.id));
+        for second in 1..=i64::try_from(KEPT).unwrap() {
+            create(root.path(), second);
+        }
+        assert_eq!(recorded(root.path()).len(), KEPT + 1);
+        let id = held.id.clone();
+        drop(held);
+        assert!(!is_written(root.path(), &id));
+        create(root.path(), 1000);
+        assert!(!recorded(root.path()).contains(&id));
+    }
+
+    #[test]
+    fn what_is_no_record_is_left_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let id = create(root.path(), 0).id;
+        fs::create_dir(root.path().join(".hoist/runs/notes")).unwrap();
+        assert_eq!(recorded(root.path()), [id]);
     }
 
     #[test]
     fn an_id_begins_with_the_time() {
         let id = new_id("2026-11-21T12:34:56.789Z".parse().unwrap());
         assert_eq!(id.split_once('-').unwrap().0, "20261121T123456.789Z");
+        assert_eq!(begun(&id), Some("2026-11-21T12:34:56.789Z".parse().unwrap()));
     }
 }

@@ -15,7 +15,7 @@ use crate::run::{Event, Happening, LogLines, LogReader};
 ///
 /// # Errors
 /// There is no such record, or it cannot be read.
-pub fn events(root: &Path, id: &str) -> io::Result<impl Iterator<Item = Event>> {
+pub fn events(root: &Path, id: &str) -> io::Result<impl Iterator<Item = Event> + use<>> {
     Ok(Events {
         directory: directory_of(root, id),
         outline: outline(root, id)?,

@@ -1,0 +1,47 @@
+//! Finding a run by what a user types.
+
+use std::path::Path;
+
+use crate::diagnostic::{Code, Problem};
+use crate::run::{Event, events, recorded};
+
+/// The id of the run that is meant: by its id or a part of it that no other has;
+/// without a name the newest.
+///
+/// # Errors
+/// Nothing has run, or no run or several are meant ([`Code::NoRecord`]).
+pub(crate) fn find(root: &Path, named: Option<&str>) -> Result<String, Problem> {
+    let all = recorded(root);
+    let Some(named) = named else {
+        return all.into_iter().next().ok_or_else(|| {
+            let problem = Problem::new(Code::NoRecord, "nothing has run here yet");
+            problem.help("run something, such as `hoist run`")
+        });
+    };
+    let mut meant: Vec<&String> = all.iter().filter(|id| id.contains(named)).collect();
+    if let Some(exact) = all.iter().find(|id| *id == named) {
+        meant = vec![exact];
+    }
+    match meant.as_slice() {
+        [id] => Ok((*id).clone()),
+        [] => Err(Problem::new(Code::NoRecord, format!("no run `{named}` is recorded"))
+            .help("`hoist log --runs` lists those that are")),
+        several => {
+            let title = format!("`{named}` is a part of the ids of {} runs", several.len());
+            let help = several.first().map(|id| format!("the newest of them is `{id}`"));
+            Err(Problem::new(Code::NoRecord, title).maybe_help(help))
+        }
+    }
+}
+
+/// The events of a run.
+///
+/// # Errors
+/// The record cannot be read ([`Code::NoRecord`]).
+pub(crate) fn read(root: &Path, id: &str) -> Result<impl Iterator<Item = Event> + use<>, Problem> {
+    events(root, id).map_err(|error| {
+        Problem::new(Code::NoRecord, format!("the record of the run {id} cannot be read"))
+            .note(error.to_string())
+            .help("`hoist log --runs` lists the runs that are recorded")
+    })
+}

@@ -1,0 +1,108 @@
+//! `hoist report`, and the files that a run writes about itself.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use crate::cli::arguments::{Report, ReportFormat, Running};
+use crate::cli::records;
+use crate::cli::session::Session;
+use crate::diagnostic::{Code, Problem, Problems};
+use crate::facts::Project;
+use crate::report::{Dialect, Story, digest, junit, markdown, trace};
+use crate::run::{Event, Followed};
+
+/// Most bytes of a summary that GitHub shows for a step of a job.
+const SUMMARY: u64 = 1024 * 1024;
+
+pub(crate) fn report(session: &Session, options: &Report) -> Result<ExitCode, Problems> {
+    let root = Project::find(&session.host, session.global.file.as_deref())?.root;
+    let id = records::find(&root, options.run.as_deref())?;
+    let story = Story::of(records::read(&root, &id)?);
+    let format = if session.global.json { ReportFormat::Json } else { options.format };
+    let text = written(&story, format)?;
+    match &options.output {
+        None => session.output(&text)?,
+        Some(file) => write(&session.host.directory.join(file), &text)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The run in a format, with a line break at its end.
+fn written(story: &Story, format: ReportFormat) -> Result<String, Problem> {
+    match format {
+        ReportFormat::Markdown => Ok(markdown(story)),
+        ReportFormat::Trace => Ok(format!("{}\n", trace(story))),
+        ReportFormat::Json => Ok(format!("{}\n", digest(story))),
+        ReportFormat::Junit => junit(story).map_err(|error| {
+            Problem::new(Code::NoRecord, "the run cannot be written as JUnit XML").note(error)
+        }),
+    }
+}
+
+/// Files about a run that goes on: those that the command line names, and the
+/// summary of the job on GitHub.
+#[derive(Debug)]
+pub(crate) struct Files {
+    wanted: Vec<(PathBuf, ReportFormat)>,
+    summary: Option<PathBuf>,
+    story: Story,
+    /// What steps write, as lines.
+    followed: Followed,
+}
+
+impl Files {
+    /// What is asked for.
+    pub(crate) fn of(session: &Session, running: &Running) -> Self {
+        let named = [(&running.junit, ReportFormat::Junit), (&running.trace, ReportFormat::Trace)];
+        let path = |file: &PathBuf| session.host.directory.join(file);
+        let wanted = named.into_iter().filter_map(|(file, format)| Some((path(file.as_ref()?), format)));
+        let summary = session.host.environment.get("GITHUB_STEP_SUMMARY").map(PathBuf::from);
+        let summary = summary.filter(|file| {
+            session.dialect() == Some(Dialect::GitHub) && !session.global.json && file.is_absolute()
+        });
+        Self { wanted: wanted.collect(), summary, story: Story::default(), followed: Followed::default() }
+    }
+
+    /// Tells what happened.
+    pub(crate) fn see(&mut self, event: &Event) {
+        if !self.wanted.is_empty() || self.summary.is_some() {
+            let Self { story, followed, .. } = self;
+            followed.see(event, &mut |event| story.see(event));
+        }
+    }
+
+    /// Writes the files, however the run ended.
+    ///
+    /// # Errors
+    /// A file cannot be written; the others are.
+    pub(crate) fn write(&self) -> Result<(), Problems> {
+        let mut problems = Problems::new();
+        for (file, format) in &self.wanted {
+            problems.take(written(&self.story, *format).and_then(|text| write(file, &text)));
+        }
+        if let Some(file) = &self.summary {
+            problems.take(append(file, &markdown(&self.story)).map_err(|error| unwritable(file, &error)));
+        }
+        problems.or(())
+    }
+}
+
+fn write(file: &Path, text: &str) -> Result<(), Problem> {
+    let written = file.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(file, text));
+    written.map_err(|error| unwritable(file, &error))
+}
+
+/// Adds to the summary of a job, as far as it is shown.
+fn append(file: &Path, text: &str) -> io::Result<()> {
+    let mut summary = OpenOptions::new().append(true).create(true).open(file)?;
+    let length = summary.metadata()?.len() + u64::try_from(text.len()).unwrap_or(u64::MAX);
+    if length > SUMMARY { Ok(()) } else { summary.write_all(text.as_bytes()) }
+}
+
+fn unwritable(file: &Path, error: &io::Error) -> Problem {
+    Problem::new(Code::CommandLine, format!("`{}` cannot be written", file.display()))
+        .note(error.to_string())
+        .help("name a file in a directory that can be written")
+}

@@ -1,0 +1,96 @@
+//! Runs that never were, told event by event.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::run::{
+    Counts, Event, FORMAT, Fault, Happening, Outcome, Output, Place, PlannedStep, RunEnded, RunStarted,
+    StepEnded, Stream, Trigger,
+};
+
+/// Events, and the time at which the next one happens.
+pub(super) struct Script {
+    pub(super) events: Vec<Event>,
+    now: Timestamp,
+}
+
+/// A failure at line 3 of a release.kdl.
+pub(super) fn failed(title: &str) -> Outcome {
+    let label = Place {
+        file: "release.kdl".into(),
+        line: 3,
+        column: 5,
+        end_line: 4,
+        end_column: 2,
+        start: 20,
+        end: 40,
+        text: "exit status 1".into(),
+    };
+    let fault = Fault {
+        code: "hoist::run::command_failed".into(),
+        title: title.to_owned(),
+        labels: vec![label],
+        help: Some("mend it".into()),
+        notes: Vec::new(),
+    };
+    Outcome::Failed { problems: vec![fault] }
+}
+
+impl Script {
+    /// A run of these steps, each with what it needs.
+    pub(super) fn begin(steps: &[(&str, &[&str])]) -> Self {
+        let step = |(name, needs): &(&str, &[&str])| PlannedStep {
+            name: (*name).to_owned(),
+            kind: "command".to_owned(),
+            effect: "cacheable".to_owned(),
+            goal: true,
+            needs: needs.iter().map(|need| (*need).to_owned()).collect(),
+        };
+        let started = RunStarted {
+            format: FORMAT,
+            run: "20261121T123456.000Z-1f2e3d4c".to_owned(),
+            project: "shop".to_owned(),
+            hoist: "0.1.0".to_owned(),
+            trigger: Trigger { kind: "branch".to_owned(), name: Some("main".to_owned()), commit: None },
+            goals: vec!["all".to_owned()],
+            jobs: 2,
+            unpublished: None,
+            steps: steps.iter().map(step).collect(),
+        };
+        let mut script = Self { events: Vec::new(), now: "2026-11-21T12:34:56Z".parse().unwrap() };
+        script.say(Happening::RunStarted(started));
+        script
+    }
+
+    /// The next event happens so many milliseconds after the first one.
+    pub(super) fn at(&mut self, milliseconds: i64) -> &mut Self {
+        self.now = self.events[0].time + SignedDuration::from_millis(milliseconds);
+        self
+    }
+
+    pub(super) fn say(&mut self, what: Happening) -> &mut Self {
+        self.events.push(Event { time: self.now, what });
+        self
+    }
+
+    pub(super) fn started(&mut self, step: &str) -> &mut Self {
+        self.say(Happening::StepStarted { step: step.to_owned(), reasons: Vec::new() })
+    }
+
+    pub(super) fn line(&mut self, step: &str, text: &str) -> &mut Self {
+        let (step, text) = (step.to_owned(), text.to_owned());
+        let stream = Stream::Stdout;
+        self.say(Happening::Output(Output { step, stream, text, base64: None, open: false, replayed: false }))
+    }
+
+    pub(super) fn ended(&mut self, step: &str, outcome: Outcome, milliseconds: u64) -> &mut Self {
+        let step = step.to_owned();
+        let ended = StepEnded { step, outcome, milliseconds, digest: None, tags: Vec::new() };
+        self.say(Happening::StepEnded(ended))
+    }
+
+    pub(super) fn over(&mut self, counts: Counts, milliseconds: u64) -> &mut Self {
+        let exit = u8::from(counts.failed > 0);
+        let result = if exit == 0 { "done" } else { "failed" }.to_owned();
+        self.say(Happening::RunEnded(RunEnded { counts, milliseconds, result, exit, problems: Vec::new() }))
+    }
+}

@@ -1,0 +1,232 @@
+//! A run as Markdown: for the summary of a job, for a comment, for a file.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::report::ending::{gist, seconds, tally};
+use crate::report::story::{Part, Story};
+use crate::run::Outcome;
+
+/// Most steps that have a row; the others are counted.
+const ROWS: usize = 300;
+/// Most failed steps whose log is shown, and most bytes of each.
+const LOGS: usize = 20;
+const LOG: usize = 16 * 1024;
+
+/// What ran and what failed, with durations and reasons, the images and their
+/// tags, and the ends of the logs of what failed. What was up to date is counted.
+/// At most some 600 KiB.
+#[must_use]
+pub fn markdown(story: &Story) -> String {
+    let mut out = String::new();
+    let project = story.started.as_ref().map_or("hoist", |started| started.project.as_str());
+    let goals = story.goals();
+    let what = if goals.is_empty() { String::new() } else { format!(" {}", code(&goals)) };
+    let mark = match &story.ended {
+        Some(ended) if ended.exit == 0 => "✅",
+        _ => "❌",
+    };
+    let _ = writeln!(out, "### {mark} {}{what}: {}\n", text(project), said(story));
+    out += &about(story);
+    out += &steps(story);
+    out += &images(story);
+    out += &logs(story);
+    out
+}
+
+fn said(story: &Story) -> String {
+    let took = seconds(Duration::from_millis(story.milliseconds()));
+    let how = match (&story.ended, &story.signal) {
+        (Some(_), _) => "",
+        (None, Some(_)) => "interrupted, ",
+        (None, None) => "unfinished, ",
+    };
+    format!("{how}{} in {took}", tally(story.counts()))
+}
+
+fn about(story: &Story) -> String {
+    let Some(started) = &story.started else { return String::new() };
+    let trigger = &started.trigger;
+    let mut parts = vec![match &trigger.name {
+        Some(name) => format!("{} {}", trigger.kind, code(name)),
+        None => trigger.kind.clone(),
+    }];
+    parts.extend(trigger.commit.as_ref().map(|commit| format!("commit {}", code(commit))));
+    parts.push(format!("run {}", code(&started.run)));
+    let mut out = format!("{}\n\n", parts.join(" · "));
+    if let Some(reason) = &started.unpublished {
+        let _ = writeln!(out, "Nothing is published: {}\n", text(reason));
+    }
+    out
+}
+
+fn steps(story: &Story) -> String {
+    // What failed first; a failure that caused others is of more interest than they are.
+    let rank = |part: &Part| match part.end.as_ref().map(|end| &end.outcome) {
+        Some(Outcome::Failed { .. }) => 0,
+        Some(Outcome::Cancelled) | None => 1,
+        Some(Outcome::Ran) => 2,
+        Some(Outcome::NotRun { .. }) => 4,
+        Some(Outcome::Cached { .. } | Outcome::Skipped { .. }) => 3,
+    };
+    let mut shown: Vec<_> = story.told().filter(|(_, part)| !part.is_present()).collect();
+    shown.sort_by_key(|(_, part)| rank(part));
+    if shown.is_empty() {
+        return String::new();
+    }
+    let mut out = "| | Step | Result | Time | |\n|---|---|---|---:|---|\n".to_owned();
+    for (name, part) in shown.iter().take(ROWS) {
+        let mark = match rank(part) {
+            0 | 1 => "❌",
+            2 | 3 => "✅",
+            _ => "➖",
+        };
+        let took = match part.milliseconds() {
+            0 => String::new(),
+            milliseconds => seconds(Duration::from_millis(milliseconds)),
+        };
+        let _ =
+            writeln!(out, "| {mark} | {} | {} | {took} | {} |", code(name), part.word(), text(&more(part)));
+    }
+    if shown.len() > ROWS {
+        let _ = writeln!(out, "\n… and {} more steps.", shown.len() - ROWS);
+    }
+    out + "\n"
+}
+
+/// What else there is to say of a step, in a cell.
+fn more(part: &Part) -> String {
+    match part.end.as_ref().map(|end| &end.outcome) {
+        Some(Outcome::Failed { problems }) => problems.first().map_or_else(String::new, |fault| {
+            let place = fault.labels.first().map(|place| format!(" ({}:{})", place.file, place.line));
+            format!("{}{}", gist(fault), place.unwrap_or_default())
+        }),
+        Some(Outcome::Skipped { reason }) => reason.clone(),
+        Some(Outcome::NotRun { cause }) => cause.to_string(),
+        _ => part.reasons.first().map(|reason| reason.text.clone()).unwrap_or_default(),
+    }
+}
+
+fn images(story: &Story) -> String {
+    let tags = story.told().flat_map(|(_, part)| part.end.iter().flat_map(|end| &end.tags));
+    let mut rows = String::new();
+    for tag in tags.take(ROWS) {
+        let what = match (&tag.kept, &tag.from) {
+            (Some(reason), _) => format!("left where it is: {reason}"),
+            (None, Some(from)) if *from == tag.to => "as it was".to_owned(),
+            (None, Some(_)) => "moved".to_owned(),
+            (None, None) => "new".to_owned(),
+        };
+        let name = format!("{}:{}", tag.repository, tag.tag);
+        let _ = writeln!(rows, "| {} | {} | {} |", code(&name), code(&tag.to), text(&what));
+    }
+    if rows.is_empty() {
+        for (name, part) in story.told() {
+            let is_image = part.planned.as_ref().is_some_and(|planned| planned.kind == "index");
+            let digest = part.end.as_ref().and_then(|end| end.digest.as_ref());
+            if let Some(digest) = digest.filter(|_| is_image) {
+                let _ = writeln!(rows, "| {} | {} | not published |", code(name), code(digest));
+            }
+        }
+    }
+    if rows.is_empty() { rows } else { format!("| Image | Digest | |\n|---|---|---|\n{rows}\n") }
+}
+
+fn logs(story: &Story) -> String {
+    let mut out = String::new();
+    for (name, part) in story.told().filter(|(_, part)| part.is_bad()).take(LOGS) {
+        let log = format!("{}{}", part.stdout.text(), part.stderr.text());
+        let log = console::strip_ansi_codes(&log);
+        let start = log.ceil_char_boundary(log.len().saturating_sub(LOG));
+        let log = log.get(start..).unwrap_or_default().trim_end();
+        if log.is_empty() {
+            continue;
+        }
+        let fence = fence(log);
+        let _ = writeln!(
+            out,
+            "<details open><summary>Log of <code>{}</code></summary>\n\n{fence}text\n{log}\n{fence}\n\n</details>\n",
+            html(name)
+        );
+    }
+    out
+}
+
+/// Backticks that the text does not have.
+fn fence(text: &str) -> String {
+    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    "`".repeat(longest.max(2) + 1)
+}
+
+/// A text as it is written, in a cell of a table, too.
+fn code(text: &str) -> String {
+    format!("<code>{}</code>", html(text))
+}
+
+/// A text that is no markup.
+fn text(text: &str) -> String {
+    let mut out = String::new();
+    for c in html(text).chars() {
+        if matches!(c, '*' | '_' | '`' | '[' | ']' | '~' | '\\') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// The text on one line, with what means something in HTML or in a table written
+/// out.
+fn html(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        match c {
+            '&' => out += "&amp;",
+            '<' => out += "&lt;",
+            '>' => out += "&gt;",
+            '|' => out += "&#124;",
+            '@' => out += "&#64;",
+            c if c.is_control() => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture::{Script, failed};
+    use crate::run::{Counts, Found};
+
+    #[test]
+    fn what_failed_comes_first_and_what_was_up_to_date_is_counted() {
+        let mut script = Script::begin(&[("lint", &[]), ("unit[a|b]", &[]), ("old", &[])]);
+        script.ended("old", Outcome::Cached { found: Found::Present }, 0);
+        script.started("lint").ended("lint", Outcome::Ran, 250).started("unit[a|b]");
+        script.line("unit[a|b]", "```").line("unit[a|b]", "</details>");
+        script.ended("unit[a|b]", failed("`unit` failed"), 1250);
+        script.over(Counts { ran: 1, cached: 1, failed: 1, ..Counts::default() }, 1500);
+        let expected = "\
+### ❌ shop <code>all</code>: 1 failed, 1 ran, 1 up to date in 1.5s
+
+branch <code>main</code> · run <code>20261121T123456.000Z-1f2e3d4c</code>
+
+| | Step | Result | Time | |
+|---|---|---|---:|---|
+| ❌ | <code>unit[a&#124;b]</code> | failed | 1.2s | exit status 1 (release.kdl:3) |
+| ✅ | <code>lint</code> | ran | 250ms |  |
+
+<details open><summary>Log of <code>unit[a&#124;b]</code></summary>
+
+````text
+```
+</details>
+````
+
+</details>
+
+";
+        assert_eq!(markdown(&Story::of(script.events)), expected);
+    }
+}

@@ -121,9 +121,7 @@ impl Bench {
             others.push(Contender::new("make", &["make", "-s"]));
         }
         others.retain(|other| available(&what, other));
-        for program in others.iter().chain([&self.hoist(&["run", "--quiet"])]) {
-            run(directory.path(), &program.line);
-        }
+        self.settle(&directory, &others);
         self.compare(&directory, &what, "≤ 1.0 × ninja, aim 0.6", self.hoist(&["run", "--quiet"]), others);
     }
 
@@ -153,14 +151,14 @@ impl Bench {
         ];
         others[0].name = "hoist with nothing to do";
         others.retain(|other| available(&what, other));
-        for program in &others {
-            run(directory.path(), &program.line);
-        }
+        self.settle(&directory, &others);
         let hoist =
             self.hoist(&["run", "--quiet"]).before(|round| Graph::edit(directory.path(), round, "hoist"));
         // The edit for ninja is not hoist's: what it needs of it is done before.
-        let line = self.hoist(&["run", "--quiet"]).line;
-        others[0].before = Box::new(|_| drop(run(directory.path(), &line)));
+        let (root, line) = (directory.path(), self.hoist(&["run", "--quiet"]).line);
+        others[0].before = Box::new(move |_| {
+            run(root, &line);
+        });
         self.compare(&directory, &what, "null run + 1 step", hoist, others);
     }
 
@@ -250,6 +248,16 @@ impl Bench {
         let others = [Contender::new("cat > file", &["sh", "-c", &script]).before(clear)];
         let must = "≤ 1.25 (throughput ≥ 0.8), ≤ 64 MiB";
         self.compare(&directory, &what, must, self.hoist(&["run", "--quiet"]).before(clear), others);
+    }
+
+    /// Lets each build what the others built, until nobody finds something to do.
+    fn settle(&self, directory: &TempDir, others: &[Contender<'_>]) {
+        for _ in 0..2 {
+            run(directory.path(), &self.hoist(&["run", "--quiet"]).line);
+            for other in others {
+                run(directory.path(), &other.line);
+            }
+        }
     }
 
     /// hoist and the others in turns; a line for each of the others.

@@ -191,9 +191,12 @@ pub(crate) fn project(random: &mut Random) -> Project {
 /// What happens in so many rounds: some edits, then a run.
 pub(crate) fn story(random: &mut Random, rounds: usize) -> Vec<Event> {
     let mut events = Vec::new();
+    // Where the cache was damaged, some steps may run that need not.
+    let sound = random.once_in(2);
     for _ in 0..rounds {
         for _ in 0..random.below(4) {
-            events.push(event(random));
+            let event = event(random);
+            events.extend((!sound || !matches!(event, Event::Cache(..))).then_some(event));
         }
         events.push(Event::Run(calls(random)));
     }

@@ -34,6 +34,8 @@ pub(crate) struct World {
     environment: BTreeMap<String, String>,
     /// Keys of the steps that are known to lie in the cache.
     done: HashSet<u64>,
+    /// Whether a file of the cache was damaged, which may show much later.
+    damaged: bool,
     /// How much of the log was read.
     read: usize,
 }
@@ -55,6 +57,7 @@ impl World {
             checkouts: vec![checkout; CHECKOUTS.len()],
             environment: BTreeMap::new(),
             done: HashSet::new(),
+            damaged: false,
             read: 0,
         };
         fs::write(world.log(), "").expect("it can be written");
@@ -125,7 +128,7 @@ impl World {
             Event::Environment(name, None) => drop(self.environment.remove(name)),
             Event::Cache(number, damage) => {
                 befall(&self.cache(), *number, *damage);
-                self.done.clear();
+                self.damaged = true;
             }
             Event::Run(calls) => return self.run(calls),
         }
@@ -313,7 +316,7 @@ impl World {
             let target = project.target(&step.0);
             let forced = call.force && called.goals.contains(&step.0);
             if target.runs && target.cacheable && !forced && !shared && count(step) > 0 {
-                if self.done.contains(&oracle.key(step, &log)) {
+                if !self.damaged && self.done.contains(&oracle.key(step, &log)) {
                     return Err(format!("{step:?} ran although nothing that it depends on is new"));
                 }
                 if count(step) > 1 {

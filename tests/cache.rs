@@ -264,7 +264,7 @@ fn a_damaged_marker_of_the_staging_store_is_written_again() {
     let repo = Repo::with(COPY);
     repo.write("in.txt", "1\n");
     assert_eq!(ran(&repo, &["copy"]), ["copied"]);
-    let marker = repo.path().parent().expect("it lies somewhere").join("cache/v1/images/oci-layout");
+    let marker = repo.path().parent().expect("it lies somewhere").join("cache/v2/images/oci-layout");
     std::fs::write(&marker, "").expect("it is there");
     assert_eq!(ran(&repo, &["copy"]), [""; 0]);
     assert!(std::fs::read_to_string(marker).is_ok_and(|text| text.contains("imageLayoutVersion")));

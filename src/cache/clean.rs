@@ -66,7 +66,7 @@ impl Cache {
     /// projects. Whoever uses it at that moment builds again or fails.
     #[must_use]
     pub fn cache_cleaning(&self) -> Cleaning {
-        let names = ["content", "records", "traces", "latest", "stamps", "images", "tmp"];
+        let names = ["content", "records", "projects", "images", "tmp", "id"];
         let items = names.iter().map(|name| self.dir.join(name)).filter_map(whole);
         Cleaning { items: items.collect(), kept: Vec::new() }
     }

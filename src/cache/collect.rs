@@ -5,9 +5,9 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
-
 use crate::cache::content::digest_of;
+use crate::cache::local::each;
+use crate::cache::looks::{Look, Looks};
 use crate::cache::selection::{Rule, Selection};
 use crate::cache::{Output, OutputKind, Outputs};
 use crate::config::{Pattern, ProjectPath};
@@ -24,10 +24,11 @@ pub(super) struct Found {
 }
 
 /// The outputs in the workspace, by the patterns of the step that made them.
-pub(super) fn collect(root: &Path, patterns: &[Pattern]) -> Result<Outputs, Problems> {
+pub(super) fn collect(root: &Path, patterns: &[Pattern], looks: &Looks) -> Result<Outputs, Problems> {
     let selection = Selection::new(patterns)?;
     let (mut found, mut problems) = (Vec::new(), Problems::new());
     for rule in selection.rules() {
+        note_directory(root, rule.directory().as_deref(), looks);
         if let Some(matched) = problems.take(matched(root, rule)) {
             if matched.is_empty() {
                 problems.push(not_made(rule));
@@ -36,9 +37,17 @@ pub(super) fn collect(root: &Path, patterns: &[Pattern]) -> Result<Outputs, Prob
             found.extend(kept.map(|found| (found, rule.pattern.glob.span)));
         }
     }
-    let outputs: Vec<_> = found.into_par_iter().map(|(found, span)| output(root, &found, span)).collect();
+    let outputs = each(&found, |(found, span)| output(root, found, *span, looks));
     let outputs = outputs.into_iter().filter_map(|output| problems.take(output)).collect();
     problems.or(Outputs::new(outputs))
+}
+
+/// Remembers what was seen of a directory before what it holds is looked at.
+pub(super) fn note_directory(root: &Path, directory: Option<&Path>, looks: &Looks) {
+    let Some(directory) = directory else { return };
+    if let (Ok(seen), Ok(path)) = (Looks::see(&root.join(directory)), ProjectPath::root().join(directory)) {
+        looks.note(&path, Look { seen, digest: None });
+    }
 }
 
 fn not_made(rule: &Rule<'_>) -> Problem {
@@ -105,10 +114,18 @@ fn list(root: &Path, path: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// Reads what was found.
-fn output(root: &Path, found: &Found, span: Span) -> Result<Output, Problem> {
+fn output(root: &Path, found: &Found, span: Span, looks: &Looks) -> Result<Output, Problem> {
     let fail = |error: &io::Error| unreadable(&found.path, error, span);
     let path = ProjectPath::root().join(&found.path).map_err(|_| outside(&found.path))?;
-    let kind = kind_of(&root.join(&found.path), &found.metadata).map_err(|error| fail(&error))?;
+    let full = root.join(&found.path);
+    // Before it is read: what changes it afterwards changes this, too.
+    let seen = Looks::see(&full).map_err(|error| fail(&error))?;
+    let kind = kind_of(&full, &found.metadata).map_err(|error| fail(&error))?;
+    let digest = match &kind {
+        Some(OutputKind::File { digest, .. }) => Some(*digest),
+        _ => None,
+    };
+    looks.note(&path, Look { seen, digest });
     let kind = kind.ok_or_else(|| {
         Problem::new(Code::OutputNotMade, format!("`{path}` is not a file, a directory, or a link"))
             .label(span, "declared here")

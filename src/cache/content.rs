@@ -12,6 +12,9 @@ use tempfile::NamedTempFile;
 use crate::cache::Blake3;
 use crate::diagnostic::{Code, Problem};
 
+/// Up to here, a file is copied through memory in one piece.
+const SMALL: u64 = 1 << 20;
+
 /// Files named by the digests of what they hold, `ab/cdef…`.
 ///
 /// A file appears whole or not at all, whoever else writes at the same time. It
@@ -78,9 +81,8 @@ impl ContentStore {
         }
         let Ok(mut source) = File::open(file) else { return Ok(false) };
         let mut copy = staged(&self.staging)?;
-        // Shares the blocks where the file system can.
-        let digested = io::copy(&mut source, copy.as_file_mut()).and_then(|_| digest_of(copy.as_file_mut()));
-        if digested.map_err(|error| unusable(copy.path(), &error))? != digest {
+        if copy_of(&mut source, copy.as_file_mut(), size).map_err(|error| unusable(copy.path(), &error))? != digest
+        {
             return Ok(false);
         }
         publish(copy, &self.path(digest)).map(|()| true)
@@ -98,10 +100,8 @@ impl ContentStore {
     /// Writes a content to the beginning of an empty file.
     pub(super) fn copy_to(&self, digest: Blake3, file: &mut File) -> Result<(), Lost> {
         let mut content = File::open(self.path(digest)).map_err(|_| Lost::Gone)?;
-        io::copy(&mut content, file).map_err(Lost::Write)?;
-        // What was written is verified rather than what was read: once, and
-        // with no moment in between.
-        if digest_of(file).map_err(Lost::Write)? == digest {
+        let size = content.metadata().map_err(|_| Lost::Gone)?.len();
+        if copy_of(&mut content, file, size).map_err(Lost::Write)? == digest {
             return Ok(());
         }
         self.remove(digest);
@@ -129,9 +129,29 @@ impl ContentStore {
 /// The digest of a whole file, from its beginning.
 pub(super) fn digest_of(file: &mut File) -> io::Result<Blake3> {
     file.rewind()?;
+    let size = file.metadata()?.len();
+    if size <= SMALL {
+        let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1);
+        file.read_to_end(&mut content)?;
+        return Ok(Blake3::of(&content));
+    }
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(file)?;
     Ok(hasher.finalize().into())
+}
+
+/// Copies a file to an empty one; the digest of what was written.
+fn copy_of(from: &mut File, to: &mut File, size: u64) -> io::Result<Blake3> {
+    if size > SMALL {
+        // Shares the blocks where the file system can. What was written is
+        // digested rather than what was read, so that there is no moment between.
+        io::copy(from, to)?;
+        return digest_of(to);
+    }
+    let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1);
+    from.read_to_end(&mut content)?;
+    to.write_all(&content)?;
+    Ok(Blake3::of(&content))
 }
 
 /// Marks a file as used now. That it was used is not worth failing for.
@@ -150,16 +170,19 @@ fn staged(staging: &Path) -> Result<NamedTempFile, Problem> {
     NamedTempFile::new_in(staging).map_err(|error| unusable(staging, &error))
 }
 
-/// Gives a written file its name. On disk before it is named: after a loss of
-/// power, a file with a name is not an empty one.
+/// Gives a written file its name. It is not waited for until it is on the disk:
+/// what a loss of power leaves of it is found damaged by its digest.
 fn publish(file: NamedTempFile, path: &Path) -> Result<(), Problem> {
-    let fail = |error: &io::Error| unusable(path, error);
-    file.as_file().set_permissions(Permissions::from_mode(0o444)).map_err(|error| fail(&error))?;
-    file.as_file().sync_data().map_err(|error| fail(&error))?;
+    file.as_file().set_permissions(Permissions::from_mode(0o444)).map_err(|error| unusable(path, &error))?;
+    let file = match file.persist(path) {
+        Ok(_) => return Ok(()),
+        Err(refused) if refused.error.kind() == io::ErrorKind::NotFound => refused.file,
+        Err(refused) => return Err(unusable(path, &refused.error)),
+    };
     if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(|error| fail(&error))?;
+        fs::create_dir_all(parent).map_err(|error| unusable(path, &error))?;
     }
-    file.persist(path).map(drop).map_err(|error| fail(&error.error))
+    file.persist(path).map(drop).map_err(|error| unusable(path, &error.error))
 }
 
 /// The cache cannot be read or written at a place.

@@ -8,8 +8,9 @@ use std::time::{Duration, SystemTime};
 
 use crate::cache::clean::files;
 use crate::cache::content::write_whole;
-use crate::cache::latest::read;
-use crate::cache::{Blake3, Cache, Key, OutputKind, Record, image};
+use crate::cache::journal::Journal;
+use crate::cache::latest::runs;
+use crate::cache::{Blake3, Cache, LastRun, OutputKind, Record, image};
 use crate::diagnostic::Problem;
 use crate::oci::Digest;
 
@@ -32,12 +33,12 @@ pub struct Evicted {
     pub bytes: u64,
 }
 
-/// A record or a last run: what keeps others alive.
+/// A record, or the last runs of a project: what keeps others alive.
 struct Holder {
     path: PathBuf,
     bytes: u64,
     used: SystemTime,
-    record: Record,
+    records: Vec<Record>,
 }
 
 impl Cache {
@@ -93,19 +94,20 @@ impl Cache {
     }
 
     fn holders(&self, all: &[(PathBuf, fs::Metadata)]) -> Vec<Holder> {
-        let (records, latest) = (self.dir.join("records"), self.dir.join("latest"));
+        let (records, projects) = (self.dir.join("records"), self.dir.join("projects"));
         let holder = |(path, found): &(PathBuf, fs::Metadata)| {
-            let record = if path.starts_with(&records) {
-                Record::from_json(&fs::read(path).ok()?)
-            } else if path.starts_with(&latest) {
-                // It needs its log, and what it was compared by; the contents of
-                // its outputs belong to the record.
-                read(path).map(|last| Record { outputs: <_>::default(), image: None, ..last.record })
+            let held = if path.starts_with(&records) {
+                Record::from_bytes(&fs::read(path).ok()?).into_iter().collect()
+            } else if path.starts_with(&projects) && path.ends_with("runs") {
+                // They need their logs; the contents of outputs belong to the
+                // records.
+                let logs = |last: LastRun| Record { outputs: <_>::default(), image: None, ..last.record };
+                runs(&mut Journal::read(path)).into_iter().map(logs).collect()
             } else {
                 return None;
             };
             let used = found.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-            Some(Holder { path: path.clone(), bytes: found.len(), used, record: record? })
+            Some(Holder { path: path.clone(), bytes: found.len(), used, records: held })
         };
         all.iter().filter_map(holder).collect()
     }
@@ -115,7 +117,6 @@ impl Cache {
 struct Held<'a> {
     cache: &'a Cache,
     sizes: HashMap<&'a Path, u64>,
-    keys: HashSet<Key>,
     contents: HashSet<Blake3>,
     blobs: BTreeSet<Digest>,
     bytes: u64,
@@ -128,7 +129,6 @@ impl<'a> Held<'a> {
         let mut held = Self {
             cache,
             sizes,
-            keys: HashSet::new(),
             contents: HashSet::new(),
             blobs: BTreeSet::new(),
             bytes: 0,
@@ -146,15 +146,16 @@ impl<'a> Held<'a> {
 
     /// Holds on to all that a record needs, if there is room for it.
     fn take(&mut self, holder: &Holder, room: u64) -> bool {
-        let record = &holder.record;
-        let outputs = record.outputs.iter().filter_map(|output| match output.kind {
+        let outputs = holder.records.iter().flat_map(|record| &record.outputs);
+        let outputs = outputs.filter_map(|output| match output.kind {
             OutputKind::File { digest, .. } => Some(digest),
             OutputKind::Symlink(_) | OutputKind::Directory { .. } => None,
         });
+        let logs = holder.records.iter().filter_map(|record| record.log);
         let contents: HashSet<Blake3> =
-            outputs.chain(record.log).filter(|digest| !self.contents.contains(digest)).collect();
+            outputs.chain(logs).filter(|digest| !self.contents.contains(digest)).collect();
         let mut blobs = BTreeSet::new();
-        if let Some(image) = &record.image {
+        for image in holder.records.iter().filter_map(|record| record.image.as_ref()) {
             image::walk(&self.cache.images, image, &mut blobs);
         }
         blobs.retain(|digest| !self.blobs.contains(digest));
@@ -167,7 +168,6 @@ impl<'a> Held<'a> {
             return false;
         }
         self.bytes = bytes;
-        self.keys.insert(record.key);
         self.contents.extend(contents);
         self.blobs.extend(blobs);
         true
@@ -181,11 +181,6 @@ impl<'a> Held<'a> {
             ["content", fan, rest] => {
                 !format!("{fan}{rest}").parse().is_ok_and(|digest| self.contents.contains(&digest))
             }
-            ["traces", name] => {
-                !name.trim_end_matches(".json").parse().is_ok_and(|key| self.keys.contains(&key))
-            }
-            // They save reading files, and are soon made again.
-            ["stamps", _, _] => true,
             ["images", "blobs", "sha256", hex] => {
                 !format!("sha256:{hex}").parse().is_ok_and(|digest| self.blobs.contains(&digest))
             }

@@ -1,15 +1,15 @@
 //! The last run of each step of a project, to compare the next one with.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cache::content::write_whole;
+use crate::cache::journal::{Header, Journal};
 use crate::cache::part::path_text;
 use crate::cache::record::StoredRecord;
-use crate::cache::stamps::Stamps;
-use crate::cache::{Blake3, Key, Record, Trace};
+use crate::cache::{Blake3, Part, Record, Trace, Value};
 use crate::diagnostic::Problem;
 
 /// The last run of a step in a project.
@@ -34,47 +34,53 @@ pub enum Outcome {
     Unsteady,
 }
 
-/// The last runs of the steps of one project, and the traces of all.
+/// The last runs of the steps of one project, read when they are asked for.
 #[derive(Clone, Debug)]
 pub(super) struct Latest {
-    project: PathBuf,
+    file: PathBuf,
     root: PathBuf,
-    traces: PathBuf,
-    stamps: PathBuf,
     staging: PathBuf,
+    journal: Arc<Mutex<Option<Journal>>>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct StoredLatest {
     /// Where the project lies, for a reader; the directory's name is its digest.
     root: String,
-    outcome: Outcome,
     record: StoredRecord,
+    /// What the key was made of.
+    parts: Vec<(Part, Value)>,
 }
 
 impl Latest {
     /// Those of the project in `root`, kept below the cache's directory.
     pub(super) fn new(dir: &Path, root: &Path, staging: &Path) -> Self {
         Self {
-            project: dir.join("latest").join(name_of(root.as_os_str().as_encoded_bytes())),
+            file: dir.join("projects").join(name_of(root)).join("runs"),
             root: root.to_owned(),
-            traces: dir.join("traces"),
-            stamps: dir.join("stamps"),
             staging: staging.to_owned(),
+            journal: Arc::default(),
         }
     }
 
     /// The last run of a step.
     pub(super) fn get(&self, step: &str) -> Option<LastRun> {
-        read(&self.path(step)).filter(|last| last.record.step == step)
+        with(&mut self.open(), &self.file, |journal| journal.get(step).and_then(run)).map(|(last, _)| last)
+    }
+
+    /// The last run of a step, and what its key was made of.
+    pub(super) fn explained(&self, step: &str) -> Option<(LastRun, Option<Trace>)> {
+        with(&mut self.open(), &self.file, |journal| journal.get(step).and_then(run))
+    }
+
+    /// How long the last run of a step took.
+    pub(super) fn duration(&self, step: &str) -> Option<Duration> {
+        with(&mut self.open(), &self.file, |journal| Some(journal.get(step)?.0.duration))
     }
 
     /// The last runs of all steps, by their names.
     pub(super) fn all(&self) -> Vec<LastRun> {
-        let files = fs::read_dir(&self.project).into_iter().flatten().flatten();
-        let mut all: Vec<LastRun> = files.filter_map(|file| read(&file.path())).collect();
-        all.sort_by(|one, other| one.record.step.cmp(&other.record.step));
-        all
+        with(&mut self.open(), &self.file, runs)
     }
 
     /// Makes a run the last one of its step.
@@ -82,52 +88,44 @@ impl Latest {
     /// # Errors
     /// The cache cannot be written.
     pub(super) fn put(&self, trace: &Trace, last: &LastRun) -> Result<(), Problem> {
-        let parts = self.trace_path(trace.key());
-        if !parts.exists() {
-            write_whole(&self.staging, &parts, &trace.to_json())?;
-        }
         let stored = StoredLatest {
             root: path_text(self.root.as_os_str()),
-            outcome: last.outcome,
             record: StoredRecord::from(&last.record),
+            parts: trace.parts().to_vec(),
         };
-        let bytes = serde_json::to_vec(&stored).unwrap_or_default();
-        write_whole(&self.staging, &self.path(trace.step()), &bytes)
+        let body = serde_json::to_vec(&stored).unwrap_or_default();
+        let header = Header {
+            step: trace.step().to_owned(),
+            outcome: last.outcome,
+            duration: last.record.duration,
+        };
+        with(&mut self.open(), &self.file, |journal| journal.put(&self.file, &self.staging, header, body))
     }
 
-    /// The parts that a key was made of.
-    pub(super) fn trace(&self, key: Key) -> Option<Trace> {
-        Trace::from_json(key, &fs::read(self.trace_path(key)).ok()?)
-    }
-
-    /// What is known of the files that a step made.
-    pub(super) fn stamps(&self, step: &str) -> Stamps {
-        let project = self.project.file_name().unwrap_or_default();
-        Stamps::read(self.stamps.join(project).join(file_name(step)))
-    }
-
-    fn path(&self, step: &str) -> PathBuf {
-        self.project.join(file_name(step))
-    }
-
-    fn trace_path(&self, key: Key) -> PathBuf {
-        self.traces.join(format!("{key}.json"))
+    fn open(&self) -> MutexGuard<'_, Option<Journal>> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The last run that a file holds.
-pub(super) fn read(path: &Path) -> Option<LastRun> {
-    let stored: StoredLatest = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
-    Some(LastRun { record: stored.record.into_record()?, outcome: stored.outcome })
+fn with<T>(journal: &mut Option<Journal>, file: &Path, use_it: impl FnOnce(&mut Journal) -> T) -> T {
+    use_it(journal.get_or_insert_with(|| Journal::read(file)))
 }
 
-/// A step's name can hold a `/` and be longer than a file's name.
-fn file_name(step: &str) -> String {
-    format!("{}.json", name_of(step.as_bytes()))
+/// All last runs of a journal.
+pub(super) fn runs(journal: &mut Journal) -> Vec<LastRun> {
+    journal.all().into_iter().filter_map(run).map(|(last, _)| last).collect()
 }
 
-fn name_of(bytes: &[u8]) -> String {
-    let mut name = Blake3::of(bytes).to_string();
+fn run((header, body): (&Header, &[u8])) -> Option<(LastRun, Option<Trace>)> {
+    let stored: StoredLatest = serde_json::from_slice(body).ok()?;
+    let record = stored.record.into_record()?;
+    let trace = Trace::stored(record.key, header.step.clone(), stored.parts);
+    Some((LastRun { record, outcome: header.outcome }, trace))
+}
+
+/// The name of what belongs to a project, by where the project lies.
+pub(super) fn name_of(root: &Path) -> String {
+    let mut name = Blake3::of(root.as_os_str().as_encoded_bytes()).to_string();
     name.truncate(32);
     name
 }

@@ -12,19 +12,21 @@ use tempfile::NamedTempFile;
 use crate::cache::collect::collect;
 use crate::cache::content::{ContentStore, touch, unusable, write_whole};
 use crate::cache::latest::{LastRun, Latest, Outcome};
+use crate::cache::looks::{Look, Looks};
 use crate::cache::restore::restore;
 use crate::cache::{
     Hit, Key, Lookup, Made, Miss, Output, OutputKind, Outputs, Reason, Record, Restoration, Saved, Trace,
     image,
 };
-use crate::config::Pattern;
+use crate::config::{Pattern, ProjectPath};
 use crate::diagnostic::{Code, Problem, Problems};
+use crate::facts::KnownFiles;
 use crate::plan::StepId;
 use crate::store::Layout;
 
 /// The format of everything below the cache's directory is in this name: what
 /// other versions of hoist keep beside it is not looked at.
-const FORMAT: &str = "v1";
+pub(super) const FORMAT: &str = "v2";
 
 /// Tells backup programs that all of this can be made again
 /// (<https://bford.info/cachedir/>).
@@ -49,6 +51,7 @@ pub struct Cache {
     pub(super) contents: ContentStore,
     pub(super) latest: Latest,
     pub(super) images: Layout,
+    pub(super) looks: Looks,
 }
 
 impl Cache {
@@ -60,11 +63,15 @@ impl Cache {
     pub fn open(dir: &Path, root: &Path) -> Result<Self, Problem> {
         let top = dir;
         let dir = top.join(FORMAT);
-        for name in ["content", "records", "traces", "latest", "tmp"] {
+        for name in ["content", "records", "projects", "tmp"] {
             let made = dir.join(name);
             fs::create_dir_all(&made).map_err(|error| unusable(&made, &error))?;
         }
         let staging = dir.join("tmp");
+        let id = dir.join("id");
+        if !id.exists() {
+            write_whole(&staging, &id, &new_identity())?;
+        }
         let tag = top.join("CACHEDIR.TAG");
         if tag.exists() {
             // That it cannot be written is found here, and not after a long build.
@@ -77,8 +84,36 @@ impl Cache {
             contents: ContentStore::new(dir.join("content"), staging.clone()),
             latest: Latest::new(&dir, root, &staging),
             images: staging_store(&dir.join("images"))?,
+            looks: Looks::default(),
             dir,
         })
+    }
+
+    /// The same cache, which need not read these files again.
+    #[must_use]
+    pub fn knowing(self, known: KnownFiles) -> Self {
+        Self { looks: Looks::new(known), ..self }
+    }
+
+    /// The files that need not be read again: those that were known, and outputs
+    /// that were seen since. `granularity` is that of the project's
+    /// [file system](crate::cache::granularity).
+    #[must_use]
+    pub fn known(&self, granularity: Option<i64>) -> KnownFiles {
+        self.looks.known(granularity)
+    }
+
+    /// What was seen last of an output, if one of this path was collected or
+    /// restored.
+    #[must_use]
+    pub fn look(&self, path: &ProjectPath) -> Option<Look> {
+        self.looks.of(path)
+    }
+
+    /// What tells this cache from every other, if there is one in `dir`.
+    #[must_use]
+    pub fn identity(dir: &Path) -> Option<[u8; 16]> {
+        fs::read(dir.join(FORMAT).join("id")).ok()?.try_into().ok()
     }
 
     /// The staging store: the layout that built images lie in.
@@ -101,7 +136,7 @@ impl Cache {
     fn usable(&self, trace: &Trace) -> Result<Record, Reason> {
         let key = trace.key();
         let bytes = fs::read(self.record_path(key)).map_err(|_| Reason::RecordGone)?;
-        let record = Record::from_json(&bytes).filter(|record| record.key == key);
+        let record = Record::from_bytes(&bytes).filter(|record| record.key == key);
         let mut record = record.ok_or(Reason::RecordCorrupt)?;
         // A step of another name may have left it behind.
         trace.step().clone_into(&mut record.step);
@@ -126,9 +161,10 @@ impl Cache {
     /// Why a step has no usable record: what is different from its last run, or
     /// what became of that run's record.
     fn explain(&self, trace: &Trace, fault: Reason) -> Vec<Reason> {
-        let Some(last) = self.latest.get(trace.step()) else { return vec![Reason::NeverRan] };
+        let Some((last, earlier)) = self.latest.explained(trace.step()) else {
+            return vec![Reason::NeverRan];
+        };
         if last.record.key != trace.key() {
-            let earlier = self.latest.trace(last.record.key);
             return earlier.map_or(vec![Reason::RecordGone], |earlier| trace.differences(&earlier));
         }
         match last.outcome {
@@ -147,7 +183,7 @@ impl Cache {
     /// that a symbolic link leads out of the project
     /// ([`OutsideProject`](crate::diagnostic::Code::OutsideProject)).
     pub fn collect(&self, patterns: &[Pattern]) -> Result<Outputs, Problems> {
-        collect(&self.root, patterns)
+        collect(&self.root, patterns, &self.looks)
     }
 
     /// Saves what a step made.
@@ -173,7 +209,7 @@ impl Cache {
         let kept = steady && miss.is_kept();
         if kept {
             // Last: a record is a promise that its contents are there.
-            write_whole(&self.dir.join("tmp"), &self.record_path(record.key), &record.to_json())?;
+            write_whole(&self.dir.join("tmp"), &self.record_path(record.key), &record.to_bytes())?;
         }
         let outcome = if steady { Outcome::Done } else { Outcome::Unsteady };
         let last = LastRun { record, outcome };
@@ -190,7 +226,8 @@ impl Cache {
             }
             OutputKind::Symlink(_) | OutputKind::Directory { .. } => Ok(true),
         };
-        outputs.as_slice().par_iter().map(put).try_reduce(|| true, |one, other| Ok(one && other))
+        let kept: Result<Vec<bool>, Problem> = each(outputs.as_slice(), put).into_iter().collect();
+        Ok(kept?.into_iter().all(|kept| kept))
     }
 
     /// Remembers that a step failed, with what it wrote, secrets masked.
@@ -235,9 +272,7 @@ impl Cache {
     /// a symbolic link leads out of the project
     /// ([`OutsideProject`](crate::diagnostic::Code::OutsideProject)).
     pub fn restore(&self, hit: &Hit, patterns: &[Pattern]) -> Result<Restoration, Problems> {
-        let stamps = self.latest.stamps(&hit.record.step);
-        let restoration = restore(&self.root, &hit.record.outputs, patterns, &self.contents, &stamps)?;
-        stamps.keep(&self.dir.join("tmp"));
+        let restoration = restore(&self.root, &hit.record.outputs, patterns, &self.contents, &self.looks)?;
         if matches!(restoration, Restoration::Lost(_)) {
             return Ok(restoration);
         }
@@ -263,7 +298,29 @@ impl Cache {
         self.latest.get(&step.to_string())
     }
 
-    fn record_path(&self, key: Key) -> PathBuf {
-        self.dir.join("records").join(format!("{key}.json"))
+    /// How long the last run of a step in this project took.
+    #[must_use]
+    pub fn duration(&self, step: &StepId) -> Option<Duration> {
+        self.latest.duration(&step.to_string())
     }
+
+    fn record_path(&self, key: Key) -> PathBuf {
+        self.dir.join("records").join(key.to_string())
+    }
+}
+
+/// 16 bytes that no other cache has.
+fn new_identity() -> [u8; 16] {
+    use std::hash::{BuildHasher as _, Hasher as _};
+    let half = || std::collections::hash_map::RandomState::new().build_hasher().finish();
+    let (one, other) = (half().to_le_bytes(), half().to_le_bytes());
+    let mut id = [0; 16];
+    id.iter_mut().zip(one.into_iter().chain(other)).for_each(|(place, byte)| *place = byte);
+    id
+}
+
+/// What becomes of each; by several threads where that is worth it.
+pub(super) fn each<T: Sync, U: Send>(all: &[T], with: impl Fn(&T) -> U + Send + Sync) -> Vec<U> {
+    const MANY: usize = 64;
+    if all.len() < MANY { all.iter().map(with).collect() } else { all.par_iter().map(with).collect() }
 }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::cache::outputs::StoredOutput;
+use crate::cache::sealed::{seal, unseal};
 use crate::cache::{Blake3, Key, Outputs, Product};
 use crate::oci::Descriptor;
 use crate::plan::Effect;
@@ -44,13 +45,16 @@ impl Record {
     }
 
     /// The bytes to store.
-    pub(super) fn to_json(&self) -> Vec<u8> {
-        serde_json::to_vec(&StoredRecord::from(self)).unwrap_or_default()
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        seal(serde_json::to_vec(&StoredRecord::from(self)).unwrap_or_default())
     }
 
-    /// The record that was stored; `None` if the bytes are none of this format.
-    pub(super) fn from_json(bytes: &[u8]) -> Option<Self> {
-        serde_json::from_slice::<StoredRecord>(bytes).ok()?.into_record()
+    /// The record that was stored; `None` if the bytes are damaged, or none of
+    /// this format.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice::<StoredRecord>(unseal(bytes)?).ok()?.into_record()
     }
 }
 

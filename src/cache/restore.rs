@@ -10,13 +10,15 @@ use rayon::prelude::*;
 use rustix::fs::{Access, access};
 use tempfile::{Builder, NamedTempFile};
 
-use crate::cache::collect::{UNFINISHED, is_missing, mode_of, stay_inside, walk};
+use crate::cache::collect::{UNFINISHED, is_missing, mode_of, note_directory, stay_inside, walk};
 use crate::cache::content::{ContentStore, Lost};
 use crate::cache::selection::Selection;
-use crate::cache::stamps::Stamps;
+use crate::cache::local::each;
+use crate::cache::looks::{Look, Looks};
 use crate::cache::{Output, OutputKind, Outputs, Reason, Restoration};
 use crate::config::{Pattern, ProjectPath};
 use crate::diagnostic::{Code, Problem, Problems};
+use crate::facts::{InputKind, Seen, Stat, moment};
 
 /// Where what is in the way goes, in the project's directory.
 const DISPLACED: &str = ".hoist/displaced";
@@ -31,10 +33,10 @@ pub(super) fn restore(
     outputs: &Outputs,
     patterns: &[Pattern],
     contents: &ContentStore,
-    stamps: &Stamps,
+    looks: &Looks,
 ) -> Result<Restoration, Problems> {
     let selection = Selection::new(patterns)?;
-    let work = Work::find(root, outputs, &selection, stamps)?;
+    let work = Work::find(root, outputs, &selection, looks)?;
     if work.reasons.is_empty() {
         return Ok(Restoration::Current);
     }
@@ -47,7 +49,7 @@ pub(super) fn restore(
         .map(|output| stage(root, work.anchor(root, output.path.as_path()), output, contents))
         .collect();
     match staged {
-        Ok(files) => work.place(root, files)?,
+        Ok(files) => work.place(root, files, looks)?,
         Err(Fault::Lost(reason)) => return Ok(Restoration::Lost(reason)),
         Err(Fault::Problem(problem)) => return Err(problem.into()),
     }
@@ -71,11 +73,10 @@ impl<'a> Work<'a> {
         root: &Path,
         outputs: &'a Outputs,
         selection: &Selection<'_>,
-        stamps: &Stamps,
+        looks: &Looks,
     ) -> Result<Self, Problem> {
         let mut work = Self { wanted: Vec::new(), displaced: BTreeSet::new(), reasons: Vec::new() };
-        let states: Vec<_> =
-            outputs.as_slice().par_iter().map(|output| state(root, output, stamps)).collect();
+        let states = each(outputs.as_slice(), |output| state(root, output, looks));
         // Below a directory that is not yet there, nothing is as it should be,
         // even if a link in its place leads to something that looks the same.
         let (mut replaced, mut parent) = (None::<&ProjectPath>, None);
@@ -98,7 +99,7 @@ impl<'a> Work<'a> {
             work.wanted.push(output);
             work.reasons.push(reason);
         }
-        work.find_stale(root, outputs, selection)?;
+        work.find_stale(root, outputs, selection, looks)?;
         Ok(work)
     }
 
@@ -108,6 +109,7 @@ impl<'a> Work<'a> {
         root: &Path,
         outputs: &Outputs,
         selection: &Selection<'_>,
+        looks: &Looks,
     ) -> Result<(), Problem> {
         let mut stale = BTreeSet::new();
         for directory in selection.directories() {
@@ -115,6 +117,7 @@ impl<'a> Work<'a> {
             if !fs::symlink_metadata(root.join(&directory)).is_ok_and(|found| found.is_dir()) {
                 continue;
             }
+            note_directory(root, Some(&directory), looks);
             let found = walk(root, &directory, &|path| selection.covers(path), None);
             for found in found.map_err(|(path, error)| denied(&path, &error))? {
                 let Ok(path) = ProjectPath::root().join(&found.path) else { continue };
@@ -183,7 +186,7 @@ impl<'a> Work<'a> {
     }
 
     /// Puts everything in its place. `files` are those of [`Work::files`].
-    fn place(&self, root: &Path, files: Vec<NamedTempFile>) -> Result<(), Problem> {
+    fn place(&self, root: &Path, files: Vec<NamedTempFile>, looks: &Looks) -> Result<(), Problem> {
         if !self.displaced.is_empty() {
             let to = displaced_dir(root).map_err(|error| denied(Path::new(DISPLACED), &error))?;
             for path in &self.displaced {
@@ -193,7 +196,7 @@ impl<'a> Work<'a> {
         let mut files = files.into_iter();
         for output in &self.wanted {
             let path = root.join(output.path.as_path());
-            place(output, &path, &mut files).map_err(|error| denied(output.path.as_path(), &error))?;
+            place(output, &path, &mut files, looks).map_err(|error| denied(output.path.as_path(), &error))?;
         }
         // Permissions last, from the inside out: a directory may be read-only.
         for output in self.wanted.iter().rev() {
@@ -215,26 +218,30 @@ enum State {
     InTheWay,
 }
 
-fn state(root: &Path, output: &Output, stamps: &Stamps) -> Result<State, Problem> {
+fn state(root: &Path, output: &Output, looks: &Looks) -> Result<State, Problem> {
     let path = root.join(output.path.as_path());
-    let metadata = match fs::symlink_metadata(&path) {
-        Ok(metadata) => metadata,
+    let seen = match Looks::see(&path) {
+        Ok(seen) => seen,
         Err(error) if is_missing(&error) => return Ok(State::Missing),
         Err(error) => return Err(denied(output.path.as_path(), &error)),
     };
     let directory = matches!(output.kind, OutputKind::Directory { .. });
-    if directory != metadata.is_dir() {
+    if directory != (seen.stat.kind() == Some(InputKind::Directory)) {
         return Ok(State::InTheWay);
     }
     // What cannot be read is not known to be the same.
     let same = match &output.kind {
         OutputKind::File { digest, size, mode } => {
-            let like = metadata.is_file() && metadata.len() == *size && mode_of(&metadata) == *mode;
-            like && stamps.digest(&output.path, &path, &metadata).is_ok_and(|found| found == *digest)
+            let is_file = matches!(seen.stat.kind(), Some(InputKind::File | InputKind::Executable));
+            let like = is_file && seen.stat.size == *size && seen.stat.mode & 0o7777 == *mode;
+            like && looks.digest(&output.path, &path, seen).is_ok_and(|found| found == *digest)
         }
         OutputKind::Symlink(text) => fs::read_link(&path).is_ok_and(|found| found == *text),
-        OutputKind::Directory { mode } => mode_of(&metadata) == *mode,
+        OutputKind::Directory { mode } => seen.stat.mode & 0o7777 == *mode,
     };
+    if same && !matches!(output.kind, OutputKind::File { .. }) {
+        looks.note(&output.path, Look { seen, digest: None });
+    }
     Ok(if same { State::Same } else { State::Changed })
 }
 
@@ -274,13 +281,18 @@ fn stage(
     Ok(file)
 }
 
-fn place(output: &Output, path: &Path, files: &mut impl Iterator<Item = NamedTempFile>) -> io::Result<()> {
+fn place(
+    output: &Output,
+    path: &Path,
+    files: &mut impl Iterator<Item = NamedTempFile>,
+    looks: &Looks,
+) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
     }
     match &output.kind {
         OutputKind::File { .. } => match files.next() {
-            Some(file) => file.persist(path).map(drop).map_err(|error| error.error),
+            Some(file) => put(output, file, path, looks),
             None => Err(io::ErrorKind::NotFound.into()),
         },
         OutputKind::Symlink(text) => {
@@ -292,6 +304,22 @@ fn place(output: &Output, path: &Path, files: &mut impl Iterator<Item = NamedTem
         }
         OutputKind::Directory { .. } => fs::create_dir_all(path),
     }
+}
+
+/// Gives a file that was written and verified its place.
+fn put(output: &Output, file: NamedTempFile, path: &Path, looks: &Looks) -> io::Result<()> {
+    let verified = Stat::of(&file.as_file().metadata()?);
+    let file = file.persist(path).map_err(|error| error.error)?;
+    let at = moment();
+    let stat = Stat::of(&file.metadata()?);
+    // Being renamed changes neither size nor modification time: if they are
+    // others, somebody else has written to it already.
+    if let OutputKind::File { digest, .. } = output.kind
+        && (stat.size, stat.modified) == (verified.size, verified.modified)
+    {
+        looks.note(&output.path, Look { seen: Seen { stat, at }, digest: Some(digest) });
+    }
+    Ok(())
 }
 
 /// A new directory for what is in the way of this restoration: nothing that was

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use globset::{GlobBuilder, GlobMatcher};
 
-use crate::config::Pattern;
+use crate::config::{Pattern, ProjectPath};
 use crate::diagnostic::{Code, Problem, Problems};
 
 /// The output patterns of a step. A pattern covers what it matches, and if that
@@ -13,6 +13,16 @@ use crate::diagnostic::{Code, Problem, Problems};
 #[derive(Debug)]
 pub(super) struct Selection<'a> {
     rules: Vec<Rule<'a>>,
+}
+
+/// The directories that belong to a step with all that they hold, by its output
+/// patterns.
+///
+/// # Errors
+/// Patterns that are not well formed.
+pub(super) fn output_directories(patterns: &[Pattern]) -> Result<Vec<ProjectPath>, Problems> {
+    let directories = Selection::new(patterns)?.directories();
+    Ok(directories.iter().filter_map(|directory| ProjectPath::root().join(directory).ok()).collect())
 }
 
 /// One pattern.
@@ -94,7 +104,8 @@ impl<'a> Rule<'a> {
         (!text.contains("**") && !text.contains('{')).then(|| text.split('/').count())
     }
 
-    fn directory(&self) -> Option<PathBuf> {
+    /// The directory that belongs to the step with all that it holds, if it is one.
+    pub(super) fn directory(&self) -> Option<PathBuf> {
         let text = trimmed(self.pattern);
         let below = text.strip_suffix("/**/*").or_else(|| text.strip_suffix("/**"));
         let start = self.start();

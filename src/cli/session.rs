@@ -9,7 +9,7 @@ use crate::cache::Cache;
 use crate::cli::arguments::{Global, When};
 use crate::config::Release;
 use crate::diagnostic::{Class, Code, Problem, Problems, Sources};
-use crate::facts::{Facts, Host, Needs, Project, Question};
+use crate::facts::{Facts, Host, KnownFiles, Needs, Project, Question};
 use crate::plan::{Goals, Options, Plan};
 use crate::report::{Look, output, problems_json, render, status};
 
@@ -24,6 +24,8 @@ pub(crate) struct Session {
 pub(crate) struct Loaded {
     pub(crate) project: Project,
     pub(crate) release: Release,
+    /// Files that need not be read again.
+    pub(crate) known: KnownFiles,
 }
 
 /// A plan with all that it was made from.
@@ -87,7 +89,7 @@ impl Session {
     pub(crate) fn load(&mut self) -> Result<Loaded, Problems> {
         let project = Project::find(&self.host, self.global.file.as_deref())?;
         let release = crate::facts::load(&project, &mut self.sources)?;
-        Ok(Loaded { project, release })
+        Ok(Loaded { project, release, known: KnownFiles::new() })
     }
 
     /// Answers what is needed of the world.
@@ -97,7 +99,8 @@ impl Session {
         needs: &Needs,
         overrides: &IndexMap<String, String>,
     ) -> Result<Facts, Problems> {
-        let question = Question { needs, overrides, event: self.global.event.as_deref() };
+        let known = &loaded.known;
+        let question = Question { needs, known, overrides, event: self.global.event.as_deref() };
         crate::facts::gather(&self.host, &loaded.project, &loaded.release, &question)
     }
 
@@ -127,7 +130,7 @@ impl Session {
         let selection = crate::plan::select(&loaded.release, goals)?;
         let facts = self.gather(&loaded, &selection.needs, overrides)?;
         let plan = crate::plan::build(&loaded.release, &facts, &selection, &options)?;
-        let Loaded { project, release } = loaded;
+        let Loaded { project, release, .. } = loaded;
         Ok(Planned { project, release, facts, plan })
     }
 

@@ -5,12 +5,13 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use jiff::civil::Date;
 
+use serde::{Deserialize, Serialize};
 use crate::config::{ProjectPath, Rule, Secret, Severity, Template};
 use crate::diagnostic::{Span, Spanned};
 use crate::oci::Platform;
 
 /// `image "name" { … }`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Image {
     /// Its name, with the prefix of an included file.
     pub name: Spanned<String>,
@@ -25,6 +26,7 @@ pub struct Image {
     /// How it is made.
     pub recipe: Recipe,
     /// What it is built for; empty for the platform of the host.
+    #[serde(with = "crate::config::platforms")]
     pub platforms: Vec<Spanned<Platform>>,
     /// Labels beside `org.opencontainers.image.*`, which hoist sets.
     pub labels: IndexMap<String, Template>,
@@ -49,7 +51,7 @@ pub struct Image {
 }
 
 /// How an image is made.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Recipe {
     /// By an engine, from a Dockerfile.
     Dockerfile(Box<Dockerfile>),
@@ -58,7 +60,7 @@ pub enum Recipe {
 }
 
 /// `dockerfile "path" context="." … { … }`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Dockerfile {
     /// The Dockerfile.
     pub path: Spanned<ProjectPath>,
@@ -85,7 +87,7 @@ pub struct Dockerfile {
 }
 
 /// `secret "id" env="NAME"` or `file="…"`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuildSecret {
     /// Its id in the Dockerfile.
     pub id: Spanned<String>,
@@ -94,7 +96,7 @@ pub struct BuildSecret {
 }
 
 /// `context "name" image="…"` or `dir="…"`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BuildContext {
     /// Another image of the file.
     Image {
@@ -113,7 +115,7 @@ pub enum BuildContext {
 }
 
 /// One `cache` of a dockerfile.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum BuildCache {
     /// `inline=#true`: in the image itself.
     Inline,
@@ -129,7 +131,7 @@ pub enum BuildCache {
 }
 
 /// `assemble from="…" { … }`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Assemble {
     /// What it starts from.
     pub from: Spanned<Base>,
@@ -156,7 +158,7 @@ pub struct Assemble {
 }
 
 /// What an assembled image starts from.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Base {
     /// Nothing.
     Scratch,
@@ -174,7 +176,7 @@ pub enum Base {
 }
 
 /// `layer { copy …; }`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AssembleLayer {
     /// Its contents; a later one wins over an earlier one.
     pub copies: Vec<Copy>,
@@ -183,7 +185,7 @@ pub struct AssembleLayer {
 }
 
 /// `copy "from" "to" mode="0755" owner="uid:gid" exclude="…"`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Copy {
     /// A file, a directory (its contents are copied), or a glob, relative to
     /// the image's home.
@@ -205,7 +207,7 @@ pub struct Copy {
 }
 
 /// `budget size="500MB" layers=20 wasted="5%"`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Budget {
     /// Most bytes of its layers, unpacked.
     pub size: Option<u64>,
@@ -216,7 +218,7 @@ pub struct Budget {
 }
 
 /// A bound on wasted bytes.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Waste {
     /// In bytes.
     Bytes(u64),
@@ -225,7 +227,7 @@ pub enum Waste {
 }
 
 /// `test "name" { … }`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ImageTest {
     /// Its name, unique in the image.
     pub name: Spanned<String>,
@@ -242,7 +244,7 @@ pub struct ImageTest {
 }
 
 /// One property of `expect`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Expect {
     /// Exit status of the command.
     Exit(u8),
@@ -266,7 +268,7 @@ pub enum Expect {
 }
 
 /// `scan "trivy" fail-on="high" { allow … }`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scan {
     /// Its name.
     pub scanner: Spanned<String>,
@@ -279,7 +281,7 @@ pub struct Scan {
 }
 
 /// `allow "CVE-…" until="2027-01-31" reason="…"`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScanAllow {
     /// The finding's id.
     pub id: Spanned<String>,
@@ -290,7 +292,7 @@ pub struct ScanAllow {
 }
 
 /// `sign key="…"`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sign {
     /// Where the private key is found.
     pub key: Secret,
@@ -299,7 +301,7 @@ pub struct Sign {
 }
 
 /// One registry of `push`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Push {
     /// The registry, with its prefix.
     pub registry: Spanned<String>,

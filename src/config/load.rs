@@ -1,5 +1,7 @@
 //! Documents as they come to be decoded, and which others they ask for.
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::ProjectPath;
 use crate::diagnostic::Spanned;
 use crate::syntax::{Document, Property, Value};
@@ -17,7 +19,7 @@ pub struct LoadedDocument {
 }
 
 /// A request for other documents.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Include {
     /// A path or glob, relative to the document that asks.
     pub pattern: Spanned<String>,

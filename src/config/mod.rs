@@ -5,11 +5,13 @@
 //! After this station no string is unchecked. Touches no file, environment,
 //! clock, or network.
 
+mod consulted;
 mod decode;
 pub mod grammar;
 mod image;
 mod load;
 mod path;
+mod platforms;
 mod registry;
 mod release;
 mod stage;
@@ -21,6 +23,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use consulted::Consulted;
 pub use decode::decode;
 pub(crate) use decode::name_fits;
 pub use image::{

@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
+use serde::{Deserialize, Serialize};
 
 /// A path relative to the project's directory, without `.` and `..`; empty for
 /// the directory itself. It need not be valid UTF-8.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ProjectPath(PathBuf);
 
 /// A path that leads out of the project.

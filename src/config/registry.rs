@@ -1,10 +1,11 @@
 //! Where images are published.
 
+use serde::{Deserialize, Serialize};
 use crate::config::{ProjectPath, Template};
 use crate::diagnostic::Spanned;
 
 /// `registry "name" "host/prefix" { … }`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Registry {
     /// Its name, with the prefix of an included file.
     pub name: Spanned<String>,
@@ -19,7 +20,7 @@ pub struct Registry {
 }
 
 /// A registry on the network, or a directory.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Place {
     /// `host[:port][/prefix]`.
     Remote(Template),
@@ -28,7 +29,7 @@ pub enum Place {
 }
 
 /// `login username=… password=…`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Login {
     /// Not a secret.
     pub username: Template,
@@ -37,7 +38,7 @@ pub struct Login {
 }
 
 /// Where a secret is found. The value itself is never part of the model.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Secret {
     /// `env:NAME`.
     Env(String),

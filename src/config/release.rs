@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
+use serde::{Deserialize, Serialize};
 use crate::config::{Image, ProjectPath, Registry, Stage, TagSet, Target, Template};
 use crate::diagnostic::{Span, Spanned};
 use crate::oci::Platform;
@@ -12,7 +13,7 @@ use crate::oci::Platform;
 ///
 /// Names of included files have their prefix (`api/lint`). Every map is in the
 /// order of declaration.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Release {
     /// `project "name"`, or the name of the project's directory.
     pub project: String,
@@ -84,7 +85,7 @@ impl Release {
 }
 
 /// `settings { … }`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// Steps at once; by default the number of processors.
     pub jobs: Option<usize>,
@@ -106,7 +107,7 @@ impl Default for Settings {
 pub const GOALS: &[&str] = &["build", "test", "scan", "push", "release"];
 
 /// `var "name" "value" env="NAME" about="…"`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Var {
     /// Its name, with the prefix of an included file.
     pub name: Spanned<String>,
@@ -119,7 +120,7 @@ pub struct Var {
 }
 
 /// `pool "db" 1`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pool {
     /// Its name.
     pub name: Spanned<String>,
@@ -128,18 +129,19 @@ pub struct Pool {
 }
 
 /// `builder "arm" "ssh://ci@arm-1" platforms="linux/arm64"`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Builder {
     /// Its name.
     pub name: Spanned<String>,
     /// Where it is.
     pub address: Spanned<Template>,
     /// What it builds natively; empty for what it says itself.
+    #[serde(with = "crate::config::platforms")]
     pub platforms: Vec<Spanned<Platform>>,
 }
 
 /// `cache dir="…" max-size="20GB" { remote … }`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CacheSettings {
     /// Its directory; `~/` stands for the user's home.
     pub dir: Option<Spanned<String>>,
@@ -158,7 +160,7 @@ impl Default for CacheSettings {
 }
 
 /// `remote "grpcs://…" instance="main" read-only=#false`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RemoteCache {
     /// Its address.
     pub address: Spanned<Template>,
@@ -171,7 +173,7 @@ pub struct RemoteCache {
 }
 
 /// `execute "grpcs://…" instance="main" { platform … }`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Execute {
     /// Its address.
     pub address: Spanned<Template>,

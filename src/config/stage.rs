@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use crate::config::{ProjectPath, Rule, Template};
 use crate::diagnostic::{Span, Spanned};
 
 /// `stage "name" { … }`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stage {
     /// Its name, with the prefix of an included file.
     pub name: Spanned<String>,
@@ -35,7 +36,7 @@ pub struct Stage {
 }
 
 /// One property of `on`: globs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EventPattern {
     /// `branch="…"`.
     Branch(String),
@@ -48,7 +49,7 @@ pub enum EventPattern {
 }
 
 /// How bad a finding of a scanner is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Severity {
     /// Known, of no weight.
     Negligible,
@@ -63,7 +64,7 @@ pub enum Severity {
 }
 
 /// `require …`: gates.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Require {
     /// The image's tests passed.
     pub tests: bool,
@@ -82,14 +83,14 @@ pub struct Require {
 }
 
 /// `approve "group" …`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Approve {
     /// Who is asked.
     pub by: Vec<String>,
 }
 
 /// One `deploy`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Deploy {
     /// Edits files of a git repository, commits, and pushes.
     Gitops {
@@ -125,7 +126,7 @@ pub enum Deploy {
 }
 
 /// `set "deployment/django" container="django" image="…"`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KubectlSet {
     /// `kind/name`.
     pub workload: Spanned<String>,
@@ -136,7 +137,7 @@ pub struct KubectlSet {
 }
 
 /// An edit of one manifest.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Edit {
     /// Sets an entry of `images` in a kustomization.
     Kustomize {
@@ -166,7 +167,7 @@ pub enum Edit {
 }
 
 /// `verify within="5m" { … }`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Verify {
     /// How long it may take to hold.
     pub within: Duration,
@@ -179,7 +180,7 @@ pub struct Verify {
 }
 
 /// `http "https://…" status=200`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HttpCheck {
     /// What is asked for.
     pub url: Template,

@@ -1,10 +1,11 @@
 //! Rules that name an image.
 
+use serde::{Deserialize, Serialize};
 use crate::config::Template;
 use crate::diagnostic::{Span, Spanned};
 
 /// `tags "name" { … }`: rules to be named by images and stages.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TagSet {
     /// Its name, with the prefix of an included file.
     pub name: Spanned<String>,
@@ -13,7 +14,7 @@ pub struct TagSet {
 }
 
 /// One rule: when it applies, and what it yields then.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rule {
     /// What it is.
     pub kind: RuleKind,
@@ -26,7 +27,7 @@ pub struct Rule {
 }
 
 /// Events that a rule is narrowed to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Narrow {
     /// `on="tag"`, `"branch"`, `"pr"`, or `"schedule"`; empty for any.
     pub on: Vec<String>,
@@ -35,7 +36,7 @@ pub struct Narrow {
 }
 
 /// The kinds of rule. Templates are relative to the event's facts.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum RuleKind {
     /// `semver "{version}" …`: on a tag event that parses as SemVer behind the prefix.
     Semver {

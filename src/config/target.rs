@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
+use serde::{Deserialize, Serialize};
 use crate::config::{ProjectPath, Template};
 use crate::diagnostic::Spanned;
 
 /// `target "name" { … }`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Target {
     /// Its name, with the prefix of an included file.
     pub name: Spanned<String>,
@@ -55,7 +56,7 @@ pub struct Target {
 }
 
 /// One `run`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Command {
     /// One string: a script, given to the shell as it is, never interpolated.
     Script(String),
@@ -68,7 +69,7 @@ pub type Argument = Template;
 
 /// One string of `inputs` or `outputs`: a path or a glob relative to
 /// [`Target::dir`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pattern {
     /// The glob relative to the project's directory, `!` removed. `{…}` fields
     /// of the language are already filled in or refused; braces of a glob stay.
@@ -86,7 +87,7 @@ impl Pattern {
 }
 
 /// One property of `when`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Condition {
     /// `env="NAME"` (set and not empty) or `env="NAME=value"`.
     Env(String, Option<String>),

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use crate::diagnostic::Span;
 
 /// A string with fields, parsed; every field names something that exists.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Template {
     /// Its parts, in order; no two texts beside each other.
     pub parts: Vec<Part>,
@@ -26,7 +27,7 @@ impl Template {
 }
 
 /// A piece of a template.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Part {
     /// Text as it is; doubled braces are single here.
     Text(String),
@@ -35,7 +36,7 @@ pub enum Part {
 }
 
 /// `{name}` or `{name:format}`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Field {
     /// What is filled in.
     pub name: Name,
@@ -46,7 +47,7 @@ pub struct Field {
 }
 
 /// What a field names.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Name {
     /// A declared `var`, with the prefix of the file that declares it.
     Var(String),
@@ -85,7 +86,7 @@ impl fmt::Display for Name {
 macro_rules! facts {
     ($($(#[doc = $doc:literal])+ $name:ident $text:literal $variable:literal,)+) => {
         /// What is known of the run before it is planned.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         pub enum Fact { $($(#[doc = $doc])+ $name,)+ }
 
         impl Fact {

@@ -1,6 +1,7 @@
 //! Texts that problems point into, and places in them.
 
 use std::sync::Arc;
+use serde::{Deserialize, Serialize};
 
 /// The text of one file, with the name it is shown by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,7 +13,7 @@ pub struct Source {
 }
 
 /// Which source of a [`Sources`] a [`Span`] points into.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SourceId(u32);
 
 /// All texts of one run, in the order in which they were read.
@@ -65,7 +66,7 @@ impl Sources {
 }
 
 /// A range of bytes in one source: `start..end`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Span {
     /// The text that it lies in.
     pub source: SourceId,
@@ -100,7 +101,7 @@ impl Span {
 }
 
 /// A value and where it was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Spanned<T> {
     /// What was written.
     pub value: T,

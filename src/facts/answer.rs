@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use jiff::Timestamp;
 
 use crate::config::ProjectPath;
-use crate::facts::{Environment, Event, EventSource};
+use crate::facts::{Environment, Event, EventSource, Seen, Walked};
 use crate::oci::{Descriptor, Platform};
 
 /// All that a plan depends on beside the release itself.
@@ -33,8 +33,10 @@ pub struct Facts {
     pub platform: Platform,
     /// Who runs hoist.
     pub user: String,
-    /// Files of each [`InputQuery`](crate::facts::InputQuery), sorted by path.
-    pub inputs: Vec<Vec<InputFile>>,
+    /// Answer to each [`InputQuery`](crate::facts::InputQuery).
+    pub inputs: Vec<Inputs>,
+    /// What says that the same files would be found again.
+    pub walked: Walked,
     /// Output of each [`ToolQuery`](crate::facts::ToolQuery).
     pub tools: Vec<String>,
     /// Each base image of [`Needs`](crate::facts::Needs).
@@ -63,6 +65,19 @@ pub struct Git {
     pub shallow: bool,
 }
 
+/// What an [`InputQuery`](crate::facts::InputQuery) means now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inputs {
+    /// The files, sorted by path.
+    pub files: Vec<InputFile>,
+    /// Directories in which all files were looked at; a file that is made below
+    /// one of them may belong to the answer.
+    pub directories: Vec<ProjectPath>,
+    /// Whether more than these files and directories may change the answer: a
+    /// symbolic link was followed, or a directory is not there yet.
+    pub open: bool,
+}
+
 /// A file that a target or an image reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputFile {
@@ -73,6 +88,8 @@ pub struct InputFile {
     /// BLAKE3 of its content, or of the text of a symbolic link; of nothing for a
     /// directory.
     pub digest: [u8; 32],
+    /// What the file system said of it before it was read.
+    pub seen: Seen,
 }
 
 /// What an input is.

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::config::{Base, Command, Fact, Field, Name, Part, Pattern, ProjectPath, Release, Template};
 use crate::diagnostic::{Sources, Span, Spanned};
-use crate::facts::{Environment, Event, EventSource, Facts, Git, Host, InputQuery, Project, ToolQuery, git};
+use crate::facts::{Environment, Event, EventSource, Facts, Git, Host, InputQuery, Project, ToolQuery, Walked, git};
 
 /// Time of the first commit: 2024-01-02 03:04:05 UTC.
 pub(super) const START: i64 = 1_704_164_645;
@@ -125,6 +125,7 @@ pub(super) fn facts(event: Event) -> Facts {
         platform: "linux/amd64".parse().unwrap(),
         user: "ada".to_owned(),
         inputs: Vec::new(),
+        walked: Walked::default(),
         tools: Vec::new(),
         bases: Vec::new(),
     }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::config::Release;
 use crate::diagnostic::{Code, Problem, Problems, nearest};
 use crate::facts::{
-    Environment, Event, EventSource, Facts, Host, Needs, Project, base, ci, dotenv, event, git, inputs, tool,
+    Environment, Event, EventSource, Facts, Host, KnownFiles, Needs, Project, Walked, base, ci, dotenv, event, git, inputs, tool,
 };
 use crate::oci::Platform;
 
@@ -20,6 +20,8 @@ const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
 pub struct Question<'a> {
     /// What must be known.
     pub needs: &'a Needs,
+    /// Files that were read before.
+    pub known: &'a KnownFiles,
     /// Values of variables, from the command line.
     pub overrides: &'a IndexMap<String, String>,
     /// The event, from the command line: `tag=v1.2.3`, `branch=develop`, `pr=42`,
@@ -63,15 +65,16 @@ pub fn gather(
         platform: Platform::host(),
         user: host.user.clone(),
         inputs: Vec::new(),
+        walked: Walked::default(),
         tools: Vec::new(),
         bases: Vec::new(),
     };
     let needs = question.needs;
     let (files, tools) = rayon::join(
-        || inputs::read_all(&project.root, release, &facts, &needs.inputs),
+        || inputs::read_all(&project.root, release, &facts, &needs.inputs, question.known),
         || tool::run_all(&project.root, release, &facts, &needs.tools),
     );
-    facts.inputs = problems.take(files).unwrap_or_default();
+    (facts.inputs, facts.walked) = problems.take(files).unwrap_or_default();
     facts.tools = problems.take(tools).unwrap_or_default();
     let bases = needs.bases.iter().filter_map(|base| problems.take(base::resolve(&project.root, base)));
     facts.bases = bases.collect();
@@ -169,7 +172,7 @@ mod tests {
         }
 
         fn ask(&self, event: Option<&str>) -> Result<Facts, Problems> {
-            let question = Question { needs: &self.needs, overrides: &self.overrides, event };
+            let question = Question { needs: &self.needs, known: &KnownFiles::new(), overrides: &self.overrides, event };
             gather(&self.host, &self.files.project(), &self.release, &question)
         }
 

@@ -1,6 +1,6 @@
 //! Which files a query means, and what is in them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -9,8 +9,8 @@ use rayon::prelude::*;
 use crate::config::Release;
 use crate::diagnostic::{Code, Problem, Problems, Span};
 use crate::facts::pattern::{Place, Rule, files_below, outside};
-use crate::facts::tree::{EntryKind, Tree, Wanted, project_path};
-use crate::facts::{Facts, InputFile, InputQuery, Scope, content, nearest_path};
+use crate::facts::tree::{EntryKind, Tree, Walked, Wanted, project_path};
+use crate::facts::{Facts, InputFile, InputQuery, Inputs, KnownFiles, Scope, content, nearest_path};
 
 /// The files of one query, sorted by path.
 ///
@@ -28,18 +28,23 @@ pub fn read_inputs(
     release: &Release,
     facts: &Facts,
     query: &InputQuery,
+    known: &KnownFiles,
 ) -> Result<Vec<InputFile>, Problems> {
-    let mut answers = read_all(root, release, facts, std::slice::from_ref(query))?;
-    Ok(answers.pop().unwrap_or_default())
+    let (mut answers, _) = read_all(root, release, facts, std::slice::from_ref(query), known)?;
+    Ok(answers.pop().unwrap_or_default().files)
 }
 
 /// The files of all queries, from one walk of the project.
-pub(super) fn read_all(
+///
+/// # Errors
+/// As [`read_inputs`].
+pub fn read_all(
     root: &Path,
     release: &Release,
     facts: &Facts,
     queries: &[InputQuery],
-) -> Result<Vec<Vec<InputFile>>, Problems> {
+    known: &KnownFiles,
+) -> Result<(Vec<Inputs>, Walked), Problems> {
     let mut problems = Problems::new();
     let root = root.canonicalize().map_err(|error| {
         Problem::new(Code::Unreadable, format!("`{}` cannot be read", root.display())).note(error.to_string())
@@ -54,21 +59,40 @@ pub(super) fn read_all(
     } else {
         problems.take(Tree::read(&root, &wanted, honour_ignore)).unwrap_or_default()
     };
-    let chosen: Vec<Vec<PathBuf>> = meant
+    let chosen: Vec<Chosen> = meant
         .iter()
         .filter_map(|meant| problems.take(meant.choose(&root, &tree).and_then(|it| meant.some(it))))
         .collect();
     // By their bytes: comparing paths by their parts would cost more than reading.
-    let mut all: Vec<&OsStr> = chosen.iter().flatten().map(|path| path.as_os_str()).collect();
+    let mut all: Vec<&OsStr> =
+        chosen.iter().flat_map(|chosen| &chosen.files).map(|path| path.as_os_str()).collect();
     all.sort_unstable();
     all.dedup();
     let read: Vec<_> =
-        all.par_iter().map(|path| content::read(&root, &project_path(Path::new(path)))).collect();
+        all.par_iter().map(|path| content::read(&root, &project_path(Path::new(path)), known)).collect();
     let read: HashMap<&OsStr, InputFile> =
         all.into_iter().zip(read).filter_map(|(path, read)| Some((path, problems.take(read)?))).collect();
     let file = |path: &PathBuf| read.get(path.as_os_str()).cloned();
-    let answers = chosen.iter().map(|paths| paths.iter().filter_map(file).collect()).collect();
-    problems.or(answers)
+    let walked = tree.walked();
+    let directories: HashSet<&Path> = walked.directories.iter().map(|(path, _)| path.as_path()).collect();
+    let answer = |(meant, chosen): (&Meant, &Chosen)| {
+        let mut wanted = meant.wanted();
+        Inputs {
+            files: chosen.files.iter().filter_map(file).collect(),
+            directories: meant.wanted().map(|wanted| project_path(&wanted.directory)).collect(),
+            open: chosen.followed
+                || meant.rules.iter().any(|rule| rule.linked)
+                || wanted.any(|wanted| !directories.contains(wanted.directory.as_path())),
+        }
+    };
+    let answers = meant.iter().zip(&chosen).map(answer).collect();
+    problems.or((answers, walked.clone()))
+}
+
+/// The files that a query means.
+struct Chosen {
+    files: Vec<PathBuf>,
+    followed: bool,
 }
 
 /// A query, with its templates filled and its globs compiled.
@@ -107,9 +131,9 @@ impl Meant {
 
     /// The files, of which there is one at least, unless some are made later:
     /// who reads nothing would never run again.
-    fn some(&self, chosen: Vec<PathBuf>) -> Result<Vec<PathBuf>, Problems> {
+    fn some(&self, chosen: Chosen) -> Result<Chosen, Problems> {
         match self.wild {
-            Some(span) if chosen.is_empty() && self.generated.is_empty() => {
+            Some(span) if chosen.files.is_empty() && self.generated.is_empty() => {
                 let problem = Problem::new(Code::MissingInput, "the inputs match no file");
                 let problem = problem.label(span, "nothing there, or `.gitignore` names it");
                 Err(problem
@@ -151,8 +175,9 @@ impl Meant {
     }
 
     /// The files that are meant by the patterns, taken in order; sorted.
-    fn choose(&self, root: &Path, tree: &Tree) -> Result<Vec<PathBuf>, Problems> {
+    fn choose(&self, root: &Path, tree: &Tree) -> Result<Chosen, Problems> {
         let mut problems = Problems::new();
+        let mut followed = false;
         let mut chosen: Vec<PathBuf> = Vec::new();
         for rule in &self.rules {
             if rule.negated {
@@ -166,13 +191,14 @@ impl Meant {
                 found.retain(|(path, _)| !self.generated.iter().any(|made| made.lies_below(path)));
             }
             let links = found.iter().filter(|(_, kind)| *kind == EntryKind::Symlink).map(|(path, _)| *path);
-            let followed = problems.take(self.follow(root, rule, links)).unwrap_or_default();
+            let led_to = problems.take(self.follow(root, rule, links)).unwrap_or_default();
+            followed = followed || found.iter().any(|(_, kind)| *kind == EntryKind::Symlink);
             chosen.extend(found.into_iter().map(|(path, _)| path.to_owned()));
-            chosen.extend(followed);
+            chosen.extend(led_to);
         }
         chosen.sort();
         chosen.dedup();
-        problems.or(chosen)
+        problems.or(Chosen { files: chosen, followed })
     }
 
     /// The places in the project that symbolic links lead to. The layer of an
@@ -249,7 +275,7 @@ mod tests {
         }
 
         fn ask(&self, query: &InputQuery) -> Result<Vec<InputFile>, Problems> {
-            read_inputs(&self.path(""), &release(), &facts(Event::Unnamed), query)
+            read_inputs(&self.path(""), &release(), &facts(Event::Unnamed), query, &KnownFiles::new())
         }
 
         /// The paths that the inputs of a target mean.
@@ -328,7 +354,7 @@ mod tests {
         fs::write(project.directory.path().join(".gitignore"), "*.txt\n").unwrap();
         fs::create_dir(project.path(".git")).unwrap();
         let found =
-            read_inputs(&project.path("services/api"), &release(), &facts(Event::Unnamed), &inputs(&["*"]));
+            read_inputs(&project.path("services/api"), &release(), &facts(Event::Unnamed), &inputs(&["*"]), &KnownFiles::new());
         assert_eq!(paths(found), ["b.txt"]);
     }
 
@@ -372,19 +398,18 @@ mod tests {
         let project = Project::with(&["file", "program"]);
         fs::set_permissions(project.path("program"), fs::Permissions::from_mode(0o755)).unwrap();
         symlink("nowhere", project.path("link")).unwrap();
-        let file = |path: &str, kind, content: &str| InputFile {
-            path: project_path(Path::new(path)),
-            kind,
-            digest: blake3::hash(content.as_bytes()).into(),
+        let found = project.ask(&inputs(&["*"])).unwrap();
+        let found: Vec<_> =
+            found.iter().map(|file| (file.path.to_string(), file.kind, file.digest)).collect();
+        let file = |path: &str, kind, content: &str| {
+            (path.to_owned(), kind, *blake3::hash(content.as_bytes()).as_bytes())
         };
-        assert_eq!(
-            project.ask(&inputs(&["*"])),
-            Ok(vec![
-                file("file", InputKind::File, "file"),
-                file("link", InputKind::Symlink, "nowhere"),
-                file("program", InputKind::Executable, "program"),
-            ])
-        );
+        let expected = [
+            file("file", InputKind::File, "file"),
+            file("link", InputKind::Symlink, "nowhere"),
+            file("program", InputKind::Executable, "program"),
+        ];
+        assert_eq!(found, expected);
     }
 
     #[test]

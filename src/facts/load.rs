@@ -7,6 +7,7 @@ use crate::config::{Include, LoadedDocument, ProjectPath, Release, decode, inclu
 use crate::diagnostic::{Code, Problem, Problems, Sources, Span};
 use crate::facts::pattern::{compile, outside};
 use crate::facts::tree::{Tree, Wanted};
+use crate::facts::compiled::{Compiled, Origin};
 use crate::facts::{Project, nearest_path};
 
 /// More than any file that people write; what is larger is not read at all.
@@ -21,11 +22,21 @@ const LARGEST: u64 = 16 << 20;
 /// # Errors
 /// Everything that is wrong with the files, and with how they include each other.
 pub fn load(project: &Project, sources: &mut Sources) -> Result<Release, Problems> {
+    compile_release(project, sources).map(|compiled| compiled.release)
+}
+
+/// As [`load`], with all that tells whether the files still say the same.
+///
+/// # Errors
+/// As [`load`].
+pub fn compile_release(project: &Project, sources: &mut Sources) -> Result<Compiled, Problems> {
     let mut loader = Loader {
         root: &project.root,
+        first: sources.iter().count(),
         sources,
         documents: Vec::new(),
         seen: BTreeSet::new(),
+        origin: Origin::default(),
         problems: Problems::new(),
     };
     let top = project.file.strip_prefix(&project.root).unwrap_or(&project.file);
@@ -33,11 +44,13 @@ pub fn load(project: &Project, sources: &mut Sources) -> Result<Release, Problem
         Ok(path) => loader.file(&path, "", None, &mut Vec::new()),
         Err(_) => loader.problems.push(unreadable(top, "it does not lie in the project", None)),
     }
-    let Loader { documents, mut problems, .. } = loader;
+    let Loader { documents, mut problems, mut origin, first, .. } = loader;
     let name = project.root.file_name().unwrap_or_default().to_string_lossy();
+    origin.first = first;
+    origin.directory = name.clone().into_owned();
     let complete = problems.is_empty();
     match decode(&documents, &name) {
-        Ok(release) => problems.or(release),
+        Ok(release) => problems.or(Compiled { origin, release }),
         // What is not declared may be so in a file that could not be read.
         Err(more) => {
             let fresh = more.into_iter().filter(|problem| complete || problem.code != Code::UnknownName);
@@ -49,10 +62,13 @@ pub fn load(project: &Project, sources: &mut Sources) -> Result<Release, Problem
 
 struct Loader<'a> {
     root: &'a Path,
+    /// How many texts there were before.
+    first: usize,
     sources: &'a mut Sources,
     documents: Vec<LoadedDocument>,
     /// What is read already: each file once for each prefix.
     seen: BTreeSet<(ProjectPath, String)>,
+    origin: Origin,
     problems: Problems,
 }
 
@@ -68,18 +84,22 @@ impl Loader<'_> {
         if !self.seen.insert((path.clone(), prefix.to_owned())) {
             return;
         }
-        let text = match self.read(path, asked) {
+        let text = match read(self.root, path, asked) {
             Ok(text) => text,
             Err(problem) => return self.problems.push(problem),
         };
+        self.origin.files.push((path.clone(), *blake3::hash(text.as_bytes()).as_bytes()));
         let source = self.sources.add(path.to_string(), text.as_str());
         let parsed = crate::syntax::parse(source, &text);
         let Some(document) = self.problems.take(parsed) else { return };
         let found = includes(&document);
         self.documents.push(LoadedDocument { document, path: path.clone(), prefix: prefix.to_owned() });
         for include in found {
-            let files = self.included(path, &include);
-            for file in self.problems.take(files).unwrap_or_default() {
+            let files = self.problems.take(included(self.root, path, &include)).unwrap_or_default();
+            if is_wildcard(&include.pattern.value) {
+                self.origin.wildcards.push((path.clone(), include.clone(), files.clone()));
+            }
+            for file in files {
                 self.include(path, &file, prefix, &include, outer);
             }
         }
@@ -112,60 +132,61 @@ impl Loader<'_> {
         }
         outer.pop();
     }
+}
 
-    fn read(&self, path: &ProjectPath, asked: Option<Span>) -> Result<String, Problem> {
-        let full = self.root.join(path.as_path());
-        let wrong = |why: &str| unreadable(path.as_path(), why, asked);
-        let metadata = full.metadata().map_err(|error| wrong(&error.to_string()))?;
-        if !metadata.is_file() {
-            return Err(wrong("it is not a file"));
-        }
-        if metadata.len() > LARGEST {
-            return Err(Problem::new(
-                Code::TooLarge,
-                format!("`{path}` has more than {} MiB", LARGEST >> 20),
-            ));
-        }
-        let place = full.canonicalize().map_err(|error| wrong(&error.to_string()))?;
-        if let Some(span) = asked.filter(|_| !place.starts_with(self.root)) {
-            return Err(outside(path.as_path(), span));
-        }
-        let bytes = std::fs::read(&full).map_err(|error| wrong(&error.to_string()))?;
-        String::from_utf8(bytes).map_err(|error| {
-            let line = error
-                .as_bytes()
-                .iter()
-                .take(error.utf8_error().valid_up_to())
-                .filter(|b| **b == b'\n')
-                .count();
-            wrong(&format!("line {} is not UTF-8", line + 1))
-        })
+/// The text of a file.
+pub(super) fn read(root: &Path, path: &ProjectPath, asked: Option<Span>) -> Result<String, Problem> {
+    let full = root.join(path.as_path());
+    let wrong = |why: &str| unreadable(path.as_path(), why, asked);
+    let metadata = full.metadata().map_err(|error| wrong(&error.to_string()))?;
+    if !metadata.is_file() {
+        return Err(wrong("it is not a file"));
     }
+    if metadata.len() > LARGEST {
+        return Err(Problem::new(
+            Code::TooLarge,
+            format!("`{path}` has more than {} MiB", LARGEST >> 20),
+        ));
+    }
+    let place = full.canonicalize().map_err(|error| wrong(&error.to_string()))?;
+    if let Some(span) = asked.filter(|_| !place.starts_with(root)) {
+        return Err(outside(path.as_path(), span));
+    }
+    let bytes = std::fs::read(&full).map_err(|error| wrong(&error.to_string()))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let line = error
+            .as_bytes()
+            .iter()
+            .take(error.utf8_error().valid_up_to())
+            .filter(|b| **b == b'\n')
+            .count();
+        wrong(&format!("line {} is not UTF-8", line + 1))
+    })
+}
 
-    /// The files that an `include` means, sorted.
-    fn included(&self, from: &ProjectPath, include: &Include) -> Result<Vec<ProjectPath>, Problems> {
-        let (text, span) = (&include.pattern.value, include.pattern.span);
-        let home = from.parent().unwrap_or_default();
-        let path = home.join(text).map_err(|_| outside(Path::new(text), span))?;
-        if !is_wildcard(text) {
-            let exists = self.root.join(path.as_path()).symlink_metadata().is_ok();
-            return if exists { Ok(vec![path]) } else { Err(self.missing(&path, span).into()) };
-        }
-        let Some(glob) = path.as_path().to_str() else { return Ok(Vec::new()) };
-        let matcher = compile(glob, span)?;
-        let base: PathBuf =
-            path.as_path().iter().take_while(|part| !is_wildcard(&part.to_string_lossy())).collect();
-        let tree = Tree::read(self.root, &[Wanted { directory: base.clone(), ignored: false }], true)?;
-        let files = tree.files_below(&base).filter(|entry| !entry.ignored && matcher.is_match(&entry.path));
-        Ok(files.map(|entry| crate::facts::tree::project_path(&entry.path)).collect())
+/// The files that an `include` means, sorted.
+pub(super) fn included(root: &Path, from: &ProjectPath, include: &Include) -> Result<Vec<ProjectPath>, Problems> {
+    let (text, span) = (&include.pattern.value, include.pattern.span);
+    let home = from.parent().unwrap_or_default();
+    let path = home.join(text).map_err(|_| outside(Path::new(text), span))?;
+    if !is_wildcard(text) {
+        let exists = root.join(path.as_path()).symlink_metadata().is_ok();
+        return if exists { Ok(vec![path]) } else { Err(missing(root, &path, span).into()) };
     }
+    let Some(glob) = path.as_path().to_str() else { return Ok(Vec::new()) };
+    let matcher = compile(glob, span)?;
+    let base: PathBuf =
+        path.as_path().iter().take_while(|part| !is_wildcard(&part.to_string_lossy())).collect();
+    let tree = Tree::read(root, &[Wanted { directory: base.clone(), ignored: false }], true)?;
+    let files = tree.files_below(&base).filter(|entry| !entry.ignored && matcher.is_match(&entry.path));
+    Ok(files.map(|entry| crate::facts::tree::project_path(&entry.path)).collect())
+}
 
-    fn missing(&self, path: &ProjectPath, span: Span) -> Problem {
-        let near = nearest_path(self.root, path.as_path()).map(|near| format!("did you mean `{near}`?"));
-        Problem::new(Code::Include, format!("the included file `{path}` does not exist"))
-            .label(span, "no such file")
-            .maybe_help(near)
-    }
+fn missing(root: &Path, path: &ProjectPath, span: Span) -> Problem {
+    let near = nearest_path(root, path.as_path()).map(|near| format!("did you mean `{near}`?"));
+    Problem::new(Code::Include, format!("the included file `{path}` does not exist"))
+        .label(span, "no such file")
+        .maybe_help(near)
 }
 
 /// Names of an included file are typed with its directory before them.

@@ -2,6 +2,7 @@
 
 use indexmap::IndexMap;
 
+use serde::{Deserialize, Serialize};
 use crate::config::{Base, Command, Copy, Pattern, ProjectPath, Template};
 use crate::diagnostic::Spanned;
 use crate::oci::Platform;
@@ -18,7 +19,7 @@ pub struct Needs {
 }
 
 /// Which files some patterns match, or some layers copy.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct InputQuery {
     /// The patterns, in order; a negated one takes away what was matched before.
     pub patterns: Vec<Pattern>,
@@ -34,7 +35,7 @@ pub struct InputQuery {
 
 /// Files that the layers of an image copy. Their paths are templates, so only
 /// facts can tell which they are.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CopyQuery {
     /// Directory that the paths are relative to.
     pub home: ProjectPath,
@@ -46,7 +47,7 @@ pub struct CopyQuery {
 }
 
 /// A command whose output is part of a key.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ToolQuery {
     /// The target that asks, whose file's variables come first.
     pub owner: String,

@@ -21,6 +21,8 @@ pub(super) struct Rule {
     /// Of a copy: a wildcard that matches a directory means all below it, and a
     /// directory that is empty counts.
     pub(super) is_copy: bool,
+    /// A symbolic link leads to the place.
+    pub(super) linked: bool,
 }
 
 pub(super) enum Place {
@@ -33,10 +35,11 @@ pub(super) enum Place {
 impl Rule {
     pub(super) fn of(root: &Path, pattern: &Pattern) -> Result<Self, Problem> {
         let span = pattern.glob.span;
-        let place = Place::of(root, &pattern.glob.value, pattern.is_literal(), span, !pattern.negated)?;
+        let (place, linked) =
+            Place::of(root, &pattern.glob.value, pattern.is_literal(), span, !pattern.negated)?;
         let exclude = Vec::new();
         let from = PathBuf::new();
-        Ok(Self { place, negated: pattern.negated, exclude, from, span, is_copy: false })
+        Ok(Self { place, negated: pattern.negated, exclude, from, span, is_copy: false, linked })
     }
 
     pub(super) fn copy(
@@ -50,12 +53,12 @@ impl Rule {
         let path = home.join(&text).map_err(|_| outside(Path::new(&text), span))?;
         let text = path.as_path().to_string_lossy().into_owned();
         let is_literal = !text.contains(['*', '?', '[', '{']);
-        let place = Place::of(root, &text, is_literal, span, true)?;
+        let (place, linked) = Place::of(root, &text, is_literal, span, true)?;
         let from = match &place {
             Place::Named(path, _) | Place::Glob(_, path) => path.clone(),
         };
         let exclude = copy.exclude.iter().map(|glob| compile(glob, glob.span)).collect::<Result<_, _>>()?;
-        Ok(Self { place, negated: false, exclude, from, span, is_copy: true })
+        Ok(Self { place, negated: false, exclude, from, span, is_copy: true, linked })
     }
 
     /// Whether it names this path, or a directory above it.
@@ -117,7 +120,14 @@ pub(super) fn files_below<'t>(
 }
 
 impl Place {
-    fn of(root: &Path, text: &str, is_literal: bool, span: Span, look: bool) -> Result<Self, Problem> {
+    /// The place that a text names, and whether a symbolic link leads to it.
+    fn of(
+        root: &Path,
+        text: &str,
+        is_literal: bool,
+        span: Span,
+        look: bool,
+    ) -> Result<(Self, bool), Problem> {
         let literal =
             |part: &&OsStr| is_literal || !part.to_string_lossy().contains(['*', '?', '[', '{', '\\']);
         let fixed: PathBuf = Path::new(text).iter().take_while(literal).collect();
@@ -126,15 +136,18 @@ impl Place {
         if is_literal {
             let kind = if look { kind_of(root, fixed, span)? } else { None };
             let name = fixed.file_name().filter(|_| kind.is_some());
-            let Some(name) = name else { return Ok(Self::Named(fixed.to_owned(), kind)) };
-            let directory = real_directory(root, fixed.parent().unwrap_or(fixed), span)?;
-            return Ok(Self::Named(directory.join(name), kind));
+            let Some(name) = name else { return Ok((Self::Named(fixed.to_owned(), kind), false)) };
+            let written = fixed.parent().unwrap_or(fixed);
+            let directory = real_directory(root, written, span)?;
+            let linked = directory != written;
+            return Ok((Self::Named(directory.join(name), kind), linked));
         }
         let base = real_directory(root, fixed, span)?;
         let rest = text.strip_prefix("./").unwrap_or(text);
         let rest = Path::new(rest).strip_prefix(fixed).unwrap_or(Path::new(rest));
         let glob = Path::new(&globset::escape(&base.to_string_lossy())).join(rest);
-        Ok(Self::Glob(Box::new(compile(&glob.to_string_lossy(), span)?), base))
+        let linked = base != fixed;
+        Ok((Self::Glob(Box::new(compile(&glob.to_string_lossy(), span)?), base), linked))
     }
 }
 

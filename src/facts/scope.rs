@@ -70,6 +70,12 @@ impl<'a> Scope<'a> {
         self.facts
     }
 
+    /// The value of a fact, if it has one here.
+    #[must_use]
+    pub fn known(&self, fact: Fact) -> Option<String> {
+        self.fact(fact, None).ok()
+    }
+
     /// The text of a template.
     ///
     /// # Errors

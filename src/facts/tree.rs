@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use crate::config::ProjectPath;
 use crate::diagnostic::{Code, Problem, Problems};
+use crate::facts::{Seen, Stat, moment};
 
 /// What belongs to git and to hoist, at any depth: no part of the project's files.
 pub const PRIVATE: [&str; 2] = [".git", ".hoist"];
@@ -45,6 +46,30 @@ pub(super) enum EntryKind {
 #[derive(Debug, Default)]
 pub(super) struct Tree {
     entries: Vec<Entry>,
+    walked: Walked,
+}
+
+/// What says that a walk would find the same again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Walked {
+    /// The directories whose files were looked for, as they were before.
+    pub directories: Vec<(PathBuf, Seen)>,
+    /// Where a `.gitignore` counts, relative to the project's directory or
+    /// absolute, and the file as it was before; `None` where there was none.
+    pub rules: Vec<(PathBuf, Option<Seen>)>,
+}
+
+impl Walked {
+    fn extend(&mut self, other: Self) {
+        self.directories.extend(other.directories);
+        self.rules.extend(other.rules);
+    }
+}
+
+/// What the file system says of a path now, if there is something.
+pub(super) fn seen(path: &Path) -> Option<Seen> {
+    let at = moment();
+    Some(Seen { stat: Stat::of(&path.symlink_metadata().ok()?), at })
 }
 
 impl Tree {
@@ -52,11 +77,17 @@ impl Tree {
     /// What `.gitignore` files say is looked at only where `honour_ignore`.
     pub(super) fn read(root: &Path, wanted: &[Wanted], honour_ignore: bool) -> Result<Self, Problems> {
         let walk = Walk { root, wanted, honour_ignore };
-        let rules = if honour_ignore { rules_above(root) } else { None };
-        let found = walk.directory(&PathBuf::new(), rules, false, &[]);
-        let (mut entries, problems) = found;
-        entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-        problems.or(Self { entries })
+        let mut walked = Walked::default();
+        let rules = if honour_ignore { rules_above(root, &mut walked) } else { None };
+        let (mut tree, problems) = walk.directory(&PathBuf::new(), rules, false, &[]);
+        tree.entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        tree.walked.extend(walked);
+        problems.or(tree)
+    }
+
+    /// What says that a walk would find the same again.
+    pub(super) const fn walked(&self) -> &Walked {
+        &self.walked
     }
 
     /// Everything below a directory, in order, the directory itself first.
@@ -116,9 +147,11 @@ impl Rules {
 }
 
 /// The rules of the directories between the top of the repository and the project.
-fn rules_above(root: &Path) -> Option<Arc<Rules>> {
+fn rules_above(root: &Path, walked: &mut Walked) -> Option<Arc<Rules>> {
     let depth = root.ancestors().position(|above| above.join(".git").symlink_metadata().is_ok())?;
     let between: Vec<&Path> = root.ancestors().skip(1).take(depth).collect();
+    let files = between.iter().map(|above| above.join(".gitignore"));
+    walked.rules.extend(files.map(|file| (file.clone(), seen(&file))));
     between.into_iter().rev().fold(None, |rules, directory| Rules::read(directory, rules))
 }
 
@@ -137,18 +170,32 @@ impl Walk<'_> {
         rules: Option<Arc<Rules>>,
         ignored: bool,
         within: &[bool],
-    ) -> (Vec<Entry>, Problems) {
+    ) -> (Tree, Problems) {
         let mut within = within.to_vec();
         let here = self.wanted.iter().filter(|wanted| wanted.directory == directory);
         // A directory that is named although it is ignored is meant with all it has.
         within.extend(here.map(|wanted| wanted.ignored || ignored));
         let full = self.root.join(directory);
+        let mut walked = Walked::default();
+        if !within.is_empty() {
+            walked.directories.extend(seen(&full).map(|seen| (directory.to_owned(), seen)));
+        }
+        if self.honour_ignore {
+            let file = directory.join(".gitignore");
+            let found = seen(&self.root.join(&file));
+            // That one was made shows in its directory, where that is looked at.
+            if found.is_some() || within.is_empty() {
+                walked.rules.push((file, found));
+            }
+        }
         let rules = if self.honour_ignore { Rules::read(&full, rules) } else { rules };
-        let mut entries = match self.list(directory, &full, rules.as_deref(), ignored) {
+        let entries = match self.list(directory, &full, rules.as_deref(), ignored) {
             Ok(entries) => entries,
-            Err(problem) => return (Vec::new(), problem.into()),
+            Err(problem) => return (Tree::default(), problem.into()),
         };
-        let deeper: Vec<_> = entries
+        let mut tree = Tree { entries, walked };
+        let deeper: Vec<_> = tree
+            .entries
             .par_iter()
             .filter(|entry| entry.kind == EntryKind::Directory)
             .filter_map(|entry| {
@@ -160,10 +207,11 @@ impl Walk<'_> {
             .collect();
         let mut problems = Problems::new();
         for (found, wrong) in deeper {
-            entries.extend(found);
+            tree.entries.extend(found.entries);
+            tree.walked.extend(found.walked);
             problems.extend(wrong);
         }
-        (entries, problems)
+        (tree, problems)
     }
 
     fn list(

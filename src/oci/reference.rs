@@ -3,13 +3,14 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use crate::oci::{Digest, Tag};
 
 /// The host that names without a host belong to.
 const DOCKER: &str = "docker.io";
 
 /// The name of a repository: a registry and a path in it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RepositoryName {
     host: String,
     path: String,
@@ -30,7 +31,7 @@ impl RepositoryName {
 }
 
 /// Names an image: a repository, and a tag or a digest or both in it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Reference {
     /// Where.
     pub repository: RepositoryName,

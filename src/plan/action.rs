@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
+use serde::{Deserialize, Serialize};
 use crate::config::{Pattern, ProjectPath};
 use crate::diagnostic::Span;
 use crate::facts::Environment;
 use crate::plan::{AssembleStep, BudgetStep, IndexStep, PushStep, TagStep, TestStep};
 
 /// What a step does, with all that it needs for it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Action {
     /// Nothing: a target without commands, which stands for its needs.
     Group,
@@ -19,16 +20,22 @@ pub enum Action {
     /// Runs a target's commands.
     Command(Box<CommandStep>),
     /// Makes an image of one platform from files.
+    #[serde(skip)]
     Assemble(Box<AssembleStep>),
     /// Joins the platforms of an image.
+    #[serde(skip)]
     Index(IndexStep),
     /// Tests an image.
+    #[serde(skip)]
     Test(Box<TestStep>),
     /// Weighs an image.
+    #[serde(skip)]
     Budget(BudgetStep),
     /// Copies an image to a registry.
+    #[serde(skip)]
     Push(Box<PushStep>),
     /// Names an image in a registry.
+    #[serde(skip)]
     Tag(Box<TagStep>),
     /// Part of the language that this version plans and cannot execute.
     NotAvailable(Gap),
@@ -53,7 +60,7 @@ impl Action {
 }
 
 /// What cannot be executed, and where it is declared.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
     /// A noun phrase: `building from a Dockerfile`.
     pub what: String,
@@ -62,7 +69,7 @@ pub struct Gap {
 }
 
 /// Commands of a target, ready to run.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CommandStep {
     /// Run one after the other until one fails.
     pub commands: Vec<Exec>,
@@ -83,7 +90,7 @@ pub struct CommandStep {
 }
 
 /// One command, ready to run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exec {
     /// The program and its arguments; for a script the shell, its arguments,
     /// and the script as the last one.
@@ -93,7 +100,7 @@ pub struct Exec {
 }
 
 /// What a command sees of the environment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Variables {
     /// Whether all of the caller's environment is seen; else only the variables
     /// named by [`Variables::STRICT`] and those below.

@@ -66,7 +66,7 @@ impl Lower<'_> {
         let mut definition = self.define_assemble(&step);
         let found = answers.inputs.and_then(|at| self.facts.inputs.get(at));
         if let Some(files) = found {
-            definition.inputs(files);
+            definition.inputs(&files.files);
         }
         let inputs = answers.inputs.and_then(|at| self.selection.needs.inputs.get(at)).cloned();
         Made { action: Action::Assemble(Box::new(step)), definition, effect: Effect::Cacheable, inputs }

@@ -49,7 +49,7 @@ impl Lower<'_> {
         }
         let found = answers.inputs.and_then(|at| self.facts.inputs.get(at));
         if let Some(files) = found {
-            definition.inputs(files);
+            definition.inputs(&files.files);
         }
         let effect = if target.inputs.is_some() && !self.reads_what_is_left_out(edges) {
             Effect::Cacheable

@@ -1,5 +1,6 @@
 //! What a step's key is made of.
 
+use serde::{Deserialize, Serialize};
 use crate::config::ProjectPath;
 use crate::facts::{InputFile, InputKind};
 
@@ -8,14 +9,14 @@ use crate::facts::{InputFile, InputKind};
 /// The cache adds the products of the steps that it needs; the key is the
 /// digest of both. The same parts explain a miss: what differs from the last
 /// run is the reason.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Definition {
     /// The parts; each subject once, in a fixed order.
     pub parts: Vec<KeyPart>,
 }
 
 /// One thing that a result depends on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyPart {
     /// What it is.
     pub subject: Subject,
@@ -24,7 +25,7 @@ pub struct KeyPart {
 }
 
 /// What a part of a key is about.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Subject {
     /// A command, by its position.
     Command(usize),
@@ -53,7 +54,7 @@ pub enum Subject {
 }
 
 /// What a part of a key was.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PartValue {
     /// A text that may be shown.
     Text(String),
@@ -74,7 +75,7 @@ impl Definition {
 
     /// Adds files that are read, each by its path, kind, and content.
     pub fn inputs(&mut self, files: &[InputFile]) {
-        for InputFile { path, kind, digest } in files {
+        for InputFile { path, kind, digest, .. } in files {
             let digest = match kind {
                 InputKind::File => *digest,
                 InputKind::Executable => blake3::derive_key("hoist 2026-11 executable input", digest),
@@ -98,9 +99,10 @@ impl Definition {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::Seen;
 
     fn file(path: &str, kind: InputKind, byte: u8) -> InputFile {
-        InputFile { path: ProjectPath::root().join(path).unwrap(), kind, digest: [byte; 32] }
+        InputFile { path: ProjectPath::root().join(path).unwrap(), kind, digest: [byte; 32], seen: Seen::default() }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::config::{LoadedDocument, ProjectPath, Release, decode};
 use crate::diagnostic::{Problems, Sources, Spanned};
-use crate::facts::{Environment, Event, EventSource, Facts, Git, InputFile, InputKind};
+use crate::facts::{Environment, Event, EventSource, Facts, Git, InputFile, InputKind, Inputs, Seen, Walked};
 use crate::plan::{Goals, NeedKind, Options, Plan, Selection, build, select};
 use crate::syntax::parse;
 
@@ -73,7 +73,8 @@ impl World {
         let selection = select(&self.release, goals)?;
         let answer = |at: usize| {
             let path = ProjectPath::root().join(format!("input-{at}")).unwrap();
-            vec![InputFile { path, kind: InputKind::File, digest: [1; 32] }]
+            let file = InputFile { path, kind: InputKind::File, digest: [1; 32], seen: Seen::default() };
+            Inputs { files: vec![file], ..Inputs::default() }
         };
         self.facts.inputs = (0..selection.needs.inputs.len()).map(answer).collect();
         self.facts.tools = vec!["1.0".to_owned(); selection.needs.tools.len()];
@@ -136,6 +137,7 @@ fn facts() -> Facts {
         platform: crate::oci::Platform::host(),
         user: "dev".to_owned(),
         inputs: Vec::new(),
+        walked: Walked::default(),
         tools: Vec::new(),
         bases: Vec::new(),
     }

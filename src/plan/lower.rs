@@ -87,6 +87,7 @@ impl<'a> Lower<'a> {
             action: made.action,
             needs,
             definition: made.definition,
+            answer: made.inputs.is_some().then(|| self.answers(unit).inputs).flatten(),
             inputs: made.inputs,
             effect: made.effect,
             pool: self.pool(unit),

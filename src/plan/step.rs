@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use crate::diagnostic::Span;
 use crate::facts::InputQuery;
 use crate::plan::{Action, Definition, Gap};
@@ -19,11 +20,11 @@ pub struct Plan {
 }
 
 /// The place of a step in its plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct StepIndex(pub u32);
 
 /// One unit of work.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     /// Its name.
     pub id: StepId,
@@ -36,6 +37,10 @@ pub struct Step {
     /// The files of the definition, to be read again where an earlier step of
     /// the run may have changed them; `None` where it has none.
     pub inputs: Option<InputQuery>,
+    /// Where [`Facts::inputs`](crate::facts::Facts) answers that; `None` where the
+    /// files were not looked for.
+    #[serde(skip)]
+    pub answer: Option<usize>,
     /// What running it means for others.
     pub effect: Effect,
     /// The pool that bounds how many run at once, and its size.
@@ -47,7 +52,7 @@ pub struct Step {
 }
 
 /// An edge to a step that comes before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Need {
     /// The step.
     pub step: StepIndex,
@@ -56,7 +61,7 @@ pub struct Need {
 }
 
 /// What is needed of a step that comes before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum NeedKind {
     /// That it succeeded; and its product, which is part of the key.
     Product,
@@ -67,7 +72,7 @@ pub enum NeedKind {
 }
 
 /// What running a step means for others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Effect {
     /// It is not known what it reads: it runs each time.
     Always,
@@ -79,7 +84,7 @@ pub enum Effect {
 }
 
 /// The name of a step: `lint`, `lint[python=3.11]`, `web:build@linux/amd64`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct StepId {
     /// The target, image, or stage, with its prefix and its matrix values.
     pub owner: String,
@@ -110,7 +115,7 @@ impl fmt::Display for StepId {
 }
 
 /// What a step of an image or a stage does, in the order of a release.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Verb {
     /// Makes the image of one platform.
     Build,

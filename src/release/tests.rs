@@ -298,6 +298,7 @@ mod before_the_first_build {
             needs: Vec::new(),
             definition: Definition::default(),
             inputs: None,
+            answer: None,
             effect: Effect::Publishing,
             pool: None,
             span,

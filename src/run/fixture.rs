@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use crate::cache::Cache;
 use crate::config::{Pattern, ProjectPath, Release, Settings};
 use crate::diagnostic::{Sources, Span, Spanned};
-use crate::facts::{Environment, Event as Trigger, EventSource, Facts, Host, InputQuery, read_inputs};
+use crate::facts::{Environment, Event as Trigger, EventSource, Facts, Host, InputQuery, KnownFiles, Walked, read_inputs};
 use crate::oci::Platform;
 use crate::plan::{
     Action, CommandStep, Definition, Effect, Exec, Need, NeedKind, Plan, Step, StepId, StepIndex, Subject,
@@ -88,6 +88,7 @@ impl Project {
             needs: needs.collect(),
             definition: Definition::default(),
             inputs: None,
+            answer: None,
             effect: Effect::Always,
             pool: None,
             span: self.span,
@@ -120,7 +121,7 @@ impl Project {
         let glob = Spanned::new(file.to_owned(), self.span);
         let patterns = vec![Pattern { glob, negated: false }];
         let query = InputQuery { patterns, ..InputQuery::default() };
-        let files = read_inputs(&self.root(), &release(), &facts(&self.environment), &query).unwrap();
+        let files = read_inputs(&self.root(), &release(), &facts(&self.environment), &query, &KnownFiles::new()).unwrap();
         let step = self.target(name, script, needs);
         step.effect = Effect::Cacheable;
         step.definition.inputs(&files);
@@ -249,6 +250,7 @@ fn facts(environment: &Environment) -> Facts {
         platform: Platform::host(),
         user: "user".to_owned(),
         inputs: Vec::new(),
+        walked: Walked::default(),
         tools: Vec::new(),
         bases: Vec::new(),
     }

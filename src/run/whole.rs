@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::cache::Cache;
 use crate::diagnostic::{Sources, Span, Spanned};
-use crate::facts::{Environment, Host, Project, Question, gather, load};
+use crate::facts::{Environment, Host, KnownFiles, Project, Question, gather, load};
 use crate::oci::Platform;
 use crate::plan::{self, Goals, select};
 use crate::run::executor::execute_until;
@@ -49,9 +49,9 @@ impl Whole {
         let goal = |goal: &&str| Spanned::new((*goal).to_owned(), Span::new(command_line, 0..0));
         let goals = Goals::Named(goals.iter().map(goal).collect());
         let selection = select(&release, &goals).unwrap();
-        let overrides = IndexMap::new();
+        let (overrides, known) = (IndexMap::new(), KnownFiles::new());
         let question =
-            Question { needs: &selection.needs, overrides: &overrides, event: Some("branch=main") };
+            Question { needs: &selection.needs, known: &known, overrides: &overrides, event: Some("branch=main") };
         let facts = gather(&host, &project, &release, &question).unwrap();
         let plan = plan::build(&release, &facts, &selection, &plan::Options { allow_dirty: true }).unwrap();
         let cache = Cache::open(&self.dir.path().join("cache"), &self.root()).unwrap();

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use crate::cache::{Hit, Key, Lookup, Made, Miss, Outputs, Product, Reason, Restoration, Saved, Trace};
 use crate::config::Pattern;
 use crate::diagnostic::{Code, Problem, Problems};
-use crate::facts::read_inputs;
+use crate::facts::{KnownFiles, read_inputs};
 use crate::oci::Descriptor;
 use crate::plan::{Action, Definition, Effect, Gap, NeedKind, Plan, Step, StepIndex};
 use crate::run::claim::Claim;
@@ -129,7 +129,7 @@ impl Worker {
     async fn read_again(&self, step: &Step) -> Result<Option<Definition>, Problems> {
         let Some(query) = step.inputs.clone() else { return Ok(None) };
         let Request { root, release, facts, .. } = self.request.clone();
-        let files = blocking(move || read_inputs(&root, &release, &facts, &query)).await?;
+        let files = blocking(move || read_inputs(&root, &release, &facts, &query, &KnownFiles::new())).await?;
         Ok(Some(step.definition.with_inputs(&files)))
     }
 

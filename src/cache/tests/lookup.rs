@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tempfile::TempDir;
 
 use super::{Fixture, made, trace, tree};
+use crate::cache::sealed::{seal, unseal};
 use crate::cache::{Cache, Key, Lookup, Made, Miss, Outcome, Product, Reason, Restoration, Trace};
 use crate::diagnostic::Code;
 use crate::oci::{Descriptor, Digest};
@@ -166,8 +167,9 @@ fn a_damaged_record_is_a_miss() {
     let fixture = Fixture::new(&["out"]);
     fixture.write("out", "1");
     fixture.save(1);
-    let record = fixture.dir.path().join(format!("cache/v1/records/{}.json", trace(1).key()));
-    let whole = fs::read_to_string(&record).unwrap();
+    let record = fixture.dir.path().join(format!("cache/v2/records/{}", trace(1).key()));
+    let sealed = fs::read(&record).unwrap();
+    let whole = String::from_utf8(unseal(&sealed).unwrap().to_vec()).unwrap();
     for damaged in [
         String::new(),
         whole[..whole.len() / 2].to_owned(),
@@ -177,6 +179,11 @@ fn a_damaged_record_is_a_miss() {
         whole.replace(&trace(1).key().to_string(), &Key([1; 32]).to_string()),
     ] {
         assert_ne!(damaged, whole);
+        fs::remove_file(&record).unwrap();
+        fs::write(&record, seal(damaged.into_bytes())).unwrap();
+        assert_eq!(fixture.reasons(1), ["its record in the cache cannot be read"]);
+    }
+    for damaged in [&sealed[1..], &sealed[..sealed.len() - 1], b""] {
         fs::remove_file(&record).unwrap();
         fs::write(&record, damaged).unwrap();
         assert_eq!(fixture.reasons(1), ["its record in the cache cannot be read"]);
@@ -261,5 +268,5 @@ fn many_threads_save_and_restore_the_same_key() {
             });
         }
     });
-    assert_eq!(fs::read_dir(fixture.dir.path().join("cache/v1/tmp")).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(fixture.dir.path().join("cache/v2/tmp")).unwrap().count(), 0);
 }

@@ -109,7 +109,7 @@ impl Fixture {
     pub(super) fn content(&self, text: &str) -> PathBuf {
         let hex = blake3::hash(text.as_bytes()).to_hex();
         let (fan, rest) = hex.split_at(2);
-        self.dir.path().join("cache/v1/content").join(fan).join(rest)
+        self.dir.path().join("cache/v2/content").join(fan).join(rest)
     }
 }
 

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use super::*;
 use crate::config::{LoadedDocument, ProjectPath, decode};
 use crate::diagnostic::Sources;
-use crate::facts::{Environment, EventSource, Git};
+use crate::facts::{Environment, EventSource, Git, Walked};
 use crate::oci::Platform;
 use crate::syntax::parse;
 
@@ -94,6 +94,7 @@ fn facts(event: Event) -> Facts {
         platform: "linux/amd64".parse::<Platform>().expect("a platform"),
         user: "me".to_owned(),
         inputs: Vec::new(),
+        walked: Walked::default(),
         tools: Vec::new(),
         bases: Vec::new(),
     }

@@ -1,0 +1,79 @@
+//! What the file system said of outputs, and what was in them.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::cache::Blake3;
+use crate::cache::content::digest_of;
+use crate::config::ProjectPath;
+use crate::facts::{KnownFiles, Seen, Stat, moment};
+
+/// What was known of files before, and what was seen of outputs since. Cheap to
+/// clone, and shared by its clones.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Looks {
+    known: Arc<KnownFiles>,
+    fresh: Arc<Mutex<HashMap<Vec<u8>, Look>>>,
+}
+
+/// What the file system said of an output before it was read, and the digest of
+/// its content if it is a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// What the file system said, and when.
+    pub seen: Seen,
+    /// The digest of a file's content.
+    pub digest: Option<Blake3>,
+}
+
+impl Looks {
+    /// These files are known from before.
+    pub(super) fn new(known: KnownFiles) -> Self {
+        Self { known: Arc::new(known), fresh: Arc::default() }
+    }
+
+    /// What the file system says of a path now.
+    pub(super) fn see(full: &Path) -> io::Result<Seen> {
+        let at = moment();
+        Ok(Seen { stat: Stat::of(&fs::symlink_metadata(full)?), at })
+    }
+
+    /// The digest of a file that was just seen; it is read unless it is known.
+    pub(super) fn digest(&self, path: &ProjectPath, full: &Path, seen: Seen) -> io::Result<Blake3> {
+        let known = self.known.digest(path, &seen.stat).map(Blake3);
+        let digest = match known {
+            Some(digest) => digest,
+            None => digest_of(&mut File::open(full)?)?,
+        };
+        self.note(path, Look { seen, digest: Some(digest) });
+        Ok(digest)
+    }
+
+    /// Remembers what was seen of an output.
+    pub(super) fn note(&self, path: &ProjectPath, look: Look) {
+        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        fresh.insert(path.as_path().as_os_str().as_bytes().to_vec(), look);
+    }
+
+    /// What was seen last of an output.
+    pub(super) fn of(&self, path: &ProjectPath) -> Option<Look> {
+        let fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        fresh.get(path.as_path().as_os_str().as_bytes()).copied()
+    }
+
+    /// All that is known now of files that have settled.
+    pub(super) fn known(&self, granularity: Option<i64>) -> KnownFiles {
+        let mut known = KnownFiles::clone(&self.known);
+        let fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        for (path, look) in fresh.iter() {
+            if let Some(digest) = look.digest.filter(|_| look.seen.is_settled(granularity)) {
+                known.insert(path.clone(), look.seen.stat, digest.0);
+            }
+        }
+        known
+    }
+}

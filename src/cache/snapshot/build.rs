@@ -1,0 +1,238 @@
+//! A snapshot of what a run left.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::cache::selection::output_directories;
+use crate::cache::snapshot::files::Files;
+use crate::cache::snapshot::step::{StepRow, StoredStep};
+use crate::cache::snapshot::subset::StoredSteps;
+use crate::cache::snapshot::{Head, Snapshot, Subset};
+use crate::cache::{Blake3, Cache, Outputs, Product};
+use crate::config::Pattern;
+use crate::facts::{Facts, InputFile, InputKind, Seen, Stat};
+use crate::plan::{Action, Effect, NeedKind, Plan, Step};
+
+/// What is known of a step after a run.
+#[derive(Clone, Debug)]
+pub struct Ran {
+    /// What it adds to the keys of others; `None` if it did not succeed, or not so
+    /// that a later run may rely on it.
+    pub product: Option<Product>,
+    /// What it made, or has.
+    pub outputs: Outputs,
+}
+
+/// What there is to take a snapshot of.
+struct Scene<'a> {
+    facts: &'a Facts,
+    cache: &'a Cache,
+    granularity: Option<i64>,
+    table: Table,
+}
+
+/// The table of files, and what is where in it.
+#[derive(Default)]
+struct Table {
+    files: Files,
+    places: HashMap<PathBuf, u32>,
+    directories: HashMap<PathBuf, u32>,
+    /// Directories below which all that were looked into are there.
+    listed: HashSet<PathBuf>,
+    /// Rows that were there before and say what is no longer so. All steps that
+    /// they concern are looked at again, so that they may say something else.
+    free: HashSet<u32>,
+}
+
+impl Snapshot {
+    /// A snapshot of a whole plan that ran, and its steps, both to store. `None`
+    /// where the plan has steps that snapshots do not hold.
+    #[must_use]
+    pub fn take(
+        head: Head,
+        plan: &Plan,
+        ran: &[Ran],
+        facts: &Facts,
+        cache: &Cache,
+        granularity: Option<i64>,
+    ) -> Option<(Vec<u8>, Vec<u8>)> {
+        let table = Table::default();
+        let mut scene = Scene { facts, cache, granularity, table };
+        let stored: Vec<StoredStep> = plan.steps.iter().map(StoredStep::new).collect::<Option<_>>()?;
+        let rows = plan.steps.iter().zip(&stored).zip(ran).map(|((step, stored), ran)| {
+            let needs = step.needs.iter().map(|need| (need.step.0, need.kind)).collect();
+            scene.row(step, stored, ran, needs)
+        });
+        let rows: Vec<StepRow<'_>> = rows.collect();
+        let head = Head { rules: rules(facts, granularity).collect(), ..head };
+        finish(head, scene.table.files, rows)
+    }
+
+    /// The snapshot after a subset of its steps ran, and its steps, both to store.
+    #[must_use]
+    pub fn after(
+        self,
+        steps: &[u8],
+        subset: &Subset,
+        ran: &[Ran],
+        facts: &Facts,
+        cache: &Cache,
+        granularity: Option<i64>,
+    ) -> Option<(Vec<u8>, Vec<u8>)> {
+        let StoredSteps { mut rows, .. } = StoredSteps::read(steps, &self)?;
+        let mut places = HashMap::new();
+        for place in &subset.places {
+            let row = rows.get(*place as usize)?;
+            for file in row.inputs.iter().chain(&row.outputs) {
+                places.insert(self.files.path(&self.files.row(*file)?), *file);
+            }
+        }
+        let all = u32::try_from(self.files.len()).ok()?;
+        for at in 0..all {
+            let row = self.files.row(at)?;
+            if row.seen.stat.kind() == Some(InputKind::Directory) {
+                places.insert(self.files.path(&row), at);
+            }
+        }
+        let directories = self.files.directories().iter().cloned().zip(0..).collect();
+        let Self { mut head, files } = self;
+        let (listed, free) = (HashSet::new(), subset.changed.clone());
+        let table = Table { files, places, directories, listed, free };
+        let mut scene = Scene { facts, cache, granularity, table };
+        let stored: Vec<StoredStep> = subset.plan.steps.iter().map(StoredStep::new).collect::<Option<_>>()?;
+        let new = subset.places.iter().zip(&subset.plan.steps).zip(&stored).zip(ran);
+        for (((place, step), stored), ran) in new {
+            let row = rows.get_mut(*place as usize)?;
+            *row = scene.row(step, stored, ran, std::mem::take(&mut row.needs));
+        }
+        head.rules.retain(|(path, _)| !facts.walked.rules.iter().any(|(walked, _)| walked == path));
+        head.rules.extend(rules(facts, granularity));
+        finish(head, scene.table.files, rows)
+    }
+}
+
+/// Counts, and gives table and steps what ties them together.
+fn finish(mut head: Head, files: Files, rows: Vec<StepRow<'_>>) -> Option<(Vec<u8>, Vec<u8>)> {
+    head.run = any_number();
+    head.up_to_date = rows.iter().filter(|row| row.is_done()).count();
+    head.skipped = rows.iter().filter(|row| row.skipped).count();
+    head.pending = rows.iter().any(|row| row.always || row.product().is_none());
+    let steps = StoredSteps { run: head.run, rows }.to_bytes(head.build)?;
+    Some((Snapshot { head, files }.to_bytes()?, steps))
+}
+
+/// The files that say what is ignored. One that may change without showing it is
+/// put down as what it is not.
+fn rules(
+    facts: &Facts,
+    granularity: Option<i64>,
+) -> impl Iterator<Item = (PathBuf, Option<Stat>)> {
+    let said = move |seen: Seen| if seen.is_settled(granularity) { seen.stat } else { Stat::default() };
+    facts.walked.rules.iter().map(move |(path, seen)| (path.clone(), seen.map(said)))
+}
+
+/// A number that no other run has.
+fn any_number() -> u64 {
+    use std::hash::{BuildHasher as _, Hasher as _};
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}
+
+impl Scene<'_> {
+    fn row<'s>(
+        &mut self,
+        step: &Step,
+        stored: &'s StoredStep,
+        ran: &Ran,
+        needs: Vec<(u32, NeedKind)>,
+    ) -> StepRow<'s> {
+        let mut row = StepRow::new(stored, step, ran.product);
+        row.needs = needs;
+        if step.effect != Effect::Cacheable || row.product().is_none() {
+            return row;
+        }
+        if let Some(inputs) = step.answer.and_then(|at| self.facts.inputs.get(at)) {
+            row.inputs = inputs.files.iter().map(|file| self.input(file)).collect();
+            for base in &inputs.directories {
+                let place = self.table.directory(base.as_path());
+                row.directories.push(place);
+                self.listings(base.as_path());
+            }
+            if inputs.open {
+                row.doubt();
+            }
+        }
+        if let Action::Command(command) = &step.action
+            && !self.outputs(&mut row, &ran.outputs, &command.outputs)
+        {
+            row.doubt();
+        }
+        row
+    }
+
+    fn input(&mut self, file: &InputFile) -> u32 {
+        let is_file = matches!(file.kind, InputKind::File | InputKind::Executable);
+        let digest = is_file.then_some(Blake3(file.digest));
+        self.table.file(file.path.as_path(), file.seen, file.seen.is_settled(self.granularity), digest)
+    }
+
+    /// The directories below one in which files were looked for.
+    fn listings(&mut self, base: &Path) {
+        if !self.table.listed.insert(base.to_owned()) {
+            return;
+        }
+        let facts = self.facts;
+        for (path, seen) in facts.walked.directories.iter().filter(|(path, _)| path.starts_with(base)) {
+            self.table.file(path, *seen, seen.is_settled(self.granularity), None);
+        }
+    }
+
+    /// Adds what a step made; whether all of it was seen.
+    fn outputs(
+        &mut self,
+        row: &mut StepRow<'_>,
+        outputs: &Outputs,
+        patterns: &[Pattern],
+    ) -> bool {
+        let made = outputs.iter().map(|output| output.path.clone());
+        let Ok(own) = output_directories(patterns) else { return false };
+        for path in made.chain(own) {
+            let Some(look) = self.cache.look(&path) else { return false };
+            let settled = look.seen.is_settled(self.granularity);
+            row.outputs.push(self.table.file(path.as_path(), look.seen, settled, look.digest));
+        }
+        true
+    }
+}
+
+impl Table {
+    /// The place of a file as it was seen.
+    fn file(&mut self, path: &Path, seen: Seen, settled: bool, digest: Option<Blake3>) -> u32 {
+        if let Some(at) = self.places.get(path).copied()
+            && let Some(row) = self.files.row(at)
+        {
+            let same = row.digest == digest && (digest.is_some() || row.seen.stat == seen.stat);
+            if same || self.free.remove(&at) {
+                let fresh = row.renewed(seen, settled, digest);
+                self.files.replace(at, &fresh);
+                return at;
+            }
+        }
+        let directory = self.directory(path.parent().unwrap_or(Path::new("")));
+        // The project's own directory has no name in itself.
+        let name = path.file_name().unwrap_or(OsStr::from_bytes(b"."));
+        let at = self.files.push(directory, name, seen, settled, digest);
+        self.places.insert(path.to_owned(), at);
+        at
+    }
+
+    fn directory(&mut self, path: &Path) -> u32 {
+        if let Some(at) = self.directories.get(path) {
+            return *at;
+        }
+        let at = self.files.push_directory(path.to_owned());
+        self.directories.insert(path.to_owned(), at);
+        at
+    }
+}

@@ -1,0 +1,248 @@
+//! The files that a snapshot watches, as a table of bytes.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use rustix::fs::{AtFlags, Mode, OFlags, openat, statat};
+
+use crate::cache::Blake3;
+use crate::cache::content::digest_of;
+use crate::facts::{InputKind, Seen, Stat, moment};
+
+/// Bytes of a row of the table.
+const ROW: usize = 100;
+
+/// Rows that one thread looks at in one go.
+const BATCH: usize = 1024;
+
+/// Files, links, and directories with what the file system said of them. The
+/// table is read and written as it is, so that looking at all of it costs little
+/// more than asking the file system.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Files {
+    /// Directories that rows lie in, relative to the project's.
+    directories: Vec<PathBuf>,
+    rows: Vec<u8>,
+    names: Vec<u8>,
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Row {
+    directory: u32,
+    name: (u32, u32),
+    pub(super) seen: Seen,
+    /// Whether later changes show in what the file system says.
+    pub(super) settled: bool,
+    /// Of a file that may be looked into.
+    pub(super) digest: Option<Blake3>,
+}
+
+/// What became of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// The file system says something else, but the file holds what it did.
+    Touched(Row),
+    /// It is another file, or it cannot be told.
+    Changed,
+}
+
+impl Row {
+    /// The same file as it is now.
+    pub(super) const fn renewed(&self, seen: Seen, settled: bool, digest: Option<Blake3>) -> Self {
+        Self { seen, settled, digest, ..*self }
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let mut at = 0;
+        let mut take = |length: usize| {
+            at += length;
+            bytes.get(at - length..at)
+        };
+        let mut word = || Some(u32::from_le_bytes(take(4)?.try_into().ok()?));
+        let (directory, name, mode, flags) = (word()?, (word()?, word()?), word()?, word()?);
+        let mut long = || Some(u64::from_le_bytes(take(8)?.try_into().ok()?));
+        let (device, inode, size) = (long()?, long()?, long()?);
+        let (modified, changed, at_moment) =
+            (long()?.cast_signed(), long()?.cast_signed(), long()?.cast_signed());
+        let digest: [u8; 32] = take(32)?.try_into().ok()?;
+        let stat = Stat { device, inode, size, modified, changed, mode };
+        let digest = (flags & 2 != 0).then_some(Blake3(digest));
+        Some(Self { directory, name, seen: Seen { stat, at: at_moment }, settled: flags & 1 != 0, digest })
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        let Stat { device, inode, size, modified, changed, mode } = self.seen.stat;
+        let flags = u32::from(self.settled) | u32::from(self.digest.is_some()) << 1;
+        for word in [self.directory, self.name.0, self.name.1, mode, flags] {
+            out.extend(word.to_le_bytes());
+        }
+        for long in [device, inode, size] {
+            out.extend(long.to_le_bytes());
+        }
+        for long in [modified, changed, self.seen.at] {
+            out.extend(long.to_le_bytes());
+        }
+        out.extend(self.digest.unwrap_or(Blake3([0; 32])).0);
+    }
+}
+
+impl Files {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len() / ROW
+    }
+
+    pub(super) fn row(&self, at: u32) -> Option<Row> {
+        let start = at as usize * ROW;
+        Row::read(self.rows.get(start..start + ROW)?)
+    }
+
+    /// The path of a row, relative to the project's directory.
+    pub(super) fn path(&self, row: &Row) -> PathBuf {
+        let directory = self.directories.get(row.directory as usize).cloned().unwrap_or_default();
+        let name = self.name(row);
+        if name == "." { directory } else { directory.join(name) }
+    }
+
+    fn name(&self, row: &Row) -> &OsStr {
+        let (start, length) = (row.name.0 as usize, row.name.1 as usize);
+        OsStr::from_bytes(self.names.get(start..start + length).unwrap_or_default())
+    }
+
+    /// Adds a row, and returns its place. Its directory has one of its own, too.
+    pub(super) fn push(
+        &mut self,
+        directory: u32,
+        name: &OsStr,
+        seen: Seen,
+        settled: bool,
+        digest: Option<Blake3>,
+    ) -> u32 {
+        let number = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        let name_at = (number(self.names.len()), number(name.len()));
+        self.names.extend_from_slice(name.as_bytes());
+        Row { directory, name: name_at, seen, settled, digest }.write(&mut self.rows);
+        number(self.len() - 1)
+    }
+
+    /// Adds a directory that rows lie in, and returns its place.
+    pub(super) fn push_directory(&mut self, path: PathBuf) -> u32 {
+        self.directories.push(path);
+        u32::try_from(self.directories.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    /// The directories that rows lie in.
+    pub(super) fn directories(&self) -> &[PathBuf] {
+        &self.directories
+    }
+
+    /// Puts another row in the place of one.
+    pub(super) fn replace(&mut self, at: u32, row: &Row) {
+        let start = at as usize * ROW;
+        let mut bytes = Vec::with_capacity(ROW);
+        row.write(&mut bytes);
+        if let Some(place) = self.rows.get_mut(start..start + ROW) {
+            place.copy_from_slice(&bytes);
+        }
+    }
+
+    /// Looks at all files, by several threads, and returns those of which the
+    /// file system says something else, or may say the same although they changed.
+    pub(super) fn suspects(&self, root: &Path) -> Vec<u32> {
+        let batches = self.rows.par_chunks(ROW * BATCH).enumerate();
+        let suspects = batches.map(|(batch, rows)| {
+            let mut suspects = Vec::new();
+            let mut open: Option<(u32, std::os::fd::OwnedFd)> = None;
+            for (at, bytes) in rows.chunks_exact(ROW).enumerate() {
+                let Some(row) = Row::read(bytes) else { continue };
+                if open.as_ref().is_none_or(|(directory, _)| *directory != row.directory) {
+                    open = self.open(root, row.directory).map(|fd| (row.directory, fd));
+                }
+                let stat = open.as_ref().and_then(|(_, directory)| {
+                    statat(directory, self.name(&row), AtFlags::SYMLINK_NOFOLLOW).ok()
+                });
+                let same = stat.as_ref().is_some_and(|stat| is_same(&row.seen.stat, stat));
+                if !(same && row.settled) {
+                    suspects.push(u32::try_from(batch * BATCH + at).unwrap_or(u32::MAX));
+                }
+            }
+            suspects
+        });
+        suspects.flatten().collect()
+    }
+
+    /// What became of files that may have changed.
+    pub(super) fn changes(
+        &self,
+        root: &Path,
+        suspects: &[u32],
+        granularity: Option<i64>,
+    ) -> Vec<(u32, Change)> {
+        let look = |at: &u32| Some((*at, self.look(root, &self.row(*at)?, granularity)));
+        suspects.par_iter().filter_map(look).collect()
+    }
+
+    fn open(&self, root: &Path, directory: u32) -> Option<std::os::fd::OwnedFd> {
+        let path = root.join(self.directories.get(directory as usize)?);
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        openat(rustix::fs::CWD, path, flags, Mode::empty()).ok()
+    }
+
+    /// Looks into a file of which the file system says something else, or may
+    /// say the same although it was changed.
+    fn look(&self, root: &Path, row: &Row, granularity: Option<i64>) -> Change {
+        let path = root.join(self.path(row));
+        let at = moment();
+        let Ok(metadata) = path.symlink_metadata() else { return Change::Changed };
+        let stat = Stat::of(&metadata);
+        let is_file = matches!(stat.kind(), Some(InputKind::File | InputKind::Executable));
+        let like = is_file && stat.size == row.seen.stat.size && stat.mode == row.seen.stat.mode;
+        let Some(digest) = row.digest.filter(|_| like) else { return Change::Changed };
+        let found = File::open(&path).and_then(|mut file| digest_of(&mut file));
+        if !found.is_ok_and(|found| found == digest) {
+            return Change::Changed;
+        }
+        let seen = Seen { stat, at };
+        Change::Touched(Row { seen, settled: seen.is_settled(granularity), ..*row })
+    }
+
+    /// The bytes to store.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        let directories = postcard::to_stdvec(&self.directories).unwrap_or_default();
+        for part in [&directories, &self.rows, &self.names] {
+            out.extend((part.len() as u64).to_le_bytes());
+            out.extend_from_slice(part);
+        }
+    }
+
+    /// The table that was stored; `None` if the bytes are none.
+    pub(super) fn read(mut bytes: &[u8]) -> Option<Self> {
+        let mut part = || {
+            let (length, rest) = bytes.split_first_chunk()?;
+            let (part, rest) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+            bytes = rest;
+            Some(part)
+        };
+        let (directories, rows, names) = (part()?, part()?, part()?);
+        let whole = rows.len().is_multiple_of(ROW);
+        let directories = postcard::from_bytes(directories).ok().filter(|_| whole)?;
+        Some(Self { directories, rows: rows.to_vec(), names: names.to_vec() })
+    }
+}
+
+#[expect(clippy::unnecessary_cast, reason = "the fields have other types on other platforms")]
+fn is_same(row: &Stat, found: &rustix::fs::Stat) -> bool {
+    let nanoseconds = |seconds: i64, rest: i64| seconds.wrapping_mul(1_000_000_000).wrapping_add(rest);
+    *row == Stat {
+        device: found.st_dev as u64,
+        inode: found.st_ino as u64,
+        size: found.st_size.cast_unsigned() as u64,
+        modified: nanoseconds(found.st_mtime as i64, found.st_mtime_nsec as i64),
+        changed: nanoseconds(found.st_ctime as i64, found.st_ctime_nsec as i64),
+        mode: found.st_mode as u32,
+    }
+}

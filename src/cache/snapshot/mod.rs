@@ -1,0 +1,151 @@
+//! What the last run of some goals left: enough to know without planning that
+//! nothing is to be done, or which few steps may be.
+//!
+//! A snapshot holds what the file system said of every file that the steps read
+//! or made, and of the directories in which files were looked for. While it says
+//! the same, and the release file, the facts, variables, and tools that are
+//! consulted are the same, each step would get the key that it had. Where some of
+//! it is different, the steps that this concerns, and all that come behind them,
+//! make a smaller plan. Only steps of targets are held; goals with others are
+//! planned each time.
+//!
+//! Two files: the table of files, which is always read, and the steps, which are
+//! read when something changed. Both are forms of one build of hoist and of one
+//! run, sealed; what does not fit together is as good as not there.
+
+mod build;
+mod files;
+mod step;
+mod subset;
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::cache::sealed::{seal, unseal};
+use crate::config::{Consulted, Release};
+use crate::facts::{Origin, Stat, ToolQuery};
+
+pub use build::Ran;
+pub use subset::Subset;
+
+use files::{Change, Files};
+
+/// What a snapshot says of the run as a whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Head {
+    /// The build of hoist whose form this is.
+    pub build: [u8; 32],
+    /// Which content store holds what the steps made.
+    pub store: [u8; 16],
+    /// What the release was read from.
+    pub origin: Origin,
+    /// The release without its targets.
+    pub release: Release,
+    /// What the targets consult.
+    pub consulted: Consulted,
+    /// Tools that are asked.
+    pub tools: Vec<ToolQuery>,
+    /// The digest of what was consulted, [`Facts::world`](crate::facts::Facts::world).
+    pub world: [u8; 32],
+    /// Where a `.gitignore` counts, relative to the project's directory or
+    /// absolute, and the file as it was.
+    pub rules: Vec<(PathBuf, Option<Stat>)>,
+    /// Steps that are up to date while nothing changes.
+    pub up_to_date: usize,
+    /// Steps that do not apply.
+    pub skipped: usize,
+    /// Whether some steps have to be looked at although nothing changed.
+    pub pending: bool,
+    /// Tells which steps belong to it. Set when it is stored, as are the counts.
+    pub run: u64,
+}
+
+/// What the last run of some goals left.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// What it says of the run as a whole.
+    pub head: Head,
+    files: Files,
+}
+
+/// Files that are not what a snapshot says.
+#[derive(Clone, Debug, Default)]
+pub struct Changes(Vec<(u32, Change)>);
+
+impl Snapshot {
+    /// The snapshot that was stored by this build; `None` if the bytes are none.
+    #[must_use]
+    pub fn read(bytes: &[u8], build: &[u8; 32]) -> Option<Self> {
+        let bytes = unseal(bytes)?;
+        let (length, rest) = bytes.split_first_chunk()?;
+        let (head, files) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        // Before anything of another build is taken for what it is not.
+        let head = head.strip_prefix(build)?;
+        let head: Head = postcard::from_bytes(head).ok()?;
+        Some(Self { head, files: Files::read(files)? })
+    }
+
+    /// The bytes to store; `None` for what has no stored form.
+    #[must_use]
+    pub fn to_bytes(&self) -> Option<Vec<u8>> {
+        let head = postcard::to_stdvec(&self.head).ok()?;
+        let length = u32::try_from(head.len() + self.head.build.len()).ok()?;
+        let mut bytes = length.to_le_bytes().to_vec();
+        bytes.extend(self.head.build);
+        bytes.extend(head);
+        self.files.write(&mut bytes);
+        Some(seal(bytes))
+    }
+
+    /// How many files are looked at.
+    #[must_use]
+    pub fn file_count(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Whether each `.gitignore` is what it was.
+    #[must_use]
+    pub fn has_same_rules(&self, root: &Path) -> bool {
+        let now = |path: &PathBuf| root.join(path).symlink_metadata().ok().map(|found| Stat::of(&found));
+        self.head.rules.iter().all(|(path, stat)| now(path) == *stat)
+    }
+
+    /// Looks at every file, and into those of which the file system says something
+    /// else. `granularity` is asked for only if there are such.
+    #[must_use]
+    pub fn changes(&self, root: &Path, granularity: impl FnOnce() -> Option<i64>) -> Changes {
+        let suspects = self.files.suspects(root);
+        if suspects.is_empty() {
+            return Changes::default();
+        }
+        Changes(self.files.changes(root, &suspects, granularity()))
+    }
+
+    /// Takes note of files that hold what they did, and returns whether there are
+    /// any: the snapshot is then worth storing again.
+    pub fn settle(&mut self, changes: &Changes) -> bool {
+        let touched = changes.0.iter().filter_map(|(at, change)| match change {
+            Change::Touched(row) => Some((*at, row)),
+            Change::Changed => None,
+        });
+        let mut any = false;
+        for (at, row) in touched {
+            self.files.replace(at, row);
+            any = true;
+        }
+        any
+    }
+}
+
+impl Changes {
+    /// Whether every file holds what it did.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.changed().next().is_none()
+    }
+
+    fn changed(&self) -> impl Iterator<Item = u32> {
+        self.0.iter().filter(|(_, change)| *change == Change::Changed).map(|(at, _)| *at)
+    }
+}

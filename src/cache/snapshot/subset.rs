@@ -1,0 +1,127 @@
+//! The part of a plan that may have to run.
+
+use std::collections::{BTreeSet, HashSet};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::cache::sealed::{seal, unseal};
+use crate::cache::snapshot::step::StepRow;
+use crate::cache::snapshot::{Changes, Snapshot};
+use crate::cache::{Blake3, Product};
+use crate::facts::{InputKind, KnownFiles};
+use crate::plan::{Need, NeedKind, Plan, StepId, StepIndex};
+
+/// Steps that may have to run, as a plan of its own.
+#[derive(Debug)]
+pub struct Subset {
+    /// The steps, in the order of the whole plan.
+    pub plan: Plan,
+    /// For each, the products that it needs of steps that are not part of it.
+    pub products: Vec<Vec<(StepId, Product)>>,
+    /// Files that need not be read again.
+    pub known: KnownFiles,
+    /// Steps that need not be looked at.
+    pub up_to_date: usize,
+    /// Steps that do not apply, and are not part of it.
+    pub skipped: usize,
+    /// The place of each step in the whole plan.
+    pub(super) places: Vec<u32>,
+    pub(super) changed: HashSet<u32>,
+}
+
+/// The steps of a snapshot as they are stored.
+#[derive(Serialize, Deserialize)]
+pub(super) struct StoredSteps<'a> {
+    pub(super) run: u64,
+    #[serde(borrow)]
+    pub(super) rows: Vec<StepRow<'a>>,
+}
+
+impl<'a> StoredSteps<'a> {
+    /// The steps that belong to a snapshot.
+    pub(super) fn read(bytes: &'a [u8], snapshot: &Snapshot) -> Option<Self> {
+        let bytes = unseal(bytes)?.strip_prefix(&snapshot.head.build)?;
+        postcard::from_bytes(bytes).ok().filter(|steps: &Self| steps.run == snapshot.head.run)
+    }
+
+    pub(super) fn to_bytes(&self, build: [u8; 32]) -> Option<Vec<u8>> {
+        postcard::to_extend(self, build.to_vec()).ok().map(seal)
+    }
+}
+
+impl Snapshot {
+    /// The steps that changed files concern, those that are looked at each time,
+    /// and all that come behind them; `None` if the stored steps do not belong to
+    /// this snapshot.
+    #[must_use]
+    pub fn subset(&self, steps: &[u8], changes: &Changes) -> Option<Subset> {
+        let StoredSteps { rows, .. } = StoredSteps::read(steps, self)?;
+        let changed: HashSet<u32> = changes.changed().collect();
+        let bases = self.bases(&changed);
+        let mut taken = vec![None; rows.len()];
+        let mut places = Vec::new();
+        for (at, row) in rows.iter().enumerate() {
+            let behind = row.needs.iter().any(|(need, _)| taken.get(*need as usize).is_some_and(Option::is_some));
+            let concerned = || row.inputs.iter().chain(&row.outputs).any(|file| changed.contains(file));
+            let listed = || row.directories.iter().any(|directory| bases.contains(directory));
+            if behind || row.always || row.product().is_none() || concerned() || listed() {
+                let number = u32::try_from(places.len()).ok()?;
+                *taken.get_mut(at)? = Some(StepIndex(number));
+                places.push(u32::try_from(at).ok()?);
+            }
+        }
+        let mut subset = Subset {
+            plan: Plan { steps: Vec::new(), unpublished: None, gaps: Vec::new() },
+            products: Vec::new(),
+            known: KnownFiles::new(),
+            up_to_date: self.head.up_to_date,
+            skipped: self.head.skipped,
+            places,
+            changed,
+        };
+        for place in subset.places.clone() {
+            let row = rows.get(place as usize)?;
+            let mut step = row.step()?;
+            let mut products = Vec::new();
+            step.needs.clear();
+            for (need, kind) in &row.needs {
+                let before = rows.get(*need as usize)?;
+                match taken.get(*need as usize).copied().flatten() {
+                    Some(index) => step.needs.push(Need { step: index, kind: *kind }),
+                    None if *kind == NeedKind::Product => products.push((before.id()?, before.product()?)),
+                    None => {}
+                }
+            }
+            subset.up_to_date -= usize::from(row.is_done());
+            subset.skipped -= usize::from(row.skipped);
+            subset.plan.steps.push(step);
+            subset.products.push(products);
+            for file in row.inputs.iter().chain(&row.outputs) {
+                self.learn(*file, &mut subset.known);
+            }
+        }
+        Some(subset)
+    }
+
+    /// The directories of the table in which a directory that changed lies, by
+    /// their places.
+    fn bases(&self, changed: &HashSet<u32>) -> HashSet<u32> {
+        let listed = changed.iter().filter_map(|at| {
+            let row = self.files.row(*at)?;
+            (row.seen.stat.kind() == Some(InputKind::Directory)).then(|| self.files.path(&row))
+        });
+        let above: BTreeSet<PathBuf> =
+            listed.flat_map(|path| path.ancestors().map(Path::to_owned).collect::<Vec<_>>()).collect();
+        let directories = (0..).zip(self.files.directories());
+        directories.filter(|(_, path)| above.contains(*path)).map(|(at, _)| at).collect()
+    }
+
+    fn learn(&self, file: u32, known: &mut KnownFiles) {
+        let Some(row) = self.files.row(file).filter(|row| row.settled) else { return };
+        if let Some(Blake3(digest)) = row.digest {
+            known.insert(self.files.path(&row).as_os_str().as_bytes().to_vec(), row.seen.stat, digest);
+        }
+    }
+}

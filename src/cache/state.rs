@@ -1,0 +1,81 @@
+//! What hoist keeps of a project beside its cache, to begin a run sooner.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::cache::content::write_whole;
+use crate::cache::latest::name_of;
+use crate::cache::local::FORMAT;
+use crate::cache::sealed::{seal, unseal};
+
+/// Begins the names of files of goals.
+const GOALS: &str = "goals-";
+
+/// How many different goals are kept, two files each.
+const KEPT: usize = 32;
+
+/// Files of a project in the cache of the user, which is known before the release
+/// file is read. Each may be gone or damaged at any time; none is worth an error.
+#[derive(Clone, Debug)]
+pub struct State {
+    dir: PathBuf,
+}
+
+impl State {
+    /// That of the project in `root`, in the cache directory of the user.
+    #[must_use]
+    pub fn new(cache: &Path, root: &Path) -> Self {
+        Self { dir: cache.join(FORMAT).join("projects").join(name_of(root)) }
+    }
+
+    /// What was written under a name, as it was written.
+    #[must_use]
+    pub fn read(&self, name: &str) -> Option<Vec<u8>> {
+        fs::read(self.dir.join(name)).ok()
+    }
+
+    /// What was written with [`State::write_sealed`].
+    #[must_use]
+    pub fn read_sealed(&self, name: &str) -> Option<Vec<u8>> {
+        let mut bytes = self.read(name)?;
+        let length = unseal(&bytes)?.len();
+        bytes.truncate(length);
+        Some(bytes)
+    }
+
+    /// Writes bytes under a name, all or nothing. That they cannot be written
+    /// costs time, and nothing else.
+    pub fn write(&self, name: &str, bytes: &[u8]) {
+        if fs::create_dir_all(&self.dir).is_ok() {
+            let _lost = write_whole(&self.dir, &self.dir.join(name), bytes);
+        }
+    }
+
+    /// Writes bytes with what tells whether they are whole.
+    pub fn write_sealed(&self, name: &str, bytes: Vec<u8>) {
+        self.write(name, &seal(bytes));
+    }
+
+    /// The names of both files of some goals, by a digest of them.
+    #[must_use]
+    pub fn names_of_goals(digest: &[u8; 32]) -> (String, String) {
+        let hex = blake3::Hash::from_bytes(*digest).to_hex();
+        let short = hex.get(..32).unwrap_or_default();
+        (format!("{GOALS}{short}"), format!("{GOALS}{short}-steps"))
+    }
+
+    /// Forgets the goals that were not asked for the longest.
+    pub fn forget(&self) {
+        let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        let of_goals = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(GOALS));
+        let mut files: Vec<(SystemTime, PathBuf)> = of_goals
+            .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+            .collect();
+        files.sort();
+        let surplus = files.len().saturating_sub(2 * KEPT);
+        for (_, path) in files.iter().take(surplus) {
+            let _gone = fs::remove_file(path);
+        }
+    }
+}

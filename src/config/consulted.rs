@@ -1,0 +1,89 @@
+//! What the targets of a release depend on beside its text.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Command, Condition, Fact, Name, Part, Release, Target, Template};
+
+/// Facts and variables of the environment that targets and `var`s name. While
+/// they are the same, so are the steps of targets, but for their files and tools.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Consulted {
+    /// Facts.
+    pub facts: BTreeSet<Fact>,
+    /// Variables of the environment.
+    pub variables: BTreeSet<String>,
+}
+
+impl Consulted {
+    /// What the targets and `var`s of a release name, in templates, conditions,
+    /// and scripts. A script that holds the name of a fact anywhere names it.
+    #[must_use]
+    pub fn of(release: &Release) -> Self {
+        let mut consulted = Self::default();
+        for var in release.vars.values() {
+            consulted.variables.extend(var.env.clone());
+            consulted.templates(&var.value);
+        }
+        for target in release.targets.values() {
+            consulted.target(target);
+        }
+        consulted
+    }
+
+    fn target(&mut self, target: &Target) {
+        self.templates(target.env.values());
+        for command in target.run.iter().chain(&target.tools) {
+            match &command.value {
+                Command::Argv(arguments) => self.templates(arguments),
+                Command::Script(script) => {
+                    let named = Fact::ALL.iter().filter(|fact| script.contains(fact.variable()));
+                    self.facts.extend(named);
+                }
+            }
+        }
+        for condition in &target.when {
+            match &condition.value {
+                Condition::Env(name, _) => drop(self.variables.insert(name.clone())),
+                Condition::Branch(_) => drop(self.facts.insert(Fact::Branch)),
+                Condition::Os(_) => {}
+            }
+        }
+    }
+
+    fn templates<'a>(&mut self, templates: impl IntoIterator<Item = &'a Template>) {
+        for part in templates.into_iter().flat_map(|template| &template.parts) {
+            let Part::Field(field) = part else { continue };
+            match &field.name {
+                Name::Fact(fact) => drop(self.facts.insert(*fact)),
+                Name::Env(name) => drop(self.variables.insert(name.clone())),
+                Name::Var(_) | Name::Matrix(_) | Name::Group(_) => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::tests::release;
+
+    use super::*;
+
+    #[test]
+    fn what_targets_name_anywhere_is_consulted_and_nothing_else() {
+        let release = release(
+            r#"
+            var "mode" "{env.MODE}" env="RELEASE_MODE"
+            target "a" { run "echo ${HOIST_SHA}"; env WHEN="{commit.time}"; when env="CI=1" branch="main"; }
+            target "b" { run "tool" "--version={version}"; tool "cc $HOIST_USER"; pass-env "TOKEN"; }
+            image "c" { assemble from="scratch" { env X="{env.IMAGE}{describe}"; }; }
+            "#,
+        );
+        let consulted = Consulted::of(&release);
+        let facts = [Fact::Sha, Fact::Branch, Fact::CommitTime, Fact::Version, Fact::User];
+        assert_eq!(consulted.facts, BTreeSet::from(facts));
+        let variables = ["CI", "MODE", "RELEASE_MODE"].map(str::to_owned);
+        assert_eq!(consulted.variables, BTreeSet::from(variables));
+    }
+}

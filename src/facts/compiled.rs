@@ -1,0 +1,64 @@
+//! A release with what it was read from.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Include, ProjectPath, Release};
+use crate::diagnostic::Sources;
+use crate::facts::Project;
+use crate::facts::load::{included, read};
+
+/// A release, ready to be used while the files that it was read from say the
+/// same. Its stored form is that of one build of hoist.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Compiled {
+    /// What it was read from.
+    pub origin: Origin,
+    /// What they declare.
+    pub release: Release,
+}
+
+/// What a release was read from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Origin {
+    /// How many other texts there were, which counts in its spans.
+    pub(super) first: usize,
+    /// The name of the project's directory, which the project has if the file
+    /// gives it none.
+    pub(super) directory: String,
+    /// The files in the order in which they were read, and their BLAKE3.
+    pub(super) files: Vec<(ProjectPath, [u8; 32])>,
+    /// What wildcards of an `include` in a file meant.
+    pub(super) wildcards: Vec<(ProjectPath, Include, Vec<ProjectPath>)>,
+}
+
+impl Origin {
+    /// The digest of all files.
+    #[must_use]
+    pub fn files(&self) -> &[(ProjectPath, [u8; 32])] {
+        &self.files
+    }
+
+    /// The texts with those of the files, if the files still say the same and
+    /// come behind as many others.
+    #[must_use]
+    pub fn read_again(&self, project: &Project, sources: &Sources) -> Option<Sources> {
+        let name = project.root.file_name().unwrap_or_default().to_string_lossy();
+        let (top, _) = self.files.first()?;
+        let named = project.file.strip_prefix(&project.root).is_ok_and(|file| file == top.as_path());
+        if !named || name != self.directory || sources.iter().count() != self.first {
+            return None;
+        }
+        let mut sources = sources.clone();
+        for (path, digest) in &self.files {
+            let text = read(&project.root, path, None).ok()?;
+            if blake3::hash(text.as_bytes()).as_bytes() != digest {
+                return None;
+            }
+            sources.add(path.to_string(), text);
+        }
+        let same = |(from, include, files): &(ProjectPath, Include, Vec<ProjectPath>)| {
+            included(&project.root, from, include).is_ok_and(|found| found == *files)
+        };
+        self.wildcards.iter().all(same).then_some(sources)
+    }
+}

@@ -127,7 +127,8 @@ impl Sleeps {
     /// What no schedule can be shorter than with so many jobs, in seconds.
     pub(crate) fn bound(&self, jobs: f64) -> f64 {
         let work: f64 = self.0.iter().map(|(length, _)| length).sum();
-        let way = |(length, after): &(f64, Option<usize>)| length + after.map_or(0.0, |after| self.0[after].0);
+        let way =
+            |(length, after): &(f64, Option<usize>)| length + after.map_or(0.0, |after| self.0[after].0);
         self.0.iter().map(way).fold(work / jobs, f64::max)
     }
 

@@ -107,7 +107,8 @@ impl Bench {
         let make: String = (0..targets).map(|at| format!("t{at}:\n\ttrue\n")).collect();
         fs::write(directory.path().join("Makefile"), make).expect("a file can be written");
         let what = format!("start and list, {targets} targets");
-        let others = [Contender::new("true", &["true"]), Contender::new("make -qp", &["sh", "-c", "make -qp; true"])];
+        let others =
+            [Contender::new("true", &["true"]), Contender::new("make -qp", &["sh", "-c", "make -qp; true"])];
         self.compare(&directory, &what, "≤ 5 ms", self.hoist(&["--quiet"]), others);
     }
 
@@ -202,7 +203,13 @@ impl Bench {
         let gone = |_| fs::remove_dir_all(root.join("out")).expect("it was made");
         let what = format!("outputs of {steps} steps deleted, then restored");
         let others = [Contender::new("cp -r", &["cp", "-r", "saved", "out"]).before(gone)];
-        self.compare(&directory, &what, "≤ 1.5 × cp -r", self.hoist(&["run", "--quiet"]).before(gone), others);
+        self.compare(
+            &directory,
+            &what,
+            "≤ 1.5 × cp -r",
+            self.hoist(&["run", "--quiet"]).before(gone),
+            others,
+        );
     }
 
     /// A tree of which hoist knows nothing; the page cache knows it, for both.
@@ -226,7 +233,13 @@ impl Bench {
             }
         };
         let others = [Contender::new("b3sum", &["sh", "-c", "find data -type f -print0 | xargs -0 b3sum"])];
-        self.compare(&directory, &what, "≤ 1.2 × b3sum", self.hoist(&["run", "--quiet"]).before(forget), others);
+        self.compare(
+            &directory,
+            &what,
+            "≤ 1.2 × b3sum",
+            self.hoist(&["run", "--quiet"]).before(forget),
+            others,
+        );
     }
 
     /// A step that writes very much.

@@ -3,7 +3,10 @@
 
 use hoist::config::{LoadedDocument, ProjectPath, Release, decode};
 use hoist::diagnostic::{Problems, Sources};
-use hoist::facts::{Environment, Event, EventSource, Facts, Git, InputFile, InputKind, Needs, ResolvedBase};
+use hoist::facts::{
+    Environment, Event, EventSource, Facts, Git, InputFile, InputKind, Inputs, Needs, ResolvedBase, Seen,
+    Walked,
+};
 use hoist::oci::Platform;
 use hoist::plan::{Goals, Options, Plan, build, select};
 use indexmap::IndexMap;
@@ -37,7 +40,8 @@ pub fn check(problems: &Problems, sources: &Sources) {
 pub fn release(text: &str, sources: &mut Sources) -> Result<Release, Problems> {
     let source = sources.add("release.kdl", text);
     let path = ProjectPath::root().join("release.kdl").expect("it lies in the project");
-    let document = LoadedDocument { document: hoist::syntax::parse(source, text)?, path, prefix: String::new() };
+    let document =
+        LoadedDocument { document: hoist::syntax::parse(source, text)?, path, prefix: String::new() };
     decode(&[document], "demo")
 }
 
@@ -56,7 +60,8 @@ pub fn plan(release: &Release, goals: &Goals, event: Event) -> Result<Plan, Prob
 pub fn facts(needs: &Needs, event: Event) -> Facts {
     let answer = |at: usize| {
         let path = ProjectPath::root().join(format!("input-{at}")).expect("it lies in the project");
-        vec![InputFile { path, kind: InputKind::File, digest: [1; 32] }]
+        let file = InputFile { path, kind: InputKind::File, digest: [1; 32], seen: Seen::default() };
+        Inputs { files: vec![file], ..Inputs::default() }
     };
     Facts {
         event,
@@ -78,6 +83,7 @@ pub fn facts(needs: &Needs, event: Event) -> Facts {
         os: "linux",
         platform: Platform::host(),
         user: "dev".to_owned(),
+        walked: Walked::default(),
         inputs: (0..needs.inputs.len()).map(answer).collect(),
         tools: vec!["1.0".to_owned(); needs.tools.len()],
         bases: vec![ResolvedBase::Later; needs.bases.len()],

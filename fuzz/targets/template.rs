@@ -8,7 +8,13 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     let Some(template) = hoist_fuzz::text(data) else { return };
-    let escaped = |c: char| if c.is_ascii_graphic() && !"\"\\".contains(c) { c.to_string() } else { format!("\\u{{{:x}}}", u32::from(c)) };
+    let escaped = |c: char| {
+        if c.is_ascii_graphic() && !"\"\\".contains(c) {
+            c.to_string()
+        } else {
+            format!("\\u{{{:x}}}", u32::from(c))
+        }
+    };
     let escaped: String = template.chars().map(escaped).collect();
     let text = format!(
         "var \"v\" \"{{env.SET}}\"\ntarget \"a\" {{\n  matrix {{ m \"1\" \"2\"; }}\n  run \"echo\" \"{escaped}\"\n  \

@@ -21,7 +21,9 @@ pub(crate) fn files_below(path: &Path) -> Vec<PathBuf> {
 /// Damages the file that the number falls on.
 pub(crate) fn befall(path: &Path, number: u64, damage: Damage) {
     let files = files_below(path);
-    let Some(file) = files.get(usize::try_from(number % files.len().max(1) as u64).unwrap_or(0)) else { return };
+    let Some(file) = files.get(usize::try_from(number % files.len().max(1) as u64).unwrap_or(0)) else {
+        return;
+    };
     if file.is_symlink() || !file.is_file() {
         return drop(fs::remove_file(file));
     }

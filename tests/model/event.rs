@@ -92,12 +92,27 @@ pub(crate) struct Call {
 }
 
 const FILES: [&str; 15] = [
-    "src/f0", "src/f1", "src/f2", "src/f0/in.txt", "src/d0/a.txt", "src/d0/b.txt", "src/d0/sub/a.txt",
-    "src/d0/sub/c.txt", "src/d0/x.ign", "src/d1/a.txt", "src/d1/c.txt", "src/d1/y.ign", "mix/a.txt",
-    "mix/b.txt", "src/d1/n.md",
+    "src/f0",
+    "src/f1",
+    "src/f2",
+    "src/f0/in.txt",
+    "src/d0/a.txt",
+    "src/d0/b.txt",
+    "src/d0/sub/a.txt",
+    "src/d0/sub/c.txt",
+    "src/d0/x.ign",
+    "src/d1/a.txt",
+    "src/d1/c.txt",
+    "src/d1/y.ign",
+    "mix/a.txt",
+    "mix/b.txt",
+    "src/d1/n.md",
 ];
 const LINKS: [(&str, &str); 5] = [
-    ("src/f1", "f0"), ("src/d0/b.txt", "../f2"), ("src/d1/a.txt", "c.txt"), ("src/f2", "nowhere"),
+    ("src/f1", "f0"),
+    ("src/d0/b.txt", "../f2"),
+    ("src/d1/a.txt", "c.txt"),
+    ("src/f2", "nowhere"),
     ("mix/a.txt", "../src/d0/a.txt"),
 ];
 const TEXTS: [&str; 9] = ["", "a\n", "b\n", "aa\n", "ab\n", "ac\n", "a\nb\n", "c", "d\n"];
@@ -142,8 +157,15 @@ fn made_use(random: &mut Random, target: &Target) -> Option<Use> {
 
 fn out(random: &mut Random) -> Option<Out> {
     *random.pick(&[
-        None, Some(Out::File), Some(Out::File), Some(Out::File), Some(Out::Executable), Some(Out::Link),
-        Some(Out::Directory), Some(Out::Directory), Some(Out::Mixed),
+        None,
+        Some(Out::File),
+        Some(Out::File),
+        Some(Out::File),
+        Some(Out::Executable),
+        Some(Out::Link),
+        Some(Out::Directory),
+        Some(Out::Directory),
+        Some(Out::Mixed),
     ])
 }
 
@@ -218,8 +240,15 @@ fn event(random: &mut Random) -> Event {
 /// One of the first so many kinds of damage.
 fn damage(random: &mut Random, kinds: usize) -> Damage {
     let all = [
-        Damage::Truncate, Damage::Flip, Damage::Append, Damage::Delete, Damage::Disguise, Damage::Mode,
-        Damage::Directory, Damage::Link, Damage::Extra,
+        Damage::Truncate,
+        Damage::Flip,
+        Damage::Append,
+        Damage::Delete,
+        Damage::Disguise,
+        Damage::Mode,
+        Damage::Directory,
+        Damage::Link,
+        Damage::Extra,
     ];
     all[random.below(kinds)]
 }
@@ -259,7 +288,13 @@ fn change(random: &mut Random) -> Change {
         7 | 8 => Change::Out(which, out(random)),
         9 => Change::Rename(which),
         10 => Change::Matrix(which),
-        11 => if random.once_in(2) { Change::Pass(which) } else { Change::Slow(which) },
+        11 => {
+            if random.once_in(2) {
+                Change::Pass(which)
+            } else {
+                Change::Slow(which)
+            }
+        }
         12 => Change::Need(which, random.below(1000)),
         13 => Change::Add(target(random, String::new(), &[])),
         _ => Change::Remove(which),
@@ -333,11 +368,13 @@ impl Project {
 
     /// Changes where a target writes; who reads that reads it there.
     fn moved(&mut self, at: usize, change: impl FnOnce(&mut Target)) {
-        let old: Vec<_> = self.targets[at].values().iter().map(|value| self.targets[at].path(*value)).collect();
+        let old: Vec<_> =
+            self.targets[at].values().iter().map(|value| self.targets[at].path(*value)).collect();
         change(&mut self.targets[at]);
         let new = self.targets[at].path(self.targets[at].values()[0]);
         for it in self.targets.iter_mut().flat_map(|target| &mut target.uses) {
-            if let (Use::Cat(path) | Use::First(path) | Use::Mode(path) | Use::Glob(path), Some(new)) = (&*it, &new)
+            if let (Use::Cat(path) | Use::First(path) | Use::Mode(path) | Use::Glob(path), Some(new)) =
+                (&*it, &new)
                 && old.iter().flatten().any(|old| old == path)
             {
                 *it = if new.ends_with(".d") { Use::Glob(new.clone()) } else { Use::Cat(new.clone()) };

@@ -61,7 +61,12 @@ fn tell(program: &Path, project: &Project, events: &[Event]) -> Option<Ending> {
 }
 
 /// Leaves events out as long as the story still ends badly.
-fn shorten(program: &Path, project: &Project, mut events: Vec<Event>, mut ending: Ending) -> (Vec<Event>, Ending) {
+fn shorten(
+    program: &Path,
+    project: &Project,
+    mut events: Vec<Event>,
+    mut ending: Ending,
+) -> (Vec<Event>, Ending) {
     let mut tries = 0;
     events.truncate(ending.at + 1);
     let mut size = events.len().div_ceil(2);

@@ -96,7 +96,8 @@ impl<'a> Oracle<'a> {
             }
             Use::Glob(directory) => {
                 let targets = self.project.targets.iter();
-                let steps = targets.flat_map(|target| target.values().iter().map(move |value| (target, *value)));
+                let steps =
+                    targets.flat_map(|target| target.values().iter().map(move |value| (target, *value)));
                 let makes = |target: &Target, value: Option<&str>| {
                     target.path(value).is_some_and(|made| {
                         made == *directory
@@ -196,20 +197,22 @@ impl<'a> Oracle<'a> {
     fn matched(&self, it: &Use) -> Vec<(String, Node)> {
         let below = |path: &str| {
             let below = format!("{path}/");
-            let nodes = self.sources.0.iter().filter(|(other, _)| *other == path || other.starts_with(&below));
+            let nodes =
+                self.sources.0.iter().filter(|(other, _)| *other == path || other.starts_with(&below));
             nodes.map(|(path, node)| (path.clone(), node.clone())).collect::<Vec<_>>()
         };
         let mut found: Vec<(String, Node)> = match it {
-            Use::Cat(path) | Use::First(path) | Use::Mode(path) | Use::Refuse(path) => {
-                below(path)
-            }
+            Use::Cat(path) | Use::First(path) | Use::Mode(path) | Use::Refuse(path) => below(path),
             Use::Glob(_) | Use::Deep(_) => {
                 let node = |path: String| Some((path.clone(), self.sources.0.get(&path)?.clone()));
                 listed(self.sources, it).into_iter().filter_map(node).collect()
             }
         };
-        let links: Vec<String> =
-            found.iter().filter(|(_, node)| matches!(node, Node::Link(_))).map(|(path, _)| path.clone()).collect();
+        let links: Vec<String> = found
+            .iter()
+            .filter(|(_, node)| matches!(node, Node::Link(_)))
+            .map(|(path, _)| path.clone())
+            .collect();
         for link in links {
             if let Got::File { path, .. } | Got::Directory(path) = self.sources.get(&link) {
                 found.extend(below(&path));

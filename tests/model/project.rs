@@ -85,9 +85,9 @@ impl Use {
             Self::First(path) => format!("head -c 1 {path}"),
             Self::Mode(path) => format!("if test -x {path}; then echo x; else echo -; fi"),
             Self::Refuse(path) => format!("if grep -q '!' {path}; then exit 3; fi"),
-            Self::Glob(directory) => format!(
-                "for f in {directory}/*.txt; do if test -f $f; then echo $f; cat $f; fi; done"
-            ),
+            Self::Glob(directory) => {
+                format!("for f in {directory}/*.txt; do if test -f $f; then echo $f; cat $f; fi; done")
+            }
             Self::Deep(directory) => format!(
                 "if test -d {directory}; then for f in $(find {directory} -name '*.txt' | LC_ALL=C sort); do \
                  if test -f $f; then echo $f; cat $f; fi; done; fi"
@@ -183,7 +183,8 @@ impl Target {
             let _ = writeln!(text, "    needs{}", quoted(&mut self.needs.iter().cloned()));
         }
         if self.matrix {
-            let _ = writeln!(text, "    matrix {{ p{}; }}", quoted(&mut MATRIX.iter().map(ToString::to_string)));
+            let _ =
+                writeln!(text, "    matrix {{ p{}; }}", quoted(&mut MATRIX.iter().map(ToString::to_string)));
         }
         if self.runs {
             let _ = writeln!(text, "    run #\"{}\"#", self.script(log));

@@ -23,7 +23,11 @@ impl Node {
 /// What reading a path gives, links followed.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Got<'a> {
-    File { path: String, text: &'a str, executable: bool },
+    File {
+        path: String,
+        text: &'a str,
+        executable: bool,
+    },
     Directory(String),
     /// A link that leads nowhere.
     Broken,

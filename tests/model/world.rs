@@ -124,7 +124,9 @@ impl World {
     pub(crate) fn happen(&mut self, event: &Event) -> Result<(), String> {
         match event {
             Event::Edit(at, edit) => self.edit(*at, edit),
-            Event::Environment(name, Some(value)) => drop(self.environment.insert(name.clone(), value.clone())),
+            Event::Environment(name, Some(value)) => {
+                drop(self.environment.insert(name.clone(), value.clone()))
+            }
             Event::Environment(name, None) => drop(self.environment.remove(name)),
             Event::Cache(number, damage) => {
                 befall(&self.cache(), *number, *damage);
@@ -264,7 +266,8 @@ impl World {
             fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(self.directory.path()))
         };
         let started = Instant::now();
-        while started.elapsed() < PATIENCE && fs::read_dir("/proc").into_iter().flatten().flatten().any(here) {
+        while started.elapsed() < PATIENCE && fs::read_dir("/proc").into_iter().flatten().flatten().any(here)
+        {
             std::thread::sleep(Duration::from_millis(2));
         }
     }
@@ -296,7 +299,8 @@ impl World {
         let oracle = Oracle::new(project, sources, &self.environment);
         let closure = oracle.closure(&called.goals);
         let mixed = mixed(project);
-        let is_made = |path: &str| mixed.iter().any(|made| path == made || path.starts_with(&format!("{made}/")));
+        let is_made =
+            |path: &str| mixed.iter().any(|made| path == made || path.starts_with(&format!("{made}/")));
         sources.check(&root, &is_made)?;
         let fates: BTreeMap<&Step, Fate> = closure.iter().map(|step| (step, oracle.fate(step))).collect();
         let expected = if oracle.lacks_an_input(&closure) {

@@ -1,0 +1,21 @@
+//! The cache's own files, with anything in them: what is none of the form is as
+//! good as not there. The first byte says which file it is.
+#![no_main]
+
+use hoist::cache::fuzzing::{journal, record, snapshot, steps};
+use libfuzzer_sys::fuzz_target;
+
+/// The snapshot that the steps belong to.
+const SNAPSHOT: &[u8] = include_bytes!("../corpus/cache/snapshot");
+
+fuzz_target!(|data: &[u8]| {
+    let Some((kind, bytes)) = data.split_first() else { return };
+    match kind {
+        b'j' => drop(journal(bytes)),
+        b'r' => assert_ne!(record(bytes), Some(false), "a record changes by being written"),
+        b's' => assert_ne!(snapshot(bytes), Some(false), "a snapshot changes by being written"),
+        _ => {
+            steps(&SNAPSHOT[1..], bytes);
+        }
+    }
+});

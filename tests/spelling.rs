@@ -87,11 +87,7 @@ fn meaning(text: &str) -> String {
     let loaded = LoadedDocument { document, path, prefix: String::new() };
     let release = decode(&[loaded], "demo").unwrap_or_else(|problems| panic!("{problems:#?}\n{text}"));
     let place = Regex::new(r"Span \{ source: SourceId\(\d+\), start: \d+, end: \d+ \}").unwrap();
-    place
-        .replace_all(&format!("{release:#?}").replace(['\n', ' '], " "), "_")
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
+    place.replace_all(&format!("{release:?}"), "_").into_owned()
 }
 
 fn formatted(text: &str) -> String {

@@ -5,17 +5,18 @@
 use hoist::cache::fuzzing::{journal, record, snapshot, steps};
 use libfuzzer_sys::fuzz_target;
 
-/// The snapshot that the steps belong to.
-const SNAPSHOT: &[u8] = include_bytes!("../corpus/cache/snapshot");
-
 fuzz_target!(|data: &[u8]| {
     let Some((kind, bytes)) = data.split_first() else { return };
     match kind {
         b'j' => drop(journal(bytes)),
         b'r' => assert_ne!(record(bytes), Some(false), "a record changes by being written"),
         b's' => assert_ne!(snapshot(bytes), Some(false), "a snapshot changes by being written"),
+        // A snapshot behind its length, and its steps.
         _ => {
-            steps(&SNAPSHOT[1..], bytes);
+            let length = usize::from(*bytes.first().unwrap_or(&0)) * 8;
+            if let Some((snapshot, rest)) = bytes.split_at_checked(length) {
+                let _ = steps(snapshot, rest);
+            }
         }
     }
 });

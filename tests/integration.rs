@@ -17,6 +17,7 @@ mod init;
 mod keys;
 mod layers;
 mod others;
+mod processes;
 mod reference;
 mod registry;
 mod signals;

@@ -58,14 +58,35 @@ impl ContentStore {
             .is_ok_and(|found| found.is_file() && size.is_none_or(|size| size == found.len()))
     }
 
-    /// Keeps some bytes.
+    /// Keeps what can be read, piece by piece.
     ///
     /// # Errors
-    /// The store cannot be written.
-    pub(super) fn put(&self, bytes: &[u8]) -> Result<Blake3, Problem> {
-        let digest = Blake3::of(bytes);
-        if !self.renew(digest, bytes.len() as u64) {
-            write_whole(&self.staging, &self.path(digest), bytes)?;
+    /// The store cannot be written; or what is to be kept cannot be read.
+    pub(super) fn put_stream(&self, mut bytes: impl io::Read) -> Result<Blake3, Problem> {
+        let fail = |error: io::Error| unusable(&self.staging, &error);
+        let mut piece = Vec::new();
+        let mut next = |piece: &mut Vec<u8>| {
+            piece.clear();
+            bytes.by_ref().take(SMALL).read_to_end(piece)
+        };
+        let mut size = next(&mut piece).map_err(fail)? as u64;
+        if size < SMALL {
+            let digest = Blake3::of(&piece);
+            if !self.renew(digest, size) {
+                write_whole(&self.staging, &self.path(digest), &piece)?;
+            }
+            return Ok(digest);
+        }
+        let mut copy = staged(&self.staging)?;
+        let mut hasher = blake3::Hasher::new();
+        while !piece.is_empty() {
+            hasher.update(&piece);
+            copy.write_all(&piece).map_err(fail)?;
+            size += next(&mut piece).map_err(fail)? as u64;
+        }
+        let digest = hasher.finalize().into();
+        if !self.renew(digest, size) {
+            publish(copy, &self.path(digest))?;
         }
         Ok(digest)
     }
@@ -103,18 +124,6 @@ impl ContentStore {
         let size = content.metadata().map_err(|_| Lost::Gone)?.len();
         if copy_of(&mut content, file, size).map_err(Lost::Write)? == digest {
             return Ok(());
-        }
-        self.remove(digest);
-        Err(Lost::Corrupt)
-    }
-
-    /// The bytes of a content.
-    pub(super) fn read(&self, digest: Blake3) -> Result<Vec<u8>, Lost> {
-        let mut bytes = Vec::new();
-        let mut content = File::open(self.path(digest)).map_err(|_| Lost::Gone)?;
-        content.read_to_end(&mut bytes).map_err(|_| Lost::Gone)?;
-        if Blake3::of(&bytes) == digest {
-            return Ok(bytes);
         }
         self.remove(digest);
         Err(Lost::Corrupt)

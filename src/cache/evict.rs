@@ -80,7 +80,7 @@ impl Cache {
         let mut full = false;
         for holder in &holders {
             full = full || !held.take(holder, room);
-            if full && fs::remove_file(&holder.path).is_ok() {
+            if full && !is_in_use(&holder.path) && fs::remove_file(&holder.path).is_ok() {
                 evicted.records += 1;
                 evicted.bytes += holder.bytes;
             }
@@ -181,12 +181,19 @@ impl<'a> Held<'a> {
             ["content", fan, rest] => {
                 !format!("{fan}{rest}").parse().is_ok_and(|digest| self.contents.contains(&digest))
             }
+            // They save planning, and are soon made again.
+            ["projects", _, name] => *name != "runs",
             ["images", "blobs", "sha256", hex] => {
                 !format!("sha256:{hex}").parse().is_ok_and(|digest| self.blobs.contains(&digest))
             }
             _ => false,
         }
     }
+}
+
+/// Whether a hoist has a journal open at the moment.
+fn is_in_use(path: &Path) -> bool {
+    path.ends_with("runs") && !fs::File::open(path).is_ok_and(|file| file.try_lock().is_ok())
 }
 
 /// How long ago a file was written or used.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,8 +16,8 @@ use crate::cache::latest::{LastRun, Latest, Outcome};
 use crate::cache::looks::{Look, Looks};
 use crate::cache::restore::restore;
 use crate::cache::{
-    Hit, Key, Lookup, Made, Miss, Output, OutputKind, Outputs, Reason, Record, Restoration, Saved, Trace,
-    image,
+    Blake3, Hit, Key, Lookup, Made, Miss, Output, OutputKind, Outputs, Reason, Record, Restoration, Saved,
+    Trace, image,
 };
 use crate::config::{Pattern, ProjectPath};
 use crate::diagnostic::{Code, Problem, Problems};
@@ -191,12 +192,12 @@ impl Cache {
     /// # Errors
     /// The cache cannot be written ([`CacheUnusable`](crate::diagnostic::Code::CacheUnusable)).
     pub fn save(&self, miss: &Miss, made: Made) -> Result<Saved, Problem> {
-        let mut record = Record {
+        let record = Record {
             key: miss.trace.key(),
             step: miss.trace.step().to_owned(),
             outputs: made.outputs,
             image: made.image,
-            log: None,
+            log: made.log,
             started: made.started,
             duration: made.duration,
             hoist: env!("CARGO_PKG_VERSION").to_owned(),
@@ -204,7 +205,6 @@ impl Cache {
         if miss.is_off() {
             return Ok(Saved { record, kept: false });
         }
-        record.log = Some(self.contents.put(&made.log)?);
         let steady = made.steady && (!miss.is_kept() || self.keep(&record.outputs)?);
         let kept = steady && miss.is_kept();
         if kept {
@@ -230,17 +230,20 @@ impl Cache {
         Ok(kept?.into_iter().all(|kept| kept))
     }
 
-    /// Remembers that a step failed, with what it wrote, secrets masked.
+    /// Keeps what a step wrote, secrets masked, to be saved with what it made. It
+    /// is not held in memory.
     ///
     /// # Errors
     /// The cache cannot be written ([`CacheUnusable`](crate::diagnostic::Code::CacheUnusable)).
-    pub fn save_failure(
-        &self,
-        miss: &Miss,
-        log: &[u8],
-        started: Timestamp,
-        duration: Duration,
-    ) -> Result<(), Problem> {
+    pub fn keep_log(&self, log: impl Read) -> Result<Blake3, Problem> {
+        self.contents.put_stream(log)
+    }
+
+    /// Remembers that a step failed.
+    ///
+    /// # Errors
+    /// The cache cannot be written ([`CacheUnusable`](crate::diagnostic::Code::CacheUnusable)).
+    pub fn save_failure(&self, miss: &Miss, started: Timestamp, duration: Duration) -> Result<(), Problem> {
         if miss.is_off() {
             return Ok(());
         }
@@ -251,7 +254,7 @@ impl Cache {
             step: miss.trace.step().to_owned(),
             outputs: outputs.unwrap_or_default(),
             image: None,
-            log: Some(self.contents.put(log)?),
+            log: None,
             started,
             duration,
             hoist: env!("CARGO_PKG_VERSION").to_owned(),
@@ -286,10 +289,11 @@ impl Cache {
         Ok(restoration)
     }
 
-    /// What a step wrote; `None` if that is no longer known.
+    /// The file of what a step wrote; `None` if it wrote nothing. The file may be
+    /// gone, or damaged, by the time at which it is read.
     #[must_use]
-    pub fn log(&self, record: &Record) -> Option<Vec<u8>> {
-        self.contents.read(record.log?).ok()
+    pub fn log(&self, record: &Record) -> Option<PathBuf> {
+        record.log.map(|log| self.contents.path(log))
     }
 
     /// The last run of a step in this project.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::cache::{Outputs, Reason, Record, Trace};
+use crate::cache::{Blake3, Outputs, Reason, Record, Trace};
 use crate::oci::Descriptor;
 
 /// What the cache knows of a step.
@@ -47,7 +47,8 @@ impl Miss {
     }
 
     /// Whether what it makes may stand for a later run.
-    pub(super) fn is_kept(&self) -> bool {
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
         !self.is_off() && !self.reasons.contains(&Reason::NoInputs)
     }
 
@@ -64,8 +65,9 @@ pub struct Made {
     pub outputs: Outputs,
     /// The image, in the staging store.
     pub image: Option<Descriptor>,
-    /// What it wrote, secrets masked.
-    pub log: Vec<u8>,
+    /// What it wrote, if that is kept: see
+    /// [`Cache::keep_log`](crate::cache::Cache::keep_log).
+    pub log: Option<Blake3>,
     /// When it began.
     pub started: Timestamp,
     /// How long it took.

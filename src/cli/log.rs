@@ -1,14 +1,16 @@
 //! `hoist log`: what a step wrote, from the records of runs.
 
+use std::collections::BTreeSet;
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
 use crate::cli::arguments::Log;
-use crate::cli::session::Session;
+use crate::cli::session::{Session, unwritable};
 use crate::diagnostic::{Code, Problem, Problems, nearest};
 use crate::facts::Project;
-use crate::report::{Table, ending};
-use crate::run::{Event, Happening, Outcome, events, recorded};
+use crate::report::{Table, ending, record_log};
+use crate::run::{Event, Happening, Outcome, events, log as log_of_step, outline, recorded};
 
 pub(crate) fn log(session: &mut Session, options: &Log) -> Result<ExitCode, Problems> {
     let root = Project::find(&session.host, session.global.file.as_deref())?.root;
@@ -25,12 +27,14 @@ fn last_run(session: &Session, root: &Path) -> Result<(), Problems> {
         let problem = Problem::new(Code::NoRecord, "nothing has run here yet");
         return Err(problem.help("run something, such as `hoist run`").into());
     };
+    if session.global.json {
+        let events = events(root, &id).map_err(|error| unreadable(&id, &error))?;
+        return as_json(session, events);
+    }
     let look = session.output_look();
     let mut table = Table::new();
-    for event in read(root, &id)? {
-        if session.global.json {
-            session.output(&format!("{}\n", serde_json::to_string(&event).unwrap_or_default()))?;
-        } else if let Happening::StepEnded(ended) = &event.what {
+    for event in outline(root, &id).map_err(|error| unreadable(&id, &error))? {
+        if let Happening::StepEnded(ended) = &event.what {
             table.row([(None, ending(ended, &[], look))]);
         }
     }
@@ -39,34 +43,31 @@ fn last_run(session: &Session, root: &Path) -> Result<(), Problems> {
 
 /// The lines of a step in the newest run in which it had its turn.
 fn output_of(session: &Session, root: &Path, step: &str) -> Result<(), Problems> {
-    let mut seen: Vec<String> = Vec::new();
+    let mut seen: BTreeSet<String> = BTreeSet::new();
     for id in recorded(root) {
-        let events = read(root, &id)?;
-        let had_its_turn = events.iter().any(|event| match &event.what {
-            Happening::StepEnded(ended) => {
-                ended.step == step
-                    && !matches!(ended.outcome, Outcome::NotRun { .. } | Outcome::Skipped { .. })
+        let (mut had_its_turn, mut others) = (false, Vec::new());
+        for event in outline(root, &id).map_err(|error| unreadable(&id, &error))? {
+            match event.what {
+                Happening::StepStarted { step: started, .. } => had_its_turn |= started == step,
+                Happening::StepEnded(ended) if ended.step == step => {
+                    let out = matches!(ended.outcome, Outcome::NotRun { .. } | Outcome::Skipped { .. });
+                    had_its_turn |= !out;
+                }
+                Happening::StepEnded(ended) => others.push(ended.step),
+                _ => {}
             }
-            _ => false,
-        });
+        }
         if !had_its_turn {
-            seen.extend(events.into_iter().filter_map(|event| match event.what {
-                Happening::StepEnded(ended) => Some(ended.step),
-                _ => None,
-            }));
+            seen.extend(others);
             continue;
         }
-        for event in events {
-            if session.global.json && about(&event) == Some(step) {
-                session.output(&format!("{}\n", serde_json::to_string(&event).unwrap_or_default()))?;
-            } else if let Happening::Output(line) = &event.what
-                && line.step == step
-                && !session.global.json
-            {
-                session.output(&format!("{}\n", line.text))?;
-            }
+        if session.global.json {
+            let events = events(root, &id).map_err(|error| unreadable(&id, &error))?;
+            return as_json(session, events.filter(|event| about(event) == Some(step)));
         }
-        return Ok(());
+        let log = log_of_step(root, &id, step).map_err(|error| unreadable(&id, &error))?;
+        let written = log.map_or(Ok(()), |log| record_log(&log));
+        return written.map_err(|error| unwritable(&error).into());
     }
     let meant = nearest(step, seen.iter().map(String::as_str));
     let help = meant
@@ -75,12 +76,16 @@ fn output_of(session: &Session, root: &Path, step: &str) -> Result<(), Problems>
     Err(problem.help("run it first").maybe_help(help).into())
 }
 
-fn read(root: &Path, id: &str) -> Result<Vec<Event>, Problem> {
-    let events = events(root, id).map_err(|error| {
-        Problem::new(Code::NoRecord, format!("the record of the run {id} cannot be read"))
-            .note(error.to_string())
-    })?;
-    Ok(events.collect())
+fn as_json(session: &Session, events: impl Iterator<Item = Event>) -> Result<(), Problems> {
+    for event in events {
+        session.output(&format!("{}\n", serde_json::to_string(&event).unwrap_or_default()))?;
+    }
+    Ok(())
+}
+
+fn unreadable(id: &str, error: &io::Error) -> Problem {
+    let title = format!("the record of the run {id} cannot be read");
+    Problem::new(Code::NoRecord, title).note(error.to_string())
 }
 
 /// The step that an event is about.

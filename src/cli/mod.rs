@@ -21,6 +21,7 @@ mod log;
 mod plan;
 mod run;
 mod session;
+mod shortcut;
 mod tags;
 mod why;
 mod words;

@@ -10,10 +10,11 @@ use crate::cache::Cache;
 use crate::cli::arguments::{Release, Run, Running};
 use crate::cli::plan::show_forecast;
 use crate::cli::session::{Planned, Session, unwritable};
+use crate::cli::shortcut::{self, Prepared, prepare};
 use crate::cli::words::Words;
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::EventSource;
-use crate::plan::{Action, Goals, Options, Plan, RegistryPlace, TagStep};
+use crate::plan::{Action, Goals, Plan, RegistryPlace, TagStep};
 use crate::report::{View, status};
 use crate::run::{Confirm, Request};
 
@@ -34,20 +35,23 @@ fn go(
     goals: &Goals,
     values: &IndexMap<String, String>,
 ) -> Result<ExitCode, Problems> {
-    let loaded = session.load()?;
-    let options = Options { allow_dirty: running.allow_dirty };
-    let planned = session.plan(loaded, goals, values, options)?;
+    let mut prepared = prepare(session, &shortcut::Request { goals, values, running })?;
     if running.dry_run {
-        return show_forecast(session, &planned, running);
+        return show_forecast(session, &prepared.planned, running);
     }
     let confirm = asker(session, running.yes);
-    agree(session, &planned, running.yes, &confirm)?;
-    let cache = session.cache(&planned.release, &planned.project)?;
-    let owners = owners(&planned.plan);
-    let request = request(session, planned, cache, goals, running, confirm);
+    agree(session, &prepared.planned, running.yes, &confirm)?;
+    let cache = session.cache(&prepared.planned.release, &prepared.planned.project)?;
+    let cache = cache.knowing(std::mem::take(&mut prepared.planned.known));
+    let owners = owners(&prepared.planned.plan);
+    let remembering = prepared.remembering(session);
+    let request = request(session, prepared, cache, goals, running, confirm);
     let mut view = view(session, owners);
     let runtime = runtime()?;
-    let summary = runtime.block_on(crate::run::execute(request, &mut |event| view.see(event)));
+    let summary = runtime.block_on(crate::run::execute(request.clone(), &mut |event| view.see(event)));
+    if let Some(remembering) = remembering {
+        remembering.keep(&request, &summary);
+    }
     // A thread may still wait for an answer that nobody will give.
     runtime.shutdown_background();
     if !session.global.json && !summary.problems.is_empty() {
@@ -62,13 +66,14 @@ fn go(
 /// What is asked of `run`.
 fn request(
     session: &Session,
-    planned: Planned,
+    prepared: Prepared,
     cache: Cache,
     goals: &Goals,
     running: &Running,
     confirm: Confirm,
 ) -> Request {
-    let Planned { project, release, facts, plan } = planned;
+    let Prepared { planned, settled, .. } = prepared;
+    let Planned { project, release, facts, plan, .. } = planned;
     let names = match goals {
         Goals::Named(names) => names.iter().map(|name| name.value.clone()).collect(),
         Goals::Release => vec!["release".to_owned()],
@@ -78,6 +83,7 @@ fn request(
         plan: Arc::new(plan),
         release: Arc::new(release),
         facts: Arc::new(facts),
+        settled: Arc::new(settled),
         sources: Arc::new(session.sources.clone()),
         host: Arc::new(session.host.clone()),
         root: project.root,
@@ -111,7 +117,7 @@ fn owners(plan: &Plan) -> Vec<String> {
 fn view(session: &Session, owners: Vec<String>) -> View {
     let (look, verbose) = (session.status_look(), session.global.verbose);
     if session.global.json {
-        View::Json { lost: None }
+        View::json()
     } else if session.host.error_is_terminal && !session.global.quiet && !ci(session) {
         View::live(look, verbose, owners)
     } else {

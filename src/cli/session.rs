@@ -5,11 +5,13 @@ use std::process::ExitCode;
 
 use indexmap::IndexMap;
 
-use crate::cache::Cache;
+use crate::cache::{Cache, State};
 use crate::cli::arguments::{Global, When};
 use crate::config::Release;
 use crate::diagnostic::{Class, Code, Problem, Problems, Sources};
-use crate::facts::{Facts, Host, KnownFiles, Needs, Project, Question};
+use crate::facts::{
+    Compiled, Facts, Host, KnownFiles, Needs, Origin, Project, Question, ToolQuery, compile_release,
+};
 use crate::plan::{Goals, Options, Plan};
 use crate::report::{Look, output, problems_json, render, status};
 
@@ -24,6 +26,8 @@ pub(crate) struct Session {
 pub(crate) struct Loaded {
     pub(crate) project: Project,
     pub(crate) release: Release,
+    /// What it was read from.
+    pub(crate) origin: Origin,
     /// Files that need not be read again.
     pub(crate) known: KnownFiles,
 }
@@ -34,7 +38,14 @@ pub(crate) struct Planned {
     pub(crate) release: Release,
     pub(crate) facts: Facts,
     pub(crate) plan: Plan,
+    /// Tools that were asked.
+    pub(crate) tools: Vec<ToolQuery>,
+    /// Files that were read before.
+    pub(crate) known: KnownFiles,
 }
+
+/// Begins the name of the file that holds the compiled release.
+const RELEASE: &str = "release";
 
 /// Widest that text is set, where a terminal is wider.
 const WIDEST: usize = 120;
@@ -88,8 +99,42 @@ impl Session {
     /// Finds and reads the release file with all that it includes.
     pub(crate) fn load(&mut self) -> Result<Loaded, Problems> {
         let project = Project::find(&self.host, self.global.file.as_deref())?;
-        let release = crate::facts::load(&project, &mut self.sources)?;
-        Ok(Loaded { project, release, known: KnownFiles::new() })
+        self.load_project(project)
+    }
+
+    /// Reads the release file with all that it includes. While the files say the
+    /// same, they are not parsed again.
+    pub(crate) fn load_project(&mut self, project: Project) -> Result<Loaded, Problems> {
+        let state = self.state(&project);
+        // How many texts there were before counts in its spans.
+        let name = format!("{RELEASE}-{}", self.sources.iter().count());
+        let bytes = state.as_ref().and_then(|state| state.read_sealed(&name)).unwrap_or_default();
+        let compiled = bytes.strip_prefix(&self.build()).and_then(|bytes| postcard::from_bytes(bytes).ok());
+        if let Some(Compiled { origin, release }) = compiled
+            && let Some(sources) = origin.read_again(&project, &self.sources)
+        {
+            self.sources = sources;
+            return Ok(Loaded { project, release, origin, known: KnownFiles::new() });
+        }
+        let compiled = compile_release(&project, &mut self.sources)?;
+        if let (Some(state), Ok(bytes)) = (state, postcard::to_extend(&compiled, self.build().to_vec())) {
+            state.write_sealed(&name, bytes);
+        }
+        let Compiled { origin, release } = compiled;
+        Ok(Loaded { project, release, origin, known: KnownFiles::new() })
+    }
+
+    /// What tells this build of hoist from every other: what it keeps in a form
+    /// of its own, no other build reads.
+    pub(crate) fn build(&self) -> [u8; 32] {
+        let stat = self.host.program.map(|stat| format!("{stat:?}")).unwrap_or_default();
+        *blake3::hash(format!("{} {stat}", env!("CARGO_PKG_VERSION")).as_bytes()).as_bytes()
+    }
+
+    /// What is kept of a project beside its cache; `None` where the user has no
+    /// place for a cache.
+    pub(crate) fn state(&self, project: &Project) -> Option<State> {
+        Some(State::new(&self.users_cache()?, &project.root))
     }
 
     /// Answers what is needed of the world.
@@ -130,31 +175,41 @@ impl Session {
         let selection = crate::plan::select(&loaded.release, goals)?;
         let facts = self.gather(&loaded, &selection.needs, overrides)?;
         let plan = crate::plan::build(&loaded.release, &facts, &selection, &options)?;
-        let Loaded { project, release, .. } = loaded;
-        Ok(Planned { project, release, facts, plan })
+        let Loaded { project, release, known, .. } = loaded;
+        Ok(Planned { project, release, facts, plan, tools: selection.needs.tools, known })
     }
 
     /// Opens the cache: the directory that the file names, or that of the user.
     pub(crate) fn cache(&self, release: &Release, project: &Project) -> Result<Cache, Problem> {
-        let variable = |name: &str| {
-            let value = self.host.environment.get(name)?;
-            (!value.is_empty()).then(|| PathBuf::from(value))
-        };
-        let home = variable("HOME");
-        let named = release.cache.dir.as_ref().map(|dir| match (dir.value.strip_prefix("~/"), &home) {
+        Cache::open(&self.cache_directory(release, project)?, &project.root)
+    }
+
+    /// The directory of the cache: the one that the file names, or that of the user.
+    pub(crate) fn cache_directory(&self, release: &Release, project: &Project) -> Result<PathBuf, Problem> {
+        let home = self.variable("HOME");
+        let named = release.cache.dir.as_ref().map(|dir| match (dir.value.strip_prefix("~/"), home) {
             (Some(below), Some(home)) => home.join(below),
             _ => project.root.join(&dir.value),
         });
-        let users = || variable("HOIST_CACHE_DIR").map(|dir| self.host.directory.join(dir));
-        let xdg = || variable("XDG_CACHE_HOME").filter(|dir| dir.is_absolute()).map(|dir| dir.join("hoist"));
-        let directory = named.or_else(users).or_else(xdg);
-        let directory =
-            directory.or_else(|| home.map(|home| home.join(".cache/hoist"))).ok_or_else(|| {
-                let problem =
-                    Problem::new(Code::CacheUnusable, "there is no place for the cache: `HOME` is not set");
-                problem.help("set `HOIST_CACHE_DIR` to a directory")
-            })?;
-        Cache::open(&directory, &project.root)
+        named.or_else(|| self.users_cache()).ok_or_else(|| {
+            let problem =
+                Problem::new(Code::CacheUnusable, "there is no place for the cache: `HOME` is not set");
+            problem.help("set `HOIST_CACHE_DIR` to a directory")
+        })
+    }
+
+    /// The cache directory of the user, if there is a place for one.
+    fn users_cache(&self) -> Option<PathBuf> {
+        let given = || self.variable("HOIST_CACHE_DIR").map(|dir| self.host.directory.join(dir));
+        let xdg = || self.variable("XDG_CACHE_HOME").filter(|dir| dir.is_absolute());
+        let home = || self.variable("HOME").map(|home| home.join(".cache/hoist"));
+        given().or_else(|| xdg().map(|dir| dir.join("hoist"))).or_else(home)
+    }
+
+    /// A path that a variable of the environment names.
+    fn variable(&self, name: &str) -> Option<PathBuf> {
+        let value = self.host.environment.get(name)?;
+        (!value.is_empty()).then(|| PathBuf::from(value))
     }
 
     /// Prints a text that was asked for.

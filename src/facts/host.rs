@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use crate::diagnostic::{Code, Problem};
+use crate::facts::Stat;
 
 /// The machine and the caller.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub struct Host {
     pub processors: usize,
     /// Name of the user.
     pub user: String,
+    /// What the file system says of this program, if that can be told.
+    pub program: Option<Stat>,
     /// Whether standard input is a terminal.
     pub input_is_terminal: bool,
     /// Whether standard output is a terminal.
@@ -51,6 +54,7 @@ impl Host {
             os: std::env::consts::OS,
             processors: std::thread::available_parallelism().map_or(1, usize::from),
             user: user_name(&environment),
+            program: std::env::current_exe().and_then(std::fs::metadata).ok().map(|found| Stat::of(&found)),
             input_is_terminal: std::io::stdin().is_terminal(),
             output_is_terminal: std::io::stdout().is_terminal(),
             error_is_terminal: std::io::stderr().is_terminal(),
@@ -69,6 +73,7 @@ impl Host {
             os: "linux",
             processors: 1,
             user: "nobody".to_owned(),
+            program: None,
             input_is_terminal: false,
             output_is_terminal: false,
             error_is_terminal: false,

@@ -513,8 +513,10 @@ mod tests {
     fn several_queries_are_answered_in_their_order() {
         let project = Project::with(&["a", "b", "c"]);
         let queries = [inputs(&["b", "a"]), inputs(&[]), inputs(&["*"])];
-        let answers = read_all(&project.path(""), &release(), &facts(Event::Unnamed), &queries).unwrap();
-        let answers: Vec<_> = answers.into_iter().map(|files| paths(Ok(files))).collect();
+        let none = KnownFiles::new();
+        let (answers, _) =
+            read_all(&project.path(""), &release(), &facts(Event::Unnamed), &queries, &none).unwrap();
+        let answers: Vec<_> = answers.into_iter().map(|inputs| paths(Ok(inputs.files))).collect();
         assert_eq!(answers, [vec!["a", "b"], vec![], vec!["a", "b", "c"]]);
     }
 

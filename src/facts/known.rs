@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt as _;
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::ProjectPath;
 use crate::facts::{InputFile, InputKind, Stat};
 
 /// Digests of files that were read before, each with what the file system said
 /// of the file: while it says the same, the file need not be read again. Holds
 /// only what has settled, see [`Seen::is_settled`](crate::facts::Seen).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct KnownFiles(HashMap<Vec<u8>, (Stat, [u8; 32])>);
 
 impl KnownFiles {

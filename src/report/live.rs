@@ -68,6 +68,12 @@ impl Live {
         self.lost.as_ref()
     }
 
+    /// Whether the recorded output of cached steps is shown.
+    #[must_use]
+    pub const fn is_verbose(&self) -> bool {
+        self.verbose
+    }
+
     /// Tells what happened.
     pub fn see(&mut self, event: &Event) {
         match &event.what {
@@ -83,7 +89,7 @@ impl Live {
                     self.say(&unpublished(reason, self.look));
                 }
             }
-            Happening::StepReady { .. } => {}
+            Happening::StepReady { .. } | Happening::Written(_) => {}
             Happening::StepStarted { step, reasons } => self.step_started(step, reasons),
             Happening::Output(line) => self.line(line),
             what @ (Happening::StepRetried { .. } | Happening::Notice { .. }) => self.say(&aside(what)),
@@ -141,21 +147,24 @@ impl Live {
         if line.replayed && !self.verbose {
             return;
         }
+        let written = last_written(&line.text);
+        // A colour that a line leaves on ends with it.
+        let reset = if written.contains('\u{1b}') { "\u{1b}[0m" } else { "" };
         let text = if self.names == 0 {
-            format!("{}\n", line.text)
+            format!("{written}{reset}\n")
         } else {
             let name = self.look.pad(&self.look.cut(&line.step, self.names), self.names);
             let bar = if self.look.unicode { "│" } else { "|" };
-            format!("{} {}\n", self.look.paint(Paint::Faint, &format!("{name} {bar}")), line.text)
+            format!("{} {written}{reset}\n", self.look.paint(Paint::Faint, &format!("{name} {bar}")))
         };
-        let written = self.bars.suspend(|| match line.stream {
+        let result = self.bars.suspend(|| match line.stream {
             Stream::Stdout => output(&text),
             Stream::Stderr => {
                 status(&text);
                 Ok(())
             }
         });
-        self.lost = self.lost.take().or(written.err());
+        self.lost = self.lost.take().or(result.err());
     }
 
     fn say(&self, text: &str) {
@@ -178,6 +187,12 @@ impl Live {
         let text = format!("{} of {} steps done{more}", self.done, self.total);
         self.foot.set_message(self.look.paint(Paint::Faint, &text));
     }
+}
+
+/// What stands on a terminal of a line that went back to its beginning, as bars of
+/// progress do.
+fn last_written(text: &str) -> &str {
+    text.rsplit('\r').find(|part| !part.is_empty()).unwrap_or_default()
 }
 
 fn style(template: &str) -> ProgressStyle {

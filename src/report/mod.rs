@@ -25,6 +25,6 @@ pub use list::{list, list_json};
 pub use live::Live;
 pub use look::{Look, Paint};
 pub use plain::Plain;
-pub use print::{output, status};
+pub use print::{output, output_log, record_log, status};
 pub use table::Table;
 pub use view::View;

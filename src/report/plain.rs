@@ -1,12 +1,14 @@
 //! A run as a log: for CI, for files, for pipes.
 
 use std::io;
+use std::path::Path;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 
 use crate::report::ending::{aside, closing, ending, tag_lines, unpublished};
-use crate::report::{Look, output, status};
-use crate::run::{Event, Happening, Outcome, Output, Reason, StepEnded, Stream};
+use crate::report::{Look, output_log, status};
+use crate::run::{Event, Happening, Outcome, Reason, StepEnded};
 
 /// Tells a run step by step: what a step wrote is held back until it ends, so
 /// that the outputs of steps beside each other are not mixed.
@@ -23,7 +25,8 @@ pub struct Plain {
 #[derive(Debug, Default)]
 struct Waiting {
     reasons: Vec<Reason>,
-    lines: Vec<Output>,
+    /// The log of what it wrote, and how much of that was told.
+    log: Option<(Arc<Path>, u64)>,
 }
 
 impl Plain {
@@ -46,8 +49,10 @@ impl Plain {
             Happening::StepStarted { step, reasons } => {
                 self.waiting.entry(step.clone()).or_default().reasons.clone_from(reasons);
             }
-            Happening::Output(line) => {
-                self.waiting.entry(line.step.clone()).or_default().lines.push(line.clone());
+            // What it wrote stays in the log until the step ends, of any size.
+            Happening::Written(written) if self.verbose || !written.replayed => {
+                let log = Some((Arc::clone(&written.log), written.size));
+                self.waiting.entry(written.step.clone()).or_default().log = log;
             }
             what @ (Happening::StepRetried { .. }
             | Happening::Notice { .. }
@@ -61,7 +66,7 @@ impl Plain {
                     self.say(&unpublished(reason, self.look));
                 }
             }
-            Happening::StepReady { .. } => {}
+            Happening::StepReady { .. } | Happening::Written(_) | Happening::Output(_) => {}
         }
     }
 
@@ -72,12 +77,8 @@ impl Plain {
             self.say(&format!("{}\n", ending(ended, &waiting.reasons, self.look)));
             self.say(&tag_lines(&ended.tags, self.look));
         }
-        for line in waiting.lines.iter().filter(|line| self.verbose || !line.replayed) {
-            let text = format!("{}\n", line.text);
-            match line.stream {
-                Stream::Stdout => self.lost = self.lost.take().or(output(&text).err()),
-                Stream::Stderr => status(&text),
-            }
+        if let Some((log, size)) = waiting.log {
+            self.lost = self.lost.take().or(output_log(&log, size).err());
         }
     }
 

@@ -14,9 +14,11 @@ use tokio::sync::watch;
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::{Environment, Facts, Host};
 use crate::plan::{CommandStep, Exec, Variables};
+use crate::run::jobserver::{self, Jobserver};
 use crate::run::mask::Secrets;
 use crate::run::process::{self, Exit, GRACE, Halt, Start};
 use crate::run::teller::{Teller, Told};
+use crate::run::tree::{self, adopt_orphans};
 
 /// What the commands of all targets share.
 #[derive(Clone, Debug)]
@@ -27,6 +29,7 @@ pub(super) struct Commands {
     /// The same with the variables of `dotenv` files.
     all: Environment,
     secrets: Arc<Secrets>,
+    jobserver: Arc<Jobserver>,
     grace: Duration,
 }
 
@@ -55,8 +58,16 @@ enum Attempt {
 impl Commands {
     /// Commands that run below `root` and see what the caller's environment and
     /// the facts allow them to see.
-    pub(super) fn new(root: PathBuf, host: &Host, facts: &Facts, secrets: Arc<Secrets>) -> Self {
-        Self { root, host: host.environment.clone(), all: facts.environment.clone(), secrets, grace: GRACE }
+    pub(super) fn new(
+        root: PathBuf,
+        host: &Host,
+        facts: &Facts,
+        secrets: Arc<Secrets>,
+        jobserver: Jobserver,
+    ) -> Self {
+        adopt_orphans();
+        let (host, all) = (host.environment.clone(), facts.environment.clone());
+        Self { root, host, all, secrets, jobserver: Arc::new(jobserver), grace: GRACE }
     }
 
     /// Runs a target's commands one after the other, and all of them again as
@@ -72,14 +83,19 @@ impl Commands {
         halt: &mut watch::Receiver<Halt>,
         teller: &mut Teller,
     ) -> Result<(), Unsuccessful> {
+        let token = tokio::select! {
+            token = self.jobserver.token() => token,
+            _ = halt.wait_for(|halt| *halt != Halt::No) => return Err(Unsuccessful::Halted),
+        };
+        let environment = self.environment(name, &step.variables, token.flags());
         let attempts = step.retries.saturating_add(1);
         let mut attempt = 1;
         loop {
-            match self.attempt(name, step, halt, teller).await {
+            match self.attempt(name, step, &environment, halt, teller).await {
                 Err(Attempt::Failed(problem)) if attempt < attempts && *halt.borrow() == Halt::No => {
                     attempt += 1;
                     let because = problem.labels.first().map(|label| label.text.clone());
-                    teller.forget();
+                    teller.begin_attempt();
                     let because = because.unwrap_or(problem.title);
                     teller.tell(Told::Retried { attempt, attempts, because }).await;
                 }
@@ -98,11 +114,11 @@ impl Commands {
         &self,
         name: &str,
         step: &CommandStep,
+        environment: &[(OsString, OsString)],
         halt: &mut watch::Receiver<Halt>,
         teller: &mut Teller,
     ) -> Result<(), Attempt> {
         let dir = self.root.join(step.dir.as_path());
-        let environment = self.environment(&step.variables);
         let deadline = step.timeout.and_then(|timeout| tokio::time::Instant::now().checked_add(timeout));
         for exec in &step.commands {
             if *halt.borrow() != Halt::No {
@@ -110,7 +126,7 @@ impl Commands {
             }
             let timeout = deadline.map(|at| at.saturating_duration_since(tokio::time::Instant::now()));
             let (argv, interactive, grace) = (exec.argv.as_slice(), step.interactive, self.grace);
-            let start = Start { argv, dir: &dir, environment: &environment, interactive, timeout, grace };
+            let start = Start { step: name, argv, dir: &dir, environment, interactive, timeout, grace };
             let exit = process::run(start, &self.secrets, halt, teller).await;
             let problem = match exit {
                 Ok(Exit::Status(status)) if status.success() => continue,
@@ -128,8 +144,14 @@ impl Commands {
         Ok(())
     }
 
-    /// All that a command sees of the environment, by name.
-    fn environment(&self, variables: &Variables) -> Vec<(OsString, OsString)> {
+    /// All that a command sees of the environment, by name. `flags` tell of the
+    /// jobserver; a step that sets them itself means it.
+    fn environment(
+        &self,
+        name: &str,
+        variables: &Variables,
+        flags: Option<&str>,
+    ) -> Vec<(OsString, OsString)> {
         let mut environment = BTreeMap::new();
         if variables.inherit {
             environment.extend(self.all.iter().map(|(name, value)| (name.to_owned(), value.to_owned())));
@@ -137,9 +159,13 @@ impl Commands {
             let strict = Variables::STRICT.iter().filter_map(|name| Some((name, self.host.get(name)?)));
             environment.extend(strict.map(|(name, value)| (OsString::from(name), value.to_owned())));
         }
+        if let Some(flags) = flags {
+            environment.insert(jobserver::VARIABLE.into(), flags.into());
+        }
         let passed = variables.pass.iter().filter_map(|name| Some((name, self.all.get(name)?)));
         environment.extend(passed.map(|(name, value)| (OsString::from(name), value.to_owned())));
         environment.extend(variables.set.iter().map(|(name, value)| (name.into(), value.into())));
+        environment.insert(tree::VARIABLE.into(), name.into());
         environment.into_iter().collect()
     }
 }
@@ -228,9 +254,9 @@ mod tests {
             set: [("PORT".to_owned(), "80".to_owned())].into_iter().collect(),
             pass: vec!["CI_TOKEN".to_owned(), "NOT_SET".to_owned()],
         };
-        let lines = ["CI_TOKEN=***", "HOME=/home/me", "PATH=/usr/bin:/bin", "PORT=80"]
+        let lines = ["CI_TOKEN=***", "HOIST_STEP=env", "HOME=/home/me", "PATH=/usr/bin:/bin", "PORT=80"]
             .map(|line| format!("env > {line}"));
-        assert_eq!(project.run().lines()[1..5], lines);
+        assert_eq!(project.run().lines()[1..6], lines);
     }
 
     #[test]
@@ -253,8 +279,9 @@ mod tests {
         let told = project.run();
         assert_eq!(told.lines()[1..3], ["leak > it is ***", "leak > ***"]);
         assert_eq!(told.summary.problems.as_slice()[0].notes, ["it is ***\n***"]);
-        let last = project.request().cache.last(&project.plan.steps[0].id).unwrap();
-        assert_eq!(project.request().cache.log(&last.record).unwrap(), b"1it is ***\n1***\n");
+        let log = told.summary.record.unwrap().join("logs/0.log");
+        let kept = String::from_utf8_lossy(&std::fs::read(log).unwrap()).into_owned();
+        assert!(kept.contains("it is ***\n***\n") && !kept.contains("horse"), "{kept}");
     }
 
     #[test]

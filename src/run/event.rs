@@ -1,9 +1,13 @@
 //! What happens in a run, as it is told and recorded.
 //!
-//! One [`Event`] is one line of `.hoist/runs/<id>/events.jsonl` and of `--json`;
+//! One [`Event`] is one line of `--json`; `.hoist/runs/<id>/events.jsonl` has the
+//! same lines but for output, which stands in the logs of the steps.
 //! `schema/events.schema.json` describes them. These types are the format: a
 //! field is added, never renamed or given another meaning, within one
 //! [`FORMAT`].
+
+use std::path::Path;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -56,6 +60,10 @@ pub enum Happening {
     },
     /// A line that a step wrote.
     Output(Output),
+    /// A step wrote something, which its log holds. Not part of the format: who
+    /// wants the lines reads them from there, and who does not, need not.
+    #[serde(skip)]
+    Written(Written),
     /// hoist has something to say about a step, or about the run.
     Notice {
         /// The step that it is about, if it is about one.
@@ -97,7 +105,11 @@ pub struct RunStarted {
     /// Why images are built and checked but not published, if that is so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unpublished: Option<String>,
-    /// All steps, in the order of the plan.
+    /// Steps that were found to be up to date before the run: no other event names
+    /// them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub up_to_date: usize,
+    /// All other steps, in the order of the plan.
     pub steps: Vec<PlannedStep>,
 }
 
@@ -151,6 +163,19 @@ pub struct Output {
     pub replayed: bool,
 }
 
+/// Output that can be read from a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The step.
+    pub step: String,
+    /// The log: [`LogReader`](crate::run::LogReader) reads it.
+    pub log: Arc<Path>,
+    /// How many bytes of the log are written.
+    pub size: u64,
+    /// Whether the run wrote it that made what the cache holds.
+    pub replayed: bool,
+}
+
 /// Where a step wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -177,6 +202,20 @@ pub struct StepEnded {
     /// The tags that it was to give, in the order in which they became visible.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<TagMove>,
+    /// The log of what it wrote, if it wrote something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<LogPlace>,
+}
+
+/// Where the output of a step is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogPlace {
+    /// The file: in the directory of the run's record, or, where it was written by
+    /// an earlier run, in the cache.
+    pub file: String,
+    /// Whether it was written by the run that made what the cache holds.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub replayed: bool,
 }
 
 /// A tag and what became of it.
@@ -243,6 +282,11 @@ pub const fn result_word(class: Option<Class>) -> &'static str {
         Some(Class::Stands) => "stands",
         Some(Class::Interrupted) => "interrupted",
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(value: &usize) -> bool {
+    *value == 0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]

@@ -1,6 +1,7 @@
 //! Runs a plan: the one place where scheduler, steps, signals, and events meet.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use rustix::process::Signal;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{self, JoinError, JoinSet};
 
-use crate::cache::{Cache, MAX_SIZE, Product};
+use crate::cache::{Cache, MAX_SIZE, Product, Ran};
 use crate::config::Secret;
 use crate::diagnostic::{Class, Code, Problem, Problems};
 use crate::oci::Descriptor;
@@ -17,14 +18,15 @@ use crate::release::{Publisher, preflight};
 use crate::run::command::Commands;
 use crate::run::image::{Images, images_of};
 use crate::run::interrupt::{self, interrupts};
+use crate::run::jobserver::{self, Jobserver};
 use crate::run::mask::Secrets;
 use crate::run::narrator::{Narrator, faults};
 use crate::run::process::Halt;
-use crate::run::record::Record;
-use crate::run::scheduler::{Dropped, Limits, Node, Order, Scheduler};
+use crate::run::record::{Record, log_of};
+use crate::run::scheduler::{Dropped, Limits, Node, Order, Scheduler, estimated};
 use crate::run::teller::{Teller, Told};
 use crate::run::worker::{Done, Ended, Task, Worker, blocking, not_available};
-use crate::run::{Cause, Counts, Event, Happening, Outcome, Request, Summary, TagMove};
+use crate::run::{Cause, Counts, Event, Happening, Outcome, Request, Settled, Summary, TagMove};
 
 /// What steps told and nobody heard yet: more than this, and they wait.
 const BACKLOG: usize = 64;
@@ -53,7 +55,8 @@ pub(super) async fn execute_until(
     let mut narrator = Narrator::new(&request.plan, record, observe);
     narrator.run_started(&id, &request, jobs);
     problems.extend(gaps(&request));
-    let mut run = Run::new(request, narrator, jobs, problems);
+    // Without a record nothing runs.
+    let mut run = Run::new(request, narrator, dir.clone().unwrap_or_default(), jobs, problems);
     run.preflight(&mut signals).await;
     let mut general = faults(&run.problems, &run.request);
     if general.is_empty() && run.signals == 0 {
@@ -66,7 +69,16 @@ pub(super) async fn execute_until(
     let (counts, class, took) = (run.counts(), run.class(), clock.elapsed());
     run.narrator.run_ended(counts, took, class, general);
     let outcomes = run.outcomes.into_iter().flatten().collect();
-    Summary { run: id, record: dir, outcomes, counts, problems: run.problems.once(), duration: took, class }
+    Summary {
+        run: id,
+        record: dir,
+        outcomes,
+        ran: run.ran,
+        counts,
+        problems: run.problems.once(),
+        duration: took,
+        class,
+    }
 }
 
 fn jobs(request: &Request) -> usize {
@@ -95,6 +107,7 @@ struct Run<'a> {
     told: mpsc::Receiver<(StepIndex, Told)>,
     outcomes: Vec<Option<Outcome>>,
     products: Vec<Product>,
+    ran: Vec<Ran>,
     images: Vec<Option<Descriptor>>,
     problems: Problems,
     /// Whether the check of all that publishing needs found something.
@@ -102,6 +115,8 @@ struct Run<'a> {
     /// The tags that steps moved which succeeded.
     moved: Vec<TagMove>,
     signals: usize,
+    /// Where the record of the run lies.
+    directory: PathBuf,
 }
 
 /// A step that was started.
@@ -112,7 +127,13 @@ struct Running {
 }
 
 impl<'a> Run<'a> {
-    fn new(request: Request, narrator: Narrator<'a>, jobs: usize, problems: Problems) -> Self {
+    fn new(
+        request: Request,
+        narrator: Narrator<'a>,
+        directory: PathBuf,
+        jobs: usize,
+        problems: Problems,
+    ) -> Self {
         let count = request.plan.steps.len();
         let secrets = Arc::new(secrets(&request));
         let publisher = Publisher::new(&request.root, request.facts.environment.clone());
@@ -124,8 +145,10 @@ impl<'a> Run<'a> {
             Arc::clone(&publisher),
         );
         let (tellers, told) = mpsc::channel(BACKLOG);
-        let commands =
-            Commands::new(request.root.clone(), &request.host, &request.facts, Arc::clone(&secrets));
+        let makeflags = request.host.environment.get(jobserver::VARIABLE);
+        let jobserver = Jobserver::new(jobs, request.options.jobs.is_some(), makeflags);
+        let (root, host, facts) = (request.root.clone(), &request.host, &request.facts);
+        let commands = Commands::new(root, host, facts, Arc::clone(&secrets), jobserver);
         Self {
             worker: Arc::new(Worker::new(request.clone(), commands, images)),
             scheduler: schedule(&request, jobs),
@@ -138,11 +161,13 @@ impl<'a> Run<'a> {
             told,
             outcomes: vec![None; count],
             products: vec![Product::Nothing; count],
+            ran: vec![Ran::default(); count],
             images: vec![None; count],
             problems,
             unfit_to_publish: false,
             moved: Vec::new(),
             signals: 0,
+            directory,
             request,
         }
     }
@@ -237,7 +262,8 @@ impl<'a> Run<'a> {
 
     fn start(&mut self, step: StepIndex) {
         let (halt, receiver) = watch::channel(Halt::No);
-        let teller = Teller::new(step, self.tellers.clone());
+        let log = log_of(&self.directory, step.0 as usize).into();
+        let teller = Teller::new(step, self.tellers.clone(), log);
         let work = Arc::clone(&self.worker).work(self.task(step), receiver, teller);
         let id = self.tasks.spawn(work).id();
         self.running.insert(id, Running { step, since: Instant::now(), halt });
@@ -284,7 +310,7 @@ impl<'a> Run<'a> {
     }
 
     fn ended(&mut self, step: StepIndex, done: Done, took: Duration) {
-        let Done { ended, product, image, mut tags } = done;
+        let Done { ended, product, image, mut tags, lasting } = done;
         for tag in &mut tags {
             tag.repository = self.secrets.hide(&tag.repository);
         }
@@ -300,6 +326,11 @@ impl<'a> Run<'a> {
                 Outcome::Failed { problems: faults }
             }
         };
+        if let (true, Some(ran), Some(outputs)) =
+            (outcome.is_success(), self.ran.get_mut(step.0 as usize), lasting)
+        {
+            *ran = Ran { product: Some(product), outputs };
+        }
         self.scheduler.ended(step, outcome.is_success());
         let digest = image.as_ref().map(|image| image.digest.to_string());
         let at = step.0 as usize;
@@ -371,7 +402,8 @@ impl<'a> Run<'a> {
     }
 
     fn counts(&self) -> Counts {
-        let mut counts = Counts::default();
+        let Settled { up_to_date, skipped, .. } = *self.request.settled;
+        let mut counts = Counts { cached: up_to_date, skipped, ..Counts::default() };
         for (step, outcome) in self.request.plan.steps.iter().zip(&self.outcomes) {
             let count = match outcome {
                 Some(Outcome::Ran) if step.action == Action::Group => continue,
@@ -417,11 +449,18 @@ fn secrets(request: &Request) -> Secrets {
 fn schedule(request: &Request, jobs: usize) -> Scheduler {
     let Request { plan, options, .. } = request;
     let pools = pools(plan);
-    let nodes = plan.steps.iter().map(|step| {
-        let instant = matches!(step.action, Action::Group | Action::Skip(_) | Action::NotAvailable(_));
+    let is_instant =
+        |step: &Step| matches!(step.action, Action::Group | Action::Skip(_) | Action::NotAvailable(_));
+    let known: Vec<Option<u64>> = plan
+        .steps
+        .iter()
+        .map(|step| if is_instant(step) { Some(0) } else { weight(&request.cache, step) })
+        .collect();
+    let nodes = plan.steps.iter().zip(estimated(&known)).map(|(step, weight)| {
+        let instant = is_instant(step);
         Node {
             needs: step.needs.clone(),
-            weight: if instant { 0 } else { weight(&request.cache, step) },
+            weight,
             instant,
             exclusive: step.action.owns_terminal(),
             publishing: step.effect == Effect::Publishing,
@@ -436,10 +475,11 @@ fn schedule(request: &Request, jobs: usize) -> Scheduler {
     Scheduler::new(nodes.collect(), limits)
 }
 
-/// How long a step took the last time, in milliseconds; at least 1.
-fn weight(cache: &Cache, step: &Step) -> u64 {
-    let last = cache.last(&step.id).map_or(Duration::ZERO, |last| last.record.duration);
-    u64::try_from(last.as_millis()).unwrap_or(u64::MAX).max(1)
+/// How long a step took the last time, in milliseconds, if that is known; at
+/// least 1.
+fn weight(cache: &Cache, step: &Step) -> Option<u64> {
+    let took = cache.duration(&step.id)?;
+    Some(u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1))
 }
 
 /// The pools of a plan, each once.

@@ -20,7 +20,7 @@ use crate::plan::{
     Variables,
 };
 use crate::run::executor::execute_until;
-use crate::run::{Event, Happening, Options, Outcome, Request, Stream, Summary};
+use crate::run::{Event, Followed, Happening, Options, Outcome, Request, Stream, Summary};
 
 /// A project in a directory of its own.
 pub(super) struct Project {
@@ -136,6 +136,7 @@ impl Project {
             plan: Arc::new(self.plan.clone()),
             release: Arc::new(release()),
             facts: Arc::new(facts(&self.environment)),
+            settled: Arc::default(),
             sources: Arc::new(self.sources.clone()),
             host: Arc::new(host(&self.root(), &self.environment)),
             root: self.root(),
@@ -156,9 +157,12 @@ impl Project {
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (sender, receiver) = mpsc::unbounded_channel();
         let mut events = Vec::new();
+        let mut followed = Followed::default();
         let mut observe = |event: &Event| {
-            on(event, &sender);
-            events.push(event.clone());
+            followed.see(event, &mut |event| {
+                on(event, &sender);
+                events.push(event.clone());
+            });
         };
         let summary = runtime.block_on(execute_until(self.request(), &mut observe, receiver));
         Told { events, summary }
@@ -192,7 +196,7 @@ impl Told {
 
 fn line(what: &Happening) -> Option<String> {
     Some(match what {
-        Happening::StepReady { .. } | Happening::RunStarted(_) => return None,
+        Happening::StepReady { .. } | Happening::RunStarted(_) | Happening::Written(_) => return None,
         Happening::StepStarted { step, reasons } => {
             let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
             format!("{step} starts: {}", reasons.join("; "))
@@ -258,6 +262,7 @@ fn facts(environment: &Environment) -> Facts {
 
 fn host(root: &Path, environment: &Environment) -> Host {
     Host {
+        program: None,
         directory: root.to_owned(),
         environment: environment.clone(),
         now: Timestamp::UNIX_EPOCH,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use memchr::{memchr, memrchr};
 
 use crate::run::mask::{Masker, Secrets};
 use crate::run::{Output, Stream};
@@ -36,79 +37,79 @@ impl Line {
         Output { step, stream, text, base64, open, replayed }
     }
 
-    /// Appends the line as it is kept in a log: the stream's digit, the bytes,
-    /// a line break.
-    pub(super) fn write(&self, log: &mut Vec<u8>) {
-        log.push(match self.stream {
-            Stream::Stdout => b'1',
-            Stream::Stderr => b'2',
-        });
-        log.extend_from_slice(&self.bytes);
-        log.push(b'\n');
-    }
-
-    /// The lines of a log that was kept; what is not a line of one is left out.
-    pub(super) fn read(log: &[u8]) -> impl Iterator<Item = Self> {
-        log.split(|byte| *byte == b'\n').filter_map(|line| {
-            let (digit, bytes) = line.split_first()?;
-            let stream = match digit {
-                b'1' => Stream::Stdout,
-                b'2' => Stream::Stderr,
-                _ => return None,
-            };
-            Some(Self { stream, bytes: bytes.to_vec(), open: false })
-        })
+    /// The first line of what a stream holds, and how many bytes that takes;
+    /// `None` if it has not ended and is not too long for one piece.
+    pub(super) fn first(stream: Stream, bytes: &[u8]) -> Option<(Self, usize)> {
+        let (line, taken, open) = match memchr(b'\n', &bytes[..bytes.len().min(LONGEST)]) {
+            Some(end) => (bytes[..end].strip_suffix(b"\r").unwrap_or(&bytes[..end]), end + 1, false),
+            None if bytes.len() >= LONGEST => (&bytes[..LONGEST], LONGEST, true),
+            None => return None,
+        };
+        Some((Self { stream, bytes: line.to_vec(), open }, taken))
     }
 }
 
-/// Turns one stream of a process into masked lines.
+/// One stream of a process, secrets masked, in pieces that end with a line where
+/// lines end.
 #[derive(Debug)]
-pub(super) struct Lines {
-    stream: Stream,
+pub(super) struct Written {
+    /// Where it is written.
+    pub(super) stream: Stream,
     masker: Masker,
-    /// Masked, and not yet a whole line.
+    /// What was read and is not masked.
+    raw: Vec<u8>,
+    /// Masked, and not yet taken.
     pending: Vec<u8>,
 }
 
-impl Lines {
-    /// Nothing read yet.
+impl Written {
+    /// Nothing written yet.
     pub(super) const fn new(stream: Stream, secrets: Arc<Secrets>) -> Self {
-        Self { stream, masker: Masker::new(secrets), pending: Vec::new() }
+        Self { stream, masker: Masker::new(secrets), raw: Vec::new(), pending: Vec::new() }
     }
 
-    /// The lines that end in these bytes.
-    pub(super) fn feed(&mut self, bytes: &[u8]) -> Vec<Line> {
-        self.masker.feed(bytes, &mut self.pending);
-        self.cut()
+    /// Where what is written is to be appended, with room for so many bytes. To be
+    /// called before each [`take`](Self::take).
+    pub(super) fn space(&mut self, size: usize) -> &mut Vec<u8> {
+        let space = if self.masker.is_idle() { &mut self.pending } else { &mut self.raw };
+        space.reserve(size);
+        space
     }
 
-    /// The lines that are left at the end of the stream.
-    pub(super) fn finish(&mut self) -> Vec<Line> {
-        self.masker.finish(&mut self.pending);
-        let mut lines = self.cut();
+    /// Takes the lines that have ended, and very long ones in pieces: gives them to
+    /// `to` unless there are none.
+    pub(super) fn take(&mut self, to: impl FnOnce(&[u8])) {
+        self.masker.feed(&self.raw, &mut self.pending);
+        self.raw.clear();
+        let end = match memrchr(b'\n', &self.pending) {
+            Some(end) => end + 1,
+            None if self.pending.len() >= LONGEST => self.pending.len(),
+            None => return,
+        };
+        to(&self.pending[..end]);
+        self.pending.drain(..end);
+    }
+
+    /// Takes what has not ended and holds no beginning of a secret, so that it can
+    /// be seen although the rest is not there.
+    pub(super) fn take_open(&mut self, to: impl FnOnce(&[u8])) {
         if !self.pending.is_empty() {
-            let bytes = std::mem::take(&mut self.pending);
-            lines.push(Line { stream: self.stream, bytes, open: true });
+            to(&self.pending);
+            self.pending.clear();
         }
-        lines
     }
 
-    fn cut(&mut self) -> Vec<Line> {
-        let mut lines = Vec::new();
-        let mut start = 0;
-        loop {
-            let rest = &self.pending[start..];
-            let end = rest.iter().take(LONGEST).position(|byte| *byte == b'\n');
-            let (bytes, next, open) = match end {
-                Some(end) => (rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]), end + 1, false),
-                None if rest.len() >= LONGEST => (&rest[..LONGEST], LONGEST, true),
-                None => break,
-            };
-            lines.push(Line { stream: self.stream, bytes: bytes.to_vec(), open });
-            start += next;
-        }
-        self.pending.drain(..start);
-        lines
+    /// Whether something has not been taken that could be.
+    pub(super) const fn is_open(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Takes all that is left at the end of the stream.
+    pub(super) fn finish(&mut self, to: impl FnOnce(&[u8])) {
+        self.masker.feed(&self.raw, &mut self.pending);
+        self.raw.clear();
+        self.masker.finish(&mut self.pending);
+        self.take_open(to);
     }
 }
 
@@ -116,29 +117,38 @@ impl Lines {
 mod tests {
     use super::*;
 
-    fn line(text: &str, open: bool) -> Line {
-        Line { stream: Stream::Stdout, bytes: text.as_bytes().to_vec(), open }
-    }
-
-    fn lines() -> Lines {
-        Lines::new(Stream::Stdout, Arc::new(Secrets::new([])))
-    }
-
-    #[test]
-    fn lines_end_at_a_line_break_and_at_the_end() {
-        let mut lines = lines();
-        assert_eq!(lines.feed(b"one\ntw"), [line("one", false)]);
-        assert_eq!(lines.feed(b"o\r\n\nthree"), [line("two", false), line("", false)]);
-        assert_eq!(lines.finish(), [line("three", true)]);
-        assert_eq!(lines.finish(), []);
+    fn written(pieces: &[&[u8]]) -> Vec<Vec<u8>> {
+        let mut written = Written::new(Stream::Stdout, Arc::new(Secrets::new([])));
+        let mut taken = Vec::new();
+        for piece in pieces {
+            written.space(0).extend_from_slice(piece);
+            written.take(|bytes| taken.push(bytes.to_vec()));
+        }
+        written.finish(|bytes| taken.push(bytes.to_vec()));
+        taken
     }
 
     #[test]
-    fn a_very_long_line_is_cut() {
-        let text = "x".repeat(LONGEST + 3);
-        let mut lines = lines();
-        assert_eq!(lines.feed(text.as_bytes()), [line(&text[3..], true)]);
-        assert_eq!(lines.finish(), [line("xxx", true)]);
+    fn pieces_end_with_a_line_and_at_the_end() {
+        let taken = written(&[b"one\ntw", b"o", b"\r\n\nthree"]);
+        assert_eq!(taken, [&b"one\n"[..], b"two\r\n\n", b"three"]);
+    }
+
+    #[test]
+    fn a_very_long_line_is_not_waited_for() {
+        let text = vec![b'x'; LONGEST + 3];
+        assert_eq!(written(&[&text, b"yz"]), [&text[..], b"yz"]);
+    }
+
+    #[test]
+    fn a_line_ends_at_a_line_break_or_is_cut() {
+        let first = |bytes: &[u8]| {
+            Line::first(Stream::Stdout, bytes).map(|(line, taken)| (line.bytes.len(), line.open, taken))
+        };
+        assert_eq!(first(b"one\ntwo\n"), Some((3, false, 4)));
+        assert_eq!(first(b"one\r\n"), Some((3, false, 5)));
+        assert_eq!(first(b"one"), None);
+        assert_eq!(first(&vec![b'x'; LONGEST + 3]), Some((LONGEST, true, LONGEST)));
     }
 
     #[test]
@@ -146,15 +156,5 @@ mod tests {
         let bytes = b"caf\xe9".to_vec();
         let output = Line { stream: Stream::Stderr, bytes, open: false }.output("x".into(), false);
         assert_eq!((output.text.as_str(), output.base64.as_deref()), ("caf\u{fffd}", Some("Y2Fm6Q==")));
-    }
-
-    #[test]
-    fn a_log_holds_its_lines() {
-        let lines = [line("one", false), Line { stream: Stream::Stderr, ..line("", false) }];
-        let mut log = Vec::new();
-        for line in &lines {
-            line.write(&mut log);
-        }
-        assert_eq!(Line::read(&log).collect::<Vec<_>>(), lines);
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use aho_corasick::{AhoCorasick, Input, MatchKind};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
@@ -25,11 +26,14 @@ pub(super) struct Secrets {
     patterns: Vec<Vec<u8>>,
     /// Which bytes a pattern begins with.
     first: [bool; 256],
+    /// Finds the patterns; `None` if there are none.
+    finder: Option<AhoCorasick>,
 }
 
 impl Secrets {
-    /// Hides each value, each line of a value of several lines, and what base64
-    /// makes of the value wherever it stands in what is encoded. `true` and
+    /// Hides each value, each line of a value of several lines, what base64 makes
+    /// of the value wherever it stands in what is encoded, and the value as it
+    /// stands in a URL, a form, a JSON text, and a shell's quotes. `true` and
     /// `false` are no secrets.
     pub(super) fn new<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut patterns = BTreeSet::new();
@@ -40,8 +44,10 @@ impl Secrets {
             }
             patterns.extend(base64_forms(value));
             let lines = value.split(|byte| matches!(byte, b'\n' | b'\r')).map(<[u8]>::trim_ascii);
-            patterns.extend(lines.filter(|line| line.len() >= SHORTEST).map(<[u8]>::to_vec));
-            patterns.insert(value.to_vec());
+            for part in lines.filter(|line| line.len() >= SHORTEST).chain([value]) {
+                patterns.extend(escaped_forms(part));
+                patterns.insert(part.to_vec());
+            }
         }
         let mut first = [false; 256];
         for pattern in &patterns {
@@ -49,7 +55,36 @@ impl Secrets {
         }
         let mut patterns: Vec<_> = patterns.into_iter().collect();
         patterns.sort_by_key(|pattern| std::cmp::Reverse(pattern.len()));
-        Self { patterns, first }
+        let mut builder = AhoCorasick::builder();
+        builder.match_kind(MatchKind::LeftmostLongest);
+        // Patterns too many or too long for an automaton are found without one.
+        let finder = if patterns.is_empty() { None } else { builder.build(&patterns).ok() };
+        Self { patterns, first, finder }
+    }
+
+    /// Where the first secret at or behind a place stands.
+    fn find(&self, text: &[u8], from: usize) -> Option<(usize, usize)> {
+        if let Some(finder) = &self.finder {
+            let found = finder.find(Input::new(text).range(from..))?;
+            return Some((found.start(), found.end()));
+        }
+        (from..text.len()).filter(|at| self.first[text[*at] as usize]).find_map(|at| {
+            let pattern = self.patterns.iter().find(|pattern| text[at..].starts_with(pattern))?;
+            Some((at, at + pattern.len()))
+        })
+    }
+
+    /// The first place, at or behind this one, from which on a text is the
+    /// beginning of a secret; else the end of the text.
+    fn cut(&self, text: &[u8], from: usize) -> usize {
+        let longest = self.patterns.first().map_or(0, Vec::len);
+        let begins = |at: &usize| {
+            let rest = &text[*at..];
+            let is_longer = |pattern: &Vec<u8>| pattern.len() > rest.len() && pattern.starts_with(rest);
+            self.first[rest[0] as usize] && self.patterns.iter().any(is_longer)
+        };
+        let from = from.max((text.len() + 1).saturating_sub(longest));
+        (from..text.len()).find(begins).unwrap_or(text.len())
     }
 
     /// A text as it may be seen.
@@ -95,6 +130,49 @@ fn base64_forms(value: &[u8]) -> Vec<Vec<u8>> {
     forms
 }
 
+/// A value as it stands in a URL, a form, a JSON text, and a shell's quotes,
+/// where that is another one than the value itself.
+fn escaped_forms(value: &[u8]) -> Vec<Vec<u8>> {
+    let percent = |space: &str, upper: bool| {
+        let mut form = String::new();
+        for byte in value {
+            match byte {
+                b' ' => form.push_str(space),
+                byte if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) => {
+                    form.push(char::from(*byte))
+                }
+                byte if upper => form.push_str(&format!("%{byte:02X}")),
+                byte => form.push_str(&format!("%{byte:02x}")),
+            }
+        }
+        form.into_bytes()
+    };
+    let mut forms = vec![percent("%20", true), percent("%20", false), percent("+", true)];
+    if let Ok(text) = std::str::from_utf8(value) {
+        let quoted = serde_json::to_string(text).unwrap_or_default();
+        let json = quoted.strip_prefix('"').and_then(|json| json.strip_suffix('"')).unwrap_or_default();
+        forms.extend([json.as_bytes().to_vec(), json.replace('/', r"\/").into_bytes(), ascii_json(json)]);
+        forms.push(text.replace('\'', r"'\''").into_bytes());
+    }
+    forms.retain(|form| form != value && form.len() >= SHORTEST);
+    forms
+}
+
+/// A JSON text with all but ASCII escaped, as Python writes it.
+fn ascii_json(json: &str) -> Vec<u8> {
+    let mut form = String::new();
+    for character in json.chars() {
+        if character.is_ascii() {
+            form.push(character);
+            continue;
+        }
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            form.push_str(&format!("\\u{unit:04x}"));
+        }
+    }
+    form.into_bytes()
+}
+
 /// Masks a stream that comes in pieces. A tail that may be the beginning of a
 /// secret is held back until the next piece.
 #[derive(Debug)]
@@ -109,9 +187,14 @@ impl Masker {
         Self { secrets, held: Vec::new() }
     }
 
+    /// Whether there is nothing to mask, so that all passes as it is.
+    pub(super) fn is_idle(&self) -> bool {
+        self.secrets.patterns.is_empty()
+    }
+
     /// Appends to `out` what of the stream can be shown by now.
     pub(super) fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
-        if self.secrets.patterns.is_empty() {
+        if self.is_idle() {
             out.extend_from_slice(bytes);
             return;
         }
@@ -125,30 +208,22 @@ impl Masker {
     }
 
     fn advance(&mut self, out: &mut Vec<u8>, end: bool) {
-        let Secrets { patterns, first } = &*self.secrets;
-        let (mut at, mut shown) = (0, 0);
-        while let Some(byte) = self.held.get(at) {
-            if !first[*byte as usize] {
-                at += 1;
-                continue;
-            }
-            let rest = &self.held[at..];
-            if !end && patterns.iter().any(|pattern| pattern.len() > rest.len() && pattern.starts_with(rest))
-            {
+        let cut = |from| if end { self.held.len() } else { self.secrets.cut(&self.held, from) };
+        let (mut shown, mut hold) = (0, cut(0));
+        while let Some((start, after)) = self.secrets.find(&self.held, shown) {
+            // A longer one may begin here, or have begun before.
+            if start >= hold {
                 break;
             }
-            match patterns.iter().find(|pattern| rest.starts_with(pattern)) {
-                Some(pattern) => {
-                    out.extend_from_slice(&self.held[shown..at]);
-                    out.extend_from_slice(MASK);
-                    at += pattern.len();
-                    shown = at;
-                }
-                None => at += 1,
+            out.extend_from_slice(&self.held[shown..start]);
+            out.extend_from_slice(MASK);
+            shown = after;
+            if hold < shown {
+                hold = cut(shown);
             }
         }
-        out.extend_from_slice(&self.held[shown..at]);
-        self.held.drain(..at);
+        out.extend_from_slice(&self.held[shown..hold]);
+        self.held.drain(..hold);
     }
 }
 
@@ -205,6 +280,36 @@ mod tests {
             let seen = masked(&["correct horse battery"], &[&text]);
             assert!(seen.trim_end_matches('=').ends_with("***"), "{text} became {seen}");
         }
+    }
+
+    #[test]
+    fn a_secret_is_hidden_where_it_is_escaped() {
+        let secret = "p/ss w\"rd'\u{e4}&x";
+        let shapes = [
+            "p%2Fss%20w%22rd%27%C3%A4%26x",
+            "p%2fss%20w%22rd%27%c3%a4%26x",
+            "p%2Fss+w%22rd%27%C3%A4%26x",
+            "p/ss w\\\"rd'\u{e4}&x",
+            "p\\/ss w\\\"rd'\u{e4}&x",
+            "p/ss w\\\"rd'\\u00e4&x",
+            "p/ss w\"rd'\\''\u{e4}&x",
+        ];
+        for shape in shapes {
+            assert_eq!(masked(&[secret], &["<", shape, ">"]), "<***>", "{shape}");
+        }
+    }
+
+    #[test]
+    fn a_secret_that_waits_for_a_longer_one_is_not_shown() {
+        assert_eq!(masked(&["abcd", "bcdefgh"], &["xabcd", "efgh"]), "x***efgh");
+        assert_eq!(masked(&["abcdefgh", "cdef"], &["xabcdef", "!"]), "xab***!");
+    }
+
+    #[test]
+    fn many_long_secrets_are_found() {
+        let secrets: Vec<String> = (0..300).map(|at| format!("{at:04}").repeat(300)).collect();
+        let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
+        assert_eq!(masked(&secrets, &["<", &secrets[7][..700], &secrets[7][700..], ">"]), "<***>");
     }
 
     proptest! {

@@ -16,14 +16,18 @@ mod fixture;
 mod forecast;
 mod image;
 mod interrupt;
+mod jobserver;
 mod line;
+mod log;
 mod mask;
 mod narrator;
 mod outcome;
 mod parents;
 mod process;
+mod program;
 mod reason;
 mod record;
+mod recorded;
 mod request;
 mod scheduler;
 #[cfg(test)]
@@ -33,19 +37,22 @@ mod stories;
 mod summary;
 mod teller;
 mod test;
+mod tree;
 #[cfg(test)]
 mod whole;
 mod worker;
 
 pub use event::{
-    Counts, Event, FORMAT, Happening, Output, PlannedStep, RunEnded, RunStarted, StepEnded, Stream, TagMove,
-    Trigger, result_word,
+    Counts, Event, FORMAT, Happening, LogPlace, Output, PlannedStep, RunEnded, RunStarted, StepEnded, Stream,
+    TagMove, Trigger, Written, result_word,
 };
 pub use executor::execute;
 pub use fault::{Fault, Place};
 pub use forecast::{Forecast, Verdict, forecast};
+pub use log::{Followed, LogLines, LogReader};
 pub use outcome::{Cause, Found, Outcome};
 pub use reason::{Reason, ReasonKind};
-pub use record::{events, recorded};
-pub use request::{Confirm, Options, Request};
+pub use record::{outline, recorded};
+pub use recorded::{events, log};
+pub use request::{Confirm, Options, Request, Settled};
 pub use summary::Summary;

@@ -1,7 +1,10 @@
 //! Tells what happens: to the observer, and to the record of the run.
 #![expect(clippy::disallowed_methods, reason = "events tell when they happened")]
 
+use std::collections::HashMap;
 use std::io;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,12 +12,11 @@ use jiff::Timestamp;
 use crate::diagnostic::{Class, Problem, Problems};
 use crate::facts::{Event as Trigger, Facts};
 use crate::plan::{Action, Effect, Plan, StepIndex};
-use crate::run::line::Line;
 use crate::run::record::Record;
 use crate::run::teller::Told;
 use crate::run::{
-    Counts, Event, FORMAT, Fault, Happening, Outcome, PlannedStep, Request, RunEnded, RunStarted, StepEnded,
-    TagMove, result_word,
+    Counts, Event, FORMAT, Fault, Happening, LogPlace, Outcome, PlannedStep, Request, RunEnded, RunStarted,
+    StepEnded, TagMove, Written, result_word,
 };
 
 /// Tells the events of one run.
@@ -22,12 +24,16 @@ pub(super) struct Narrator<'a> {
     observe: &'a mut dyn FnMut(&Event),
     record: Option<Record>,
     names: Vec<String>,
+    /// The logs of steps that wrote something and have not ended, and whether an
+    /// earlier run wrote them.
+    logs: HashMap<StepIndex, (Arc<Path>, bool)>,
 }
 
 impl<'a> Narrator<'a> {
     /// Tells of the plan's steps.
     pub(super) fn new(plan: &Plan, record: Option<Record>, observe: &'a mut dyn FnMut(&Event)) -> Self {
-        Self { observe, record, names: plan.steps.iter().map(|step| step.id.to_string()).collect() }
+        let names = plan.steps.iter().map(|step| step.id.to_string()).collect();
+        Self { observe, record, names, logs: HashMap::new() }
     }
 
     /// The name of a step.
@@ -37,12 +43,15 @@ impl<'a> Narrator<'a> {
 
     /// Tells that something happens now.
     pub(super) fn say(&mut self, what: Happening) {
-        let flush = !matches!(what, Happening::Output(_) | Happening::StepReady { .. });
+        let flush = !matches!(what, Happening::StepReady { .. });
         let event = Event { time: Timestamp::now(), what };
-        self.keep(|record| {
-            record.write(&event)?;
-            if flush { record.flush() } else { Ok(()) }
-        });
+        // Output stands in the logs, to which the ends of steps refer.
+        if !matches!(event.what, Happening::Written(_)) {
+            self.keep(|record| {
+                record.write(&event)?;
+                if flush { record.flush() } else { Ok(()) }
+            });
+        }
         (self.observe)(&event);
     }
 
@@ -63,12 +72,12 @@ impl<'a> Narrator<'a> {
     }
 
     /// Tells what a step told.
-    pub(super) fn relay(&mut self, step: StepIndex, told: Told) {
-        let step = self.name(step);
+    pub(super) fn relay(&mut self, at: StepIndex, told: Told) {
+        let step = self.name(at);
         match told {
             Told::Started(reasons) => self.say(Happening::StepStarted { step, reasons }),
-            Told::Lines(lines) => self.output(&step, lines, false),
-            Told::Replayed(lines) => self.output(&step, lines, true),
+            Told::Wrote(log, size) => self.written(at, step, log, size, false),
+            Told::Replayed(log, size) => self.written(at, step, log, size, true),
             Told::Retried { attempt, attempts, because } => {
                 self.say(Happening::StepRetried { step, attempt, attempts, because });
             }
@@ -76,10 +85,16 @@ impl<'a> Narrator<'a> {
         }
     }
 
-    fn output(&mut self, step: &str, lines: Vec<Line>, replayed: bool) {
-        for line in lines {
-            self.say(Happening::Output(line.output(step.to_owned(), replayed)));
-        }
+    fn written(&mut self, at: StepIndex, step: String, log: Arc<Path>, size: u64, replayed: bool) {
+        self.logs.insert(at, (Arc::clone(&log), replayed));
+        self.say(Happening::Written(Written { step, log, size, replayed }));
+    }
+
+    /// The log of a step as its end refers to it.
+    fn log(&mut self, step: StepIndex) -> Option<LogPlace> {
+        let (path, replayed) = self.logs.remove(&step)?;
+        let below = self.record.as_ref().and_then(|record| path.strip_prefix(&record.dir).ok());
+        Some(LogPlace { file: below.unwrap_or(&path).to_str()?.to_owned(), replayed })
     }
 
     /// Tells how a step ended.
@@ -91,13 +106,14 @@ impl<'a> Narrator<'a> {
         digest: Option<String>,
         tags: Vec<TagMove>,
     ) {
+        let log = self.log(step);
         let (step, milliseconds) = (self.name(step), milliseconds(took));
-        self.say(Happening::StepEnded(StepEnded { step, outcome, milliseconds, digest, tags }));
+        self.say(Happening::StepEnded(StepEnded { step, outcome, milliseconds, digest, tags, log }));
     }
 
     /// Tells that the run begins.
     pub(super) fn run_started(&mut self, id: &str, request: &Request, jobs: usize) {
-        let Request { plan, release, facts, goals, .. } = request;
+        let Request { plan, release, facts, goals, settled, .. } = request;
         let steps = plan.steps.iter().map(|step| PlannedStep {
             name: step.id.to_string(),
             kind: action_word(&step.action).to_owned(),
@@ -114,6 +130,7 @@ impl<'a> Narrator<'a> {
             goals: goals.clone(),
             jobs,
             unpublished: plan.unpublished.clone(),
+            up_to_date: settled.up_to_date,
             steps: steps.collect(),
         };
         self.say(Happening::RunStarted(started));

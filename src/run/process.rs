@@ -1,33 +1,48 @@
-//! One process and all that it starts: a process group, its output, its end.
+//! One process and all that it starts: its output, its end.
 #![expect(clippy::disallowed_methods, reason = "this is where commands are started")]
 
 use std::ffi::OsString;
 use std::io;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::Signal;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::run::Stream;
-use crate::run::line::{Line, Lines};
+use crate::run::line::Written;
 use crate::run::mask::Secrets;
 use crate::run::teller::{Teller, Told};
+use crate::run::program::program;
+use crate::run::tree::{Member, Tree};
 
 /// How long a process may take to end after it was asked to.
 pub(super) const GRACE: Duration = Duration::from_secs(10);
 
 /// How long output is awaited after the process ended, where something that it
-/// started still holds the other end.
+/// started still holds the other end; and how long what was killed has to be gone.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Most bytes taken from a pipe at once.
+/// How long a line that has not ended is waited for before it is shown.
+const IDLE: Duration = Duration::from_millis(300);
+
+/// How often it is looked whether all has ended that was asked to.
+const TICK: Duration = Duration::from_millis(20);
+
+/// How often what does not end is killed.
+const KILLS: usize = 5;
+
+/// Most bytes taken from a pipe at once, until one is full.
 const CHUNK: usize = 64 * 1024;
+
+/// Bytes that the pipe of a step holds that writes more than is read at once.
+const LARGE: usize = 1024 * 1024;
 
 /// What a step that runs is asked to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,6 +59,8 @@ pub(super) enum Halt {
 /// What is started.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Start<'a> {
+    /// The step that it belongs to, as its environment names it.
+    pub(super) step: &'a str,
     /// Program and arguments.
     pub(super) argv: &'a [String],
     /// Where it runs.
@@ -70,11 +87,13 @@ pub(super) enum Exit {
     Halted,
 }
 
-/// Starts a process and waits for its end. Each piece of output is told as
-/// masked lines; what is not read in time waits in the pipe.
+/// Starts a process and waits for its end. What is not read in time waits in the
+/// pipe.
 ///
-/// Whatever the process started in its group and left behind is killed, unless
-/// the process succeeded: a service may be what it was run for.
+/// A step ends with its process. If that fails or is stopped, all that it started
+/// is stopped, too. If it succeeds, what it left behind goes on, since a service
+/// may be what it was run for, unless that holds the pipe of the step's output:
+/// nobody reads it any more, so that is stopped.
 ///
 /// # Errors
 /// It could not be started.
@@ -85,67 +104,156 @@ pub(super) async fn run(
     teller: &mut Teller,
 ) -> io::Result<Exit> {
     let mut child = spawn(start)?;
-    let group = Group { leader: child.id(), own: !start.interactive };
+    let mut ending = Ending {
+        tree: Tree::new(child.id(), !start.interactive, start.step),
+        grace: start.grace,
+        asked: None,
+        winding_down: false,
+        kill_at: None,
+        kills: 0,
+    };
     let mut stdout = Pipe::new(child.stdout.take(), Stream::Stdout, secrets);
     let mut stderr = Pipe::new(child.stderr.take(), Stream::Stderr, secrets);
     let deadline = start.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let (mut status, mut asked, mut kill_at, mut linger) = (None, None, None, None);
-    while status.is_none() || stdout.is_open() || stderr.is_open() {
+    let (mut status, mut linger, mut holders) = (None, None, Vec::new());
+    while status.is_none() || ending.winding_down || stdout.is_open() || stderr.is_open() {
+        let idle = (stdout.written.is_open() || stderr.written.is_open()).then(|| soon(IDLE)).flatten();
+        let tick = ending.winding_down.then(|| soon(TICK)).flatten();
         tokio::select! {
-            lines = stdout.read(), if stdout.is_open() => teller.lines(lines).await,
-            lines = stderr.read(), if stderr.is_open() => teller.lines(lines).await,
+            () = stdout.read(), if stdout.is_open() => teller.take(&mut stdout.written).await,
+            () = stderr.read(), if stderr.is_open() => teller.take(&mut stderr.written).await,
             ended = child.wait(), if status.is_none() => {
                 let ended = ended?;
-                if !ended.success() || asked.is_some() {
-                    group.signal(Signal::KILL);
-                }
                 status = Some(ended);
-                linger = Instant::now().checked_add(LINGER);
+                linger = soon(LINGER);
+                ending.leader_ended(ended.success());
             }
-            () = at(deadline), if asked.is_none() && status.is_none() => {
-                asked = Some(Exit::TimedOut);
-                group.signal(Signal::TERM);
-                kill_at = Instant::now().checked_add(start.grace);
+            () = at(deadline), if ending.asked.is_none() && status.is_none() => {
+                ending.asked = Some(Exit::TimedOut);
+                ending.stop(Signal::TERM);
             }
-            () = at(kill_at), if status.is_none() => {
-                group.signal(Signal::KILL);
-                kill_at = None;
-            }
-            () = at(linger) => {
-                let text = "something that it started still runs; what that writes is no longer read";
-                teller.tell(Told::Notice(text.to_owned())).await;
-                break;
-            }
-            halt = halted(halt), if status.is_none() => {
-                asked.get_or_insert(Exit::Halted);
-                match halt {
-                    Halt::Soon(signal) => {
-                        group.signal(signal);
-                        // Who pressed Ctrl-C can press it again.
-                        if signal != Signal::INT {
-                            kill_at = Instant::now().checked_add(start.grace);
-                        }
+            () = at(ending.kill_at) => ending.kill(),
+            () = at(tick) => ending.look(),
+            () = at(linger), if !ending.winding_down => {
+                if !holders.is_empty() {
+                    for holder in ending.tree.holders(&pipes(&stdout, &stderr)) {
+                        ending.tree.send(holder, Signal::KILL);
                     }
-                    Halt::Now | Halt::No => group.signal(Signal::KILL),
+                    break;
+                }
+                holders = ending.tree.holders(&pipes(&stdout, &stderr));
+                teller.tell(Told::Notice(left_behind(&holders))).await;
+                if holders.is_empty() {
+                    break;
+                }
+                for holder in &holders {
+                    ending.tree.send(*holder, Signal::TERM);
+                }
+                linger = soon(start.grace);
+            }
+            () = at(idle) => {
+                teller.take_open(&mut stdout.written).await;
+                teller.take_open(&mut stderr.written).await;
+            }
+            halt = halted(halt), if status.is_none() || ending.winding_down => {
+                ending.asked.get_or_insert(Exit::Halted);
+                match halt {
+                    // Who pressed Ctrl-C can press it again.
+                    Halt::Soon(Signal::INT) if status.is_none() => ending.tree.signal(Signal::INT),
+                    Halt::Soon(signal) => ending.stop(signal),
+                    Halt::Now | Halt::No => ending.kill(),
                 }
             }
         }
     }
-    teller.lines(stdout.finish()).await;
-    teller.lines(stderr.finish()).await;
-    Ok(match (asked, status) {
+    teller.finish(&mut stdout.written).await;
+    teller.finish(&mut stderr.written).await;
+    Ok(match (ending.asked, status) {
         (None, Some(status)) => Exit::Status(status),
         (asked, _) => asked.unwrap_or(Exit::Halted),
     })
 }
 
+/// How a step's processes are brought to an end.
+struct Ending {
+    tree: Tree,
+    grace: Duration,
+    /// Why they were asked to end.
+    asked: Option<Exit>,
+    /// The process is over, and not all that it started.
+    winding_down: bool,
+    kill_at: Option<Instant>,
+    kills: usize,
+}
+
+impl Ending {
+    /// Asks all to end, and gives them some time to.
+    fn stop(&mut self, signal: Signal) {
+        self.tree.signal(signal);
+        if self.kill_at.is_none() {
+            self.kill_at = soon(self.grace);
+        }
+    }
+
+    /// Ends all, and again until nothing is left: one may have started another in
+    /// the meantime.
+    fn kill(&mut self) {
+        self.tree.signal(Signal::KILL);
+        self.kills += 1;
+        self.kill_at = soon(LINGER);
+        self.look();
+    }
+
+    /// The process is over: if it did not do its work, the rest is to end, too.
+    fn leader_ended(&mut self, success: bool) {
+        self.tree.leader_ended();
+        if success && self.asked.is_none() {
+            self.kill_at = None;
+            return;
+        }
+        self.winding_down = true;
+        self.look();
+        // Those that were asked before have the rest of their time.
+        if self.winding_down && self.kill_at.is_none() {
+            self.stop(Signal::TERM);
+        }
+    }
+
+    /// Sees whether all is over. What even being killed does not end, the kernel
+    /// holds: it is not waited for.
+    fn look(&mut self) {
+        if self.winding_down && (self.kills > KILLS || self.tree.is_gone()) {
+            self.winding_down = false;
+            self.kill_at = None;
+        }
+    }
+}
+
+/// What is said of processes that hold a step's output when the step is over.
+fn left_behind(holders: &[Member]) -> String {
+    if holders.is_empty() {
+        return "something that it started still runs; what that writes is no longer read".to_owned();
+    }
+    let names: Vec<String> = holders.iter().map(|holder| format!("`{}`", holder.name())).collect();
+    format!(
+        "{} outlived it and held its output, and is stopped: a service redirects its output, as in `> log 2>&1 &`",
+        names.join(", ")
+    )
+}
+
+fn pipes(stdout: &Pipe<ChildStdout>, stderr: &Pipe<ChildStderr>) -> Vec<u64> {
+    [stdout.id(), stderr.id()].into_iter().flatten().collect()
+}
+
 fn spawn(start: Start<'_>) -> io::Result<Child> {
-    let (program, arguments) = start
+    let (name, arguments) = start
         .argv
         .split_first()
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "an empty command"))?;
-    let mut command = Command::new(program);
-    command.args(arguments).current_dir(start.dir).env_clear().kill_on_drop(true);
+    let path = start.environment.iter().rfind(|(variable, _)| variable == "PATH");
+    let file = program(name, path.map(|(_, value)| value.as_os_str()), start.dir);
+    let mut command = Command::new(file.as_deref().unwrap_or(Path::new(name)));
+    command.arg0(name).args(arguments).current_dir(start.dir).env_clear().kill_on_drop(true);
     command.envs(start.environment.iter().map(|(name, value)| (name, value)));
     if !start.interactive {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
@@ -153,21 +261,9 @@ fn spawn(start: Start<'_>) -> io::Result<Child> {
     command.spawn()
 }
 
-/// The process and what it started.
-#[derive(Clone, Copy, Debug)]
-struct Group {
-    leader: Option<u32>,
-    own: bool,
-}
-
-impl Group {
-    /// Sends a signal; to a group that has ended it does nothing.
-    fn signal(self, signal: Signal) {
-        let Some(leader) = self.leader.and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) else {
-            return;
-        };
-        let _ended = if self.own { kill_process_group(leader, signal) } else { kill_process(leader, signal) };
-    }
+/// The time after a while; `None` where that is further than time can be told.
+fn soon(after: Duration) -> Option<Instant> {
+    Instant::now().checked_add(after)
 }
 
 /// Completes at that time; never without one.
@@ -187,38 +283,40 @@ async fn halted(halt: &mut watch::Receiver<Halt>) -> Halt {
     }
 }
 
-/// The reading end of a pipe, and the lines that come out of it.
+/// The reading end of a pipe, and what comes out of it.
 struct Pipe<R> {
     reader: Option<R>,
-    buffer: Vec<u8>,
-    lines: Lines,
+    written: Written,
+    /// Most bytes that are taken at once.
+    chunk: usize,
 }
 
-impl<R: AsyncRead + Unpin> Pipe<R> {
+impl<R: AsyncRead + AsFd + Unpin> Pipe<R> {
     fn new(reader: Option<R>, stream: Stream, secrets: &Arc<Secrets>) -> Self {
-        Self { reader, buffer: Vec::new(), lines: Lines::new(stream, Arc::clone(secrets)) }
+        Self { reader, written: Written::new(stream, Arc::clone(secrets)), chunk: CHUNK }
     }
 
     const fn is_open(&self) -> bool {
         self.reader.is_some()
     }
 
-    /// The lines that end in the next piece. Nothing is lost where the wait for
-    /// it is given up.
-    async fn read(&mut self) -> Vec<Line> {
-        let Some(reader) = &mut self.reader else { return Vec::new() };
-        self.buffer.clear();
-        self.buffer.reserve(CHUNK);
-        match reader.read_buf(&mut self.buffer).await {
-            Ok(0) | Err(_) => {
-                self.reader = None;
-                Vec::new()
-            }
-            Ok(_) => self.lines.feed(&self.buffer),
-        }
+    /// What the system calls the pipe, as long as it is open.
+    fn id(&self) -> Option<u64> {
+        rustix::fs::fstat(self.reader.as_ref()?).ok().map(|found| found.st_ino)
     }
 
-    fn finish(&mut self) -> Vec<Line> {
-        self.lines.finish()
+    /// Reads the next piece. Nothing is lost where the wait for it is given up.
+    async fn read(&mut self) {
+        let Some(reader) = &mut self.reader else { return };
+        match reader.read_buf(self.written.space(self.chunk)).await {
+            Ok(0) | Err(_) => self.reader = None,
+            Ok(read) if read >= CHUNK && self.chunk == CHUNK => {
+                // Who writes so much is not to wait for who reads.
+                #[cfg(target_os = "linux")]
+                let _refused = rustix::pipe::fcntl_setpipe_size(&*reader, LARGE);
+                self.chunk = LARGE / 4;
+            }
+            Ok(_) => {}
+        }
     }
 }

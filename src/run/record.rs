@@ -81,15 +81,26 @@ pub fn recorded(root: &Path) -> Vec<String> {
     ids
 }
 
-/// The events of a recorded run. A line that is none, such as the last one of a
-/// run that was killed, is left out.
+/// The events of a recorded run but for what its steps wrote. A line that is
+/// none, such as the last one of a run that was killed, is left out.
 ///
 /// # Errors
 /// There is no such record, or it cannot be read.
-pub fn events(root: &Path, id: &str) -> io::Result<impl Iterator<Item = Event>> {
-    let file = File::open(root.join(DIRECTORY).join("runs").join(id).join(EVENTS))?;
+pub fn outline(root: &Path, id: &str) -> io::Result<impl Iterator<Item = Event> + use<>> {
+    let file = File::open(directory_of(root, id).join(EVENTS))?;
     let lines = BufReader::new(file).lines().map_while(Result::ok);
     Ok(lines.filter_map(|line| serde_json::from_str(&line).ok()))
+}
+
+/// The directory of a run's record.
+pub(super) fn directory_of(root: &Path, id: &str) -> PathBuf {
+    root.join(DIRECTORY).join("runs").join(id)
+}
+
+/// The log of a step, by the step's index in the plan, in the directory of a
+/// run's record.
+pub(super) fn log_of(directory: &Path, index: usize) -> PathBuf {
+    directory.join("logs").join(format!("{index}.log"))
 }
 
 /// What hoist keeps beside the project is never committed, whatever the
@@ -131,7 +142,7 @@ mod tests {
         }
         record.events.write_all(b"{\"time\":\"2026").unwrap();
         record.flush().unwrap();
-        assert_eq!(events(root.path(), &record.id).unwrap().collect::<Vec<_>>(), written);
+        assert_eq!(outline(root.path(), &record.id).unwrap().collect::<Vec<_>>(), written);
     }
 
     #[test]

@@ -4,11 +4,11 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::cache::Cache;
+use crate::cache::{Cache, Product};
 use crate::config::Release;
 use crate::diagnostic::Sources;
 use crate::facts::{Facts, Host};
-use crate::plan::Plan;
+use crate::plan::{Plan, StepId, StepIndex};
 
 /// A plan to run, and all that running it needs.
 #[derive(Clone)]
@@ -19,6 +19,8 @@ pub struct Request {
     pub release: Arc<Release>,
     /// What it was planned with.
     pub facts: Arc<Facts>,
+    /// What is known of steps that are not part of the plan.
+    pub settled: Arc<Settled>,
     /// The texts that spans point into.
     pub sources: Arc<Sources>,
     /// The machine and the caller.
@@ -34,6 +36,26 @@ pub struct Request {
     /// Asks the user a question on the terminal and waits for the answer. Called
     /// on a thread that may block, while nothing else runs.
     pub confirm: Confirm,
+}
+
+/// Steps that belong to the goals and were found to be up to date before the run,
+/// so that the plan does not have them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// How many are up to date.
+    pub up_to_date: usize,
+    /// How many do not apply.
+    pub skipped: usize,
+    /// For each step of the plan, the products of those that it needs; empty if
+    /// none of the plan's steps needs one.
+    pub products: Vec<Vec<(StepId, Product)>>,
+}
+
+impl Settled {
+    /// The products of settled steps that a step of the plan needs.
+    pub(super) fn of(&self, step: StepIndex) -> &[(StepId, Product)] {
+        self.products.get(step.0 as usize).map(Vec::as_slice).unwrap_or_default()
+    }
 }
 
 /// Asks the question that it is given; whether the user agreed. An error says

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::cache::Ran;
 use crate::diagnostic::{Class, Problems};
 use crate::run::{Counts, Outcome};
 
 /// What became of a run, for those who hold its plan.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
     /// The run's id.
     pub run: String,
@@ -15,6 +16,8 @@ pub struct Summary {
     pub record: Option<PathBuf>,
     /// How each step ended, in the order of the plan.
     pub outcomes: Vec<Outcome>,
+    /// What is known of each step that a later run may rely on.
+    pub ran: Vec<Ran>,
     /// How many steps ended how.
     pub counts: Counts,
     /// What is wrong, with its places: of the run as a whole, then of the steps

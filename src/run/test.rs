@@ -12,7 +12,7 @@ use crate::oci::Descriptor;
 use crate::plan::TestStep;
 use crate::run::Stream;
 use crate::run::command::Unsuccessful;
-use crate::run::line::Lines;
+use crate::run::line::Written;
 use crate::run::mask::Secrets;
 use crate::run::process::Halt;
 use crate::run::teller::Teller;
@@ -40,18 +40,22 @@ pub(super) async fn test(
         let (step, image, built, halted) = (step.clone(), image.clone(), built.clone(), Arc::clone(&halted));
         move || engine::test(&step, &image, &built, &mut Log(sender), &halted)
     }));
-    let mut lines = Lines::new(Stream::Stdout, Arc::clone(secrets));
+    let mut output = Written::new(Stream::Stdout, Arc::clone(secrets));
     let result = loop {
         tokio::select! {
-            Some(bytes) = written.recv() => teller.lines(lines.feed(&bytes)).await,
+            Some(bytes) = written.recv() => {
+                output.space(0).extend_from_slice(&bytes);
+                teller.take(&mut output).await;
+            }
             result = &mut work => break result,
             Ok(()) = halt.changed() => halted.store(true, Ordering::Relaxed),
         }
     };
     while let Ok(bytes) = written.try_recv() {
-        teller.lines(lines.feed(&bytes)).await;
+        output.space(0).extend_from_slice(&bytes);
+        teller.take(&mut output).await;
     }
-    teller.lines(lines.finish()).await;
+    teller.finish(&mut output).await;
     let stopped = halted.load(Ordering::Relaxed);
     result.map_err(|problems| if stopped { Unsuccessful::Halted } else { Unsuccessful::Failed(problems) })
 }

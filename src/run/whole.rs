@@ -59,6 +59,7 @@ impl Whole {
             plan: Arc::new(plan),
             release: Arc::new(release),
             facts: Arc::new(facts),
+            settled: Arc::default(),
             sources: Arc::new(sources),
             host: Arc::new(host),
             root: project.root,

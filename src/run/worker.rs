@@ -18,7 +18,6 @@ use crate::run::claim::Claim;
 use crate::run::command::{Commands, Unsuccessful};
 use crate::run::forecast::reasons;
 use crate::run::image::{Images, Known, Yielded};
-use crate::run::line::Line;
 use crate::run::parents::make_parents;
 use crate::run::process::Halt;
 use crate::run::teller::{Teller, Told};
@@ -46,6 +45,8 @@ pub(super) struct Done {
     pub(super) image: Option<Descriptor>,
     /// The tags that it was to give.
     pub(super) tags: Vec<TagMove>,
+    /// What it made or has, if a later run may rely on it.
+    pub(super) lasting: Option<Outputs>,
 }
 
 /// How a step ended that was started.
@@ -65,7 +66,7 @@ pub(super) enum Ended {
 
 impl Done {
     const fn new(ended: Ended) -> Self {
-        Self { ended, product: Product::Nothing, image: None, tags: Vec::new() }
+        Self { ended, product: Product::Nothing, image: None, tags: Vec::new(), lasting: None }
     }
 
     /// Failed for these reasons.
@@ -102,8 +103,14 @@ impl Worker {
             return Done::new(Ended::Halted);
         };
         match &step.action {
-            Action::Group => Done { product: self.group_product(step, &task), ..Done::new(Ended::Ran) },
-            Action::Skip(reason) => Done::new(Ended::Skipped(reason.clone())),
+            Action::Group => Done {
+                product: self.group_product(step, &task),
+                lasting: Some(Outputs::default()),
+                ..Done::new(Ended::Ran)
+            },
+            Action::Skip(reason) => {
+                Done { lasting: Some(Outputs::default()), ..Done::new(Ended::Skipped(reason.clone())) }
+            }
             Action::NotAvailable(gap) => Done::failed(not_available(gap)),
             _ => self.perform(step, &task, halt, teller).await,
         }
@@ -121,7 +128,8 @@ impl Worker {
         let steps = &self.request.plan.steps;
         let products = task.products.iter();
         let products = products.filter_map(|(at, product)| Some((&steps.get(at.0 as usize)?.id, *product)));
-        Trace::new(&step.id, definition, products)
+        let settled = self.request.settled.of(task.step).iter().map(|(id, product)| (id, *product));
+        Trace::new(&step.id, definition, products.chain(settled))
     }
 
     /// The definition of a step with the files as they are now; `None` for a step
@@ -194,7 +202,7 @@ impl Worker {
         }
         let (started, clock) = (Timestamp::now(), Instant::now());
         let (_, result) = self.act(step, task, &mut halt, &mut teller).await;
-        let run = Ran { miss, log: teller.log().to_vec(), started, took: clock.elapsed() };
+        let run = Ran { miss, started, took: clock.elapsed() };
         match result {
             Ok(made) => {
                 let image = match made {
@@ -202,7 +210,7 @@ impl Worker {
                     Yielded::Nothing | Yielded::Again => None,
                 };
                 let steady = self.is_steady(step, task, key).await;
-                self.keep(step, run, image, steady, &teller).await
+                self.keep(step, run, image, steady, teller).await
             }
             Err(Unsuccessful::Halted) => Done::new(Ended::Halted),
             Err(Unsuccessful::Failed(problems)) => self.keep_failure(run, problems).await,
@@ -248,17 +256,17 @@ impl Worker {
             Lookup::Miss(miss) => Ok(Err(miss)),
             Lookup::Hit(hit) => Ok(match cache.restore(&hit, &patterns)? {
                 Restoration::Lost(reason) => Err(Miss::new(trace, reason)),
-                Restoration::Current => Ok((Found::Present, cache.log(&hit.record), hit)),
-                Restoration::Restored(_) => Ok((Found::Restored, cache.log(&hit.record), hit)),
+                Restoration::Current => Ok((Found::Present, hit)),
+                Restoration::Restored(_) => Ok((Found::Restored, hit)),
             }),
         });
         match found.await {
             Err(problems) => Err(Done::failed(at(step, problems))),
             Ok(Err(miss)) => Ok(miss),
-            Ok(Ok((found, log, hit))) => {
-                let lines: Vec<Line> = Line::read(&log.unwrap_or_default()).collect();
-                if !lines.is_empty() {
-                    teller.tell(Told::Replayed(lines)).await;
+            Ok(Ok((found, hit))) => {
+                if let Some(log) = self.request.cache.log(&hit.record) {
+                    // It is read by whoever shows it.
+                    teller.tell(Told::Replayed(log.into(), u64::MAX)).await;
                 }
                 Err(had(step, *hit, found))
             }
@@ -309,13 +317,17 @@ impl Worker {
         run: Ran,
         image: Option<Descriptor>,
         steady: bool,
-        teller: &Teller,
+        teller: Teller,
     ) -> Done {
         let cache = self.request.cache.clone();
         let patterns = outputs(step).to_vec();
+        let (teller, log) = teller.into_parts();
         let saved = blocking(move || {
             let outputs = if patterns.is_empty() { Outputs::default() } else { cache.collect(&patterns)? };
-            let Ran { miss, log, started, took } = run;
+            let Ran { miss, started, took } = run;
+            // What always runs is never replayed.
+            let log = log.timeless().filter(|_| miss.is_kept());
+            let log = log.map(|log| cache.keep_log(log)).transpose()?;
             let made = Made { outputs, image, log, started, duration: took, steady };
             cache.save(&miss, made).map_err(Problems::from)
         });
@@ -327,7 +339,8 @@ impl Worker {
                     teller.tell(Told::Notice(text.to_owned())).await;
                 }
                 let product = record.product(step.effect);
-                Done { product, image: record.image, ..Done::new(Ended::Ran) }
+                let lasting = kept.then_some(record.outputs);
+                Done { product, image: record.image, lasting, ..Done::new(Ended::Ran) }
             }
         }
     }
@@ -335,8 +348,8 @@ impl Worker {
     /// Keeps what a step wrote that failed.
     async fn keep_failure(&self, run: Ran, mut problems: Problems) -> Done {
         let cache = self.request.cache.clone();
-        let Ran { miss, log, started, took } = run;
-        let saved = blocking(move || cache.save_failure(&miss, &log, started, took)).await;
+        let Ran { miss, started, took } = run;
+        let saved = blocking(move || cache.save_failure(&miss, started, took)).await;
         problems.take(saved);
         Done::failed(problems)
     }
@@ -345,7 +358,6 @@ impl Worker {
 /// A run of a step that is over.
 struct Ran {
     miss: Miss,
-    log: Vec<u8>,
     started: Timestamp,
     took: Duration,
 }
@@ -363,6 +375,7 @@ fn had(step: &Step, hit: Hit, found: Found) -> Done {
     Done {
         product: hit.record.product(step.effect),
         image: hit.record.image,
+        lasting: Some(hit.record.outputs),
         ..Done::new(Ended::Cached(found))
     }
 }

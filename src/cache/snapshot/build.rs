@@ -16,7 +16,7 @@ use crate::facts::{Facts, InputFile, InputKind, Seen, Stat};
 use crate::plan::{Action, Effect, NeedKind, Plan, Step};
 
 /// What is known of a step after a run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ran {
     /// What it adds to the keys of others; `None` if it did not succeed, or not so
     /// that a later run may rely on it.

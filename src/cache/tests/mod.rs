@@ -77,7 +77,8 @@ impl Fixture {
     }
 
     pub(super) fn made(&self) -> Made {
-        Made { outputs: self.collect().unwrap(), ..made("log\n") }
+        let log = self.cache.keep_log(&b"log\n"[..]).unwrap();
+        Made { outputs: self.collect().unwrap(), log: Some(log), ..made() }
     }
 
     pub(super) fn hit(&self, input: u8) -> Hit {
@@ -113,11 +114,11 @@ impl Fixture {
     }
 }
 
-pub(super) fn made(log: &str) -> Made {
+pub(super) fn made() -> Made {
     Made {
         outputs: Outputs::default(),
         image: None,
-        log: log.as_bytes().to_vec(),
+        log: None,
         started: Timestamp::UNIX_EPOCH,
         duration: Duration::from_millis(1500),
         steady: true,

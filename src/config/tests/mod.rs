@@ -27,7 +27,7 @@ impl Files<'_> {
 }
 
 /// The release of one file.
-fn release(text: &str) -> Release {
+pub(super) fn release(text: &str) -> Release {
     release_of(&[("release.kdl", "", text)])
 }
 

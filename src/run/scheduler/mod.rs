@@ -93,22 +93,36 @@ pub(super) struct Scheduler {
     to_prepare: usize,
     states: Vec<State>,
     limits: Limits,
+    /// Ready steps without a pool.
     ready: BinaryHeap<Turn>,
     ready_instant: VecDeque<usize>,
     ready_exclusive: BinaryHeap<Turn>,
     /// Publishing steps whose needs are met, until all is prepared.
     ready_to_publish: Vec<usize>,
-    /// Ready steps whose pool is full.
-    parked: Vec<BinaryHeap<Turn>>,
+    /// Ready steps of each pool.
+    ready_in_pool: Vec<BinaryHeap<Turn>>,
     pool_running: Vec<usize>,
+    /// Weight of what has not started of each pool.
+    pool_left: Vec<u64>,
     running: usize,
     exclusive_running: bool,
     stopped: bool,
+    /// Something failed, so that nothing is published.
+    unfit: bool,
     orders: Vec<Order>,
 }
 
 /// Heaviest remaining path first, then the order of the plan.
 type Turn = (u64, cmp::Reverse<StepIndex>);
+
+/// Where a ready step waits for its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Queue {
+    Free,
+    /// While one of these has the first turn, nothing else starts.
+    Exclusive,
+    Pool(usize),
+}
 
 impl Scheduler {
     /// A run in which nothing has started.
@@ -125,11 +139,13 @@ impl Scheduler {
             ready_instant: VecDeque::new(),
             ready_exclusive: BinaryHeap::new(),
             ready_to_publish: Vec::new(),
-            parked: vec![BinaryHeap::new(); limits.pools.len()],
+            ready_in_pool: vec![BinaryHeap::new(); limits.pools.len()],
             pool_running: vec![0; limits.pools.len()],
+            pool_left: pool_left(&nodes, limits.pools.len()),
             running: 0,
             exclusive_running: false,
             stopped: false,
+            unfit: false,
             orders: Vec::new(),
             dependents,
             nodes,
@@ -153,6 +169,7 @@ impl Scheduler {
                 self.exclusive_running = node.exclusive;
                 if let Some(pool) = node.pool {
                     self.pool_running[pool] += 1;
+                    self.pool_left[pool] = self.pool_left[pool].saturating_sub(node.weight);
                 }
             }
             self.orders.push(Order::Start(step(index)));
@@ -173,8 +190,10 @@ impl Scheduler {
         }
         self.settle(index, State::Failed);
         if self.limits.keep_going {
-            let publishes = |scheduler: &Self, at: usize| scheduler.nodes[at].publishing;
-            self.drop_where(publishes, Dropped::Failure(step(index)));
+            if !mem::replace(&mut self.unfit, true) {
+                let publishes = |scheduler: &Self, at: usize| scheduler.nodes[at].publishing;
+                self.drop_where(publishes, Dropped::Failure(step(index)));
+            }
         } else {
             self.stop(Dropped::Failure(step(index)));
         }
@@ -228,6 +247,10 @@ impl Scheduler {
             self.prepared(index);
             let unmet = match state {
                 State::Dropped(why) => {
+                    let node = &self.nodes[index];
+                    if let (Some(pool), false) = (node.pool, node.instant) {
+                        self.pool_left[pool] = self.pool_left[pool].saturating_sub(node.weight);
+                    }
                     self.orders.push(Order::Drop(step(index), why));
                     Some(why)
                 }
@@ -275,12 +298,12 @@ impl Scheduler {
         match &self.nodes[index] {
             node if node.instant => self.ready_instant.push_back(index),
             node if node.exclusive => self.ready_exclusive.push(turn),
+            Node { pool: Some(pool), .. } => self.ready_in_pool[*pool].push(turn),
             _ => self.ready.push(turn),
         }
     }
 
-    /// Takes the next step that may start now. Exclusive ones wait until nothing
-    /// else can run.
+    /// Takes the next step that may start now.
     fn next(&mut self) -> Option<usize> {
         while let Some(index) = self.ready_instant.pop_front() {
             if self.states[index] == State::Ready {
@@ -290,40 +313,71 @@ impl Scheduler {
         if self.exclusive_running || self.running >= self.limits.jobs {
             return None;
         }
-        for pool in 0..self.parked.len() {
-            while self.has_room(pool) {
-                let Some(turn) = self.parked[pool].pop() else { break };
-                if self.states[turn.1.0.0 as usize] == State::Ready {
-                    self.ready.push(turn);
-                    break;
+        let (turn, queue) = self.best()?;
+        if queue == Queue::Exclusive && self.running > 0 {
+            // Nothing overtakes it: else it would wait for the end of all.
+            return None;
+        }
+        self.queue(queue).pop();
+        Some(turn.1.0.0 as usize)
+    }
+
+    /// The first of all queues whose head may start.
+    fn best(&mut self) -> Option<(Turn, Queue)> {
+        let pools =
+            (0..self.ready_in_pool.len()).filter(|pool| self.pool_running[*pool] < self.limits.pools[*pool]);
+        let queues: Vec<Queue> =
+            [Queue::Free, Queue::Exclusive].into_iter().chain(pools.map(Queue::Pool)).collect();
+        let heads = queues.into_iter().filter_map(|queue| Some((self.head(queue)?, queue)));
+        // Of equals, one that has to wait for all others lets them go first.
+        heads.max_by_key(|(turn, queue)| (turn.0, *queue != Queue::Exclusive, turn.1))
+    }
+
+    /// The first ready step of a queue. What is left of a pool takes at least its
+    /// weight by the pool's size, however short the paths from there.
+    fn head(&mut self, queue: Queue) -> Option<Turn> {
+        loop {
+            let (path, turn) = *self.queue(queue).peek()?;
+            if self.states[turn.0.0 as usize] != State::Ready {
+                self.queue(queue).pop();
+                continue;
+            }
+            return Some(match queue {
+                Queue::Pool(pool) => {
+                    let left = self.pool_left[pool] / self.limits.pools[pool] as u64;
+                    (path.max(left), turn)
                 }
-            }
+                Queue::Free | Queue::Exclusive => (path, turn),
+            });
         }
-        while let Some(turn) = self.ready.pop() {
-            let (_, cmp::Reverse(StepIndex(index))) = turn;
-            let index = index as usize;
-            match self.nodes[index].pool {
-                _ if self.states[index] != State::Ready => {}
-                Some(pool) if !self.has_room(pool) => self.parked[pool].push(turn),
-                _ => return Some(index),
-            }
-        }
-        self.next_exclusive()
     }
 
-    fn has_room(&self, pool: usize) -> bool {
-        self.pool_running[pool] < self.limits.pools[pool]
-    }
-
-    fn next_exclusive(&mut self) -> Option<usize> {
-        while self.running == 0 {
-            let (_, cmp::Reverse(StepIndex(index))) = self.ready_exclusive.pop()?;
-            if self.states[index as usize] == State::Ready {
-                return Some(index as usize);
-            }
+    fn queue(&mut self, queue: Queue) -> &mut BinaryHeap<Turn> {
+        match queue {
+            Queue::Free => &mut self.ready,
+            Queue::Exclusive => &mut self.ready_exclusive,
+            Queue::Pool(pool) => &mut self.ready_in_pool[pool],
         }
-        None
     }
+}
+
+/// How long steps are expected to take of which only some are known: the others
+/// as long as the one in the middle of those that take any time.
+pub(super) fn estimated(known: &[Option<u64>]) -> Vec<u64> {
+    let mut sorted: Vec<u64> = known.iter().copied().flatten().filter(|known| *known > 0).collect();
+    let middle = sorted.len() / 2;
+    let unknown = if sorted.is_empty() { 1 } else { *sorted.select_nth_unstable(middle).1 };
+    known.iter().map(|known| known.unwrap_or(unknown)).collect()
+}
+
+fn pool_left(nodes: &[Node], pools: usize) -> Vec<u64> {
+    let mut left = vec![0_u64; pools];
+    for node in nodes.iter().filter(|node| !node.instant) {
+        if let Some(pool) = node.pool {
+            left[pool] = left[pool].saturating_add(node.weight);
+        }
+    }
+    left
 }
 
 /// The edges turned around: for each step those that need it.

@@ -90,6 +90,76 @@ fn after_an_abort_nothing_starts() {
     assert_eq!(scheduler.orders(), [Order::Drop(step(1), Dropped::Interruption)]);
 }
 
+#[test]
+fn a_step_that_runs_alone_has_its_turn_before_what_is_less_urgent() {
+    let alone = Node { exclusive: true, weight: 5, ..node(&[]) };
+    let nodes = vec![Node { weight: 9, ..node(&[]) }, alone, node(&[]), node(&[])];
+    let mut scheduler = Scheduler::new(nodes, limits(2));
+    assert_eq!(started(&scheduler.orders()), [0]);
+    scheduler.ended(step(0), true);
+    assert_eq!(started(&scheduler.orders()), [1]);
+    scheduler.ended(step(1), true);
+    assert_eq!(started(&scheduler.orders()), [2, 3]);
+}
+
+#[test]
+fn a_full_pool_keeps_nothing_else_from_its_place_and_a_long_one_begins_early() {
+    let pooled = Node { pool: Some(0), weight: 2, ..node(&[]) };
+    let mut nodes = vec![Node { weight: 3, ..node(&[]) }; 4];
+    nodes.extend(vec![pooled; 9]);
+    let mut scheduler = Scheduler::new(nodes, Limits { pools: vec![1], ..limits(3) });
+    assert_eq!(started(&scheduler.orders()), [4, 0, 1]);
+}
+
+#[test]
+fn what_is_not_known_takes_as_long_as_others() {
+    assert_eq!(estimated(&[Some(9), None, Some(2), Some(5)]), [9, 5, 2, 5]);
+    assert_eq!(estimated(&[None, None]), [1, 1]);
+}
+
+/// How long a run of these steps takes where each takes its weight.
+fn makespan(nodes: &[Node], limits: Limits) -> u64 {
+    let mut scheduler = Scheduler::new(nodes.to_vec(), limits);
+    let (mut now, mut running) = (0, BinaryHeap::new());
+    loop {
+        for start in started(&scheduler.orders()) {
+            let node = &nodes[start as usize];
+            running.push(cmp::Reverse((now + if node.instant { 0 } else { node.weight }, start)));
+        }
+        let Some(cmp::Reverse((end, at))) = running.pop() else { return now };
+        now = end;
+        scheduler.ended(StepIndex(at), true);
+    }
+}
+
+fn bounds(nodes: &[Node], jobs: usize) -> (u64, u64) {
+    let path = remaining(nodes, &dependents(nodes)).into_iter().max().unwrap_or(0);
+    (path, nodes.iter().map(|node| node.weight).sum::<u64>().div_ceil(jobs as u64))
+}
+
+#[test]
+fn heavy_tailed_steps_take_hardly_longer_than_they_must() {
+    for seed in 1..40_u64 {
+        let mut random = seed;
+        let mut weight = || {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            // Of a Pareto distribution: few steps make up most of the work.
+            2_000_000 / ((random >> 33) % 1000 + 1)
+        };
+        let nodes: Vec<Node> = (0..300).map(|_| Node { weight: weight(), ..node(&[]) }).collect();
+        let (path, work) = bounds(&nodes, 8);
+        let took = makespan(&nodes, limits(8));
+        assert!(took * 100 <= path.max(work) * 105, "{took} for {path} and {work}");
+    }
+}
+
+#[test]
+fn a_pool_that_is_the_bottleneck_is_never_idle() {
+    let mut nodes = vec![Node { weight: 10, ..node(&[]) }; 100];
+    nodes.extend(vec![Node { weight: 7, pool: Some(0), ..node(&[]) }; 60]);
+    assert_eq!(makespan(&nodes, Limits { pools: vec![1], ..limits(4) }), 420);
+}
+
 /// A graph, what each step's fate is, and whether the run is interrupted.
 #[derive(Clone, Debug)]
 struct Case {
@@ -239,6 +309,22 @@ proptest! {
     fn every_step_ends_once_and_starts_only_after_its_needs(case in a_case()) {
         let seen = play(&case);
         prop_assert_eq!(seen.succeeded.len() + seen.failed.len() + seen.dropped.len(), case.nodes.len());
+    }
+
+    #[test]
+    fn no_place_is_idle_while_something_could_run(case in a_case()) {
+        let mut nodes = case.nodes;
+        nodes.iter_mut().for_each(|node| {
+            (node.pool, node.exclusive, node.publishing) = (None, false, false);
+            if node.instant {
+                node.weight = 0;
+            }
+        });
+        let jobs = case.limits.jobs as u64;
+        let work: u64 = nodes.iter().map(|node| node.weight).sum();
+        let (path, _) = bounds(&nodes, 1);
+        // No list schedule takes longer (Graham, 1966).
+        prop_assert!(makespan(&nodes, case.limits) * jobs <= work + path * (jobs - 1));
     }
 
     #[test]

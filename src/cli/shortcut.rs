@@ -1,0 +1,259 @@
+//! The short way to a run: what the last run of the same goals left.
+
+use std::path::PathBuf;
+
+use crate::cache::{Cache, Changes, Head, Snapshot, State, Subset, granularity};
+use crate::cli::arguments::Running;
+use crate::cli::session::{Loaded, Planned, Session};
+use crate::config::{Consulted, Release};
+use crate::diagnostic::Problems;
+use crate::facts::{Facts, KnownFiles, Needs, Origin, Project, Question, ToolQuery, read_all};
+use crate::plan::{Goals, Options, Plan};
+use crate::run::{Settled, Summary};
+
+/// The name of the file that holds digests of files.
+const DIGESTS: &str = "digests";
+
+/// Goals, ready to be run.
+pub(crate) struct Prepared {
+    /// The steps that may have to run.
+    pub(crate) planned: Planned,
+    /// What is known of the others.
+    pub(crate) settled: Settled,
+    /// What a snapshot of the run is made from, if there is to be one.
+    basis: Option<Basis>,
+    names: (String, String),
+}
+
+enum Basis {
+    /// The steps are all that there are.
+    Whole { origin: Origin, tools: Vec<ToolQuery> },
+    /// The steps are part of what this says.
+    Part { snapshot: Box<Snapshot>, steps: Vec<u8>, subset: Box<Subset> },
+    /// Nothing is to be done, and what the snapshot says was put right.
+    Same,
+}
+
+/// What is asked for.
+pub(crate) struct Request<'a> {
+    pub(crate) goals: &'a Goals,
+    pub(crate) values: &'a indexmap::IndexMap<String, String>,
+    pub(crate) running: &'a Running,
+}
+
+impl Request<'_> {
+    /// Whether the run is one of which all is known from its snapshot.
+    fn is_plain(&self) -> bool {
+        let Running { force, no_cache, dry_run, .. } = self.running;
+        !force && !no_cache && !dry_run && !matches!(self.goals, Goals::Release)
+    }
+
+    fn digest(&self, session: &Session, project: &Project) -> [u8; 32] {
+        let names: Vec<&str> = match self.goals {
+            Goals::Named(names) => names.iter().map(|name| name.value.as_str()).collect(),
+            Goals::Default => vec![""],
+            Goals::Release | Goals::All => Vec::new(),
+        };
+        let values: Vec<_> = self.values.iter().collect();
+        let asked = (names, values, &session.global.event, &project.file, self.running.allow_dirty);
+        *blake3::hash(&postcard::to_stdvec(&asked).unwrap_or_default()).as_bytes()
+    }
+}
+
+/// Plans what is asked for, as far as it has to be planned.
+pub(crate) fn prepare(session: &mut Session, request: &Request<'_>) -> Result<Prepared, Problems> {
+    let project = Project::find(&session.host, session.global.file.as_deref())?;
+    let names = State::names_of_goals(&request.digest(session, &project));
+    let state = session.state(&project).filter(|_| request.is_plain());
+    if let Some(state) = &state
+        && let Some(prepared) = recall(session, &project, request, state, &names)
+    {
+        return Ok(prepared);
+    }
+    let mut loaded = session.load_project(project)?;
+    if let Some(state) = &state {
+        loaded.known = known(session, state);
+    }
+    let Loaded { origin, .. } = &loaded;
+    let origin = origin.clone();
+    let options = Options { allow_dirty: request.running.allow_dirty };
+    let planned = session.plan(loaded, request.goals, request.values, options)?;
+    let tools = planned.tools.clone();
+    let basis = state.map(|_| Basis::Whole { origin, tools });
+    Ok(Prepared { planned, settled: Settled::default(), basis, names })
+}
+
+/// What the last run of these goals left, if it still holds.
+fn recall(
+    session: &mut Session,
+    project: &Project,
+    request: &Request<'_>,
+    state: &State,
+    names: &(String, String),
+) -> Option<Prepared> {
+    let mut snapshot = Snapshot::read(&state.read(&names.0)?, &session.build())?;
+    let head = &snapshot.head;
+    let cache = session.cache_directory(&head.release, project).ok()?;
+    if Cache::identity(&cache)? != head.store || !snapshot.has_same_rules(&project.root) {
+        return None;
+    }
+    let sources = head.origin.read_again(project, &session.sources)?;
+    let needs = Needs { tools: head.tools.clone(), ..Needs::default() };
+    let known = KnownFiles::new();
+    let question =
+        Question { needs: &needs, known: &known, overrides: request.values, event: session.global.event.as_deref() };
+    let (facts, changes) = rayon::join(
+        || crate::facts::gather(&session.host, project, &head.release, &question),
+        || snapshot.changes(&project.root, || granularity(&hoist_directory(project))),
+    );
+    let mut facts = facts.ok()?;
+    if facts.world(&head.release, &head.consulted) != head.world {
+        return None;
+    }
+    let settled = snapshot.settle(&changes);
+    let release = snapshot.head.release.clone();
+    let planned = |plan: Plan, facts: Facts| Planned {
+        project: project.clone(),
+        release,
+        facts,
+        plan,
+        tools: Vec::new(),
+        known: KnownFiles::new(),
+    };
+    if changes.is_empty() && !snapshot.head.pending {
+        if settled && let Some(bytes) = snapshot.to_bytes() {
+            state.write(&names.0, &bytes);
+        }
+        session.sources = sources;
+        let Head { up_to_date, skipped, .. } = snapshot.head;
+        let nothing = Plan { steps: Vec::new(), unpublished: None, gaps: Vec::new() };
+        let settled = Settled { up_to_date, skipped, products: Vec::new() };
+        let (basis, names) = (Some(Basis::Same), names.clone());
+        return Some(Prepared { planned: planned(nothing, facts), settled, basis, names });
+    }
+    let steps = state.read(&names.1)?;
+    let mut subset = part(project, &snapshot, &steps, &changes, &mut facts)?;
+    session.sources = sources;
+    let settled = Settled {
+        up_to_date: subset.up_to_date,
+        skipped: subset.skipped,
+        products: std::mem::take(&mut subset.products),
+    };
+    let mut planned = planned(subset.plan.clone(), facts);
+    planned.known = std::mem::take(&mut subset.known);
+    let basis = Basis::Part { snapshot: Box::new(snapshot), steps, subset: Box::new(subset) };
+    Some(Prepared { planned, settled, basis: Some(basis), names: names.clone() })
+}
+
+/// The steps that may have to run, with the files that they read now. Where one
+/// is missing, planning as a whole tells it best.
+fn part(
+    project: &Project,
+    snapshot: &Snapshot,
+    steps: &[u8],
+    changes: &Changes,
+    facts: &mut Facts,
+) -> Option<Subset> {
+    let mut subset = snapshot.subset(steps, changes)?;
+    let mut queries = Vec::new();
+    for step in &mut subset.plan.steps {
+        if let Some(query) = &step.inputs {
+            step.answer = Some(queries.len());
+            queries.push(query.clone());
+        }
+    }
+    let release = &snapshot.head.release;
+    let (inputs, walked) = read_all(&project.root, release, facts, &queries, &subset.known).ok()?;
+    for step in &mut subset.plan.steps {
+        if let Some(inputs) = step.answer.and_then(|at| inputs.get(at)) {
+            step.definition = step.definition.with_inputs(&inputs.files);
+        }
+    }
+    (facts.inputs, facts.walked) = (inputs, walked);
+    Some(subset)
+}
+
+/// Digests of files that were read before, by whatever goals.
+fn known(session: &Session, state: &State) -> KnownFiles {
+    let bytes = state.read_sealed(DIGESTS).unwrap_or_default();
+    let bytes = bytes.strip_prefix(&session.build());
+    bytes.and_then(|bytes| postcard::from_bytes(bytes).ok()).unwrap_or_default()
+}
+
+fn hoist_directory(project: &Project) -> PathBuf {
+    project.root.join(".hoist")
+}
+
+/// What remains of a prepared run once its plan runs.
+pub(crate) struct Remembering {
+    basis: Basis,
+    names: (String, String),
+    state: State,
+    build: [u8; 32],
+    store: [u8; 16],
+}
+
+impl Prepared {
+    /// What it takes to remember the run, if it is to be remembered.
+    pub(crate) fn remembering(&mut self, session: &Session) -> Option<Remembering> {
+        let basis = self.basis.take().filter(|basis| !matches!(basis, Basis::Same))?;
+        let Planned { project, release, .. } = &self.planned;
+        let store = Cache::identity(&session.cache_directory(release, project).ok()?)?;
+        let state = session.state(project)?;
+        Some(Remembering { basis, names: self.names.clone(), state, build: session.build(), store })
+    }
+}
+
+impl Remembering {
+    /// Keeps what the run left for the next one of these goals.
+    pub(crate) fn keep(
+        self,
+        request: &crate::run::Request,
+        summary: &Summary,
+    ) {
+        let crate::run::Request { plan, release, facts, cache, root, .. } = request;
+        let granularity = granularity(&root.join(".hoist"));
+        let stored = match self.basis {
+            Basis::Whole { origin, tools } => {
+                let mut known = cache.known(granularity);
+                known.learn(facts.inputs.iter().flat_map(|inputs| &inputs.files), granularity);
+                if let Ok(bytes) = postcard::to_extend(&known, self.build.to_vec()) {
+                    self.state.write_sealed(DIGESTS, bytes);
+                }
+                let consulted = Consulted::of(release);
+                let head = Head {
+                    build: self.build,
+                    store: self.store,
+                    origin,
+                    world: facts.world(release, &consulted),
+                    release: without_targets(release),
+                    consulted,
+                    tools,
+                    rules: Vec::new(),
+                    up_to_date: 0,
+                    skipped: 0,
+                    pending: false,
+                    run: 0,
+                };
+                Snapshot::take(head, plan, &summary.ran, facts, cache, granularity)
+            }
+            Basis::Part { snapshot, steps, subset } => {
+                snapshot.after(&steps, &subset, &summary.ran, facts, cache, granularity)
+            }
+            Basis::Same => None,
+        };
+        if let Some((files, steps)) = stored {
+            // Whoever reads between both finds that they do not belong together.
+            self.state.write(&self.names.1, &steps);
+            self.state.write(&self.names.0, &files);
+            self.state.forget();
+        }
+    }
+}
+
+/// All that a release says beside its targets.
+fn without_targets(release: &Release) -> Release {
+    let mut rest = release.clone();
+    rest.targets.clear();
+    rest
+}

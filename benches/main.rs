@@ -10,6 +10,7 @@
     clippy::panic,
     clippy::print_stdout,
     clippy::disallowed_methods,
+    clippy::format_collect,
     reason = "a program that measures, and stops where it cannot"
 )]
 
@@ -27,8 +28,11 @@ use crate::graph::{Graph, Sleeps};
 use crate::measure::{Contender, RUN, Runs, in_turns, run, run_here};
 use crate::table::{against, left_out, line};
 
-/// The parts, with what they measure.
-const PARTS: [(&str, fn(&Bench, usize), &[usize]); 8] = [
+/// Its name, what measures it, and its usual sizes.
+type Part = (&'static str, fn(&Bench, usize), &'static [usize]);
+
+/// The parts.
+const PARTS: [Part; 8] = [
     ("start", Bench::start, &[20]),
     ("null", Bench::null, &[1_000, 10_000, 100_000]),
     ("cold", Bench::cold, &[1_000]),

@@ -4,6 +4,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::disallowed_methods,
+    clippy::format_collect,
     reason = "tests make their own world, and one that cannot go on has failed"
 )]
 

@@ -121,7 +121,7 @@ impl Case {
         let environment = Environment::from_iter(variables);
         let now = Timestamp::from_second(self.caller.now).unwrap();
         let mut host = Host::fixed(&root, environment, now);
-        host.user = self.caller.user.to_owned();
+        self.caller.user.clone_into(&mut host.user);
         host.processors = self.caller.processors;
         let mut sources = Sources::new();
         let project = Project::find(&host, None).unwrap();
@@ -174,13 +174,12 @@ const CHANGES: &[Change] = &[
     ("what it is about", false, |case| case.about.push('x')),
     ("a variable that nothing names", false, |case| case.other_var.push('x')),
     ("another target", false, |case| {
-        case.other_target = "target \"more\" { run \"x\"; needs \"clean\"; }".to_owned()
+        case.other_target.push_str("target \"more\" { run \"x\"; needs \"clean\"; }");
     }),
     ("limits and conditions", false, |case| {
-        case.limits =
-            "timeout \"7m\"\nretries 3\npool \"p\"\nfinally \"clean\"\nconfirm \"Really?\"\n\
-                       when os=\"linux\"\n"
-                .to_owned();
+        case.limits.push_str(
+            "timeout \"7m\"\nretries 3\npool \"p\"\nfinally \"clean\"\nconfirm \"Really?\"\nwhen os=\"linux\"\n",
+        );
     }),
     ("the name", false, |case| case.name = "renamed"),
     ("the project's name", false, |case| case.project = "other"),
@@ -188,7 +187,7 @@ const CHANGES: &[Change] = &[
     ("lines", false, |case| case.layout = Layout::OneLine),
     ("a file that nothing declares", false, |case| drop(case.others.insert("other", "x".to_owned()))),
     ("a file that a pattern takes away", false, |case| {
-        drop(case.others.insert("src/not/in", "x".to_owned()))
+        drop(case.others.insert("src/not/in", "x".to_owned()));
     }),
     ("a file that is ignored", false, |case| drop(case.others.insert("src/x.log", "x".to_owned()))),
     ("who calls", false, |case| case.caller.user = "someone"),
@@ -200,7 +199,7 @@ const CHANGES: &[Change] = &[
     ("the caller's language", false, |case| drop(case.caller.environment.insert("LANG", "de_AT".to_owned()))),
     ("the caller's environment", false, |case| drop(case.caller.environment.insert("A", "outer".to_owned()))),
     ("a variable that is passed", false, |case| {
-        drop(case.caller.environment.insert("PASSED", "s".to_owned()))
+        drop(case.caller.environment.insert("PASSED", "s".to_owned()));
     }),
     ("a variable of the caller that has the name of a `var`", false, |case| {
         case.caller.environment.insert("named", "outer".to_owned());

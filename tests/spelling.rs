@@ -63,13 +63,13 @@ fn spelled(nodes: &[&str], spelling: &Spelling) -> String {
             }
             (c, Some(word)) => word.push(c),
             ('\n', None) if text.ends_with('{') => {
-                text.push_str(["\n", " ", " // c\n", "\n\n\n"][ends.next().unwrap() % 4])
+                text.push_str(["\n", " ", " // c\n", "\n\n\n"][ends.next().unwrap() % 4]);
             }
             ('\n', None) => text.push_str(
                 ["\n", ";", " // c\n", "\n\n\t/- skipped {\n x 1\n}\n", ";\n"][*ends.next().unwrap()],
             ),
             (' ', None) => {
-                text.push_str([" ", "\t ", " /* c */ ", " \\\n   ", " /-#true "][*gaps.next().unwrap()])
+                text.push_str([" ", "\t ", " /* c */ ", " \\\n   ", " /-#true "][*gaps.next().unwrap()]);
             }
             (c, None) => text.push(c),
         }

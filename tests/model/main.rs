@@ -13,6 +13,9 @@
     clippy::expect_used,
     clippy::panic,
     clippy::disallowed_methods,
+    clippy::format_collect,
+    clippy::format_push_string,
+    clippy::case_sensitive_file_extension_comparisons,
     reason = "tests make their own world, and one that cannot go on has failed"
 )]
 

@@ -175,7 +175,7 @@ impl Tree {
 }
 
 fn write(full: &Path, text: &str, how: How) {
-    let hour = Duration::from_secs(3600);
+    let hour = Duration::from_hours(1);
     let old = full.metadata().ok().and_then(|metadata| metadata.modified().ok());
     if matches!(how, How::Renamed) {
         let beside = full.with_extension("new");
@@ -211,7 +211,7 @@ fn joined(from: &str, to: &str) -> String {
 
 /// Sets the time of modification of what is there.
 pub(crate) fn touch(full: &Path, how: How) {
-    let hour = Duration::from_secs(3600);
+    let hour = Duration::from_hours(1);
     let time = match how {
         How::Past => SystemTime::now() - hour,
         How::Future => SystemTime::now() + hour,

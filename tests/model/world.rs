@@ -17,7 +17,7 @@ use crate::project::{Out, Project};
 use crate::tree::{How, Node, Tree, touch};
 
 /// A call of hoist that has not ended by then hangs.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// One directory of the project.
 #[derive(Clone, Debug)]
@@ -125,7 +125,7 @@ impl World {
         match event {
             Event::Edit(at, edit) => self.edit(*at, edit),
             Event::Environment(name, Some(value)) => {
-                drop(self.environment.insert(name.clone(), value.clone()))
+                drop(self.environment.insert(name.clone(), value.clone()));
             }
             Event::Environment(name, None) => drop(self.environment.remove(name)),
             Event::Cache(number, damage) => {

@@ -4,6 +4,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::disallowed_methods,
+    clippy::format_collect,
     reason = "tests make their own world, and one that cannot go on has failed"
 )]
 
@@ -14,6 +15,7 @@ mod containers;
 mod examples;
 mod fixture;
 mod init;
+mod keys;
 mod layers;
 mod others;
 mod processes;
@@ -22,5 +24,6 @@ mod reference;
 mod registry;
 mod sandbox;
 mod signals;
+mod spelling;
 mod views;
 mod watch;

@@ -50,9 +50,13 @@ impl Journal {
     /// The journal in a file; an empty one if there is none. What is damaged is
     /// left out.
     pub(super) fn read(path: &Path) -> Self {
+        Self::parse(&fs::read(path).unwrap_or_default())
+    }
+
+    /// The journal in these bytes. What is damaged is left out.
+    pub(super) fn parse(bytes: &[u8]) -> Self {
         let mut journal = Self::default();
-        let bytes = fs::read(path).unwrap_or_default();
-        let mut rest = bytes.as_slice();
+        let mut rest = bytes;
         while let Some((frame, behind)) = frame(rest) {
             rest = behind;
             if let Some((header, body)) = unseal(frame).and_then(entry) {

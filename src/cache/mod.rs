@@ -14,6 +14,8 @@ mod clock;
 mod collect;
 mod content;
 mod evict;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod hash;
 mod image;
 mod journal;

@@ -16,7 +16,8 @@ pub(super) fn seal(mut bytes: Vec<u8>) -> Vec<u8> {
 /// The bytes that were sealed; `None` if they are damaged.
 pub(super) fn unseal(bytes: &[u8]) -> Option<&[u8]> {
     let (bytes, stored) = bytes.split_at_checked(bytes.len().checked_sub(CHECK)?)?;
-    (check(bytes) == stored).then_some(bytes)
+    // A fuzzer never finds a digest: it is to see what comes behind.
+    (cfg!(fuzzing) || check(bytes) == stored).then_some(bytes)
 }
 
 fn check(bytes: &[u8]) -> [u8; CHECK] {

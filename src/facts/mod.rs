@@ -16,6 +16,8 @@ mod dotenv;
 mod event;
 #[cfg(test)]
 mod fixture;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod gather;
 mod git;
 mod host;

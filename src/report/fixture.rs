@@ -54,6 +54,7 @@ impl Script {
             goals: vec!["all".to_owned()],
             jobs: 2,
             unpublished: None,
+            up_to_date: 0,
             steps: steps.iter().map(step).collect(),
         };
         let mut script = Self { events: Vec::new(), now: "2026-11-21T12:34:56Z".parse().unwrap() };
@@ -84,7 +85,7 @@ impl Script {
 
     pub(super) fn ended(&mut self, step: &str, outcome: Outcome, milliseconds: u64) -> &mut Self {
         let step = step.to_owned();
-        let ended = StepEnded { step, outcome, milliseconds, digest: None, tags: Vec::new() };
+        let ended = StepEnded { step, outcome, milliseconds, digest: None, tags: Vec::new(), log: None };
         self.say(Happening::StepEnded(ended))
     }
 

@@ -1,0 +1,35 @@
+//! What reads the cache's own files, in the open for the fuzz targets.
+
+use crate::cache::journal::Journal;
+use crate::cache::{Changes, Record, Snapshot};
+
+/// How many steps a journal holds.
+#[must_use]
+pub fn journal(bytes: &[u8]) -> usize {
+    Journal::parse(bytes).all().len()
+}
+
+/// Whether bytes are a record, which is then written so that it reads the same.
+#[must_use]
+pub fn record(bytes: &[u8]) -> Option<bool> {
+    let record = Record::from_bytes(bytes)?;
+    Some(Record::from_bytes(&record.to_bytes()).as_ref() == Some(&record))
+}
+
+/// Whether bytes are a snapshot, which is then written so that it reads the same;
+/// the build is the one that they name.
+#[must_use]
+pub fn snapshot(bytes: &[u8]) -> Option<bool> {
+    let build = bytes.get(4..36)?.try_into().ok()?;
+    let snapshot = Snapshot::read(bytes, &build)?;
+    let written = snapshot.to_bytes()?;
+    Some(Snapshot::read(&written, &build).and_then(|again| again.to_bytes()) == Some(written))
+}
+
+/// Whether bytes are the steps of a snapshot.
+#[must_use]
+pub fn steps(snapshot: &[u8], bytes: &[u8]) -> bool {
+    let build = || snapshot.get(4..36)?.try_into().ok();
+    let snapshot = build().and_then(|build| Snapshot::read(snapshot, &build));
+    snapshot.is_some_and(|snapshot| snapshot.subset(bytes, &Changes::default()).is_some())
+}

@@ -1,5 +1,7 @@
 //! What runs again and what does not, told as stories of several runs.
 
+use std::fs;
+
 use crate::fixture::Repo;
 
 const COPY: &str = r#"
@@ -64,7 +66,7 @@ fn a_lost_or_changed_output_is_brought_back() {
     let repo = Repo::with(COPY);
     repo.write("in.txt", "1\n");
     assert_eq!(ran(&repo, &["copy"]), ["copied"]);
-    std::fs::remove_file(repo.path().join("out.txt")).unwrap();
+    fs::remove_file(repo.path().join("out.txt")).unwrap();
     assert_eq!(ran(&repo, &["copy"]), [""; 0]);
     assert_eq!(repo.read("out.txt"), "1\n");
     repo.write("out.txt", "tampered\n");
@@ -265,7 +267,51 @@ fn a_damaged_marker_of_the_staging_store_is_written_again() {
     repo.write("in.txt", "1\n");
     assert_eq!(ran(&repo, &["copy"]), ["copied"]);
     let marker = repo.path().parent().expect("it lies somewhere").join("cache/v2/images/oci-layout");
-    std::fs::write(&marker, "").expect("it is there");
+    fs::write(&marker, "").expect("it is there");
     assert_eq!(ran(&repo, &["copy"]), [""; 0]);
-    assert!(std::fs::read_to_string(marker).is_ok_and(|text| text.contains("imageLayoutVersion")));
+    assert!(fs::read_to_string(marker).is_ok_and(|text| text.contains("imageLayoutVersion")));
+}
+
+#[test]
+fn what_a_step_does_not_make_any_more_is_gone_before_it_runs() {
+    let repo = Repo::with(
+        r#"
+        target "copy" { inputs "src/*"; outputs "dist" "notes/*.txt"; run "mkdir -p dist notes; cp src/* dist/; ls src > notes/list.txt; echo x >> dist/log"; }
+        "#,
+    );
+    repo.write("src/a", "a");
+    repo.write("src/b", "b");
+    repo.write("notes/mine.txt", "mine");
+    assert_eq!(repo.hoist(&["copy"]).code, 0);
+    fs::remove_file(repo.path().join("src/b")).expect("it is there");
+    repo.write("dist/by-hand", "by hand");
+    assert_eq!(repo.hoist(&["copy"]).code, 0);
+    assert!(!repo.has("dist/b") && !repo.has("dist/by-hand"));
+    assert_eq!((repo.read("dist/log"), repo.read("notes/mine.txt")), ("x\n".to_owned(), "mine".to_owned()));
+    assert_eq!(repo.read(".hoist/displaced/1/dist/by-hand"), "by hand");
+    assert!(!repo.has(".hoist/displaced/1/dist/b"));
+}
+
+#[test]
+fn a_step_that_works_on_its_inputs_in_place_keeps_them() {
+    let repo = Repo::with(
+        r#"target "format" { inputs "src/*.txt"; outputs "src/*.txt"; run "for f in src/*.txt; do tr a-z A-Z < $f > $f.new; mv $f.new $f; done"; }"#,
+    );
+    for text in ["one", "two"] {
+        repo.write("src/a.txt", text);
+        assert_eq!(repo.hoist(&["format"]).code, 0);
+        assert_eq!(repo.read("src/a.txt"), text.to_uppercase());
+    }
+}
+
+#[test]
+fn what_an_interrupted_or_failed_step_began_does_not_pile_up() {
+    let repo = Repo::with(
+        r#"target "make" { inputs "in"; outputs "dist"; run "mkdir dist; echo part > dist/part; test $(cat in) = good"; }"#,
+    );
+    for text in ["bad", "worse", "good"] {
+        repo.write("in", text);
+        assert_eq!(repo.hoist(&["make"]).code, i32::from(text != "good"));
+        assert!(repo.has("dist/part") && !repo.has(".hoist/displaced"));
+    }
 }

@@ -1,5 +1,6 @@
 //! What steps start, and what they write: of any size, from any descendant.
 
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -169,7 +170,7 @@ fn a_make_below_hoist_shares_its_places() {
     let mut makefile = "all: a b c\n".to_owned();
     for (name, others) in [("a", "b c"), ("b", "a c"), ("c", "a b")] {
         let wait = others.split(' ').map(|other| format!("test -e {other}")).collect::<Vec<_>>().join(" && ");
-        makefile += &format!("{name}:\n\t@touch {name}; until {wait}; do sleep 0.01; done\n");
+        let _ = writeln!(makefile, "{name}:\n\t@touch {name}; until {wait}; do sleep 0.01; done");
     }
     repo.write("Makefile", makefile);
     let ended = repo.hoist(&["run", "x", "-j3"]);

@@ -93,7 +93,7 @@ fn a_change_that_keeps_size_and_times_is_noticed() {
 fn a_file_that_is_only_touched_runs_nothing() {
     let repo = quiet();
     let file = fs::File::options().write(true).open(repo.path().join("in")).unwrap();
-    file.set_modified(SystemTime::now() + Duration::from_secs(3600)).unwrap();
+    file.set_modified(SystemTime::now() + Duration::from_hours(1)).unwrap();
     assert_nothing(&repo);
     repo.write("in", "in");
     assert_nothing(&repo);

@@ -25,13 +25,20 @@ pub(super) struct Found {
 }
 
 /// The outputs in the workspace, by the patterns of the step that made them.
-pub(super) fn collect(root: &Path, patterns: &[Pattern], looks: &Looks) -> Result<Outputs, Problems> {
+///
+/// Where not all was made, `partly` says that this is no mistake.
+pub(super) fn collect(
+    root: &Path,
+    patterns: &[Pattern],
+    partly: bool,
+    looks: &Looks,
+) -> Result<Outputs, Problems> {
     let selection = Selection::new(patterns)?;
     let (mut found, mut problems) = (Vec::new(), Problems::new());
     for rule in selection.rules() {
         note_directory(root, rule.directory().as_deref(), looks);
         if let Some(matched) = problems.take(matched(root, rule)) {
-            if matched.is_empty() {
+            if matched.is_empty() && !partly {
                 problems.push(not_made(rule));
             }
             let kept = matched.into_iter().filter(|found| selection.covers(&found.path));
@@ -60,7 +67,7 @@ fn not_made(rule: &Rule<'_>) -> Problem {
 }
 
 /// All that a pattern covers.
-fn matched(root: &Path, rule: &Rule<'_>) -> Result<Vec<Found>, Problem> {
+pub(super) fn matched(root: &Path, rule: &Rule<'_>) -> Result<Vec<Found>, Problem> {
     let start = rule.start();
     let span = rule.pattern.glob.span;
     stay_inside(root, &start).map_err(|problem| problem.label(span, "declared here"))?;

@@ -236,7 +236,7 @@ mod tests {
         for _ in 0..3 {
             writer.put(&path, dir.path(), header("a", 1), vec![7; WORTHWHILE]).unwrap();
         }
-        let size = || fs::metadata(&path).unwrap().len() as usize;
+        let size = || usize::try_from(fs::metadata(&path).unwrap().len()).unwrap();
         Journal::read(&path).compact(&path, dir.path());
         assert!(size() > 3 * WORTHWHILE);
         drop(writer);

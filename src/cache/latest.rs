@@ -15,8 +15,8 @@ use crate::diagnostic::Problem;
 /// The last run of a step in a project.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LastRun {
-    /// What it left behind; of a run that failed, the outputs are those of the
-    /// run before it.
+    /// What it left behind; of a run that failed, the outputs are what it made until
+    /// then.
     pub record: Record,
     /// How it ended.
     pub outcome: Outcome,

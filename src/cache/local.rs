@@ -184,7 +184,7 @@ impl Cache {
     /// that a symbolic link leads out of the project
     /// ([`OutsideProject`](crate::diagnostic::Code::OutsideProject)).
     pub fn collect(&self, patterns: &[Pattern]) -> Result<Outputs, Problems> {
-        collect(&self.root, patterns, &self.looks)
+        collect(&self.root, patterns, false, &self.looks)
     }
 
     /// Saves what a step made.
@@ -243,12 +243,18 @@ impl Cache {
     ///
     /// # Errors
     /// The cache cannot be written ([`CacheUnusable`](crate::diagnostic::Code::CacheUnusable)).
-    pub fn save_failure(&self, miss: &Miss, started: Timestamp, duration: Duration) -> Result<(), Problem> {
+    pub fn save_failure(
+        &self,
+        miss: &Miss,
+        patterns: &[Pattern],
+        started: Timestamp,
+        duration: Duration,
+    ) -> Result<(), Problem> {
         if miss.is_off() {
             return Ok(());
         }
-        // What an earlier run made still lies in the workspace.
-        let outputs = self.latest.get(miss.trace.step()).map(|last| last.record.outputs);
+        // What it made until it failed is its own, and goes before it runs again.
+        let outputs = collect(&self.root, patterns, true, &self.looks);
         let record = Record {
             key: miss.trace.key(),
             step: miss.trace.step().to_owned(),

@@ -10,6 +10,7 @@
 //! Must not import engine, inspect, release, run, or anything behind them.
 
 mod clean;
+mod clear;
 mod clock;
 mod collect;
 mod content;
@@ -38,6 +39,7 @@ mod trace;
 mod tests;
 
 pub use clean::{Cleaning, Extent, Item};
+pub use clear::Maker;
 pub use clock::granularity;
 pub use collect::stay_inside;
 pub use evict::{Evicted, MAX_SIZE};

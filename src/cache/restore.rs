@@ -21,7 +21,7 @@ use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::{InputKind, Seen, Stat, moment};
 
 /// Where what is in the way goes, in the project's directory.
-const DISPLACED: &str = ".hoist/displaced";
+pub(super) const DISPLACED: &str = ".hoist/displaced";
 
 /// Makes the outputs in the workspace exactly those given.
 ///
@@ -211,7 +211,7 @@ impl<'a> Work<'a> {
 }
 
 /// How the workspace compares to an output.
-enum State {
+pub(super) enum State {
     Same,
     Missing,
     Changed,
@@ -219,7 +219,7 @@ enum State {
     InTheWay,
 }
 
-fn state(root: &Path, output: &Output, looks: &Looks) -> Result<State, Problem> {
+pub(super) fn state(root: &Path, output: &Output, looks: &Looks) -> Result<State, Problem> {
     let path = root.join(output.path.as_path());
     let seen = match Looks::see(&path) {
         Ok(seen) => seen,
@@ -325,7 +325,7 @@ fn put(output: &Output, file: NamedTempFile, path: &Path, looks: &Looks) -> io::
 
 /// A new directory for what is in the way of this restoration: nothing that was
 /// displaced before is lost to it.
-fn displaced_dir(root: &Path) -> io::Result<PathBuf> {
+pub(super) fn displaced_dir(root: &Path) -> io::Result<PathBuf> {
     let all = root.join(DISPLACED);
     fs::create_dir_all(&all)?;
     for number in 1..u32::MAX {
@@ -340,7 +340,7 @@ fn displaced_dir(root: &Path) -> io::Result<PathBuf> {
 
 /// Moves what is in the way to where the user finds it. Only empty directories
 /// are removed.
-fn displace(root: &Path, path: &Path, displaced: &Path) -> io::Result<()> {
+pub(super) fn displace(root: &Path, path: &Path, displaced: &Path) -> io::Result<()> {
     let (from, to) = (root.join(path), displaced.join(path));
     let found = fs::symlink_metadata(&from)?;
     if found.is_dir() && fs::remove_dir(&from).is_ok() {
@@ -359,7 +359,7 @@ fn displace(root: &Path, path: &Path, displaced: &Path) -> io::Result<()> {
     if locked { set_mode(&to, mode) } else { Ok(()) }
 }
 
-fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+pub(super) fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
     fs::set_permissions(path, Permissions::from_mode(mode))
 }
 
@@ -406,7 +406,7 @@ impl Drop for Unlocked {
 }
 
 /// What stands in the way of writing the workspace.
-fn denied(path: &Path, error: &io::Error) -> Problem {
+pub(super) fn denied(path: &Path, error: &io::Error) -> Problem {
     Problem::new(Code::ReadOnly, format!("`{}` cannot be written", path.display()))
         .note(error.to_string())
         .help("make the project's directory writable, with room on its disk")

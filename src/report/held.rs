@@ -87,7 +87,7 @@ mod tests {
         assert!(held.is_empty);
         let line = |number: usize| Output {
             step: "x".into(),
-            stream: if number % 3 == 0 { Stream::Stderr } else { Stream::Stdout },
+            stream: if number.is_multiple_of(3) { Stream::Stderr } else { Stream::Stdout },
             text: format!("line {number}\nstill it\n").repeat(number % 4),
             base64: None,
             open: false,

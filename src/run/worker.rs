@@ -11,13 +11,14 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::cache::{
-    Hit, Key, Lookup, Made, Miss, Output, Outputs, Product, Reason, Restoration, Saved, Trace, granularity,
+    Hit, Key, Lookup, Made, Maker, Miss, Output, Outputs, Product, Reason, Restoration, Saved, Trace,
+    granularity,
 };
 use crate::config::Pattern;
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::{KnownFiles, read_inputs};
 use crate::oci::Descriptor;
-use crate::plan::{Action, Definition, Effect, Gap, NeedKind, Plan, Step, StepIndex};
+use crate::plan::{Action, CommandStep, Definition, Effect, Gap, NeedKind, Plan, Step, StepIndex, Subject};
 use crate::run::claim::Claim;
 use crate::run::command::{Commands, Unsuccessful};
 use crate::run::forecast::reasons;
@@ -237,9 +238,37 @@ impl Worker {
                 let steady = self.is_as_planned(step, task) || self.is_steady(step, task, key).await;
                 self.keep(step, run, image, steady, teller).await
             }
-            Err(Unsuccessful::Halted) => Done::new(Ended::Halted),
-            Err(Unsuccessful::Failed(problems)) => self.keep_failure(run, problems).await,
+            Err(Unsuccessful::Halted) => {
+                if let Action::Command(command) = &step.action {
+                    // What it began to make is of no use; that it cannot be removed is
+                    // found the next time.
+                    let _left = self.make_room(step, task, command, Maker::Attempt).await;
+                }
+                Done::new(Ended::Halted)
+            }
+            Err(Unsuccessful::Failed(problems)) => self.keep_failure(step, run, problems).await,
         }
+    }
+
+    /// Takes away what lies where a step makes its outputs, and makes the directories
+    /// above. What always runs may build on what it made before.
+    async fn make_room(
+        &self,
+        step: &Step,
+        task: &Task,
+        command: &CommandStep,
+        maker: Maker,
+    ) -> Result<(), Problems> {
+        if step.effect == Effect::Cacheable && !command.outputs.is_empty() {
+            let now = if self.is_behind_always(task) { self.read_again(step).await? } else { None };
+            let definition = now.as_ref().unwrap_or(&step.definition);
+            let inputs = definition.parts.iter().filter_map(|part| match &part.subject {
+                Subject::Input(path) => Some(path.as_path()),
+                _ => None,
+            });
+            self.request.cache.clear(&step.id, &command.outputs, &inputs.collect(), maker)?;
+        }
+        make_parents(&self.request.root, &command.outputs).map_err(Problems::from)
     }
 
     /// Publishes: each time, and nothing of it is kept.
@@ -331,8 +360,8 @@ impl Worker {
         teller: &mut Teller,
     ) -> (Vec<TagMove>, Result<Yielded, Unsuccessful>) {
         if let Action::Command(command) = &step.action {
-            if let Err(problem) = make_parents(&self.request.root, &command.outputs) {
-                return (Vec::new(), Err(Unsuccessful::failed(problem)));
+            if let Err(problems) = self.make_room(step, task, command, Maker::LastRun).await {
+                return (Vec::new(), Err(Unsuccessful::Failed(problems)));
             }
             let watched = Mode::of(&self.request, step, command);
             let name = step.id.to_string();
@@ -385,10 +414,11 @@ impl Worker {
     }
 
     /// Keeps what a step wrote that failed.
-    async fn keep_failure(&self, run: Ran, mut problems: Problems) -> Done {
+    async fn keep_failure(&self, step: &Step, run: Ran, mut problems: Problems) -> Done {
         let cache = self.request.cache.clone();
         let Ran { miss, started, took } = run;
-        let saved = blocking(move || cache.save_failure(&miss, started, took)).await;
+        let patterns = outputs(step).to_vec();
+        let saved = blocking(move || cache.save_failure(&miss, &patterns, started, took)).await;
         problems.take(saved);
         Done::failed(problems)
     }

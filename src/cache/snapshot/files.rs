@@ -232,7 +232,11 @@ impl Files {
     }
 }
 
-#[expect(clippy::unnecessary_cast, reason = "the fields have other types on other platforms")]
+#[expect(
+    clippy::unnecessary_cast,
+    clippy::cast_possible_wrap,
+    reason = "the fields have other types on other platforms, and nanoseconds are few"
+)]
 fn is_same(row: &Stat, found: &rustix::fs::Stat) -> bool {
     let nanoseconds = |seconds: i64, rest: i64| seconds.wrapping_mul(1_000_000_000).wrapping_add(rest);
     *row == Stat {

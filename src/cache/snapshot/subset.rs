@@ -58,14 +58,14 @@ impl Snapshot {
     #[must_use]
     pub fn subset(&self, steps: &[u8], changes: &Changes) -> Option<Subset> {
         let StoredSteps { rows, .. } = StoredSteps::read(steps, self)?;
-        let changed: HashSet<u32> = changes.changed().collect();
-        let bases = self.bases(&changed);
+        let files: HashSet<u32> = changes.changed().collect();
+        let bases = self.bases(&files);
         let mut taken = vec![None; rows.len()];
         let mut places = Vec::new();
         for (at, row) in rows.iter().enumerate() {
             let behind =
                 row.needs.iter().any(|(need, _)| taken.get(*need as usize).is_some_and(Option::is_some));
-            let concerned = || row.inputs.iter().chain(&row.outputs).any(|file| changed.contains(file));
+            let concerned = || row.inputs.iter().chain(&row.outputs).any(|file| files.contains(file));
             let listed = || row.directories.iter().any(|directory| bases.contains(directory));
             if behind || row.always || row.product().is_none() || concerned() || listed() {
                 let number = u32::try_from(places.len()).ok()?;
@@ -80,7 +80,7 @@ impl Snapshot {
             up_to_date: self.head.up_to_date,
             skipped: self.head.skipped,
             places,
-            changed,
+            changed: files,
         };
         for place in subset.places.clone() {
             let row = rows.get(place as usize)?;

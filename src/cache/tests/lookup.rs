@@ -77,7 +77,7 @@ fn a_failure_is_remembered_with_the_outputs_that_still_stand() {
     fixture.write("out", "1");
     let before = fixture.save(1).record.outputs;
     let Lookup::Miss(miss) = fixture.cache.find(&trace(2)) else { panic!("a hit") };
-    fixture.cache.save_failure(&miss, Timestamp::UNIX_EPOCH, Duration::ZERO).unwrap();
+    fixture.cache.save_failure(&miss, &[], Timestamp::UNIX_EPOCH, Duration::ZERO).unwrap();
     assert_eq!(fixture.reasons(2), ["failed the last time"]);
     let last = fixture.cache.last(&StepId::target("make")).unwrap();
     assert_eq!((last.outcome, &last.record.outputs), (Outcome::Failed, &before));
@@ -124,7 +124,7 @@ fn without_the_cache_nothing_is_written_to_it() {
     let miss = Miss::new(trace(1), Reason::CacheOff);
     let made = Made { outputs: fixture.collect().unwrap(), ..made() };
     fixture.cache.save(&miss, made).unwrap();
-    fixture.cache.save_failure(&miss, Timestamp::UNIX_EPOCH, Duration::ZERO).unwrap();
+    fixture.cache.save_failure(&miss, &[], Timestamp::UNIX_EPOCH, Duration::ZERO).unwrap();
     assert_eq!(tree(&fixture.dir.path().join("cache")), before);
 }
 

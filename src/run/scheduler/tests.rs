@@ -314,12 +314,12 @@ proptest! {
     #[test]
     fn no_place_is_idle_while_something_could_run(case in a_case()) {
         let mut nodes = case.nodes;
-        nodes.iter_mut().for_each(|node| {
+        for node in &mut nodes {
             (node.pool, node.exclusive, node.publishing) = (None, false, false);
             if node.instant {
                 node.weight = 0;
             }
-        });
+        }
         let jobs = case.limits.jobs as u64;
         let work: u64 = nodes.iter().map(|node| node.weight).sum();
         let (path, _) = bounds(&nodes, 1);

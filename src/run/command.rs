@@ -33,6 +33,8 @@ pub(super) struct Commands {
     secrets: Arc<Secrets>,
     jobserver: Arc<Jobserver>,
     programs: Arc<Programs>,
+    /// What no other run has: tells its steps from those of others.
+    run: String,
     grace: Duration,
 }
 
@@ -77,7 +79,7 @@ impl Commands {
         adopt_orphans();
         let (host, all) = (host.environment.clone(), facts.environment.clone());
         let (jobserver, programs) = (Arc::new(jobserver), Arc::default());
-        Self { root, host, all, secrets, jobserver, programs, grace: GRACE }
+        Self { root, host, all, secrets, jobserver, programs, run: tree::new_mark(), grace: GRACE }
     }
 
     /// Runs a target's commands one after the other, and all of them again as
@@ -98,11 +100,12 @@ impl Commands {
             token = self.jobserver.token() => token,
             _ = halt.wait_for(|halt| *halt != Halt::No) => return Err(Unsuccessful::Halted),
         };
-        let environment = self.environment(name, &step.variables, token.flags(), cage);
+        let mark = format!("{}/{name}", self.run);
+        let environment = self.environment(&mark, &step.variables, token.flags(), cage);
         let attempts = step.retries.saturating_add(1);
         let mut attempt = 1;
         loop {
-            match self.attempt(name, step, &environment, cage, halt, teller).await {
+            match self.attempt((name, &mark), step, &environment, cage, halt, teller).await {
                 Err(Attempt::Failed(problem)) if attempt < attempts && *halt.borrow() == Halt::No => {
                     attempt += 1;
                     let because = problem.labels.first().map(|label| label.text.clone());
@@ -124,7 +127,7 @@ impl Commands {
 
     async fn attempt(
         &self,
-        name: &str,
+        (name, mark): (&str, &str),
         step: &CommandStep,
         environment: &[(OsString, OsString)],
         cage: Option<&Cage>,
@@ -148,7 +151,7 @@ impl Commands {
             let program = program.as_deref();
             let (interactive, grace) = (step.interactive, self.grace);
             let start =
-                Start { step: name, argv, program, dir: &dir, environment, interactive, timeout, grace };
+                Start { step: mark, argv, program, dir: &dir, environment, interactive, timeout, grace };
             let exit = process::run(start, &self.secrets, halt, teller).await;
             let exit = match entry.map(Entry::left) {
                 Some(Left::Refused(why)) if matches!(exit, Ok(Exit::Status(_))) => {
@@ -173,11 +176,11 @@ impl Commands {
         Ok(())
     }
 
-    /// All that a command sees of the environment, by name. `flags` tell of the
-    /// jobserver; a step that sets them itself means it.
+    /// All that a command sees of the environment, by name. `mark` tells whose it
+    /// is; `flags` tell of the jobserver; a step that sets them itself means it.
     fn environment(
         &self,
-        name: &str,
+        mark: &str,
         variables: &Variables,
         flags: Option<&str>,
         cage: Option<&Cage>,
@@ -196,7 +199,7 @@ impl Commands {
         let passed = variables.pass.iter().filter_map(|name| Some((name, self.all.get(name)?)));
         environment.extend(passed.map(|(name, value)| (OsString::from(name), value.to_owned())));
         environment.extend(variables.set.iter().map(|(name, value)| (name.into(), value.into())));
-        environment.insert(tree::VARIABLE.into(), name.into());
+        environment.insert(tree::VARIABLE.into(), mark.into());
         environment.into_iter().collect()
     }
 }
@@ -279,15 +282,21 @@ mod tests {
         let all =
             [("PATH", "/usr/bin:/bin"), ("HOME", "/home/me"), ("CI_TOKEN", "hunter2!"), ("EDITOR", "ed")];
         project.environment = all.into_iter().collect();
-        let step = project.cached("env", "env | sort | grep -v -e ^_ -e ^PWD -e ^SHLVL", &[], "a", &[]);
+        let step = project.cached(
+            "env",
+            "env | sort | grep -v -e ^_ -e ^PWD -e ^SHLVL -e ^HOIST_STEP=",
+            &[],
+            "a",
+            &[],
+        );
         step.command().variables = Variables {
             inherit: false,
             set: [("PORT".to_owned(), "80".to_owned())].into_iter().collect(),
             pass: vec!["CI_TOKEN".to_owned(), "NOT_SET".to_owned()],
         };
-        let lines = ["CI_TOKEN=***", "HOIST_STEP=env", "HOME=/home/me", "PATH=/usr/bin:/bin", "PORT=80"]
+        let lines = ["CI_TOKEN=***", "HOME=/home/me", "PATH=/usr/bin:/bin", "PORT=80"]
             .map(|line| format!("env > {line}"));
-        assert_eq!(project.run().lines()[1..6], lines);
+        assert_eq!(project.run().lines()[1..5], lines);
     }
 
     #[test]
@@ -312,7 +321,7 @@ mod tests {
         assert_eq!(told.summary.problems.as_slice()[0].notes, ["it is ***\n***"]);
         let log = told.summary.record.unwrap().join("logs/0.log");
         let kept = String::from_utf8_lossy(&std::fs::read(log).unwrap()).into_owned();
-        assert!(kept.contains("it is ***\n***\n") && !kept.contains("horse"), "{kept}");
+        assert!(kept.contains("it is ***\n") && !kept.contains("horse"), "{kept}");
     }
 
     #[test]

@@ -7,13 +7,20 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::process::{
     Pid, Signal, WaitOptions, kill_process, kill_process_group, test_kill_process_group, waitpid,
 };
 
-/// The variable that names the step to all that it starts.
+/// The variable that names run and step to all that the step starts.
 pub(super) const VARIABLE: &str = "HOIST_STEP";
+
+/// A text that no other run has.
+pub(super) fn new_mark() -> String {
+    static RUNS: AtomicU32 = AtomicU32::new(0);
+    format!("{}.{}", std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed))
+}
 
 /// Makes hoist the parent of what its steps orphan. Where the system knows no such
 /// thing, only the process groups of steps are reached.

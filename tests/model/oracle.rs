@@ -79,12 +79,17 @@ impl<'a> Oracle<'a> {
     /// The step that makes a path, or a directory that holds it.
     pub(crate) fn maker(&self, path: &str) -> Option<Step> {
         self.project.targets.iter().find_map(|target| {
-            let makes = |value: &Option<&'static str>| {
-                target.path(*value).is_some_and(|made| {
+            let makes = |value: Option<&'static str>| {
+                target.path(value).is_some_and(|made| {
                     path == made || path.strip_prefix(&made).is_some_and(|below| below.starts_with('/'))
                 })
             };
-            target.values().iter().copied().find(makes).map(|value| (target.name.clone(), value))
+            target
+                .values()
+                .iter()
+                .copied()
+                .find(|value| makes(*value))
+                .map(|value| (target.name.clone(), value))
         })
     }
 

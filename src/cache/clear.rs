@@ -28,7 +28,7 @@ impl Cache {
     /// Takes away what lies where a step makes its outputs, so that what it makes
     /// does not depend on what was there: a file that it does not make any more
     /// would be kept as if it had. What only a wildcard outside of output directories
-    /// matches stays, unless the last run made it.
+    /// matches stays: it may be somebody's.
     ///
     /// `inputs` are the files that it reads: where one of them lies there, it works
     /// on its inputs in place, and nothing is touched.
@@ -45,14 +45,12 @@ impl Cache {
         maker: Maker,
     ) -> Result<(), Problems> {
         let selection = Selection::new(patterns)?;
-        let own = selection.directories();
-        let mut found: Vec<(Found, bool)> = Vec::new();
-        for rule in selection.rules() {
-            let whole = rule.directory().is_some();
+        let mut found: Vec<Found> = Vec::new();
+        for rule in selection.rules().filter(|rule| rule.directory().is_some()) {
             let covered = matched(&self.root, rule)?.into_iter();
-            found.extend(covered.filter(|found| selection.covers(&found.path)).map(|found| (found, whole)));
+            found.extend(covered.filter(|found| selection.covers(&found.path)));
         }
-        if found.is_empty() || found.iter().any(|(found, _)| inputs.contains(found.path.as_path())) {
+        if found.is_empty() || found.iter().any(|found| inputs.contains(found.path.as_path())) {
             return Ok(());
         }
         let last = self.latest.get(&step.to_string()).map(|last| last.record.outputs).unwrap_or_default();
@@ -64,18 +62,14 @@ impl Cache {
             made.is_some_and(|made| matches!(state(&self.root, &made, &self.looks), Ok(State::Same)))
         };
         // From the inside out, so that directories are empty by their turn.
-        found.sort_by(|(one, _), (other, _)| other.path.cmp(&one.path));
-        found.dedup_by(|(one, _), (other, _)| one.path == other.path);
+        found.sort_by(|one, other| other.path.cmp(&one.path));
+        found.dedup_by(|one, other| one.path == other.path);
         let mut displaced: BTreeSet<PathBuf> = BTreeSet::new();
-        for (Found { path, seen }, whole) in &found {
+        for Found { path, seen } in &found {
             let is_directory = seen.stat.kind() == Some(InputKind::Directory);
-            let ours = match maker {
-                Maker::Attempt => *whole,
-                Maker::LastRun => is_directory || is_ours(path),
-            };
-            if ours {
+            if is_directory || maker == Maker::Attempt || is_ours(path) {
                 remove(&self.root, path, is_directory).map_err(|error| denied(path, &error))?;
-            } else if *whole {
+            } else {
                 displaced.insert(path.clone());
             }
         }
@@ -86,9 +80,7 @@ impl Cache {
             }
         }
         // Directories that held what was displaced.
-        for (Found { path, .. }, _) in
-            found.iter().filter(|(found, _)| own.iter().any(|own| found.path.starts_with(own)))
-        {
+        for Found { path, .. } in &found {
             let _holds_others = fs::remove_dir(self.root.join(path));
         }
         Ok(())

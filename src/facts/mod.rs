@@ -24,6 +24,7 @@ mod host;
 mod inputs;
 mod known;
 mod load;
+mod meant;
 mod nearest;
 mod needs;
 mod pattern;

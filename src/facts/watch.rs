@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::config::{Pattern, Release};
 use crate::diagnostic::Sources;
-use crate::facts::inputs::Meant;
+use crate::facts::meant::Meant;
 use crate::facts::tree::{Entry, EntryKind, Ignored, Tree, Wanted, project_path};
 use crate::facts::{Facts, InputKind, KnownFiles, Needs, PRIVATE, content};
 

@@ -149,7 +149,8 @@ impl Target {
                 format!("mkdir -p {path}; {{ {body}; }} > {path}/all; {copies}")
             }
         };
-        let act = if path.is_empty() { act } else { format!("rm -rf {path}; {act}") };
+        // Before a step that declares its inputs, hoist itself makes room.
+        let act = if path.is_empty() || self.cacheable { act } else { format!("rm -rf {path}; {act}") };
         format!("echo ${{PWD##*/}} {} {value} >> {log}; {act}", self.name)
     }
 }

@@ -21,7 +21,7 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg}
 use crate::run::sandbox::call::{LOOKING, USING};
 use crate::run::sandbox::filter::announcing;
 use crate::run::sandbox::rules::{Access, Rules};
-use crate::run::sandbox::{COMMAND, file, notify};
+use crate::run::sandbox::{COMMAND, file, notification};
 
 /// What a shell says of a program that cannot be started.
 const NOT_STARTED: u8 = 127;
@@ -71,7 +71,7 @@ fn enter(directory: &Path, stream: &mut UnixStream) -> Result<(), String> {
     let calls = USING.iter().chain(LOOKING.iter().filter(|_| !rules.deny));
     let listener = announcing(calls)
         .ok_or_else(|| io::Error::other("not known for this processor"))
-        .and_then(|mut program| notify::listen(&mut program));
+        .and_then(|mut program| notification::listen(&mut program));
     let sent = match listener {
         Ok(listener) => send(stream, &listener),
         Err(error) => stream.write_all(format!("U {error}\n").as_bytes()),

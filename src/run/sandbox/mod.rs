@@ -28,7 +28,7 @@ mod learned;
 mod memory;
 mod notes;
 #[cfg(target_os = "linux")]
-mod notify;
+mod notification;
 mod policy;
 mod proposal;
 mod reach;

@@ -17,7 +17,7 @@ use crate::run::sandbox::deed::{Doing, There};
 use crate::run::sandbox::file;
 use crate::run::sandbox::memory::{Caller, resolve};
 use crate::run::sandbox::notes::Notes;
-use crate::run::sandbox::notify::{self, Announced, Answer};
+use crate::run::sandbox::notification::{self, Announced, Answer};
 use crate::run::sandbox::policy::Verdict;
 
 /// Where the socket lies in a private directory, through its descriptor.
@@ -47,7 +47,7 @@ pub(super) fn watch(socket: &UnixListener, notes: &Arc<Notes>, hello: &Sender<He
     if let Some(listener) = listener {
         while is_ready(listener.as_fd()) {
             // Whoever called may be gone by now.
-            let Ok(announced) = notify::next(listener.as_fd()) else { continue };
+            let Ok(announced) = notification::next(listener.as_fd()) else { continue };
             notes.hear(listener.as_fd(), announced);
         }
     }
@@ -101,7 +101,7 @@ impl Notes {
             None => Some(Answer::Go),
         };
         if let Some(answer) = done {
-            notify::answer(listener, announced.id, answer);
+            notification::answer(listener, announced.id, answer);
         }
     }
 
@@ -126,7 +126,7 @@ impl Notes {
                 let opened = open_for(caller, &path, there, flags);
                 let close_on_exec = flags.bits & libc::O_CLOEXEC != 0;
                 match opened {
-                    Ok(file) if notify::hand_over(listener, id, file.as_fd(), close_on_exec) => None,
+                    Ok(file) if notification::hand_over(listener, id, file.as_fd(), close_on_exec) => None,
                     Ok(_) => Some(Answer::Go),
                     Err(error) => Some(Answer::Fail(error.raw_os_error())),
                 }

@@ -88,11 +88,11 @@ impl Graph {
     /// the outputs, which make does not make.
     #[expect(clippy::unused_self, reason = "it is the graph's outputs that go")]
     pub(crate) fn clear(&self, directory: &Path) {
-        for made in ["out", ".hoist", "cache"] {
-            let _ = fs::remove_dir_all(directory.join(made));
-        }
-        for made in [".ninja_log", ".ninja_deps"] {
-            let _ = fs::remove_file(directory.join(made));
+        // Out of the way and not removed: where many files have just been removed, some
+        // file systems are slow to make others.
+        let old = tempfile::tempdir_in(directory).expect("a directory can be made").keep();
+        for made in ["out", ".hoist", "cache", ".ninja_log", ".ninja_deps"] {
+            let _not_there = fs::rename(directory.join(made), old.join(made));
         }
         for layer in 0..LAYERS {
             fs::create_dir_all(directory.join(format!("out/{layer}"))).expect("a directory can be made");

@@ -54,7 +54,7 @@ impl Cache {
         let mut cleaning = Cleaning::default();
         for last in self.latest.all() {
             // From the inside out, so that directories are empty by their turn.
-            for output in last.record.outputs.as_slice().iter().rev() {
+            for output in self.made_by(&last.record.step).as_slice().iter().rev() {
                 cleaning.add_output(&self.root, output);
             }
         }

@@ -6,23 +6,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::cache::collect::{Found, is_missing, matched};
+use crate::cache::part::path_text;
 use crate::cache::restore::{DISPLACED, State, denied, displace, displaced_dir, set_mode, state};
 use crate::cache::selection::Selection;
-use crate::cache::{Cache, Output};
+use crate::cache::{Cache, Output, Outputs, Part, Trace};
 use crate::config::{Pattern, ProjectPath};
 use crate::diagnostic::Problems;
 use crate::facts::InputKind;
 use crate::plan::StepId;
-
-/// Who made what lies where a step makes its outputs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Maker {
-    /// The last run of the step, as far as it is still what that made. The rest is
-    /// somebody's, and moved to `.hoist/displaced`.
-    LastRun,
-    /// An attempt to run the step, for which room was made before.
-    Attempt,
-}
 
 impl Cache {
     /// Takes away what lies where a step makes its outputs, so that what it makes
@@ -42,18 +33,22 @@ impl Cache {
         step: &StepId,
         patterns: &[Pattern],
         inputs: &HashSet<&Path>,
-        maker: Maker,
     ) -> Result<(), Problems> {
         let selection = Selection::new(patterns)?;
         let mut found: Vec<Found> = Vec::new();
-        for rule in selection.rules().filter(|rule| rule.directory().is_some()) {
+        for rule in selection.rules() {
+            let Some(directory) = rule.directory() else { continue };
+            // What a link leads to is not the step's.
+            if !rule.matches(&directory) && self.root.join(&directory).is_symlink() {
+                continue;
+            }
             let covered = matched(&self.root, rule)?.into_iter();
             found.extend(covered.filter(|found| selection.covers(&found.path)));
         }
         if found.is_empty() || found.iter().any(|found| inputs.contains(found.path.as_path())) {
             return Ok(());
         }
-        let last = self.latest.get(&step.to_string()).map(|last| last.record.outputs).unwrap_or_default();
+        let last = self.made_by(&step.to_string());
         let is_ours = |path: &Path| {
             let made = ProjectPath::root().join(path).ok().and_then(|path| {
                 let kind = last.get(&path)?.clone();
@@ -67,8 +62,11 @@ impl Cache {
         let mut displaced: BTreeSet<PathBuf> = BTreeSet::new();
         for Found { path, seen } in &found {
             let is_directory = seen.stat.kind() == Some(InputKind::Directory);
-            if is_directory || maker == Maker::Attempt || is_ours(path) {
-                remove(&self.root, path, is_directory).map_err(|error| denied(path, &error))?;
+            if is_directory || is_ours(path) {
+                let may_open =
+                    path.parent().is_some_and(|above| found.iter().any(|found| found.path == above));
+                remove(&self.root.join(path), is_directory, may_open)
+                    .map_err(|error| denied(path, &error))?;
             } else {
                 displaced.insert(path.clone());
             }
@@ -85,21 +83,39 @@ impl Cache {
         }
         Ok(())
     }
+
+    /// What the last run of a step made. Of one that worked on its inputs in place,
+    /// nothing is taken for its own.
+    pub(super) fn made_by(&self, step: &str) -> Outputs {
+        let Some((last, trace)) = self.latest.explained(step) else { return Outputs::default() };
+        let parts = trace.as_ref().map(Trace::parts).unwrap_or_default();
+        let read = |path: &ProjectPath| {
+            let path = Part::Input(path_text(path.as_path().as_os_str()));
+            parts.binary_search_by(|(part, _)| part.cmp(&path)).is_ok()
+        };
+        let in_place = trace.is_none() || last.record.outputs.iter().any(|output| read(&output.path));
+        if in_place { Outputs::default() } else { last.record.outputs }
+    }
 }
 
-/// Removes a file, or a directory if it is empty. A directory that its owner may
-/// not write is opened for it.
-fn remove(root: &Path, path: &Path, is_directory: bool) -> io::Result<()> {
-    let full = root.join(path);
-    let removed = || if is_directory { fs::remove_dir(&full) } else { fs::remove_file(&full) };
-    let result = removed().or_else(|error| match full.parent() {
-        Some(above) if error.kind() == io::ErrorKind::PermissionDenied => {
+/// Removes a file, or a directory if it is empty and nothing is mounted there.
+/// Where `may_open`, the directory above belongs to the step, and is opened if its
+/// owner may not write it.
+fn remove(path: &Path, is_directory: bool, may_open: bool) -> io::Result<()> {
+    let removed = || if is_directory { fs::remove_dir(path) } else { fs::remove_file(path) };
+    let result = removed().or_else(|error| match path.parent() {
+        Some(above) if may_open && error.kind() == io::ErrorKind::PermissionDenied => {
             set_mode(above, 0o700).and_then(|()| removed())
         }
         _ => Err(error),
     });
     match result {
-        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty || is_missing(&error) => Ok(()),
+        Err(error) if is_missing(&error) => Ok(()),
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::ResourceBusy) =>
+        {
+            Ok(())
+        }
         result => result,
     }
 }

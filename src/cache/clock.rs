@@ -7,31 +7,28 @@ use std::path::Path;
 
 use tempfile::tempfile_in;
 
+use crate::facts::Clock;
+
 /// How often two changes have to get times of their own to show that each does.
 const ROUNDS: usize = 4;
 
-/// Larger than any step in which the kernels of this century count the times of
-/// files, in nanoseconds: 100 times a second is the slowest.
-const STEP: i64 = 20_000_000;
-
-/// In which steps the times of files grow in a directory, at most, in
-/// nanoseconds; `None` where each change of a file that was looked at gets a time
-/// of its own, as Linux gives it since 6.13 on its usual file systems. Found by
-/// trying.
+/// How finely the file system of a directory counts the times of its files. Found
+/// by trying.
 #[must_use]
-pub fn granularity(dir: &Path) -> Option<i64> {
-    let distinct = tempfile_in(dir).and_then(|mut file| {
+pub fn clock(dir: &Path) -> Clock {
+    let tried = tempfile_in(dir).and_then(|mut file| {
+        let device = file.metadata()?.dev();
         let mut last = touched(&mut file)?;
         for _ in 0..ROUNDS {
             let next = touched(&mut file)?;
             if next == last {
-                return Ok(false);
+                return Ok(Clock { device, fine: false });
             }
             last = next;
         }
-        Ok(true)
+        Ok(Clock { device, fine: true })
     });
-    if distinct.unwrap_or(false) { None } else { Some(STEP) }
+    tried.unwrap_or_default()
 }
 
 /// Changes a file and looks at its times.

@@ -21,7 +21,7 @@ use crate::cache::{
 };
 use crate::config::{Pattern, ProjectPath};
 use crate::diagnostic::{Code, Problem, Problems};
-use crate::facts::KnownFiles;
+use crate::facts::{Clock, KnownFiles};
 use crate::plan::StepId;
 use crate::store::Layout;
 
@@ -97,11 +97,11 @@ impl Cache {
     }
 
     /// The files that need not be read again: those that were known, and outputs
-    /// that were seen since. `granularity` is that of the project's
-    /// [file system](crate::cache::granularity).
+    /// that were seen since. `clock` is that of the project's
+    /// [file system](crate::cache::clock).
     #[must_use]
-    pub fn known(&self, granularity: Option<i64>) -> KnownFiles {
-        self.looks.known(granularity)
+    pub fn known(&self, clock: Clock) -> KnownFiles {
+        self.looks.known(clock)
     }
 
     /// What was seen last of an output, if one of this path was collected or

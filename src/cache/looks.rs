@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::cache::Blake3;
 use crate::cache::content::digest_at;
 use crate::config::ProjectPath;
-use crate::facts::{KnownFiles, Seen, Stat, moment};
+use crate::facts::{Clock, KnownFiles, Seen, Stat, moment};
 
 /// What was known of files before, and what was seen of outputs since. Cheap to
 /// clone, and shared by its clones.
@@ -66,11 +66,11 @@ impl Looks {
     }
 
     /// All that is known now of files that have settled.
-    pub(super) fn known(&self, granularity: Option<i64>) -> KnownFiles {
+    pub(super) fn known(&self, clock: Clock) -> KnownFiles {
         let mut known = KnownFiles::clone(&self.known);
         let fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
         for (path, look) in fresh.iter() {
-            if let Some(digest) = look.digest.filter(|_| look.seen.is_settled(granularity)) {
+            if let Some(digest) = look.digest.filter(|_| look.seen.is_settled(clock)) {
                 known.insert(path.clone(), look.seen.stat, digest.0);
             }
         }

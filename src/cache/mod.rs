@@ -39,8 +39,7 @@ mod trace;
 mod tests;
 
 pub use clean::{Cleaning, Extent, Item};
-pub use clear::Maker;
-pub use clock::granularity;
+pub use clock::clock;
 pub use collect::stay_inside;
 pub use evict::{Evicted, MAX_SIZE};
 pub use hash::{Blake3, Key};

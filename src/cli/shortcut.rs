@@ -2,17 +2,22 @@
 
 use std::path::PathBuf;
 
-use crate::cache::{Cache, Changes, Head, Snapshot, State, Subset, granularity};
+use crate::cache::{Cache, Changes, Head, Snapshot, State, Subset, clock};
 use crate::cli::arguments::Running;
 use crate::cli::session::{Loaded, Planned, Session};
 use crate::config::{Consulted, Release};
 use crate::diagnostic::Problems;
-use crate::facts::{Facts, KnownFiles, Needs, Origin, Project, Question, ToolQuery, read_all};
+use crate::facts::{
+    Facts, KnownFiles, Needs, Origin, Project, Question, ToolQuery, moment, read_all, repository_depth,
+};
 use crate::plan::{Goals, Options, Plan};
 use crate::run::{Settled, Summary};
 
 /// The name of the file that holds digests of files.
 const DIGESTS: &str = "digests";
+
+/// How long a snapshot is relied on, in nanoseconds.
+const DAY: i64 = 24 * 3600 * 1_000_000_000;
 
 /// Goals, ready to be run.
 pub(crate) struct Prepared {
@@ -96,6 +101,10 @@ fn recall(
 ) -> Option<Prepared> {
     let mut snapshot = Snapshot::read(&state.read(&names.0)?, &session.build())?;
     let head = &snapshot.head;
+    // Once a day the long way is taken, on which the cache learns what is in use.
+    if !(0..DAY).contains(&moment().saturating_sub(head.planned)) {
+        return None;
+    }
     let cache = session.cache_directory(&head.release, project).ok()?;
     if Cache::identity(&cache)? != head.store || !snapshot.has_same_rules(&project.root) {
         return None;
@@ -112,7 +121,7 @@ fn recall(
     };
     let (facts, changes) = rayon::join(
         || crate::facts::gather(&session.host, project, &head.release, &question),
-        || snapshot.changes(&project.root, || granularity(&hoist_directory(project))),
+        || snapshot.changes(&project.root, || clock(&hoist_directory(project))),
     );
     let mut facts = facts.ok()?;
     if facts.world(&head.release, &head.consulted) != head.world {
@@ -133,9 +142,9 @@ fn recall(
             state.write(&names.0, &bytes);
         }
         session.sources = sources;
-        let Head { up_to_date, skipped, .. } = snapshot.head;
+        let Head { up_to_date, skipped, passed, .. } = snapshot.head;
         let nothing = Plan { steps: Vec::new(), unpublished: None, gaps: Vec::new() };
-        let settled = Settled { up_to_date, skipped, products: Vec::new() };
+        let settled = Settled { up_to_date, skipped, passed, products: Vec::new() };
         let (basis, names) = (Some(Basis::Same), names.clone());
         return Some(Prepared { planned: planned(nothing, facts), settled, basis, names });
     }
@@ -145,6 +154,7 @@ fn recall(
     let settled = Settled {
         up_to_date: subset.up_to_date,
         skipped: subset.skipped,
+        passed: snapshot.head.passed.clone(),
         products: std::mem::take(&mut subset.products),
     };
     let mut planned = planned(subset.plan.clone(), facts);
@@ -216,33 +226,36 @@ impl Remembering {
     /// Keeps what the run left for the next one of these goals.
     pub(crate) fn keep(self, request: &crate::run::Request, summary: &Summary) {
         let crate::run::Request { plan, release, facts, cache, root, .. } = request;
-        let granularity = granularity(&root.join(".hoist"));
+        let clock = clock(&root.join(".hoist"));
         let stored = match self.basis {
             Basis::Whole { origin, tools } => {
-                let mut known = cache.known(granularity);
-                known.learn(facts.inputs.iter().flat_map(|inputs| &inputs.files), granularity);
+                let mut known = cache.known(clock);
+                known.learn(facts.inputs.iter().flat_map(|inputs| &inputs.files), clock);
                 if let Ok(bytes) = postcard::to_extend(&known, self.build.to_vec()) {
                     self.state.write_sealed(DIGESTS, bytes);
                 }
                 let consulted = Consulted::of(release);
                 let head = Head {
                     build: self.build,
+                    planned: moment(),
                     store: self.store,
                     origin,
                     world: facts.world(release, &consulted),
                     release: without_targets(release),
                     consulted,
                     tools,
+                    depth: repository_depth(root),
                     rules: Vec::new(),
+                    passed: passed(release),
                     up_to_date: 0,
                     skipped: 0,
                     pending: false,
                     run: 0,
                 };
-                Snapshot::take(head, plan, &summary.ran, facts, cache, granularity)
+                Snapshot::take(head, plan, &summary.ran, facts, cache, clock)
             }
             Basis::Part { snapshot, steps, subset } => {
-                snapshot.after(&steps, &subset, &summary.ran, facts, cache, granularity)
+                snapshot.after(&steps, &subset, &summary.ran, facts, cache, clock)
             }
             Basis::Same => None,
         };
@@ -253,6 +266,12 @@ impl Remembering {
             self.state.forget();
         }
     }
+}
+
+/// Variables that are passed to any target.
+fn passed(release: &Release) -> Vec<String> {
+    let named = release.targets.values().flat_map(|target| &target.pass_env);
+    named.map(|name| name.value.clone()).collect()
 }
 
 /// All that a release says beside its targets.

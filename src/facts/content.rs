@@ -21,8 +21,10 @@ pub(super) fn read(root: &Path, path: &ProjectPath, known: &KnownFiles) -> Resul
     let unreadable = |error: std::io::Error| {
         Problem::new(Code::Unreadable, format!("`{path}` cannot be read")).note(error.to_string())
     };
+    // Before anything is looked at: what changes later than this is newer.
+    let at = moment();
     let stat = Stat::of(&full.symlink_metadata().map_err(unreadable)?);
-    let seen = Seen { stat, at: moment() };
+    let seen = Seen { stat, at };
     let kind = stat.kind().ok_or_else(|| unreadable(std::io::Error::other("it is not a file")))?;
     let digest = match (kind, known.digest(path, &stat)) {
         (_, Some(digest)) => digest,

@@ -114,7 +114,7 @@ pub fn read_all(
             files: chosen.files.iter().filter_map(file).collect(),
             directories: meant.wanted().map(|wanted| project_path(&wanted.directory)).collect(),
             open: chosen.followed
-                || meant.rules.iter().any(|rule| rule.linked)
+                || meant.is_open()
                 || wanted.any(|wanted| !directories.contains(wanted.directory.as_path())),
         }
     };

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use serde::{Deserialize, Serialize};
 
 use crate::config::ProjectPath;
-use crate::facts::{InputFile, InputKind, Stat};
+use crate::facts::{Clock, InputFile, InputKind, Stat};
 
 /// Digests of files that were read before, each with what the file system said
 /// of the file: while it says the same, the file need not be read again. Holds
@@ -51,10 +51,10 @@ impl KnownFiles {
     }
 
     /// Adds files that were read, as far as they have settled.
-    pub fn learn<'a>(&mut self, files: impl IntoIterator<Item = &'a InputFile>, granularity: Option<i64>) {
+    pub fn learn<'a>(&mut self, files: impl IntoIterator<Item = &'a InputFile>, clock: Clock) {
         for file in files {
             let worth = matches!(file.kind, InputKind::File | InputKind::Executable);
-            if worth && file.seen.is_settled(granularity) {
+            if worth && file.seen.is_settled(clock) {
                 let path = file.path.as_path().as_os_str().as_bytes().to_vec();
                 self.insert(path, file.seen.stat, file.digest);
             }

@@ -118,6 +118,17 @@ impl Meant {
         }
     }
 
+    /// Whether more may come to be meant than can be seen now: a link leads to a
+    /// place, or something is to be made that may be a directory.
+    pub(super) fn is_open(&self) -> bool {
+        let made_later = |rule: &Rule| match &rule.place {
+            // What others declare to make by this very name, their product stands for.
+            Place::Named(path, None) => !rule.negated && !self.is_generated(path),
+            _ => false,
+        };
+        self.rules.iter().any(|rule| rule.linked || made_later(rule))
+    }
+
     /// A named path that does not exist, and will not be made.
     fn missing(&self, root: &Path, rule: &Rule) -> Option<Problem> {
         let Place::Named(path, None) = &rule.place else { return None };

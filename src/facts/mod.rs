@@ -53,8 +53,8 @@ pub use nearest::nearest_path;
 pub use needs::{CopyQuery, InputQuery, Needs, ToolQuery};
 pub use project::Project;
 pub use scope::Scope;
-pub use stat::{Seen, Stat};
-pub use tree::{PRIVATE, Walked};
+pub use stat::{Clock, Seen, Stat};
+pub use tree::{PRIVATE, Walked, repository_depth};
 pub use watch::{Watch, Watched};
 pub use watcher::Watcher;
 

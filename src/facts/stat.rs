@@ -63,27 +63,44 @@ impl Stat {
     }
 }
 
-/// What the file system said of a file at a moment, before the file was read.
+/// What the file system said of a file, which was read after that.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
     /// What it said.
     pub stat: Stat,
-    /// The moment, in nanoseconds since 1970.
+    /// A moment before that, in nanoseconds since 1970.
     pub at: i64,
 }
 
 impl Seen {
-    /// Whether every later change of the file changes what the file system says
-    /// of it, where the times of files grow in steps of at most `granularity`
-    /// nanoseconds; `None` if each change after a look gets a time of its own.
+    /// Whether every later change of the file changes what the file system says of
+    /// it.
     ///
     /// A time in the future says nothing: the clock, or the file's time, was set.
     #[must_use]
-    pub fn is_settled(&self, granularity: Option<i64>) -> bool {
-        let Some(granularity) = granularity else { return true };
+    pub fn is_settled(&self, clock: Clock) -> bool {
         // File systems without fractions of seconds count in steps of up to two.
-        let coarse = self.stat.modified % 1_000_000_000 == 0 && self.stat.changed % 1_000_000_000 == 0;
-        let step = if coarse { granularity.max(2_000_000_000) } else { granularity };
+        let whole = |time: i64| time % 1_000_000_000 == 0;
+        let coarse = whole(self.stat.modified) && whole(self.stat.changed);
+        let step = match (coarse, clock.fine && clock.device == self.stat.device) {
+            (true, _) => 2_000_000_000,
+            (false, true) => return true,
+            (false, false) => STEP,
+        };
         self.stat.latest().saturating_add(step) < self.at
     }
+}
+
+/// Larger than any step in which kernels count the times of files, in nanoseconds:
+/// 100 times a second is the slowest.
+const STEP: i64 = 20_000_000;
+
+/// How finely a file system counts the times of its files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clock {
+    /// The file system.
+    pub device: u64,
+    /// Each change of a file that was looked at gets a time of its own, as Linux
+    /// gives it since 6.13 on its usual file systems.
+    pub fine: bool,
 }

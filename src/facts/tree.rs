@@ -123,7 +123,8 @@ struct Rules {
 impl Rules {
     fn read(directory: &Path, above: Option<Arc<Self>>) -> Option<Arc<Self>> {
         let file = directory.join(".gitignore");
-        if !file.is_file() {
+        // As git does, a link is not followed.
+        if !file.symlink_metadata().is_ok_and(|found| found.is_file()) {
             return above;
         }
         let mut builder = GitignoreBuilder::new(directory);
@@ -148,11 +149,18 @@ impl Rules {
 
 /// The rules of the directories between the top of the repository and the project.
 fn rules_above(root: &Path, walked: &mut Walked) -> Option<Arc<Rules>> {
-    let depth = root.ancestors().position(|above| above.join(".git").symlink_metadata().is_ok())?;
+    let depth = repository_depth(root)?;
     let between: Vec<&Path> = root.ancestors().skip(1).take(depth).collect();
     let files = between.iter().map(|above| above.join(".gitignore"));
     walked.rules.extend(files.map(|file| (file.clone(), seen(&file))));
     between.into_iter().rev().fold(None, |rules, directory| Rules::read(directory, rules))
+}
+
+/// How many directories above a project the repository begins that it lies in, if
+/// it lies in one: so far up do `.gitignore` files count.
+#[must_use]
+pub fn repository_depth(root: &Path) -> Option<usize> {
+    root.ancestors().position(|above| above.join(".git").symlink_metadata().is_ok())
 }
 
 /// What `.gitignore` files say of single paths, as they are when asked.

@@ -442,7 +442,9 @@ fn secrets(request: &Request) -> Secrets {
         Secret::Env(name) => Some(name),
         Secret::File(_) | Secret::Command(_) => None,
     });
-    let names = passed.chain(passwords).chain(&request.facts.dotenv);
+    let all = request.release.targets.values().flat_map(|target| &target.pass_env);
+    let all = all.map(|name| &name.value).chain(&request.settled.passed);
+    let names = passed.chain(all).chain(passwords).chain(&request.facts.dotenv);
     let values = names.filter_map(|name| request.facts.environment.get(name));
     Secrets::new(values.map(std::ffi::OsStr::as_encoded_bytes))
 }

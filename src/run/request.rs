@@ -46,6 +46,8 @@ pub struct Settled {
     pub up_to_date: usize,
     /// How many do not apply.
     pub skipped: usize,
+    /// Variables that are passed to their targets: secret.
+    pub passed: Vec<String>,
     /// For each step of the plan, the products of those that it needs; empty if
     /// none of the plan's steps needs one.
     pub products: Vec<Vec<(StepId, Product)>>,

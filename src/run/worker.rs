@@ -11,12 +11,11 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::cache::{
-    Hit, Key, Lookup, Made, Maker, Miss, Output, Outputs, Product, Reason, Restoration, Saved, Trace,
-    granularity,
+    Hit, Key, Lookup, Made, Miss, Output, Outputs, Product, Reason, Restoration, Saved, Trace, clock,
 };
 use crate::config::Pattern;
 use crate::diagnostic::{Code, Problem, Problems};
-use crate::facts::{KnownFiles, read_inputs};
+use crate::facts::{Clock, KnownFiles, read_inputs};
 use crate::oci::Descriptor;
 use crate::plan::{Action, CommandStep, Definition, Effect, Gap, NeedKind, Plan, Step, StepIndex, Subject};
 use crate::run::claim::Claim;
@@ -97,15 +96,15 @@ pub(super) struct Worker {
     /// what was planned.
     behind_always: Vec<bool>,
     /// How finely the project's file system counts time.
-    granularity: Option<i64>,
+    clock: Clock,
 }
 
 impl Worker {
     /// Steps of the request's plan.
     pub(super) fn new(request: Request, commands: Commands, images: Images) -> Self {
         let behind_always = behind_always(&request.plan);
-        let granularity = granularity(&request.root.join(".hoist"));
-        Self { request, commands, images, behind_always, granularity }
+        let clock = clock(&request.root.join(".hoist"));
+        Self { request, commands, images, behind_always, clock }
     }
 
     /// Carries out a step.
@@ -167,7 +166,7 @@ impl Worker {
     /// Whether the file system says at once that a step's files are what they were.
     fn is_as_planned(&self, step: &Step, task: &Task) -> bool {
         let Request { root, facts, .. } = &self.request;
-        !self.is_behind_always(task) && is_as_planned(root, facts, step, self.granularity)
+        !self.is_behind_always(task) && is_as_planned(root, facts, step, self.clock)
     }
 
     fn is_behind_always(&self, task: &Task) -> bool {
@@ -238,27 +237,14 @@ impl Worker {
                 let steady = self.is_as_planned(step, task) || self.is_steady(step, task, key).await;
                 self.keep(step, run, image, steady, teller).await
             }
-            Err(Unsuccessful::Halted) => {
-                if let Action::Command(command) = &step.action {
-                    // What it began to make is of no use; that it cannot be removed is
-                    // found the next time.
-                    let _left = self.make_room(step, task, command, Maker::Attempt).await;
-                }
-                Done::new(Ended::Halted)
-            }
+            Err(Unsuccessful::Halted) => Done::new(Ended::Halted),
             Err(Unsuccessful::Failed(problems)) => self.keep_failure(step, run, problems).await,
         }
     }
 
     /// Takes away what lies where a step makes its outputs, and makes the directories
     /// above. What always runs may build on what it made before.
-    async fn make_room(
-        &self,
-        step: &Step,
-        task: &Task,
-        command: &CommandStep,
-        maker: Maker,
-    ) -> Result<(), Problems> {
+    async fn make_room(&self, step: &Step, task: &Task, command: &CommandStep) -> Result<(), Problems> {
         if step.effect == Effect::Cacheable && !command.outputs.is_empty() {
             let now = if self.is_behind_always(task) { self.read_again(step).await? } else { None };
             let definition = now.as_ref().unwrap_or(&step.definition);
@@ -266,7 +252,7 @@ impl Worker {
                 Subject::Input(path) => Some(path.as_path()),
                 _ => None,
             });
-            self.request.cache.clear(&step.id, &command.outputs, &inputs.collect(), maker)?;
+            self.request.cache.clear(&step.id, &command.outputs, &inputs.collect())?;
         }
         make_parents(&self.request.root, &command.outputs).map_err(Problems::from)
     }
@@ -360,7 +346,7 @@ impl Worker {
         teller: &mut Teller,
     ) -> (Vec<TagMove>, Result<Yielded, Unsuccessful>) {
         if let Action::Command(command) = &step.action {
-            if let Err(problems) = self.make_room(step, task, command, Maker::LastRun).await {
+            if let Err(problems) = self.make_room(step, task, command).await {
                 return (Vec::new(), Err(Unsuccessful::Failed(problems)));
             }
             let watched = Mode::of(&self.request, step, command);

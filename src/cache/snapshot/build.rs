@@ -12,7 +12,7 @@ use crate::cache::snapshot::subset::StoredSteps;
 use crate::cache::snapshot::{Head, Snapshot, Subset};
 use crate::cache::{Blake3, Cache, Outputs, Product};
 use crate::config::Pattern;
-use crate::facts::{Facts, InputFile, InputKind, Seen, Stat};
+use crate::facts::{Clock, Facts, InputFile, InputKind, Seen, Stat};
 use crate::plan::{Action, Effect, NeedKind, Plan, Step};
 
 /// What is known of a step after a run.
@@ -29,7 +29,7 @@ pub struct Ran {
 struct Scene<'a> {
     facts: &'a Facts,
     cache: &'a Cache,
-    granularity: Option<i64>,
+    clock: Clock,
     table: Table,
 }
 
@@ -56,14 +56,14 @@ impl Snapshot {
         ran: &[Ran],
         facts: &Facts,
         cache: &Cache,
-        granularity: Option<i64>,
+        clock: Clock,
     ) -> Option<(Vec<u8>, Vec<u8>)> {
         let table = Table::default();
-        let mut scene = Scene { facts, cache, granularity, table };
+        let mut scene = Scene { facts, cache, clock, table };
         if !plan.gaps.is_empty() {
             return None;
         }
-        let secrets = secrets(plan, facts);
+        let secrets = secrets(&head.passed, facts);
         let stored = plan.steps.iter().map(|step| StoredStep::new(step, &secrets));
         let stored: Vec<StoredStep> = stored.collect::<Option<_>>()?;
         let rows = plan.steps.iter().zip(&stored).zip(ran).map(|((step, stored), ran)| {
@@ -71,7 +71,7 @@ impl Snapshot {
             scene.row(step, stored, ran, needs)
         });
         let rows: Vec<StepRow<'_>> = rows.collect();
-        let head = Head { rules: rules(facts, granularity).collect(), ..head };
+        let head = Head { rules: rules(facts, clock).collect(), ..head };
         finish(head, scene.table.files, rows)
     }
 
@@ -84,7 +84,7 @@ impl Snapshot {
         ran: &[Ran],
         facts: &Facts,
         cache: &Cache,
-        granularity: Option<i64>,
+        clock: Clock,
     ) -> Option<(Vec<u8>, Vec<u8>)> {
         let StoredSteps { mut rows, .. } = StoredSteps::read(steps, &self)?;
         let mut places = HashMap::new();
@@ -105,8 +105,8 @@ impl Snapshot {
         let Self { mut head, files } = self;
         let (listed, free) = (HashSet::new(), subset.changed.clone());
         let table = Table { files, places, directories, listed, free };
-        let mut scene = Scene { facts, cache, granularity, table };
-        let secrets = secrets(&subset.plan, facts);
+        let mut scene = Scene { facts, cache, clock, table };
+        let secrets = secrets(&head.passed, facts);
         let stored = subset.plan.steps.iter().map(|step| StoredStep::new(step, &secrets));
         let stored: Vec<StoredStep> = stored.collect::<Option<_>>()?;
         let new = subset.places.iter().zip(&subset.plan.steps).zip(&stored).zip(ran);
@@ -115,7 +115,7 @@ impl Snapshot {
             *row = scene.row(step, stored, ran, std::mem::take(&mut row.needs));
         }
         head.rules.retain(|(path, _)| !facts.walked.rules.iter().any(|(walked, _)| walked == path));
-        head.rules.extend(rules(facts, granularity));
+        head.rules.extend(rules(facts, clock));
         finish(head, scene.table.files, rows)
     }
 }
@@ -130,20 +130,16 @@ fn finish(mut head: Head, files: Files, rows: Vec<StepRow<'_>>) -> Option<(Vec<u
     Some((Snapshot { head, files }.to_bytes()?, steps))
 }
 
-/// What must not be stored: values of `dotenv` files, and what is passed to steps.
-fn secrets<'f>(plan: &Plan, facts: &'f Facts) -> Vec<&'f str> {
-    let passed = plan.steps.iter().flat_map(|step| match &step.action {
-        Action::Command(command) => command.variables.pass.as_slice(),
-        _ => &[],
-    });
-    let values = passed.chain(&facts.dotenv).filter_map(|name| facts.environment.text(name));
+/// What must not be stored: values of `dotenv` files, and what is passed to targets.
+fn secrets<'f>(passed: &[String], facts: &'f Facts) -> Vec<&'f str> {
+    let values = passed.iter().chain(&facts.dotenv).filter_map(|name| facts.environment.text(name));
     values.filter(|value| !value.is_empty()).collect()
 }
 
 /// The files that say what is ignored. One that may change without showing it is
 /// put down as what it is not.
-fn rules(facts: &Facts, granularity: Option<i64>) -> impl Iterator<Item = (PathBuf, Option<Stat>)> {
-    let said = move |seen: Seen| if seen.is_settled(granularity) { seen.stat } else { Stat::default() };
+fn rules(facts: &Facts, clock: Clock) -> impl Iterator<Item = (PathBuf, Option<Stat>)> {
+    let said = move |seen: Seen| if seen.is_settled(clock) { seen.stat } else { Stat::default() };
     facts.walked.rules.iter().map(move |(path, seen)| (path.clone(), seen.map(said)))
 }
 
@@ -188,7 +184,7 @@ impl Scene<'_> {
     fn input(&mut self, file: &InputFile) -> u32 {
         let is_file = matches!(file.kind, InputKind::File | InputKind::Executable);
         let digest = is_file.then_some(Blake3(file.digest));
-        self.table.file(file.path.as_path(), file.seen, file.seen.is_settled(self.granularity), digest)
+        self.table.file(file.path.as_path(), file.seen, file.seen.is_settled(self.clock), digest)
     }
 
     /// The directories below one in which files were looked for.
@@ -198,7 +194,7 @@ impl Scene<'_> {
         }
         let facts = self.facts;
         for (path, seen) in facts.walked.directories.iter().filter(|(path, _)| path.starts_with(base)) {
-            self.table.file(path, *seen, seen.is_settled(self.granularity), None);
+            self.table.file(path, *seen, seen.is_settled(self.clock), None);
         }
     }
 
@@ -208,7 +204,7 @@ impl Scene<'_> {
         let Ok(own) = output_directories(patterns) else { return false };
         for path in made.chain(own) {
             let Some(look) = self.cache.look(&path) else { return false };
-            let settled = look.seen.is_settled(self.granularity);
+            let settled = look.seen.is_settled(self.clock);
             row.outputs.push(self.table.file(path.as_path(), look.seen, settled, look.digest));
         }
         true

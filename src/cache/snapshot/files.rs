@@ -5,11 +5,11 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use rustix::fs::{AtFlags, Mode, OFlags, openat, statat};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, openat2, statat};
 
 use crate::cache::Blake3;
 use crate::cache::content::digest_at;
-use crate::facts::{InputKind, Seen, Stat, moment};
+use crate::facts::{Clock, InputKind, Seen, Stat, moment};
 
 /// Bytes of a row of the table.
 const ROW: usize = 100;
@@ -175,27 +175,28 @@ impl Files {
     }
 
     /// What became of files that may have changed.
-    pub(super) fn changes(
-        &self,
-        root: &Path,
-        suspects: &[u32],
-        granularity: Option<i64>,
-    ) -> Vec<(u32, Change)> {
-        let look = |at: &u32| Some((*at, self.look(root, &self.row(*at)?, granularity)));
+    pub(super) fn changes(&self, root: &Path, suspects: &[u32], clock: Clock) -> Vec<(u32, Change)> {
+        let look = |at: &u32| Some((*at, self.look(root, &self.row(*at)?, clock)));
         suspects.par_iter().filter_map(look).collect()
     }
 
     fn open(&self, root: &Path, directory: u32) -> Option<std::os::fd::OwnedFd> {
         let path = root.join(self.directories.get(directory as usize)?);
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        openat(rustix::fs::CWD, path, flags, Mode::empty()).ok()
+        // What a link leads to is not what was seen there.
+        openat2(rustix::fs::CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS).ok()
     }
 
     /// Looks into a file of which the file system says something else, or may
     /// say the same although it was changed.
-    fn look(&self, root: &Path, row: &Row, granularity: Option<i64>) -> Change {
+    fn look(&self, root: &Path, row: &Row, clock: Clock) -> Change {
         let path = root.join(self.path(row));
         let at = moment();
+        let below = self.path(row);
+        let mut above = below.ancestors().skip(1);
+        if above.any(|above| root.join(above).is_symlink()) {
+            return Change::Changed;
+        }
         let Ok(metadata) = path.symlink_metadata() else { return Change::Changed };
         let stat = Stat::of(&metadata);
         let is_file = matches!(stat.kind(), Some(InputKind::File | InputKind::Executable));
@@ -205,7 +206,7 @@ impl Files {
             return Change::Changed;
         }
         let seen = Seen { stat, at };
-        Change::Touched(Row { seen, settled: seen.is_settled(granularity), ..*row })
+        Change::Touched(Row { seen, settled: seen.is_settled(clock), ..*row })
     }
 
     /// The bytes to store.

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache::sealed::{seal, unseal};
 use crate::config::{Consulted, Release};
-use crate::facts::{Origin, Stat, ToolQuery};
+use crate::facts::{Clock, Origin, Stat, ToolQuery, repository_depth};
 
 pub use build::Ran;
 pub use subset::Subset;
@@ -36,6 +36,8 @@ use files::{Change, Files};
 pub struct Head {
     /// The build of hoist whose form this is.
     pub build: [u8; 32],
+    /// When all of the steps were planned, in nanoseconds since 1970.
+    pub planned: i64,
     /// Which content store holds what the steps made.
     pub store: [u8; 16],
     /// What the release was read from.
@@ -48,6 +50,8 @@ pub struct Head {
     pub tools: Vec<ToolQuery>,
     /// The digest of what was consulted, [`Facts::world`](crate::facts::Facts::world).
     pub world: [u8; 32],
+    /// How far above the project `.gitignore` files count.
+    pub depth: Option<usize>,
     /// Where a `.gitignore` counts, relative to the project's directory or
     /// absolute, and the file as it was.
     pub rules: Vec<(PathBuf, Option<Stat>)>,
@@ -55,6 +59,8 @@ pub struct Head {
     pub up_to_date: usize,
     /// Steps that do not apply.
     pub skipped: usize,
+    /// Variables that are passed to targets: secret.
+    pub passed: Vec<String>,
     /// Whether some steps have to be looked at although nothing changed.
     pub pending: bool,
     /// Tells which steps belong to it. Set when it is stored, as are the counts.
@@ -98,28 +104,23 @@ impl Snapshot {
         Some(seal(bytes))
     }
 
-    /// How many files are looked at.
-    #[must_use]
-    pub fn file_count(&self) -> usize {
-        self.files.len()
-    }
-
     /// Whether each `.gitignore` is what it was.
     #[must_use]
     pub fn has_same_rules(&self, root: &Path) -> bool {
         let now = |path: &PathBuf| root.join(path).symlink_metadata().ok().map(|found| Stat::of(&found));
-        self.head.rules.iter().all(|(path, stat)| now(path) == *stat)
+        repository_depth(root) == self.head.depth
+            && self.head.rules.iter().all(|(path, stat)| now(path) == *stat)
     }
 
     /// Looks at every file, and into those of which the file system says something
-    /// else. `granularity` is asked for only if there are such.
+    /// else. `clock` is asked for only if there are such.
     #[must_use]
-    pub fn changes(&self, root: &Path, granularity: impl FnOnce() -> Option<i64>) -> Changes {
+    pub fn changes(&self, root: &Path, clock: impl FnOnce() -> Clock) -> Changes {
         let suspects = self.files.suspects(root);
         if suspects.is_empty() {
             return Changes::default();
         }
-        Changes(self.files.changes(root, &suspects, granularity()))
+        Changes(self.files.changes(root, &suspects, clock()))
     }
 
     /// Takes note of files that hold what they did, and returns whether there are

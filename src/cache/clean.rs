@@ -11,7 +11,7 @@ use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::Stat;
 
 /// What hoist itself keeps in a project and can do without.
-const OWN: &[&str] = &[".hoist/runs", ".hoist/displaced"];
+const OWN: &[&str] = &[".hoist/runs"];
 
 /// A list of what is to be removed, before anything is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -22,7 +22,8 @@ impl Cache {
     /// matches stays: it may be somebody's.
     ///
     /// `inputs` are the files that it reads: where one of them lies there, it works
-    /// on its inputs in place, and nothing is touched.
+    /// on its inputs in place, and nothing is touched. Says where something was moved
+    /// to, in the project.
     ///
     /// # Errors
     /// The workspace cannot be written ([`ReadOnly`](crate::diagnostic::Code::ReadOnly));
@@ -33,7 +34,7 @@ impl Cache {
         step: &StepId,
         patterns: &[Pattern],
         inputs: &HashSet<&Path>,
-    ) -> Result<(), Problems> {
+    ) -> Result<Option<PathBuf>, Problems> {
         let selection = Selection::new(patterns)?;
         let mut found: Vec<Found> = Vec::new();
         for rule in selection.rules() {
@@ -46,7 +47,7 @@ impl Cache {
             found.extend(covered.filter(|found| selection.covers(&found.path)));
         }
         if found.is_empty() || found.iter().any(|found| inputs.contains(found.path.as_path())) {
-            return Ok(());
+            return Ok(None);
         }
         let last = self.made_by(&step.to_string());
         let is_ours = |path: &Path| {
@@ -71,8 +72,10 @@ impl Cache {
                 displaced.insert(path.clone());
             }
         }
+        let mut moved = None;
         if !displaced.is_empty() {
             let to = displaced_dir(&self.root).map_err(|error| denied(Path::new(DISPLACED), &error))?;
+            moved = to.strip_prefix(&self.root).ok().map(Path::to_owned);
             for path in &displaced {
                 displace(&self.root, path, &to).map_err(|error| denied(path, &error))?;
             }
@@ -81,7 +84,7 @@ impl Cache {
         for Found { path, .. } in &found {
             let _holds_others = fs::remove_dir(self.root.join(path));
         }
-        Ok(())
+        Ok(moved)
     }
 
     /// What the last run of a step made. Of one that worked on its inputs in place,

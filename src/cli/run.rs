@@ -160,7 +160,7 @@ pub(crate) fn view(session: &Session, root: &Path, owners: Vec<String>) -> View 
         View::plain(look, verbose, true)
     } else if let Some(dialect) = session.dialect() {
         View::folded(dialect, session.output_look(), verbose, above(root))
-    } else if session.host.error_is_terminal && !dumb && !ci(session) {
+    } else if session.host.error_is_terminal && session.host.output_is_terminal && !dumb && !ci(session) {
         View::live(look, verbose, owners)
     } else {
         View::plain(look, verbose, false)
@@ -183,12 +183,14 @@ fn ci(session: &Session) -> bool {
 /// Asks on the terminal, or says why it cannot.
 pub(crate) fn asker(session: &Session, yes: bool) -> Confirm {
     let possible = session.host.input_is_terminal && !session.global.json && !ci(session);
+    let why =
+        if ci(session) { "`CI` is set, so nobody is asked" } else { "standard input is not a terminal" };
     Arc::new(move |question| {
         if yes {
             return Ok(true);
         }
         if !possible || !std::io::stdin().is_terminal() {
-            return Err("standard input is not a terminal; `--yes` answers".to_owned());
+            return Err(format!("{why}; `--yes` answers"));
         }
         status(&format!("{question} [y/N] "));
         let mut answer = String::new();

@@ -78,9 +78,9 @@ pub(super) fn aside(what: &Happening) -> String {
 /// The last line of a run.
 #[must_use]
 pub(super) fn closing(ended: &RunEnded, look: Look) -> String {
-    let Counts { ran, cached, .. } = ended.counts;
+    let Counts { ran, cached, restored, .. } = ended.counts;
     let took = seconds(Duration::from_millis(ended.milliseconds));
-    if ended.exit == 0 && ran == 0 && cached > 0 {
+    if ended.exit == 0 && ran == 0 && cached > 0 && restored == 0 {
         let all = match cached {
             1 => "its one step is up to date, nothing that it depends on has changed".to_owned(),
             _ => format!("all {cached} steps are up to date, nothing that they depend on has changed"),
@@ -95,13 +95,14 @@ pub(super) fn closing(ended: &RunEnded, look: Look) -> String {
 /// How many steps ended how, failures first.
 #[must_use]
 pub fn tally(counts: Counts) -> String {
-    let Counts { ran, cached, skipped, failed, cancelled, not_run } = counts;
+    let Counts { ran, cached, restored, skipped, failed, cancelled, not_run } = counts;
     let parts = [
         (failed, "failed"),
         (cancelled, "stopped"),
         (not_run, "not run"),
         (ran, "ran"),
-        (cached, "up to date"),
+        (restored, "restored"),
+        (cached - restored.min(cached), "up to date"),
         (skipped, "skipped"),
     ];
     let parts = parts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));

@@ -173,7 +173,10 @@ impl Story {
         for (_, part) in self.told() {
             match part.end.as_ref().map(|end| &end.outcome) {
                 Some(Outcome::Ran) => counts.ran += 1,
-                Some(Outcome::Cached { .. }) => counts.cached += 1,
+                Some(Outcome::Cached { found }) => {
+                    counts.cached += 1;
+                    counts.restored += usize::from(*found == Found::Restored);
+                }
                 Some(Outcome::Skipped { .. }) => counts.skipped += 1,
                 Some(Outcome::Failed { .. }) => counts.failed += 1,
                 Some(Outcome::Cancelled) => counts.cancelled += 1,

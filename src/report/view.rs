@@ -15,7 +15,7 @@ pub enum View {
     /// In a log.
     Plain(Plain, Look),
     /// In a log of a CI system that can be folded.
-    Folded(Folded, Followed),
+    Folded(Box<Folded>, Followed),
     /// As JSON lines on standard output.
     Json(Json),
 }
@@ -50,7 +50,7 @@ impl View {
     /// The view in a log of CI; see [`Folded::new`].
     #[must_use]
     pub fn folded(dialect: Dialect, look: Look, verbose: bool, above: String) -> Self {
-        Self::Folded(Folded::new(dialect, look, verbose, above), Followed::default())
+        Self::Folded(Box::new(Folded::new(dialect, look, verbose, above)), Followed::default())
     }
 
     /// Tells what happened.

@@ -262,6 +262,9 @@ pub struct Counts {
     pub ran: usize,
     /// Had been done before.
     pub cached: usize,
+    /// So many of them were brought back from the cache.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub restored: usize,
     /// Do not apply.
     pub skipped: usize,
     /// Failed.

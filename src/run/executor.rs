@@ -26,7 +26,7 @@ use crate::run::record::{Record, log_of};
 use crate::run::scheduler::{Dropped, Limits, Node, Order, Scheduler, estimated};
 use crate::run::teller::{Teller, Told};
 use crate::run::worker::{Done, Ended, Task, Worker, blocking, not_available};
-use crate::run::{Cause, Counts, Event, Happening, Outcome, Request, Settled, Summary, TagMove};
+use crate::run::{Cause, Counts, Event, Found, Happening, Outcome, Request, Settled, Summary, TagMove};
 
 /// What steps told and nobody heard yet: more than this, and they wait.
 const BACKLOG: usize = 64;
@@ -409,7 +409,10 @@ impl<'a> Run<'a> {
             let count = match outcome {
                 Some(Outcome::Ran) if step.action == Action::Group => continue,
                 Some(Outcome::Ran) => &mut counts.ran,
-                Some(Outcome::Cached { .. }) => &mut counts.cached,
+                Some(Outcome::Cached { found }) => {
+                    counts.restored += usize::from(*found == Found::Restored);
+                    &mut counts.cached
+                }
                 Some(Outcome::Skipped { .. }) => &mut counts.skipped,
                 Some(Outcome::Failed { .. }) => &mut counts.failed,
                 Some(Outcome::NotRun { .. }) => &mut counts.not_run,

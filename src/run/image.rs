@@ -39,6 +39,8 @@ pub(super) struct Images {
 /// What a step that succeeded leaves behind.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Yielded {
+    /// What it was to do, as far as it was not denied to.
+    Partly,
     /// An image in the staging store.
     Image(Box<Descriptor>),
     /// No image.

@@ -35,6 +35,9 @@ const LARGE: u64 = 1 << 20;
 /// So do more files than this.
 const MANY: usize = 16;
 
+/// Why what a step made may not stand for its inputs.
+const CHANGED: &str = "what it reads or makes changed while it ran, so it runs again the next time";
+
 /// What a step is given when it starts.
 #[derive(Clone, Debug)]
 pub(super) struct Task {
@@ -230,12 +233,18 @@ impl Worker {
         let run = Ran { miss, started, took: clock.elapsed() };
         match result {
             Ok(made) => {
+                let doubt = if matches!(made, Yielded::Partly) {
+                    Some("it was denied what it asked for, so what it made is not kept")
+                } else if self.is_as_planned(step, task) || self.is_steady(step, task, key).await {
+                    None
+                } else {
+                    Some(CHANGED)
+                };
                 let image = match made {
                     Yielded::Image(image) => Some(*image),
-                    Yielded::Nothing | Yielded::Again => None,
+                    Yielded::Nothing | Yielded::Partly | Yielded::Again => None,
                 };
-                let steady = self.is_as_planned(step, task) || self.is_steady(step, task, key).await;
-                self.keep(step, run, image, steady, teller).await
+                self.keep(step, run, image, doubt, teller).await
             }
             Err(Unsuccessful::Halted) => Done::new(Ended::Halted),
             Err(Unsuccessful::Failed(problems)) => self.keep_failure(step, run, problems).await,
@@ -244,7 +253,13 @@ impl Worker {
 
     /// Takes away what lies where a step makes its outputs, and makes the directories
     /// above. What always runs may build on what it made before.
-    async fn make_room(&self, step: &Step, task: &Task, command: &CommandStep) -> Result<(), Problems> {
+    async fn make_room(
+        &self,
+        step: &Step,
+        task: &Task,
+        command: &CommandStep,
+        teller: &Teller,
+    ) -> Result<(), Problems> {
         if step.effect == Effect::Cacheable && !command.outputs.is_empty() {
             let now = if self.is_behind_always(task) { self.read_again(step).await? } else { None };
             let definition = now.as_ref().unwrap_or(&step.definition);
@@ -252,7 +267,14 @@ impl Worker {
                 Subject::Input(path) => Some(path.as_path()),
                 _ => None,
             });
-            self.request.cache.clear(&step.id, &command.outputs, &inputs.collect())?;
+            let moved = self.request.cache.clear(&step.id, &command.outputs, &inputs.collect())?;
+            if let Some(to) = moved {
+                let text = format!(
+                    "what lay where it makes its outputs, and it did not make, is in `{}` now",
+                    to.display()
+                );
+                teller.tell(Told::Notice(text)).await;
+            }
         }
         make_parents(&self.request.root, &command.outputs).map_err(Problems::from)
     }
@@ -273,7 +295,7 @@ impl Worker {
         let done = match result {
             // What is there already was published before.
             Ok(Yielded::Again) => Done::new(Ended::Cached(Found::Present)),
-            Ok(Yielded::Nothing | Yielded::Image(_)) => Done::new(Ended::Ran),
+            Ok(Yielded::Nothing | Yielded::Partly | Yielded::Image(_)) => Done::new(Ended::Ran),
             Err(unsuccessful) => unsuccessful.into(),
         };
         Done { tags, ..done }
@@ -346,19 +368,20 @@ impl Worker {
         teller: &mut Teller,
     ) -> (Vec<TagMove>, Result<Yielded, Unsuccessful>) {
         if let Action::Command(command) = &step.action {
-            if let Err(problems) = self.make_room(step, task, command).await {
+            if let Err(problems) = self.make_room(step, task, command, teller).await {
                 return (Vec::new(), Err(Unsuccessful::Failed(problems)));
             }
             let watched = Mode::of(&self.request, step, command);
             let name = step.id.to_string();
             let result = match watched {
-                None => self.commands.run(&name, command, None, halt, teller).await,
+                None => self.commands.run(&name, command, None, halt, teller).await.map(|()| true),
                 Some(mode) => {
                     let with = (&self.request, &self.commands);
                     sandbox::run(with, (step, command), mode, halt, teller).await
                 }
             };
-            return (Vec::new(), result.map(|()| Yielded::Nothing));
+            let made = |whole| if whole { Yielded::Nothing } else { Yielded::Partly };
+            return (Vec::new(), result.map(made));
         }
         self.images.act(&self.request.plan, step, &task.images, halt, teller).await
     }
@@ -369,7 +392,7 @@ impl Worker {
         step: &Step,
         run: Ran,
         image: Option<Descriptor>,
-        steady: bool,
+        doubt: Option<&'static str>,
         teller: Teller,
     ) -> Done {
         let cache = self.request.cache.clone();
@@ -382,15 +405,14 @@ impl Worker {
             // What always runs is never replayed.
             let log = log.timeless().filter(|_| miss.is_kept());
             let log = log.map(|log| cache.keep_log(log)).transpose()?;
-            let made = Made { outputs, image, log, started, duration: took, steady };
+            let made = Made { outputs, image, log, started, duration: took, steady: doubt.is_none() };
             cache.save(&miss, made).map_err(Problems::from)
         });
         match saved.await {
             Err(problems) => Done::failed(at(step, problems)),
             Ok(Saved { record, kept }) => {
                 if !kept && step.effect == Effect::Cacheable && !self.request.options.no_cache {
-                    let text = "what it reads or makes changed while it ran, so it runs again the next time";
-                    teller.tell(Told::Notice(text.to_owned())).await;
+                    teller.tell(Told::Notice(doubt.unwrap_or(CHANGED).to_owned())).await;
                 }
                 let product = record.product(step.effect);
                 let lasting = kept.then_some(record.outputs);

@@ -104,7 +104,8 @@ impl Cage {
     }
 }
 
-/// Runs a step's commands while they are watched, and says what was found.
+/// Runs a step's commands while they are watched, and says what was found: whether
+/// they were denied nothing.
 ///
 /// # Errors
 /// As [`Commands::run`]; and there is no sandbox to be had ([`Code::NoSandbox`]).
@@ -114,7 +115,7 @@ pub(in crate::run) async fn run(
     mode: Mode,
     halt: &mut watch::Receiver<Halt>,
     teller: &mut Teller,
-) -> Result<(), Unsuccessful> {
+) -> Result<bool, Unsuccessful> {
     let (asked, owned) = (request.clone(), step.clone());
     let cage = blocking(move || match &owned.action {
         Action::Command(command) => Cage::new(&asked, &owned, command, mode),
@@ -141,7 +142,7 @@ pub(in crate::run) async fn run(
             let root = cage.notes.root.clone();
             let learned = blocking(move || proposal::learn(&asked, &step, &root, &deeds)).await;
             teller.tell(Told::Learned(Box::new(learned))).await;
-            result
+            result.map(|()| true)
         }
         Mode::Deny => {
             let denied = about(step, command, cage.notes.policy.as_ref(), &deeds);
@@ -150,12 +151,12 @@ pub(in crate::run) async fn run(
                     for text in notices(&denied) {
                         teller.tell(Told::Notice(text)).await;
                     }
-                    Ok(())
+                    Ok(denied.is_empty())
                 }
                 Err(Unsuccessful::Failed(problems)) => {
                     Err(Unsuccessful::Failed(attach(problems, denied, blind)))
                 }
-                halted @ Err(Unsuccessful::Halted) => halted,
+                Err(Unsuccessful::Halted) => Err(Unsuccessful::Halted),
             }
         }
     }

@@ -74,6 +74,17 @@ fn a_file_that_changes_runs_what_it_concerns() {
     repo.hoist(&["run", "all"]);
     assert_eq!(repo.read("out/copy"), "a.txt\nfast\n");
     assert_nothing(&repo);
+    // What is gone for good is not looked for any more: nothing is written again.
+    let cache = repo.path().parent().unwrap().join("cache/v2/projects");
+    let project = fs::read_dir(cache).unwrap().next().unwrap().unwrap().path();
+    let steps = || {
+        let files = fs::read_dir(&project).unwrap().map(|file| file.unwrap());
+        let of_steps = files.filter(|file| file.file_name().to_string_lossy().ends_with("-steps"));
+        of_steps.map(|file| file.metadata().unwrap().modified().unwrap()).max()
+    };
+    let before = steps();
+    assert_nothing(&repo);
+    assert_eq!(steps(), before);
 }
 
 #[test]

@@ -114,6 +114,10 @@ impl Snapshot {
             let row = rows.get_mut(*place as usize)?;
             *row = scene.row(step, stored, ran, std::mem::take(&mut row.needs));
         }
+        // Nobody reads or makes what is neither as it was nor seen anew.
+        for at in std::mem::take(&mut scene.table.free) {
+            scene.table.files.forget(at);
+        }
         head.rules.retain(|(path, _)| !facts.walked.rules.iter().any(|(walked, _)| walked == path));
         head.rules.extend(rules(facts, clock));
         finish(head, scene.table.files, rows)
@@ -218,7 +222,8 @@ impl Table {
             && let Some(row) = self.files.row(at)
         {
             let same = row.digest == digest && (digest.is_some() || row.seen.stat == seen.stat);
-            if same || self.free.remove(&at) {
+            let free = self.free.remove(&at);
+            if same || free {
                 let fresh = row.renewed(seen, settled, digest);
                 self.files.replace(at, &fresh);
                 return at;

@@ -14,6 +14,9 @@ use crate::facts::{Clock, InputKind, Seen, Stat, moment};
 /// Bytes of a row of the table.
 const ROW: usize = 100;
 
+/// The directory of a row that is no longer looked at.
+const FORGOTTEN: u32 = u32::MAX;
+
 /// Rows that one thread looks at in one go.
 const BATCH: usize = 1024;
 
@@ -149,6 +152,13 @@ impl Files {
         }
     }
 
+    /// Looks no more at the file of a row.
+    pub(super) fn forget(&mut self, at: u32) {
+        if let Some(row) = self.row(at) {
+            self.replace(at, &Row { directory: FORGOTTEN, ..row });
+        }
+    }
+
     /// Looks at all files, by several threads, and returns those of which the
     /// file system says something else, or may say the same although they changed.
     pub(super) fn suspects(&self, root: &Path) -> Vec<u32> {
@@ -157,7 +167,7 @@ impl Files {
             let mut suspects = Vec::new();
             let mut open: Option<(u32, std::os::fd::OwnedFd)> = None;
             for (at, bytes) in rows.chunks_exact(ROW).enumerate() {
-                let Some(row) = Row::read(bytes) else { continue };
+                let Some(row) = Row::read(bytes).filter(|row| row.directory != FORGOTTEN) else { continue };
                 if open.as_ref().is_none_or(|(directory, _)| *directory != row.directory) {
                     open = self.open(root, row.directory).map(|fd| (row.directory, fd));
                 }

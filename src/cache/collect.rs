@@ -53,7 +53,7 @@ pub(super) fn collect(
 /// Remembers what was seen of a directory before what it holds is looked at.
 pub(super) fn note_directory(root: &Path, directory: Option<&Path>, looks: &Looks) {
     let Some(directory) = directory else { return };
-    if let (Ok(seen), Ok(path)) = (Looks::see(&root.join(directory)), ProjectPath::root().join(directory)) {
+    if let (Ok(seen), Ok(path)) = (Seen::of(&root.join(directory)), ProjectPath::root().join(directory)) {
         looks.note(&path, Look { seen, digest: None });
     }
 }
@@ -86,7 +86,7 @@ pub(super) fn walk(
     let mut found = Vec::new();
     let mut pending = vec![(start.to_owned(), false)];
     while let Some((path, above)) = pending.pop() {
-        let seen = match Looks::see(&root.join(&path)) {
+        let seen = match Seen::of(&root.join(&path)) {
             Ok(seen) => seen,
             Err(error) if is_missing(&error) => continue,
             Err(error) => return Err((path, error)),

@@ -1,7 +1,6 @@
 //! What the file system said of outputs, and what was in them.
 
 use std::collections::HashMap;
-use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -10,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::cache::Blake3;
 use crate::cache::content::digest_at;
 use crate::config::ProjectPath;
-use crate::facts::{Clock, KnownFiles, Seen, Stat, moment};
+use crate::facts::{Clock, KnownFiles, Seen};
 
 /// What was known of files before, and what was seen of outputs since. Cheap to
 /// clone, and shared by its clones.
@@ -34,12 +33,6 @@ impl Looks {
     /// These files are known from before.
     pub(super) fn new(known: KnownFiles) -> Self {
         Self { known: Arc::new(known), fresh: Arc::default() }
-    }
-
-    /// What the file system says of a path now.
-    pub(super) fn see(full: &Path) -> io::Result<Seen> {
-        let at = moment();
-        Ok(Seen { stat: Stat::of(&fs::symlink_metadata(full)?), at })
     }
 
     /// The digest of a file that was just seen; it is read unless it is known.

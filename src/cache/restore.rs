@@ -221,7 +221,7 @@ pub(super) enum State {
 
 pub(super) fn state(root: &Path, output: &Output, looks: &Looks) -> Result<State, Problem> {
     let path = root.join(output.path.as_path());
-    let seen = match Looks::see(&path) {
+    let seen = match Seen::of(&path) {
         Ok(seen) => seen,
         Err(error) if is_missing(&error) => return Ok(State::Missing),
         Err(error) => return Err(denied(output.path.as_path(), &error)),

@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::config::ProjectPath;
 use crate::diagnostic::{Code, Problem};
-use crate::facts::{InputFile, InputKind, KnownFiles, Seen, Stat};
+use crate::facts::{InputFile, InputKind, KnownFiles, Seen};
 
 /// From here on a file is worth being digested by several threads.
 const LARGE: u64 = 4 << 20;
@@ -21,10 +21,8 @@ pub(super) fn read(root: &Path, path: &ProjectPath, known: &KnownFiles) -> Resul
     let unreadable = |error: std::io::Error| {
         Problem::new(Code::Unreadable, format!("`{path}` cannot be read")).note(error.to_string())
     };
-    // Before anything is looked at: what changes later than this is newer.
-    let at = moment();
-    let stat = Stat::of(&full.symlink_metadata().map_err(unreadable)?);
-    let seen = Seen { stat, at };
+    let seen = Seen::of(&full).map_err(unreadable)?;
+    let stat = seen.stat;
     let kind = stat.kind().ok_or_else(|| unreadable(std::io::Error::other("it is not a file")))?;
     let digest = match (kind, known.digest(path, &stat)) {
         (_, Some(digest)) => digest,

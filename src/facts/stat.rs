@@ -2,11 +2,13 @@
 //! the same.
 
 use std::fs::Metadata;
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::facts::InputKind;
+use crate::facts::{InputKind, moment};
 
 /// Kinds of files and permissions in a mode (`inode(7)`).
 const KIND: u32 = 0o170_000;
@@ -73,6 +75,15 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// What the file system says of a path now; a link is not followed.
+    ///
+    /// # Errors
+    /// Nothing is there, or it cannot be looked at.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        let at = moment();
+        Ok(Self { stat: Stat::of(&path.symlink_metadata()?), at })
+    }
+
     /// Whether every later change of the file changes what the file system says of
     /// it.
     ///

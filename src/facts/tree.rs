@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use crate::config::ProjectPath;
 use crate::diagnostic::{Code, Problem, Problems};
-use crate::facts::{Seen, Stat, moment};
+use crate::facts::Seen;
 
 /// What belongs to git and to hoist, at any depth: no part of the project's files.
 pub const PRIVATE: [&str; 2] = [".git", ".hoist"];
@@ -64,12 +64,6 @@ impl Walked {
         self.directories.extend(other.directories);
         self.rules.extend(other.rules);
     }
-}
-
-/// What the file system says of a path now, if there is something.
-pub(super) fn seen(path: &Path) -> Option<Seen> {
-    let at = moment();
-    Some(Seen { stat: Stat::of(&path.symlink_metadata().ok()?), at })
 }
 
 impl Tree {
@@ -152,7 +146,7 @@ fn rules_above(root: &Path, walked: &mut Walked) -> Option<Arc<Rules>> {
     let depth = repository_depth(root)?;
     let between: Vec<&Path> = root.ancestors().skip(1).take(depth).collect();
     let files = between.iter().map(|above| above.join(".gitignore"));
-    walked.rules.extend(files.map(|file| (file.clone(), seen(&file))));
+    walked.rules.extend(files.map(|file| (file.clone(), Seen::of(&file).ok())));
     between.into_iter().rev().fold(None, |rules, directory| Rules::read(directory, rules))
 }
 
@@ -215,11 +209,11 @@ impl Walk<'_> {
         let full = self.root.join(directory);
         let mut walked = Walked::default();
         if !within.is_empty() {
-            walked.directories.extend(seen(&full).map(|seen| (directory.to_owned(), seen)));
+            walked.directories.extend(Seen::of(&full).ok().map(|seen| (directory.to_owned(), seen)));
         }
         if self.honour_ignore {
             let file = directory.join(".gitignore");
-            let found = seen(&self.root.join(&file));
+            let found = Seen::of(&self.root.join(&file)).ok();
             // That one was made shows in its directory, where that is looked at by all
             // whom it concerns.
             let above =

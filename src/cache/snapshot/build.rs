@@ -94,13 +94,7 @@ impl Snapshot {
                 places.insert(self.files.path(&self.files.row(*file)?), *file);
             }
         }
-        let all = u32::try_from(self.files.len()).ok()?;
-        for at in 0..all {
-            let row = self.files.row(at)?;
-            if row.seen.stat.kind() == Some(InputKind::Directory) {
-                places.insert(self.files.path(&row), at);
-            }
-        }
+        places.extend(self.files.places_of_directories());
         let directories = self.files.directories().iter().cloned().zip(0..).collect();
         let Self { mut head, files } = self;
         let (listed, free) = (HashSet::new(), subset.changed.clone());

@@ -9,7 +9,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, openat2, statat};
 
 use crate::cache::Blake3;
 use crate::cache::content::digest_at;
-use crate::facts::{Clock, InputKind, Seen, Stat, moment};
+use crate::facts::{Clock, InputKind, Seen, Stat};
 
 /// Bytes of a row of the table.
 const ROW: usize = 100;
@@ -152,6 +152,16 @@ impl Files {
         }
     }
 
+    /// The places of the rows of directories, by their paths.
+    pub(super) fn places_of_directories(&self) -> impl Iterator<Item = (PathBuf, u32)> {
+        let rows =
+            (0..).zip(self.rows.chunks_exact(ROW)).filter_map(|(at, bytes)| Some((at, Row::read(bytes)?)));
+        let of_directories = rows.filter(|(_, row)| {
+            row.directory != FORGOTTEN && row.seen.stat.kind() == Some(InputKind::Directory)
+        });
+        of_directories.map(|(at, row)| (self.path(&row), at))
+    }
+
     /// Looks no more at the file of a row.
     pub(super) fn forget(&mut self, at: u32) {
         if let Some(row) = self.row(at) {
@@ -201,21 +211,19 @@ impl Files {
     /// say the same although it was changed.
     fn look(&self, root: &Path, row: &Row, clock: Clock) -> Change {
         let path = root.join(self.path(row));
-        let at = moment();
         let below = self.path(row);
         let mut above = below.ancestors().skip(1);
         if above.any(|above| root.join(above).is_symlink()) {
             return Change::Changed;
         }
-        let Ok(metadata) = path.symlink_metadata() else { return Change::Changed };
-        let stat = Stat::of(&metadata);
+        let Ok(seen) = Seen::of(&path) else { return Change::Changed };
+        let stat = seen.stat;
         let is_file = matches!(stat.kind(), Some(InputKind::File | InputKind::Executable));
         let like = is_file && stat.size == row.seen.stat.size && stat.mode == row.seen.stat.mode;
         let Some(digest) = row.digest.filter(|_| like) else { return Change::Changed };
         if !digest_at(&path, stat.size).is_ok_and(|(found, _)| found == digest) {
             return Change::Changed;
         }
-        let seen = Seen { stat, at };
         Change::Touched(Row { seen, settled: seen.is_settled(clock), ..*row })
     }
 

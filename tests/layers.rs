@@ -48,6 +48,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("libcontainer", &["engine"]),
     ("landlock", &["run"]),
     ("libc", &["run"]),
+    ("nix", &["run"]),
     ("tokio", &["store", "release", "run", "cli"]),
 ];
 

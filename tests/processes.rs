@@ -108,6 +108,23 @@ fn a_log_is_read_as_it_was_written_of_any_size_and_shape() {
 }
 
 #[test]
+fn what_goes_to_one_place_keeps_its_order_and_else_its_stream() {
+    let repo =
+        Repo::with("target \"x\" { run \"for i in $(seq 1 200); do echo out $i; echo err $i >&2; done\"; }");
+    let file = std::fs::File::create(repo.path().join("both")).expect("a file can be made");
+    let mut command = repo.command(&["x", "--quiet"]);
+    command.stdout(file.try_clone().expect("a file can be opened twice")).stderr(file);
+    assert!(command.status().expect("hoist can be started").success());
+    let lines = |names: &[&str]| -> String {
+        (1..=200).flat_map(|i| names.iter().map(move |name| format!("{name} {i}\n"))).collect()
+    };
+    assert_eq!(repo.read("both"), lines(&["out", "err"]));
+    assert_eq!(repo.hoist(&["log", "x"]).stdout, lines(&["out", "err"]));
+    let apart = repo.hoist(&["x", "--quiet"]);
+    assert_eq!((apart.stdout, apart.stderr), (lines(&["out"]), lines(&["err"])));
+}
+
+#[test]
 fn what_a_step_wrote_can_be_read_while_it_runs_and_after_hoist_was_killed() {
     let repo = Repo::with("target \"x\" { run \"echo begun; printf part; touch ready; exec sleep 600\"; }");
     let mut child = start(&repo, &["x"]);

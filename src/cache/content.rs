@@ -146,6 +146,12 @@ pub(super) fn digest_at(path: &Path, size: u64) -> io::Result<(Blake3, u64)> {
     Ok((Blake3::of(&content), content.len() as u64))
 }
 
+/// What a file holds that is about so large, if it has this digest.
+pub(super) fn content_at(path: &Path, digest: Blake3, size: u64) -> Option<Vec<u8>> {
+    let content = File::open(path).and_then(|mut file| read_small(&mut file, size)).ok()?;
+    (Blake3::of(&content) == digest).then_some(content)
+}
+
 /// All of a file that is about so large.
 fn read_small(file: &mut File, size: u64) -> io::Result<Vec<u8>> {
     let mut content = vec![0; usize::try_from(size).unwrap_or_default() + 1];

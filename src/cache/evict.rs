@@ -97,7 +97,7 @@ impl Cache {
         let (records, projects) = (self.dir.join("records"), self.dir.join("projects"));
         let holder = |(path, found): &(PathBuf, fs::Metadata)| {
             let held = if path.starts_with(&records) {
-                Record::from_bytes(&fs::read(path).ok()?).into_iter().collect()
+                Record::from_bytes(&fs::read(path).ok()?).map(|(record, _)| record).into_iter().collect()
             } else if path.starts_with(&projects) && path.ends_with("runs") {
                 // They need their logs; the contents of outputs belong to the
                 // records.

@@ -12,8 +12,9 @@ pub fn journal(bytes: &[u8]) -> usize {
 /// Whether bytes are a record, which is then written so that it reads the same.
 #[must_use]
 pub fn record(bytes: &[u8]) -> Option<bool> {
-    let record = Record::from_bytes(bytes)?;
-    Some(Record::from_bytes(&record.to_bytes()).as_ref() == Some(&record))
+    let (record, small) = Record::from_bytes(bytes)?;
+    let written = record.to_bytes(&small);
+    Some(Record::from_bytes(&written) == Some((record, small)))
 }
 
 /// Whether bytes are a snapshot, which is then written so that it reads the same;

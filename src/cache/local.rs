@@ -11,10 +11,11 @@ use rayon::prelude::*;
 use tempfile::NamedTempFile;
 
 use crate::cache::collect::collect;
-use crate::cache::content::{ContentStore, touch, unusable, write_whole};
+use crate::cache::content::{ContentStore, content_at, touch, unusable, write_whole};
 use crate::cache::latest::{LastRun, Latest, Outcome};
 use crate::cache::looks::{Look, Looks};
-use crate::cache::restore::restore;
+use crate::cache::restore::{Contents, restore};
+use crate::cache::small::Small;
 use crate::cache::{
     Blake3, Hit, Key, Lookup, Made, Miss, Output, OutputKind, Outputs, Reason, Record, Restoration, Saved,
     Trace, image,
@@ -128,21 +129,22 @@ impl Cache {
     #[must_use]
     pub fn find(&self, trace: &Trace) -> Lookup {
         match self.usable(trace) {
-            Ok(record) => Lookup::Hit(Box::new(Hit { record, trace: trace.clone() })),
+            Ok((record, small)) => Lookup::Hit(Box::new(Hit { record, trace: trace.clone(), small })),
             Err(fault) => Lookup::Miss(Miss { trace: trace.clone(), reasons: self.explain(trace, fault) }),
         }
     }
 
     /// The record of the key, if all that it names seems to be there.
-    fn usable(&self, trace: &Trace) -> Result<Record, Reason> {
+    fn usable(&self, trace: &Trace) -> Result<(Record, Small), Reason> {
         let key = trace.key();
         let bytes = fs::read(self.record_path(key)).map_err(|_| Reason::RecordGone)?;
-        let record = Record::from_bytes(&bytes).filter(|record| record.key == key);
-        let mut record = record.ok_or(Reason::RecordCorrupt)?;
+        let found = Record::from_bytes(&bytes).filter(|(record, _)| record.key == key);
+        let (mut record, small) = found.ok_or(Reason::RecordCorrupt)?;
         // A step of another name may have left it behind.
         trace.step().clone_into(&mut record.step);
         for Output { path, kind } in &record.outputs {
             if let OutputKind::File { digest, size, .. } = kind
+                && small.get(*digest).is_none()
                 && !self.contents.has(*digest, Some(*size))
             {
                 return Err(Reason::ContentGone(path.to_string()));
@@ -155,7 +157,7 @@ impl Cache {
             Some(image) if !image::walk(&self.images, image, &mut BTreeSet::new()) => {
                 Err(Reason::ContentGone("its image".to_owned()))
             }
-            _ => Ok(record),
+            _ => Ok((record, small)),
         }
     }
 
@@ -205,29 +207,33 @@ impl Cache {
         if miss.is_off() {
             return Ok(Saved { record, kept: false });
         }
-        let steady = made.steady && (!miss.is_kept() || self.keep(&record.outputs)?);
-        let kept = steady && miss.is_kept();
-        if kept {
+        let small = if made.steady && miss.is_kept() { self.keep(&record.outputs)? } else { None };
+        let kept = small.is_some();
+        if let Some(small) = small {
             // Last: a record is a promise that its contents are there.
-            write_whole(&self.dir.join("tmp"), &self.record_path(record.key), &record.to_bytes())?;
+            write_whole(&self.dir.join("tmp"), &self.record_path(record.key), &record.to_bytes(&small))?;
         }
+        let steady = made.steady && (kept || !miss.is_kept());
         let outcome = if steady { Outcome::Done } else { Outcome::Unsteady };
         let last = LastRun { record, outcome };
         self.latest.put(&miss.trace, &last)?;
         Ok(Saved { record: last.record, kept })
     }
 
-    /// Puts the contents of outputs into the store; whether they still were what
-    /// was collected.
-    fn keep(&self, outputs: &Outputs) -> Result<bool, Problem> {
+    /// Puts the contents of outputs into the store, and gives back those that are
+    /// too small for it; `None` if one is no longer what was collected.
+    fn keep(&self, outputs: &Outputs) -> Result<Option<Small>, Problem> {
+        let path = |output: &Output| self.root.join(output.path.as_path());
+        let small = Small::collect(outputs, |output, digest, size| content_at(&path(output), digest, size));
+        let Some(small) = small else { return Ok(None) };
         let put = |output: &Output| match &output.kind {
-            OutputKind::File { digest, size, .. } => {
-                self.contents.put_file(&self.root.join(output.path.as_path()), *digest, *size)
+            OutputKind::File { digest, size, .. } if small.get(*digest).is_none() => {
+                self.contents.put_file(&path(output), *digest, *size)
             }
-            OutputKind::Symlink(_) | OutputKind::Directory { .. } => Ok(true),
+            _ => Ok(true),
         };
         let kept: Result<Vec<bool>, Problem> = each(outputs.as_slice(), put).into_iter().collect();
-        Ok(kept?.into_iter().all(|kept| kept))
+        Ok(kept?.into_iter().all(|kept| kept).then_some(small))
     }
 
     /// Keeps what a step wrote, secrets masked, to be saved with what it made. It
@@ -281,7 +287,8 @@ impl Cache {
     /// a symbolic link leads out of the project
     /// ([`OutsideProject`](crate::diagnostic::Code::OutsideProject)).
     pub fn restore(&self, hit: &Hit, patterns: &[Pattern]) -> Result<Restoration, Problems> {
-        let restoration = restore(&self.root, &hit.record.outputs, patterns, &self.contents, &self.looks)?;
+        let contents = Contents { small: &hit.small, store: &self.contents };
+        let restoration = restore(&self.root, &hit.record.outputs, patterns, contents, &self.looks)?;
         if matches!(restoration, Restoration::Lost(_)) {
             return Ok(restoration);
         }

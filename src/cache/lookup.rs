@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::cache::small::Small;
 use crate::cache::{Blake3, Outputs, Reason, Record, Trace};
 use crate::oci::Descriptor;
 
@@ -22,6 +23,7 @@ pub struct Hit {
     /// What it left behind.
     pub record: Record,
     pub(super) trace: Trace,
+    pub(super) small: Small,
 }
 
 /// A step that has to run: why, and the right to save what it makes.

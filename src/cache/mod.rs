@@ -31,6 +31,7 @@ mod record;
 mod restore;
 mod sealed;
 mod selection;
+mod small;
 mod snapshot;
 mod state;
 mod trace;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache::outputs::StoredOutput;
 use crate::cache::sealed::{seal, unseal};
+use crate::cache::small::Small;
 use crate::cache::{Blake3, Key, Outputs, Product};
 use crate::oci::Descriptor;
 use crate::plan::Effect;
@@ -44,17 +45,25 @@ impl Record {
         }
     }
 
-    /// The bytes to store.
+    /// The bytes to store, with contents of its outputs.
     #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        seal(serde_json::to_vec(&StoredRecord::from(self)).unwrap_or_default())
+    pub(super) fn to_bytes(&self, small: &Small) -> Vec<u8> {
+        let record = serde_json::to_vec(&StoredRecord::from(self)).unwrap_or_default();
+        let mut bytes = u32::try_from(record.len()).unwrap_or_default().to_le_bytes().to_vec();
+        bytes.extend(record);
+        small.write(&self.outputs, &mut bytes);
+        seal(bytes)
     }
 
     /// The record that was stored; `None` if the bytes are damaged, or none of
     /// this format.
     #[must_use]
-    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        serde_json::from_slice::<StoredRecord>(unseal(bytes)?).ok()?.into_record()
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<(Self, Small)> {
+        let (length, rest) = unseal(bytes)?.split_first_chunk()?;
+        let (record, contents) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        let record = serde_json::from_slice::<StoredRecord>(record).ok()?.into_record()?;
+        let small = Small::read(&record.outputs, contents)?;
+        Some((record, small))
     }
 }
 
@@ -75,7 +84,7 @@ pub(super) struct StoredRecord {
 }
 
 impl StoredRecord {
-    const FORMAT: u32 = 1;
+    const FORMAT: u32 = 2;
 
     pub(super) fn into_record(self) -> Option<Record> {
         if self.format != Self::FORMAT {

@@ -1,8 +1,8 @@
 //! Bringing what a step made back into the workspace.
 
 use std::collections::{BTreeSet, HashSet};
-use std::fs::{self, Permissions};
-use std::io;
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
@@ -15,13 +15,33 @@ use crate::cache::content::{ContentStore, Lost};
 use crate::cache::local::each;
 use crate::cache::looks::{Look, Looks};
 use crate::cache::selection::Selection;
-use crate::cache::{Output, OutputKind, Outputs, Reason, Restoration};
+use crate::cache::small::Small;
+use crate::cache::{Blake3, Output, OutputKind, Outputs, Reason, Restoration};
 use crate::config::{Pattern, ProjectPath};
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::{InputKind, Seen, Stat, moment};
 
 /// Where what is in the way goes, in the project's directory.
 pub(super) const DISPLACED: &str = ".hoist/displaced";
+
+/// Where the contents of a record are.
+#[derive(Clone, Copy)]
+pub(super) struct Contents<'a> {
+    /// Those that lie in the record.
+    pub(super) small: &'a Small,
+    /// All others.
+    pub(super) store: &'a ContentStore,
+}
+
+impl Contents<'_> {
+    /// Writes one to an empty file.
+    fn copy_to(self, digest: Blake3, file: &mut File) -> Result<(), Lost> {
+        match self.small.get(digest) {
+            Some(content) => file.write_all(content).map_err(Lost::Write),
+            None => self.store.copy_to(digest, file),
+        }
+    }
+}
 
 /// Makes the outputs in the workspace exactly those given.
 ///
@@ -32,7 +52,7 @@ pub(super) fn restore(
     root: &Path,
     outputs: &Outputs,
     patterns: &[Pattern],
-    contents: &ContentStore,
+    contents: Contents<'_>,
     looks: &Looks,
 ) -> Result<Restoration, Problems> {
     let selection = Selection::new(patterns)?;
@@ -259,12 +279,7 @@ enum Fault {
 
 /// Writes the content of a file where it can be renamed from: in a directory
 /// `above` its place that is there already.
-fn stage(
-    root: &Path,
-    above: &Path,
-    output: &Output,
-    contents: &ContentStore,
-) -> Result<NamedTempFile, Fault> {
+fn stage(root: &Path, above: &Path, output: &Output, contents: Contents<'_>) -> Result<NamedTempFile, Fault> {
     let path = output.path.as_path();
     let fail = |error: &io::Error| Fault::Problem(denied(path, error));
     let OutputKind::File { digest, mode, .. } = output.kind else {

@@ -131,10 +131,17 @@ pub(crate) fn request(
             no_cache: running.no_cache,
             sandbox: running.sandbox,
             learn: false,
+            one_output: one_output(session),
             allow_regress: running.allow_regress,
         },
         confirm,
     }
+}
+
+/// Whether what steps write ends in one place: where hoist itself does, and in the
+/// logs of CI systems, which are all on standard output.
+fn one_output(session: &Session) -> bool {
+    session.host.one_output || (!session.global.quiet && session.dialect().is_some())
 }
 
 /// Threads for what waits on processes and networks.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -34,6 +35,9 @@ pub struct Host {
     pub output_is_terminal: bool,
     /// Whether standard error is a terminal.
     pub error_is_terminal: bool,
+    /// Whether standard output and standard error are the same file, so that what
+    /// is written to one cannot be told from what is written to the other.
+    pub one_output: bool,
 }
 
 impl Host {
@@ -58,6 +62,7 @@ impl Host {
             input_is_terminal: std::io::stdin().is_terminal(),
             output_is_terminal: std::io::stdout().is_terminal(),
             error_is_terminal: std::io::stderr().is_terminal(),
+            one_output: same_file(std::io::stdout(), std::io::stderr()),
             environment,
         })
     }
@@ -77,8 +82,15 @@ impl Host {
             input_is_terminal: false,
             output_is_terminal: false,
             error_is_terminal: false,
+            one_output: false,
         }
     }
+}
+
+/// Whether two open files are one.
+fn same_file(one: impl AsFd, other: impl AsFd) -> bool {
+    let (Ok(one), Ok(other)) = (rustix::fs::fstat(one), rustix::fs::fstat(other)) else { return false };
+    (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
 }
 
 /// The name that the environment gives, else the one that the system has for the

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use crate::config::Release;
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::meant::{Chosen, Meant};
+use crate::facts::places::Places;
 use crate::facts::tree::{Tree, Walked, Wanted, project_path};
 use crate::facts::{Facts, InputFile, InputQuery, Inputs, KnownFiles, content};
 
@@ -56,7 +57,7 @@ pub fn readable(
     facts: &Facts,
     query: &InputQuery,
 ) -> Result<Readable, Problems> {
-    let mut meant = Meant::of(root, release, facts, query)?;
+    let mut meant = Meant::of(&Places::new(root), release, facts, query)?;
     meant.generated.clear();
     let wanted: Vec<Wanted> = meant.wanted().collect();
     let tree = Tree::read(root, &wanted, query.honour_ignore)?;
@@ -82,8 +83,9 @@ pub fn read_all(
     let root = root.canonicalize().map_err(|error| {
         Problem::new(Code::Unreadable, format!("`{}` cannot be read", root.display())).note(error.to_string())
     })?;
-    let meant: Vec<Meant> =
-        queries.iter().filter_map(|query| problems.take(Meant::of(&root, release, facts, query))).collect();
+    let places = Places::new(&root);
+    let meant: Vec<_> = queries.par_iter().map(|query| Meant::of(&places, release, facts, query)).collect();
+    let meant: Vec<Meant> = meant.into_iter().filter_map(|meant| problems.take(meant)).collect();
     let wanted: BTreeSet<Wanted> = meant.iter().flat_map(Meant::wanted).collect();
     let wanted: Vec<Wanted> = wanted.into_iter().collect();
     let honour_ignore = queries.iter().any(|query| query.honour_ignore);
@@ -92,10 +94,9 @@ pub fn read_all(
     } else {
         problems.take(Tree::read(&root, &wanted, honour_ignore)).unwrap_or_default()
     };
-    let chosen: Vec<Chosen> = meant
-        .iter()
-        .filter_map(|meant| problems.take(meant.choose(&root, &tree).and_then(|it| meant.some(it))))
-        .collect();
+    let chosen: Vec<_> =
+        meant.par_iter().map(|meant| meant.choose(&root, &tree).and_then(|it| meant.some(it))).collect();
+    let chosen: Vec<Chosen> = chosen.into_iter().filter_map(|chosen| problems.take(chosen)).collect();
     // By their bytes: comparing paths by their parts would cost more than reading.
     let mut all: Vec<&OsStr> =
         chosen.iter().flat_map(|chosen| &chosen.files).map(|path| path.as_os_str()).collect();

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::config::{Pattern, Release};
 use crate::diagnostic::{Code, Problem, Problems, Span};
 use crate::facts::pattern::{Place, Rule, files_below, outside};
+use crate::facts::places::Places;
 use crate::facts::tree::{EntryKind, Tree, Wanted};
 use crate::facts::{Facts, InputQuery, Scope, nearest_path};
 
@@ -25,16 +26,16 @@ pub(super) struct Meant {
 
 impl Meant {
     pub(super) fn of(
-        root: &Path,
+        places: &Places<'_>,
         release: &Release,
         facts: &Facts,
         query: &InputQuery,
     ) -> Result<Self, Problems> {
         let mut problems = Problems::new();
         let mut rules: Vec<Rule> =
-            query.patterns.iter().filter_map(|pattern| problems.take(Rule::of(root, pattern))).collect();
+            query.patterns.iter().filter_map(|pattern| problems.take(Rule::of(places, pattern))).collect();
         let generated = query.generated.iter();
-        let generated: Vec<Rule> = generated.filter_map(|it| problems.take(Rule::of(root, it))).collect();
+        let generated: Vec<Rule> = generated.filter_map(|it| problems.take(Rule::of(places, it))).collect();
         if let Some(copies) = &query.copies {
             let scope = Scope::new(release, facts);
             let scope = match &copies.platform {
@@ -42,33 +43,33 @@ impl Meant {
                 None => scope,
             };
             for copy in &copies.copies {
-                rules.extend(problems.take(Rule::copy(root, &copies.home, &scope, copy)));
+                rules.extend(problems.take(Rule::copy(places, &copies.home, &scope, copy)));
             }
         }
         let wanted = || query.patterns.iter().filter(|pattern| !pattern.negated);
         let wild = wanted().next().filter(|_| wanted().all(|pattern| !pattern.is_literal()));
         let wild = wild.map(|pattern| pattern.glob.span);
         let meant = Self { rules, generated, honour_ignore: query.honour_ignore, wild };
-        problems.extend(meant.rules.iter().filter_map(|rule| meant.missing(root, rule)));
+        problems.extend(meant.rules.iter().filter_map(|rule| meant.missing(places.root(), rule)));
         problems.or(meant)
     }
 
     /// A query whose mistakes have been told: what is wrong with it means nothing.
-    pub(super) fn lenient(root: &Path, release: &Release, facts: &Facts, query: &InputQuery) -> Self {
-        let mut rules = rules_of(root, &query.patterns);
+    pub(super) fn lenient(places: &Places<'_>, release: &Release, facts: &Facts, query: &InputQuery) -> Self {
+        let mut rules = rules_of(places, &query.patterns);
         if let Some(copies) = &query.copies {
             let scope = Scope::new(release, facts);
             let scope = copies.platform.iter().fold(scope, Scope::on);
-            let rule = |copy| Rule::copy(root, &copies.home, &scope, copy).ok();
+            let rule = |copy| Rule::copy(places, &copies.home, &scope, copy).ok();
             rules.extend(copies.copies.iter().filter_map(rule));
         }
-        let generated = rules_of(root, &query.generated);
+        let generated = rules_of(places, &query.generated);
         Self { rules, generated, honour_ignore: query.honour_ignore, wild: None }
     }
 
     /// What targets make that have these outputs.
-    pub(super) fn made(root: &Path, outputs: &[Pattern]) -> Self {
-        Self { rules: Vec::new(), generated: rules_of(root, outputs), honour_ignore: false, wild: None }
+    pub(super) fn made(places: &Places<'_>, outputs: &[Pattern]) -> Self {
+        Self { rules: Vec::new(), generated: rules_of(places, outputs), honour_ignore: false, wild: None }
     }
 
     /// Whether a path is made by a target.
@@ -223,6 +224,6 @@ impl Meant {
 }
 
 /// The rules of some patterns; one that is none means nothing.
-fn rules_of(root: &Path, patterns: &[Pattern]) -> Vec<Rule> {
-    patterns.iter().filter_map(|pattern| Rule::of(root, pattern).ok()).collect()
+fn rules_of(places: &Places<'_>, patterns: &[Pattern]) -> Vec<Rule> {
+    patterns.iter().filter_map(|pattern| Rule::of(places, pattern).ok()).collect()
 }

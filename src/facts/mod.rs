@@ -28,6 +28,7 @@ mod meant;
 mod nearest;
 mod needs;
 mod pattern;
+mod places;
 mod poll;
 mod project;
 mod scope;

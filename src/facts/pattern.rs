@@ -7,6 +7,7 @@ use globset::{GlobBuilder, GlobMatcher};
 
 use crate::config::{Copy, Pattern, ProjectPath, Template, glob_fits};
 use crate::diagnostic::{Code, Problem, Span};
+use crate::facts::places::Places;
 use crate::facts::tree::{Entry, EntryKind, Tree};
 use crate::facts::{Scope, tree};
 
@@ -33,17 +34,17 @@ pub(super) enum Place {
 }
 
 impl Rule {
-    pub(super) fn of(root: &Path, pattern: &Pattern) -> Result<Self, Problem> {
+    pub(super) fn of(places: &Places<'_>, pattern: &Pattern) -> Result<Self, Problem> {
         let span = pattern.glob.span;
         let (place, linked) =
-            Place::of(root, &pattern.glob.value, pattern.is_literal(), span, !pattern.negated)?;
+            Place::of(places, &pattern.glob.value, pattern.is_literal(), span, !pattern.negated)?;
         let exclude = Vec::new();
         let from = PathBuf::new();
         Ok(Self { place, negated: pattern.negated, exclude, from, span, is_copy: false, linked })
     }
 
     pub(super) fn copy(
-        root: &Path,
+        places: &Places<'_>,
         home: &ProjectPath,
         scope: &Scope<'_>,
         copy: &Copy,
@@ -53,7 +54,7 @@ impl Rule {
         let path = home.join(&text).map_err(|_| outside(Path::new(&text), span))?;
         let text = path.as_path().to_string_lossy().into_owned();
         let is_literal = !text.contains(['*', '?', '[', '{']);
-        let (place, linked) = Place::of(root, &text, is_literal, span, true)?;
+        let (place, linked) = Place::of(places, &text, is_literal, span, true)?;
         let from = match &place {
             Place::Named(path, _) | Place::Glob(_, path) => path.clone(),
         };
@@ -122,7 +123,7 @@ pub(super) fn files_below<'t>(
 impl Place {
     /// The place that a text names, and whether a symbolic link leads to it.
     fn of(
-        root: &Path,
+        places: &Places<'_>,
         text: &str,
         is_literal: bool,
         span: Span,
@@ -134,15 +135,15 @@ impl Place {
         let fixed = ProjectPath::root().join(fixed).map_err(|_| outside(Path::new(text), span))?;
         let fixed = fixed.as_path();
         if is_literal {
-            let kind = if look { kind_of(root, fixed, span)? } else { None };
+            let kind = if look { kind_of(places, fixed, span)? } else { None };
             let name = fixed.file_name().filter(|_| kind.is_some());
             let Some(name) = name else { return Ok((Self::Named(fixed.to_owned(), kind), false)) };
             let written = fixed.parent().unwrap_or(fixed);
-            let directory = real_directory(root, written, span)?;
+            let directory = real_directory(places, written, span)?;
             let linked = directory != written;
             return Ok((Self::Named(directory.join(name), kind), linked));
         }
-        let base = real_directory(root, fixed, span)?;
+        let base = real_directory(places, fixed, span)?;
         let rest = text.strip_prefix("./").unwrap_or(text);
         let rest = Path::new(rest).strip_prefix(fixed).unwrap_or(Path::new(rest));
         let glob = Path::new(&globset::escape(&base.to_string_lossy())).join(rest);
@@ -152,20 +153,19 @@ impl Place {
 }
 
 /// What is at a named path; nothing where it does not exist.
-fn kind_of(root: &Path, path: &Path, span: Span) -> Result<Option<EntryKind>, Problem> {
-    let Ok(metadata) = root.join(path).symlink_metadata() else { return Ok(None) };
-    let kind = tree::kind(metadata.file_type());
+fn kind_of(places: &Places<'_>, path: &Path, span: Span) -> Result<Option<EntryKind>, Problem> {
+    let Some(kind) = places.kind(path) else { return Ok(None) };
+    let kind = tree::kind(kind);
     kind.map(Some).ok_or_else(|| {
         let title = format!("`{}` is neither a file nor a directory", path.display());
         Problem::new(Code::Unreadable, title).label(span, "cannot be an input")
     })
 }
 
-/// A directory by its path without symbolic links. One that does not exist is as
-/// it is written.
-fn real_directory(root: &Path, directory: &Path, span: Span) -> Result<PathBuf, Problem> {
-    let Ok(real) = root.join(directory).canonicalize() else { return Ok(directory.to_owned()) };
-    real.strip_prefix(root).map(Path::to_owned).map_err(|_| outside(directory, span))
+/// A directory of the project by its path without symbolic links.
+fn real_directory(places: &Places<'_>, directory: &Path, span: Span) -> Result<PathBuf, Problem> {
+    let real = places.real(directory);
+    if real.is_absolute() { Err(outside(directory, span)) } else { Ok(real) }
 }
 
 pub(super) fn compile(glob: &str, span: Span) -> Result<GlobMatcher, Problem> {

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::config::{Pattern, Release};
 use crate::diagnostic::Sources;
 use crate::facts::meant::Meant;
+use crate::facts::places::Places;
 use crate::facts::tree::{Entry, EntryKind, Ignored, Tree, Wanted, project_path};
 use crate::facts::{Facts, InputKind, KnownFiles, Needs, PRIVATE, content};
 
@@ -74,38 +75,39 @@ impl Watch {
             .map(|(_, source)| PathBuf::from(&source.name))
             .filter(|path| root.join(path).is_file())
             .collect();
-        let watch = match (planned, earlier) {
-            // Until the files can be read again, what mattered before does.
-            (None, Some(earlier)) => {
-                files.extend(earlier.files.iter().cloned());
-                Self { files, ..earlier }
-            }
-            (planned, earlier) => {
-                let mut queries = Vec::new();
-                let mut known = earlier.map(|earlier| earlier.known).unwrap_or_default();
-                if let Some((release, needs, facts)) = planned {
-                    queries
-                        .extend(needs.inputs.iter().map(|query| Meant::lenient(root, release, facts, query)));
-                    files.extend(release.dotenv.iter().map(|file| file.value.as_path().to_owned()));
-                    let read = facts.inputs.iter().flat_map(|inputs| &inputs.files);
-                    known.extend(
-                        read.map(|file| {
+        let watch =
+            match (planned, earlier) {
+                // Until the files can be read again, what mattered before does.
+                (None, Some(earlier)) => {
+                    files.extend(earlier.files.iter().cloned());
+                    Self { files, ..earlier }
+                }
+                (planned, earlier) => {
+                    let places = Places::new(root);
+                    let mut queries = Vec::new();
+                    let mut known = earlier.map(|earlier| earlier.known).unwrap_or_default();
+                    if let Some((release, needs, facts)) = planned {
+                        queries.extend(
+                            needs.inputs.iter().map(|query| Meant::lenient(&places, release, facts, query)),
+                        );
+                        files.extend(release.dotenv.iter().map(|file| file.value.as_path().to_owned()));
+                        let read = facts.inputs.iter().flat_map(|inputs| &inputs.files);
+                        known.extend(read.map(|file| {
                             (file.path.as_path().to_owned(), Seen::Content(file.kind, file.digest))
-                        }),
-                    );
+                        }));
+                    }
+                    Self {
+                        root: root.to_owned(),
+                        directories: BTreeSet::new(),
+                        queries,
+                        everything,
+                        made: Meant::made(&places, outputs),
+                        files,
+                        ignored: Ignored::new(root),
+                        known,
+                    }
                 }
-                Self {
-                    root: root.to_owned(),
-                    directories: BTreeSet::new(),
-                    queries,
-                    everything,
-                    made: Meant::made(root, outputs),
-                    files,
-                    ignored: Ignored::new(root),
-                    known,
-                }
-            }
-        };
+            };
         watch.look()
     }
 

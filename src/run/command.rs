@@ -9,6 +9,7 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use tokio::sync::watch;
 
 use crate::diagnostic::{Code, Problem, Problems};
@@ -16,6 +17,7 @@ use crate::facts::{Environment, Facts, Host};
 use crate::plan::{CommandStep, Exec, Variables};
 use crate::run::jobserver::{self, Jobserver};
 use crate::run::mask::Secrets;
+use crate::run::plain::plain_command;
 use crate::run::process::{self, Exit, GRACE, Halt, Start};
 use crate::run::program::Programs;
 use crate::run::sandbox::{Cage, Entry, Left, no_sandbox};
@@ -35,6 +37,8 @@ pub(super) struct Commands {
     programs: Arc<Programs>,
     /// What no other run has: tells its steps from those of others.
     run: String,
+    /// Whether what they write goes to one place.
+    one_output: bool,
     grace: Duration,
 }
 
@@ -75,11 +79,20 @@ impl Commands {
         facts: &Facts,
         secrets: Arc<Secrets>,
         jobserver: Jobserver,
+        one_output: bool,
     ) -> Self {
         adopt_orphans();
-        let (host, all) = (host.environment.clone(), facts.environment.clone());
-        let (jobserver, programs) = (Arc::new(jobserver), Arc::default());
-        Self { root, host, all, secrets, jobserver, programs, run: tree::new_mark(), grace: GRACE }
+        Self {
+            root,
+            host: host.environment.clone(),
+            all: facts.environment.clone(),
+            secrets,
+            jobserver: Arc::new(jobserver),
+            programs: Arc::default(),
+            run: tree::new_mark(),
+            one_output,
+            grace: GRACE,
+        }
     }
 
     /// Runs a target's commands one after the other, and all of them again as
@@ -101,7 +114,8 @@ impl Commands {
             _ = halt.wait_for(|halt| *halt != Halt::No) => return Err(Unsuccessful::Halted),
         };
         let mark = format!("{}/{name}", self.run);
-        let environment = self.environment(&mark, &step.variables, token.flags(), cage);
+        let dir = self.root.join(step.dir.as_path());
+        let environment = self.environment(&mark, &step.variables, token.flags(), cage, &dir);
         let attempts = step.retries.saturating_add(1);
         let mut attempt = 1;
         loop {
@@ -147,12 +161,36 @@ impl Commands {
             let entry =
                 entry.map_err(|error| Attempt::failed(no_sandbox(name, exec.span, &error.to_string())))?;
             let argv = entry.as_ref().map_or(exec.argv.as_slice(), Entry::argv);
-            let program = argv.first().and_then(|word| self.programs.find(word, path, &dir, &self.root));
-            let program = program.as_deref();
-            let (interactive, grace) = (step.interactive, self.grace);
-            let start =
-                Start { step: mark, argv, program, dir: &dir, environment, interactive, timeout, grace };
-            let exit = process::run(start, &self.secrets, halt, teller).await;
+            let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
+            let find = |word: &str| self.programs.find(word, path, &dir, &self.root);
+            let program = argv.first().and_then(|word| find(word));
+            let start = Start {
+                step: mark,
+                argv: &argv,
+                program: program.as_deref(),
+                dir: &dir,
+                environment,
+                interactive: step.interactive,
+                one_output: self.one_output,
+                timeout,
+                grace: self.grace,
+            };
+            let plain = if cage.is_none() { plain_command(&exec.argv, environment) } else { None };
+            let plain = plain.and_then(|words| Some((find(words.first()?)?, words)));
+            let exit = match &plain {
+                Some((program, argv)) => {
+                    let start = Start { argv, program: Some(program), ..start };
+                    process::run(start, &self.secrets, halt, teller).await
+                }
+                None => Err(Errno::NOEXEC.into()),
+            };
+            let exit = match exit {
+                // A shell takes a text that says no other program for a script.
+                Err(error) if error.raw_os_error() == Some(Errno::NOEXEC.raw_os_error()) => {
+                    process::run(start, &self.secrets, halt, teller).await
+                }
+                exit => exit,
+            };
             let exit = match entry.map(Entry::left) {
                 Some(Left::Refused(why)) if matches!(exit, Ok(Exit::Status(_))) => {
                     return Err(Attempt::failed(no_sandbox(name, exec.span, &why)));
@@ -184,6 +222,7 @@ impl Commands {
         variables: &Variables,
         flags: Option<&str>,
         cage: Option<&Cage>,
+        dir: &Path,
     ) -> Vec<(OsString, OsString)> {
         let mut environment = BTreeMap::new();
         if variables.inherit {
@@ -192,6 +231,8 @@ impl Commands {
             let strict = Variables::STRICT.iter().filter_map(|name| Some((name, self.host.get(name)?)));
             environment.extend(strict.map(|(name, value)| (OsString::from(name), value.to_owned())));
         }
+        // As shells do, also where there is none.
+        environment.insert("PWD".into(), dir.components().as_path().into());
         if let Some(flags) = flags {
             environment.insert(jobserver::VARIABLE.into(), flags.into());
         }
@@ -362,6 +403,26 @@ mod tests {
         assert_eq!(problem.code, Code::CannotStart);
         assert_eq!(problem.labels[0].text, "there is no program `no-such-linter` in PATH");
         assert_eq!(problem.help.as_deref(), Some("install `no-such-linter`, or add its directory to PATH"));
+    }
+
+    #[test]
+    fn a_plain_command_is_what_a_shell_would_make_of_it() {
+        let mut project = Project::new();
+        std::fs::create_dir(project.root().join("bin")).unwrap();
+        project.write("bin/tool", "echo \"$1 in $PWD\"\n");
+        let tool = project.root().join("bin/tool");
+        std::fs::set_permissions(tool, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let path = format!("{}:/usr/bin:/bin", project.root().join("bin").display());
+        project.environment = [("PATH", path.as_str()), ("PWD", "/elsewhere")].into_iter().collect();
+        project.target("script", "tool said", &[]);
+        project.target("program", "env", &[0]);
+        project.target("none", "no-such-tool at all", &[1]);
+        let told = project.run();
+        let root = project.root();
+        assert_eq!(told.lines()[1], format!("script > said in {}", root.display()));
+        assert!(told.lines().contains(&format!("program > PWD={}", root.display())));
+        let problem = &told.summary.problems.as_slice()[0];
+        assert_eq!(problem.labels[0].text, "exit status 127");
     }
 
     #[test]

@@ -149,7 +149,8 @@ impl<'a> Run<'a> {
         let makeflags = request.host.environment.get(jobserver::VARIABLE);
         let jobserver = Jobserver::new(jobs, request.options.jobs.is_some(), makeflags);
         let (root, host, facts) = (request.root.clone(), &request.host, &request.facts);
-        let commands = Commands::new(root, host, facts, Arc::clone(&secrets), jobserver);
+        let commands =
+            Commands::new(root, host, facts, Arc::clone(&secrets), jobserver, request.options.one_output);
         Self {
             worker: Arc::new(Worker::new(request.clone(), commands, images)),
             scheduler: schedule(&request, jobs),
@@ -291,6 +292,7 @@ impl<'a> Run<'a> {
                 Told::Started(reasons)
             }
             Told::Notice(text) => Told::Notice(self.secrets.hide(&text)),
+            Told::Worked => return self.scheduler.worked(step),
             told => told,
         };
         self.narrator.relay(step, told);

@@ -278,5 +278,6 @@ fn host(root: &Path, environment: &Environment) -> Host {
         input_is_terminal: false,
         output_is_terminal: false,
         error_is_terminal: false,
+        one_output: false,
     }
 }

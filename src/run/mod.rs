@@ -23,6 +23,7 @@ mod mask;
 mod narrator;
 mod outcome;
 mod parents;
+mod plain;
 mod process;
 mod program;
 mod reason;

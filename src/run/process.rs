@@ -3,15 +3,16 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::unix::pipe::Receiver;
+use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -61,7 +62,7 @@ pub(super) struct Start<'a> {
     /// The step that it belongs to, as its environment names it.
     pub(super) step: &'a str,
     /// Program and arguments.
-    pub(super) argv: &'a [String],
+    pub(super) argv: &'a [&'a str],
     /// The file that the program is; `None`: the system looks for it.
     pub(super) program: Option<&'a Path>,
     /// Where it runs.
@@ -71,6 +72,9 @@ pub(super) struct Start<'a> {
     /// Whether it owns the terminal: it stays in hoist's own process group, and
     /// reads and writes what hoist reads and writes.
     pub(super) interactive: bool,
+    /// Whether its standard output and standard error are one pipe: what it writes
+    /// keeps its order, and all counts as standard output.
+    pub(super) one_output: bool,
     /// How long it may take.
     pub(super) timeout: Option<Duration>,
     /// How long it may take to end after it was asked to.
@@ -104,7 +108,7 @@ pub(super) async fn run(
     halt: &mut watch::Receiver<Halt>,
     teller: &mut Teller,
 ) -> io::Result<Exit> {
-    let mut child = spawn(start)?;
+    let (mut child, stdout, stderr) = spawn(start)?;
     let mut ending = Ending {
         tree: Tree::new(child.id(), !start.interactive, start.step),
         grace: start.grace,
@@ -113,8 +117,8 @@ pub(super) async fn run(
         kill_at: None,
         kills: 0,
     };
-    let mut stdout = Pipe::new(child.stdout.take(), Stream::Stdout, secrets);
-    let mut stderr = Pipe::new(child.stderr.take(), Stream::Stderr, secrets);
+    let mut stdout = Pipe::new(stdout, Stream::Stdout, secrets);
+    let mut stderr = Pipe::new(stderr, Stream::Stderr, secrets);
     let deadline = start.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let (mut status, mut linger, mut holders) = (None, None, Vec::new());
     while status.is_none() || ending.winding_down || stdout.is_open() || stderr.is_open() {
@@ -242,22 +246,34 @@ fn left_behind(holders: &[Member]) -> String {
     )
 }
 
-fn pipes(stdout: &Pipe<ChildStdout>, stderr: &Pipe<ChildStderr>) -> Vec<u64> {
+fn pipes(stdout: &Pipe, stderr: &Pipe) -> Vec<u64> {
     [stdout.id(), stderr.id()].into_iter().flatten().collect()
 }
 
-fn spawn(start: Start<'_>) -> io::Result<Child> {
+/// The process, and the other ends of its standard output and standard error.
+fn spawn(start: Start<'_>) -> io::Result<(Child, Option<Receiver>, Option<Receiver>)> {
     let (name, arguments) = start
         .argv
         .split_first()
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "an empty command"))?;
-    let mut command = Command::new(start.program.unwrap_or(Path::new(name)));
+    let mut command = Command::new(start.program.unwrap_or(Path::new(*name)));
     command.arg0(name).args(arguments).current_dir(start.dir).env_clear().kill_on_drop(true);
     command.envs(start.environment.iter().map(|(name, value)| (name, value)));
+    let (mut stdout, mut stderr) = (None, None);
     if !start.interactive {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        command.stdin(Stdio::null()).process_group(0);
+        let (reader, writer) = io::pipe()?;
+        if start.one_output {
+            command.stderr(writer.try_clone()?);
+        } else {
+            let (reader, writer) = io::pipe()?;
+            command.stderr(writer);
+            stderr = Some(Receiver::from_owned_fd(OwnedFd::from(reader))?);
+        }
+        command.stdout(writer);
+        stdout = Some(Receiver::from_owned_fd(OwnedFd::from(reader))?);
     }
-    command.spawn()
+    Ok((command.spawn()?, stdout, stderr))
 }
 
 /// The time after a while; `None` where that is further than time can be told.
@@ -283,15 +299,15 @@ async fn halted(halt: &mut watch::Receiver<Halt>) -> Halt {
 }
 
 /// The reading end of a pipe, and what comes out of it.
-struct Pipe<R> {
-    reader: Option<R>,
+struct Pipe {
+    reader: Option<Receiver>,
     written: Written,
     /// Most bytes that are taken at once.
     chunk: usize,
 }
 
-impl<R: AsyncRead + AsFd + Unpin> Pipe<R> {
-    fn new(reader: Option<R>, stream: Stream, secrets: &Arc<Secrets>) -> Self {
+impl Pipe {
+    fn new(reader: Option<Receiver>, stream: Stream, secrets: &Arc<Secrets>) -> Self {
         Self { reader, written: Written::new(stream, Arc::clone(secrets)), chunk: CHUNK }
     }
 

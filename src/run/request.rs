@@ -81,6 +81,9 @@ pub struct Options {
     pub sandbox: bool,
     /// Watch what the targets that the goals name read and make, and say it.
     pub learn: bool,
+    /// Give steps one place for standard output and standard error, since what shows
+    /// them has one: so they keep their order.
+    pub one_output: bool,
     /// Move moving tags backwards, too.
     pub allow_regress: bool,
 }

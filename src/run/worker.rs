@@ -18,7 +18,7 @@ use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::{Clock, KnownFiles, read_inputs};
 use crate::oci::Descriptor;
 use crate::plan::{Action, CommandStep, Definition, Effect, Gap, NeedKind, Plan, Step, StepIndex, Subject};
-use crate::run::claim::Claim;
+use crate::run::claim::Claims;
 use crate::run::command::{Commands, Unsuccessful};
 use crate::run::forecast::reasons;
 use crate::run::image::{Images, Known, Yielded};
@@ -95,6 +95,7 @@ pub(super) struct Worker {
     request: Request,
     commands: Commands,
     images: Images,
+    claims: Claims,
     /// Which steps come behind one that always runs: what they read may not be
     /// what was planned.
     behind_always: Vec<bool>,
@@ -107,7 +108,8 @@ impl Worker {
     pub(super) fn new(request: Request, commands: Commands, images: Images) -> Self {
         let behind_always = behind_always(&request.plan);
         let clock = clock(&request.root.join(".hoist"));
-        Self { request, commands, images, behind_always, clock }
+        let claims = Claims::new(&request.root);
+        Self { request, commands, images, claims, behind_always, clock }
     }
 
     /// Carries out a step.
@@ -198,7 +200,7 @@ impl Worker {
         let claim = if outputs(step).is_empty() {
             None
         } else {
-            match Claim::of(&self.request.root, &step.id, &mut halt, &teller).await {
+            match self.claims.of(&step.id, &mut halt, &teller).await {
                 Ok(claim) => Some(claim),
                 Err(unsuccessful) => return unsuccessful.into(),
             }
@@ -399,8 +401,17 @@ impl Worker {
         let patterns = outputs(step).to_vec();
         let (teller, log) = teller.into_parts();
         let bytes = log.written().1.saturating_add(size_of_outputs(&self.request.root, &patterns));
+        let collected = blocking_if(bytes > LARGE, {
+            let cache = cache.clone();
+            move || if patterns.is_empty() { Ok(Outputs::default()) } else { cache.collect(&patterns) }
+        });
+        let outputs = match collected.await {
+            Ok(outputs) => outputs,
+            Err(problems) => return Done::failed(at(step, problems)),
+        };
+        // What becomes of them from here on is noticed.
+        teller.tell(Told::Worked).await;
         let saved = blocking_if(bytes > LARGE, move || {
-            let outputs = if patterns.is_empty() { Outputs::default() } else { cache.collect(&patterns)? };
             let Ran { miss, started, took } = run;
             // What always runs is never replayed.
             let log = log.timeless().filter(|_| miss.is_kept());

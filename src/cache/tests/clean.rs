@@ -103,13 +103,13 @@ fn what_was_not_used_for_longest_goes_first() {
 #[test]
 fn what_another_run_may_be_about_to_record_is_left() {
     let fixture = Fixture::new(&["out"]);
-    save(&fixture, 1, 1000, 2);
+    save(&fixture, 1, 5000, 2);
     fixture.cache.evict(10, Duration::from_hours(1));
     assert!(!is_hit(&fixture, 1));
-    assert!(fixture.content(&"1".repeat(1000)).exists());
-    age(&fixture.content(&"1".repeat(1000)), 2);
+    assert!(fixture.content(&"1".repeat(5000)).exists());
+    age(&fixture.content(&"1".repeat(5000)), 2);
     fixture.cache.evict(10, Duration::from_hours(1));
-    assert!(!fixture.content(&"1".repeat(1000)).exists());
+    assert!(!fixture.content(&"1".repeat(5000)).exists());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tempfile::TempDir;
 
-use super::{Fixture, made, trace, tree};
+use super::{Fixture, large, made, trace, tree};
 use crate::cache::sealed::{seal, unseal};
 use crate::cache::{Cache, Key, Lookup, Made, Miss, Outcome, Product, Reason, Restoration, Trace};
 use crate::diagnostic::Code;
@@ -177,18 +177,20 @@ fn a_damaged_record_is_a_miss() {
     fixture.save(1);
     let record = fixture.dir.path().join(format!("cache/v2/records/{}", trace(1).key()));
     let sealed = fs::read(&record).unwrap();
-    let whole = String::from_utf8(unseal(&sealed).unwrap().to_vec()).unwrap();
+    let (length, whole) = unseal(&sealed).unwrap().split_at(4);
+    let whole = String::from_utf8(whole.to_vec()).unwrap();
     for damaged in [
         String::new(),
         whole[..whole.len() / 2].to_owned(),
-        whole.replace("\"format\":1", "\"format\":2"),
+        whole.replace("\"format\":2", "\"format\":1"),
+        format!("{whole}1"),
         whole.replace("\"path\":\"out\"", "\"path\":\"../out\""),
         whole.replace("\"path\":\"out\"", "\"path\":\"/out\""),
         whole.replace(&trace(1).key().to_string(), &Key([1; 32]).to_string()),
     ] {
         assert_ne!(damaged, whole);
         fs::remove_file(&record).unwrap();
-        fs::write(&record, seal(damaged.into_bytes())).unwrap();
+        fs::write(&record, seal([length, damaged.as_bytes()].concat())).unwrap();
         assert_eq!(fixture.reasons(1), ["its record in the cache cannot be read"]);
     }
     for damaged in [&sealed[1..], &sealed[..sealed.len() - 1], b""] {
@@ -203,12 +205,13 @@ fn a_damaged_record_is_a_miss() {
 #[test]
 fn a_content_that_is_gone_or_cut_off_is_a_miss() {
     let fixture = Fixture::new(&["out"]);
-    fixture.write("out", "content");
+    let content = large("content");
+    fixture.write("out", &content);
     fixture.save(1);
-    fs::remove_file(fixture.content("content")).unwrap();
-    fs::write(fixture.content("content"), "cont").unwrap();
+    fs::remove_file(fixture.content(&content)).unwrap();
+    fs::write(fixture.content(&content), "cont").unwrap();
     assert_eq!(fixture.reasons(1), ["out is no longer in the cache"]);
-    fs::remove_file(fixture.content("content")).unwrap();
+    fs::remove_file(fixture.content(&content)).unwrap();
     assert_eq!(fixture.reasons(1), ["out is no longer in the cache"]);
     fixture.save(1);
     fixture.hit(1);
@@ -218,15 +221,16 @@ fn a_content_that_is_gone_or_cut_off_is_a_miss() {
 fn a_damaged_content_is_found_when_it_is_read_and_removed_and_the_workspace_is_left_alone() {
     let fixture = Fixture::new(&["out"]);
     fixture.write("out/a", "first");
-    fixture.write("out/b", "content");
+    let content = large("content");
+    fixture.write("out/b", &content);
     fixture.save(1);
-    fs::remove_file(fixture.content("content")).unwrap();
-    fs::write(fixture.content("content"), "CONTENT").unwrap();
+    fs::remove_file(fixture.content(&content)).unwrap();
+    fs::write(fixture.content(&content), content.to_uppercase()).unwrap();
     fs::remove_dir_all(fixture.path("out")).unwrap();
     let before = tree(&fixture.root());
     assert_eq!(fixture.restore(1).unwrap(), Restoration::Lost(Reason::ContentCorrupt("out/b".into())));
     assert_eq!(tree(&fixture.root()), before);
-    assert!(!fixture.content("content").exists());
+    assert!(!fixture.content(&content).exists());
     assert_eq!(fixture.reasons(1), ["out/b is no longer in the cache"]);
 }
 

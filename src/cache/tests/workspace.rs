@@ -3,22 +3,24 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 
-use super::{Fixture, chmod, is_root, path, tree};
+use super::{Fixture, chmod, is_root, large, path, tree};
 use crate::cache::{OutputKind, Restoration};
 use crate::diagnostic::Code;
 
 #[test]
 fn a_build_that_writes_to_a_restored_file_does_not_write_to_the_cache() {
     let fixture = Fixture::new(&["out"]);
-    fixture.write("out", "content");
-    fixture.save(1);
-    fs::write(fixture.path("out"), "CONTENT").unwrap();
-    assert_eq!(fs::read(fixture.content("content")).unwrap(), b"content");
-    fixture.restored(1);
-    assert_eq!(fs::metadata(fixture.path("out")).unwrap().nlink(), 1);
-    fs::write(fixture.path("out"), "CONTENT").unwrap();
-    assert_eq!(fixture.restored(1), ["out is not what was made"]);
-    assert_eq!(fixture.read("out").as_deref(), Some("content"));
+    for content in [large("content"), "content".to_owned()] {
+        fixture.write("out", &content);
+        fixture.save(1);
+        fs::write(fixture.path("out"), "CONTENT").unwrap();
+        fixture.restored(1);
+        assert_eq!(fs::metadata(fixture.path("out")).unwrap().nlink(), 1);
+        fs::write(fixture.path("out"), "CONTENT").unwrap();
+        assert_eq!(fixture.restored(1), ["out is not what was made"]);
+        assert_eq!(fixture.read("out"), Some(content));
+        fixture.forget(1);
+    }
 }
 
 #[test]

@@ -70,6 +70,8 @@ enum State {
     Waiting(usize),
     Ready,
     Running,
+    /// Its work is done and another has its place; it has not ended.
+    Keeping,
     Succeeded,
     /// Ran, and failed or was stopped.
     Failed,
@@ -105,6 +107,7 @@ pub(super) struct Scheduler {
     /// Weight of what has not started of each pool.
     pool_left: Vec<u64>,
     running: usize,
+    keeping: usize,
     exclusive_running: bool,
     stopped: bool,
     /// Something failed, so that nothing is published.
@@ -143,6 +146,7 @@ impl Scheduler {
             pool_running: vec![0; limits.pools.len()],
             pool_left: pool_left(&nodes, limits.pools.len()),
             running: 0,
+            keeping: 0,
             exclusive_running: false,
             stopped: false,
             unfit: false,
@@ -177,13 +181,33 @@ impl Scheduler {
         mem::take(&mut self.orders)
     }
 
+    /// A running step did its work, and what it made is only to be kept: another may
+    /// start in its place, unless a heavier one waits for its end. One job is one step
+    /// after the other.
+    pub(super) fn worked(&mut self, StepIndex(index): StepIndex) {
+        let index = index as usize;
+        let jobs = self.limits.jobs;
+        if self.states.get(index) != Some(&State::Running) || jobs == 1 || self.keeping >= jobs {
+            return;
+        }
+        let heirs = self.dependents[index].iter().map(|need| need.step.0 as usize);
+        let heirs = heirs.filter(|heir| self.states[*heir] == State::Waiting(1));
+        let heir = heirs.map(|heir| self.remaining[heir]).max().unwrap_or_default();
+        if self.best().is_some_and(|((path, _), _)| path >= heir) {
+            self.free(index);
+            self.states[index] = State::Keeping;
+            self.keeping += 1;
+        }
+    }
+
     /// A running step ended. Says whether it succeeded, or had nothing to do.
     pub(super) fn ended(&mut self, StepIndex(index): StepIndex, success: bool) {
         let index = index as usize;
-        if self.states.get(index) != Some(&State::Running) {
-            return;
+        match self.states.get(index) {
+            Some(State::Running) => self.free(index),
+            Some(State::Keeping) => self.keeping -= 1,
+            _ => return,
         }
-        self.free(index);
         if success {
             self.settle(index, State::Succeeded);
             return;
@@ -314,7 +338,7 @@ impl Scheduler {
             return None;
         }
         let (turn, queue) = self.best()?;
-        if queue == Queue::Exclusive && self.running > 0 {
+        if queue == Queue::Exclusive && self.running + self.keeping > 0 {
             // Nothing overtakes it: else it would wait for the end of all.
             return None;
         }

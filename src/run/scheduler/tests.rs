@@ -40,6 +40,25 @@ fn the_longest_remaining_path_goes_first() {
 }
 
 #[test]
+fn another_starts_while_what_a_step_made_is_kept_unless_a_heavier_one_waits_for_it() {
+    let nodes = || vec![node(&[]), node(&[]), Node { weight: 5, ..node(&[0]) }, node(&[]), node(&[1])];
+    let mut scheduler = Scheduler::new(nodes(), limits(2));
+    assert_eq!(started(&scheduler.orders()), [0, 1]);
+    scheduler.worked(step(0));
+    assert!(started(&scheduler.orders()).is_empty());
+    scheduler.worked(step(1));
+    assert_eq!(started(&scheduler.orders()), [3]);
+    scheduler.ended(step(1), true);
+    assert!(started(&scheduler.orders()).is_empty());
+    scheduler.ended(step(0), true);
+    assert_eq!(started(&scheduler.orders()), [2]);
+    let mut one_by_one = Scheduler::new(nodes(), limits(1));
+    assert_eq!(started(&one_by_one.orders()), [0]);
+    one_by_one.worked(step(0));
+    assert!(started(&one_by_one.orders()).is_empty());
+}
+
+#[test]
 fn a_failure_drops_what_needs_it_and_then_all_others() {
     let nodes = vec![node(&[]), node(&[0]), node(&[1]), node(&[])];
     let mut scheduler = Scheduler::new(nodes, limits(1));
@@ -166,6 +185,8 @@ struct Case {
     nodes: Vec<Node>,
     limits: Limits,
     fails: Vec<bool>,
+    /// Which of them say that they did their work before they end.
+    works: Vec<bool>,
     interrupt_after: Option<usize>,
     order: Vec<Index>,
 }
@@ -194,12 +215,12 @@ fn a_case() -> impl Strategy<Value = Case> {
         (1..3_usize, 1..3_usize),
         any::<bool>(),
         prop::option::weighted(0.3, 0..14_usize),
-        order,
+        (order, prop::collection::vec(any::<bool>(), 14)),
     )
-        .prop_map(|(nodes, jobs, pools, keep_going, interrupt_after, order)| {
+        .prop_map(|(nodes, jobs, pools, keep_going, interrupt_after, (order, works))| {
             let (nodes, fails) = nodes.into_iter().unzip();
             let limits = Limits { jobs, pools: vec![pools.0, pools.1], keep_going };
-            Case { nodes, limits, fails, interrupt_after, order }
+            Case { nodes, limits, fails, works, interrupt_after, order }
         })
 }
 
@@ -207,6 +228,8 @@ fn a_case() -> impl Strategy<Value = Case> {
 #[derive(Debug, Default)]
 struct Seen {
     running: BTreeSet<usize>,
+    /// Those of the running ones that are only kept.
+    worked: BTreeSet<usize>,
     succeeded: BTreeSet<usize>,
     failed: BTreeSet<usize>,
     dropped: BTreeSet<usize>,
@@ -238,8 +261,11 @@ impl Seen {
     }
 
     fn check_limits(&self, case: &Case) {
-        let working = || self.running.iter().filter(|at| !case.nodes[**at].instant);
+        let unended = || self.running.iter().filter(|at| !case.nodes[**at].instant);
+        let working = || unended().filter(|at| !self.worked.contains(at));
         assert!(working().count() <= case.limits.jobs, "too many jobs");
+        let most = if case.limits.jobs == 1 { 1 } else { 2 * case.limits.jobs };
+        assert!(unended().count() <= most, "too many that have not ended");
         for (pool, size) in case.limits.pools.iter().enumerate() {
             assert!(
                 working().filter(|at| case.nodes[**at].pool == Some(pool)).count() <= *size,
@@ -247,7 +273,7 @@ impl Seen {
             );
         }
         let exclusive = working().any(|at| case.nodes[*at].exclusive);
-        assert!(!exclusive || working().count() == 1, "an exclusive step has company");
+        assert!(!exclusive || unended().count() == 1, "an exclusive step has company");
     }
 
     fn take(&mut self, case: &Case, orders: Vec<Order>) {
@@ -282,6 +308,10 @@ fn play(case: &Case) -> Seen {
         }
         let running: Vec<usize> = seen.running.iter().copied().collect();
         let at = *case.order[round % case.order.len()].get(&running);
+        if case.works[at] && !case.fails[at] && seen.worked.insert(at) {
+            scheduler.worked(step(at));
+            continue;
+        }
         seen.running.remove(&at);
         if case.fails[at] { &mut seen.failed } else { &mut seen.succeeded }.insert(at);
         scheduler.ended(step(at), !case.fails[at]);

@@ -207,6 +207,18 @@ fn files_that_other_targets_make_are_read() {
 }
 
 #[test]
+fn files_that_up_to_date_targets_made_are_read() {
+    let release = "target \"gen\" { run \"echo made > gen/a.txt\"; inputs \"src/a\"; outputs \"gen/a.txt\"; }\n\
+                   target \"t\" { run \"cat gen/a.txt src/b\"; inputs \"gen/*.txt\" \"src/b\"; SANDBOX }\n";
+    for (word, flags) in [("sandbox", &["run", "t"][..]), ("", &["run", "--sandbox", "t"])] {
+        let repo = project(&release.replace("SANDBOX", word), &["src/a", "src/b"]);
+        passes(&repo, flags);
+        repo.write("src/b", "new\n");
+        assert_eq!(passes(&repo, flags).stdout, "made\nnew\n");
+    }
+}
+
+#[test]
 fn the_system_the_home_and_temporary_files_can_be_used() {
     let script = "mktemp > /dev/null; echo x > $TMPDIR/y; cat $TMPDIR/y; mv $TMPDIR/y out/y; \
                   touch ~/.cache/z; cc --version > /dev/null || true; date > /dev/null";

@@ -290,7 +290,7 @@ impl<'a> Oracle<'a> {
         if self.is_skipped(step) {
             return Vec::new();
         } else if !target.runs {
-            return self.needs(step).iter().flat_map(|need| self.product(need, log)).collect();
+            self.needs(step).iter().for_each(|need| (need, self.product(need, log)).hash(&mut hasher));
         } else if target.out.is_some() {
             if let Fate::Good(made) = self.fate(step) {
                 made.0.hash(&mut hasher);

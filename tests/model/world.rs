@@ -412,6 +412,10 @@ impl World {
             let lost = after.find(|step| code == Some(INTERRUPTED) && !shared && never_began(&root, step));
             return lost.map_or(Ok(Vec::new()), |step| Err(format!("{step:?} runs whatever happens")));
         }
+        // A blob of the size that it had is found to be damaged only when it is sent.
+        if self.damaged && called.image && said(called).contains("does not have the digest in its name") {
+            return Ok(Vec::new());
+        }
         if code != Some(expected) {
             return Err(format!("hoist should have ended with {expected}, not with {code:?}"));
         }

@@ -138,6 +138,9 @@ fn a_target_that_succeeds_all_the_same_is_told_what_it_was_denied() {
     let notice =
         "t: it reads `extra`, which it does not declare, and was denied that (add it: `inputs … \"extra\"`)";
     assert!(ended.stderr.contains(notice), "{}", said(&ended));
+    let ended = repo.hoist(&["run", "t"]);
+    let reason = "its last run was not kept: its inputs changed meanwhile, or it was denied something";
+    assert!(ended.stderr.contains(reason), "{}", said(&ended));
 }
 
 #[test]

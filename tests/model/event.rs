@@ -343,8 +343,8 @@ fn calls(random: &mut Random) -> Vec<Call> {
         keep_going: random.once_in(3),
         force: random.once_in(10),
         no_cache: random.once_in(20),
-        sandbox: random.once_in(8),
-        image: random.once_in(8),
+        sandbox: random.once_in(12),
+        image: random.once_in(16),
         strike: random.once_in(8).then(|| (random.next() % 120, !random.once_in(3))),
         meanwhile: None,
     };

@@ -98,8 +98,9 @@ impl Use {
             }
             // `find` would list the directory that it is called in, too.
             Self::Deep(directory) => format!(
-                "w() {{ for f in $1/*; do if test -d $f && ! test -h $f; then w $f; else echo $f; fi; done; }}; \
-                 for f in $(w {directory} | grep 'txt$' | LC_ALL=C sort); do \
+                "w() {{ for f in $1/*; do if test -d $f && ! test -h $f; then w $f; \
+                 elif test $f != ${{f%.txt}}; then echo $f; fi; done; }}; \
+                 for f in $(w {directory} | LC_ALL=C sort); do \
                  if test -f $f; then echo $f; cat $f; fi; done"
             ),
         }

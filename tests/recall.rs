@@ -231,3 +231,21 @@ fn secrets_are_in_no_file_of_the_cache() {
     }
     assert!(files > 5);
 }
+
+#[test]
+fn what_cleans_up_runs_also_after_what_is_up_to_date() {
+    let repo = Repo::with(
+        r#"
+        target "up" { run "echo up > out"; inputs "a"; outputs "out"; finally "down"; }
+        target "down" { needs "slow"; run "echo down >> log"; }
+        target "slow" { run "sleep 0.2"; }
+        target "test" { needs "up"; run "grep good b"; inputs "b"; }
+        "#,
+    );
+    repo.write("a", "a");
+    repo.write("b", "good");
+    assert_eq!(repo.hoist(&["run", "test"]).code, 0);
+    repo.write("b", "bad");
+    assert_eq!(repo.hoist(&["run", "test"]).code, 1);
+    assert_eq!(repo.read("log"), "down\ndown\n");
+}

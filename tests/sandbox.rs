@@ -3,8 +3,12 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rustix::process::test_kill_process;
 
 use crate::fixture::{Ended, Repo, installed};
+use crate::signals::start;
 
 /// A project with this release.kdl, and these files beside it.
 fn project(release: &str, files: &[&str]) -> Repo {
@@ -134,6 +138,9 @@ fn a_target_that_succeeds_all_the_same_is_told_what_it_was_denied() {
     let notice =
         "t: it reads `extra`, which it does not declare, and was denied that (add it: `inputs … \"extra\"`)";
     assert!(ended.stderr.contains(notice), "{}", said(&ended));
+    let ended = repo.hoist(&["run", "t"]);
+    let reason = "its last run was not kept: its inputs changed meanwhile, or it was denied something";
+    assert!(ended.stderr.contains(reason), "{}", said(&ended));
 }
 
 #[test]
@@ -204,6 +211,18 @@ fn files_that_other_targets_make_are_read() {
     assert_eq!(passes(&repo, &["run", "t"]).stdout, "made\nlib\n");
     let ended = repo.hoist(&["run", "u"]);
     assert_eq!(titles(&ended), ["`u` failed", "`u` reads `lib/x`, which it does not declare"]);
+}
+
+#[test]
+fn files_that_up_to_date_targets_made_are_read() {
+    let release = "target \"gen\" { run \"echo made > gen/a.txt\"; inputs \"src/a\"; outputs \"gen/a.txt\"; }\n\
+                   target \"t\" { run \"cat gen/a.txt src/b\"; inputs \"gen/*.txt\" \"src/b\"; SANDBOX }\n";
+    for (word, flags) in [("sandbox", &["run", "t"][..]), ("", &["run", "--sandbox", "t"])] {
+        let repo = project(&release.replace("SANDBOX", word), &["src/a", "src/b"]);
+        passes(&repo, flags);
+        repo.write("src/b", "new\n");
+        assert_eq!(passes(&repo, flags).stdout, "made\nnew\n");
+    }
 }
 
 #[test]
@@ -428,6 +447,40 @@ fn what_other_targets_make_is_named_and_what_is_declared_in_vain_is_told() {
     let learned = events.iter().find(|event| event["event"] == "learned").unwrap();
     assert_eq!(learned["read"], serde_json::json!(["../../gen/a.txt", "../../lib/x"]));
     assert_eq!(learned["unkept"], serde_json::json!(["log"]));
+}
+
+#[test]
+fn names_of_files_that_hold_a_secret_are_masked() {
+    let script = "cat by/$TOKEN.txt; cat no/$TOKEN || true; echo x > $TOKEN";
+    let release = format!("target \"t\" {{ run \"{script}\"; inputs \"a\"; pass-env \"TOKEN\"; }}\n");
+    let repo = project(&release, &["a", "by/hunter2hunter2.txt"]);
+    for arguments in [&["run", "--learn", "t"][..], &["run", "--learn", "--json", "t"]] {
+        let ended = repo.hoist_with(arguments, &[("TOKEN", "hunter2hunter2")]);
+        assert_eq!(ended.code, 0, "{}", said(&ended));
+        assert!(ended.stdout.contains("by/***.txt"), "{}", said(&ended));
+        assert!(!said(&ended).contains("hunter2"), "{}", said(&ended));
+    }
+    let recorded = fs::read_dir(repo.path().join(".hoist/runs")).unwrap();
+    for run in recorded {
+        let events = fs::read_to_string(run.unwrap().path().join("events.jsonl")).unwrap();
+        assert!(events.contains("by/***.txt") && !events.contains("hunter2"), "{events}");
+    }
+}
+
+#[test]
+fn a_step_does_not_go_on_in_a_sandbox_that_nobody_watches() {
+    let script = "echo $$; while test ! -e $TMPDIR/killed; do sleep 0.01; done; touch out";
+    let release = target(script, "inputs \"release.kdl\"; outputs \"out\"");
+    let repo = project(&release, &[]);
+    let (mut child, command) = start(&repo, "t");
+    child.kill().expect("hoist runs");
+    child.wait().expect("it ends");
+    let until = Instant::now() + Duration::from_mins(1);
+    while test_kill_process(command).is_ok() && Instant::now() < until {
+        std::thread::yield_now();
+    }
+    assert!(test_kill_process(command).is_err(), "the command ended");
+    assert!(!repo.has("out"));
 }
 
 #[test]

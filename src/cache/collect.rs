@@ -98,7 +98,7 @@ pub(super) fn walk(
         let led_to = || path == start && fs::metadata(root.join(start)).is_ok_and(|found| found.is_dir());
         let look = seen.stat.kind() == Some(InputKind::Directory) || (!covered && led_to());
         if look && (covered || deeper) {
-            let listed = list(root, &path).map_err(|error| (path.clone(), error))?;
+            let listed = list(root, &path, covered).map_err(|error| (path.clone(), error))?;
             pending.extend(listed.into_iter().map(|path| (path, covered)));
         }
         if covered {
@@ -108,13 +108,15 @@ pub(super) fn walk(
     Ok(found)
 }
 
-/// The paths in a directory, but for what is not the project's.
-fn list(root: &Path, path: &Path) -> io::Result<Vec<PathBuf>> {
+/// The paths in a directory, but for what is not the project's. In an `own` one, a
+/// file that is on its way was left behind.
+fn list(root: &Path, path: &Path, own: bool) -> io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(root.join(path))? {
         let name = entry?.file_name();
         let private = path.as_os_str().is_empty() && PRIVATE.iter().any(|private| name == *private);
-        if !private && !name.as_encoded_bytes().starts_with(UNFINISHED.as_bytes()) {
+        let unfinished = !own && name.as_encoded_bytes().starts_with(UNFINISHED.as_bytes());
+        if !private && !unfinished {
             paths.push(path.join(name));
         }
     }

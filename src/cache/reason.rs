@@ -20,7 +20,8 @@ pub enum Reason {
     NoInputs,
     /// It failed the last time, with the same key.
     FailedBefore,
-    /// Its inputs changed while it ran the last time, so that run was not kept.
+    /// Its last run was not kept: its inputs changed meanwhile, or a sandbox denied
+    /// it something.
     InputsMoved,
     /// A part of the key has another value.
     Changed {
@@ -80,7 +81,9 @@ impl fmt::Display for Reason {
             Self::CacheOff => f.write_str("the cache is off"),
             Self::NoInputs => f.write_str("declares no inputs, so it always runs"),
             Self::FailedBefore => f.write_str("failed the last time"),
-            Self::InputsMoved => f.write_str("its inputs changed while it ran the last time"),
+            Self::InputsMoved => f.write_str(
+                "its last run was not kept: its inputs changed meanwhile, or it was denied something",
+            ),
             Self::Changed { part, old, new } => changed(f, part, old, new),
             Self::Added(part, value) => added(f, part, value),
             Self::Removed(part) => removed(f, part),

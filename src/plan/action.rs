@@ -49,6 +49,12 @@ impl Action {
         matches!(self, Self::Command(command) if command.interactive || command.confirm.is_some())
     }
 
+    /// Whether the kernel denies the step what it does not declare.
+    #[must_use]
+    pub fn is_sandboxed(&self) -> bool {
+        matches!(self, Self::Command(command) if command.sandbox)
+    }
+
     /// What cannot be executed of it, if it is that.
     #[must_use]
     pub const fn gap(&self) -> Option<&Gap> {

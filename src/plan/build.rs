@@ -208,19 +208,18 @@ fn graph_of(edges: &BTreeMap<Unit, Vec<Edge>>) -> Graph<Unit> {
     edges.iter().map(|(unit, edges)| (*unit, before(edges))).collect()
 }
 
-/// Edges as places, each step once with the strongest of its kinds.
+/// Edges as places, each step once with the strongest of its kinds; and once more
+/// if the other cleans up after what it needs.
 fn needs_of(edges: &[Edge], places: &BTreeMap<Unit, StepIndex>) -> Vec<Need> {
-    let mut kinds: BTreeMap<StepIndex, NeedKind> = BTreeMap::new();
+    let mut kinds: BTreeMap<(StepIndex, bool), NeedKind> = BTreeMap::new();
     for edge in edges {
         let Some(place) = places.get(&edge.to) else { continue };
-        let kind = kinds.entry(*place).or_insert(edge.kind);
-        *kind = match (*kind, edge.kind) {
-            (NeedKind::Product, _) | (_, NeedKind::Product) => NeedKind::Product,
-            (NeedKind::Success, _) | (_, NeedKind::Success) => NeedKind::Success,
-            (NeedKind::End, NeedKind::End) => NeedKind::End,
-        };
+        let kind = kinds.entry((*place, edge.kind == NeedKind::End)).or_insert(edge.kind);
+        if edge.kind == NeedKind::Product {
+            *kind = NeedKind::Product;
+        }
     }
-    kinds.into_iter().map(|(step, kind)| Need { step, kind }).collect()
+    kinds.into_iter().map(|((step, _), kind)| Need { step, kind }).collect()
 }
 
 /// The whole of a cycle: in the title by name, in the labels by who says so.

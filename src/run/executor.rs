@@ -282,7 +282,7 @@ impl<'a> Run<'a> {
     }
 
     /// Passes on what a step told. Its output is masked already; why it runs
-    /// names values of variables.
+    /// names values of variables, and what it reads may be named after one.
     fn relay(&mut self, step: StepIndex, told: Told) {
         let told = match told {
             Told::Started(mut reasons) => {
@@ -293,6 +293,7 @@ impl<'a> Run<'a> {
             }
             Told::Notice(text) => Told::Notice(self.secrets.hide(&text)),
             Told::Worked => return self.scheduler.worked(step),
+            Told::Learned(learned) => Told::Learned(Box::new(learned.hidden(&self.secrets))),
             told => told,
         };
         self.narrator.relay(step, told);

@@ -32,7 +32,8 @@ pub enum ReasonKind {
     NeverRan,
     /// It failed the last time.
     FailedBefore,
-    /// Its inputs changed while it ran the last time.
+    /// Its last run was not kept: its inputs changed meanwhile, or a sandbox denied
+    /// it something.
     InputsMoved,
     /// Something that its key is made of was added, removed, or changed.
     Changed,

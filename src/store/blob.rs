@@ -1,6 +1,6 @@
 //! Blobs of a layout, read and written piece by piece.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{File, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -29,18 +29,15 @@ impl BlobWriter {
         Ok(Self { file, digester: Digester::new(), blobs })
     }
 
-    /// Gives the blob its name and describes it. One that is there already is
-    /// left as it is.
+    /// Gives the blob its name and describes it. One that is there already may be
+    /// damaged, and is replaced.
     ///
     /// # Errors
     /// The file system refuses.
     pub fn commit(self, media_type: &str) -> Result<Descriptor, Problem> {
         let (digest, size) = self.digester.finish();
         let path = self.blobs.join(digest.hex());
-        let there = fs::metadata(&path).is_ok_and(|found| found.is_file() && found.len() == size);
-        if !there {
-            self.file.persist(&path).map_err(|error| unusable("write", &path, &error.error))?;
-        }
+        self.file.persist(&path).map_err(|error| unusable("write", &path, &error.error))?;
         Ok(Descriptor::new(media_type, digest, size))
     }
 

@@ -150,7 +150,11 @@ async fn bring(
                     let mut reader = from.open_blob(&blob)?;
                     let copied =
                         io::copy(&mut reader, &mut io::BufWriter::with_capacity(1 << 20, &mut writer));
-                    copied.map_err(|error| unusable("copy to", to.path(), &error))?;
+                    copied.map_err(|error| {
+                        let problem = unusable("copy to", to.path(), &error);
+                        let damaged = error.kind() == io::ErrorKind::InvalidData;
+                        problem.maybe_help(damaged.then(|| "remove the file and run again".to_owned()))
+                    })?;
                     writer.commit_as(&blob)?;
                     Delivery::Sent
                 };

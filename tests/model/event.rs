@@ -31,6 +31,11 @@ pub(crate) enum Edit {
     Executable(String),
     /// A file becomes a directory with a file.
     Split(String),
+    /// Two files or directories take each other's place.
+    Swap(String, String),
+    /// A file is written several times, each time with a text of the same size that
+    /// it did not have before: some share a moment of the clock.
+    Burst(String, u64),
     /// Something befalls the output that this number falls on.
     Output(u64, Damage),
     /// Something befalls a file below `.hoist`.
@@ -74,6 +79,9 @@ pub(crate) enum Change {
     Pass(usize),
     Slow(usize),
     Need(usize, usize),
+    Finally(usize, usize),
+    When(usize, Option<usize>),
+    Flaky(usize),
     Add(Target),
     Remove(usize),
 }
@@ -87,8 +95,14 @@ pub(crate) struct Call {
     pub(crate) jobs: usize,
     pub(crate) keep_going: bool,
     pub(crate) force: bool,
+    pub(crate) no_cache: bool,
+    pub(crate) sandbox: bool,
+    /// Whether the image is published, too.
+    pub(crate) image: bool,
     /// After how many milliseconds it is struck, and whether it is killed.
     pub(crate) strike: Option<(u64, bool)>,
+    /// After how many milliseconds something is edited that it may read.
+    pub(crate) meanwhile: Option<(u64, Edit)>,
 }
 
 const FILES: [&str; 15] = [
@@ -124,7 +138,8 @@ fn text(random: &mut Random) -> String {
 }
 
 fn how(random: &mut Random) -> How {
-    *random.pick(&[How::InPlace, How::InPlace, How::Renamed, How::SameTime, How::Past, How::Future])
+    let all = [How::InPlace, How::Renamed, How::SameTime, How::Twin, How::Past, How::Future];
+    *random.pick(&all)
 }
 
 fn source_use(random: &mut Random) -> Use {
@@ -192,7 +207,10 @@ fn target(random: &mut Random, name: String, before: &[Target]) -> Target {
         vars: if random.once_in(3) { vec![random.below(2)] } else { Vec::new() },
         matrix: random.once_in(6),
         pass: random.once_in(5),
-        slow: random.once_in(4),
+        slow: random.once_in(6),
+        finally: Vec::new(),
+        when: random.once_in(8).then(|| random.below(2)),
+        flaky: random.once_in(10),
         salt: 0,
     }
 }
@@ -205,6 +223,9 @@ pub(crate) fn project(random: &mut Random) -> Project {
         project.next += 1;
         let target = target(random, name, &project.targets);
         project.targets.push(target);
+    }
+    for _ in 0..random.below(3) {
+        project.change(&Change::Finally(random.below(1000), random.below(1000)));
     }
     project.repair();
     project
@@ -255,7 +276,7 @@ fn damage(random: &mut Random, kinds: usize) -> Damage {
 
 fn edit(random: &mut Random) -> Edit {
     let path = (*random.pick(&FILES)).to_owned();
-    match random.below(20) {
+    match random.below(21) {
         0..=4 => {
             let node = Node::File { text: text(random), executable: random.once_in(6) };
             Edit::Write(path, node, how(random))
@@ -273,13 +294,18 @@ fn edit(random: &mut Random) -> Edit {
         14 => Edit::Local(random.next(), damage(random, 5)),
         15 => Edit::Checkout,
         16 => Edit::Commit,
+        17 => {
+            let pairs = [("src/d0", "src/d1"), ("src/f0", "src/f1"), ("src/d0/a.txt", "src/d1/a.txt")];
+            let (one, other) = random.pick(&pairs);
+            Edit::Swap((*one).to_owned(), (*other).to_owned())
+        }
         _ => Edit::Declare(change(random)),
     }
 }
 
 fn change(random: &mut Random) -> Change {
     let which = random.below(1000);
-    match random.below(15) {
+    match random.below(18) {
         0 | 1 => Change::Salt(which, random.below(3)),
         2 => Change::Env(which, (!random.once_in(3)).then(|| (*random.pick(&["e", "f"])).to_owned())),
         3 => Change::Default(random.below(2), (*random.pick(&["x", "y", "z"])).to_owned()),
@@ -297,6 +323,9 @@ fn change(random: &mut Random) -> Change {
         }
         12 => Change::Need(which, random.below(1000)),
         13 => Change::Add(target(random, String::new(), &[])),
+        14 => Change::Finally(which, random.below(1000)),
+        15 => Change::When(which, (!random.once_in(3)).then(|| random.below(2))),
+        16 => Change::Flaky(which),
         _ => Change::Remove(which),
     }
 }
@@ -313,12 +342,19 @@ fn calls(random: &mut Random) -> Vec<Call> {
         jobs: 1 + random.below(4),
         keep_going: random.once_in(3),
         force: random.once_in(10),
+        no_cache: random.once_in(20),
+        sandbox: random.once_in(12),
+        image: random.once_in(16),
         strike: random.once_in(8).then(|| (random.next() % 120, !random.once_in(3))),
+        meanwhile: None,
     };
     let (first, second) = (call(0), call(1));
+    let edit = Edit::Burst((*random.pick(&LITERALS)).to_owned(), random.next());
+    let meanwhile = Some((random.next() % 60, edit));
     match random.below(12) {
         0 => vec![Call { strike: None, ..first }, Call { strike: None, ..second }],
         1 => vec![first, second],
+        6 => vec![Call { strike: None, meanwhile, ..first }],
         2 => vec![first, Call { checkout: 0, ..second }],
         3..=5 => vec![second],
         _ => vec![first],
@@ -347,9 +383,10 @@ impl Project {
                 let (old, new) = (self.targets[at % count].name.clone(), format!("t{}", self.next));
                 self.next += 1;
                 self.moved(at % count, |target| target.name.clone_from(&new));
-                for need in self.targets.iter_mut().flat_map(|target| &mut target.needs) {
-                    if *need == old {
-                        need.clone_from(&new);
+                let targets = self.targets.iter_mut();
+                for name in targets.flat_map(|target| target.needs.iter_mut().chain(&mut target.finally)) {
+                    if *name == old {
+                        name.clone_from(&new);
                     }
                 }
             }
@@ -361,6 +398,18 @@ impl Project {
                 let name = at.checked_sub(1).map(|_| self.targets[other % at].name.clone());
                 self.targets[at].needs.extend(name);
             }
+            // A second time takes it away.
+            Change::Finally(at, other) => {
+                let after: Vec<_> = self.targets.iter().skip(at % count + 1).collect();
+                let after = after.get(other % after.len().max(1)).map(|target| target.name.clone());
+                let finally = &mut self.targets[at % count].finally;
+                match after.as_ref().and_then(|name| finally.iter().position(|it| it == name)) {
+                    Some(known) => drop(finally.remove(known)),
+                    None => finally.extend(after),
+                }
+            }
+            Change::When(at, var) => self.targets[at % count].when = *var,
+            Change::Flaky(at) => self.targets[at % count].flaky ^= true,
             Change::Add(target) => {
                 let name = format!("t{}", self.next);
                 self.next += 1;
@@ -424,6 +473,17 @@ impl Project {
                 makers.extend(target.path(*value).map(|path| (path, target.name.clone())));
             }
             names.push(target.name.clone());
+        }
+        for at in 0..self.targets.len() {
+            let later: Vec<_> = self.targets.iter().skip(at + 1).map(|target| target.name.clone()).collect();
+            self.targets[at].finally.retain(|name| later.contains(name));
+            // What lies there of a target that is left out depends on all that was before.
+            let target = &self.targets[at];
+            let read = |path: &String| self.targets.iter().any(|other| other.reads(path));
+            let paths: Vec<_> = target.values().iter().filter_map(|value| target.path(*value)).collect();
+            if target.out == Some(Out::Mixed) || paths.iter().any(read) {
+                self.targets[at].when = None;
+            }
         }
     }
 }

@@ -21,6 +21,7 @@
 
 mod damage;
 mod event;
+mod image;
 mod oracle;
 mod project;
 mod random;
@@ -29,13 +30,14 @@ mod world;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::io::Write as _;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::event::{CHECKOUTS, Event};
 use crate::project::Project;
 use crate::random::Random;
-use crate::world::World;
+use crate::world::{Program, World};
 
 /// Runs in a story.
 const LENGTH: usize = 40;
@@ -52,7 +54,7 @@ struct Ending {
 }
 
 /// Tells a story to its bad end, if it has one.
-fn tell(program: &Path, project: &Project, events: &[Event]) -> Option<Ending> {
+fn tell(program: &Program, project: &Project, events: &[Event]) -> Option<Ending> {
     let mut world = World::new(program, project);
     events.iter().enumerate().find_map(|(at, event)| {
         let why = world.happen(event).err()?;
@@ -65,7 +67,7 @@ fn tell(program: &Path, project: &Project, events: &[Event]) -> Option<Ending> {
 
 /// Leaves events out as long as the story still ends badly.
 fn shorten(
-    program: &Path,
+    program: &Program,
     project: &Project,
     mut events: Vec<Event>,
     mut ending: Ending,
@@ -96,7 +98,7 @@ fn shorten(
 }
 
 /// What happens to a project from one seed; the story of its bad end.
-fn story(program: &Path, seed: u64, rounds: usize) -> Result<(), String> {
+fn story(program: &Program, seed: u64, rounds: usize) -> Result<(), String> {
     let mut random = Random::new(seed);
     let project = event::project(&mut random);
     let events = event::story(&mut random, rounds);
@@ -117,6 +119,11 @@ fn number(name: &str, default: usize) -> usize {
 fn whatever_happens_a_run_leaves_what_a_build_from_nothing_would() {
     let program = std::env::var_os("HOIST_MODEL_PROGRAM")
         .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_hoist")), PathBuf::from);
+    let program = Program::new(program);
+    if !program.has_sandbox {
+        assert!(std::env::var_os("HOIST_TEST_REQUIRE").is_none(), "the kernel has no sandbox");
+        let _ = writeln!(std::io::stderr(), "LEFT OUT: runs with `--sandbox`: the kernel has none");
+    }
     let rounds = number("HOIST_MODEL_ROUNDS", ROUNDS);
     let first = number("HOIST_MODEL_SEED", 1);
     let stories = rounds.div_ceil(LENGTH);

@@ -40,16 +40,50 @@ impl<'a> Oracle<'a> {
         Self { project, sources, environment, known: RefCell::default() }
     }
 
-    /// All steps of some targets and what these need.
+    /// All steps of some targets, what these need, and what runs after them.
     pub(crate) fn closure(&self, goals: &[String]) -> BTreeSet<Step> {
-        let mut open: Vec<Step> = goals.iter().flat_map(|goal| self.steps(goal)).collect();
-        let mut all = BTreeSet::new();
-        while let Some(step) = open.pop() {
-            if all.insert(step.clone()) {
-                open.extend(self.needs(&step));
+        let goals = goals.iter().flat_map(|goal| self.steps(goal)).collect();
+        reachable(goals, |step| self.needs(step).into_iter().chain(self.after(step)).collect())
+    }
+
+    /// The same if each condition held.
+    pub(crate) fn declared(&self, goals: &[String]) -> BTreeSet<Step> {
+        let goals = goals.iter().flat_map(|goal| self.steps(goal)).collect();
+        let next = |step: &Step| {
+            let after = self.project.target(&step.0).finally.iter().flat_map(|name| self.steps(name));
+            self.declared_needs(step).into_iter().chain(after).collect()
+        };
+        reachable(goals, next)
+    }
+
+    /// Of some steps, those that run whatever happens, and what these need. One that
+    /// needs what it runs after is none of them: that may not have begun.
+    pub(crate) fn essential(&self, steps: &BTreeSet<Step>) -> BTreeSet<Step> {
+        let ends = |one: &Step, other: &Step| steps.contains(other) && self.after(other).contains(one);
+        let after = steps.iter().flat_map(|step| self.after(step)).collect();
+        let needs = |step: &Step| self.needs(step).into_iter().filter(|need| !ends(step, need)).collect();
+        let mut all = reachable(after, needs);
+        loop {
+            let met = |step: &&Step| self.needs(step).is_subset(&all);
+            let fewer: BTreeSet<Step> = all.iter().filter(met).cloned().collect();
+            if fewer == all {
+                return all;
             }
+            all = fewer;
         }
-        all
+    }
+
+    /// Whether its condition does not hold.
+    pub(crate) fn is_skipped(&self, step: &Step) -> bool {
+        let set = |var: usize| self.environment.contains_key(&format!("V{var}"));
+        self.project.target(&step.0).when.is_some_and(|var| !set(var))
+    }
+
+    /// The steps that run after a step.
+    fn after(&self, step: &Step) -> Vec<Step> {
+        let names = &self.project.target(&step.0).finally;
+        let names = names.iter().filter(|_| !self.is_skipped(step));
+        names.flat_map(|name| self.steps(name)).collect()
     }
 
     fn steps(&self, name: &str) -> impl Iterator<Item = Step> {
@@ -120,7 +154,11 @@ impl<'a> Oracle<'a> {
     }
 
     /// The steps that a step needs.
-    fn needs(&self, step: &Step) -> BTreeSet<Step> {
+    pub(crate) fn needs(&self, step: &Step) -> BTreeSet<Step> {
+        if self.is_skipped(step) { BTreeSet::new() } else { self.declared_needs(step) }
+    }
+
+    fn declared_needs(&self, step: &Step) -> BTreeSet<Step> {
         let target = self.project.target(&step.0);
         let named = target.needs.iter().flat_map(|name| self.steps(name));
         let read: Vec<Step> = if target.runs && target.cacheable {
@@ -138,7 +176,7 @@ impl<'a> Oracle<'a> {
         }
         let target = self.project.target(&step.0);
         let good = self.needs(step).iter().all(|need| matches!(self.fate(need), Fate::Good(_)));
-        let fate = match (good, target.runs) {
+        let fate = match (good, target.runs && !self.is_skipped(step)) {
             (false, _) => Fate::Blocked,
             (true, false) => Fate::Good(Tree::default()),
             (true, true) => self.run(target, step.1).map_or(Fate::Fails, Fate::Good),
@@ -249,8 +287,10 @@ impl<'a> Oracle<'a> {
     fn product(&self, step: &Step, log: &str) -> Vec<(Step, u64)> {
         let target = self.project.target(&step.0);
         let mut hasher = DefaultHasher::new();
-        if !target.runs {
-            return self.needs(step).iter().flat_map(|need| self.product(need, log)).collect();
+        if self.is_skipped(step) {
+            return Vec::new();
+        } else if !target.runs {
+            self.needs(step).iter().for_each(|need| (need, self.product(need, log)).hash(&mut hasher));
         } else if target.out.is_some() {
             if let Fate::Good(made) = self.fate(step) {
                 made.0.hash(&mut hasher);
@@ -262,6 +302,17 @@ impl<'a> Oracle<'a> {
         }
         vec![(step.clone(), hasher.finish())]
     }
+}
+
+/// All steps to which some lead, and those themselves.
+fn reachable(mut open: Vec<Step>, next: impl Fn(&Step) -> Vec<Step>) -> BTreeSet<Step> {
+    let mut all = BTreeSet::new();
+    while let Some(step) = open.pop() {
+        if all.insert(step.clone()) {
+            open.extend(next(&step));
+        }
+    }
+    all
 }
 
 /// The paths that a shell would list, in its order.

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::image::REGISTRY;
+
 /// Values of the matrix of a target that has one.
 pub(crate) const MATRIX: [&str; 2] = ["1", "2"];
 
@@ -36,6 +38,12 @@ pub(crate) struct Target {
     pub(crate) pass: bool,
     /// Pauses while it writes.
     pub(crate) slow: bool,
+    /// Later targets that run after it, whatever happened.
+    pub(crate) finally: Vec<String>,
+    /// Runs only if the variable `V0`, `V1`, … of the environment is set.
+    pub(crate) when: Option<usize>,
+    /// Fails in each run when it is tried first, and is tried twice.
+    pub(crate) flaky: bool,
     /// A part of the script that says nothing else.
     pub(crate) salt: usize,
 }
@@ -88,9 +96,12 @@ impl Use {
             Self::Glob(directory) => {
                 format!("for f in {directory}/*.txt; do if test -f $f; then echo $f; cat $f; fi; done")
             }
+            // `find` would list the directory that it is called in, too.
             Self::Deep(directory) => format!(
-                "if test -d {directory}; then for f in $(find {directory} -name '*.txt' | LC_ALL=C sort); do \
-                 if test -f $f; then echo $f; cat $f; fi; done; fi"
+                "w() {{ for f in $1/*; do if test -d $f && ! test -h $f; then w $f; \
+                 elif test $f != ${{f%.txt}}; then echo $f; fi; done; }}; \
+                 for f in $(w {directory} | LC_ALL=C sort); do \
+                 if test -f $f; then echo $f; cat $f; fi; done"
             ),
         }
     }
@@ -151,7 +162,33 @@ impl Target {
         };
         // Before a step that declares its inputs, hoist itself makes room.
         let act = if path.is_empty() || self.cacheable { act } else { format!("rm -rf {path}; {act}") };
-        format!("echo ${{PWD##*/}} {} {value} >> {log}; {act}", self.name)
+        let gate = if self.flaky { self.gate(log, value, &path) } else { String::new() };
+        format!("{gate}echo ${{PWD##*/}} {} {value} >> {log}; {act}", self.name)
+    }
+}
+
+impl Target {
+    /// Fails the first time that it is tried by the hoist that is its parent, and
+    /// leaves half of a file then.
+    fn gate(&self, log: &str, value: &str, path: &str) -> String {
+        let half = if self.is_written_over() { format!("echo half > {path}; ") } else { String::new() };
+        let mark = format!("{log}.d/$PPID-{}-{value}", self.name);
+        format!("if mkdir {mark} 2>/dev/null; then {half}exit 9; fi; ")
+    }
+
+    /// Whether it reads an output, or what lies in it.
+    pub(crate) fn reads(&self, path: &str) -> bool {
+        self.uses.iter().any(|it| match it {
+            Use::Cat(read) | Use::First(read) | Use::Mode(read) | Use::Refuse(read) | Use::Glob(read) => {
+                read == path
+            }
+            Use::Deep(_) => false,
+        })
+    }
+
+    /// Whether its script replaces what lies in its output's place.
+    fn is_written_over(&self) -> bool {
+        matches!(self.out, Some(Out::File | Out::Executable | Out::Mixed))
     }
 }
 
@@ -159,6 +196,15 @@ impl Project {
     /// The target of a name.
     pub(crate) fn target(&self, name: &str) -> &Target {
         self.targets.iter().find(|target| target.name == name).expect("names are kept right")
+    }
+
+    /// What is packed into the image: all that is made, but for links.
+    pub(crate) fn packed(&self) -> impl Iterator<Item = (&Target, Option<&'static str>)> {
+        let packs = |target: &&Target| {
+            target.when.is_none() && !matches!(target.out, None | Some(Out::Link)) && target.runs
+        };
+        let targets = self.targets.iter().filter(packs);
+        targets.flat_map(|target| target.values().iter().map(move |value| (target, *value)))
     }
 
     /// The text of the file.
@@ -169,6 +215,17 @@ impl Project {
         }
         for target in &self.targets {
             target.write(log, &mut text);
+        }
+        let paths: Vec<String> = self.packed().filter_map(|(target, value)| target.path(value)).collect();
+        if !paths.is_empty() {
+            let copies = paths.iter().map(|path| format!("        copy \"{path}\" \"/{path}\"\n"));
+            let copies: String = copies.collect();
+            let push = "push \"out\"";
+            let _ = writeln!(
+                text,
+                "image \"img\" {{\n    assemble from=\"scratch\" {{ layer {{\n{copies}    }} }}\n    {push}\n}}"
+            );
+            let _ = writeln!(text, "registry \"out\" \"oci:{REGISTRY}\"");
         }
         text
     }
@@ -187,6 +244,12 @@ impl Target {
             let _ =
                 writeln!(text, "    matrix {{ p{}; }}", quoted(&mut MATRIX.iter().map(ToString::to_string)));
         }
+        if !self.finally.is_empty() {
+            let _ = writeln!(text, "    finally{}", quoted(&mut self.finally.iter().cloned()));
+        }
+        if let Some(var) = self.when {
+            let _ = writeln!(text, "    when env=\"V{var}\"");
+        }
         if self.runs {
             let _ = writeln!(text, "    run #\"{}\"#", self.script(log));
             if self.cacheable {
@@ -200,6 +263,9 @@ impl Target {
             }
             if self.pass {
                 text.push_str("    pass-env \"PASSED\"\n");
+            }
+            if self.flaky {
+                text.push_str("    retries 1\n");
             }
         }
         text.push_str("}\n");

@@ -47,6 +47,8 @@ pub(crate) enum How {
     Renamed,
     /// In place, and the time of modification is put back to what it was.
     SameTime,
+    /// By renaming a file that has the time of modification of the old one.
+    Twin,
     /// In place, with a time of modification an hour ago.
     Past,
     /// In place, with a time of modification in an hour.
@@ -159,6 +161,26 @@ impl Tree {
         }
     }
 
+    /// Has what lies at two paths take each other's place, if something does and
+    /// neither is a link.
+    pub(crate) fn swap(&mut self, root: &Path, one: &str, other: &str) {
+        let there = |path| matches!(self.0.get(path), Some(Node::File { .. })) || self.is_directory(path);
+        if !there(one) || !there(other) {
+            return;
+        }
+        let (here, there, aside) = (root.join(one), root.join(other), root.join("aside"));
+        for (from, to) in [(&here, &aside), (&there, &here), (&aside, &there)] {
+            fs::rename(from, to).expect("it can be renamed");
+        }
+        let moved = |path: &str, from: &str, to: &str| {
+            let rest = path.strip_prefix(from).filter(|rest| rest.is_empty() || rest.starts_with('/'));
+            rest.map(|rest| format!("{to}{rest}"))
+        };
+        let place =
+            |path: String| moved(&path, one, other).or_else(|| moved(&path, other, one)).unwrap_or(path);
+        self.0 = std::mem::take(&mut self.0).into_iter().map(|(path, node)| (place(path), node)).collect();
+    }
+
     /// Makes the directory hold exactly these files, as a checkout of another
     /// commit does.
     pub(crate) fn become_like(&mut self, root: &Path, other: &Self) {
@@ -177,21 +199,21 @@ impl Tree {
 fn write(full: &Path, text: &str, how: How) {
     let hour = Duration::from_hours(1);
     let old = full.metadata().ok().and_then(|metadata| metadata.modified().ok());
-    if matches!(how, How::Renamed) {
-        let beside = full.with_extension("new");
-        fs::write(&beside, text).expect("it can be written");
-        return fs::rename(&beside, full).expect("it can be renamed");
-    }
-    let mut file = File::create(full).expect("it can be written");
+    let renamed = matches!(how, How::Renamed | How::Twin);
+    let place = if renamed { full.with_extension("new") } else { full.to_owned() };
+    let mut file = File::create(&place).expect("it can be written");
     file.write_all(text.as_bytes()).expect("it can be written");
     let time = match how {
-        How::SameTime => old,
+        How::SameTime | How::Twin => old,
         How::Past => Some(SystemTime::now() - hour),
         How::Future => Some(SystemTime::now() + hour),
         How::InPlace | How::Renamed => None,
     };
     if let Some(time) = time {
         file.set_modified(time).expect("it is ours");
+    }
+    if renamed {
+        fs::rename(&place, full).expect("it can be renamed");
     }
 }
 

@@ -12,12 +12,16 @@ use tempfile::TempDir;
 
 use crate::damage::{befall, files_below};
 use crate::event::{CHECKOUTS, Call, Damage, Edit, Event};
+use crate::image::{PUSH, ended, published};
 use crate::oracle::{Fate, Oracle, Step};
 use crate::project::{Out, Project};
 use crate::tree::{How, Node, Tree, touch};
 
 /// A call of hoist that has not ended by then hangs.
 const PATIENCE: Duration = Duration::from_mins(2);
+
+/// How hoist ends that was interrupted.
+const INTERRUPTED: i32 = 130;
 
 /// One directory of the project.
 #[derive(Clone, Debug)]
@@ -26,10 +30,32 @@ struct Checkout {
     sources: Tree,
 }
 
+/// The hoist that is called.
+#[derive(Clone, Debug)]
+pub(crate) struct Program {
+    path: PathBuf,
+    /// Whether the kernel has what a sandbox needs.
+    pub(crate) has_sandbox: bool,
+}
+
+impl Program {
+    /// Tries what it can do here.
+    pub(crate) fn new(path: PathBuf) -> Self {
+        let directory = tempfile::tempdir().expect("a directory can be made");
+        let release = "target \"t\" { run \"true\"; inputs \"release.kdl\"; sandbox; }\n";
+        fs::write(directory.path().join("release.kdl"), release).expect("it can be written");
+        let mut command = Command::new(&path);
+        command.args(["run", "t"]).current_dir(&directory).env("HOIST_CACHE_DIR", directory.path().join("c"));
+        let output = command.output().expect("hoist can be started");
+        let refused = String::from_utf8_lossy(&output.stderr).contains("hoist::run::no_sandbox");
+        Self { path, has_sandbox: !refused }
+    }
+}
+
 /// All that a story happens to.
 pub(crate) struct World {
     directory: TempDir,
-    program: PathBuf,
+    program: Program,
     checkouts: Vec<Checkout>,
     environment: BTreeMap<String, String>,
     /// Keys of the steps that are known to lie in the cache.
@@ -43,17 +69,19 @@ pub(crate) struct World {
 /// A call that was made.
 struct Called {
     child: Child,
+    /// Targets that it has to make.
     goals: Vec<String>,
+    image: bool,
     said: PathBuf,
 }
 
 impl World {
-    pub(crate) fn new(program: &Path, project: &Project) -> Self {
+    pub(crate) fn new(program: &Program, project: &Project) -> Self {
         let directory = tempfile::Builder::new().prefix("hoist-model-").tempdir();
         let checkout = Checkout { project: project.clone(), sources: Tree::default() };
         let mut world = Self {
             directory: directory.expect("a directory can be made"),
-            program: program.to_owned(),
+            program: program.clone(),
             checkouts: vec![checkout; CHECKOUTS.len()],
             environment: BTreeMap::new(),
             done: HashSet::new(),
@@ -61,11 +89,13 @@ impl World {
             read: 0,
         };
         fs::write(world.log(), "").expect("it can be written");
+        fs::create_dir(world.log().with_extension("d")).expect("it can be made");
         for at in 0..CHECKOUTS.len() {
             let root = world.root(at);
             fs::create_dir(&root).expect("it can be made");
             world.git(at, &["init", "--quiet"]);
-            fs::write(root.join(".gitignore"), "*.ign\n/out/\n").expect("it can be written");
+            fs::write(root.join(".gitignore"), "*.ign\n/out/\n/dist/\n").expect("it can be written");
+            world.git(at, &["commit", "--quiet", "--allow-empty", "--message", "Begin"]);
             for path in ["src/f0", "src/f1", "src/f2", "src/d0/a.txt", "src/d1/c.txt", "mix/a.txt"] {
                 let node = Node::file(format!("{}\n", &path[path.len() - 1..]));
                 world.checkouts[at].sources.put(&root, path, node, How::InPlace);
@@ -166,7 +196,15 @@ impl World {
                 sources.remove(&root, path);
                 sources.put(&root, &format!("{path}/in.txt"), Node::file("s\n"), How::InPlace);
             }
-            Edit::Write(..) | Edit::Remove(_) | Edit::Rename(..) | Edit::Split(_) => {}
+            Edit::Swap(one, other) => sources.swap(&root, one, other),
+            Edit::Burst(path, number) if sources.has_room(path) => {
+                for at in 0..16 {
+                    let node = Node::file(format!("{number:016x}{at:x}\n"));
+                    sources.put(&root, path, node, How::InPlace);
+                    std::thread::sleep(Duration::from_micros(100));
+                }
+            }
+            Edit::Burst(..) | Edit::Write(..) | Edit::Remove(_) | Edit::Rename(..) | Edit::Split(_) => {}
             Edit::Output(number, damage) => self.harm_output(at, *number, *damage),
             Edit::Local(number, damage) => {
                 befall(&root.join(".hoist"), *number, *damage);
@@ -208,7 +246,10 @@ impl World {
         // What writes an output again while another hoist reads it is a race that
         // no key can see.
         let together = match calls[..] {
-            [a, b] if a.checkout == b.checkout => !a.force && !b.force && !self.rewrites(a.checkout),
+            [a, b] if a.checkout == b.checkout => {
+                let anew = |call: &Call| call.force || call.no_cache;
+                !anew(a) && !anew(b) && !self.rewrites(a.checkout)
+            }
             _ => true,
         };
         if !together {
@@ -218,11 +259,19 @@ impl World {
         for (number, call) in calls.iter().enumerate() {
             called.push(self.call(number, call));
         }
+        for call in &calls {
+            if let Some((after, edit)) = &call.meanwhile {
+                std::thread::sleep(Duration::from_millis(*after));
+                self.edit(call.checkout, edit);
+            }
+        }
         let mut codes = Vec::new();
         for (call, called) in calls.iter().zip(&mut called) {
             codes.push(wait(call, called).map_err(|why| format!("{why}\n{}", said(called)))?);
         }
-        self.wait_for_orphans();
+        if calls.iter().any(|call| call.strike.is_some()) {
+            self.wait_for_orphans();
+        }
         let ran = self.ran();
         let mut kept = Vec::new();
         for ((call, called), code) in calls.iter().zip(&called).zip(&codes) {
@@ -242,21 +291,37 @@ impl World {
 
     fn call(&self, number: usize, call: &Call) -> Called {
         let targets = &self.checkouts[call.checkout].project.targets;
-        let goals: BTreeSet<String> =
+        let mut goals: BTreeSet<String> =
             call.goals.iter().map(|goal| targets[goal % targets.len()].name.clone()).collect();
+        let named = goals.clone();
+        if call.image {
+            goals.extend(
+                self.checkouts[call.checkout].project.packed().map(|(target, _)| target.name.clone()),
+            );
+        }
+        let image = call.image && self.checkouts[call.checkout].project.packed().next().is_some();
         let goals: Vec<String> = goals.into_iter().collect();
         let said = self.directory.path().join(format!("said-{number}"));
         let output = File::create(&said).expect("it can be written");
-        let mut command = Command::new(&self.program);
-        command.arg("run").args(&goals).arg(format!("-j{}", call.jobs));
-        command.args(call.keep_going.then_some("-k")).args(call.force.then_some("--force"));
+        let mut command = Command::new(&self.program.path);
+        command.arg("run").args(&named).arg(format!("-j{}", call.jobs));
+        if image {
+            command.args([PUSH, "--allow-dirty", "--event", "branch=main"]);
+        }
+        let flags = [
+            ("-k", call.keep_going),
+            ("--force", call.force),
+            ("--no-cache", call.no_cache),
+            ("--sandbox", call.sandbox && self.program.has_sandbox),
+        ];
+        command.args(flags.iter().filter(|(_, is_set)| *is_set).map(|(flag, _)| flag));
         command.env_clear().envs(&self.environment).env("HOIST_CACHE_DIR", self.cache());
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", self.directory.path()).env("LANG", "C.UTF-8").env("TERM", "dumb");
         command.current_dir(self.root(call.checkout)).stdin(Stdio::null());
         command.stdout(output.try_clone().expect("it can be shared")).stderr(output);
         let child = command.spawn().expect("hoist can be started");
-        Called { child, goals, said }
+        Called { child, goals, image, said }
     }
 
     /// Waits until no process is left that works in a checkout: what a kill leaves
@@ -298,12 +363,25 @@ impl World {
         let root = self.root(call.checkout);
         let oracle = Oracle::new(project, sources, &self.environment);
         let closure = oracle.closure(&called.goals);
+        let essential = oracle.essential(&closure);
         let mixed = mixed(project);
         let is_made =
             |path: &str| mixed.iter().any(|made| path == made || path.starts_with(&format!("{made}/")));
         sources.check(&root, &is_made)?;
+        // What it found depends on when it looked; the next run will show.
+        if call.meanwhile.is_some() && matches!(code, Some(0..=2)) {
+            return Ok(Vec::new());
+        }
         let fates: BTreeMap<&Step, Fate> = closure.iter().map(|step| (step, oracle.fate(step))).collect();
-        let expected = if oracle.lacks_an_input(&closure) {
+        // The inputs of what is left out are missed where they are looked for, which
+        // they are not where all else is known to be the same.
+        let left_out = |step: &&Step| !closure.contains(*step) || oracle.is_skipped(step);
+        let missed = oracle.declared(&called.goals).iter().filter(left_out).cloned().collect();
+        if code == Some(2) && oracle.lacks_an_input(&missed) {
+            return Ok(Vec::new());
+        }
+        let planned = closure.iter().filter(|step| !left_out(step)).cloned().collect();
+        let expected = if oracle.lacks_an_input(&planned) {
             2
         } else {
             i32::from(!fates.values().all(|fate| matches!(fate, Fate::Good(_))))
@@ -318,7 +396,10 @@ impl World {
         };
         for step in &closure {
             let target = project.target(&step.0);
-            let forced = call.force && called.goals.contains(&step.0);
+            let forced = call.no_cache || call.force && called.goals.contains(&step.0);
+            if oracle.is_skipped(step) && !shared && count(step) > 0 {
+                return Err(format!("{step:?} ran although its condition does not hold"));
+            }
             if target.runs && target.cacheable && !forced && !shared && count(step) > 0 {
                 if !self.damaged && self.done.contains(&oracle.key(step, &log)) {
                     return Err(format!("{step:?} ran although nothing that it depends on is new"));
@@ -329,29 +410,64 @@ impl World {
             }
         }
         if call.strike.is_some() && code != Some(0) {
+            let mut after = essential.iter().filter(|step| oracle.needs(step).is_empty());
+            let lost = after.find(|step| code == Some(INTERRUPTED) && !shared && never_began(&root, step));
+            return lost.map_or(Ok(Vec::new()), |step| Err(format!("{step:?} runs whatever happens")));
+        }
+        // A blob of the size that it had is found to be damaged only when it is sent.
+        let told = ["does not have the digest in its name", "hoist::store::digest_mismatch"];
+        if self.damaged && called.image && told.iter().any(|told| said(called).contains(told)) {
             return Ok(Vec::new());
         }
         if code != Some(expected) {
             return Err(format!("hoist should have ended with {expected}, not with {code:?}"));
         }
-        if expected == 2 || (expected == 1 && !call.keep_going) {
+        if expected == 2 {
             return Ok(Vec::new());
         }
         let mut kept = Vec::new();
         for (step, fate) in &fates {
             let Fate::Good(made) = fate else { continue };
+            let certain = expected == 0 || call.keep_going || essential.contains(*step);
+            if !certain || oracle.is_skipped(step) {
+                continue;
+            }
             let target = project.target(&step.0);
             if let Some(path) = target.path(step.1) {
                 same_as_made(&root, &path, target.out, made)?;
             }
-            if target.runs && target.cacheable {
+            if target.runs && target.cacheable && !call.no_cache {
                 kept.push(oracle.key(step, &log));
             } else if target.runs && !shared && count(step) != 1 {
                 return Err(format!("{step:?} ran {} times, and always runs", count(step)));
             }
         }
+        if called.image && code == Some(0) && !shared {
+            same_as_packed(&root, &oracle)?;
+        }
         Ok(kept)
     }
+}
+
+/// Whether the last run dropped a step.
+fn never_began(root: &Path, (name, value): &Step) -> bool {
+    let name = value.map_or_else(|| name.clone(), |value| format!("{name}[p={value}]"));
+    ended(root, &name).is_some_and(|event| event["outcome"] == "not-run")
+}
+
+/// Whether the image that was published holds what was packed into it.
+fn same_as_packed(root: &Path, oracle: &Oracle<'_>) -> Result<(), String> {
+    let mut packed = Tree::default();
+    for (target, value) in oracle.project.packed() {
+        if let Fate::Good(made) = oracle.fate(&(target.name.clone(), value)) {
+            packed.0.extend(made.0);
+        }
+    }
+    let found = published(root)?;
+    if found == packed {
+        return Ok(());
+    }
+    Err(format!("wrong image: there should be {:?}, there is {:?}", packed.0, found.0))
 }
 
 /// The outputs of a project that lie among sources.

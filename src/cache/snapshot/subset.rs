@@ -1,6 +1,6 @@
 //! The part of a plan that may have to run.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -60,19 +60,25 @@ impl Snapshot {
         let StoredSteps { rows, .. } = StoredSteps::read(steps, self)?;
         let files: HashSet<u32> = changes.changed().collect();
         let bases = self.bases(&files);
-        let mut taken = vec![None; rows.len()];
-        let mut places = Vec::new();
-        for (at, row) in rows.iter().enumerate() {
-            let behind =
-                row.needs.iter().any(|(need, _)| taken.get(*need as usize).is_some_and(Option::is_some));
+        let mut wanted: HashSet<u32> = HashSet::new();
+        for (at, row) in (0..).zip(&rows) {
+            let behind = row.needs.iter().any(|(need, _)| wanted.contains(need));
             let concerned = || row.inputs.iter().chain(&row.outputs).any(|file| files.contains(file));
             let listed = || row.directories.iter().any(|directory| bases.contains(directory));
             if behind || row.always || row.product().is_none() || concerned() || listed() {
-                let number = u32::try_from(places.len()).ok()?;
-                *taken.get_mut(at)? = Some(StepIndex(number));
-                places.push(u32::try_from(at).ok()?);
+                wanted.insert(at);
             }
         }
+        // That a step runs whatever happens, what it comes after says.
+        for (at, row) in (0..).zip(&rows).collect::<Vec<(u32, _)>>().into_iter().rev() {
+            if wanted.contains(&at) {
+                let ends = row.needs.iter().filter(|(_, kind)| *kind == NeedKind::End);
+                wanted.extend(ends.map(|(need, _)| *need));
+            }
+        }
+        let mut places: Vec<u32> = wanted.into_iter().collect();
+        places.sort_unstable();
+        let taken: HashMap<u32, StepIndex> = places.iter().copied().zip((0..).map(StepIndex)).collect();
         let mut subset = Subset {
             plan: Plan { steps: Vec::new(), unpublished: None, gaps: Vec::new() },
             products: Vec::new(),
@@ -89,7 +95,7 @@ impl Snapshot {
             step.needs.clear();
             for (need, kind) in &row.needs {
                 let before = rows.get(*need as usize)?;
-                match taken.get(*need as usize).copied().flatten() {
+                match taken.get(need).copied() {
                     Some(index) => step.needs.push(Need { step: index, kind: *kind }),
                     None if *kind == NeedKind::Product => products.push((before.id()?, before.product()?)),
                     None => {}

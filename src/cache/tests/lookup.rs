@@ -97,7 +97,10 @@ fn a_run_whose_inputs_moved_is_not_kept() {
     let Lookup::Miss(miss) = fixture.cache.find(&trace(1)) else { panic!("a hit") };
     let saved = fixture.cache.save(&miss, Made { steady: false, ..fixture.made() }).unwrap();
     assert!(!saved.kept);
-    assert_eq!(fixture.reasons(1), ["its inputs changed while it ran the last time"]);
+    assert_eq!(
+        fixture.reasons(1),
+        ["its last run was not kept: its inputs changed meanwhile, or it was denied something"]
+    );
 }
 
 #[test]

@@ -74,6 +74,17 @@ fn what_is_left_over_in_an_output_directory_is_moved_away_and_nothing_else_is() 
 }
 
 #[test]
+fn what_a_restoration_left_behind_that_was_killed_is_moved_away() {
+    let fixture = Fixture::new(&["out"]);
+    fixture.write("out/a", "a");
+    fixture.save(1);
+    fixture.write("out/.hoist-restore-x", "a");
+    assert_eq!(fixture.restored(1), ["out/.hoist-restore-x is left over"]);
+    assert_eq!(fixture.read("out/.hoist-restore-x"), None);
+    assert_eq!(fixture.restore(1).unwrap(), Restoration::Current);
+}
+
+#[test]
 fn a_whole_project_as_output_never_has_anything_moved_away() {
     let fixture = Fixture::new(&["**/*.o"]);
     fixture.write("a.o", "a");

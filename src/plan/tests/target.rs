@@ -116,6 +116,17 @@ fn what_cleans_up_runs_after_all_that_name_it() {
 }
 
 #[test]
+fn what_cleans_up_may_need_what_it_cleans_up_after() {
+    let mut world = World::new(
+        r#"
+        target "up" { run "up"; finally "down"; }
+        target "down" { needs "up"; run "down"; }
+        "#,
+    );
+    assert_eq!(edges(&world.plan(&["up"])), ["down <- up", "down <. up"]);
+}
+
+#[test]
 fn a_command_has_all_that_it_needs() {
     let mut world = World::new(
         r#"

@@ -17,6 +17,7 @@ use landlock::{
 };
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::process::Signal;
 
 use crate::run::sandbox::call::{LOOKING, USING};
 use crate::run::sandbox::filter::announcing;
@@ -39,6 +40,9 @@ pub fn sandbox_main() -> Option<ExitCode> {
     }
     let directory = PathBuf::from(arguments.next()?);
     let program = arguments.next()?;
+    // Without hoist each announced call fails, and a command that tries again and
+    // again would do so forever. If hoist is gone by now, nobody is connected to.
+    let _refused = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
     let Ok(mut stream) = connect(&directory) else { return Some(ExitCode::from(NOT_STARTED)) };
     let told = match enter(&directory, &mut stream) {
         Ok(()) => {

@@ -1,6 +1,10 @@
 //! What was learned of a target, as it is told and recorded.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
+
+use crate::run::mask::Secrets;
 
 /// What a target really reads and makes, and what follows for its declaration.
 /// Paths and patterns are relative to the target's directory, as in release.kdl.
@@ -24,4 +28,18 @@ pub struct Learned {
     pub missing: Vec<String>,
     /// Files that it made or changed, and does not declare as outputs.
     pub unkept: Vec<String>,
+}
+
+impl Learned {
+    /// With the names of files as they may be seen.
+    pub(in crate::run) fn hidden(mut self, secrets: &Arc<Secrets>) -> Self {
+        let Self { step: _, inputs, read, undeclared, unread, listed, looked_at, missing, unkept } =
+            &mut self;
+        for names in [inputs, read, undeclared, unread, listed, looked_at, missing, unkept] {
+            for name in names {
+                *name = secrets.hide(name);
+            }
+        }
+        self
+    }
 }

@@ -1,12 +1,10 @@
 //! What a process that waits in a call means by its arguments.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::{self, File};
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-
-use crate::run::sandbox::deed::There;
 
 /// Longest path that the kernel takes, with the zero behind it.
 const LONGEST: usize = 4096;
@@ -75,31 +73,5 @@ impl Caller {
         let status = fs::read_to_string(self.place("status")).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
         u32::from_str_radix(line.trim(), 8).ok()
-    }
-}
-
-/// The place that a path leads to, without symbolic links, and what is there.
-/// Where `follow` is not set, a link at its end stands for itself. `None` where
-/// the directory does not exist.
-pub(super) fn resolve(path: &Path, follow: bool) -> Option<(PathBuf, There)> {
-    if follow && let Ok(real) = path.canonicalize() {
-        let there = there(&real);
-        return Some((real, there));
-    }
-    let bytes = path.as_os_str().as_bytes();
-    let whole = Path::new(OsStr::from_bytes(bytes.strip_suffix(b"/").unwrap_or(bytes)));
-    let real = match whole.file_name() {
-        Some(name) => whole.parent()?.canonicalize().ok()?.join(name),
-        None => whole.canonicalize().ok()?,
-    };
-    let there = there(&real);
-    Some((real, there))
-}
-
-fn there(path: &Path) -> There {
-    match path.symlink_metadata() {
-        Ok(metadata) if metadata.is_dir() => There::Directory,
-        Ok(_) => There::File,
-        Err(_) => There::Nothing,
     }
 }

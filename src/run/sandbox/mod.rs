@@ -29,6 +29,8 @@ mod memory;
 mod notes;
 #[cfg(target_os = "linux")]
 mod notification;
+#[cfg(target_os = "linux")]
+mod places;
 mod policy;
 mod proposal;
 mod reach;

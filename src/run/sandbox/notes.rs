@@ -20,6 +20,9 @@ pub(super) struct Notes {
     pub(super) policy: Option<Policy>,
     /// What was noted.
     pub(super) noted: Mutex<Noted>,
+    /// Where paths lead that calls name.
+    #[cfg(target_os = "linux")]
+    pub(super) places: Mutex<super::places::Places>,
 }
 
 /// What was noted of a step's calls.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -81,7 +81,15 @@ impl Cage {
                 (Some(policy), rules)
             }
         };
-        let notes = Arc::new(Notes { root, free, policy, noted: std::sync::Mutex::default() });
+        let notes = Notes {
+            root,
+            free,
+            policy,
+            noted: Mutex::default(),
+            #[cfg(target_os = "linux")]
+            places: Mutex::default(),
+        };
+        let notes = Arc::new(notes);
         Ok(Self { directory, rules, notes })
     }
 

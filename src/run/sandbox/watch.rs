@@ -5,8 +5,8 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
@@ -15,9 +15,10 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 use crate::run::sandbox::call::{At, Call, Flags};
 use crate::run::sandbox::deed::{Doing, There};
 use crate::run::sandbox::file;
-use crate::run::sandbox::memory::{Caller, resolve};
+use crate::run::sandbox::memory::Caller;
 use crate::run::sandbox::notes::Notes;
 use crate::run::sandbox::notification::{self, Announced, Answer};
+use crate::run::sandbox::places::Places;
 use crate::run::sandbox::policy::Verdict;
 
 /// Where the socket lies in a private directory, through its descriptor.
@@ -91,15 +92,29 @@ pub(super) fn last_words(mut stream: &UnixStream) -> String {
 }
 
 impl Notes {
+    /// Where a path leads that a call names, and what is there.
+    fn place(&self, caller: Caller, at: At, follow: bool) -> Option<(PathBuf, There)> {
+        let path = caller.path(at.directory, at.address)?;
+        self.places().resolve(&path, follow)
+    }
+
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn hear(&self, listener: BorrowedFd<'_>, announced: Announced) {
         let caller = Caller(announced.thread);
-        let done = match Call::read(announced.number, &announced.arguments, caller) {
+        let call = Call::read(announced.number, &announced.arguments, caller);
+        let done = match call {
             Some(Call::Open(at, flags)) => self.open(listener, announced.id, caller, at, flags),
             Some(Call::Do(doing, at, follow)) => Some(self.one(caller, doing, at, follow)),
             Some(Call::Move(from, to)) => Some(self.rename(caller, from, to)),
             Some(Call::Link(from, to, follow)) => Some(self.link(caller, from, to, follow)),
             None => Some(Answer::Go),
         };
+        if matches!(call, Some(Call::Do(Doing::Remove, ..) | Call::Move(..))) {
+            self.places().forget();
+        }
         if let Some(answer) = done {
             notification::answer(listener, announced.id, answer);
         }
@@ -114,7 +129,7 @@ impl Notes {
         at: At,
         flags: Flags,
     ) -> Option<Answer> {
-        let Some((path, there)) = place(caller, at, flags.follow()) else { return Some(Answer::Go) };
+        let Some((path, there)) = self.place(caller, at, flags.follow()) else { return Some(Answer::Go) };
         if flags.bits & libc::O_TMPFILE == libc::O_TMPFILE {
             return Some(Answer::Go);
         }
@@ -135,7 +150,7 @@ impl Notes {
     }
 
     fn one(&self, caller: Caller, doing: Doing, at: At, follow: bool) -> Answer {
-        let (path, there) = place(caller, at, follow).unzip();
+        let (path, there) = self.place(caller, at, follow).unzip();
         let verdict = match (path, there) {
             (Some(path), Some(there)) => self.judge(&path, there, doing),
             _ => Verdict::Pass,
@@ -145,7 +160,8 @@ impl Notes {
 
     /// Gives a file a second name, under which it could be read.
     fn link(&self, caller: Caller, from: At, to: At, follow: bool) -> Answer {
-        let (Some((from, was)), Some((to, there))) = (place(caller, from, follow), place(caller, to, false))
+        let (Some((from, was)), Some((to, there))) =
+            (self.place(caller, from, follow), self.place(caller, to, false))
         else {
             return Answer::Go;
         };
@@ -155,7 +171,8 @@ impl Notes {
     }
 
     fn rename(&self, caller: Caller, from: At, to: At) -> Answer {
-        let (Some((from, was)), Some((to, there))) = (place(caller, from, false), place(caller, to, false))
+        let (Some((from, was)), Some((to, there))) =
+            (self.place(caller, from, false), self.place(caller, to, false))
         else {
             return Answer::Go;
         };
@@ -169,10 +186,6 @@ impl Notes {
             steps.iter().any(|(path, there, doing)| self.judge(path, *there, *doing) == Verdict::Deny);
         if denied { Answer::Fail(libc::EACCES) } else { Answer::Go }
     }
-}
-
-fn place(caller: Caller, at: At, follow: bool) -> Option<(PathBuf, There)> {
-    resolve(&caller.path(at.directory, at.address)?, follow)
 }
 
 fn is_pipe(path: &Path) -> bool {

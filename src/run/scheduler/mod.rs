@@ -86,7 +86,7 @@ pub(super) struct Scheduler {
     /// Weight of the heaviest path from the step to the end of the run.
     remaining: Vec<u64>,
     /// Runs even when the run has been stopped: what has an end-need, and what
-    /// such a step needs.
+    /// such a step needs beside.
     essential: Vec<bool>,
     /// Has to be over before anything is published: what neither publishes nor
     /// comes after what does.
@@ -438,7 +438,9 @@ fn essential(nodes: &[Node]) -> Vec<bool> {
         nodes.iter().map(|node| node.needs.iter().any(|need| need.kind == NeedKind::End)).collect();
     for index in (0..nodes.len()).rev() {
         if essential[index] {
-            for need in nodes[index].needs.iter().filter(|need| need.kind != NeedKind::End) {
+            // What was not begun need not be cleaned up after.
+            let ends = |need: &&Need| nodes[index].needs.contains(&Need { kind: NeedKind::End, ..**need });
+            for need in nodes[index].needs.iter().filter(|need| !ends(need)) {
                 essential[need.step.0 as usize] = true;
             }
         }

@@ -87,6 +87,25 @@ fn what_must_end_a_step_runs_after_an_interruption_with_all_that_it_needs() {
 }
 
 #[test]
+fn what_needs_the_step_that_it_ends_runs_if_that_was_begun() {
+    let end = Node { needs: vec![need(0, NeedKind::Product), need(0, NeedKind::End)], ..node(&[]) };
+    let nodes = vec![node(&[]), node(&[]), end];
+    let mut scheduler = Scheduler::new(nodes.clone(), limits(2));
+    assert_eq!(started(&scheduler.orders()), [0, 1]);
+    scheduler.ended(step(1), false);
+    assert_eq!(scheduler.orders(), []);
+    scheduler.ended(step(0), true);
+    assert_eq!(scheduler.orders(), [Order::Ready(step(2)), Order::Start(step(2))]);
+
+    let nodes = vec![node(&[]), Node { weight: 9, ..nodes[1].clone() }, nodes[2].clone()];
+    let mut scheduler = Scheduler::new(nodes, limits(1));
+    assert_eq!(started(&scheduler.orders()), [1]);
+    scheduler.ended(step(1), false);
+    let dropped = [0, 2].map(|at| Order::Drop(step(at), Dropped::Failure(step(1))));
+    assert_eq!(scheduler.orders(), dropped);
+}
+
+#[test]
 fn nothing_is_published_before_all_else_is_done() {
     let publish = Node { publishing: true, weight: 99, ..node(&[0]) };
     let nodes = vec![node(&[]), publish, node(&[1]), node(&[])];

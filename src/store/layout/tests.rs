@@ -76,8 +76,16 @@ fn damaged_content_is_never_handed_out() {
     fs::write(layout.blob_path(&descriptor.digest), b"hell").unwrap();
     assert_eq!(layout.read(&descriptor).unwrap_err().code, Code::DigestMismatch);
     assert!(!layout.holds(&descriptor));
-    // Written again it is mended.
-    layout.write("text/plain", b"hello").unwrap();
+    // Written again it is mended, whatever size it has.
+    for damaged in ["hell", "hullo"] {
+        fs::write(layout.blob_path(&descriptor.digest), damaged).unwrap();
+        layout.write("text/plain", b"hello").unwrap();
+        assert_eq!(layout.read(&descriptor), Ok(b"hello".to_vec()));
+    }
+    fs::write(layout.blob_path(&descriptor.digest), b"hullo").unwrap();
+    let mut writer = layout.writer().unwrap();
+    writer.write_all(b"hello").unwrap();
+    assert_eq!(writer.commit("text/plain"), Ok(descriptor.clone()));
     assert_eq!(layout.read(&descriptor), Ok(b"hello".to_vec()));
 }
 

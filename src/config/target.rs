@@ -27,6 +27,8 @@ pub struct Target {
     pub inputs: Option<Vec<Pattern>>,
     /// What it makes.
     pub outputs: Vec<Pattern>,
+    /// Which of these, by position, are written as directories: with a `/` at their end.
+    pub directories: Vec<usize>,
     /// Variables set for its commands, part of the key.
     pub env: IndexMap<String, Template>,
     /// Variables passed from the caller: secret, masked, not part of the key.

@@ -235,6 +235,7 @@ fn cycle_problem(
         names => format!("steps need each other: {}", names.join(" needs ")),
     };
     let mut problem = Problem::new(Code::Cycle, title);
+    let mut guess = false;
     for pair in round.windows(2) {
         let &[unit, before] = pair else { continue };
         let edge = edges.get(&unit).into_iter().flatten().find(|edge| edge.to == before);
@@ -242,13 +243,21 @@ fn cycle_problem(
         problem = match edge.map(|edge| edge.why) {
             Some(Why::Named(span)) => problem.label(span, format!("`{unit}` needs `{before}`")),
             Some(Why::Finally(span)) => problem.label(span, format!("`{unit}` runs after `{before}`")),
-            Some(Why::Reads(read, made)) => problem
-                .label(read, format!("`{unit}` reads what `{before}` makes"))
-                .label(made, format!("made by `{before}`")),
+            Some(Why::Reads(read, made, guessed)) => {
+                guess |= guessed;
+                let made_by = if guessed { "may be a directory that `{}` makes" } else { "made by `{}`" };
+                problem
+                    .label(read, format!("`{unit}` reads what `{before}` makes"))
+                    .label(made, made_by.replace("{}", &before))
+            }
             Some(Why::Order) | None => problem.note(format!("`{unit}` comes after `{before}`")),
         };
     }
-    problem.help("remove one of these")
+    problem.help(if guess {
+        "if what may be a directory is a file, take it out of the inputs: `\"!PATH\"`"
+    } else {
+        "remove one of these"
+    })
 }
 
 /// What a run would need as a whole.

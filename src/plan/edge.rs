@@ -29,8 +29,9 @@ pub(super) enum Why {
     Named(Span),
     /// A `finally` of the step that comes before names the other.
     Finally(Span),
-    /// It makes what the other reads: where it is read, where it is made.
-    Reads(Span, Span),
+    /// It makes what the other reads: where it is read, where it is made, and
+    /// whether that holds only if it makes a directory there.
+    Reads(Span, Span, bool),
     /// The order of the work on an image.
     Order,
 }
@@ -89,7 +90,7 @@ impl<'a> Outline<'a> {
         self.files.makers(wanted).map(|(to, made)| Edge {
             to,
             kind: NeedKind::Product,
-            why: Why::Reads(wanted.span, made.span),
+            why: Why::Reads(wanted.span, made.span, wanted.guesses(made)),
         })
     }
 

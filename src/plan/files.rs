@@ -1,6 +1,8 @@
 //! Which targets make which files, by what they declare.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::path::Path;
 
 use indexmap::IndexMap;
 
@@ -13,6 +15,10 @@ use crate::plan::unit::{Unit, fill_matrix, row_values, rows};
 #[derive(Clone, Debug)]
 pub(super) struct Named {
     glob: Glob,
+    /// The same without what lies below, where it can only be files.
+    files: Option<Glob>,
+    /// Whether it may be a file as well as a directory.
+    unsure: bool,
     without: Vec<Glob>,
     /// Its text, for messages.
     text: String,
@@ -23,44 +29,84 @@ pub(super) struct Named {
 impl Named {
     /// What is copied from a path or glob.
     pub(super) fn copied(text: &str, span: Span) -> Self {
-        Self { glob: Glob::tree(text), without: Vec::new(), text: text.to_owned(), span }
+        let (glob, text) = (Glob::tree(text), text.to_owned());
+        Self { glob, files: None, unsure: false, without: Vec::new(), text, span }
     }
 
     /// The inputs of a list: each pattern that adds to it.
     pub(super) fn inputs(patterns: &[Pattern]) -> Vec<Self> {
-        Self::list(patterns, Glob::files)
+        Self::list(patterns, Glob::files).map(|(_, named)| named).collect()
     }
 
-    /// The outputs of a list: each pattern that adds to it.
-    fn outputs(patterns: &[Pattern]) -> Vec<Self> {
-        Self::list(patterns, Glob::tree)
+    /// The outputs of a target for one combination of its matrix: each pattern that
+    /// adds to them.
+    ///
+    /// One is a directory if it is written with a `/` at its end, and is files if its
+    /// name has an extension. Any other may be either, and is taken for a directory
+    /// where a pattern could match something in it: a need too many shows as a cycle
+    /// at worst, without one the other target would read what is half-made.
+    fn outputs(target: &Target, row: usize) -> Vec<Self> {
+        let patterns = filled(&target.outputs, &row_values(target, row));
+        let outputs = Self::list(&patterns, Glob::tree).map(|(at, named)| {
+            let directory = target.directories.contains(&at);
+            let files = (!directory && has_extension(&named.text)).then(|| Glob::exact(&named.text));
+            Self { unsure: !directory && files.is_none(), files, ..named }
+        });
+        outputs.collect()
     }
 
-    fn list(patterns: &[Pattern], read: fn(&str) -> Glob) -> Vec<Self> {
+    fn list(patterns: &[Pattern], read: fn(&str) -> Glob) -> impl Iterator<Item = (usize, Self)> {
         let adding = patterns.iter().enumerate().filter(|(_, pattern)| !pattern.negated);
-        let named = |(at, pattern): (usize, &Pattern)| {
+        adding.map(move |(at, pattern)| {
             let later = patterns.iter().skip(at).filter(|later| later.negated);
-            Self {
+            let named = Self {
                 glob: read(&pattern.glob.value),
+                files: None,
+                unsure: false,
                 without: later.map(|later| Glob::tree(&later.glob.value)).collect(),
                 text: pattern.glob.value.clone(),
                 span: pattern.glob.span,
-            }
-        };
-        adding.map(named).collect()
+            };
+            (at, named)
+        })
     }
 
     fn meets(&self, other: &Self) -> bool {
         let without: Vec<&Glob> = self.without.iter().chain(&other.without).collect();
-        meet(&self.glob, &other.glob, &without)
+        meet(self.as_seen_by(other), other.as_seen_by(self), &without)
     }
+
+    /// What is below files counts only for what says that they are directories.
+    fn as_seen_by(&self, other: &Self) -> &Glob {
+        self.files.as_ref().filter(|files| !other.lies_in(files)).unwrap_or(&self.glob)
+    }
+
+    /// Whether its text leads through a path that a pattern names.
+    fn lies_in(&self, outer: &Glob) -> bool {
+        let prefix = self.glob.prefix();
+        let mut above = prefix.match_indices('/').filter_map(|(at, _)| prefix.get(..at));
+        above.any(|directory| outer.has(directory))
+    }
+
+    /// Whether it meets an output only where that is a directory, which neither of
+    /// them says.
+    pub(super) fn guesses(&self, output: &Self) -> bool {
+        let path = output.glob.path().filter(|_| output.unsure);
+        path.is_some_and(|path| !self.glob.has(path) && !self.lies_in(&output.glob))
+    }
+}
+
+/// Whether a name ends as those of files do: `a.o`, `*.js`; not `v1.2` or `.next`.
+fn has_extension(text: &str) -> bool {
+    let extension = Path::new(text).extension().unwrap_or_default().to_string_lossy();
+    extension.chars().all(char::is_alphanumeric) && extension.contains(char::is_alphabetic)
 }
 
 /// The outputs of all targets.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Files {
     made: Vec<(Unit, Named)>,
-    /// By the directory that a pattern lies in.
+    /// By what the paths of a pattern begin with.
     by_prefix: BTreeMap<String, Vec<usize>>,
 }
 
@@ -72,12 +118,8 @@ impl Files {
                 continue;
             }
             for row in 0..rows(target).unwrap_or_default() {
-                let patterns = filled(&target.outputs, &row_values(target, row));
-                files.made.extend(
-                    Named::outputs(&patterns)
-                        .into_iter()
-                        .map(|named| (Unit::Target { target: at, row }, named)),
-                );
+                let outputs = Named::outputs(target, row).into_iter();
+                files.made.extend(outputs.map(|named| (Unit::Target { target: at, row }, named)));
             }
         }
         for (at, (_, named)) in files.made.iter().enumerate() {
@@ -94,19 +136,13 @@ impl Files {
             .map(|(unit, made)| (*unit, made))
     }
 
-    /// Outputs that could have a path below, at, or above `prefix`.
+    /// Outputs that could have a path that begins like this.
     fn near(&self, prefix: &str) -> impl Iterator<Item = usize> {
-        let mut above = vec![""];
-        above.extend(prefix.match_indices('/').filter_map(|(at, _)| prefix.get(..at)));
-        let at = (!prefix.is_empty()).then_some(prefix);
-        let below = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
-        let exact = above.into_iter().chain(at).filter_map(|path| self.by_prefix.get(path));
-        let deeper =
-            self.by_prefix.range(below.clone()..).take_while(move |(path, _)| path.starts_with(&below));
-        let deeper = deeper.filter(|(path, _)| !path.is_empty()).map(|(_, made)| made);
-        let mut found: Vec<usize> = exact.chain(deeper).flatten().copied().collect();
+        let shorter = (0..prefix.len()).filter_map(|end| self.by_prefix.get(prefix.get(..end)?));
+        let longer = self.by_prefix.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        let longer = longer.take_while(|(other, _)| other.starts_with(prefix)).map(|(_, made)| made);
+        let mut found: Vec<usize> = shorter.chain(longer).flatten().copied().collect();
         found.sort_unstable();
-        found.dedup();
         found.into_iter()
     }
 

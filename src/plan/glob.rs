@@ -14,8 +14,12 @@ pub(super) const HOLE: char = '\u{f8ff}';
 #[derive(Clone, Debug)]
 pub(super) struct Glob {
     states: Vec<State>,
-    /// The directory that all its paths lie in, or the path itself.
+    /// What all its paths begin with: its text up to the first wildcard.
     prefix: String,
+    /// Whether that is all of its text.
+    literal: bool,
+    /// Whether all that lies below what matches belongs to it.
+    below: bool,
 }
 
 /// What can follow at one point of a pattern.
@@ -56,30 +60,36 @@ impl Glob {
     /// The files that an input means: what matches, and what lies below a path
     /// without wildcards.
     pub(super) fn files(text: &str) -> Self {
-        Self::new(text, false)
+        Self::new(text, |literal| literal)
     }
 
     /// What an output, a copy, or a `!` pattern covers: what matches, and all that
     /// lies below it.
     pub(super) fn tree(text: &str) -> Self {
-        Self::new(text, true)
+        Self::new(text, |_| true)
+    }
+
+    /// What matches, and nothing below it.
+    pub(super) fn exact(text: &str) -> Self {
+        Self::new(text, |_| false)
     }
 
     /// Reads a text relative to the project's directory.
-    fn new(text: &str, below: bool) -> Self {
+    fn new(text: &str, below: fn(bool) -> bool) -> Self {
         let text = text.trim_end_matches('/');
+        let wild = |text: &str| text.find(['*', '?', '[', '{', '\\', HOLE]).unwrap_or(text.len());
         // What is no glob is told where its files are read; until then it is any.
-        let text = if text.is_empty() || glob_fits(text).is_ok() { text } else { "**" };
-        let wild = |part: &&str| part.contains(['*', '?', '[', '{', HOLE]);
-        let prefix: Vec<&str> = text.split('/').take_while(|part| !wild(part)).collect();
-        let prefix = prefix.join("/");
-        let literal = prefix == text;
-        let mut glob = Self { states: vec![State::default()], prefix };
+        let text = if wild(text) == text.len() || glob_fits(text).is_ok() { text } else { "**" };
+        let wild = wild(text);
+        let prefix = text.get(..wild).unwrap_or_default().to_owned();
+        let literal = wild == text.len();
+        let below = below(literal);
+        let mut glob = Self { states: vec![State::default()], prefix, literal, below };
         let chars: Vec<char> = text.chars().collect();
         let end = glob.read(&chars, 0);
         let last = glob.state();
         glob.go(end, last);
-        if literal || below {
+        if below {
             let below = if text.is_empty() { end } else { glob.step(end, Chars::One('/')) };
             glob.add(below, Chars::Any, below);
             glob.go(below, last);
@@ -87,9 +97,26 @@ impl Glob {
         glob
     }
 
-    /// The directory that all its paths lie in, or the path itself.
+    /// What all its paths begin with.
     pub(super) fn prefix(&self) -> &str {
         &self.prefix
+    }
+
+    /// The path that it names; `None` where it has wildcards.
+    pub(super) fn path(&self) -> Option<&str> {
+        self.literal.then_some(&self.prefix)
+    }
+
+    /// Whether it names this path.
+    pub(super) fn has(&self, path: &str) -> bool {
+        if self.literal {
+            return path == self.prefix || self.below && is_below(path, &self.prefix);
+        }
+        let mut points = self.start();
+        for c in path.chars() {
+            points = self.after(&points, c);
+        }
+        self.accepts(&points)
     }
 
     fn state(&mut self) -> usize {
@@ -257,8 +284,16 @@ fn alternatives(chars: &[char]) -> Option<(Vec<&[char]>, &[char])> {
 
 /// Whether some path is named by both of two patterns and by none of others.
 pub(super) fn meet(one: &Glob, other: &Glob, without: &[&Glob]) -> bool {
-    if !prefixes_meet(&one.prefix, &other.prefix) {
+    if !one.prefix.starts_with(&other.prefix) && !other.prefix.starts_with(&one.prefix) {
         return false;
+    }
+    for (one, other) in [(one, other), (other, one)] {
+        if let Some(path) = one.path().filter(|_| !one.below) {
+            return other.has(path) && !without.iter().any(|glob| glob.has(path));
+        }
+    }
+    if let (Some(here), Some(there), []) = (one.path(), other.path(), without) {
+        return one.has(there) || other.has(here);
     }
     let all: Vec<&Glob> = [one, other].into_iter().chain(without.iter().copied()).collect();
     // One character that no pattern names stands for all such.
@@ -290,10 +325,9 @@ pub(super) fn meet(one: &Glob, other: &Glob, without: &[&Glob]) -> bool {
     false
 }
 
-/// Whether one of two directories is the other or lies in it.
-fn prefixes_meet(one: &str, other: &str) -> bool {
-    let (short, long) = if one.len() <= other.len() { (one, other) } else { (other, one) };
-    short.is_empty() || long.strip_prefix(short).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+/// Whether a path lies below another.
+fn is_below(path: &str, other: &str) -> bool {
+    other.is_empty() || path.strip_prefix(other).is_some_and(|rest| rest.starts_with('/'))
 }
 
 #[cfg(test)]
@@ -351,6 +385,19 @@ mod tests {
         assert!(meets("dist/*", "dist/js/app.js"));
         assert!(meets("dist/{js,css}", "dist/js/*.js"));
         assert!(!meets("dist/*.js", "dist/js/app.js"));
+    }
+
+    #[test]
+    fn what_matches_exactly_has_nothing_below_it() {
+        let meets = |exact: &str, files: &str, without: &[&Glob]| {
+            meet(&Glob::exact(exact), &Glob::files(files), without)
+        };
+        assert!(meets("src/f.txt", "src/*", &[]));
+        assert!(meets("src/f.txt", "src", &[]));
+        assert!(!meets("src/f.txt", "src/*", &[&Glob::tree("src/f.*")]));
+        assert!(!meets("src/f.txt", "src/**/*.c", &[]));
+        assert!(!meets("src/f.txt", "src/f.txt/a.c", &[]));
+        assert!(!meets("src/*.o", "src/**/*.c", &[]));
     }
 
     proptest::proptest! {

@@ -35,6 +35,10 @@ impl Decoder<'_> {
             run: self.commands(node, "run"),
             inputs,
             outputs: self.patterns(node, "outputs", &dir).unwrap_or_default(),
+            directories: words(node, "outputs")
+                .enumerate()
+                .filter_map(|(at, value)| value.as_str()?.ends_with('/').then_some(at))
+                .collect(),
             env: self.env(node),
             pass_env: words(node, "pass-env").filter_map(text).collect(),
             tools: self.commands(node, "tool"),

@@ -55,7 +55,11 @@ pub(super) const TARGET: NodeForm =
             NodeForm::new("outputs", "The files that it makes; restored from the cache, byte for byte.")
                 .arguments(&[ArgumentForm::many("pattern", Kind::Pattern, "")])
                 .repeatable()
-                .notes("Relative to `dir`. No two targets may write the same path."),
+                .notes(
+                    "Relative to `dir`. No two targets may write the same path. One that ends with `/` is a \
+                 directory, one whose name has an extension (`a.o`, `*.js`) is a file; any other may be \
+                 either: `outputs \"dist/web\"` is needed by who has `inputs \"dist/**/*.js\"`.",
+                ),
             ENV.notes("Part of the cache key."),
             NodeForm::new("pass-env", "Variables that reach it from the caller's environment.")
                 .arguments(&[ArgumentForm::many("name", Kind::Variable, "")])

@@ -98,3 +98,50 @@ fn of_two_targets_that_make_the_same_files_one_may_be_left_out_by_a_condition() 
     let consumer = plan.steps.iter().find(|step| step.id.owner == "use").unwrap();
     assert_eq!(consumer.effect, Effect::Always);
 }
+
+#[test]
+fn a_file_has_nothing_in_it_that_a_wildcard_could_match() {
+    let mut world = World::new(
+        r#"
+        target "list" { run "x"; inputs "src/**/*.c"; outputs "src/f.txt"; }
+        target "object" { run "x"; inputs "src/**/*.c" "src/f.txt"; outputs "src/a.o" "src/*.d"; }
+        target "bundle" { run "x"; inputs "web/**"; outputs "dist/web" "dist/web.v1" "dist/App.app/" "dist/deb.d"; }
+        target "scripts" { run "x"; inputs "dist/web/**/*.js"; }
+        target "any" { run "x"; inputs "dist/**/*.css"; }
+        target "app" { run "x"; inputs "dist/App*/**/*.plist"; }
+        target "named" { run "x"; inputs "dist/deb.d/*.conf"; }
+        target "none" { run "x"; inputs "dist/deb*/*.conf"; }
+        "#,
+    );
+    assert_eq!(
+        edges(&world.plan(&["object", "scripts", "any", "app", "named", "none"])),
+        ["object <- list", "scripts <- bundle", "any <- bundle", "app <- bundle", "named <- bundle"]
+    );
+}
+
+#[test]
+fn files_beside_each_other_are_no_overlap_of_a_pattern_for_other_files() {
+    let mut world = World::new(
+        r#"
+        target "a" { run "x"; outputs "dist/**/*.js"; }
+        target "b" { run "x"; outputs "dist/index.html"; }
+        "#,
+    );
+    assert_eq!(edges(&world.plan(&["a", "b"])), <[&str; 0]>::default());
+}
+
+#[test]
+fn a_cycle_through_what_may_be_a_directory_says_so() {
+    let mut world = World::new(
+        r#"
+        target "app" { run "x"; inputs "src/**/*.c"; outputs "src/app"; }
+        target "tests" { run "x"; inputs "src/**/*.c"; outputs "src/tests"; }
+        "#,
+    );
+    assert_eq!(
+        world.problems(&["app"]),
+        [
+            "steps need each other: `app` needs `tests` needs `app` [\"src/**/*.c\": `app` reads what `tests` makes; \"src/tests\": may be a directory that `tests` makes; \"src/**/*.c\": `tests` reads what `app` makes; \"src/app\": may be a directory that `app` makes] (if what may be a directory is a file, take it out of the inputs: `\"!PATH\"`)",
+        ]
+    );
+}

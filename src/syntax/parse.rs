@@ -13,7 +13,7 @@ use crate::syntax::{Document, Node, Property, Value, ValueKind};
 mod mistakes;
 
 /// Most bytes of a file.
-const MAX_BYTES: usize = 4 << 20;
+const MAX_BYTES: usize = 16 << 20;
 /// Most blocks that are open at once: the parser calls itself for each.
 const MAX_DEPTH: usize = 128;
 /// Most problems that are shown; one mistake often makes several.

@@ -163,7 +163,10 @@ impl Commands {
             let argv = entry.as_ref().map_or(exec.argv.as_slice(), Entry::argv);
             let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
             let find = |word: &str| self.programs.find(word, path, &dir, &self.root);
-            let program = argv.first().and_then(|word| find(word));
+            let plain = if cage.is_none() { plain_command(&exec.argv, environment) } else { None };
+            let plain = plain.and_then(|words| Some((find(words.first()?)?, words)));
+            // Of a shell that is not expected to be needed, the system finds the place.
+            let program = argv.first().filter(|_| plain.is_none()).and_then(|word| find(word));
             let start = Start {
                 step: mark,
                 argv: &argv,
@@ -175,8 +178,6 @@ impl Commands {
                 timeout,
                 grace: self.grace,
             };
-            let plain = if cage.is_none() { plain_command(&exec.argv, environment) } else { None };
-            let plain = plain.and_then(|words| Some((find(words.first()?)?, words)));
             let exit = match &plain {
                 Some((program, argv)) => {
                     let start = Start { argv, program: Some(program), ..start };

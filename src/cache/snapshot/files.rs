@@ -1,6 +1,8 @@
 //! The files that a snapshot watches, as a table of bytes.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +18,9 @@ const ROW: usize = 100;
 
 /// The directory of a row that is no longer looked at.
 const FORGOTTEN: u32 = u32::MAX;
+
+/// Most directories that one thread has open.
+const OPEN: usize = 32;
 
 /// Rows that one thread looks at in one go.
 const BATCH: usize = 1024;
@@ -175,15 +180,16 @@ impl Files {
         let batches = self.rows.par_chunks(ROW * BATCH).enumerate();
         let suspects = batches.map(|(batch, rows)| {
             let mut suspects = Vec::new();
-            let mut open: Option<(u32, std::os::fd::OwnedFd)> = None;
+            let mut open: HashMap<u32, Option<OwnedFd>> = HashMap::new();
             for (at, bytes) in rows.chunks_exact(ROW).enumerate() {
                 let Some(row) = Row::read(bytes).filter(|row| row.directory != FORGOTTEN) else { continue };
-                if open.as_ref().is_none_or(|(directory, _)| *directory != row.directory) {
-                    open = self.open(root, row.directory).map(|fd| (row.directory, fd));
+                if open.len() == OPEN && !open.contains_key(&row.directory) {
+                    open.clear();
                 }
-                let stat = open.as_ref().and_then(|(_, directory)| {
-                    statat(directory, self.name(&row), AtFlags::SYMLINK_NOFOLLOW).ok()
-                });
+                let directory = open.entry(row.directory).or_insert_with(|| self.open(root, row.directory));
+                let stat = directory
+                    .as_ref()
+                    .and_then(|directory| statat(directory, self.name(&row), AtFlags::SYMLINK_NOFOLLOW).ok());
                 let same = stat.as_ref().is_some_and(|stat| is_same(&row.seen.stat, stat));
                 if !(same && row.settled) {
                     suspects.push(u32::try_from(batch * BATCH + at).unwrap_or(u32::MAX));
@@ -200,7 +206,7 @@ impl Files {
         suspects.par_iter().filter_map(look).collect()
     }
 
-    fn open(&self, root: &Path, directory: u32) -> Option<std::os::fd::OwnedFd> {
+    fn open(&self, root: &Path, directory: u32) -> Option<OwnedFd> {
         let path = root.join(self.directories.get(directory as usize)?);
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         // What a link leads to is not what was seen there.

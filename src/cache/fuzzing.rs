@@ -6,7 +6,7 @@ use crate::cache::{Changes, Record, Snapshot};
 /// How many steps a journal holds.
 #[must_use]
 pub fn journal(bytes: &[u8]) -> usize {
-    Journal::parse(bytes).all().len()
+    Journal::parse(bytes.to_vec()).all().len()
 }
 
 /// Whether bytes are a record, which is then written so that it reads the same.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
+use std::ops::Range;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache::Outcome;
 use crate::cache::content::{unusable, write_whole};
-use crate::cache::sealed::{seal, unseal};
+use crate::cache::sealed::{seal, unchecked, unseal};
 use crate::diagnostic::Problem;
 
 /// A journal of which less than this is out of date is left as it is.
@@ -30,11 +31,14 @@ pub(super) struct Header {
 
 /// The last entry of each step. An entry is whole or is not there: each lies
 /// behind its length and before its digest, and is written at once.
+///
+/// Of most entries nothing but the header is wanted, so that the digest is looked
+/// at when the rest is.
 #[derive(Debug, Default)]
 pub(super) struct Journal {
+    /// What was read, and what was added since.
+    bytes: Vec<u8>,
     entries: HashMap<String, Entry>,
-    /// Bytes of entries that others took the place of.
-    stale: usize,
     /// Open for writing once something was written.
     file: Option<File>,
 }
@@ -42,42 +46,51 @@ pub(super) struct Journal {
 #[derive(Debug)]
 struct Entry {
     header: Header,
-    /// What is behind the header.
-    body: Vec<u8>,
+    /// Where it lies in the bytes, with its digest.
+    frame: Range<usize>,
 }
 
 impl Journal {
     /// The journal in a file; an empty one if there is none. What is damaged is
     /// left out.
     pub(super) fn read(path: &Path) -> Self {
-        Self::parse(&fs::read(path).unwrap_or_default())
+        Self::parse(fs::read(path).unwrap_or_default())
     }
 
     /// The journal in these bytes. What is damaged is left out.
-    pub(super) fn parse(bytes: &[u8]) -> Self {
-        let mut journal = Self::default();
-        let mut rest = bytes;
+    pub(super) fn parse(bytes: Vec<u8>) -> Self {
+        let mut entries = HashMap::new();
+        let mut rest = bytes.as_slice();
         while let Some((frame, behind)) = frame(rest) {
-            rest = behind;
-            if let Some((header, body)) = unseal(frame).and_then(entry) {
-                journal.stale += journal.insert(header, body.to_vec());
+            let end = bytes.len() - behind.len();
+            if let Some((header, _)) = unchecked(frame).and_then(entry) {
+                entries.insert(header.step.clone(), Entry { header, frame: end - frame.len()..end });
             }
+            rest = behind;
         }
-        journal.stale += rest.len();
-        journal
+        Self { bytes, entries, file: None }
     }
 
     /// The last run of a step.
     pub(super) fn get(&self, step: &str) -> Option<(&Header, &[u8])> {
-        self.entries.get(step).map(|entry| (&entry.header, entry.body.as_slice()))
+        self.checked(self.entries.get(step)?)
+    }
+
+    /// The last run of a step, if it does not matter whether it is damaged.
+    pub(super) fn header(&self, step: &str) -> Option<&Header> {
+        self.entries.get(step).map(|entry| &entry.header)
     }
 
     /// The last runs of all steps, by their names.
     pub(super) fn all(&self) -> Vec<(&Header, &[u8])> {
-        let mut all: Vec<_> =
-            self.entries.values().map(|entry| (&entry.header, entry.body.as_slice())).collect();
+        let mut all: Vec<_> = self.entries.values().filter_map(|entry| self.checked(entry)).collect();
         all.sort_unstable_by(|(one, _), (other, _)| one.step.cmp(&other.step));
         all
+    }
+
+    fn checked<'a>(&'a self, found: &'a Entry) -> Option<(&'a Header, &'a [u8])> {
+        let (header, body) = unseal(self.bytes.get(found.frame.clone())?).and_then(entry)?;
+        (header == found.header).then_some((&found.header, body))
     }
 
     /// Makes a run the last one of its step.
@@ -86,13 +99,16 @@ impl Journal {
         path: &Path,
         staging: &Path,
         header: Header,
-        body: Vec<u8>,
+        body: &[u8],
     ) -> Result<(), Problem> {
         if self.file.is_none() {
             self.compact(path, staging);
         }
-        let written = self.append(path, &framed(&header, &body));
-        self.stale += self.insert(header, body);
+        let framed = framed(&header, body);
+        let written = self.append(path, &framed);
+        let start = self.bytes.len() + LENGTH;
+        self.bytes.extend(framed);
+        self.entries.insert(header.step.clone(), Entry { header, frame: start..self.bytes.len() });
         written.map_err(|error| unusable(path, &error))
     }
 
@@ -106,8 +122,8 @@ impl Journal {
     /// Writes a journal anew of which most is out of date, unless another hoist
     /// has it open. That it stays large costs time, and nothing else.
     fn compact(&mut self, path: &Path, staging: &Path) {
-        let live: usize = self.entries.values().map(|entry| entry.body.len()).sum();
-        if self.stale < WORTHWHILE.max(live) {
+        let live: usize = self.entries.values().map(|entry| LENGTH + entry.frame.len()).sum();
+        if self.bytes.len() - live < WORTHWHILE.max(live) {
             return;
         }
         let Ok(file) = File::open(path) else { return };
@@ -116,16 +132,11 @@ impl Journal {
         }
         // Only now nobody appends: what came meanwhile is read, too.
         let fresh = Self::read(path);
-        let frames = fresh.entries.values().map(|entry| framed(&entry.header, &entry.body));
-        if write_whole(staging, path, &frames.collect::<Vec<_>>().concat()).is_ok() {
-            *self = Self { stale: 0, ..fresh };
+        let frames = fresh.all().into_iter().map(|(header, body)| framed(header, body));
+        let frames = frames.collect::<Vec<_>>().concat();
+        if write_whole(staging, path, &frames).is_ok() {
+            *self = Self::parse(frames);
         }
-    }
-
-    /// Bytes that are out of date now.
-    fn insert(&mut self, header: Header, body: Vec<u8>) -> usize {
-        let entry = Entry { header, body };
-        self.entries.insert(entry.header.step.clone(), entry).map_or(0, |old| old.body.len())
     }
 }
 
@@ -158,6 +169,9 @@ fn framed(header: &Header, body: &[u8]) -> Vec<u8> {
     framed.extend(sealed);
     framed
 }
+
+/// Bytes of the length before each entry.
+const LENGTH: usize = size_of::<u32>();
 
 /// The first frame, and what is behind it.
 fn frame(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -198,9 +212,9 @@ mod tests {
         let dir = TempDir::new().unwrap();
         let path = dir.path().join("p/runs");
         let (mut one, mut other) = (Journal::read(&path), Journal::read(&path));
-        one.put(&path, dir.path(), header("a", 1), b"first".to_vec()).unwrap();
-        other.put(&path, dir.path(), header("b", 2), b"second".to_vec()).unwrap();
-        one.put(&path, dir.path(), header("a", 3), b"third".to_vec()).unwrap();
+        one.put(&path, dir.path(), header("a", 1), b"first").unwrap();
+        other.put(&path, dir.path(), header("b", 2), b"second").unwrap();
+        one.put(&path, dir.path(), header("a", 3), b"third").unwrap();
         let read = Journal::read(&path);
         assert_eq!(told(&read), [pair("a", "third"), pair("b", "second")]);
         assert_eq!(read.get("a").unwrap().0, &header("a", 3));
@@ -213,7 +227,7 @@ mod tests {
         let path = dir.path().join("runs");
         let mut journal = Journal::read(&path);
         for step in ["a", "b", "c"] {
-            journal.put(&path, dir.path(), header(step, 1), b"body".to_vec()).unwrap();
+            journal.put(&path, dir.path(), header(step, 1), b"body").unwrap();
         }
         let bytes = fs::read(&path).unwrap();
         let third = bytes.len() / 3;
@@ -234,7 +248,7 @@ mod tests {
         let path = dir.path().join("runs");
         let mut writer = Journal::read(&path);
         for _ in 0..3 {
-            writer.put(&path, dir.path(), header("a", 1), vec![7; WORTHWHILE]).unwrap();
+            writer.put(&path, dir.path(), header("a", 1), &vec![7; WORTHWHILE]).unwrap();
         }
         let size = || usize::try_from(fs::metadata(&path).unwrap().len()).unwrap();
         Journal::read(&path).compact(&path, dir.path());

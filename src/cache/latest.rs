@@ -75,7 +75,7 @@ impl Latest {
 
     /// How long the last run of a step took.
     pub(super) fn duration(&self, step: &str) -> Option<Duration> {
-        with(&mut self.open(), &self.file, |journal| Some(journal.get(step)?.0.duration))
+        with(&mut self.open(), &self.file, |journal| Some(journal.header(step)?.duration))
     }
 
     /// The last runs of all steps, by their names.
@@ -96,7 +96,7 @@ impl Latest {
         let body = serde_json::to_vec(&stored).unwrap_or_default();
         let header =
             Header { step: trace.step().to_owned(), outcome: last.outcome, duration: last.record.duration };
-        with(&mut self.open(), &self.file, |journal| journal.put(&self.file, &self.staging, header, body))
+        with(&mut self.open(), &self.file, |journal| journal.put(&self.file, &self.staging, header, &body))
     }
 
     fn open(&self) -> MutexGuard<'_, Option<Journal>> {

@@ -143,7 +143,8 @@ pub(super) fn read(root: &Path, path: &ProjectPath, asked: Option<Span>) -> Resu
         return Err(wrong("it is not a file"));
     }
     if metadata.len() > LARGEST {
-        return Err(Problem::new(Code::TooLarge, format!("`{path}` has more than {} MiB", LARGEST >> 20)));
+        let title = format!("`{path}` has more than {} MiB", LARGEST >> 20);
+        return Err(Problem::new(Code::TooLarge, title).help("split it, and `include` the parts"));
     }
     let place = full.canonicalize().map_err(|error| wrong(&error.to_string()))?;
     if let Some(span) = asked.filter(|_| !place.starts_with(root)) {

@@ -13,11 +13,9 @@ use nix::fcntl::FcntlArg::F_OFD_SETLK as SET_LOCK;
 use nix::fcntl::FcntlArg::F_SETLK as SET_LOCK;
 use nix::fcntl::fcntl;
 use nix::libc;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use crate::plan::StepId;
-use crate::run::command::Unsuccessful;
-use crate::run::process::Halt;
 use crate::run::teller::{Teller, Told};
 
 /// The file whose bytes are locked, below the project's directory. It stays empty:
@@ -51,25 +49,17 @@ impl Claims {
         Self { file: file.ok().map(Arc::new) }
     }
 
-    /// Waits until no other hoist makes the outputs of this step. Where the file
-    /// system knows no locks, it does not wait.
-    ///
-    /// # Errors
-    /// The step was asked to stop.
-    pub(super) async fn of(
-        &self,
-        step: &StepId,
-        halt: &mut watch::Receiver<Halt>,
-        teller: &Teller,
-    ) -> Result<Claim, Unsuccessful> {
-        let Some(file) = &self.file else { return Ok(Claim { held: None }) };
+    /// Waits until no other hoist makes the outputs of this step; `None` if that is
+    /// not wanted any more. Where the file system knows no locks, it does not wait.
+    pub(super) async fn of(&self, step: &StepId, withdraw: &Notify, teller: &Teller) -> Option<Claim> {
+        let Some(file) = &self.file else { return Some(Claim { held: None }) };
         let byte = byte_of(step);
         let mut told = false;
         loop {
             match set(file, byte, libc::F_WRLCK) {
-                Ok(()) => return Ok(Claim { held: Some((Arc::clone(file), byte)) }),
+                Ok(()) => return Some(Claim { held: Some((Arc::clone(file), byte)) }),
                 Err(Errno::EAGAIN | Errno::EACCES) => {}
-                Err(_) => return Ok(Claim { held: None }),
+                Err(_) => return Some(Claim { held: None }),
             }
             if !told {
                 let text = "another hoist makes the same here: waits for it";
@@ -78,7 +68,7 @@ impl Claims {
             }
             tokio::select! {
                 () = tokio::time::sleep(TICK) => {}
-                _ = halt.wait_for(|halt| *halt != Halt::No) => return Err(Unsuccessful::Halted),
+                () = withdraw.notified() => return None,
             }
         }
     }

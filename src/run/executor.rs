@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{self, JoinError, JoinSet};
 
 use crate::cache::{Cache, MAX_SIZE, Product, Ran};
@@ -116,6 +116,8 @@ struct Run<'a> {
     /// The tags that steps moved which succeeded.
     moved: Vec<TagMove>,
     signals: usize,
+    /// What steps are asked to do.
+    halt: Halt,
     /// Where the record of the run lies.
     directory: PathBuf,
 }
@@ -123,8 +125,12 @@ struct Run<'a> {
 /// A step that was started.
 struct Running {
     step: StepIndex,
+    /// When it began to work, or was started.
     since: Instant,
+    begun: bool,
     halt: watch::Sender<Halt>,
+    /// Keeps it from beginning to work.
+    withdraw: Arc<Notify>,
 }
 
 impl<'a> Run<'a> {
@@ -152,7 +158,7 @@ impl<'a> Run<'a> {
         let commands =
             Commands::new(root, host, facts, Arc::clone(&secrets), jobserver, request.options.one_output);
         Self {
-            worker: Arc::new(Worker::new(request.clone(), commands, images)),
+            worker: Arc::new(Worker::new(request.clone(), commands, images, jobs)),
             scheduler: schedule(&request, jobs),
             publisher,
             secrets,
@@ -169,6 +175,7 @@ impl<'a> Run<'a> {
             unfit_to_publish: false,
             moved: Vec::new(),
             signals: 0,
+            halt: Halt::No,
             directory,
             request,
         }
@@ -251,6 +258,11 @@ impl<'a> Run<'a> {
                 self.narrator.say(Happening::StepReady { step });
             }
             Order::Start(step) => self.start(step),
+            Order::Withdraw(step) => {
+                for running in self.running.values().filter(|running| running.step == step) {
+                    running.withdraw.notify_one();
+                }
+            }
             Order::Drop(step, why) => {
                 let cause = match why {
                     Dropped::Need(step) => Cause::Need { step: self.narrator.name(step) },
@@ -264,21 +276,22 @@ impl<'a> Run<'a> {
 
     fn start(&mut self, step: StepIndex) {
         let (halt, receiver) = watch::channel(Halt::No);
+        let withdraw = Arc::new(Notify::new());
         let log = log_of(&self.directory, step.0 as usize).into();
         let teller = Teller::new(step, self.tellers.clone(), log);
-        let work = Arc::clone(&self.worker).work(self.task(step), receiver, teller);
+        let work = Arc::clone(&self.worker).work(self.task(step, Arc::clone(&withdraw)), receiver, teller);
         let id = self.tasks.spawn(work).id();
-        self.running.insert(id, Running { step, since: Instant::now(), halt });
+        self.running.insert(id, Running { step, since: Instant::now(), begun: false, halt, withdraw });
     }
 
-    fn task(&self, step: StepIndex) -> Task {
+    fn task(&self, step: StepIndex, withdraw: Arc<Notify>) -> Task {
         let plan = &self.request.plan;
         let planned = &plan.steps[step.0 as usize];
         let needs = planned.needs.iter().filter(|need| need.kind == NeedKind::Product);
         let products = needs.filter_map(|need| Some((need.step, *self.products.get(need.step.0 as usize)?)));
         let image = |at: StepIndex| Some((at, self.images.get(at.0 as usize)?.clone()?));
         let images = images_of(plan, planned).into_iter().filter_map(image);
-        Task { step, products: products.collect(), images: images.collect() }
+        Task { step, products: products.collect(), images: images.collect(), withdraw }
     }
 
     /// Passes on what a step told. Its output is masked already; why it runs
@@ -286,13 +299,19 @@ impl<'a> Run<'a> {
     fn relay(&mut self, step: StepIndex, told: Told) {
         let told = match told {
             Told::Started(mut reasons) => {
+                let late = self.scheduler.begun(step);
+                if let Some(running) = self.running.values_mut().find(|running| running.step == step) {
+                    (running.since, running.begun) = (Instant::now(), true);
+                    if late && self.halt != Halt::No {
+                        running.halt.send_replace(self.halt);
+                    }
+                }
                 for reason in &mut reasons {
                     reason.text = self.secrets.hide(&reason.text);
                 }
                 Told::Started(reasons)
             }
             Told::Notice(text) => Told::Notice(self.secrets.hide(&text)),
-            Told::Worked => return self.scheduler.worked(step),
             Told::Learned(learned) => Told::Learned(Box::new(learned.hidden(&self.secrets))),
             told => told,
         };
@@ -314,7 +333,8 @@ impl<'a> Run<'a> {
     }
 
     fn ended(&mut self, step: StepIndex, done: Done, took: Duration) {
-        let Done { ended, product, image, mut tags, lasting } = done;
+        // The place of one that failed is free when what follows is known.
+        let Done { ended, product, image, mut tags, lasting, place: _place } = done;
         for tag in &mut tags {
             tag.repository = self.secrets.hide(&tag.repository);
         }
@@ -322,6 +342,7 @@ impl<'a> Run<'a> {
             Ended::Ran => Outcome::Ran,
             Ended::Cached(found) => Outcome::Cached { found },
             Ended::Skipped(reason) => Outcome::Skipped { reason },
+            Ended::Withdrawn => return self.scheduler.withdrawn(step),
             Ended::Halted => Outcome::Cancelled,
             Ended::Failed(problems) => {
                 let problems = self.secrets.hide_in(problems);
@@ -386,6 +407,7 @@ impl<'a> Run<'a> {
         }
         self.signals += 1;
         let kill = self.signals > 1;
+        self.halt = if kill { Halt::Now } else { Halt::Soon(signal) };
         self.narrator.say(Happening::Interrupted { signal: interrupt::name(signal).to_owned(), kill });
         if kill {
             self.scheduler.abort();
@@ -395,8 +417,9 @@ impl<'a> Run<'a> {
             self.problems.push(problem.help("run it again: what was done is not done twice"));
             self.scheduler.interrupt();
         }
-        for running in self.running.values() {
-            running.halt.send_replace(if kill { Halt::Now } else { Halt::Soon(signal) });
+        // What has not begun either runs whatever happens, or is withdrawn.
+        for running in self.running.values().filter(|running| running.begun) {
+            running.halt.send_replace(self.halt);
         }
     }
 

@@ -82,7 +82,6 @@ impl<'a> Narrator<'a> {
                 self.say(Happening::StepRetried { step, attempt, attempts, because });
             }
             Told::Notice(text) => self.say(Happening::Notice { step: Some(step), text }),
-            Told::Worked => {}
             Told::Learned(learned) => self.say(Happening::Learned(learned)),
         }
     }

@@ -35,8 +35,6 @@ pub(super) enum Told {
         /// How the last one failed.
         because: String,
     },
-    /// It did its work, and what it made is only to be kept.
-    Worked,
     /// There is something to know about it.
     Notice(String),
     /// It was watched, and this is what it reads and makes.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::cache::{
     Hit, Key, Lookup, Made, Miss, Output, Outputs, Product, Reason, Restoration, Saved, Trace, clock,
@@ -47,6 +47,8 @@ pub(super) struct Task {
     pub(super) products: Vec<(StepIndex, Product)>,
     /// The images that it works on.
     pub(super) images: Known,
+    /// Told that it is not to begin to work.
+    pub(super) withdraw: Arc<Notify>,
 }
 
 /// What became of a step that was started.
@@ -62,7 +64,12 @@ pub(super) struct Done {
     pub(super) tags: Vec<TagMove>,
     /// What it made or has, if a later run may rely on it.
     pub(super) lasting: Option<Outputs>,
+    /// Its place, if that is not to be another's before this end is known.
+    pub(super) place: Option<Place>,
 }
+
+/// The right to work, which as many steps have at once as there are jobs.
+pub(super) type Place = OwnedSemaphorePermit;
 
 /// How a step ended that was started.
 #[derive(Debug)]
@@ -77,11 +84,13 @@ pub(super) enum Ended {
     Failed(Problems),
     /// It was asked to stop.
     Halted,
+    /// It was kept from beginning to work.
+    Withdrawn,
 }
 
 impl Done {
     const fn new(ended: Ended) -> Self {
-        Self { ended, product: Product::Nothing, image: None, tags: Vec::new(), lasting: None }
+        Self { ended, product: Product::Nothing, image: None, tags: Vec::new(), lasting: None, place: None }
     }
 
     /// Failed for these reasons.
@@ -96,6 +105,7 @@ pub(super) struct Worker {
     commands: Commands,
     images: Images,
     claims: Claims,
+    places: Arc<Semaphore>,
     /// Which steps come behind one that always runs: what they read may not be
     /// what was planned.
     behind_always: Vec<bool>,
@@ -105,11 +115,12 @@ pub(super) struct Worker {
 
 impl Worker {
     /// Steps of the request's plan.
-    pub(super) fn new(request: Request, commands: Commands, images: Images) -> Self {
+    pub(super) fn new(request: Request, commands: Commands, images: Images, jobs: usize) -> Self {
         let behind_always = behind_always(&request.plan);
         let clock = clock(&request.root.join(".hoist"));
         let claims = Claims::new(&request.root);
-        Self { request, commands, images, claims, behind_always, clock }
+        let places = Arc::new(Semaphore::new(jobs));
+        Self { request, commands, images, claims, places, behind_always, clock }
     }
 
     /// Carries out a step.
@@ -200,9 +211,9 @@ impl Worker {
         let claim = if outputs(step).is_empty() {
             None
         } else {
-            match self.claims.of(&step.id, &mut halt, &teller).await {
-                Ok(claim) => Some(claim),
-                Err(unsuccessful) => return unsuccessful.into(),
+            match self.claims.of(&step.id, &task.withdraw, &teller).await {
+                Some(claim) => Some(claim),
+                None => return Done::new(Ended::Withdrawn),
             }
         };
         let done = self.perform_claimed(step, task, halt, teller).await;
@@ -226,15 +237,20 @@ impl Worker {
             Ok(miss) => miss,
             Err(done) => return done,
         };
+        let place = match self.place(task).await {
+            Ok(place) => place,
+            Err(done) => return done,
+        };
         teller.tell(Told::Started(reasons(&miss))).await;
         if let Err(unsuccessful) = self.confirm(step, &mut halt).await {
-            return unsuccessful.into();
+            return Done { place: Some(place), ..unsuccessful.into() };
         }
         let (started, clock) = (Timestamp::now(), Instant::now());
         let (_, result) = self.act(step, task, &mut halt, &mut teller).await;
         let run = Ran { miss, started, took: clock.elapsed() };
         match result {
             Ok(made) => {
+                drop(place);
                 let doubt = if matches!(made, Yielded::Partly) {
                     Some("it was denied what it asked for, so what it made is not kept")
                 } else if self.is_as_planned(step, task) || self.is_steady(step, task, key).await {
@@ -249,7 +265,20 @@ impl Worker {
                 self.keep(step, run, image, doubt, teller).await
             }
             Err(Unsuccessful::Halted) => Done::new(Ended::Halted),
-            Err(Unsuccessful::Failed(problems)) => self.keep_failure(step, run, problems).await,
+            Err(Unsuccessful::Failed(problems)) => {
+                Done { place: Some(place), ..self.keep_failure(step, run, problems).await }
+            }
+        }
+    }
+
+    /// Waits for a place, or for the word that none is wanted any more.
+    async fn place(&self, task: &Task) -> Result<Place, Done> {
+        tokio::select! {
+            biased;
+            () = task.withdraw.notified() => Err(Done::new(Ended::Withdrawn)),
+            place = Arc::clone(&self.places).acquire_owned() => {
+                place.map_err(|_never_closed| Done::new(Ended::Withdrawn))
+            }
         }
     }
 
@@ -289,9 +318,13 @@ impl Worker {
         halt: &mut watch::Receiver<Halt>,
         teller: &mut Teller,
     ) -> Done {
+        let place = match self.place(task).await {
+            Ok(place) => place,
+            Err(done) => return done,
+        };
         teller.tell(Told::Started(vec![crate::run::Reason::publishing()])).await;
         if let Err(unsuccessful) = self.confirm(step, halt).await {
-            return unsuccessful.into();
+            return Done { place: Some(place), ..unsuccessful.into() };
         }
         let (tags, result) = self.act(step, task, halt, teller).await;
         let done = match result {
@@ -300,7 +333,7 @@ impl Worker {
             Ok(Yielded::Nothing | Yielded::Partly | Yielded::Image(_)) => Done::new(Ended::Ran),
             Err(unsuccessful) => unsuccessful.into(),
         };
-        Done { tags, ..done }
+        Done { tags, place: Some(place), ..done }
     }
 
     /// The right to run a step; or, if it need not run, its end.
@@ -401,17 +434,8 @@ impl Worker {
         let patterns = outputs(step).to_vec();
         let (teller, log) = teller.into_parts();
         let bytes = log.written().1.saturating_add(size_of_outputs(&self.request.root, &patterns));
-        let collected = blocking_if(bytes > LARGE, {
-            let cache = cache.clone();
-            move || if patterns.is_empty() { Ok(Outputs::default()) } else { cache.collect(&patterns) }
-        });
-        let outputs = match collected.await {
-            Ok(outputs) => outputs,
-            Err(problems) => return Done::failed(at(step, problems)),
-        };
-        // What becomes of them from here on is noticed.
-        teller.tell(Told::Worked).await;
         let saved = blocking_if(bytes > LARGE, move || {
+            let outputs = if patterns.is_empty() { Outputs::default() } else { cache.collect(&patterns)? };
             let Ran { miss, started, took } = run;
             // What always runs is never replayed.
             let log = log.timeless().filter(|_| miss.is_kept());

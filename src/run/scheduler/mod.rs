@@ -7,7 +7,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 use std::{cmp, mem};
 
 use crate::plan::{Need, NeedKind, StepIndex};
@@ -33,7 +33,8 @@ pub(super) struct Node {
 /// How much may run at once, and how much after a failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Limits {
-    /// Steps at once; at least 1.
+    /// Steps that work at once; at least 1. Unless it is 1, one more is started, so
+    /// that it is ready to begin when one of them has done its work.
     pub(super) jobs: usize,
     /// Steps at once of each pool; at least 1.
     pub(super) pools: Vec<usize>,
@@ -48,6 +49,9 @@ pub(super) enum Order {
     Ready(StepIndex),
     /// Start the step, and report its end.
     Start(StepIndex),
+    /// Keep a step that was started from beginning to work, if it has not; it is
+    /// then reported as [withdrawn](Scheduler::withdrawn).
+    Withdraw(StepIndex),
     /// Say that the step will not start.
     Drop(StepIndex, Dropped),
 }
@@ -69,9 +73,12 @@ enum State {
     /// So many of its needs have not ended.
     Waiting(usize),
     Ready,
+    /// Started, and does not work yet: it may find that it need not.
+    Preparing,
+    /// The same, and was told not to begin.
+    Withdrawing,
+    /// Works.
     Running,
-    /// Its work is done and another has its place; it has not ended.
-    Keeping,
     Succeeded,
     /// Ran, and failed or was stopped.
     Failed,
@@ -107,11 +114,13 @@ pub(super) struct Scheduler {
     /// Weight of what has not started of each pool.
     pool_left: Vec<u64>,
     running: usize,
-    keeping: usize,
     exclusive_running: bool,
-    stopped: bool,
-    /// Something failed, so that nothing is published.
-    unfit: bool,
+    /// Why nothing starts any more but what runs whatever happens.
+    stopped: Option<Dropped>,
+    /// What was started and has not ended.
+    active: BTreeSet<usize>,
+    /// What failed, so that nothing is published.
+    unfit: Option<Dropped>,
     orders: Vec<Order>,
 }
 
@@ -146,10 +155,10 @@ impl Scheduler {
             pool_running: vec![0; limits.pools.len()],
             pool_left: pool_left(&nodes, limits.pools.len()),
             running: 0,
-            keeping: 0,
             exclusive_running: false,
-            stopped: false,
-            unfit: false,
+            stopped: None,
+            active: BTreeSet::new(),
+            unfit: None,
             orders: Vec::new(),
             dependents,
             nodes,
@@ -163,10 +172,11 @@ impl Scheduler {
         scheduler
     }
 
-    /// What is to be done now. Steps that are to start count as running.
+    /// What is to be done now.
     pub(super) fn orders(&mut self) -> Vec<Order> {
         while let Some(index) = self.next() {
-            self.states[index] = State::Running;
+            self.states[index] = State::Preparing;
+            self.active.insert(index);
             let node = &self.nodes[index];
             if !node.instant {
                 self.running += 1;
@@ -181,42 +191,44 @@ impl Scheduler {
         mem::take(&mut self.orders)
     }
 
-    /// A running step did its work, and what it made is only to be kept: another may
-    /// start in its place, unless a heavier one waits for its end. One job is one step
-    /// after the other.
-    pub(super) fn worked(&mut self, StepIndex(index): StepIndex) {
-        let index = index as usize;
-        let jobs = self.limits.jobs;
-        if self.states.get(index) != Some(&State::Running) || jobs == 1 || self.keeping >= jobs {
-            return;
-        }
-        let heirs = self.dependents[index].iter().map(|need| need.step.0 as usize);
-        let heirs = heirs.filter(|heir| self.states[*heir] == State::Waiting(1));
-        let heir = heirs.map(|heir| self.remaining[heir]).max().unwrap_or_default();
-        if self.best().is_some_and(|((path, _), _)| path >= heir) {
-            self.free(index);
-            self.states[index] = State::Keeping;
-            self.keeping += 1;
+    /// A step that was started begins to work. Whether it was told not to, and heard it
+    /// too late.
+    pub(super) fn begun(&mut self, StepIndex(index): StepIndex) -> bool {
+        match self.states.get_mut(index as usize) {
+            Some(state @ (State::Preparing | State::Withdrawing)) => {
+                mem::replace(state, State::Running) == State::Withdrawing
+            }
+            _ => false,
         }
     }
 
-    /// A running step ended. Says whether it succeeded, or had nothing to do.
+    /// A step that was started did not begin to work, as it was [told](Order::Withdraw).
+    pub(super) fn withdrawn(&mut self, StepIndex(index): StepIndex) {
+        let index = index as usize;
+        if self.states.get(index) == Some(&State::Withdrawing) {
+            self.free(index);
+            self.settle(index, State::Dropped(self.stopped.or(self.unfit).unwrap_or(Dropped::Interruption)));
+        }
+    }
+
+    /// A step that was started ended. Says whether it succeeded, or had nothing to do.
     pub(super) fn ended(&mut self, StepIndex(index): StepIndex, success: bool) {
         let index = index as usize;
-        match self.states.get(index) {
-            Some(State::Running) => self.free(index),
-            Some(State::Keeping) => self.keeping -= 1,
-            _ => return,
+        let state = self.states.get(index);
+        if !matches!(state, Some(State::Preparing | State::Withdrawing | State::Running)) {
+            return;
         }
+        self.free(index);
         if success {
             self.settle(index, State::Succeeded);
             return;
         }
         self.settle(index, State::Failed);
         if self.limits.keep_going {
-            if !mem::replace(&mut self.unfit, true) {
-                let publishes = |scheduler: &Self, at: usize| scheduler.nodes[at].publishing;
-                self.drop_where(publishes, Dropped::Failure(step(index)));
+            if self.unfit.is_none() {
+                let why = Dropped::Failure(step(index));
+                self.unfit = Some(why);
+                self.drop_where(|scheduler, at| scheduler.nodes[at].publishing, why);
             }
         } else {
             self.stop(Dropped::Failure(step(index)));
@@ -234,7 +246,8 @@ impl Scheduler {
     }
 
     fn stop(&mut self, why: Dropped) {
-        if !mem::replace(&mut self.stopped, true) {
+        if self.stopped.is_none() {
+            self.stopped = Some(why);
             self.drop_where(|scheduler, at| !scheduler.essential[at] || scheduler.nodes[at].publishing, why);
         }
     }
@@ -243,12 +256,16 @@ impl Scheduler {
         for index in 0..self.nodes.len() {
             if matches!(self.states[index], State::Waiting(_) | State::Ready) && chosen(self, index) {
                 self.settle(index, State::Dropped(why));
+            } else if self.states[index] == State::Preparing && chosen(self, index) {
+                self.states[index] = State::Withdrawing;
+                self.orders.push(Order::Withdraw(step(index)));
             }
         }
     }
 
     /// Gives back the places that a running step took.
     fn free(&mut self, index: usize) {
+        self.active.remove(&index);
         let node = &self.nodes[index];
         if node.instant {
             return;
@@ -334,16 +351,31 @@ impl Scheduler {
                 return Some(index);
             }
         }
-        if self.exclusive_running || self.running >= self.limits.jobs {
+        let (jobs, ahead) = (self.limits.jobs, usize::from(self.limits.jobs > 1));
+        if self.exclusive_running || self.running >= jobs + ahead {
             return None;
         }
         let (turn, queue) = self.best()?;
-        if queue == Queue::Exclusive && self.running + self.keeping > 0 {
+        if queue == Queue::Exclusive && self.running > 0 {
             // Nothing overtakes it: else it would wait for the end of all.
+            return None;
+        }
+        if self.running >= jobs && self.is_less_urgent(turn.0) {
             return None;
         }
         self.queue(queue).pop();
         Some(turn.1.0.0 as usize)
+    }
+
+    /// Whether something may come that is more urgent than this when one of those that
+    /// run has ended: what needs that one, or the next of its pool.
+    fn is_less_urgent(&mut self, path: u64) -> bool {
+        let behind = |at: &usize| self.remaining[*at].saturating_sub(self.nodes[*at].weight) > path;
+        if self.active.iter().any(behind) {
+            return true;
+        }
+        let pools: BTreeSet<usize> = self.active.iter().filter_map(|at| self.nodes[*at].pool).collect();
+        pools.into_iter().any(|pool| self.head(Queue::Pool(pool)).is_some_and(|(head, _)| head > path))
     }
 
     /// The first of all queues whose head may start.

@@ -40,22 +40,29 @@ fn the_longest_remaining_path_goes_first() {
 }
 
 #[test]
-fn another_starts_while_what_a_step_made_is_kept_unless_a_heavier_one_waits_for_it() {
+fn one_more_gets_ready_unless_something_more_urgent_comes_behind_what_runs() {
     let nodes = || vec![node(&[]), node(&[]), Node { weight: 5, ..node(&[0]) }, node(&[]), node(&[1])];
     let mut scheduler = Scheduler::new(nodes(), limits(2));
     assert_eq!(started(&scheduler.orders()), [0, 1]);
-    scheduler.worked(step(0));
-    assert!(started(&scheduler.orders()).is_empty());
-    scheduler.worked(step(1));
-    assert_eq!(started(&scheduler.orders()), [3]);
     scheduler.ended(step(1), true);
-    assert!(started(&scheduler.orders()).is_empty());
+    assert_eq!(started(&scheduler.orders()), [3]);
     scheduler.ended(step(0), true);
-    assert_eq!(started(&scheduler.orders()), [2]);
+    assert_eq!(started(&scheduler.orders()), [2, 4]);
     let mut one_by_one = Scheduler::new(nodes(), limits(1));
     assert_eq!(started(&one_by_one.orders()), [0]);
-    one_by_one.worked(step(0));
-    assert!(started(&one_by_one.orders()).is_empty());
+}
+
+#[test]
+fn what_has_not_begun_does_not_begin_after_a_failure() {
+    let mut scheduler = Scheduler::new(vec![node(&[]), node(&[]), node(&[]), node(&[2])], limits(2));
+    assert_eq!(started(&scheduler.orders()), [2, 0, 1]);
+    scheduler.begun(step(2));
+    scheduler.begun(step(0));
+    scheduler.ended(step(0), false);
+    let dropped = |at| Order::Drop(step(at), Dropped::Failure(step(0)));
+    assert_eq!(scheduler.orders(), [Order::Withdraw(step(1)), dropped(3)]);
+    scheduler.withdrawn(step(1));
+    assert_eq!(scheduler.orders(), [dropped(1)]);
 }
 
 #[test]
@@ -78,6 +85,7 @@ fn what_must_end_a_step_runs_after_an_interruption_with_all_that_it_needs() {
     let nodes = vec![node(&[]), node(&[]), node(&[]), end];
     let mut scheduler = Scheduler::new(nodes, limits(1));
     assert_eq!(started(&scheduler.orders()), [0]);
+    assert!(!scheduler.begun(step(0)));
     scheduler.interrupt();
     assert_eq!(scheduler.orders(), [Order::Drop(step(2), Dropped::Interruption)]);
     scheduler.ended(step(0), false);
@@ -92,6 +100,7 @@ fn what_needs_the_step_that_it_ends_runs_if_that_was_begun() {
     let nodes = vec![node(&[]), node(&[]), end];
     let mut scheduler = Scheduler::new(nodes.clone(), limits(2));
     assert_eq!(started(&scheduler.orders()), [0, 1]);
+    scheduler.begun(step(0));
     scheduler.ended(step(1), false);
     assert_eq!(scheduler.orders(), []);
     scheduler.ended(step(0), true);
@@ -124,8 +133,11 @@ fn after_an_abort_nothing_starts() {
     scheduler.orders();
     scheduler.interrupt();
     scheduler.abort();
+    let dropped = Order::Drop(step(1), Dropped::Interruption);
+    assert_eq!(scheduler.orders(), [Order::Withdraw(step(0)), dropped]);
+    assert!(scheduler.begun(step(0)));
     scheduler.ended(step(0), false);
-    assert_eq!(scheduler.orders(), [Order::Drop(step(1), Dropped::Interruption)]);
+    assert_eq!(scheduler.orders(), []);
 }
 
 #[test]
@@ -157,15 +169,23 @@ fn what_is_not_known_takes_as_long_as_others() {
 
 /// How long a run of these steps takes where each takes its weight.
 fn makespan(nodes: &[Node], limits: Limits) -> u64 {
+    let mut places = limits.jobs;
     let mut scheduler = Scheduler::new(nodes.to_vec(), limits);
-    let (mut now, mut running) = (0, BinaryHeap::new());
+    let (mut now, mut working, mut waiting) = (0, BinaryHeap::new(), VecDeque::new());
     loop {
-        for start in started(&scheduler.orders()) {
-            let node = &nodes[start as usize];
-            running.push(cmp::Reverse((now + if node.instant { 0 } else { node.weight }, start)));
+        waiting.extend(started(&scheduler.orders()));
+        while let Some(at) = waiting.pop_front() {
+            let Node { instant, weight, .. } = nodes[at as usize];
+            if !instant && places == 0 {
+                waiting.push_front(at);
+                break;
+            }
+            places -= usize::from(!instant);
+            working.push(cmp::Reverse((now + if instant { 0 } else { weight }, at)));
         }
-        let Some(cmp::Reverse((end, at))) = running.pop() else { return now };
+        let Some(cmp::Reverse((end, at))) = working.pop() else { return now };
         now = end;
+        places += usize::from(!nodes[at as usize].instant);
         scheduler.ended(StepIndex(at), true);
     }
 }
@@ -204,7 +224,7 @@ struct Case {
     nodes: Vec<Node>,
     limits: Limits,
     fails: Vec<bool>,
-    /// Which of them say that they did their work before they end.
+    /// Which of them say that they begin to work before they end.
     works: Vec<bool>,
     interrupt_after: Option<usize>,
     order: Vec<Index>,
@@ -247,8 +267,9 @@ fn a_case() -> impl Strategy<Value = Case> {
 #[derive(Debug, Default)]
 struct Seen {
     running: BTreeSet<usize>,
-    /// Those of the running ones that are only kept.
-    worked: BTreeSet<usize>,
+    /// Those of the running ones that work.
+    begun: BTreeSet<usize>,
+    withdrawn: BTreeSet<usize>,
     succeeded: BTreeSet<usize>,
     failed: BTreeSet<usize>,
     dropped: BTreeSet<usize>,
@@ -280,11 +301,9 @@ impl Seen {
     }
 
     fn check_limits(&self, case: &Case) {
-        let unended = || self.running.iter().filter(|at| !case.nodes[**at].instant);
-        let working = || unended().filter(|at| !self.worked.contains(at));
-        assert!(working().count() <= case.limits.jobs, "too many jobs");
-        let most = if case.limits.jobs == 1 { 1 } else { 2 * case.limits.jobs };
-        assert!(unended().count() <= most, "too many that have not ended");
+        let working = || self.running.iter().filter(|at| !case.nodes[**at].instant);
+        let ahead = usize::from(case.limits.jobs > 1);
+        assert!(working().count() <= case.limits.jobs + ahead, "too many jobs");
         for (pool, size) in case.limits.pools.iter().enumerate() {
             assert!(
                 working().filter(|at| case.nodes[**at].pool == Some(pool)).count() <= *size,
@@ -292,13 +311,17 @@ impl Seen {
             );
         }
         let exclusive = working().any(|at| case.nodes[*at].exclusive);
-        assert!(!exclusive || unended().count() == 1, "an exclusive step has company");
+        assert!(!exclusive || working().count() == 1, "an exclusive step has company");
     }
 
     fn take(&mut self, case: &Case, orders: Vec<Order>) {
         for order in orders {
             match order {
                 Order::Ready(_) => {}
+                Order::Withdraw(StepIndex(at)) => {
+                    assert!(self.running.contains(&(at as usize)) && !self.begun.contains(&(at as usize)));
+                    self.withdrawn.insert(at as usize);
+                }
                 Order::Start(StepIndex(at)) => {
                     self.check_start(case, at as usize);
                     self.running.insert(at as usize);
@@ -327,11 +350,15 @@ fn play(case: &Case) -> Seen {
         }
         let running: Vec<usize> = seen.running.iter().copied().collect();
         let at = *case.order[round % case.order.len()].get(&running);
-        if case.works[at] && !case.fails[at] && seen.worked.insert(at) {
-            scheduler.worked(step(at));
+        if case.works[at] && !seen.withdrawn.contains(&at) && seen.begun.insert(at) {
+            scheduler.begun(step(at));
             continue;
         }
         seen.running.remove(&at);
+        if seen.withdrawn.remove(&at) {
+            scheduler.withdrawn(step(at));
+            continue;
+        }
         if case.fails[at] { &mut seen.failed } else { &mut seen.succeeded }.insert(at);
         scheduler.ended(step(at), !case.fails[at]);
     }

@@ -157,3 +157,118 @@ fn nobody_is_asked_where_nobody_could_answer() {
     assert_eq!(ended.code, 3, "{}", ended.stderr);
     assert!(ended.stderr.contains("hoist::release::not_confirmed"), "{}", ended.stderr);
 }
+
+/// Two images of the registry: `base`, and `app` that starts from it.
+fn based(port: u16) -> (String, String) {
+    let registry = format!("registry \"local\" \"127.0.0.1:{port}/team\" insecure=#true\n");
+    let base = format!(
+        r#"{registry}image "base" {{
+            assemble from="scratch" {{ layer {{ copy "lib" "/lib/"; }}; env FROM="base"; }}
+            platforms "linux/amd64" "linux/arm64"
+            tags {{ raw "1"; }}
+            push "local"
+        }}
+        "#
+    );
+    let app = format!(
+        r#"{registry}image "app" {{
+            assemble from="127.0.0.1:{port}/team/base:1" {{ layer {{ copy "app" "/app"; }}; }}
+            platforms "linux/arm64" "linux/amd64"
+            tags {{ raw "1"; }}
+            push "local"
+        }}
+        "#
+    );
+    (base, app)
+}
+
+#[test]
+fn an_image_starts_from_one_of_a_registry_and_its_layers_are_mounted() {
+    if !installed("base images of registries", &["docker-registry", "skopeo"]) {
+        return;
+    }
+    let (repo, registry) = project();
+    let (base, app) = based(registry.port);
+    repo.write("lib", "library\n".repeat(10_000));
+    repo.write("app", "app\n");
+    let release = |text: &str, message: &str| {
+        repo.write("release.kdl", text);
+        repo.commit(message);
+        let ended = repo.hoist(&["release", "--yes"]);
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        ended.stderr
+    };
+    release(&base, "The base");
+    // Another machine: nothing of the base is in its cache.
+    assert_eq!(repo.hoist(&["clean", "--cache"]).code, 0);
+    let told = release(&app, "The application");
+    assert!(told.contains("1 taken from another repository"), "{told}");
+    let inspected = repo.hoist(&["inspect", "app", "--json"]).stdout;
+    let inspected: serde_json::Value = serde_json::from_str(&inspected).expect("it is JSON");
+    let platforms = inspected["platforms"].as_array().expect("a list");
+    let layers = platforms.iter().map(|platform| platform["layers"].as_array().map(Vec::len));
+    assert_eq!(layers.collect::<Vec<_>>(), [Some(2), Some(2)]);
+    assert_eq!(platforms[0]["config"]["config"]["Env"], serde_json::json!(["FROM=base"]));
+
+    // The name stands for the same: nothing is to be done, and for another: it is.
+    assert!(repo.hoist(&["run", "app"]).stderr.contains("up to date"));
+    repo.write("lib", "another\n");
+    release(&base, "Another base");
+    repo.write("release.kdl", &app);
+    let why = repo.hoist(&["why", "app:build@linux/amd64"]).stdout;
+    assert!(why.contains("would run") && why.contains("base"), "{why}");
+}
+
+#[test]
+fn a_base_that_is_not_there_or_not_for_the_platform_is_told_before_anything_runs() {
+    if !installed("bases that are missing", &["docker-registry"]) {
+        return;
+    }
+    let (repo, registry) = project();
+    let (base, app) = based(registry.port);
+    repo.write("lib", "1\n");
+    repo.write("app", "1\n");
+    repo.write("release.kdl", &app);
+    let missing = repo.hoist(&["run", "app"]);
+    assert_eq!(missing.code, 2, "{}", missing.stderr);
+    assert!(missing.stderr.contains("::unknown_base"), "{}", missing.stderr);
+    repo.write("release.kdl", &base);
+    repo.commit("The base");
+    assert_eq!(repo.hoist(&["release", "--yes"]).code, 0);
+    repo.write("release.kdl", app.replace("linux/arm64", "linux/s390x"));
+    let other = repo.hoist(&["run", "app"]);
+    assert!(other.stderr.contains("the base image is not for `linux/s390x`"), "{}", other.stderr);
+    drop(registry);
+    let gone = repo.hoist(&["run", "app"]);
+    assert!(gone.stderr.contains("cannot be reached"), "{}", gone.stderr);
+}
+
+#[test]
+fn an_image_is_copied_between_registries_and_directories() {
+    if !installed("copies of images", &["docker-registry", "skopeo"]) {
+        return;
+    }
+    let (repo, registry) = project();
+    let port = registry.port;
+    assert_eq!(repo.hoist(&["release", "--event", "tag=v1.0.0", "--yes"]).code, 0);
+    let released = digest(port, "1.0.0");
+    // Where no release file is.
+    let elsewhere = Repo::new();
+    let copy = |from: &str, to: &str| elsewhere.hoist(&["copy", from, to]);
+    let web = format!("127.0.0.1:{port}/team/web");
+
+    let here = copy(&format!("docker://{web}:1.0.0"), "oci:images");
+    assert_eq!((here.code, here.stdout.trim()), (0, &*released), "{}", here.stderr);
+    let back = copy("oci:images", &format!("{web}:copied"));
+    assert_eq!((back.code, &*digest(port, "copied")), (0, &*released), "{}", back.stderr);
+    let named = copy(&format!("{web}@{released}"), &format!("127.0.0.1:{port}/team/other:1"));
+    assert_eq!(named.code, 0, "{}", named.stderr);
+    assert!(named.stderr.contains("taken from another repository"), "{}", named.stderr);
+
+    let missing = copy(&format!("{web}:0.0.0"), "oci:images");
+    assert_eq!(missing.code, 2, "{}", missing.stderr);
+    assert!(missing.stderr.contains("hoist::store::not_found"), "{}", missing.stderr);
+    let other = format!("{web}@sha256:{}", "0".repeat(64));
+    let other = copy("oci:images:1.0.0", &other);
+    assert!(other.stderr.contains("digest_mismatch"), "{}", other.stderr);
+}

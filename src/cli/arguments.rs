@@ -83,6 +83,8 @@ pub(crate) enum Command {
     Init(Init),
     /// Show an image: layers, sizes, wasted bytes, configuration
     Inspect(Inspect),
+    /// Copy an image, by digest: from registry or directory to registry or directory
+    Copy(Copy),
     /// Show the output of a step, or what became of a run
     Log(Log),
     /// Show a run as a whole: Markdown, JUnit XML, a Chrome trace, JSON
@@ -240,6 +242,17 @@ pub(crate) struct Inspect {
     /// An image of release.kdl, or `oci:DIR[:TAG]`
     #[arg(value_name = "IMAGE")]
     pub(crate) image: String,
+}
+
+/// `hoist copy`.
+#[derive(Debug, Args)]
+pub(crate) struct Copy {
+    /// The image: `HOST/REPOSITORY[:TAG]`, `HOST/REPOSITORY@DIGEST`, or `oci:DIR[:TAG]`
+    #[arg(value_name = "FROM")]
+    pub(crate) from: String,
+    /// Where to, in the same way. Without a tag, it gets the one that it has
+    #[arg(value_name = "TO")]
+    pub(crate) to: String,
 }
 
 /// `hoist log`.

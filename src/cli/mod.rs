@@ -12,6 +12,7 @@ mod arguments;
 mod check;
 mod clean;
 mod completions;
+mod copy;
 mod fmt;
 mod graph;
 mod init;
@@ -84,6 +85,7 @@ fn execute(session: &mut Session, command: Option<Command>) -> Result<ExitCode, 
         Some(Command::Check) => check::check(session),
         Some(Command::Fmt(options)) => fmt::fmt(session, &options),
         Some(Command::Init(options)) => init::init(session, &options),
+        Some(Command::Copy(options)) => copy::copy(session, &options),
         Some(Command::Inspect(options)) => inspect::inspect(session, &options),
         Some(Command::Log(options)) => log::log(session, &options),
         Some(Command::Report(options)) => report::report(session, &options),

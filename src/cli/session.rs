@@ -1,5 +1,6 @@
 //! What all commands share: the host, the texts read, and how to speak.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -7,12 +8,16 @@ use indexmap::IndexMap;
 
 use crate::cache::{Cache, State};
 use crate::cli::arguments::{Global, When};
-use crate::config::Release;
+use crate::cli::run::runtime;
+use crate::config::{Base, Release};
 use crate::diagnostic::{Class, Code, Problem, Problems, Sources};
 use crate::facts::{
-    Compiled, Facts, Host, KnownFiles, Needs, Origin, Project, Question, ToolQuery, compile_release,
+    Compiled, Facts, Host, KnownFiles, Needs, Origin, Project, Question, ResolvedBase, ToolQuery,
+    compile_release,
 };
-use crate::plan::{Goals, Options, Plan};
+use crate::oci::Reference;
+use crate::plan::{Goals, Options, Plan, remote_base};
+use crate::release::{Publisher, find_base};
 use crate::report::{Dialect, Look, output, problems_json, render, status};
 
 /// One call of hoist.
@@ -179,10 +184,37 @@ impl Session {
         options: Options,
     ) -> Result<Planned, Problems> {
         let selection = crate::plan::select(&loaded.release, goals)?;
-        let facts = self.gather(&loaded, &selection.needs, overrides)?;
+        let mut facts = self.gather(&loaded, &selection.needs, overrides)?;
+        self.find_bases(&loaded, &selection.needs, &mut facts)?;
         let plan = crate::plan::build(&loaded.release, &facts, &selection, &options)?;
         let Loaded { project, release, known, .. } = loaded;
         Ok(Planned { project, release, facts, plan, tools: selection.needs.tools, known })
+    }
+
+    /// Asks registries what the names of base images stand for.
+    fn find_bases(&self, loaded: &Loaded, needs: &Needs, facts: &mut Facts) -> Result<(), Problems> {
+        if !needs.bases.iter().any(|base| matches!(base.value, Base::Reference(_))) {
+            return Ok(());
+        }
+        let mut problems = Problems::new();
+        let cache = self.cache(&loaded.release, &loaded.project)?;
+        let publisher = Publisher::new(&loaded.project.root, facts.environment.clone());
+        let runtime = runtime()?;
+        let mut known: HashMap<Reference, ResolvedBase> = HashMap::new();
+        for (at, base) in needs.bases.iter().enumerate() {
+            let Base::Reference(template) = &base.value else { continue };
+            let named = problems.take(remote_base(&loaded.release, facts, template));
+            let Some((reference, registry)) = named else { continue };
+            if !known.contains_key(&reference) {
+                let found = find_base(&reference, &registry, base.span, &publisher, cache.images());
+                let Some((descriptor, bytes)) = problems.take(runtime.block_on(found)) else { continue };
+                known.insert(reference.clone(), ResolvedBase::Found(Box::new(descriptor), bytes.into()));
+            }
+            if let (Some(place), Some(found)) = (facts.bases.get_mut(at), known.get(&reference)) {
+                place.clone_from(found);
+            }
+        }
+        problems.or(())
     }
 
     /// Opens the cache: the directory that the file names, or that of the user.

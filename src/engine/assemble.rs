@@ -11,8 +11,14 @@ use crate::engine::placement::Placement;
 use crate::oci::{
     ContainerConfig, Descriptor, Digest, History, ImageConfig, Layer, Manifest, Nothing, media_type,
 };
-use crate::plan::{AssembleStep, ImageSettings, LayerPlan};
+use crate::plan::{AssembleStep, BaseSource, ImageSettings, LayerPlan};
 use crate::store::Layout;
+
+/// The annotation that holds the reference of an image's base (OCI image
+/// specification, "Annotations").
+const BASE_NAME: &str = "org.opencontainers.image.base.name";
+/// The annotation that holds the digest of its manifest.
+const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
 
 /// Makes the image of a step from the files below `root` and its base, writes it
 /// to `images`, and describes its manifest.
@@ -30,7 +36,7 @@ pub fn assemble(
     base: Option<(&Layout, &Descriptor)>,
     images: &Layout,
 ) -> Result<Descriptor, Problem> {
-    let Base { mut config, mut layers, mut tree } = match base {
+    let Base { mut config, mut layers, mut tree, digest } = match base {
         Some((layout, descriptor)) => Base::read(step, layout, descriptor, images)?,
         None => Base::scratch(step),
     };
@@ -52,7 +58,11 @@ pub fn assemble(
     apply(&step.settings, &mut config);
     config.created = Some(created);
     let config = images.write(media_type::CONFIG, &config.to_bytes())?;
-    let manifest = Manifest::new(config, layers);
+    let mut manifest = Manifest::new(config, layers);
+    if let (BaseSource::Registry(base), Some(digest)) = (&step.base, digest) {
+        let annotations = [(BASE_NAME, base.reference.to_string()), (BASE_DIGEST, digest.to_string())];
+        manifest.annotations.extend(annotations.map(|(name, value)| (name.to_owned(), value)));
+    }
     images.write(media_type::MANIFEST, &manifest.to_bytes())
 }
 
@@ -124,7 +134,7 @@ mod tests {
     use crate::diagnostic::{SourceId, Sources, Span};
     use crate::engine::image::Image;
     use crate::oci::{FileTree, Index, Platform, decompress, read_archive};
-    use crate::plan::{BaseSource, CopyPlan};
+    use crate::plan::CopyPlan;
 
     /// A project, a layout for images, and a place to point at.
     struct Bench {

@@ -4,7 +4,7 @@ use std::io;
 
 use crate::diagnostic::{Code, Problem};
 use crate::engine::image::Image;
-use crate::oci::{Descriptor, FileTree, ImageConfig, media_type};
+use crate::oci::{Descriptor, Digest, FileTree, ImageConfig, media_type};
 use crate::plan::AssembleStep;
 use crate::store::Layout;
 
@@ -13,12 +13,15 @@ pub(super) struct Base {
     pub(super) config: ImageConfig,
     pub(super) layers: Vec<Descriptor>,
     pub(super) tree: FileTree,
+    /// Of its manifest.
+    pub(super) digest: Option<Digest>,
 }
 
 impl Base {
     /// No files at all.
     pub(super) fn scratch(step: &AssembleStep) -> Self {
-        Self { config: ImageConfig::new(&step.platform), layers: Vec::new(), tree: FileTree::default() }
+        let (config, tree) = (ImageConfig::new(&step.platform), FileTree::default());
+        Self { config, layers: Vec::new(), tree, digest: None }
     }
 
     /// The image for the step's platform, its layers copied to `images`.
@@ -45,7 +48,7 @@ impl Base {
             carry(layer, layout, images)?;
         }
         let layers = image.manifest.layers.iter().map(as_oci).collect();
-        Ok(Self { config: image.config, layers, tree })
+        Ok(Self { config: image.config, layers, tree, digest: Some(image.descriptor.digest) })
     }
 }
 

@@ -9,12 +9,13 @@ use crate::config::{
 use crate::diagnostic::{Code, Problem, Span};
 use crate::facts::{ResolvedBase, Scope};
 use crate::oci::Platform;
+use crate::plan::base::{for_platform, remote_base};
 use crate::plan::edge::{Edge, Why};
 use crate::plan::lower::{Lower, Made};
 use crate::plan::unit::{Job, Unit, platform};
 use crate::plan::{
     Action, AssembleStep, BaseSource, CopyPlan, Definition, Effect, ImageSettings, IndexStep, LayerPlan,
-    Subject,
+    RemoteBase, Subject,
 };
 
 /// Changes where equal parts come to make another image.
@@ -37,10 +38,16 @@ impl Lower<'_> {
         let answers = self.answers(unit);
         let base = match &recipe.from.value {
             Base::Scratch => BaseSource::Scratch,
-            Base::Reference(_) => {
-                let what = "a base image from a registry";
-                return Made::not_available(what, recipe.from.span, Effect::Cacheable);
-            }
+            Base::Reference(template) => match answers.base.and_then(|at| self.facts.bases.get(at)) {
+                Some(ResolvedBase::Found(descriptor, bytes)) => {
+                    let named = remote_base(self.release, self.facts, template);
+                    self.problems.take(named).map_or(BaseSource::Scratch, |(reference, registry)| {
+                        let (descriptor, bytes) = ((**descriptor).clone(), bytes.clone());
+                        BaseSource::Registry(Box::new(RemoteBase { reference, registry, descriptor, bytes }))
+                    })
+                }
+                Some(ResolvedBase::Later) | None => BaseSource::Scratch,
+            },
             Base::Image(name) => {
                 self.check_base(image, name, recipe.from.span, number);
                 let based = |edge: &&Edge| edge.why == Why::Named(recipe.from.span);
@@ -49,7 +56,7 @@ impl Lower<'_> {
             }
             Base::Layout { path, .. } => match answers.base.and_then(|at| self.facts.bases.get(at)) {
                 Some(ResolvedBase::Found(descriptor, bytes)) => {
-                    BaseSource::Layout(path.clone(), (**descriptor).clone(), bytes.clone())
+                    BaseSource::Layout(path.clone(), descriptor.clone(), bytes.clone())
                 }
                 Some(ResolvedBase::Later) | None => BaseSource::Scratch,
             },
@@ -63,7 +70,8 @@ impl Lower<'_> {
         }
         let settings = self.settings(&scope, image, recipe);
         let step = AssembleStep { platform: platform.clone(), base, layers, settings, span: recipe.span };
-        let mut definition = self.define_assemble(&step);
+        let base = self.base_for(&step, recipe.from.span);
+        let mut definition = self.define_assemble(&step, base);
         let found = answers.inputs.and_then(|at| self.facts.inputs.get(at));
         if let Some(files) = found {
             definition.inputs(&files.files);
@@ -152,17 +160,34 @@ impl Lower<'_> {
         self.facts.git.as_ref().map_or(Timestamp::UNIX_EPOCH, |git| git.time)
     }
 
-    fn define_assemble(&self, step: &AssembleStep) -> Definition {
+    /// What the image of a platform starts from, as its key has it: other platforms
+    /// of the same base do not matter.
+    fn base_for(&mut self, step: &AssembleStep, span: Span) -> String {
+        let (descriptor, bytes) = match &step.base {
+            BaseSource::Scratch => return "scratch".to_owned(),
+            BaseSource::Step(_) => return "another image of the file".to_owned(),
+            BaseSource::Layout(_, descriptor, bytes) => (&**descriptor, bytes),
+            BaseSource::Registry(base) => (&base.descriptor, &base.bytes),
+        };
+        match for_platform(descriptor, bytes, &step.platform) {
+            Ok(found) => found.digest.to_string(),
+            Err(platforms) => {
+                let there: Vec<String> = platforms.iter().map(|platform| format!("`{platform}`")).collect();
+                let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
+                let title = format!("the base image is not for `{}`", step.platform);
+                let problem = Problem::new(Code::InvalidPlatform, title)
+                    .label(span, format!("its platforms: {there}"))
+                    .help("leave the platform out of `platforms`, or take a base that has it");
+                self.problems.push(problem);
+                String::new()
+            }
+        }
+    }
+
+    fn define_assemble(&self, step: &AssembleStep, base: String) -> Definition {
         let mut definition = Definition::default();
         definition.text(Subject::Format, FORMAT);
         definition.text(Subject::Platform, step.platform.to_string());
-        let base = match &step.base {
-            BaseSource::Scratch => "scratch".to_owned(),
-            BaseSource::Layout(_, descriptor, _) | BaseSource::Registry(_, descriptor, _) => {
-                descriptor.digest.to_string()
-            }
-            BaseSource::Step(_) => "another image of the file".to_owned(),
-        };
         definition.text(Subject::Base, base);
         for (at, layer) in step.layers.iter().enumerate() {
             let copies: Vec<String> = layer.copies.iter().map(recipe_of).collect();

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::config::{Budget, ProjectPath, Secret};
 use crate::diagnostic::{Problem, Span, Spanned};
 use crate::oci::{Descriptor, Platform};
-use crate::plan::StepIndex;
+use crate::plan::{RemoteBase, StepIndex};
 use crate::tags::PlannedTag;
 
 /// Makes an image of one platform from files.
@@ -33,9 +33,9 @@ pub enum BaseSource {
     /// There is none.
     Scratch,
     /// In a layout directory: the index or manifest, and its bytes.
-    Layout(ProjectPath, Descriptor, Arc<[u8]>),
-    /// In a registry: the reference, the index or manifest, and its bytes.
-    Registry(String, Descriptor, Arc<[u8]>),
+    Layout(ProjectPath, Box<Descriptor>, Arc<[u8]>),
+    /// In a registry.
+    Registry(Box<RemoteBase>),
     /// Made by a step of this plan for the same platform.
     Step(StepIndex),
 }

@@ -8,6 +8,7 @@
 
 mod action;
 mod assemble;
+mod base;
 mod build;
 mod check;
 mod command;
@@ -34,6 +35,7 @@ mod tests;
 mod unit;
 
 pub use action::{Action, CommandStep, Exec, Gap, Variables};
+pub use base::{RemoteBase, registry_of, remote_base};
 pub use build::build;
 pub use definition::{Definition, KeyPart, PartValue, Subject};
 pub use drawing::{dot, mermaid, svg};

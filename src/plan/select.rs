@@ -224,7 +224,7 @@ impl Asking<'_> {
             let copies = Some(CopyQuery { home: image.home.clone(), platform, copies });
             self.input(InputQuery { patterns: Vec::new(), copies, generated, honour_ignore: false })
         });
-        let base = matches!(recipe.from.value, Base::Layout { .. }).then(|| {
+        let base = matches!(recipe.from.value, Base::Layout { .. } | Base::Reference(_)).then(|| {
             self.needs.bases.push(recipe.from.clone());
             self.needs.bases.len() - 1
         });

@@ -7,6 +7,7 @@
 //! that others publish to the same places at the same time. Says what it did as
 //! values; must not import run, report, or cli.
 
+mod base;
 mod history;
 mod label;
 mod preflight;
@@ -15,9 +16,12 @@ mod push;
 mod tag;
 #[cfg(test)]
 mod tests;
+mod transfer;
 mod verdict;
 
+pub use base::{find_base, note_layers, pull};
 pub use preflight::{PresentTag, preflight};
 pub use publisher::Publisher;
 pub use push::{Pushed, push};
 pub use tag::{TagChange, TagReport, TagResult, check_immutable, tag};
+pub use transfer::{End, Transferred, transfer};

@@ -54,6 +54,14 @@ impl Publisher {
         }
     }
 
+    /// A repository that is only read from: who may not write there is not asked to.
+    pub(super) async fn open_to_read(&self, registry: &RegistryPlan) -> Result<Repository, Problem> {
+        Ok(match self.open(registry).await? {
+            Repository::Registry(registry) => Repository::Registry(registry.to_read()),
+            layout @ Repository::Layout(_) => layout,
+        })
+    }
+
     /// The repository of an image, if it is there; a registry's always is.
     pub(super) async fn look(&self, registry: &RegistryPlan) -> Result<Option<Repository>, Problem> {
         match &registry.place {

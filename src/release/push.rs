@@ -4,7 +4,7 @@ use crate::diagnostic::{Code, Problem};
 use crate::oci::{Descriptor, ImageConfig, Index, Manifest, media_type};
 use crate::plan::PushStep;
 use crate::release::publisher::{Publisher, place};
-use crate::store::{Copied, Layout, Observe, copy};
+use crate::store::{Copied, Layout, Observe, Repository, copy};
 
 /// What a push did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub async fn push(
 ) -> Result<Pushed, Problem> {
     check_platforms(images, image)?;
     let repository = publisher.open(&step.registry).await?;
-    let copied = copy(images, image, &repository, observe).await?;
+    let copied = copy(&Repository::Layout(images.clone()), image, &repository, observe).await?;
     let found = repository.resolve(&image.digest.to_string()).await?;
     if found.is_none_or(|found| found.digest != image.digest) {
         let name = place(&step.registry);

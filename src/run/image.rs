@@ -11,17 +11,20 @@ use crate::engine;
 use crate::inspect::weigh;
 use crate::oci::Descriptor;
 use crate::plan::{
-    Action, AssembleStep, BaseSource, BudgetStep, Gap, IndexStep, Plan, PushStep, Step, StepIndex, TagStep,
+    Action, AssembleStep, BaseSource, BudgetStep, IndexStep, Plan, PushStep, RemoteBase, Step, StepIndex,
+    TagStep,
 };
-use crate::release::{Publisher, TagChange, TagReport, TagResult, check_immutable, push, tag};
+use crate::release::{
+    Publisher, TagChange, TagReport, TagResult, check_immutable, note_layers, pull, push, tag,
+};
 use crate::run::TagMove;
 use crate::run::command::Unsuccessful;
 use crate::run::mask::Secrets;
 use crate::run::process::Halt;
 use crate::run::teller::{Teller, Told};
 use crate::run::test::test;
-use crate::run::worker::{blocking, not_available};
-use crate::store::{Copied, Layout};
+use crate::run::worker::blocking;
+use crate::store::Layout;
 
 /// What the image steps of a run share.
 pub(super) struct Images {
@@ -78,7 +81,7 @@ impl Images {
     ) -> (Vec<TagMove>, Result<Yielded, Unsuccessful>) {
         let made = match &step.action {
             Action::Assemble(assemble) => {
-                self.assemble(assemble, known, step).await.map(|image| Yielded::Image(Box::new(image)))
+                self.assemble(assemble, known, step, halt).await.map(|image| Yielded::Image(Box::new(image)))
             }
             Action::Index(index) => {
                 self.index(index, known, step).await.map(|image| Yielded::Image(Box::new(image)))
@@ -88,7 +91,7 @@ impl Images {
                 None => Err(no_image(step)),
             },
             Action::Push(push) => match known.get(&push.image) {
-                Some(image) => self.push(push, image, halt, teller).await,
+                Some(image) => self.push(plan, push, image, halt, teller).await,
                 None => Err(no_image(step)),
             },
             Action::Tag(tag) => match known.get(&tag.image) {
@@ -115,20 +118,23 @@ impl Images {
         assemble: &AssembleStep,
         known: &Known,
         step: &Step,
+        halt: &mut watch::Receiver<Halt>,
     ) -> Result<Descriptor, Unsuccessful> {
         let base = match &assemble.base {
             BaseSource::Scratch => None,
             BaseSource::Layout(path, descriptor, _) => {
                 let layout = Layout::open(self.root.join(path.as_path())).map_err(Unsuccessful::failed)?;
-                Some((layout, descriptor.clone()))
+                Some((layout, (**descriptor).clone()))
             }
             BaseSource::Step(base) => {
                 let image = known.get(base).ok_or_else(|| no_image(step))?;
                 Some((self.built.clone(), image.clone()))
             }
-            BaseSource::Registry(reference, ..) => {
-                let gap = Gap { what: format!("a base in a registry (`{reference}`)"), span: step.span };
-                return Err(Unsuccessful::failed(not_available(&gap)));
+            BaseSource::Registry(base) => {
+                let pulled = pull(base, &assemble.platform, &self.publisher, &self.built);
+                let at = |problem: Problem| problem.label(assemble.span, "the base of this image");
+                unless_halted(halt, pulled).await?.map_err(|problem| Unsuccessful::failed(at(problem)))?;
+                Some((self.built.clone(), base.descriptor.clone()))
             }
         };
         let (assemble, root, built) = (assemble.clone(), self.root.clone(), self.built.clone());
@@ -153,17 +159,21 @@ impl Images {
 
     async fn push(
         &self,
+        plan: &Plan,
         step: &PushStep,
         image: &Descriptor,
         halt: &mut watch::Receiver<Halt>,
         teller: &Teller,
     ) -> Result<Yielded, Unsuccessful> {
+        for base in plan.steps.iter().filter_map(remote_base_of) {
+            note_layers(base, &self.publisher, &self.built).await.map_err(Unsuccessful::failed)?;
+        }
         let work = push(step, image, &self.built, &self.publisher, Arc::new(|_| ()));
         let pushed = unless_killed(halt, work).await?.map_err(Unsuccessful::failed)?;
         if pushed.copied.sent + pushed.copied.mounted == 0 {
             return Ok(Yielded::Again);
         }
-        teller.tell(Told::Notice(told(pushed.copied))).await;
+        teller.tell(Told::Notice(pushed.copied.to_string())).await;
         Ok(Yielded::Nothing)
     }
 
@@ -210,6 +220,16 @@ pub(super) fn images_of(plan: &Plan, step: &Step) -> Vec<StepIndex> {
     }
 }
 
+fn remote_base_of(step: &Step) -> Option<&RemoteBase> {
+    match &step.action {
+        Action::Assemble(assemble) => match &assemble.base {
+            BaseSource::Registry(base) => Some(base),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 fn tag_steps(plan: &Plan) -> impl Iterator<Item = &TagStep> {
     plan.steps.iter().filter_map(|step| match &step.action {
         Action::Tag(tag) => Some(&**tag),
@@ -233,17 +253,6 @@ fn moved(change: TagChange) -> TagMove {
     TagMove { repository, tag: tag.to_string(), from, to: to.to_string(), kept }
 }
 
-fn told(copied: Copied) -> String {
-    let Copied { sent, sent_bytes, mounted, present } = copied;
-    let parts = [
-        (sent, format!("{sent} blobs sent, {sent_bytes} bytes")),
-        (mounted, format!("{mounted} taken from another repository")),
-        (present, format!("{present} there before")),
-    ];
-    let parts = parts.into_iter().filter(|(count, _)| *count > 0).map(|(_, part)| part);
-    parts.collect::<Vec<_>>().join(", ")
-}
-
 /// What comes of some work, unless the step is killed first.
 async fn unless_killed<T>(
     halt: &mut watch::Receiver<Halt>,
@@ -252,6 +261,17 @@ async fn unless_killed<T>(
     tokio::select! {
         done = work => Ok(done),
         _ = halt.wait_for(|halt| *halt == Halt::Now) => Err(Unsuccessful::Halted),
+    }
+}
+
+/// Gives up what can be given up at any time.
+async fn unless_halted<T>(
+    halt: &mut watch::Receiver<Halt>,
+    work: impl Future<Output = T>,
+) -> Result<T, Unsuccessful> {
+    tokio::select! {
+        done = work => Ok(done),
+        _ = halt.wait_for(|halt| *halt != Halt::No) => Err(Unsuccessful::Halted),
     }
 }
 

@@ -1,15 +1,15 @@
-//! Bringing an image from a layout to another place.
+//! Bringing an image from one place to another.
 
 use std::collections::HashSet;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::{fmt, io};
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::diagnostic::{Code, Problem};
-use crate::oci::{Descriptor, Digest, Index, Manifest, media_type};
+use crate::diagnostic::{Code, Problem, bytes};
+use crate::oci::{Descriptor, Index, Manifest, media_type};
 use crate::store::blob::unusable;
 use crate::store::registry::Delivery;
 use crate::store::{Layout, Repository};
@@ -46,6 +46,22 @@ pub struct Copied {
     pub present: usize,
 }
 
+impl fmt::Display for Copied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sent, sent_bytes, mounted, present } = *self;
+        let parts = [
+            (
+                sent,
+                format!("{sent} {} sent, {}", if sent == 1 { "blob" } else { "blobs" }, bytes(sent_bytes)),
+            ),
+            (mounted, format!("{mounted} taken from another repository")),
+            (present, format!("{present} there before")),
+        ];
+        let parts = parts.into_iter().filter(|(count, _)| *count > 0).map(|(_, part)| part);
+        f.write_str(&parts.collect::<Vec<_>>().join(", "))
+    }
+}
+
 /// Counts the bytes of a copy.
 pub struct Meter {
     done: AtomicU64,
@@ -56,6 +72,11 @@ pub struct Meter {
 impl Meter {
     fn new(total: u64, observe: Observe) -> Self {
         Self { done: 0.into(), total, observe }
+    }
+
+    /// Counts for nobody.
+    pub(super) fn silent() -> Self {
+        Self::new(0, Arc::new(|_| ()))
     }
 
     pub(super) fn add(&self, count: u64) {
@@ -82,17 +103,15 @@ struct Contents {
 /// sent again. No name is set.
 ///
 /// # Errors
-/// Something of the image is missing or damaged; the destination cannot be
+/// Something of the image is missing or damaged; one of the places cannot be
 /// reached or refuses.
 pub async fn copy(
-    from: &Layout,
+    from: &Repository,
     image: &Descriptor,
     to: &Repository,
     observe: Observe,
 ) -> Result<Copied, Problem> {
-    let source = from.clone();
-    let top = image.clone();
-    let Contents { blobs, manifests } = blocking(move || contents(&source, &top)).await?;
+    let Contents { blobs, manifests } = contents(from, image).await?;
     let total = blobs.iter().map(|blob| blob.size).sum();
     let meter = Arc::new(Meter::new(total, observe));
     if let Repository::Registry(registry) = to
@@ -132,38 +151,54 @@ pub async fn copy(
 }
 
 async fn bring(
-    from: &Layout,
+    from: &Repository,
     blob: &Descriptor,
     to: &Repository,
     meter: &Arc<Meter>,
 ) -> Result<Delivery, Problem> {
-    match to {
-        Repository::Registry(registry) => registry.upload(from, blob, meter).await,
-        Repository::Layout(layout) => {
-            let (from, to, blob) = (from.clone(), layout.clone(), blob.clone());
+    match (from, to) {
+        (Repository::Layout(from), Repository::Registry(to)) => to.upload(from, blob, meter).await,
+        (Repository::Registry(from), Repository::Layout(to)) => from.download(blob, to, meter).await,
+        (Repository::Layout(from), Repository::Layout(to)) => {
+            let (from, to, blob) = (from.clone(), to.clone(), blob.clone());
             let meter = Arc::clone(meter);
             blocking(move || {
-                let delivery = if to.holds(&blob) {
-                    Delivery::Present
-                } else {
-                    let mut writer = to.writer()?;
-                    let mut reader = from.open_blob(&blob)?;
-                    let copied =
-                        io::copy(&mut reader, &mut io::BufWriter::with_capacity(1 << 20, &mut writer));
-                    copied.map_err(|error| {
-                        let problem = unusable("copy to", to.path(), &error);
-                        let damaged = error.kind() == io::ErrorKind::InvalidData;
-                        problem.maybe_help(damaged.then(|| "remove the file and run again".to_owned()))
-                    })?;
-                    writer.commit_as(&blob)?;
-                    Delivery::Sent
-                };
+                let delivery = carry(&from, &blob, &to)?;
                 meter.add(blob.size);
                 Ok(delivery)
             })
             .await
         }
+        (Repository::Registry(from), Repository::Registry(to)) => {
+            from.note(blob);
+            if let Some(delivery) = to.adopt(blob, meter).await? {
+                return Ok(delivery);
+            }
+            // What arrives is verified before any of it is sent on.
+            let unusable = |error| unusable("write to", &std::env::temp_dir(), &error);
+            let directory = tempfile::tempdir().map_err(unusable)?;
+            let between = Layout::create(directory.path())?;
+            from.download(blob, &between, &Arc::new(Meter::silent())).await?;
+            to.upload(&between, blob, meter).await
+        }
     }
+}
+
+/// Copies a blob from directory to directory.
+fn carry(from: &Layout, blob: &Descriptor, to: &Layout) -> Result<Delivery, Problem> {
+    if to.holds(blob) {
+        return Ok(Delivery::Present);
+    }
+    let mut writer = to.writer()?;
+    let mut reader = from.open_blob(blob)?;
+    let copied = io::copy(&mut reader, &mut io::BufWriter::with_capacity(1 << 20, &mut writer));
+    copied.map_err(|error| {
+        let problem = unusable("copy to", to.path(), &error);
+        let damaged = error.kind() == io::ErrorKind::InvalidData;
+        problem.maybe_help(damaged.then(|| "remove the file and run again".to_owned()))
+    })?;
+    writer.commit_as(blob)?;
+    Ok(Delivery::Sent)
 }
 
 async fn put(to: &Repository, descriptor: Descriptor, bytes: Vec<u8>) -> Result<(), Problem> {
@@ -182,47 +217,45 @@ async fn put(to: &Repository, descriptor: Descriptor, bytes: Vec<u8>) -> Result<
 }
 
 /// Reads what an image consists of.
-fn contents(from: &Layout, image: &Descriptor) -> Result<Contents, Problem> {
+async fn contents(from: &Repository, image: &Descriptor) -> Result<Contents, Problem> {
     let mut contents = Contents::default();
-    let mut seen = HashSet::new();
-    gather(from, image, MAX_DEPTH, &mut seen, &mut contents)?;
-    Ok(contents)
-}
-
-fn gather(
-    from: &Layout,
-    image: &Descriptor,
-    depth: usize,
-    seen: &mut HashSet<Digest>,
-    contents: &mut Contents,
-) -> Result<(), Problem> {
-    if !seen.insert(image.digest) {
-        return Ok(());
-    }
-    let unfit = |note: String| {
-        Problem::new(Code::Registry, format!("`{}` cannot be copied", image.digest)).note(note)
-    };
-    if depth == 0 || contents.manifests.len() >= MAX_MANIFESTS {
-        return Err(unfit("it names too many manifests".to_owned()));
-    }
-    let bytes = from.read(image)?;
-    if media_type::is_index(&image.media_type) {
-        let index = Index::parse(&bytes).map_err(|error| unfit(error.to_string()))?;
-        for manifest in &index.manifests {
-            gather(from, manifest, depth - 1, seen, contents)?;
-        }
-    } else {
-        let manifest = Manifest::parse(&bytes).map_err(|error| unfit(error.to_string()))?;
-        for blob in std::iter::once(manifest.config).chain(manifest.layers) {
-            // A layer that may not be distributed is fetched from its own address.
-            let elsewhere = blob.unknown.contains_key("urls") && !from.has(&blob.digest);
-            if !elsewhere && seen.insert(blob.digest) {
-                contents.blobs.push(blob);
+    let mut seen = HashSet::from([image.digest]);
+    let mut level = vec![image.clone()];
+    for _ in 0..MAX_DEPTH {
+        let mut below = Vec::new();
+        for manifest in level {
+            let unfit = |note: String| {
+                let title = format!("`{}` cannot be copied", manifest.digest);
+                Problem::new(Code::Registry, title).note(note)
+            };
+            if contents.manifests.len() >= MAX_MANIFESTS {
+                return Err(unfit("it names too many manifests".to_owned()));
             }
+            let bytes = from.read(&manifest).await?;
+            if media_type::is_index(&manifest.media_type) {
+                let index = Index::parse(&bytes).map_err(|error| unfit(error.to_string()))?;
+                below.extend(index.manifests.into_iter().filter(|one| seen.insert(one.digest)));
+            } else {
+                let parsed = Manifest::parse(&bytes).map_err(|error| unfit(error.to_string()))?;
+                for blob in std::iter::once(parsed.config).chain(parsed.layers) {
+                    // A layer that may not be distributed is fetched from its own address.
+                    let elsewhere = blob.unknown.contains_key("urls") && !from.has(&blob).await?;
+                    if !elsewhere && seen.insert(blob.digest) {
+                        contents.blobs.push(blob);
+                    }
+                }
+            }
+            contents.manifests.push((manifest, bytes));
         }
+        if below.is_empty() {
+            // Each comes behind those that it names.
+            contents.manifests.reverse();
+            return Ok(contents);
+        }
+        level = below;
     }
-    contents.manifests.push((image.clone(), bytes));
-    Ok(())
+    let title = format!("`{}` cannot be copied", image.digest);
+    Err(Problem::new(Code::Registry, title).note("its indexes lie too deep in each other"))
 }
 
 /// Does work that waits for the file system where it holds nobody up.
@@ -235,6 +268,6 @@ where
 }
 
 /// A task did not come to its end.
-fn broken(error: &tokio::task::JoinError) -> Problem {
+pub(super) fn broken(error: &tokio::task::JoinError) -> Problem {
     Problem::new(Code::Interrupted, "copying was stopped").note(error.to_string())
 }

@@ -179,12 +179,14 @@ pub(crate) struct Answer {
     status: &'static str,
     headers: Vec<(&'static str, String)>,
     body: Vec<u8>,
+    /// So many bytes of the body are sent.
+    sent: usize,
 }
 
 impl Answer {
     /// An answer without headers and body.
     pub(crate) fn new(status: &'static str) -> Self {
-        Self { status, headers: Vec::new(), body: Vec::new() }
+        Self { status, headers: Vec::new(), body: Vec::new(), sent: usize::MAX }
     }
 
     /// Adds a header.
@@ -199,6 +201,12 @@ impl Answer {
         self
     }
 
+    /// Breaks off after so many bytes of the body.
+    pub(crate) fn cut(mut self, sent: usize) -> Self {
+        self.sent = sent;
+        self
+    }
+
     fn send(&self, stream: &mut TcpStream, head: bool) -> io::Result<()> {
         write!(stream, "HTTP/1.1 {}\r\nConnection: close\r\n", self.status)?;
         write!(stream, "Content-Length: {}\r\n", self.body.len())?;
@@ -206,7 +214,7 @@ impl Answer {
             write!(stream, "{name}: {value}\r\n")?;
         }
         write!(stream, "\r\n")?;
-        if head { Ok(()) } else { stream.write_all(&self.body) }
+        if head { Ok(()) } else { stream.write_all(&self.body[..self.body.len().min(self.sent)]) }
     }
 }
 

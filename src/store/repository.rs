@@ -43,6 +43,17 @@ impl Repository {
         }
     }
 
+    /// Whether a blob or manifest is there.
+    ///
+    /// # Errors
+    /// The registry cannot be reached or refuses.
+    pub async fn has(&self, descriptor: &Descriptor) -> Result<bool, Problem> {
+        match self {
+            Self::Layout(layout) => Ok(layout.has(&descriptor.digest)),
+            Self::Registry(registry) => registry.has(descriptor).await,
+        }
+    }
+
     /// Makes a tag point to an image that is here, if it still points to what is
     /// expected; `false` if it does not. A registry cannot compare: there, what
     /// somebody else sets in the same moment is lost.

@@ -19,6 +19,9 @@ use crate::store::registry::retry;
 const CONNECT: Duration = Duration::from_secs(20);
 /// How long a request may take whose bodies are small.
 const SMALL: Duration = Duration::from_mins(1);
+/// How long a request may take whose answer comes piece by piece: in effect, any
+/// time. Each piece has a time of its own.
+pub(super) const PATIENCE: Duration = Duration::from_hours(24);
 /// How many other addresses an answer may lead to, one after the other.
 const REDIRECTS: usize = 5;
 
@@ -97,8 +100,7 @@ impl Connection {
         if response.status() != StatusCode::UNAUTHORIZED {
             return Ok(response);
         }
-        let plain = self.base.scheme() == "http";
-        if !self.authentication.challenged(response.headers(), &call.scopes, plain) {
+        if !self.is_challenge(&response, call) {
             let refused = refused(&self.host, "accept the request", response).await;
             return Err(self.authentication.explain(refused));
         }
@@ -108,6 +110,13 @@ impl Connection {
             return Err(self.authentication.explain(refused));
         }
         Ok(response)
+    }
+
+    /// Takes note of how the registry wants to know who asks; `false` if it does not
+    /// say so, or if what it wants was given.
+    pub(super) fn is_challenge(&self, response: &Response, call: &Call) -> bool {
+        let plain = self.base.scheme() == "http";
+        self.authentication.challenged(response.headers(), &call.scopes, plain)
     }
 
     async fn attempt(&self, call: &Call) -> Result<Response, Problem> {
@@ -124,18 +133,21 @@ impl Connection {
         retry::send(build).await.map_err(|error| unreachable(&self.host, error))
     }
 
-    /// Sends a request with a body that comes piece by piece, once.
+    /// Sends a request once: one whose body, or whose answer, comes piece by piece.
     ///
     /// # Errors
-    /// There is no answer.
-    pub(super) async fn send_stream(
+    /// There are no credentials to ask with.
+    pub(super) async fn send_once(
         &self,
         call: &Call,
-        body: Body,
+        body: Option<Body>,
         patience: Duration,
     ) -> Result<Result<Response, reqwest::Error>, Problem> {
         let request = self.client.request(call.method.clone(), call.url.clone());
-        let mut request = request.headers(call.headers.clone()).timeout(patience).body(body);
+        let mut request = request.headers(call.headers.clone()).timeout(patience);
+        if let Some(body) = body {
+            request = request.body(body);
+        }
         if self.is_own(&call.url)
             && let Some(header) = self.authentication.header(&self.client, &call.scopes).await?
         {

@@ -9,6 +9,7 @@ mod answer;
 mod auth;
 mod connection;
 mod credentials;
+mod download;
 mod network;
 mod repository;
 mod retry;

@@ -27,6 +27,8 @@ pub struct Registry {
     pub(super) connection: Arc<Connection>,
     pub(super) name: RepositoryName,
     pub(super) origins: Arc<Origins>,
+    /// What tokens are asked for.
+    actions: &'static str,
 }
 
 impl fmt::Debug for Registry {
@@ -37,7 +39,14 @@ impl fmt::Debug for Registry {
 
 impl Registry {
     pub(super) fn new(connection: Connection, name: RepositoryName, origins: Arc<Origins>) -> Self {
-        Self { connection: Arc::new(connection), name, origins }
+        Self { connection: Arc::new(connection), name, origins, actions: "pull,push" }
+    }
+
+    /// The same, only to be read from: who may not write there is not asked to.
+    #[must_use]
+    pub fn to_read(mut self) -> Self {
+        self.actions = "pull";
+        self
     }
 
     /// Its name.
@@ -182,10 +191,13 @@ impl Registry {
         let response = self.connection.send(&self.call(Method::POST, "blobs/uploads/")?).await?;
         let asked = format!("let you write to `{}`", self.name.path());
         let response = self.expect(response, &asked).await?;
-        let session = self.connection.location(&response)?;
-        // An upload that nobody goes on with ends by itself, where this fails.
-        let _ = self.connection.send(&Call::new(Method::DELETE, session, self.scopes())).await;
+        self.abandon(self.connection.location(&response)?).await;
         Ok(())
+    }
+
+    /// Gives an upload up. Where that fails, it ends by itself: nobody goes on with it.
+    pub(super) async fn abandon(&self, session: Url) {
+        drop(self.connection.send(&Call::new(Method::DELETE, session, self.scopes())).await);
     }
 
     pub(super) fn call(&self, method: Method, path: &str) -> Result<Call, Problem> {
@@ -194,7 +206,7 @@ impl Registry {
     }
 
     pub(super) fn scopes(&self) -> Vec<String> {
-        vec![format!("repository:{}:pull,push", self.name.path())]
+        vec![format!("repository:{}:{}", self.name.path(), self.actions)]
     }
 
     pub(super) async fn expect(&self, response: Response, asked: &str) -> Result<Response, Problem> {

@@ -68,6 +68,36 @@ impl Registry {
         Ok(delivery)
     }
 
+    /// Takes note that the blob is here: other repositories of the same registry may
+    /// mount it.
+    pub fn note(&self, blob: &Descriptor) {
+        self.origins.note(&self.name, blob.digest);
+    }
+
+    /// Has a blob here without sending it: it is here, or the registry has it in
+    /// another repository that is known. `None` if it must be sent.
+    ///
+    /// # Errors
+    /// The registry cannot be reached or refuses.
+    pub async fn adopt(&self, blob: &Descriptor, meter: &Meter) -> Result<Option<Delivery>, Problem> {
+        let delivery = if self.has(blob).await? {
+            Delivery::Present
+        } else if let Some(origin) = self.origins.of(&self.name, blob.digest) {
+            match self.begin(blob, Some(origin)).await? {
+                Session::Mounted => Delivery::Mounted,
+                Session::Open(session) => {
+                    self.abandon(session).await;
+                    return Ok(None);
+                }
+            }
+        } else {
+            return Ok(None);
+        };
+        meter.add(blob.size);
+        self.origins.note(&self.name, blob.digest);
+        Ok(Some(delivery))
+    }
+
     async fn deliver(
         &self,
         from: &Layout,
@@ -92,7 +122,7 @@ impl Registry {
             let patience = PATIENCE + Duration::from_secs(blob.size / SLOWEST);
             let counted = Arc::new(Counted::new(meter));
             let body = Body::wrap_stream(pieces(reader, Arc::clone(&counted)));
-            let wait = match self.connection.send_stream(&call, body, patience).await? {
+            let wait = match self.connection.send_once(&call, Some(body), patience).await? {
                 Ok(response) if response.status().is_success() => {
                     counted.keep();
                     return Ok(Delivery::Sent);

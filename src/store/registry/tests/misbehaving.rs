@@ -69,7 +69,7 @@ async fn an_upload_that_breaks_is_begun_again() {
         }
     });
     let web = open(&format!("{}/acme/web", server.address)).await;
-    let copied = copy(&images, &top, &at(&web), quiet()).await.unwrap();
+    let copied = copy(&local(&images), &top, &at(&web), quiet()).await.unwrap();
     assert_eq!(copied.sent, 2);
     let whole = |request: &Received| {
         let length = request.header("content-length").map(str::to_owned);
@@ -92,7 +92,7 @@ async fn a_layer_that_is_damaged_here_is_not_sent_there() {
         _ => Answer::new("201 Created"),
     });
     let web = open(&format!("{}/acme/web", server.address)).await;
-    let problem = copy(&images, &top, &at(&web), quiet()).await.unwrap_err();
+    let problem = copy(&local(&images), &top, &at(&web), quiet()).await.unwrap_err();
     assert_eq!(problem.code, Code::DigestMismatch);
     assert!(!server.lines().iter().any(|line| line.contains("PUT /v2/acme/web/manifests")));
 }
@@ -135,7 +135,7 @@ async fn credentials_do_not_go_to_an_upload_at_another_host() {
     });
     let network = network(&[("PASSWORD", "s3cret")]);
     let web = registry(&network, &format!("{}/acme/web", server.address), &login("user")).await;
-    copy(&images, &top, &at(&web), quiet()).await.unwrap();
+    copy(&local(&images), &top, &at(&web), quiet()).await.unwrap();
     let headers: Vec<_> =
         storage.received().iter().map(|request| request.header("authorization").is_some()).collect();
     assert_eq!(headers, [false, false]);

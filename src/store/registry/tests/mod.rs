@@ -1,5 +1,6 @@
 //! The client against a real registry, and against servers that misbehave.
 
+mod download;
 mod misbehaving;
 mod real;
 
@@ -7,7 +8,7 @@ use std::sync::Arc;
 
 use crate::config::Secret;
 use crate::diagnostic::{Sources, Span, Spanned};
-use crate::store::{Access, Network, Observe, Registry, Repository, Surroundings};
+use crate::store::{Access, Layout, Network, Observe, Registry, Repository, Surroundings};
 
 /// A network without any credentials of the machine, but with these variables.
 fn network(variables: &[(&str, &str)]) -> Network {
@@ -25,6 +26,10 @@ async fn open(name: &str) -> Registry {
 
 fn at(registry: &Registry) -> Repository {
     Repository::Registry(registry.clone())
+}
+
+fn local(layout: &Layout) -> Repository {
+    Repository::Layout(layout.clone())
 }
 
 fn login(user: &str) -> Access {

@@ -37,7 +37,7 @@ async fn an_index_arrives_whole_and_is_not_sent_twice() {
     let seen = Arc::new(Mutex::new(Progress::default()));
     let last = Arc::clone(&seen);
     let observe: Observe = Arc::new(move |progress| *last.lock().unwrap() = progress);
-    let copied = copy(&images, &top, &at(&web), observe).await.unwrap();
+    let copied = copy(&local(&images), &top, &at(&web), observe).await.unwrap();
     assert_eq!((copied.sent, copied.present), (4, 0));
     let progress = *seen.lock().unwrap();
     assert_eq!((progress.done, progress.total), (copied.sent_bytes, copied.sent_bytes));
@@ -51,7 +51,7 @@ async fn an_index_arrives_whole_and_is_not_sent_twice() {
     assert_eq!(web.tags().await, Ok(vec!["1.0".to_owned()]));
     assert_eq!(web.read(&amd64).await.map(|bytes| Digest::of(&bytes)), Ok(amd64.digest));
 
-    let again = copy(&images, &top, &at(&web), quiet()).await.unwrap();
+    let again = copy(&local(&images), &top, &at(&web), quiet()).await.unwrap();
     assert_eq!(again, Copied { present: 4, ..Copied::default() });
 }
 
@@ -66,8 +66,8 @@ async fn a_blob_of_another_repository_is_mounted() {
     let open = async |path: &str| {
         at(&registry(&network, &format!("{}/{path}", server.address), &Access::default()).await)
     };
-    copy(&images, &one, &open("acme/one").await, quiet()).await.unwrap();
-    let copied = copy(&images, &two, &open("acme/two").await, quiet()).await.unwrap();
+    copy(&local(&images), &one, &open("acme/one").await, quiet()).await.unwrap();
+    let copied = copy(&local(&images), &two, &open("acme/two").await, quiet()).await.unwrap();
     assert_eq!((copied.mounted, copied.sent), (1, 1));
 }
 
@@ -192,9 +192,9 @@ async fn tokens_are_fetched_once_for_each_scope_and_for_both_ends_of_a_mount() {
         async |path: &str| registry(&network, &format!("{}/{path}", server.address), &login("user")).await;
     let web = open("acme/one").await;
     assert_eq!(web.check_push().await, Ok(()));
-    copy(&images, &one, &at(&web), quiet()).await.unwrap();
+    copy(&local(&images), &one, &at(&web), quiet()).await.unwrap();
     web.put("latest", &one, &web.read(&one).await.unwrap()).await.unwrap();
-    let copied = copy(&images, &two, &at(&open("acme/two").await), quiet()).await.unwrap();
+    let copied = copy(&local(&images), &two, &at(&open("acme/two").await), quiet()).await.unwrap();
     assert_eq!((copied.mounted, copied.sent), (1, 1));
     let scopes = |repositories: &[&str]| {
         let scope = |one: &&str| format!("&scope=repository%3Aacme%2F{one}");

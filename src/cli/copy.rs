@@ -1,0 +1,76 @@
+//! `hoist copy`: an image from one place to another.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use crate::cli::arguments::Copy;
+use crate::cli::inspect::split_layout;
+use crate::cli::run::runtime;
+use crate::cli::session::{Loaded, Session};
+use crate::diagnostic::{Code, Problem, Problems};
+use crate::facts::{Facts, Needs};
+use crate::oci::Reference;
+use crate::plan::{RegistryPlan, registry_of};
+use crate::release::{End, Publisher, Transferred, transfer};
+use crate::store::Layout;
+
+pub(crate) fn copy(session: &mut Session, options: &Copy) -> Result<ExitCode, Problems> {
+    let known = surroundings(session)?;
+    let from = end(session, known.as_ref(), &options.from, false)?;
+    let to = end(session, known.as_ref(), &options.to, true)?;
+    let (root, environment) = match &known {
+        Some((loaded, facts)) => (loaded.project.root.clone(), facts.environment.clone()),
+        None => (session.host.directory.clone(), session.host.environment.clone()),
+    };
+    let publisher = Publisher::new(root, environment);
+    let work = transfer(&from, &to, &publisher, Arc::new(|_| ()));
+    let Transferred { image, copied, tag } = runtime()?.block_on(work)?;
+    if session.global.json {
+        let value = json!({
+            "digest": image.digest.to_string(),
+            "tag": tag.map(|tag| tag.to_string()),
+            "sent": copied.sent,
+            "sent_bytes": copied.sent_bytes,
+            "mounted": copied.mounted,
+            "present": copied.present,
+        });
+        session.output(&format!("{value}\n"))?;
+    } else {
+        session.say(&format!("{copied}\n"));
+        session.output(&format!("{}\n", image.digest))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The release file, if there is one: it says how registries are reached.
+fn surroundings(session: &mut Session) -> Result<Option<(Loaded, Facts)>, Problems> {
+    let loaded = match session.load() {
+        Ok(loaded) => loaded,
+        Err(problems) if problems.as_slice().iter().all(|problem| problem.code == Code::NoReleaseFile) => {
+            return Ok(None);
+        }
+        Err(problems) => return Err(problems),
+    };
+    let facts = session.gather(&loaded, &Needs::default(), &indexmap::IndexMap::new())?;
+    Ok(Some((loaded, facts)))
+}
+
+/// `oci:DIR[:TAG]`, `oci:DIR@DIGEST`, or a reference.
+fn end(session: &Session, known: Option<&(Loaded, Facts)>, text: &str, make: bool) -> Result<End, Problem> {
+    if let Some(place) = text.strip_prefix("oci:") {
+        let (directory, name) = split_layout(session, place);
+        let layout = if make { Layout::create(directory)? } else { Layout::open(directory)? };
+        return Ok(End::Layout { layout, name });
+    }
+    let reference: Reference = text.strip_prefix("docker://").unwrap_or(text).parse().map_err(|why| {
+        let title = format!("`{text}` is not the name of an image");
+        Problem::new(Code::InvalidReference, title)
+            .note(format!("{why}"))
+            .help("`HOST/REPOSITORY[:TAG]`, `HOST/REPOSITORY@DIGEST`, or `oci:DIR[:TAG]`")
+    })?;
+    let of = |(loaded, facts): &(Loaded, Facts)| registry_of(&loaded.release, facts, &reference.repository);
+    let registry = known.map_or_else(|| RegistryPlan::plain(&reference.repository), of);
+    Ok(End::Registry { reference, registry: Box::new(registry) })
+}

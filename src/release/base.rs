@@ -1,0 +1,90 @@
+//! Base images of registries: what a name stands for, and bringing it here.
+
+use std::sync::Arc;
+
+use crate::diagnostic::{Code, Problem, Span};
+use crate::oci::{Descriptor, Index, Manifest, Platform, Reference, media_type};
+use crate::plan::{RegistryPlan, RemoteBase};
+use crate::release::publisher::Publisher;
+use crate::store::{Layout, Repository, copy};
+
+/// Asks a registry what the name of a base image stands for, and reads it. What is
+/// in `images` is not read again, and of a name with a digest not asked for.
+///
+/// # Errors
+/// There is no such image; the registry cannot be reached or refuses; `images`
+/// cannot be written.
+pub async fn find_base(
+    reference: &Reference,
+    registry: &RegistryPlan,
+    span: Span,
+    publisher: &Publisher,
+    images: &Layout,
+) -> Result<(Descriptor, Vec<u8>), Problem> {
+    let here = |problem: Problem| problem.label(span, "the base of this image");
+    if let Some(digest) = &reference.digest
+        && let Some(known) = images.resolve(&digest.to_string())?
+        && let Ok(bytes) = images.read(&known)
+    {
+        return Ok((known, bytes));
+    }
+    let repository = publisher.open_to_read(registry).await.map_err(here)?;
+    let name = reference.digest.as_ref().map(ToString::to_string);
+    let name = name.or_else(|| reference.tag.as_ref().map(ToString::to_string));
+    let found = repository.resolve(name.as_deref().unwrap_or("latest")).await.map_err(here)?;
+    let Some(found) = found else {
+        let problem = Problem::new(Code::UnknownBase, format!("there is no image `{reference}`"));
+        let help = "registries also say so of images that one may not see: `docker login` may help";
+        return Err(here(problem.help(help)));
+    };
+    if let Ok(bytes) = images.read(&found) {
+        return Ok((found, bytes));
+    }
+    let bytes = repository.read(&found).await.map_err(here)?;
+    images.write(&found.media_type, &bytes)?;
+    Ok((found, bytes))
+}
+
+/// Takes note of where the layers of a base lie: a push to another repository of
+/// that registry then mounts them.
+///
+/// # Errors
+/// The credentials of the registry cannot be found.
+pub async fn note_layers(base: &RemoteBase, publisher: &Publisher, images: &Layout) -> Result<(), Problem> {
+    let Repository::Registry(registry) = publisher.open_to_read(&base.registry).await? else {
+        return Ok(());
+    };
+    let index = media_type::is_index(&base.descriptor.media_type).then(|| Index::parse(&base.bytes));
+    let all = index.and_then(Result::ok).map_or_else(|| vec![base.descriptor.clone()], |it| it.manifests);
+    // Of platforms that are not wanted nothing was fetched.
+    let manifests = all.iter().filter_map(|one| Manifest::parse(&images.read(one).ok()?).ok());
+    manifests.flat_map(|manifest| manifest.layers).for_each(|layer| registry.note(&layer));
+    Ok(())
+}
+
+/// Brings the image of a base for a platform to `images`; what is there is not
+/// fetched again.
+///
+/// # Errors
+/// A part of it is missing, or is not what its digest says; the registry cannot be
+/// reached or refuses; `images` cannot be written.
+pub async fn pull(
+    base: &RemoteBase,
+    platform: &Platform,
+    publisher: &Publisher,
+    images: &Layout,
+) -> Result<(), Problem> {
+    images.write(&base.descriptor.media_type, &base.bytes)?;
+    let image = if media_type::is_index(&base.descriptor.media_type) {
+        let index = Index::parse(&base.bytes).ok();
+        match index.as_ref().and_then(|index| index.find(platform)) {
+            Some(image) => image.clone(),
+            // Whoever reads the index says so.
+            None => return Ok(()),
+        }
+    } else {
+        base.descriptor.clone()
+    };
+    let from = publisher.open_to_read(&base.registry).await?;
+    copy(&from, &image, &Repository::Layout(images.clone()), Arc::new(|_| ())).await.map(drop)
+}

@@ -1,0 +1,195 @@
+//! Receiving blobs.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{CONTENT_RANGE, HeaderValue, RANGE};
+use reqwest::{Method, Response, StatusCode};
+use tokio::sync::mpsc;
+
+use crate::diagnostic::Problem;
+use crate::oci::Descriptor;
+use crate::store::blob::unusable;
+use crate::store::copy::{blocking, broken};
+use crate::store::registry::answer::unreachable;
+use crate::store::registry::connection::{Call, PATIENCE};
+use crate::store::registry::retry::{ATTEMPTS, backoff, is_passing, is_transient, pause};
+use crate::store::registry::{Delivery, Registry};
+use crate::store::{Layout, Meter};
+
+/// How many pieces wait at most to be written.
+const AHEAD: usize = 8;
+/// How long nothing may arrive.
+const STALLED: Duration = Duration::from_mins(1);
+/// A connection that brought so many bytes was worth a new one.
+const WORTH: u64 = 1 << 20;
+
+/// A blob on its way.
+struct Receipt<'a> {
+    blob: &'a Descriptor,
+    pieces: mpsc::Sender<Bytes>,
+    /// Bytes that were passed on.
+    passed: u64,
+    meter: &'a Meter,
+}
+
+/// How one connection ended.
+enum Ended {
+    /// With the last byte, or because nobody takes the bytes any more.
+    Complete,
+    /// Before that, for a reason that may pass; another try may come after a while.
+    Early(Problem, Duration),
+}
+
+impl Registry {
+    /// Brings a blob from here into a layout, unless it is there already. A
+    /// connection that ends early is taken up where it ended.
+    ///
+    /// # Errors
+    /// The registry cannot be reached or refuses; what it sends is not what the
+    /// digest says; the layout cannot be written.
+    pub async fn download(
+        &self,
+        blob: &Descriptor,
+        to: &Layout,
+        meter: &Arc<Meter>,
+    ) -> Result<Delivery, Problem> {
+        let delivery = if to.holds(blob) {
+            meter.add(blob.size);
+            Delivery::Present
+        } else {
+            let (pieces, taken) = mpsc::channel(AHEAD);
+            let (layout, expected) = (to.clone(), blob.clone());
+            let kept = tokio::spawn(blocking(move || keep(taken, &layout, &expected)));
+            let mut receipt = Receipt { blob, pieces, passed: 0, meter };
+            let received = self.receive(&mut receipt).await;
+            let passed = receipt.passed;
+            drop(receipt);
+            let kept = kept.await.unwrap_or_else(|error| Err(broken(&error)));
+            if let Err(problem) = received.and(kept) {
+                meter.take_back(passed);
+                return Err(problem);
+            }
+            Delivery::Sent
+        };
+        self.note(blob);
+        Ok(delivery)
+    }
+
+    async fn receive(&self, receipt: &mut Receipt<'_>) -> Result<(), Problem> {
+        let (mut attempt, mut before) = (1, 0);
+        loop {
+            match self.connect(receipt).await? {
+                Ended::Complete => return Ok(()),
+                Ended::Early(problem, _) if attempt == ATTEMPTS => return Err(problem),
+                Ended::Early(_, wait) => tokio::time::sleep(wait).await,
+            }
+            let worth = receipt.passed - before >= WORTH;
+            (attempt, before) = (if worth { 1 } else { attempt + 1 }, receipt.passed);
+        }
+    }
+
+    /// Receives as much as one connection brings.
+    async fn connect(&self, receipt: &mut Receipt<'_>) -> Result<Ended, Problem> {
+        let digest = receipt.blob.digest;
+        let mut call = self.call(Method::GET, &format!("blobs/{digest}"))?;
+        let from = receipt.passed;
+        if from > 0
+            && let Ok(range) = HeaderValue::from_str(&format!("bytes={from}-"))
+        {
+            call.headers.insert(RANGE, range);
+        }
+        let asked = format!("hand out the blob `{digest}`");
+        let response = match self.ask(&call).await? {
+            Ok(response) => response,
+            Err(error) if is_transient(&error) => {
+                return Ok(Ended::Early(unreachable(self.connection.host(), error), backoff(1)));
+            }
+            Err(error) => return Err(unreachable(self.connection.host(), error)),
+        };
+        let status = response.status();
+        // Whoever knows no ranges sends all of it again.
+        let skip = match status {
+            StatusCode::OK => from,
+            StatusCode::PARTIAL_CONTENT if begins_at(&response, from) => 0,
+            StatusCode::PARTIAL_CONTENT => return Err(self.unexpected("it sends another part of a blob")),
+            status if is_passing(status) => {
+                let wait = pause(&response, 1);
+                return Ok(Ended::Early(self.connection.refused(&asked, response).await, wait));
+            }
+            _ => return Err(self.connection.refused(&asked, response).await),
+        };
+        self.take(response, skip, receipt).await
+    }
+
+    /// Asks for a blob; once more with a fresh token where the one known has expired.
+    async fn ask(&self, call: &Call) -> Result<Result<Response, reqwest::Error>, Problem> {
+        let answer = self.connection.send_once(call, None, PATIENCE).await?;
+        match answer {
+            Ok(response)
+                if response.status() == StatusCode::UNAUTHORIZED
+                    && self.connection.is_challenge(&response, call) =>
+            {
+                self.connection.send_once(call, None, PATIENCE).await
+            }
+            answer => Ok(answer),
+        }
+    }
+
+    async fn take(
+        &self,
+        mut response: Response,
+        mut skip: u64,
+        receipt: &mut Receipt<'_>,
+    ) -> Result<Ended, Problem> {
+        let size = receipt.blob.size;
+        let cut = |receipt: &Receipt<'_>| {
+            let what = format!("it sent {} of the {size} bytes of `{}`", receipt.passed, receipt.blob.digest);
+            self.unexpected(&what)
+        };
+        loop {
+            let mut piece = match tokio::time::timeout(STALLED, response.chunk()).await {
+                Err(_stalled) => return Ok(Ended::Early(cut(receipt), backoff(1))),
+                Ok(Err(error)) if is_transient(&error) => {
+                    return Ok(Ended::Early(unreachable(self.connection.host(), error), backoff(1)));
+                }
+                Ok(Err(error)) => return Err(unreachable(self.connection.host(), error)),
+                Ok(Ok(None)) if receipt.passed == size => return Ok(Ended::Complete),
+                Ok(Ok(None)) => return Ok(Ended::Early(cut(receipt), backoff(1))),
+                Ok(Ok(Some(piece))) => piece,
+            };
+            let known = usize::try_from(skip).unwrap_or(usize::MAX).min(piece.len());
+            skip -= known as u64;
+            let piece = piece.split_off(known);
+            let count = piece.len() as u64;
+            if receipt.passed + count > size {
+                let what = format!("it sends more than the {size} bytes of `{}`", receipt.blob.digest);
+                return Err(self.unexpected(&what));
+            }
+            if count > 0 && receipt.pieces.send(piece).await.is_err() {
+                return Ok(Ended::Complete);
+            }
+            receipt.passed += count;
+            receipt.meter.add(count);
+        }
+    }
+}
+
+/// Whether a part of a content begins where the last one ended:
+/// `Content-Range: bytes 5-9/10`.
+fn begins_at(response: &Response, from: u64) -> bool {
+    let range = response.headers().get(CONTENT_RANGE).and_then(|value| value.to_str().ok());
+    let first = range.and_then(|range| range.strip_prefix("bytes ")?.split_once('-')?.0.parse().ok());
+    first == Some(from)
+}
+
+/// Writes the pieces of a blob to a layout.
+fn keep(mut pieces: mpsc::Receiver<Bytes>, to: &Layout, blob: &Descriptor) -> Result<(), Problem> {
+    let mut writer = to.writer()?;
+    while let Some(piece) = pieces.blocking_recv() {
+        writer.write_all(&piece).map_err(|error| unusable("write to", to.path(), &error))?;
+    }
+    writer.commit_as(blob)
+}

@@ -65,12 +65,12 @@ fn an_output_that_is_the_same_stops_what_comes_after_it() {
 fn a_lost_or_changed_output_is_brought_back() {
     let repo = Repo::with(COPY);
     repo.write("in.txt", "1\n");
-    assert_eq!(ran(&repo, &["copy"]), ["copied"]);
+    assert_eq!(ran(&repo, &["run", "copy"]), ["copied"]);
     fs::remove_file(repo.path().join("out.txt")).unwrap();
-    assert_eq!(ran(&repo, &["copy"]), [""; 0]);
+    assert_eq!(ran(&repo, &["run", "copy"]), [""; 0]);
     assert_eq!(repo.read("out.txt"), "1\n");
     repo.write("out.txt", "tampered\n");
-    assert_eq!(ran(&repo, &["copy"]), [""; 0]);
+    assert_eq!(ran(&repo, &["run", "copy"]), [""; 0]);
     assert_eq!(repo.read("out.txt"), "1\n");
 }
 
@@ -141,12 +141,12 @@ fn keep_going_runs_what_does_not_need_the_failed_step() {
 fn logs_are_kept_with_the_results() {
     let repo = Repo::with(COPY);
     repo.write("in.txt", "1\n");
-    repo.hoist(&["copy"]);
-    let again = repo.hoist(&["copy"]);
+    repo.hoist(&["run", "copy"]);
+    let again = repo.hoist(&["run", "copy"]);
     assert_eq!(again.stdout, "");
     assert!(again.stderr.contains("Nothing to do"), "{}", again.stderr);
     assert_eq!(repo.hoist(&["log", "copy"]).stdout, "copied\n");
-    assert_eq!(repo.hoist(&["copy", "-v"]).stdout, "copied\n");
+    assert_eq!(repo.hoist(&["run", "copy", "-v"]).stdout, "copied\n");
 }
 
 #[test]
@@ -265,10 +265,10 @@ fn no_secret_lies_in_the_cache_or_in_the_records() {
 fn a_damaged_marker_of_the_staging_store_is_written_again() {
     let repo = Repo::with(COPY);
     repo.write("in.txt", "1\n");
-    assert_eq!(ran(&repo, &["copy"]), ["copied"]);
+    assert_eq!(ran(&repo, &["run", "copy"]), ["copied"]);
     let marker = repo.path().parent().expect("it lies somewhere").join("cache/v2/images/oci-layout");
     fs::write(&marker, "").expect("it is there");
-    assert_eq!(ran(&repo, &["copy"]), [""; 0]);
+    assert_eq!(ran(&repo, &["run", "copy"]), [""; 0]);
     assert!(fs::read_to_string(marker).is_ok_and(|text| text.contains("imageLayoutVersion")));
 }
 
@@ -282,10 +282,10 @@ fn what_a_step_does_not_make_any_more_is_gone_before_it_runs() {
     repo.write("src/a", "a");
     repo.write("src/b", "b");
     repo.write("notes/mine.txt", "mine");
-    assert_eq!(repo.hoist(&["copy"]).code, 0);
+    assert_eq!(repo.hoist(&["run", "copy"]).code, 0);
     fs::remove_file(repo.path().join("src/b")).expect("it is there");
     repo.write("dist/by-hand", "by hand");
-    assert_eq!(repo.hoist(&["copy"]).code, 0);
+    assert_eq!(repo.hoist(&["run", "copy"]).code, 0);
     assert!(!repo.has("dist/b") && !repo.has("dist/by-hand"));
     assert_eq!((repo.read("dist/log"), repo.read("notes/mine.txt")), ("x\n".to_owned(), "mine".to_owned()));
     assert_eq!(repo.read(".hoist/displaced/1/dist/by-hand"), "by hand");

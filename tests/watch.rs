@@ -93,7 +93,7 @@ fn copy() -> Repo {
 #[test]
 fn a_changed_input_runs_again_and_nothing_else_does() {
     let repo = copy();
-    let watching = Watching::start(&repo, &["copy"]);
+    let watching = Watching::start(&repo, &["run", "copy"]);
     assert_eq!(watching.until_it_waits(), ["a"]);
     // None of these matters: not declared, ignored, as it was, made by the target.
     repo.write("src/b.md", "b\n");
@@ -119,7 +119,7 @@ fn a_changed_input_runs_again_and_nothing_else_does() {
 #[test]
 fn a_file_that_an_editor_replaces_is_seen_and_so_is_polling() {
     let repo = copy();
-    let watching = Watching::start(&repo, &["copy", "--poll"]);
+    let watching = Watching::start(&repo, &["run", "copy", "--poll"]);
     assert_eq!(watching.until_it_waits(), ["a"]);
     repo.write("src/.a.txt.new", "longer\n");
     std::fs::rename(repo.path().join("src/.a.txt.new"), repo.path().join("src/a.txt"))
@@ -151,7 +151,7 @@ fn a_change_stops_what_runs_and_begins_anew() {
 #[test]
 fn a_mistake_in_the_release_file_is_shown_and_waited_out() {
     let repo = copy();
-    let watching = Watching::start(&repo, &["copy"]);
+    let watching = Watching::start(&repo, &["run", "copy"]);
     watching.until_it_waits();
     repo.write("release.kdl", "target \"copy\" {\n");
     let seen = watching.until(|event| said(event).is_some_and(|text| text.starts_with("waits")));

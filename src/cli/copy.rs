@@ -61,6 +61,7 @@ fn surroundings(session: &mut Session) -> Result<Option<(Loaded, Facts)>, Proble
 fn end(session: &Session, known: Option<&(Loaded, Facts)>, text: &str, make: bool) -> Result<End, Problem> {
     if let Some(place) = text.strip_prefix("oci:") {
         let (directory, name) = split_layout(session, place);
+        let (directory, name) = (session.host.directory.join(directory), name.map(ToOwned::to_owned));
         let layout = if make { Layout::create(directory)? } else { Layout::open(directory)? };
         return Ok(End::Layout { layout, name });
     }

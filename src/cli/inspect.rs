@@ -1,6 +1,5 @@
 //! `hoist inspect`: what an image is made of.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::cli::arguments::Inspect;
@@ -28,28 +27,24 @@ pub(crate) fn inspect(session: &mut Session, options: &Inspect) -> Result<ExitCo
 }
 
 /// `DIR`, `DIR:TAG`, or `DIR@DIGEST`: a directory may have a colon in its name.
-pub(crate) fn split_layout(session: &Session, place: &str) -> (PathBuf, Option<String>) {
-    let whole = session.host.directory.join(place);
+pub(crate) fn split_layout<'a>(session: &Session, place: &'a str) -> (&'a str, Option<&'a str>) {
     let split = place.split_once('@').or_else(|| place.rsplit_once(':'));
     match split {
-        Some((directory, name)) if !whole.is_dir() => {
-            (session.host.directory.join(directory), Some(name.to_owned()))
-        }
-        _ => (whole, None),
+        Some((directory, name)) if !session.host.directory.join(place).is_dir() => (directory, Some(name)),
+        _ => (place, None),
     }
 }
 
 fn in_layout(session: &Session, place: &str) -> Result<(Layout, Descriptor), Problem> {
     let (directory, name) = split_layout(session, place);
-    let layout = Layout::open(&directory)?;
+    let layout = Layout::open(session.host.directory.join(directory))?;
     let Some(name) = name else {
         let only = layout.only()?;
         return Ok((layout, only));
     };
-    let found = layout.resolve(&name)?.ok_or_else(|| {
+    let found = layout.resolve(name)?.ok_or_else(|| {
         let names: Vec<_> = layout.refs().unwrap_or_default().into_iter().map(|(name, _)| name).collect();
-        let title = format!("`{}` has no image `{name}`", directory.display());
-        let problem = Problem::new(Code::NotFound, title);
+        let problem = Problem::new(Code::NotFound, format!("`{directory}` has no image `{name}`"));
         problem.maybe_help((!names.is_empty()).then(|| format!("it has {}", names.join(", "))))
     })?;
     Ok((layout, found))

@@ -53,5 +53,5 @@ pub(crate) fn look_ahead(
     options: &crate::run::Options,
 ) -> Result<Vec<Forecast>, Problems> {
     let cache = session.cache(&planned.release, &planned.project)?;
-    Ok(forecast(&planned.plan, &cache, options))
+    forecast(&planned.plan, &cache, options)
 }

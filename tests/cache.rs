@@ -231,12 +231,19 @@ fn clean_removes_what_was_made_and_the_cache_brings_it_back() {
     repo.hoist(&["count"]);
     let dry = repo.hoist(&["clean", "--dry-run"]);
     assert!(dry.stderr.contains("out.txt") && repo.has("out.txt"), "{}", dry.stderr);
-    assert_eq!(repo.hoist(&["clean"]).code, 0);
+    let cleaned = repo.hoist(&["clean"]).stderr;
+    assert!(cleaned.contains("\nremoved 3 items, "), "{cleaned}");
+    assert_eq!(repo.hoist(&["clean"]).stderr, "nothing to remove\n");
     assert!(!repo.has("out.txt") && !repo.has("count.txt") && repo.has("in.txt"));
     assert_eq!(ran(&repo, &["count"]), [""; 0]);
     assert!(repo.has("out.txt") && repo.has("count.txt"));
     assert_eq!(repo.hoist(&["clean", "--cache"]).code, 0);
     assert_eq!(ran(&repo, &["count"]), ["copied", "counted"]);
+    repo.write("release.kdl", "target \"free\" { run \"true\"; }\n");
+    repo.hoist(&["clean"]);
+    repo.hoist(&["free"]);
+    let cleaned = repo.hoist(&["clean", "--dry-run"]).stderr;
+    assert!(cleaned.contains("\nwould remove 1 item, "), "{cleaned}");
 }
 
 #[test]

@@ -157,6 +157,13 @@ fn why_and_plan_name_what_changed() {
     repo.hoist(&["count"]);
     let why = repo.hoist(&["why", "copy"]).stdout;
     assert_eq!(why, "copy is up to date\n  nothing that it depends on has changed\n");
+    fs::remove_file(repo.path().join("out.txt")).expect("it is there");
+    let why = repo.hoist(&["why", "copy"]).stdout;
+    assert_eq!(why, "copy would be restored\n  out.txt is missing\n");
+    let plan = repo.hoist(&["plan", "count"]).stdout;
+    let expected = "< copy\n    out.txt is missing\n1 step would be restored, 1 step up to date\n";
+    assert_eq!(plan, expected);
+    repo.hoist(&["count"]);
     repo.write("in.txt", "2\n");
     let why = repo.hoist(&["why", "copy"]).stdout;
     assert_eq!(why, "copy would run\n  in.txt changed\n");
@@ -165,6 +172,25 @@ fn why_and_plan_name_what_changed() {
     let dry = repo.hoist(&["count", "--dry-run"]);
     assert_eq!(dry.stdout, plan);
     assert_eq!(repo.read("out.txt"), "1\n");
+}
+
+#[test]
+fn of_many_reasons_the_first_are_shown_and_on_demand_all() {
+    let repo = Repo::with("target \"all\" { inputs \"in/*\"; run \"true\"; }\n");
+    let change = |text: &str| (10..35).for_each(|at| repo.write(&format!("in/{at}"), text));
+    change("1");
+    repo.hoist(&["all"]);
+    change("2");
+    let changed = |indent: &str, shown: usize| -> String {
+        (10..10 + shown).map(|at| format!("{indent}in/{at} changed\n")).collect()
+    };
+    let said = |arguments: &[&str]| repo.hoist(arguments).stdout;
+    let first = format!("all would run\n{}  and 5 more; `-v` shows all\n", changed("  ", 20));
+    assert_eq!(said(&["why", "all"]), first);
+    assert_eq!(said(&["why", "all", "-v"]), format!("all would run\n{}", changed("  ", 25)));
+    let first = format!("> all\n{}    and 22 more\n1 step would run\n", changed("    ", 3));
+    assert_eq!(said(&["plan", "all"]), first);
+    assert_eq!(said(&["plan", "all", "-v"]), format!("> all\n{}1 step would run\n", changed("    ", 25)));
 }
 
 #[test]
@@ -205,12 +231,19 @@ fn clean_removes_what_was_made_and_the_cache_brings_it_back() {
     repo.hoist(&["count"]);
     let dry = repo.hoist(&["clean", "--dry-run"]);
     assert!(dry.stderr.contains("out.txt") && repo.has("out.txt"), "{}", dry.stderr);
-    assert_eq!(repo.hoist(&["clean"]).code, 0);
+    let cleaned = repo.hoist(&["clean"]).stderr;
+    assert!(cleaned.contains("\nremoved 3 items, "), "{cleaned}");
+    assert_eq!(repo.hoist(&["clean"]).stderr, "nothing to remove\n");
     assert!(!repo.has("out.txt") && !repo.has("count.txt") && repo.has("in.txt"));
     assert_eq!(ran(&repo, &["count"]), [""; 0]);
     assert!(repo.has("out.txt") && repo.has("count.txt"));
     assert_eq!(repo.hoist(&["clean", "--cache"]).code, 0);
     assert_eq!(ran(&repo, &["count"]), ["copied", "counted"]);
+    repo.write("release.kdl", "target \"free\" { run \"true\"; }\n");
+    repo.hoist(&["clean"]);
+    repo.hoist(&["free"]);
+    let cleaned = repo.hoist(&["clean", "--dry-run"]).stderr;
+    assert!(cleaned.contains("\nwould remove 1 item, "), "{cleaned}");
 }
 
 #[test]

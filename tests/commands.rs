@@ -153,10 +153,22 @@ fn a_pull_request_publishes_nothing_and_the_plan_says_so() {
 }
 
 #[test]
+fn a_plan_of_nothing_named_says_of_what_it_is() {
+    let said = |repo: Repo| repo.hoist(&["plan"]).stderr;
+    assert_eq!(said(shop()), "plan of `hoist release`:\n");
+    let lint = "target \"lint\" { run \"true\"; }\ntarget \"deep\" { run \"true\"; }\ndefault \"lint\"\n";
+    let repo = Repo::with(lint);
+    assert_eq!(repo.hoist(&["plan"]).stdout, repo.hoist(&["plan", "lint"]).stdout);
+    assert_eq!(said(repo), "plan of `hoist run`, for the file declares no image:\n");
+}
+
+#[test]
 fn help_version_and_completions_are_printed() {
     let repo = Repo::new();
     let help = repo.hoist(&["--help"]);
     assert!(help.code == 0 && help.stdout.contains("release"), "{}", help.stdout);
+    assert_eq!(repo.hoist(&["help"]).stdout, help.stdout);
+    assert_eq!(repo.hoist(&["help", "why"]).stdout, repo.hoist(&["why", "--help"]).stdout);
     assert_eq!(repo.hoist(&["--version"]).stdout, format!("hoist {}\n", env!("CARGO_PKG_VERSION")));
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = repo.hoist(&["completions", shell]);

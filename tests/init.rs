@@ -32,6 +32,24 @@ fn a_makefile_is_called_by_its_targets() {
 }
 
 #[test]
+fn the_default_of_a_makefile_stays_the_default() {
+    let makefile = "help: ## Show what there is\n\t@echo help\ntest: ## Test \"it\"\n\t@echo tested\nbuild:\n\t@echo built\n";
+    let repo = init(&[("Makefile", makefile), ("Cargo.toml", "[package]\nname = \"x\"\n")]);
+    let ended = repo.hoist(&["run"]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (0, "help\n"));
+    assert_eq!(repo.hoist(&["test"]).stdout, "tested\n");
+    let listed = repo.hoist(&[]).stdout;
+    assert!(listed.contains("Show what there is (default)") && listed.contains("Test \"it\""), "{listed}");
+}
+
+#[test]
+fn a_makefile_that_makes_a_file_by_default_is_called_without_a_target() {
+    let repo = init(&[("Makefile", "out/app:\n\t@echo app\n%.o: %.c\n\tcc\n")]);
+    let ended = repo.hoist(&["run"]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (0, "app\n"));
+}
+
+#[test]
 fn a_crate_is_linted_tested_and_built() {
     let manifest = "[package]\nname = \"x\"\nversion = \"0.1.0\"\nedition = \"2024\"\n";
     let repo =

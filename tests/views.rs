@@ -155,6 +155,20 @@ fn the_log_of_a_failed_run_begins_with_what_failed() {
 }
 
 #[test]
+fn of_a_run_that_went_wrong_the_list_of_runs_counts_what_did() {
+    let repo = Repo::with(
+        r#"
+        target "gone" { run "rm x"; }
+        target "use" { needs "gone"; run "cat x"; inputs "x"; }
+        "#,
+    );
+    repo.write("x", "1\n");
+    assert_eq!(repo.hoist(&["use"]).code, 2);
+    let runs = repo.hoist(&["log", "--runs"]).stdout;
+    assert!(runs.ends_with("  use   1 failed, 1 ran\n"), "{runs}");
+}
+
+#[test]
 fn colours_of_output_are_kept_where_they_can_be_seen() {
     let repo = Repo::with("target \"red\" { run \"printf '\\\\033[31mred\\\\033[0m\\\\n'\"; }\n");
     repo.hoist(&["red"]);

@@ -14,7 +14,7 @@ use crate::cache::collect::collect;
 use crate::cache::content::{ContentStore, content_at, touch, unusable, write_whole};
 use crate::cache::latest::{LastRun, Latest, Outcome};
 use crate::cache::looks::{Look, Looks};
-use crate::cache::restore::{Contents, restore};
+use crate::cache::restore::{Contents, differences, restore};
 use crate::cache::small::Small;
 use crate::cache::{
     Blake3, Hit, Key, Lookup, Made, Miss, Output, OutputKind, Outputs, Reason, Record, Restoration, Saved,
@@ -300,6 +300,15 @@ impl Cache {
             let _ = self.latest.put(&hit.trace, &last);
         }
         Ok(restoration)
+    }
+
+    /// Why [`restore`](Self::restore) would write to the workspace; nothing where that
+    /// holds exactly the outputs of the hit. Changes nothing, so that a plan can ask.
+    ///
+    /// # Errors
+    /// The workspace cannot be read; a symbolic link leads out of the project.
+    pub fn differences(&self, hit: &Hit, patterns: &[Pattern]) -> Result<Vec<Reason>, Problems> {
+        differences(&self.root, &hit.record.outputs, patterns, &self.looks)
     }
 
     /// The file of what a step wrote; `None` if it wrote nothing. The file may be

@@ -77,6 +77,17 @@ pub(super) fn restore(
     Ok(Restoration::Restored(work.reasons))
 }
 
+/// Why a restoration would write to the workspace.
+pub(super) fn differences(
+    root: &Path,
+    outputs: &Outputs,
+    patterns: &[Pattern],
+    looks: &Looks,
+) -> Result<Vec<Reason>, Problems> {
+    let selection = Selection::new(patterns)?;
+    Ok(Work::find(root, outputs, &selection, looks)?.reasons)
+}
+
 /// What is different in the workspace.
 struct Work<'a> {
     /// Outputs that are not as they should be, directories before what they hold.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum, ValueHint};
 
 /// Build, test, and release container images from a checked-in release.kdl.
@@ -10,7 +10,6 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum, ValueHint};
 #[command(
     name = "hoist",
     version,
-    disable_help_subcommand = true,
     args_conflicts_with_subcommands = false,
     override_usage = "hoist [OPTIONS] [COMMAND]\n       hoist [OPTIONS] NAME… [VAR=VALUE…]",
     after_help = "Without a command, hoist lists what release.kdl declares. A name that is no command is run: \
@@ -21,6 +20,9 @@ pub(crate) struct Arguments {
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
+    /// Whether a name stands where a command could.
+    #[arg(skip)]
+    pub(crate) named: bool,
 }
 
 /// What holds for every command.
@@ -44,7 +46,7 @@ pub(crate) struct Global {
     /// Say less: only failures and what was asked for
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
-    /// Say more: the output of cached steps, too
+    /// Say more: the output of cached steps, and all reasons
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
 }
@@ -171,7 +173,8 @@ pub(crate) struct Release {
 /// `hoist plan`.
 #[derive(Debug, Args)]
 pub(crate) struct Plan {
-    /// Names, and values of variables. Without a name: what `hoist release` would do
+    /// Names, and values of variables. Without a name: what `hoist release` would do,
+    /// or `hoist run` where the file declares no image
     #[arg(value_name = "NAME | VAR=VALUE")]
     pub(crate) words: Vec<String>,
     /// Plan as if the tree had no changes
@@ -327,7 +330,7 @@ impl Arguments {
         let words: Vec<_> = words.into_iter().collect();
         let read = match Self::try_parse_from(&words) {
             Err(error) if error.kind() == ErrorKind::UnknownArgument => {
-                return Self::flags_first(&words).unwrap_or(Err(error));
+                return Self::flags_first(&words, error);
             }
             read => read?,
         };
@@ -338,18 +341,27 @@ impl Arguments {
         let at = name.saturating_sub(usize::from(dashed));
         let mut with_run = words.clone();
         with_run.insert(at, "run".into());
-        Self::try_parse_from(with_run)
+        Self::try_parse_from(with_run).map(|read| Self { named: !dashed, ..read })
     }
 
-    /// `hoist -k lint`: flags of `run` before a name, where no command is named.
-    fn flags_first(words: &[std::ffi::OsString]) -> Option<Result<Self, clap::Error>> {
-        let commands = Self::command();
-        let named =
-            words.iter().any(|word| commands.get_subcommands().any(|command| word == command.get_name()));
+    /// The names of all commands.
+    pub(crate) fn commands() -> Vec<String> {
+        let mut definition = Self::command();
+        definition.build();
+        definition.get_subcommands().map(|command| command.get_name().to_owned()).collect()
+    }
+
+    /// `hoist -k lint`: flags of `run` before a name, where no command is named. A
+    /// flag that is much like one of `run` was meant as that.
+    fn flags_first(words: &[std::ffi::OsString], error: clap::Error) -> Result<Self, clap::Error> {
+        let commands = Self::commands();
+        if words.iter().any(|word| commands.iter().any(|command| word == command.as_str())) {
+            return Err(error);
+        }
         let mut with_run = words.to_vec();
         with_run.insert(1.min(words.len()), "run".into());
-        let read = Self::try_parse_from(with_run).ok();
-        read.filter(|_| !named).map(Ok)
+        let is_near = |error: &clap::Error| error.get(ContextKind::SuggestedArg).is_some();
+        Self::try_parse_from(with_run).map_err(|of_run| if is_near(&of_run) { of_run } else { error })
     }
 }
 
@@ -400,6 +412,24 @@ mod tests {
     #[test]
     fn a_command_may_be_a_target_s_name_behind_run() {
         assert_eq!(run("hoist run release plan").1.words, ["release", "plan"]);
+    }
+
+    #[test]
+    fn a_name_in_the_place_of_a_command_may_be_a_slip_for_one() {
+        let named = |line| read(line).expect("understood").named;
+        assert!(named("hoist rnu") && named("hoist --json rnu"));
+        assert!(!named("hoist -- rnu") && !named("hoist run rnu") && !named("hoist -k rnu"));
+        assert_eq!(read("hoist help why").expect_err("help").kind(), ErrorKind::DisplayHelp);
+        let commands = Arguments::commands();
+        assert!(commands.contains(&"run".to_owned()) && commands.contains(&"help".to_owned()));
+    }
+
+    #[test]
+    fn a_slip_in_a_flag_of_run_is_recognised_with_and_without_a_name() {
+        for line in ["hoist run --frce", "hoist build --frce", "hoist --frce"] {
+            let error = read(line).expect_err("wrong").to_string();
+            assert!(error.contains("a similar argument exists: '--force'"), "{line}: {error}");
+        }
     }
 
     #[test]

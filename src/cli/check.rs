@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use indexmap::IndexMap;
 
+use crate::cli::arguments::Arguments;
 use crate::cli::session::Session;
 use crate::diagnostic::Problems;
 use crate::plan::Goals;
@@ -24,9 +25,18 @@ pub(crate) fn check(session: &mut Session) -> Result<ExitCode, Problems> {
     let look = session.status_look();
     let counts = [count(targets, "target"), count(images, "image"), count(stages, "stage")];
     let counts: Vec<_> = counts.into_iter().flatten().collect();
-    let steps = count(plan.steps.len(), "step").unwrap_or_else(|| "no steps".to_owned());
+    let declares = match count(plan.steps.len(), "step") {
+        Some(steps) => format!("{}; {steps}", counts.join(", ")),
+        None => "it declares no target and no image yet".to_owned(),
+    };
     let good = look.paint(Paint::Good, if look.unicode { "✓" } else { "ok:" });
-    session.say(&format!("{good} {name} is right: {}; {steps}\n", counts.join(", ")));
+    session.say(&format!("{good} {name} is right: {declares}\n"));
+    for target in Arguments::commands().iter().filter(|command| loaded.release.declared(command).is_some()) {
+        let warn = look.paint(Paint::Warn, "!");
+        session.say(&format!(
+            "{warn} `{target}` is a command, too: `hoist run {target}` runs what the file declares\n"
+        ));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -21,7 +21,12 @@ pub(crate) fn clean(session: &mut Session, options: &Clean) -> Result<ExitCode, 
     if !options.dry_run {
         cleaning.remove()?;
     }
-    let (word, count) = (if options.dry_run { "would remove" } else { "removed" }, cleaning.items.len());
-    session.say(&format!("{word} {count} items, {}\n", bytes(cleaning.bytes())));
+    let word = if options.dry_run { "would remove" } else { "removed" };
+    let said = match cleaning.items.len() {
+        0 => "nothing to remove".to_owned(),
+        1 => format!("{word} 1 item, {}", bytes(cleaning.bytes())),
+        count => format!("{word} {count} items, {}", bytes(cleaning.bytes())),
+    };
+    session.say(&format!("{said}\n"));
     Ok(ExitCode::SUCCESS)
 }

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::cli::arguments::Arguments;
 use crate::cli::session::Session;
 use crate::diagnostic::Problems;
 use crate::report::{list as show, list_json};
@@ -11,7 +12,7 @@ pub(crate) fn list(session: &mut Session) -> Result<ExitCode, Problems> {
     if session.global.json {
         session.output(&format!("{}\n", list_json(&release)))?;
     } else {
-        session.output(&show(&release, session.output_look()))?;
+        session.output(&show(&release, &Arguments::commands(), session.output_look()))?;
     }
     Ok(ExitCode::SUCCESS)
 }

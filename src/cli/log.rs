@@ -65,7 +65,8 @@ fn result(story: &Story, root: &Path, id: &str) -> (Paint, String) {
     let counts = tally(story.counts());
     match &story.ended {
         Some(ended) if ended.exit == 0 => (Paint::Good, counts),
-        Some(ended) if ended.result == "failed" => (Paint::Bad, counts),
+        // What failed says more than which kind of mistake it was.
+        Some(ended) if ["failed", "usage"].contains(&ended.result.as_str()) => (Paint::Bad, counts),
         Some(ended) => (Paint::Bad, format!("{}: {counts}", ended.result)),
         None if is_written(root, id) => (Paint::Warn, format!("still running: {counts}")),
         None => (Paint::Bad, format!("did not end: {counts}")),

@@ -34,7 +34,7 @@ use std::process::ExitCode;
 
 use crate::cli::arguments::{Arguments, Command};
 use crate::cli::session::Session;
-use crate::diagnostic::Problems;
+use crate::diagnostic::{Code, Problem, Problems, nearest};
 use crate::report::{output, status};
 
 /// The `hoist` program: reads the command line, does what it says, and returns
@@ -62,14 +62,39 @@ fn usage(error: &clap::Error) -> ExitCode {
 }
 
 fn start(arguments: Arguments) -> ExitCode {
-    let Arguments { global, command } = arguments;
+    let Arguments { global, command, named } = arguments;
     match Session::open(global) {
         Ok(mut session) => {
             let outcome = execute(&mut session, command);
+            let outcome = outcome.map_err(|problems| if named { or_command(problems) } else { problems });
             outcome.unwrap_or_else(|problems| session.report(&problems))
         }
         Err(problem) => Session::report_without(&problem),
     }
+}
+
+/// Where the first name is unknown and a command is called at least as much like it
+/// as anything in the file, says so.
+fn or_command(problems: Problems) -> Problems {
+    let mut all: Vec<Problem> = problems.into_iter().collect();
+    let commands = Arguments::commands();
+    if let Some(problem) = all.first_mut().filter(|problem| problem.code == Code::UnknownTarget)
+        && problem.labels.first().is_some_and(|label| label.span.start == 0)
+        && let Some(name) = problem.title.split('`').nth(1)
+        && let Some(command) = nearest(name, commands.iter().map(String::as_str))
+    {
+        let help = problem.help.as_deref().unwrap_or_default();
+        match help.strip_prefix("did you mean `").and_then(|help| help.strip_suffix("`?")) {
+            None => problem.help = Some(format!("did you mean the command `hoist {command}`?")),
+            Some(meant) if nearest(name, [command, meant]) == Some(command) => {
+                problem.help = Some(format!("did you mean `{meant}`, or the command `hoist {command}`?"));
+            }
+            Some(_) => {}
+        }
+    }
+    let mut problems = Problems::new();
+    problems.extend(all);
+    problems
 }
 
 fn execute(session: &mut Session, command: Option<Command>) -> Result<ExitCode, Problems> {

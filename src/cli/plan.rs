@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use crate::cli::arguments::{Plan, Running};
 use crate::cli::session::{Planned, Session};
 use crate::cli::words::Words;
+use crate::config::Release;
 use crate::diagnostic::Problems;
 use crate::plan::{Goals, Options};
 use crate::report::{forecast_json, forecast_text};
@@ -12,11 +13,29 @@ use crate::run::{Forecast, forecast};
 
 pub(crate) fn plan(session: &mut Session, options: &Plan) -> Result<ExitCode, Problems> {
     let words = Words::read(&options.words, &mut session.sources)?;
-    let goals = if words.names.is_empty() { Goals::Release } else { Goals::Named(words.names) };
     let loaded = session.load()?;
+    let (goals, heading) = match words.names.as_slice() {
+        [] => usual(&loaded.release),
+        _ => (Goals::Named(words.names), ""),
+    };
     let allow = Options { allow_dirty: options.allow_dirty };
     let planned = session.plan(loaded, &goals, &words.values, allow)?;
+    if !session.global.json {
+        session.say(heading);
+    }
     show(session, &planned, &crate::run::Options::default())
+}
+
+/// What is planned where nothing is named, with a line that says so: what `hoist
+/// release` would do, or, where a file declares no image, what `hoist run` would.
+fn usual(release: &Release) -> (Goals, &'static str) {
+    match (release.images.is_empty(), release.default.is_empty()) {
+        (false, _) => (Goals::Release, "plan of `hoist release`:\n"),
+        (true, false) => (Goals::Default, "plan of `hoist run`, for the file declares no image:\n"),
+        (true, true) => {
+            (Goals::All, "plan of all targets, for the file declares neither an image nor a `default`:\n")
+        }
+    }
 }
 
 /// What `--dry-run` shows.
@@ -53,5 +72,5 @@ pub(crate) fn look_ahead(
     options: &crate::run::Options,
 ) -> Result<Vec<Forecast>, Problems> {
     let cache = session.cache(&planned.release, &planned.project)?;
-    Ok(forecast(&planned.plan, &cache, options))
+    forecast(&planned.plan, &cache, options)
 }

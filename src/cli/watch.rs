@@ -136,8 +136,11 @@ impl Round<'_> {
                 }
             };
             if matches!(next, Next::Wait) {
-                let files = self.watch.as_ref().map_or(0, Watch::files);
-                say(&round, &format!("waits for changes of {files} files (Ctrl-C ends)"));
+                let files = match self.watch.as_ref().map_or(0, Watch::files) {
+                    1 => "1 file".to_owned(),
+                    files => format!("{files} files"),
+                };
+                say(&round, &format!("waits for changes: watches {files}, and new ones (Ctrl-C ends)"));
                 next = self.wait(&round, &mut signals).await?;
             }
             if matches!(next, Next::End) {

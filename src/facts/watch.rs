@@ -172,10 +172,11 @@ impl Watch {
         self.directories.iter().map(|directory| self.root.join(directory))
     }
 
-    /// How many files of the last plan are watched.
+    /// How many files that are there now are watched.
     #[must_use]
     pub fn files(&self) -> usize {
-        self.known.len()
+        let there = self.known.iter().filter(|(_, seen)| **seen != Seen::Nothing);
+        there.filter(|(path, _)| self.matters(path)).count()
     }
 
     /// What is known and was changed at this time or later, by the clock of the file

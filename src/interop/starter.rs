@@ -41,6 +41,8 @@ pub fn starter(found: &Found) -> String {
         "// What this repository builds, checks, and publishes: https://kdl.dev version 2."
     );
     let _ = writeln!(draft.text, "project {}", quoted(&found.name));
+    // Where there is a Makefile, its targets are what people know.
+    let made = found.makefile.as_deref().map(|text| make(&mut draft, text));
     if found.cargo {
         cargo(&mut draft);
     }
@@ -50,15 +52,16 @@ pub fn starter(found: &Found) -> String {
     if found.pyproject {
         python(&mut draft);
     }
-    if let Some(text) = &found.makefile {
-        make(&mut draft, text);
-    }
     if draft.names.is_empty() && found.dockerfiles.is_empty() {
         draft.target("hello", "Say hello", &["run \"echo hello from $HOIST_PROJECT\""]);
     }
     let checks: Vec<_> = ["lint", "test", "build"].into_iter().filter(|name| draft.has(name)).collect();
     let first = || draft.names.iter().map(String::as_str).take(1).collect();
-    let default: Vec<_> = if checks.is_empty() { first() } else { checks };
+    let default: Vec<&str> = match made {
+        Some(made) => vec![made],
+        None if checks.is_empty() => first(),
+        None => checks,
+    };
     let default: Vec<_> = default.into_iter().map(quoted).collect();
     images(&mut draft, found);
     if !default.is_empty() {
@@ -113,11 +116,17 @@ fn python(draft: &mut Draft) {
     draft.target("wheel", "Build the wheel", &[r#"run "python3 -m pip wheel --no-deps --wheel-dir dist .""#]);
 }
 
-fn make(draft: &mut Draft, text: &str) {
-    for name in makefile::targets(text) {
-        let run = format!("run \"make\" {}", quoted(name));
-        draft.target(name, &format!("make {name}"), &[&run]);
+/// A target for each of the Makefile's; the one that `make` alone would make.
+fn make<'a>(draft: &mut Draft, text: &'a str) -> &'a str {
+    for target in makefile::targets(text) {
+        let run = format!("run \"make\" {}", quoted(target.name));
+        let about = target.about.map_or_else(|| format!("make {}", target.name), ToOwned::to_owned);
+        draft.target(target.name, &about, &[&run]);
     }
+    makefile::default(text).filter(|name| draft.has(name)).unwrap_or_else(|| {
+        draft.target("make", "What `make` makes by default", &["run \"make\""]);
+        "make"
+    })
 }
 
 fn images(draft: &mut Draft, found: &Found) {

@@ -125,7 +125,10 @@ fn named(
 
 fn nothing_named(release: &Release) -> Problem {
     let first = release.targets.values().find(|target| !target.private).map(|target| &target.name.value);
-    let name = first.or_else(|| release.images.keys().next()).map_or("build", String::as_str);
+    let Some(name) = first.or_else(|| release.images.keys().next()) else {
+        let title = "there is nothing to run: the file declares no target and no image";
+        return Problem::new(Code::UnknownTarget, title).help("`hoist init --print` shows what it could say");
+    };
     Problem::new(Code::UnknownTarget, "nothing is named to run, and the file has no `default`")
         .help(format!("type `hoist run {name}`, or write `default \"{name}\"` into the file"))
 }

@@ -82,8 +82,8 @@ pub(super) fn closing(ended: &RunEnded, look: Look) -> String {
     let took = seconds(Duration::from_millis(ended.milliseconds));
     if ended.exit == 0 && ran == 0 && cached > 0 && restored == 0 {
         let all = match cached {
-            1 => "its one step is up to date, nothing that it depends on has changed".to_owned(),
-            _ => format!("all {cached} steps are up to date, nothing that they depend on has changed"),
+            1 => "its one step is up to date".to_owned(),
+            _ => format!("all {cached} steps are up to date"),
         };
         return format!("{} Nothing to do: {all} ({took})\n", good(look));
     }
@@ -170,8 +170,7 @@ mod tests {
         let counts = Counts { cached: 8, ..Counts::default() };
         let ended =
             RunEnded { counts, milliseconds: 12, result: "done".into(), exit: 0, problems: Vec::new() };
-        let expected =
-            "ok Nothing to do: all 8 steps are up to date, nothing that they depend on has changed (12ms)\n";
+        let expected = "ok Nothing to do: all 8 steps are up to date (12ms)\n";
         assert_eq!(closing(&ended, Look::PLAIN), expected);
     }
 

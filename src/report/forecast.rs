@@ -8,14 +8,17 @@ use crate::plan::Plan;
 use crate::report::{Look, Paint};
 use crate::run::{Forecast, Verdict};
 
-/// Reasons of a step that are listed; the others are counted.
+/// Reasons of a step that are listed among others; the rest are counted.
 const SHOWN: usize = 3;
+/// Reasons that are listed of a step that is asked for by itself.
+const SHOWN_ALONE: usize = 20;
 
-/// Each step with what would be done with it and why, and a line that counts.
+/// Each step with what would be done with it and why, and a line that counts. `all`
+/// shows the steps that are up to date and each reason, too.
 #[must_use]
 pub fn forecast_text(plan: &Plan, forecasts: &[Forecast], look: Look, all: bool) -> String {
     let mut out = String::new();
-    let (mut runs, mut maybe, mut rests, mut gaps) = (0, 0, 0, 0);
+    let (mut runs, mut maybe, mut restored, mut rests, mut gaps) = (0, 0, 0, 0, 0);
     for forecast in forecasts {
         let Some(step) = plan.steps.get(forecast.step.0 as usize) else { continue };
         let (mark, paint, words) = words(plan, &forecast.verdict);
@@ -24,6 +27,7 @@ pub fn forecast_text(plan: &Plan, forecasts: &[Forecast], look: Look, all: bool)
             Verdict::UpToDate | Verdict::Skip(_) => rests += 1,
             Verdict::WouldRun(_) | Verdict::Always => runs += 1,
             Verdict::Unknown(_) | Verdict::Publishing => maybe += 1,
+            Verdict::WouldRestore(_) => restored += 1,
             Verdict::NotAvailable(_) => gaps += 1,
         }
         if matches!(forecast.verdict, Verdict::UpToDate) && !all {
@@ -32,8 +36,9 @@ pub fn forecast_text(plan: &Plan, forecasts: &[Forecast], look: Look, all: bool)
         let mark = if look.unicode { mark.0 } else { mark.1 };
         let name = step.id.to_string();
         let _ = writeln!(out, "{} {}", look.paint(paint, mark), look.paint(Paint::Strong, &name));
-        let more = words.len().saturating_sub(SHOWN);
-        for word in words.iter().take(SHOWN) {
+        let shown = if all { words.len() } else { SHOWN };
+        let more = words.len().saturating_sub(shown);
+        for word in words.iter().take(shown) {
             let line = look.cut(word, look.width.saturating_sub(4));
             let _ = writeln!(out, "    {}", look.paint(Paint::Faint, &line));
         }
@@ -44,19 +49,26 @@ pub fn forecast_text(plan: &Plan, forecasts: &[Forecast], look: Look, all: bool)
     if let Some(reason) = &plan.unpublished {
         let _ = writeln!(out, "{} nothing would be published: {reason}", look.paint(Paint::Warn, "!"));
     }
-    let parts = [(runs, "would run"), (maybe, "may run"), (gaps, "cannot run"), (rests, "up to date")];
+    let parts = [
+        (runs, "would run"),
+        (maybe, "may run"),
+        (gaps, "cannot run"),
+        (restored, "would be restored"),
+        (rests, "up to date"),
+    ];
     let parts = parts.into_iter().filter(|(count, _)| *count > 0);
     let parts: Vec<_> = parts.map(|(count, what)| format!("{} {what}", steps(count))).collect();
     out + &if parts.is_empty() { "Nothing to do\n".to_owned() } else { format!("{}\n", parts.join(", ")) }
 }
 
-/// One step with all of its reasons.
+/// One step with its reasons: the first ones, or all.
 #[must_use]
-pub fn why_text(plan: &Plan, forecast: &Forecast, look: Look) -> String {
+pub fn why_text(plan: &Plan, forecast: &Forecast, look: Look, all: bool) -> String {
     let Some(step) = plan.steps.get(forecast.step.0 as usize) else { return String::new() };
     let (_, paint, words) = words(plan, &forecast.verdict);
     let said = match &forecast.verdict {
         Verdict::UpToDate => "is up to date",
+        Verdict::WouldRestore(_) => "would be restored",
         Verdict::Group | Verdict::Skip(_) => "does nothing",
         Verdict::NotAvailable(_) => "cannot run",
         Verdict::Unknown(_) | Verdict::Publishing => "may run",
@@ -64,8 +76,13 @@ pub fn why_text(plan: &Plan, forecast: &Forecast, look: Look) -> String {
     };
     let mut out =
         format!("{} {}\n", look.paint(Paint::Strong, &step.id.to_string()), look.paint(paint, said));
-    for word in words {
+    let shown = if all { words.len() } else { SHOWN_ALONE };
+    for word in words.iter().take(shown) {
         let _ = writeln!(out, "  {word}");
+    }
+    let more = words.len().saturating_sub(shown);
+    if more > 0 {
+        let _ = writeln!(out, "  {}", look.paint(Paint::Faint, &format!("and {more} more; `-v` shows all")));
     }
     out
 }
@@ -90,6 +107,9 @@ fn words(plan: &Plan, verdict: &Verdict) -> (Mark, Paint, Vec<String>) {
     match verdict {
         Verdict::Group => (REST, Paint::Faint, vec!["it stands for what it needs".to_owned()]),
         Verdict::UpToDate => (REST, Paint::Good, vec!["nothing that it depends on has changed".to_owned()]),
+        Verdict::WouldRestore(reasons) => {
+            (("↺", "<"), Paint::Good, reasons.iter().map(ToString::to_string).collect())
+        }
         Verdict::WouldRun(reasons) => (RUN, Paint::Warn, reasons.iter().map(ToString::to_string).collect()),
         Verdict::Always => (RUN, Paint::Warn, vec!["declares no inputs, so it always runs".to_owned()]),
         Verdict::Publishing => {

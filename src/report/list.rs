@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 use crate::config::{Release, Target};
 use crate::report::{Look, Paint, Table};
 
-/// The declarations, a line each, private targets left out.
+/// The declarations, a line each, private targets left out. What has the name of a
+/// command is called in another way, which is said.
 #[must_use]
-pub fn list(release: &Release, look: Look) -> String {
+pub fn list(release: &Release, commands: &[String], look: Look) -> String {
     let mut out = format!("{}\n", look.paint(Paint::Strong, &release.project));
     let default: Vec<_> = release.default.iter().map(|name| name.value.as_str()).collect();
     let mut section = |title: &str, table: &Table| {
@@ -18,7 +19,8 @@ pub fn list(release: &Release, look: Look) -> String {
     let mut targets = Table::new();
     for target in visible(release) {
         let mark = if default.contains(&target.name.value.as_str()) { " (default)" } else { "" };
-        let about = format!("{}{mark}", target.about.as_deref().unwrap_or_default());
+        let call = call(&target.name, commands);
+        let about = format!("{}{mark}{call}", target.about.as_deref().unwrap_or_default());
         targets.row([name(&target.name), (None, about.trim_start().to_owned())]);
     }
     section("Targets", &targets);
@@ -26,7 +28,7 @@ pub fn list(release: &Release, look: Look) -> String {
     for image in release.images.values() {
         let registries: Vec<_> = image.push.iter().map(|push| push.registry.value.as_str()).collect();
         let to = if registries.is_empty() { String::new() } else { format!("to {}", registries.join(", ")) };
-        let about = image.about.clone().unwrap_or_default();
+        let about = format!("{}{}", image.about.as_deref().unwrap_or_default(), call(&image.name, commands));
         images.row([name(&image.name), (Some(Paint::Faint), to), (None, about)]);
     }
     section("Images", &images);
@@ -42,7 +44,19 @@ pub fn list(release: &Release, look: Look) -> String {
         variables.row([name(&var.name), (None, value), (Some(Paint::Faint), about)]);
     }
     section("Variables", &variables);
+    if release.targets.is_empty() && release.images.is_empty() {
+        out.push_str("\nIt declares no target and no image; `hoist init --print` shows what it could.\n");
+    }
     out
+}
+
+/// How to run what has the name of a command.
+fn call(name: &str, commands: &[String]) -> String {
+    if commands.iter().any(|command| command == name) {
+        format!(" (`hoist run {name}`)")
+    } else {
+        String::new()
+    }
 }
 
 /// The same as a JSON value.

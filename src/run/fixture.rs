@@ -2,7 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests make their own world")]
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -33,6 +33,8 @@ pub(super) struct Project {
     pub(super) options: Options,
     pub(super) environment: Environment,
     pub(super) answer: Result<bool, String>,
+    /// The questions that were asked.
+    pub(super) asked: Arc<Mutex<Vec<String>>>,
 }
 
 /// What was told of a run, and what became of it.
@@ -55,6 +57,7 @@ impl Project {
             options: Options { jobs: Some(1), ..Options::default() },
             environment: std::env::vars_os().filter(|(name, _)| name == "PATH").collect(),
             answer: Ok(true),
+            asked: Arc::default(),
         }
     }
 
@@ -136,7 +139,7 @@ impl Project {
 
     pub(super) fn request(&self) -> Request {
         let cache = Cache::open(&self.dir.path().join("cache"), &self.root()).unwrap();
-        let answer = self.answer.clone();
+        let (answer, asked) = (self.answer.clone(), Arc::clone(&self.asked));
         Request {
             plan: Arc::new(self.plan.clone()),
             release: Arc::new(release()),
@@ -148,7 +151,10 @@ impl Project {
             cache,
             goals: vec!["goal".to_owned()],
             options: self.options.clone(),
-            confirm: Arc::new(move |_| answer.clone()),
+            confirm: Arc::new(move |question| {
+                asked.lock().unwrap().push(question.to_owned());
+                answer.clone()
+            }),
         }
     }
 

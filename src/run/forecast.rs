@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::cache::{self, Cache, Lookup, Miss, Product, Trace};
+use crate::diagnostic::Problems;
 use crate::plan::{Action, Effect, Gap, NeedKind, Plan, Step, StepIndex};
 use crate::run::worker::outputs;
 use crate::run::{Options, Reason};
@@ -21,8 +22,11 @@ pub struct Forecast {
 pub enum Verdict {
     /// Nothing is to be done in it: it stands for what it needs.
     Group,
-    /// Its result is in the cache; at most its outputs are brought back.
+    /// Its result is in the cache, and its outputs are as they were made.
     UpToDate,
+    /// Its result is in the cache; its outputs would be brought back, for these
+    /// reasons; at least one.
+    WouldRestore(Vec<Reason>),
     /// It would run, for these reasons; at least one.
     WouldRun(Vec<Reason>),
     /// It would run, as it does each time.
@@ -44,6 +48,7 @@ impl Verdict {
         match self {
             Self::Group => "group",
             Self::UpToDate => "up-to-date",
+            Self::WouldRestore(_) => "would-restore",
             Self::WouldRun(_) => "would-run",
             Self::Always => "always",
             Self::Publishing => "publishing",
@@ -62,11 +67,14 @@ impl fmt::Display for Verdict {
 
 /// What a run would do with each step of a plan, in the order of the plan.
 /// Changes nothing.
-#[must_use]
-pub fn forecast(plan: &Plan, cache: &Cache, options: &Options) -> Vec<Forecast> {
+///
+/// # Errors
+/// The workspace cannot be read where a run would look at outputs; a symbolic link
+/// leads out of the project.
+pub fn forecast(plan: &Plan, cache: &Cache, options: &Options) -> Result<Vec<Forecast>, Problems> {
     let mut seen = Seen { plan, cache, options, products: Vec::with_capacity(plan.steps.len()) };
     let steps = (0..).map(StepIndex).zip(&plan.steps);
-    steps.map(|(index, step)| Forecast { step: index, verdict: seen.look_at(step) }).collect()
+    steps.map(|(index, step)| Ok(Forecast { step: index, verdict: seen.look_at(step)? })).collect()
 }
 
 /// The steps that were looked at, and what is known of their products.
@@ -79,7 +87,7 @@ struct Seen<'a> {
 }
 
 impl Seen<'_> {
-    fn look_at(&mut self, step: &Step) -> Verdict {
+    fn look_at(&mut self, step: &Step) -> Result<Verdict, Problems> {
         let (verdict, product) = match (&step.action, self.trace(step)) {
             (Action::Skip(reason), _) => (Verdict::Skip(reason.clone()), Some(Product::Nothing)),
             (Action::NotAvailable(gap), _) => (Verdict::NotAvailable(gap.clone()), None),
@@ -96,21 +104,28 @@ impl Seen<'_> {
             }
             (_, Err(waits_for)) if !self.is_forced(step) => (Verdict::Unknown(waits_for), None),
             (_, Err(_)) => (Verdict::WouldRun(vec![self.forced()]), None),
-            (_, Ok(trace)) => self.look_up(step, &trace),
+            (_, Ok(trace)) => self.look_up(step, &trace)?,
         };
         self.products.push(product);
-        verdict
+        Ok(verdict)
     }
 
-    fn look_up(&self, step: &Step, trace: &Trace) -> (Verdict, Option<Product>) {
+    fn look_up(&self, step: &Step, trace: &Trace) -> Result<(Verdict, Option<Product>), Problems> {
         let product = ran(step, trace);
         if self.is_forced(step) {
-            return (Verdict::WouldRun(vec![self.forced()]), product);
+            return Ok((Verdict::WouldRun(vec![self.forced()]), product));
         }
-        match self.cache.find(trace) {
-            Lookup::Hit(hit) => (Verdict::UpToDate, Some(hit.record.product(step.effect))),
+        Ok(match self.cache.find(trace) {
+            Lookup::Hit(hit) => {
+                let different = self.cache.differences(&hit, outputs(step))?;
+                let verdict = match different.as_slice() {
+                    [] => Verdict::UpToDate,
+                    _ => Verdict::WouldRestore(different.iter().map(Into::into).collect()),
+                };
+                (verdict, Some(hit.record.product(step.effect)))
+            }
             Lookup::Miss(miss) => (Verdict::WouldRun(reasons(&miss)), product),
-        }
+        })
     }
 
     /// The trace of a step, or the steps whose products are not known yet.
@@ -158,7 +173,7 @@ mod tests {
 
     fn verdicts(project: &Project) -> Vec<Verdict> {
         let request = project.request();
-        let forecasts = forecast(&request.plan, &request.cache, &request.options);
+        let forecasts = forecast(&request.plan, &request.cache, &request.options).unwrap();
         forecasts.into_iter().map(|forecast| forecast.verdict).collect()
     }
 
@@ -203,6 +218,20 @@ mod tests {
         let reason = Reason::new(ReasonKind::Changed, "variable READS: a → b");
         let expected = [Verdict::WouldRun(vec![reason]), Verdict::Unknown(vec![StepIndex(0)]), up_to_date()];
         assert_eq!(verdicts(&project)[..3], expected);
+    }
+
+    #[test]
+    fn outputs_that_are_not_as_they_were_made_would_be_restored() {
+        let mut project = chain("a");
+        project.run();
+        let would = |text: &str| Verdict::WouldRestore(vec![Reason::new(ReasonKind::Output, text)]);
+        std::fs::write(project.root().join("made"), "2").unwrap();
+        assert_eq!(verdicts(&project)[..2], [would("made is not what was made"), Verdict::UpToDate]);
+        std::fs::remove_file(project.root().join("made")).unwrap();
+        assert_eq!(verdicts(&project)[..2], [would("made is missing"), Verdict::UpToDate]);
+        assert!(project.read("made").is_none());
+        project.options.no_cache = true;
+        assert!(matches!(verdicts(&project)[0], Verdict::WouldRun(_)));
     }
 
     #[test]

@@ -187,6 +187,7 @@ fn a_question_that_is_denied_fails_the_step() {
     project.answer = Ok(false);
     let told = project.run();
     assert_eq!(told.lines()[1..], ["drop: `drop` was not confirmed, the answer was no", "refused 3"]);
+    assert_eq!(*project.asked.lock().unwrap(), ["drop: Really?", "drop: Really?"]);
 }
 
 #[test]

@@ -378,7 +378,8 @@ impl Worker {
     /// Asks what is to be asked before the step runs.
     async fn confirm(&self, step: &Step, halt: &mut watch::Receiver<Halt>) -> Result<(), Unsuccessful> {
         let Action::Command(command) = &step.action else { return Ok(()) };
-        let Some(question) = command.confirm.clone() else { return Ok(()) };
+        let Some(question) = &command.confirm else { return Ok(()) };
+        let question = format!("{}: {question}", step.id);
         let confirm = Arc::clone(&self.request.confirm);
         let answer = tokio::select! {
             answer = blocking(move || confirm(&question)) => answer,

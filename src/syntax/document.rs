@@ -78,6 +78,12 @@ impl Value {
         Self { kind, span, annotation, offsets }
     }
 
+    /// Whether it is a string without quotes: such a word is as long as its text.
+    #[must_use]
+    pub fn is_word(&self) -> bool {
+        self.as_str().is_some_and(|text| text.len() == self.span.range().len())
+    }
+
     /// The string, if it is one.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {

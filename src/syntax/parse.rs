@@ -39,6 +39,7 @@ pub fn parse(source: SourceId, text: &str) -> Result<Document, Problems> {
 fn first_reading(source: SourceId, text: &str) -> Result<Document, Problems> {
     let mut parser = Parser::new(source, text);
     parser.characters();
+    parser.quotes();
     let nodes = if parser.problems.is_empty() { parser.nodes(None) } else { Vec::new() };
     parser.outcome(Document { source, nodes })
 }

@@ -23,12 +23,12 @@ fn check_nodes(
     for node in nodes {
         let Some(form) = form_of(node, forms, parent, problems) else { continue };
         if form.repeatable {
-            check_node(node, form, problems);
+            check_node(node, form, forms, problems);
         } else if let Some((_, first)) = once.iter().find(|(name, _)| *name == node.name.value) {
             problems.push(repeated_node(node, *first));
         } else {
             once.push((&node.name.value, node.name.span));
-            check_node(node, form, problems);
+            check_node(node, form, forms, problems);
         }
     }
     if let Some((parent, _)) = parent {
@@ -97,12 +97,31 @@ fn variant_of<'a>(node: &Node, variants: &[&'a NodeForm], problems: &mut Problem
     found.copied()
 }
 
-fn check_node(node: &Node, form: &NodeForm, problems: &mut Problems) {
+/// `beside` are the forms of what may stand beside the node.
+fn check_node(node: &Node, form: &NodeForm, beside: &[NodeForm], problems: &mut Problems) {
+    if let Some(problem) = not_ended(node, beside) {
+        problems.push(problem);
+        return;
+    }
     check_arguments(node, form, problems);
     check_properties(node, form, problems);
     check_choices(node, form, problems);
     let children = node.children.as_deref().unwrap_or_default();
     check_nodes(children, form.children, Some((node, form)), problems);
+}
+
+/// A node that goes on with what was to be the next one: `run "x" inputs "y"`. A
+/// word in quotes is meant as it stands, and so is the name of the node itself:
+/// `run npm run build`.
+fn not_ended(node: &Node, beside: &[NodeForm]) -> Option<Problem> {
+    let name = &node.name.value;
+    let is_node = |word: &str| word != name && beside.iter().any(|form| form.name == word);
+    let mut later = node.arguments.iter().skip(1).filter(|value| value.is_word());
+    let value = later.find(|value| value.as_str().is_some_and(is_node))?;
+    let word = value.as_str()?;
+    let problem = Problem::new(Code::UnexpectedArgument, format!("`{word}` is an argument of `{name}` here"));
+    let problem = problem.label(value.span, format!("nothing ends `{name}` before it"));
+    Some(problem.help(format!("put `;` before it; if it is meant as an argument, write `\"{word}\"`")))
 }
 
 fn check_arguments(node: &Node, form: &NodeForm, problems: &mut Problems) {

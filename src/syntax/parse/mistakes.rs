@@ -7,6 +7,12 @@ use crate::syntax::wrong::Wrong;
 
 use super::Parser;
 
+/// What word processors, chats, and input methods make of `"` and `'`.
+const TYPOGRAPHIC: [char; 14] = [
+    '\u{201c}', '\u{201d}', '\u{201e}', '\u{201f}', '\u{2018}', '\u{2019}', '\u{201a}', '\u{201b}', '\u{ab}',
+    '\u{bb}', '\u{2033}', '\u{301d}', '\u{301e}', '\u{ff02}',
+];
+
 impl Parser<'_> {
     /// Refuses characters that KDL allows nowhere: they would steer a terminal,
     /// or show a text in another order than it is read.
@@ -24,6 +30,32 @@ impl Parser<'_> {
                     wrong.help(format!("remove it, or write `\\u{{{:x}}}` in a string", u32::from(c))),
                 );
             }
+        }
+    }
+
+    /// Refuses words that begin with a quote which is none in KDL, and would be
+    /// taken for a part of the word; once a line.
+    pub(super) fn quotes(&mut self) {
+        let mut told = false;
+        let mut wrong = Vec::new();
+        for token in &self.tokens {
+            told &= token.kind != Kind::Newline;
+            let first = self.text.get(token.range.clone()).and_then(|word| word.chars().next());
+            let Some(first) = first.filter(|_| token.kind == Kind::Word && !told) else { continue };
+            let title = match first {
+                '\'' => "a string in single quotes",
+                _ if TYPOGRAPHIC.contains(&first) => "a string in typographic quotes",
+                _ => continue,
+            };
+            told = true;
+            let start = token.range.start;
+            wrong.push(
+                Wrong::new(start..start + first.len_utf8(), title, "KDL takes this for a letter")
+                    .help("strings stand between straight double quotes: `\"text\"`"),
+            );
+        }
+        for wrong in wrong {
+            self.wrong(wrong);
         }
     }
 

@@ -22,7 +22,7 @@ use crate::cache::{
 };
 use crate::config::{Pattern, ProjectPath};
 use crate::diagnostic::{Code, Problem, Problems};
-use crate::facts::{Clock, KnownFiles};
+use crate::facts::{Clock, KnownFiles, any_number};
 use crate::plan::StepId;
 use crate::store::Layout;
 
@@ -327,13 +327,8 @@ impl Cache {
 }
 
 /// 16 bytes that no other cache has.
-fn new_identity() -> [u8; 16] {
-    use std::hash::{BuildHasher as _, Hasher as _};
-    let half = || std::collections::hash_map::RandomState::new().build_hasher().finish();
-    let (one, other) = (half().to_le_bytes(), half().to_le_bytes());
-    let mut id = [0; 16];
-    id.iter_mut().zip(one.into_iter().chain(other)).for_each(|(place, byte)| *place = byte);
-    id
+fn new_identity() -> Vec<u8> {
+    [any_number().to_le_bytes(), any_number().to_le_bytes()].concat()
 }
 
 /// What becomes of each; by several threads where that is worth it.

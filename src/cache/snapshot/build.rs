@@ -12,7 +12,7 @@ use crate::cache::snapshot::subset::StoredSteps;
 use crate::cache::snapshot::{Head, Snapshot, Subset};
 use crate::cache::{Blake3, Cache, Outputs, Product};
 use crate::config::Pattern;
-use crate::facts::{Clock, Facts, InputFile, InputKind, Seen, Stat};
+use crate::facts::{Clock, Facts, InputFile, InputKind, Seen, Stat, any_number};
 use crate::plan::{Action, Effect, NeedKind, Plan, Step};
 
 /// What is known of a step after a run.
@@ -139,12 +139,6 @@ fn secrets<'f>(passed: &[String], facts: &'f Facts) -> Vec<&'f str> {
 fn rules(facts: &Facts, clock: Clock) -> impl Iterator<Item = (PathBuf, Option<Stat>)> {
     let said = move |seen: Seen| if seen.is_settled(clock) { seen.stat } else { Stat::default() };
     facts.walked.rules.iter().map(move |(path, seen)| (path.clone(), seen.map(said)))
-}
-
-/// A number that no other run has.
-fn any_number() -> u64 {
-    use std::hash::{BuildHasher as _, Hasher as _};
-    std::collections::hash_map::RandomState::new().build_hasher().finish()
 }
 
 impl Scene<'_> {

@@ -126,7 +126,17 @@ fn what_goes_to_one_place_keeps_its_order_and_else_its_stream() {
 
 #[test]
 fn what_a_step_wrote_can_be_read_while_it_runs_and_after_hoist_was_killed() {
-    let repo = Repo::with("target \"x\" { run \"echo begun; printf part; touch ready; exec sleep 600\"; }");
+    let repo = Repo::with(
+        r#"
+        target "done" { inputs "release.kdl"; run "true"; }
+        target "ran" { run "true"; }
+        target "x" { needs "done" "ran"; run "echo begun; printf part; touch ready; test -e once && exit; exec sleep 600"; }
+        "#,
+    );
+    repo.write("once", "");
+    assert_eq!(repo.hoist(&["x"]).code, 0);
+    std::fs::remove_file(repo.path().join("once")).expect("it is there");
+    std::fs::remove_file(repo.path().join("ready")).expect("it is there");
     let mut child = start(&repo, &["x"]);
     eventually("the step is ready", || repo.has("ready"));
     eventually("its output can be read", || repo.hoist(&["log", "x"]).stdout == "begun\npart\n");
@@ -135,6 +145,12 @@ fn what_a_step_wrote_can_be_read_while_it_runs_and_after_hoist_was_killed() {
     assert_eq!(repo.hoist(&["log", "x"]).stdout, "begun\npart\n");
     let json = repo.hoist(&["log", "x", "--json"]).stdout;
     assert!(json.contains(r#""text":"begun""#) && json.contains(r#""text":"part""#), "{json}");
+    let runs = repo.hoist(&["log", "--runs"]).stdout;
+    assert!(runs.contains("cut off: 1 ran, 1 up to date, 1 unfinished"), "{runs}");
+    let report = repo.hoist(&["report"]).stdout;
+    assert!(report.contains(": cut off, 1 ran, 1 up to date, 1 unfinished in "), "{report}");
+    let report = repo.hoist(&["report", "--json"]).stdout;
+    assert!(report.contains(r#""result":"cut-off""#), "{report}");
     // hoist killed cannot end what it started.
     let sleeps = std::fs::read_dir("/proc").expect("there is /proc").flatten().filter(|process| {
         let there = std::fs::read_link(process.path().join("cwd"));

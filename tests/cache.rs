@@ -315,3 +315,18 @@ fn what_an_interrupted_or_failed_step_began_does_not_pile_up() {
         assert!(repo.has("dist/part") && !repo.has(".hoist/displaced"));
     }
 }
+
+#[test]
+fn a_plan_and_a_run_say_the_same_when_records_are_gone() {
+    let repo = Repo::with(r#"target "make" { inputs "in"; outputs "out"; run "cp in out"; }"#);
+    repo.write("in", "1");
+    assert_eq!(repo.hoist(&["make"]).code, 0);
+    assert!(repo.hoist(&["make"]).stderr.starts_with("ok Nothing to do"));
+    fs::remove_dir_all(repo.path().parent().expect("it lies below").join("cache/v2/records"))
+        .expect("it is there");
+    let why = "its record is no longer in the cache";
+    let plan = repo.hoist(&["plan", "make"]);
+    assert!(plan.stdout.contains(why), "{}{}", plan.stdout, plan.stderr);
+    let run = repo.hoist(&["make"]);
+    assert!(run.stderr.contains(why), "{}", run.stderr);
+}

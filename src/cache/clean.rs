@@ -69,9 +69,7 @@ impl Cache {
     pub fn cache_cleaning(&self) -> Cleaning {
         let names = ["content", "records", "projects", "images", "tmp"];
         let items = names.iter().map(|name| self.dir.join(name)).filter_map(whole);
-        // Without it, what is kept elsewhere relies on nothing that lay here.
-        let identity = Item { path: self.dir.join("id"), bytes: 0, extent: Extent::File };
-        Cleaning { items: items.chain([identity]).collect(), kept: Vec::new() }
+        Cleaning { items: items.collect(), kept: Vec::new() }
     }
 }
 

@@ -30,6 +30,10 @@ use crate::store::Layout;
 /// other versions of hoist keep beside it is not looked at.
 pub(super) const FORMAT: &str = "v2";
 
+/// The file that holds what tells a cache from every other. It goes with the records:
+/// whoever relies on them notices that they are gone.
+pub(super) const ID: &str = "records/id";
+
 /// Tells backup programs that all of this can be made again
 /// (<https://bford.info/cachedir/>).
 const CACHE_DIR_TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55\n# Made by hoist.\n";
@@ -70,9 +74,8 @@ impl Cache {
             fs::create_dir_all(&made).map_err(|error| unusable(&made, &error))?;
         }
         let staging = dir.join("tmp");
-        let id = dir.join("id");
-        if !id.exists() {
-            write_whole(&staging, &id, &new_identity())?;
+        if !dir.join(ID).exists() {
+            identify(&dir)?;
         }
         let tag = top.join("CACHEDIR.TAG");
         if tag.exists() {
@@ -97,12 +100,17 @@ impl Cache {
         Self { looks: Looks::new(known), ..self }
     }
 
-    /// The files that need not be read again: those that were known, and outputs
-    /// that were seen since. `clock` is that of the project's
-    /// [file system](crate::cache::clock).
+    /// The files that needed not be read again.
     #[must_use]
-    pub fn known(&self, clock: Clock) -> KnownFiles {
-        self.looks.known(clock)
+    pub fn known(&self) -> &KnownFiles {
+        self.looks.known()
+    }
+
+    /// Outputs that were seen, and need not be read again. `clock` is that of the
+    /// project's [file system](crate::cache::clock).
+    #[must_use]
+    pub fn seen(&self, clock: Clock) -> KnownFiles {
+        self.looks.seen(clock)
     }
 
     /// What was seen last of an output, if one of this path was collected or
@@ -112,10 +120,11 @@ impl Cache {
         self.looks.of(path)
     }
 
-    /// What tells this cache from every other, if there is one in `dir`.
+    /// What tells this cache from every other, and from itself before it lost records;
+    /// if there is one in `dir`.
     #[must_use]
     pub fn identity(dir: &Path) -> Option<[u8; 16]> {
-        fs::read(dir.join(FORMAT).join("id")).ok()?.try_into().ok()
+        fs::read(dir.join(FORMAT).join(ID)).ok()?.try_into().ok()
     }
 
     /// The staging store: the layout that built images lie in.
@@ -326,9 +335,10 @@ impl Cache {
     }
 }
 
-/// 16 bytes that no other cache has.
-fn new_identity() -> Vec<u8> {
-    [any_number().to_le_bytes(), any_number().to_le_bytes()].concat()
+/// Gives a cache an identity of 16 bytes that no other has.
+pub(super) fn identify(dir: &Path) -> Result<(), Problem> {
+    let id = [any_number().to_le_bytes(), any_number().to_le_bytes()].concat();
+    write_whole(&dir.join("tmp"), &dir.join(ID), &id)
 }
 
 /// What becomes of each; by several threads where that is worth it.

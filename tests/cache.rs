@@ -317,6 +317,51 @@ fn what_an_interrupted_or_failed_step_began_does_not_pile_up() {
 }
 
 #[test]
+fn what_is_in_the_way_and_cannot_be_moved_is_named_and_stays() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    let repo = Repo::with(
+        r#"
+        target "below" { inputs "in"; outputs "file/made"; run "touch file/made"; }
+        target "locked" { inputs "in"; outputs "locked/made"; run "touch locked/made"; }
+        "#,
+    );
+    repo.write("in", "");
+    repo.write("file", "mine");
+    let ended = repo.hoist(&["below"]);
+    assert!(
+        ended.stderr.contains("`file/made` cannot be made: `file` is not a directory"),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(repo.read("file"), "mine");
+    repo.write("locked/made", "mine");
+    let lock = |mode| fs::set_permissions(repo.path().join("locked"), fs::Permissions::from_mode(mode));
+    lock(0o555).expect("it is there");
+    // Who may write everything is stopped by nothing.
+    if fs::write(repo.path().join("locked/probe"), "").is_err() {
+        let ended = repo.hoist(&["locked"]);
+        assert!(
+            ended.stderr.contains("`locked/made` cannot be moved to `.hoist/displaced`"),
+            "{}",
+            ended.stderr
+        );
+        assert!(ended.stderr.contains("or make `locked` writable"), "{}", ended.stderr);
+        assert_eq!(repo.read("locked/made"), "mine");
+    }
+    lock(0o755).expect("it is there");
+    // Another file system cannot take it.
+    let elsewhere = std::path::Path::new("/dev/shm").metadata().map(|found| found.dev());
+    if elsewhere.is_ok_and(|device| repo.path().metadata().is_ok_and(|found| found.dev() != device)) {
+        let other = tempfile::tempdir_in("/dev/shm").expect("there is room");
+        fs::remove_dir_all(repo.path().join(".hoist")).expect("it is there");
+        std::os::unix::fs::symlink(other.path(), repo.path().join(".hoist")).expect("there is room");
+        let ended = repo.hoist(&["locked"]);
+        assert!(ended.stderr.contains("it is on another file system"), "{}", ended.stderr);
+        assert_eq!(repo.read("locked/made"), "mine");
+    }
+}
+
+#[test]
 fn a_plan_and_a_run_say_the_same_when_records_are_gone() {
     let repo = Repo::with(r#"target "make" { inputs "in"; outputs "out"; run "cp in out"; }"#);
     repo.write("in", "1");

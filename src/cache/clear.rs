@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cache::collect::{Found, is_missing, matched};
 use crate::cache::part::path_text;
-use crate::cache::restore::{DISPLACED, State, denied, displace, displaced_dir, set_mode, state};
+use crate::cache::restore::{State, denied, displace_all, set_mode, state};
 use crate::cache::selection::Selection;
 use crate::cache::{Cache, Output, Outputs, Part, Trace};
 use crate::config::{Pattern, ProjectPath};
@@ -72,14 +72,7 @@ impl Cache {
                 displaced.insert(path.clone());
             }
         }
-        let mut moved = None;
-        if !displaced.is_empty() {
-            let to = displaced_dir(&self.root).map_err(|error| denied(Path::new(DISPLACED), &error))?;
-            moved = to.strip_prefix(&self.root).ok().map(Path::to_owned);
-            for path in &displaced {
-                displace(&self.root, path, &to).map_err(|error| denied(path, &error))?;
-            }
-        }
+        let moved = displace_all(&self.root, &displaced)?;
         // Directories that held what was displaced.
         for Found { path, .. } in &found {
             let _holds_others = fs::remove_dir(self.root.join(path));

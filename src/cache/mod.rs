@@ -52,6 +52,7 @@ pub use outputs::{Output, OutputKind, Outputs};
 pub use part::{Part, Value};
 pub use reason::Reason;
 pub use record::Record;
+pub use restore::no_directory;
 pub use snapshot::{Changes, Head, Ran, Snapshot, Subset};
 pub use state::State;
 pub use trace::{Product, Trace};

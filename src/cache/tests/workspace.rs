@@ -128,7 +128,7 @@ fn a_file_in_the_way_of_a_directory_that_is_not_declared_stops_before_anything_i
     let before = tree(&fixture.root());
     let problems = fixture.restore(1).unwrap_err();
     assert_eq!(problems.as_slice()[0].code, Code::ReadOnly);
-    assert_eq!(problems.as_slice()[0].title, "`deep/b.txt` cannot be written");
+    assert_eq!(problems.as_slice()[0].title, "`deep/b.txt` cannot be made: `deep` is not a directory");
     assert_eq!(tree(&fixture.root()), before);
 }
 

@@ -316,6 +316,97 @@ fn what_an_interrupted_or_failed_step_began_does_not_pile_up() {
     }
 }
 
+/// A step with a wildcard among its outputs, in a directory that is not its own.
+const GEN: &str = r#"
+target "gen" {
+    inputs "names"
+    outputs "gen/*.c"
+    run "for name in $(cat names); do echo $name > gen/$name.c; done"
+}
+"#;
+
+#[test]
+fn what_a_wildcard_matches_and_the_step_did_not_make_is_not_its_own() {
+    let repo = Repo::with(GEN);
+    repo.write("names", "a b");
+    repo.write("gen/mine.c", "mine");
+    assert_eq!(repo.hoist(&["gen"]).code, 0);
+    repo.write("names", "b");
+    assert_eq!(repo.hoist(&["gen"]).code, 0);
+    assert_eq!(["a", "b", "mine"].map(|name| repo.has(&format!("gen/{name}.c"))), [false, true, true]);
+    // It is not brought back where it is gone, and not taken away where it is not.
+    fs::remove_file(repo.path().join("gen/mine.c")).expect("it is there");
+    assert_eq!(ran(&repo, &["gen"]), [""; 0]);
+    assert!(!repo.has("gen/mine.c"));
+    repo.write("gen/mine.c", "mine");
+    assert_eq!(repo.hoist(&["clean"]).code, 0);
+    assert_eq!((repo.has("gen/b.c"), repo.read("gen/mine.c")), (false, "mine".to_owned()));
+    // What lay there and is written is the step's.
+    repo.write("names", "mine");
+    assert_eq!(repo.hoist(&["gen"]).code, 0);
+    assert_eq!(repo.read("gen/mine.c"), "mine\n");
+    assert_eq!(repo.hoist(&["clean"]).code, 0);
+    assert!(!repo.has("gen/mine.c") && !repo.has(".hoist/displaced"));
+}
+
+#[test]
+fn a_cacheable_step_that_leaves_what_a_wildcard_matches_has_made_nothing() {
+    let script = "test -e gen/a.c || echo a > gen/a.c";
+    let target =
+        |inputs: &str| format!("target \"gen\" {{ {inputs} outputs \"gen/*.c\"; run \"{script}\"; }}");
+    let repo = Repo::with(&target("inputs \"release.kdl\";"));
+    repo.write("gen/a.c", "a\n");
+    let ended = repo.hoist(&["gen"]);
+    assert!(ended.stderr.contains("was there before, and was not written"), "{}", ended.stderr);
+    fs::remove_file(repo.path().join("gen/a.c")).expect("it is there");
+    assert_eq!(repo.hoist(&["gen"]).code, 0);
+    // What runs each time may find that there is nothing to do.
+    repo.write("gen/a.c", "by hand\n");
+    repo.write("release.kdl", target(""));
+    assert_eq!(repo.hoist(&["gen"]).code, 0);
+    assert_eq!(repo.hoist(&["clean"]).code, 0);
+    assert_eq!(repo.read("gen/a.c"), "by hand\n");
+}
+
+#[test]
+fn each_attempt_finds_what_the_first_one_found() {
+    let repo = Repo::with(
+        r#"
+        target "flaky" {
+            inputs "in"
+            outputs "dist" "log/*.txt"
+            retries 2
+            run "mkdir dist; echo x >> dist/x; echo y >> log/y.txt; echo z >> tries; test $(wc -l < tries) = 3"
+        }
+        "#,
+    );
+    repo.write("in", "");
+    repo.write("log/mine.txt", "mine");
+    assert_eq!(repo.hoist(&["flaky"]).code, 0);
+    assert_eq!((repo.read("dist/x"), repo.read("log/y.txt")), ("x\n".to_owned(), "y\n".to_owned()));
+    assert_eq!((repo.read("log/mine.txt"), repo.has(".hoist/displaced")), ("mine".to_owned(), false));
+}
+
+#[test]
+fn a_link_in_an_outputs_place_is_moved_away_or_written_through_and_never_lost() {
+    let make = |inputs: &str| {
+        format!("target \"make\" {{ {inputs} outputs \"dist\"; run \"mkdir -p dist; echo new > dist/a\"; }}")
+    };
+    for (inputs, through) in [("inputs \"in\";", false), ("", true)] {
+        let repo = Repo::with(&make(inputs));
+        repo.write("in", "");
+        repo.write("disk/a", "old\n");
+        std::os::unix::fs::symlink("disk", repo.path().join("dist")).expect("there is room");
+        let ended = repo.hoist(&["make"]);
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        assert_eq!(ended.stderr.contains("is in `.hoist/displaced/1` now"), !through, "{}", ended.stderr);
+        assert_eq!(repo.read("disk/a"), if through { "new\n" } else { "old\n" });
+        assert_eq!(repo.hoist(&["clean"]).code, 0);
+        let link = repo.path().join(if through { "dist" } else { ".hoist/displaced/1/dist" });
+        assert!(link.is_symlink() && repo.has("disk/a"));
+    }
+}
+
 #[test]
 fn what_is_in_the_way_and_cannot_be_moved_is_named_and_stays() {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};

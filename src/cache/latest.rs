@@ -15,8 +15,8 @@ use crate::diagnostic::Problem;
 /// The last run of a step in a project.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LastRun {
-    /// What it left behind; of a run that failed, the outputs are what it made until
-    /// then.
+    /// What it left behind; of a run that did not come to its end, the outputs are
+    /// what it made until then.
     pub record: Record,
     /// How it ended.
     pub outcome: Outcome,
@@ -32,6 +32,10 @@ pub enum Outcome {
     Failed,
     /// It did its work while its inputs changed.
     Unsteady,
+    /// It did its work without the cache.
+    Unkept,
+    /// It was stopped.
+    Stopped,
 }
 
 /// The last runs of the steps of one project, read when they are asked for.

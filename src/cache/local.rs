@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use rayon::prelude::*;
 use tempfile::NamedTempFile;
 
+use crate::cache::clear::Standing;
 use crate::cache::collect::collect;
 use crate::cache::content::{ContentStore, content_at, touch, unusable, write_whole};
 use crate::cache::latest::{LastRun, Latest, Outcome};
@@ -181,21 +182,23 @@ impl Cache {
         }
         match last.outcome {
             Outcome::Done => vec![fault],
+            Outcome::Unkept => vec![Reason::UnkeptBefore],
+            Outcome::Stopped => vec![Reason::StoppedBefore],
             Outcome::Failed => vec![Reason::FailedBefore],
             Outcome::Unsteady => vec![Reason::InputsMoved],
         }
     }
 
     /// The outputs that a step made in the workspace, by the patterns that it
-    /// declares.
+    /// declares; `standing` is what it found there.
     ///
     /// # Errors
     /// A pattern that nothing matches, or something that is not kept
     /// ([`OutputNotMade`](crate::diagnostic::Code::OutputNotMade)); a path
     /// that a symbolic link leads out of the project
     /// ([`OutsideProject`](crate::diagnostic::Code::OutsideProject)).
-    pub fn collect(&self, patterns: &[Pattern]) -> Result<Outputs, Problems> {
-        collect(&self.root, patterns, false, &self.looks)
+    pub fn collect(&self, patterns: &[Pattern], standing: &Standing) -> Result<Outputs, Problems> {
+        collect(&self.root, patterns, standing, false, &self.looks)
     }
 
     /// Saves what a step made.
@@ -213,9 +216,6 @@ impl Cache {
             duration: made.duration,
             hoist: env!("CARGO_PKG_VERSION").to_owned(),
         };
-        if miss.is_off() {
-            return Ok(Saved { record, kept: false });
-        }
         let small = if made.steady && miss.is_kept() { self.keep(&record.outputs)? } else { None };
         let kept = small.is_some();
         if let Some(small) = small {
@@ -223,8 +223,13 @@ impl Cache {
             write_whole(&self.dir.join("tmp"), &self.record_path(record.key), &record.to_bytes(&small))?;
         }
         let steady = made.steady && (kept || !miss.is_kept());
-        let outcome = if steady { Outcome::Done } else { Outcome::Unsteady };
+        let outcome = match steady {
+            true if miss.is_off() => Outcome::Unkept,
+            true => Outcome::Done,
+            false => Outcome::Unsteady,
+        };
         let last = LastRun { record, outcome };
+        // Also of what is not kept: it is the step's own, and goes before it runs again.
         self.latest.put(&miss.trace, &last)?;
         Ok(Saved { record: last.record, kept })
     }
@@ -254,22 +259,21 @@ impl Cache {
         self.contents.put_stream(log)
     }
 
-    /// Remembers that a step failed.
+    /// Remembers a step that failed, or was stopped, with what it made until then;
+    /// `standing` is what it found where it makes its outputs.
     ///
     /// # Errors
     /// The cache cannot be written ([`CacheUnusable`](crate::diagnostic::Code::CacheUnusable)).
-    pub fn save_failure(
+    pub fn save_rest(
         &self,
         miss: &Miss,
-        patterns: &[Pattern],
+        (patterns, standing): (&[Pattern], &Standing),
+        outcome: Outcome,
         started: Timestamp,
         duration: Duration,
     ) -> Result<(), Problem> {
-        if miss.is_off() {
-            return Ok(());
-        }
-        // What it made until it failed is its own, and goes before it runs again.
-        let outputs = collect(&self.root, patterns, true, &self.looks);
+        // It is its own, and goes before it runs again.
+        let outputs = collect(&self.root, patterns, standing, true, &self.looks);
         let record = Record {
             key: miss.trace.key(),
             step: miss.trace.step().to_owned(),
@@ -280,7 +284,7 @@ impl Cache {
             duration,
             hoist: env!("CARGO_PKG_VERSION").to_owned(),
         };
-        self.latest.put(&miss.trace, &LastRun { record, outcome: Outcome::Failed })
+        self.latest.put(&miss.trace, &LastRun { record, outcome })
     }
 
     /// Brings the outputs of a hit into the workspace, all or none of them, and

@@ -40,6 +40,7 @@ mod trace;
 mod tests;
 
 pub use clean::{Cleaning, Extent, Item};
+pub use clear::{Room, Standing};
 pub use clock::clock;
 pub use collect::stay_inside;
 pub use evict::{Evicted, MAX_SIZE};

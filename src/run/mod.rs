@@ -30,6 +30,7 @@ mod reason;
 mod record;
 mod recorded;
 mod request;
+mod room;
 mod sandbox;
 mod scheduler;
 #[cfg(test)]

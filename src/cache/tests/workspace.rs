@@ -104,7 +104,7 @@ fn another_kind_of_thing_in_an_outputs_place_is_moved_away() {
     symlink("file", fixture.path("link")).unwrap();
     fixture.save(1);
     let made = tree(&fixture.root());
-    fixture.clear();
+    fixture.wipe();
     fixture.write("file/mine", "mine");
     fixture.write("elsewhere/a", "a");
     symlink("elsewhere", fixture.path("dir")).unwrap();
@@ -123,7 +123,7 @@ fn a_file_in_the_way_of_a_directory_that_is_not_declared_stops_before_anything_i
     fixture.write("a.txt", "a");
     fixture.write("deep/b.txt", "b");
     fixture.save(1);
-    fixture.clear();
+    fixture.wipe();
     fixture.write("deep", "mine");
     let before = tree(&fixture.root());
     let problems = fixture.restore(1).unwrap_err();
@@ -224,7 +224,7 @@ fn a_link_that_leads_out_of_the_project_is_not_followed() {
     let fixture = Fixture::new(&["out/file"]);
     fixture.write("out/file", "f");
     fixture.save(1);
-    fixture.clear();
+    fixture.wipe();
     let outside = fixture.dir.path().join("outside");
     fs::create_dir(&outside).unwrap();
     symlink(&outside, fixture.path("out")).unwrap();
@@ -245,7 +245,7 @@ fn a_name_that_is_not_utf8_is_kept() {
     symlink(std::ffi::OsStr::from_bytes(b"\xfe"), fixture.path("out/link")).unwrap();
     let made = tree(&fixture.root());
     fixture.save(1);
-    fixture.clear();
+    fixture.wipe();
     fixture.restored(1);
     assert_eq!(tree(&fixture.root()), made);
 }

@@ -348,18 +348,28 @@ pub(super) fn displace_all(root: &Path, paths: &BTreeSet<PathBuf>) -> Result<Opt
 }
 
 /// A new directory for what is in the way of this restoration: nothing that was
-/// displaced before is lost to it.
-pub(super) fn displaced_dir(root: &Path) -> io::Result<PathBuf> {
+/// displaced before is lost to it. It has a number that is free and follows one that
+/// is not, found by few looks however many there are.
+fn displaced_dir(root: &Path) -> io::Result<PathBuf> {
     let all = root.join(DISPLACED);
     fs::create_dir_all(&all)?;
-    for number in 1..u32::MAX {
-        let dir = all.join(number.to_string());
-        match fs::create_dir(&dir) {
+    let dir = |number: u64| all.join(number.to_string());
+    let is_taken = |number| dir(number).symlink_metadata().is_ok();
+    loop {
+        let (mut taken, mut free) = (0, 1);
+        while is_taken(free) {
+            (taken, free) = (free, 2 * free);
+        }
+        while free - taken > 1 {
+            let middle = u64::midpoint(taken, free);
+            if is_taken(middle) { taken = middle } else { free = middle }
+        }
+        match fs::create_dir(dir(free)) {
+            // Another hoist was faster.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            made => return made.map(|()| dir),
+            made => return made.map(|()| dir(free)),
         }
     }
-    Err(io::ErrorKind::AlreadyExists.into())
 }
 
 /// Moves what is in the way to where the user finds it. Only empty directories

@@ -1,5 +1,6 @@
 //! Outputs, out of the workspace and back into it.
 
+use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 
@@ -115,6 +116,25 @@ fn another_kind_of_thing_in_an_outputs_place_is_moved_away() {
     fs::remove_dir_all(fixture.path(".hoist")).unwrap();
     fs::remove_dir_all(fixture.path("elsewhere")).unwrap();
     assert_eq!(tree(&fixture.root()), made);
+}
+
+#[test]
+fn what_was_moved_away_is_never_in_the_way_of_what_is_moved_next() {
+    let fixture = Fixture::new(&["out"]);
+    let displace = || {
+        fixture.write("out", "mine");
+        let moved = fixture.clear().moved.unwrap();
+        assert_eq!(fs::read_to_string(fixture.root().join(&moved).join("out")).unwrap(), "mine");
+        moved.file_name().unwrap().to_string_lossy().parse::<usize>().unwrap()
+    };
+    for number in 1..=20 {
+        assert_eq!(displace(), number);
+    }
+    fs::remove_dir_all(fixture.path(".hoist/displaced/2")).unwrap();
+    fixture.write(".hoist/displaced/22", "somebody's");
+    let next: HashSet<usize> = (0..3).map(|_| displace()).collect();
+    assert_eq!(next.len(), 3);
+    assert_eq!(fs::read_dir(fixture.path(".hoist/displaced")).unwrap().count(), 23);
 }
 
 #[test]

@@ -350,6 +350,18 @@ fn what_a_wildcard_matches_and_the_step_did_not_make_is_not_its_own() {
 }
 
 #[test]
+fn what_git_tracks_is_never_cleaned() {
+    let repo = Repo::with(GEN);
+    repo.write("names", "a b");
+    repo.write("gen/a.c", "a\n");
+    repo.commit("Check it in");
+    assert_eq!(repo.hoist(&["gen"]).code, 0);
+    let clean = repo.hoist(&["clean"]);
+    assert_eq!((clean.code, repo.has("gen/a.c"), repo.has("gen/b.c")), (0, true, false));
+    assert!(clean.stderr.contains("kept, for git tracks it: gen/a.c\n"), "{}", clean.stderr);
+}
+
+#[test]
 fn a_cacheable_step_that_leaves_what_a_wildcard_matches_has_made_nothing() {
     let script = "test -e gen/a.c || echo a > gen/a.c";
     let target =
@@ -385,6 +397,23 @@ fn each_attempt_finds_what_the_first_one_found() {
     assert_eq!(repo.hoist(&["flaky"]).code, 0);
     assert_eq!((repo.read("dist/x"), repo.read("log/y.txt")), ("x\n".to_owned(), "y\n".to_owned()));
     assert_eq!((repo.read("log/mine.txt"), repo.has(".hoist/displaced")), ("mine".to_owned(), false));
+}
+
+#[test]
+fn what_was_made_without_the_cache_or_before_it_was_removed_is_the_steps_own() {
+    let repo = Repo::with(
+        r#"target "make" { inputs "in"; outputs "dist"; run "mkdir dist; cp in dist/$(cat in)"; }"#,
+    );
+    repo.write("in", "a");
+    assert_eq!(repo.hoist(&["make", "--no-cache"]).code, 0);
+    repo.write("in", "b");
+    assert_eq!(repo.hoist(&["make"]).code, 0);
+    assert_eq!(repo.hoist(&["clean", "--cache"]).code, 0);
+    repo.write("in", "c");
+    assert_eq!(repo.hoist(&["make"]).code, 0);
+    assert!(repo.has("dist/c") && !repo.has("dist/b") && !repo.has(".hoist/displaced"));
+    assert!(repo.hoist(&["clean", "--cache"]).code == 0 && repo.hoist(&["clean"]).code == 0);
+    assert!(!repo.has("dist"));
 }
 
 #[test]

@@ -248,3 +248,26 @@ fn who_reads_slowly_does_not_make_hoist_grow() {
     assert!(child.wait().expect("it ends").success());
     assert!(peak > 0 && peak < 64 * 1024, "{peak} kB");
 }
+
+#[test]
+fn clean_leaves_what_a_run_that_goes_on_uses() {
+    let repo = Repo::with(
+        r#"
+        target "make" { inputs "release.kdl"; outputs "made"; run "echo made > made"; }
+        target "use" { needs "make"; run "touch ready; while test ! -e go; do sleep 0.01; done; cat made"; }
+        "#,
+    );
+    assert_eq!(repo.hoist(&["make"]).code, 0);
+    let mut child = start(&repo, &["use"]);
+    eventually("the step is ready", || repo.has("ready"));
+    let clean = repo.hoist(&["clean"]);
+    assert_eq!((clean.code, repo.has("made")), (0, true), "{}", clean.stderr);
+    assert!(clean.stderr.contains("goes on: its record, and what steps made"), "{}", clean.stderr);
+    repo.write("go", "");
+    assert!(child.wait().expect("it ends").success());
+    assert_eq!(repo.hoist(&["log", "use"]).stdout, "made\n");
+    assert_eq!(repo.hoist(&["clean"]).code, 0);
+    assert!(!repo.has("made"));
+    let runs = std::fs::read_dir(repo.path().join(".hoist/runs")).expect("it stays");
+    assert_eq!(runs.count(), 0);
+}

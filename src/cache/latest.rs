@@ -7,10 +7,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::cache::journal::{Header, Journal};
-use crate::cache::part::path_text;
+use crate::cache::part::{path_text, text_path};
 use crate::cache::record::StoredRecord;
 use crate::cache::{Blake3, Part, Record, Trace, Value};
 use crate::diagnostic::Problem;
+
+/// The file of a project's last runs, in its directory in the cache.
+pub(super) const RUNS: &str = "runs";
 
 /// The last run of a step in a project.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,7 +63,7 @@ impl Latest {
     /// Those of the project in `root`, kept below the cache's directory.
     pub(super) fn new(dir: &Path, root: &Path, staging: &Path) -> Self {
         Self {
-            file: dir.join("projects").join(name_of(root)).join("runs"),
+            file: dir.join("projects").join(name_of(root)).join(RUNS),
             root: root.to_owned(),
             staging: staging.to_owned(),
             journal: Arc::default(),
@@ -110,6 +113,15 @@ impl Latest {
 
 fn with<T>(journal: &mut Option<Journal>, file: &Path, use_it: impl FnOnce(&mut Journal) -> T) -> T {
     use_it(journal.get_or_insert_with(|| Journal::read(file)))
+}
+
+/// Whether the project is still there to which a file of last runs belongs.
+pub(super) fn has_project(file: &Path) -> bool {
+    let journal = Journal::read(file);
+    let stored =
+        journal.all().first().and_then(|(_, body)| serde_json::from_slice::<StoredLatest>(body).ok());
+    let root = stored.and_then(|stored| text_path(&stored.root));
+    root.is_some_and(|root| Path::new(&root).is_dir())
 }
 
 /// All last runs of a journal.

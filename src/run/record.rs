@@ -139,7 +139,8 @@ pub fn outline(root: &Path, id: &str) -> io::Result<impl Iterator<Item = Event> 
 }
 
 /// The directory of a run's record.
-pub(super) fn directory_of(root: &Path, id: &str) -> PathBuf {
+#[must_use]
+pub fn directory_of(root: &Path, id: &str) -> PathBuf {
     root.join(DIRECTORY).join("runs").join(id)
 }
 

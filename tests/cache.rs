@@ -348,3 +348,183 @@ fn what_an_interrupted_or_failed_step_began_does_not_pile_up() {
         assert!(repo.has("dist/part") && !repo.has(".hoist/displaced"));
     }
 }
+
+/// A step with a wildcard among its outputs, in a directory that is not its own.
+const GEN: &str = r#"
+target "gen" {
+    inputs "names"
+    outputs "gen/*.c"
+    run "for name in $(cat names); do echo $name > gen/$name.c; done"
+}
+"#;
+
+#[test]
+fn what_a_wildcard_matches_and_the_step_did_not_make_is_not_its_own() {
+    let repo = Repo::with(GEN);
+    repo.write("names", "a b");
+    repo.write("gen/mine.c", "mine");
+    assert_eq!(repo.hoist(&["gen"]).code, 0);
+    repo.write("names", "b");
+    assert_eq!(repo.hoist(&["gen"]).code, 0);
+    assert_eq!(["a", "b", "mine"].map(|name| repo.has(&format!("gen/{name}.c"))), [false, true, true]);
+    // It is not brought back where it is gone, and not taken away where it is not.
+    fs::remove_file(repo.path().join("gen/mine.c")).expect("it is there");
+    assert_eq!(ran(&repo, &["gen"]), [""; 0]);
+    assert!(!repo.has("gen/mine.c"));
+    repo.write("gen/mine.c", "mine");
+    assert_eq!(repo.hoist(&["clean"]).code, 0);
+    assert_eq!((repo.has("gen/b.c"), repo.read("gen/mine.c")), (false, "mine".to_owned()));
+    // What lay there and is written is the step's.
+    repo.write("names", "mine");
+    assert_eq!(repo.hoist(&["gen"]).code, 0);
+    assert_eq!(repo.read("gen/mine.c"), "mine\n");
+    assert_eq!(repo.hoist(&["clean"]).code, 0);
+    assert!(!repo.has("gen/mine.c") && !repo.has(".hoist/displaced"));
+}
+
+#[test]
+fn what_git_tracks_is_never_cleaned() {
+    let repo = Repo::with(GEN);
+    repo.write("names", "a b");
+    repo.write("gen/a.c", "a\n");
+    repo.commit("Check it in");
+    assert_eq!(repo.hoist(&["gen"]).code, 0);
+    let clean = repo.hoist(&["clean"]);
+    assert_eq!((clean.code, repo.has("gen/a.c"), repo.has("gen/b.c")), (0, true, false));
+    assert!(clean.stderr.contains("kept, for git tracks it: gen/a.c\n"), "{}", clean.stderr);
+}
+
+#[test]
+fn a_cacheable_step_that_leaves_what_a_wildcard_matches_has_made_nothing() {
+    let script = "test -e gen/a.c || echo a > gen/a.c";
+    let target =
+        |inputs: &str| format!("target \"gen\" {{ {inputs} outputs \"gen/*.c\"; run \"{script}\"; }}");
+    let repo = Repo::with(&target("inputs \"release.kdl\";"));
+    repo.write("gen/a.c", "a\n");
+    let ended = repo.hoist(&["gen"]);
+    assert!(ended.stderr.contains("was there before, and was not written"), "{}", ended.stderr);
+    fs::remove_file(repo.path().join("gen/a.c")).expect("it is there");
+    assert_eq!(repo.hoist(&["gen"]).code, 0);
+    // What runs each time may find that there is nothing to do.
+    repo.write("gen/a.c", "by hand\n");
+    repo.write("release.kdl", target(""));
+    assert_eq!(repo.hoist(&["gen"]).code, 0);
+    assert_eq!(repo.hoist(&["clean"]).code, 0);
+    assert_eq!(repo.read("gen/a.c"), "by hand\n");
+}
+
+#[test]
+fn each_attempt_finds_what_the_first_one_found() {
+    let repo = Repo::with(
+        r#"
+        target "flaky" {
+            inputs "in"
+            outputs "dist" "log/*.txt"
+            retries 2
+            run "mkdir dist; echo x >> dist/x; echo y >> log/y.txt; echo z >> tries; test $(wc -l < tries) = 3"
+        }
+        "#,
+    );
+    repo.write("in", "");
+    repo.write("log/mine.txt", "mine");
+    assert_eq!(repo.hoist(&["flaky"]).code, 0);
+    assert_eq!((repo.read("dist/x"), repo.read("log/y.txt")), ("x\n".to_owned(), "y\n".to_owned()));
+    assert_eq!((repo.read("log/mine.txt"), repo.has(".hoist/displaced")), ("mine".to_owned(), false));
+}
+
+#[test]
+fn what_was_made_without_the_cache_or_before_it_was_removed_is_the_steps_own() {
+    let repo = Repo::with(
+        r#"target "make" { inputs "in"; outputs "dist"; run "mkdir dist; cp in dist/$(cat in)"; }"#,
+    );
+    repo.write("in", "a");
+    assert_eq!(repo.hoist(&["make", "--no-cache"]).code, 0);
+    repo.write("in", "b");
+    assert_eq!(repo.hoist(&["make"]).code, 0);
+    assert_eq!(repo.hoist(&["clean", "--cache"]).code, 0);
+    repo.write("in", "c");
+    assert_eq!(repo.hoist(&["make"]).code, 0);
+    assert!(repo.has("dist/c") && !repo.has("dist/b") && !repo.has(".hoist/displaced"));
+    assert!(repo.hoist(&["clean", "--cache"]).code == 0 && repo.hoist(&["clean"]).code == 0);
+    assert!(!repo.has("dist"));
+}
+
+#[test]
+fn a_link_in_an_outputs_place_is_moved_away_or_written_through_and_never_lost() {
+    let make = |inputs: &str| {
+        format!("target \"make\" {{ {inputs} outputs \"dist\"; run \"mkdir -p dist; echo new > dist/a\"; }}")
+    };
+    for (inputs, through) in [("inputs \"in\";", false), ("", true)] {
+        let repo = Repo::with(&make(inputs));
+        repo.write("in", "");
+        repo.write("disk/a", "old\n");
+        std::os::unix::fs::symlink("disk", repo.path().join("dist")).expect("there is room");
+        let ended = repo.hoist(&["make"]);
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        assert_eq!(ended.stderr.contains("is in `.hoist/displaced/1` now"), !through, "{}", ended.stderr);
+        assert_eq!(repo.read("disk/a"), if through { "new\n" } else { "old\n" });
+        assert_eq!(repo.hoist(&["clean"]).code, 0);
+        let link = repo.path().join(if through { "dist" } else { ".hoist/displaced/1/dist" });
+        assert!(link.is_symlink() && repo.has("disk/a"));
+    }
+}
+
+#[test]
+fn what_is_in_the_way_and_cannot_be_moved_is_named_and_stays() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    let repo = Repo::with(
+        r#"
+        target "below" { inputs "in"; outputs "file/made"; run "touch file/made"; }
+        target "locked" { inputs "in"; outputs "locked/made"; run "touch locked/made"; }
+        "#,
+    );
+    repo.write("in", "");
+    repo.write("file", "mine");
+    let ended = repo.hoist(&["below"]);
+    assert!(
+        ended.stderr.contains("`file/made` cannot be made: `file` is not a directory"),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(repo.read("file"), "mine");
+    repo.write("locked/made", "mine");
+    let lock = |mode| fs::set_permissions(repo.path().join("locked"), fs::Permissions::from_mode(mode));
+    lock(0o555).expect("it is there");
+    // Who may write everything is stopped by nothing.
+    if fs::write(repo.path().join("locked/probe"), "").is_err() {
+        let ended = repo.hoist(&["locked"]);
+        assert!(
+            ended.stderr.contains("`locked/made` cannot be moved to `.hoist/displaced`"),
+            "{}",
+            ended.stderr
+        );
+        assert!(ended.stderr.contains("or make `locked` writable"), "{}", ended.stderr);
+        assert_eq!(repo.read("locked/made"), "mine");
+    }
+    lock(0o755).expect("it is there");
+    // Another file system cannot take it.
+    let elsewhere = std::path::Path::new("/dev/shm").metadata().map(|found| found.dev());
+    if elsewhere.is_ok_and(|device| repo.path().metadata().is_ok_and(|found| found.dev() != device)) {
+        let other = tempfile::tempdir_in("/dev/shm").expect("there is room");
+        fs::remove_dir_all(repo.path().join(".hoist")).expect("it is there");
+        std::os::unix::fs::symlink(other.path(), repo.path().join(".hoist")).expect("there is room");
+        let ended = repo.hoist(&["locked"]);
+        assert!(ended.stderr.contains("it is on another file system"), "{}", ended.stderr);
+        assert_eq!(repo.read("locked/made"), "mine");
+    }
+}
+
+#[test]
+fn a_plan_and_a_run_say_the_same_when_records_are_gone() {
+    let repo = Repo::with(r#"target "make" { inputs "in"; outputs "out"; run "cp in out"; }"#);
+    repo.write("in", "1");
+    assert_eq!(repo.hoist(&["make"]).code, 0);
+    assert!(repo.hoist(&["make"]).stderr.starts_with("ok Nothing to do"));
+    fs::remove_dir_all(repo.path().parent().expect("it lies below").join("cache/v2/records"))
+        .expect("it is there");
+    let why = "its record is no longer in the cache";
+    let plan = repo.hoist(&["plan", "make"]);
+    assert!(plan.stdout.contains(why), "{}{}", plan.stdout, plan.stderr);
+    let run = repo.hoist(&["make"]);
+    assert!(run.stderr.contains(why), "{}", run.stderr);
+}

@@ -233,6 +233,35 @@ fn secrets_are_in_no_file_of_the_cache() {
 }
 
 #[test]
+fn names_that_are_not_text_are_remembered_like_others() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    let repo = Repo::with(
+        r#"target "list" { inputs "src/**"; outputs "out/**"; run "cp -r src/* out"; }
+        target "all" { needs "list"; }"#,
+    );
+    let odd = OsStr::from_bytes(b"a\xffb");
+    for directory in [repo.path().join("src").join(odd), repo.path().join(odd)] {
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join(odd), "1").unwrap();
+    }
+    assert_eq!(run(&repo).code, 0);
+    let project = repo.path().parent().unwrap().join("cache/v2/projects");
+    let project = fs::read_dir(project).unwrap().next().unwrap().unwrap().path();
+    let goals = || {
+        let files = fs::read_dir(&project).unwrap().map(|file| file.unwrap());
+        files.filter(|file| file.file_name().to_string_lossy().starts_with("goals-")).count()
+    };
+    assert_eq!(goals(), 2);
+    assert!(run(&repo).stderr.starts_with("ok Nothing to do"));
+    // Only the step that is concerned is looked at, with the files that it reads.
+    fs::write(repo.path().join("src").join(odd).join("more"), "2").unwrap();
+    assert!(run(&repo).stderr.contains("ok list  [TIME]  now reads src/a%FFb/more"));
+    assert!(repo.path().join("out").join(odd).join("more").exists());
+    assert!(run(&repo).stderr.starts_with("ok Nothing to do"));
+}
+
+#[test]
 fn what_cleans_up_runs_also_after_what_is_up_to_date() {
     let repo = Repo::with(
         r#"

@@ -4,7 +4,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process};
 
 use crate::fixture::Repo;
 
@@ -72,4 +72,38 @@ fn a_second_interrupt_kills() {
     };
     assert_eq!(code, Some(130));
     assert!(test_kill_process(command).is_err(), "the command is gone");
+}
+
+#[test]
+fn ctrl_c_in_what_owns_the_terminal_interrupts_the_run() {
+    use std::os::unix::process::CommandExt as _;
+    // Its own exit code says nothing of it.
+    for end in ["sleep 600", "trap 'exit 1' INT; sleep 600 & wait"] {
+        let repo = Repo::with(&format!(
+            "target \"serve\" {{ interactive; run \"touch ready; {end}\"; finally \"after\"; }}
+             target \"after\" {{ run \"touch after\"; }}
+             target \"next\" {{ needs \"serve\"; run \"touch next\"; }}"
+        ));
+        let mut command = repo.command(&["run", "next", "--quiet"]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        let mut child = command.spawn().expect("hoist can be started");
+        while !repo.has("ready") {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        kill_process_group(pid(child.id()), Signal::INT).expect("hoist runs");
+        assert_eq!(child.wait().expect("it ends").code(), Some(130));
+        assert!(repo.has("after") && !repo.has("next"));
+    }
+}
+
+#[test]
+fn after_a_second_interrupt_nothing_starts() {
+    let release = LONG.replace("target \"stubborn\" {", "target \"stubborn\" { finally \"after\";");
+    let repo = Repo::with(&release);
+    let (mut child, _) = start(&repo, "stubborn");
+    while child.try_wait().expect("its state can be asked").is_none() {
+        let _ = kill_process(pid(child.id()), Signal::INT);
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert!(!repo.has("after"));
 }

@@ -5,13 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::cache::collect::{is_missing, kind_of, stay_inside};
+use crate::cache::latest::{RUNS, has_project};
 use crate::cache::{Cache, Output, OutputKind};
 use crate::config::ProjectPath;
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::Stat;
-
-/// What hoist itself keeps in a project and can do without.
-const OWN: &[&str] = &[".hoist/runs"];
 
 /// A list of what is to be removed, before anything is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +18,8 @@ pub struct Cleaning {
     pub items: Vec<Item>,
     /// Outputs that are left alone: they are no longer what their step made.
     pub kept: Vec<ProjectPath>,
+    /// Outputs that are left alone: they are tracked.
+    pub tracked: Vec<ProjectPath>,
 }
 
 /// One thing to be removed.
@@ -43,45 +43,72 @@ pub enum Extent {
     Empty,
     /// A directory with all that it holds.
     Whole,
+    /// All that a directory holds, but for the file of the last runs in it.
+    AllButRuns,
 }
 
 impl Cache {
-    /// What `hoist clean` removes of the project: the outputs of the last run of
-    /// each step, as far as they are still what the step made, and hoist's own
-    /// records of runs. The cache can bring the outputs back.
+    /// What `hoist clean` removes of the outputs in the project: those of the last run
+    /// of each step, as far as they are still what the step made, and nobody tracks
+    /// them. The cache can bring them back.
     #[must_use]
-    pub fn project_cleaning(&self) -> Cleaning {
+    pub fn project_cleaning(&self, is_tracked: impl Fn(&Path) -> bool) -> Cleaning {
         let mut cleaning = Cleaning::default();
         for last in self.latest.all() {
             // From the inside out, so that directories are empty by their turn.
             for output in self.made_by(&last.record.step).as_slice().iter().rev() {
-                cleaning.add_output(&self.root, output);
+                cleaning.add_output(&self.root, output, &is_tracked);
             }
         }
-        let own = OWN.iter().map(|own| self.root.join(own));
-        cleaning.items.extend(own.filter_map(whole));
         cleaning
     }
 
     /// What `hoist clean --cache` removes: all that the cache holds, of all
-    /// projects. Whoever uses it at that moment builds again or fails.
+    /// projects, but for what tells which files in a project are its steps' own: they
+    /// would be taken for somebody else's. Whoever uses it at that moment builds again
+    /// or fails.
     #[must_use]
     pub fn cache_cleaning(&self) -> Cleaning {
-        let names = ["content", "records", "projects", "images", "tmp"];
-        let items = names.iter().map(|name| self.dir.join(name)).filter_map(whole);
-        // Without it, what is kept elsewhere relies on nothing that lay here.
-        let identity = Item { path: self.dir.join("id"), bytes: 0, extent: Extent::File };
-        Cleaning { items: items.chain([identity]).collect(), kept: Vec::new() }
+        let names = ["content", "records", "images", "tmp"];
+        let mut items: Vec<Item> = names.iter().filter_map(|name| Item::whole(self.dir.join(name))).collect();
+        let projects = fs::read_dir(self.dir.join("projects")).into_iter().flatten().flatten();
+        items.extend(projects.filter_map(|project| Item::project(project.path())));
+        Cleaning { items, ..Cleaning::default() }
+    }
+}
+
+impl Item {
+    /// A directory with all that it holds, if it is there.
+    #[must_use]
+    pub fn whole(path: PathBuf) -> Option<Self> {
+        let found = fs::symlink_metadata(&path).ok().filter(fs::Metadata::is_dir);
+        let bytes = |path: &Path| files(path).iter().map(|(_, found)| found.len()).sum();
+        found.map(|_| Self { bytes: bytes(&path), path, extent: Extent::Whole })
+    }
+
+    /// What the cache holds of a project, if there is anything to remove.
+    fn project(path: PathBuf) -> Option<Self> {
+        let runs = path.join(RUNS);
+        if !has_project(&runs) {
+            return Self::whole(path);
+        }
+        let bytes = files(&path).iter().filter(|(path, _)| *path != runs).map(|(_, found)| found.len()).sum();
+        (bytes > 0).then_some(Self { path, bytes, extent: Extent::AllButRuns })
     }
 }
 
 impl Cleaning {
-    fn add_output(&mut self, root: &Path, output: &Output) {
+    fn add_output(&mut self, root: &Path, output: &Output, is_tracked: &impl Fn(&Path) -> bool) {
         let path = root.join(output.path.as_path());
         let Ok(found) = fs::symlink_metadata(&path) else { return };
+        let is_directory = matches!(output.kind, OutputKind::Directory { .. });
+        if !is_directory && is_tracked(output.path.as_path()) {
+            self.tracked.push(output.path.clone());
+            return;
+        }
         let inside = stay_inside(root, output.path.as_path()).is_ok();
         let extent = match &output.kind {
-            OutputKind::Directory { .. } if found.is_dir() && inside => Extent::Empty,
+            _ if is_directory && found.is_dir() && inside => Extent::Empty,
             kind => {
                 let same = kind_of(&path, &Stat::of(&found)).is_ok_and(|found| found.as_ref() == Some(kind));
                 if !same || !inside {
@@ -112,6 +139,7 @@ impl Cleaning {
             let removed = match item.extent {
                 Extent::File => fs::remove_file(&item.path),
                 Extent::Whole => fs::remove_dir_all(&item.path),
+                Extent::AllButRuns => remove_all_but_runs(&item.path),
                 Extent::Empty => match fs::remove_dir(&item.path) {
                     Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
                     removed => removed,
@@ -129,14 +157,14 @@ impl Cleaning {
     }
 }
 
-/// A directory with all that it holds, if it is there.
-fn whole(path: PathBuf) -> Option<Item> {
-    let found = fs::symlink_metadata(&path).ok().filter(fs::Metadata::is_dir);
-    found.map(|_| Item {
-        bytes: files(&path).iter().map(|(_, found)| found.len()).sum(),
-        path,
-        extent: Extent::Whole,
-    })
+fn remove_all_but_runs(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if !path.ends_with(RUNS) {
+            if path.is_dir() { fs::remove_dir_all(path)? } else { fs::remove_file(path)? }
+        }
+    }
+    Ok(())
 }
 
 /// All files below a directory, links not followed.

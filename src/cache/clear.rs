@@ -1,29 +1,66 @@
 //! Making room for what a step is about to make.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::cache::collect::{Found, is_missing, matched};
 use crate::cache::part::path_text;
-use crate::cache::restore::{DISPLACED, State, denied, displace, displaced_dir, set_mode, state};
+use crate::cache::restore::{State, denied, displace_all, set_mode, state};
 use crate::cache::selection::Selection;
 use crate::cache::{Cache, Output, Outputs, Part, Trace};
 use crate::config::{Pattern, ProjectPath};
 use crate::diagnostic::Problems;
-use crate::facts::InputKind;
-use crate::plan::StepId;
+use crate::facts::{InputKind, Stat};
+use crate::plan::{Effect, StepId};
+
+/// What only a wildcard of a step's outputs matches, and that lay there before the
+/// step ran, with links in the place of outputs of what always runs: it is somebody's,
+/// unless the step writes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    files: HashMap<PathBuf, Stat>,
+    /// Whether it is right that the step leaves all of it as it was.
+    pub(super) may_stay: bool,
+}
+
+impl Standing {
+    /// Whether something that lies there now is not what lay there before.
+    pub(super) fn is_made(&self, found: &Found) -> bool {
+        self.files.get(&found.path) != Some(&found.seen.stat)
+    }
+}
+
+/// What a step finds where it makes its outputs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    /// What stays where it lies.
+    pub standing: Standing,
+    /// Where something was moved to, in the project.
+    pub moved: Option<PathBuf>,
+}
+
+/// What the patterns of a step's outputs match.
+#[derive(Default)]
+struct Lying {
+    /// In directories that belong to the step, and what is named by its path.
+    own: Vec<Found>,
+    /// What only a wildcard outside of these matches.
+    wild: Vec<Found>,
+}
 
 impl Cache {
     /// Takes away what lies where a step makes its outputs, so that what it makes
     /// does not depend on what was there: a file that it does not make any more
     /// would be kept as if it had. What only a wildcard outside of output directories
-    /// matches stays: it may be somebody's.
+    /// matches stays, unless the step's last run made it: it is somebody's. What
+    /// always runs may build on what it made before: then all stays.
     ///
-    /// `inputs` are the files that it reads: where one of them lies there, it works
-    /// on its inputs in place, and nothing is touched. Says where something was moved
-    /// to, in the project.
+    /// `inputs` are the files that it reads: where one of them lies in its place, it
+    /// works on its inputs in place, and nothing is taken away. `before` is the room
+    /// that was made for an attempt of the same run that failed: what lies there now
+    /// and did not then was made by that.
     ///
     /// # Errors
     /// The workspace cannot be written ([`ReadOnly`](crate::diagnostic::Code::ReadOnly));
@@ -31,24 +68,19 @@ impl Cache {
     /// ([`OutsideProject`](crate::diagnostic::Code::OutsideProject)).
     pub fn clear(
         &self,
-        step: &StepId,
+        (step, effect): (&StepId, Effect),
         patterns: &[Pattern],
         inputs: &HashSet<&Path>,
-    ) -> Result<Option<PathBuf>, Problems> {
-        let selection = Selection::new(patterns)?;
-        let mut found: Vec<Found> = Vec::new();
-        for rule in selection.rules() {
-            let Some(directory) = rule.directory() else { continue };
-            // What a link leads to is not the step's.
-            if !rule.matches(&directory) && self.root.join(&directory).is_symlink() {
-                continue;
-            }
-            let covered = matched(&self.root, rule)?.into_iter();
-            found.extend(covered.filter(|found| selection.covers(&found.path)));
+        before: Option<&Standing>,
+    ) -> Result<Room, Problems> {
+        let Lying { mut own, wild } = self.lying(patterns)?;
+        let builds_on = effect != Effect::Cacheable;
+        let mut room = Room::default();
+        room.standing.may_stay = builds_on;
+        if own.is_empty() && wild.is_empty() {
+            return Ok(room);
         }
-        if found.is_empty() || found.iter().any(|found| inputs.contains(found.path.as_path())) {
-            return Ok(None);
-        }
+        let in_place = builds_on || own.iter().any(|found| inputs.contains(found.path.as_path()));
         let last = self.made_by(&step.to_string());
         let is_ours = |path: &Path| {
             let made = ProjectPath::root().join(path).ok().and_then(|path| {
@@ -57,34 +89,71 @@ impl Cache {
             });
             made.is_some_and(|made| matches!(state(&self.root, &made, &self.looks), Ok(State::Same)))
         };
+        for found in wild {
+            let somebodys = match before {
+                Some(before) => before.files.contains_key(&found.path),
+                None => !is_ours(&found.path),
+            };
+            // What is read is part of the key, and may be made what it is.
+            let is_read = inputs.contains(found.path.as_path());
+            if somebodys && !is_read {
+                let was = before.and_then(|before| before.files.get(&found.path));
+                room.standing.files.insert(found.path, was.copied().unwrap_or(found.seen.stat));
+            } else if !is_read && !in_place {
+                own.push(found);
+            }
+        }
+        if builds_on {
+            // A link in an output's place that is written through stays somebody's.
+            let is_link = |found: &Found| found.seen.stat.kind() == Some(InputKind::Symlink);
+            let links = own.into_iter().filter(|found| is_link(found) && !is_ours(&found.path));
+            room.standing.files.extend(links.map(|found| (found.path, found.seen.stat)));
+            return Ok(room);
+        }
+        if in_place {
+            return Ok(room);
+        }
         // From the inside out, so that directories are empty by their turn.
-        found.sort_by(|one, other| other.path.cmp(&one.path));
-        found.dedup_by(|one, other| one.path == other.path);
+        own.sort_by(|one, other| other.path.cmp(&one.path));
+        own.dedup_by(|one, other| one.path == other.path);
         let mut displaced: BTreeSet<PathBuf> = BTreeSet::new();
-        for Found { path, seen } in &found {
+        for Found { path, seen } in &own {
             let is_directory = seen.stat.kind() == Some(InputKind::Directory);
-            if is_directory || is_ours(path) {
-                let may_open =
-                    path.parent().is_some_and(|above| found.iter().any(|found| found.path == above));
+            if is_directory || before.is_some() || is_ours(path) {
+                let may_open = path.parent().is_some_and(|above| own.iter().any(|found| found.path == above));
                 remove(&self.root.join(path), is_directory, may_open)
                     .map_err(|error| denied(path, &error))?;
             } else {
                 displaced.insert(path.clone());
             }
         }
-        let mut moved = None;
-        if !displaced.is_empty() {
-            let to = displaced_dir(&self.root).map_err(|error| denied(Path::new(DISPLACED), &error))?;
-            moved = to.strip_prefix(&self.root).ok().map(Path::to_owned);
-            for path in &displaced {
-                displace(&self.root, path, &to).map_err(|error| denied(path, &error))?;
-            }
-        }
+        room.moved = displace_all(&self.root, &displaced)?;
         // Directories that held what was displaced.
-        for Found { path, .. } in &found {
+        for Found { path, .. } in &own {
             let _holds_others = fs::remove_dir(self.root.join(path));
         }
-        Ok(moved)
+        Ok(room)
+    }
+
+    fn lying(&self, patterns: &[Pattern]) -> Result<Lying, Problems> {
+        let selection = Selection::new(patterns)?;
+        let mut lying = Lying::default();
+        for rule in selection.rules() {
+            let directory = rule.directory();
+            // What a link leads to is not the step's.
+            if directory
+                .as_ref()
+                .is_some_and(|directory| !rule.matches(directory) && self.root.join(directory).is_symlink())
+            {
+                continue;
+            }
+            let covered = matched(&self.root, rule)?.into_iter();
+            let covered = covered.filter(|found| selection.covers(&found.path));
+            if directory.is_some() { lying.own.extend(covered) } else { lying.wild.extend(covered) }
+        }
+        let own: HashSet<&Path> = lying.own.iter().map(|found| found.path.as_path()).collect();
+        lying.wild.retain(|found| !own.contains(found.path.as_path()));
+        Ok(lying)
     }
 
     /// What the last run of a step made. Of one that worked on its inputs in place,

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::cache::clear::Standing;
 use crate::cache::content::digest_at;
 use crate::cache::local::each;
 use crate::cache::looks::{Look, Looks};
@@ -24,12 +25,14 @@ pub(super) struct Found {
     pub(super) seen: Seen,
 }
 
-/// The outputs in the workspace, by the patterns of the step that made them.
+/// The outputs in the workspace, by the patterns of the step that made them, but
+/// for what stood there before and was not touched.
 ///
 /// Where not all was made, `partly` says that this is no mistake.
 pub(super) fn collect(
     root: &Path,
     patterns: &[Pattern],
+    standing: &Standing,
     partly: bool,
     looks: &Looks,
 ) -> Result<Outputs, Problems> {
@@ -38,10 +41,12 @@ pub(super) fn collect(
     for rule in selection.rules() {
         note_directory(root, rule.directory().as_deref(), looks);
         if let Some(matched) = problems.take(matched(root, rule)) {
-            if matched.is_empty() && !partly {
-                problems.push(not_made(rule));
+            let any = !matched.is_empty();
+            let made: Vec<Found> = matched.into_iter().filter(|found| standing.is_made(found)).collect();
+            if made.is_empty() && !partly && !(any && standing.may_stay) {
+                problems.push(not_made(rule, any));
             }
-            let kept = matched.into_iter().filter(|found| selection.covers(&found.path));
+            let kept = made.into_iter().filter(|found| selection.covers(&found.path));
             found.extend(kept.map(|found| (found, rule.pattern.glob.span)));
         }
     }
@@ -58,12 +63,17 @@ pub(super) fn note_directory(root: &Path, directory: Option<&Path>, looks: &Look
     }
 }
 
-fn not_made(rule: &Rule<'_>) -> Problem {
+/// That nothing was made by a rule, although there may be `any` that it matches.
+fn not_made(rule: &Rule<'_>, any: bool) -> Problem {
     let Pattern { glob, .. } = rule.pattern;
+    let problem = Problem::new(Code::OutputNotMade, format!("`{}` was not made", glob.value));
+    if any {
+        return problem
+            .label(glob.span, "all that matches this was there before, and was not written")
+            .help("remove what was there, so that it is made, or take it out of `outputs`");
+    }
     let label = if rule.pattern.is_literal() { "declared here" } else { "nothing matches this" };
-    Problem::new(Code::OutputNotMade, format!("`{}` was not made", glob.value))
-        .label(glob.span, label)
-        .help("make it in `run`, or take it out of `outputs`")
+    problem.label(glob.span, label).help("make it in `run`, or take it out of `outputs`")
 }
 
 /// All that a pattern covers.

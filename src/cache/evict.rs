@@ -10,6 +10,7 @@ use crate::cache::clean::files;
 use crate::cache::content::write_whole;
 use crate::cache::journal::Journal;
 use crate::cache::latest::runs;
+use crate::cache::local::{ID, identify};
 use crate::cache::{Blake3, Cache, LastRun, OutputKind, Record, image};
 use crate::diagnostic::Problem;
 use crate::oci::Digest;
@@ -66,7 +67,8 @@ impl Cache {
                 let _ = fs::remove_file(path);
             }
         }
-        let all = files(&self.dir);
+        let mut all = files(&self.dir);
+        all.retain(|(path, _)| !path.ends_with(ID));
         let total: u64 = all.iter().map(|(_, found)| found.len()).sum();
         if total <= max_size {
             return Evicted::default();
@@ -84,6 +86,11 @@ impl Cache {
                 evicted.records += 1;
                 evicted.bytes += holder.bytes;
             }
+        }
+        if evicted.records > 0 {
+            // What was made with their help does not stand for them.
+            let _ = fs::remove_file(self.dir.join(ID));
+            let _without = identify(&self.dir);
         }
         for (path, found) in &all {
             if age(found) >= grace && held.is_loose(path) && fs::remove_file(path).is_ok() {

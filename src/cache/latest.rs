@@ -7,16 +7,19 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::cache::journal::{Header, Journal};
-use crate::cache::part::path_text;
+use crate::cache::part::{path_text, text_path};
 use crate::cache::record::StoredRecord;
 use crate::cache::{Blake3, Part, Record, Trace, Value};
 use crate::diagnostic::Problem;
 
+/// The file of a project's last runs, in its directory in the cache.
+pub(super) const RUNS: &str = "runs";
+
 /// The last run of a step in a project.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LastRun {
-    /// What it left behind; of a run that failed, the outputs are what it made until
-    /// then.
+    /// What it left behind; of a run that did not come to its end, the outputs are
+    /// what it made until then.
     pub record: Record,
     /// How it ended.
     pub outcome: Outcome,
@@ -32,6 +35,10 @@ pub enum Outcome {
     Failed,
     /// It did its work while its inputs changed.
     Unsteady,
+    /// It did its work without the cache.
+    Unkept,
+    /// It was stopped.
+    Stopped,
 }
 
 /// The last runs of the steps of one project, read when they are asked for.
@@ -56,7 +63,7 @@ impl Latest {
     /// Those of the project in `root`, kept below the cache's directory.
     pub(super) fn new(dir: &Path, root: &Path, staging: &Path) -> Self {
         Self {
-            file: dir.join("projects").join(name_of(root)).join("runs"),
+            file: dir.join("projects").join(name_of(root)).join(RUNS),
             root: root.to_owned(),
             staging: staging.to_owned(),
             journal: Arc::default(),
@@ -106,6 +113,15 @@ impl Latest {
 
 fn with<T>(journal: &mut Option<Journal>, file: &Path, use_it: impl FnOnce(&mut Journal) -> T) -> T {
     use_it(journal.get_or_insert_with(|| Journal::read(file)))
+}
+
+/// Whether the project is still there to which a file of last runs belongs.
+pub(super) fn has_project(file: &Path) -> bool {
+    let journal = Journal::read(file);
+    let stored =
+        journal.all().first().and_then(|(_, body)| serde_json::from_slice::<StoredLatest>(body).ok());
+    let root = stored.and_then(|stored| text_path(&stored.root));
+    root.is_some_and(|root| Path::new(&root).is_dir())
 }
 
 /// All last runs of a journal.

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use rayon::prelude::*;
 use tempfile::NamedTempFile;
 
+use crate::cache::clear::Standing;
 use crate::cache::collect::collect;
 use crate::cache::content::{ContentStore, content_at, touch, unusable, write_whole};
 use crate::cache::latest::{LastRun, Latest, Outcome};
@@ -22,13 +23,17 @@ use crate::cache::{
 };
 use crate::config::{Pattern, ProjectPath};
 use crate::diagnostic::{Code, Problem, Problems};
-use crate::facts::{Clock, KnownFiles};
+use crate::facts::{Clock, KnownFiles, any_number};
 use crate::plan::StepId;
 use crate::store::Layout;
 
 /// The format of everything below the cache's directory is in this name: what
 /// other versions of hoist keep beside it is not looked at.
 pub(super) const FORMAT: &str = "v2";
+
+/// The file that holds what tells a cache from every other. It goes with the records:
+/// whoever relies on them notices that they are gone.
+pub(super) const ID: &str = "records/id";
 
 /// Tells backup programs that all of this can be made again
 /// (<https://bford.info/cachedir/>).
@@ -70,9 +75,8 @@ impl Cache {
             fs::create_dir_all(&made).map_err(|error| unusable(&made, &error))?;
         }
         let staging = dir.join("tmp");
-        let id = dir.join("id");
-        if !id.exists() {
-            write_whole(&staging, &id, &new_identity())?;
+        if !dir.join(ID).exists() {
+            identify(&dir)?;
         }
         let tag = top.join("CACHEDIR.TAG");
         if tag.exists() {
@@ -97,12 +101,17 @@ impl Cache {
         Self { looks: Looks::new(known), ..self }
     }
 
-    /// The files that need not be read again: those that were known, and outputs
-    /// that were seen since. `clock` is that of the project's
-    /// [file system](crate::cache::clock).
+    /// The files that needed not be read again.
     #[must_use]
-    pub fn known(&self, clock: Clock) -> KnownFiles {
-        self.looks.known(clock)
+    pub fn known(&self) -> &KnownFiles {
+        self.looks.known()
+    }
+
+    /// Outputs that were seen, and need not be read again. `clock` is that of the
+    /// project's [file system](crate::cache::clock).
+    #[must_use]
+    pub fn seen(&self, clock: Clock) -> KnownFiles {
+        self.looks.seen(clock)
     }
 
     /// What was seen last of an output, if one of this path was collected or
@@ -112,10 +121,11 @@ impl Cache {
         self.looks.of(path)
     }
 
-    /// What tells this cache from every other, if there is one in `dir`.
+    /// What tells this cache from every other, and from itself before it lost records;
+    /// if there is one in `dir`.
     #[must_use]
     pub fn identity(dir: &Path) -> Option<[u8; 16]> {
-        fs::read(dir.join(FORMAT).join("id")).ok()?.try_into().ok()
+        fs::read(dir.join(FORMAT).join(ID)).ok()?.try_into().ok()
     }
 
     /// The staging store: the layout that built images lie in.
@@ -172,21 +182,23 @@ impl Cache {
         }
         match last.outcome {
             Outcome::Done => vec![fault],
+            Outcome::Unkept => vec![Reason::UnkeptBefore],
+            Outcome::Stopped => vec![Reason::StoppedBefore],
             Outcome::Failed => vec![Reason::FailedBefore],
             Outcome::Unsteady => vec![Reason::InputsMoved],
         }
     }
 
     /// The outputs that a step made in the workspace, by the patterns that it
-    /// declares.
+    /// declares; `standing` is what it found there.
     ///
     /// # Errors
     /// A pattern that nothing matches, or something that is not kept
     /// ([`OutputNotMade`](crate::diagnostic::Code::OutputNotMade)); a path
     /// that a symbolic link leads out of the project
     /// ([`OutsideProject`](crate::diagnostic::Code::OutsideProject)).
-    pub fn collect(&self, patterns: &[Pattern]) -> Result<Outputs, Problems> {
-        collect(&self.root, patterns, false, &self.looks)
+    pub fn collect(&self, patterns: &[Pattern], standing: &Standing) -> Result<Outputs, Problems> {
+        collect(&self.root, patterns, standing, false, &self.looks)
     }
 
     /// Saves what a step made.
@@ -204,9 +216,6 @@ impl Cache {
             duration: made.duration,
             hoist: env!("CARGO_PKG_VERSION").to_owned(),
         };
-        if miss.is_off() {
-            return Ok(Saved { record, kept: false });
-        }
         let small = if made.steady && miss.is_kept() { self.keep(&record.outputs)? } else { None };
         let kept = small.is_some();
         if let Some(small) = small {
@@ -214,8 +223,13 @@ impl Cache {
             write_whole(&self.dir.join("tmp"), &self.record_path(record.key), &record.to_bytes(&small))?;
         }
         let steady = made.steady && (kept || !miss.is_kept());
-        let outcome = if steady { Outcome::Done } else { Outcome::Unsteady };
+        let outcome = match steady {
+            true if miss.is_off() => Outcome::Unkept,
+            true => Outcome::Done,
+            false => Outcome::Unsteady,
+        };
         let last = LastRun { record, outcome };
+        // Also of what is not kept: it is the step's own, and goes before it runs again.
         self.latest.put(&miss.trace, &last)?;
         Ok(Saved { record: last.record, kept })
     }
@@ -245,22 +259,21 @@ impl Cache {
         self.contents.put_stream(log)
     }
 
-    /// Remembers that a step failed.
+    /// Remembers a step that failed, or was stopped, with what it made until then;
+    /// `standing` is what it found where it makes its outputs.
     ///
     /// # Errors
     /// The cache cannot be written ([`CacheUnusable`](crate::diagnostic::Code::CacheUnusable)).
-    pub fn save_failure(
+    pub fn save_rest(
         &self,
         miss: &Miss,
-        patterns: &[Pattern],
+        (patterns, standing): (&[Pattern], &Standing),
+        outcome: Outcome,
         started: Timestamp,
         duration: Duration,
     ) -> Result<(), Problem> {
-        if miss.is_off() {
-            return Ok(());
-        }
-        // What it made until it failed is its own, and goes before it runs again.
-        let outputs = collect(&self.root, patterns, true, &self.looks);
+        // It is its own, and goes before it runs again.
+        let outputs = collect(&self.root, patterns, standing, true, &self.looks);
         let record = Record {
             key: miss.trace.key(),
             step: miss.trace.step().to_owned(),
@@ -271,7 +284,7 @@ impl Cache {
             duration,
             hoist: env!("CARGO_PKG_VERSION").to_owned(),
         };
-        self.latest.put(&miss.trace, &LastRun { record, outcome: Outcome::Failed })
+        self.latest.put(&miss.trace, &LastRun { record, outcome })
     }
 
     /// Brings the outputs of a hit into the workspace, all or none of them, and
@@ -335,14 +348,10 @@ impl Cache {
     }
 }
 
-/// 16 bytes that no other cache has.
-fn new_identity() -> [u8; 16] {
-    use std::hash::{BuildHasher as _, Hasher as _};
-    let half = || std::collections::hash_map::RandomState::new().build_hasher().finish();
-    let (one, other) = (half().to_le_bytes(), half().to_le_bytes());
-    let mut id = [0; 16];
-    id.iter_mut().zip(one.into_iter().chain(other)).for_each(|(place, byte)| *place = byte);
-    id
+/// Gives a cache an identity of 16 bytes that no other has.
+pub(super) fn identify(dir: &Path) -> Result<(), Problem> {
+    let id = [any_number().to_le_bytes(), any_number().to_le_bytes()].concat();
+    write_whole(&dir.join("tmp"), &dir.join(ID), &id)
 }
 
 /// What becomes of each; by several threads where that is worth it.

@@ -58,9 +58,14 @@ impl Looks {
         fresh.get(path.as_path().as_os_str().as_bytes()).copied()
     }
 
-    /// All that is known now of files that have settled.
-    pub(super) fn known(&self, clock: Clock) -> KnownFiles {
-        let mut known = KnownFiles::clone(&self.known);
+    /// What was known before.
+    pub(super) fn known(&self) -> &KnownFiles {
+        &self.known
+    }
+
+    /// What was seen of files that have settled.
+    pub(super) fn seen(&self, clock: Clock) -> KnownFiles {
+        let mut known = KnownFiles::new();
         let fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
         for (path, look) in fresh.iter() {
             if let Some(digest) = look.digest.filter(|_| look.seen.is_settled(clock)) {

@@ -54,7 +54,7 @@ impl Miss {
         !self.is_off() && !self.reasons.contains(&Reason::NoInputs)
     }
 
-    /// Whether nothing at all is to be written.
+    /// Whether the cache is left aside.
     pub(super) fn is_off(&self) -> bool {
         self.reasons.contains(&Reason::CacheOff)
     }

@@ -40,6 +40,7 @@ mod trace;
 mod tests;
 
 pub use clean::{Cleaning, Extent, Item};
+pub use clear::{Room, Standing};
 pub use clock::clock;
 pub use collect::stay_inside;
 pub use evict::{Evicted, MAX_SIZE};
@@ -52,6 +53,7 @@ pub use outputs::{Output, OutputKind, Outputs};
 pub use part::{Part, Value};
 pub use reason::Reason;
 pub use record::Record;
+pub use restore::no_directory;
 pub use snapshot::{Changes, Head, Ran, Snapshot, Subset};
 pub use state::State;
 pub use trace::{Product, Trace};

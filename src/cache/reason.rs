@@ -20,6 +20,10 @@ pub enum Reason {
     NoInputs,
     /// It failed the last time, with the same key.
     FailedBefore,
+    /// It was stopped the last time, with the same key.
+    StoppedBefore,
+    /// It ran without the cache the last time, so that run was not kept.
+    UnkeptBefore,
     /// Its last run was not kept: its inputs changed meanwhile, or a sandbox denied
     /// it something.
     InputsMoved,
@@ -81,6 +85,8 @@ impl fmt::Display for Reason {
             Self::CacheOff => f.write_str("the cache is off"),
             Self::NoInputs => f.write_str("declares no inputs, so it always runs"),
             Self::FailedBefore => f.write_str("failed the last time"),
+            Self::StoppedBefore => f.write_str("was stopped the last time"),
+            Self::UnkeptBefore => f.write_str("ran without the cache the last time"),
             Self::InputsMoved => f.write_str(
                 "its last run was not kept: its inputs changed meanwhile, or it was denied something",
             ),

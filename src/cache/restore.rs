@@ -22,7 +22,7 @@ use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::{InputKind, Seen, Stat, moment};
 
 /// Where what is in the way goes, in the project's directory.
-pub(super) const DISPLACED: &str = ".hoist/displaced";
+const DISPLACED: &str = ".hoist/displaced";
 
 /// Where the contents of a record are.
 #[derive(Clone, Copy)]
@@ -196,9 +196,8 @@ impl<'a> Work<'a> {
             let above = self.anchor(root, path);
             if seen.insert(above) {
                 let full = root.join(above);
-                let is_dir = fs::metadata(&full).is_ok_and(|found| found.is_dir());
-                if !is_dir {
-                    return Err(denied(path, &io::ErrorKind::NotADirectory.into()));
+                if !fs::metadata(&full).is_ok_and(|found| found.is_dir()) {
+                    return Err(no_directory(path, above));
                 }
                 access(&full, Access::WRITE_OK | Access::EXEC_OK)
                     .map_err(|error| denied(path, &error.into()))?;
@@ -219,12 +218,7 @@ impl<'a> Work<'a> {
 
     /// Puts everything in its place. `files` are those of [`Work::files`].
     fn place(&self, root: &Path, files: Vec<NamedTempFile>, looks: &Looks) -> Result<(), Problem> {
-        if !self.displaced.is_empty() {
-            let to = displaced_dir(root).map_err(|error| denied(Path::new(DISPLACED), &error))?;
-            for path in &self.displaced {
-                displace(root, path, &to).map_err(|error| denied(path, &error))?;
-            }
-        }
+        displace_all(root, &self.displaced)?;
         let mut files = files.into_iter();
         for output in &self.wanted {
             let path = root.join(output.path.as_path());
@@ -349,24 +343,49 @@ fn put(output: &Output, file: NamedTempFile, path: &Path, looks: &Looks) -> io::
     Ok(())
 }
 
+/// Moves all that is in the way to one place, and returns that place in the project.
+///
+/// # Errors
+/// Something cannot be moved: it stays where it is, and so does what comes behind.
+pub(super) fn displace_all(root: &Path, paths: &BTreeSet<PathBuf>) -> Result<Option<PathBuf>, Problem> {
+    if paths.is_empty() {
+        return Ok(None);
+    }
+    let to = displaced_dir(root).map_err(|error| denied(Path::new(DISPLACED), &error))?;
+    for path in paths {
+        displace(root, path, &to).map_err(|error| immovable(path, &error))?;
+    }
+    Ok(to.strip_prefix(root).ok().map(Path::to_owned))
+}
+
 /// A new directory for what is in the way of this restoration: nothing that was
-/// displaced before is lost to it.
-pub(super) fn displaced_dir(root: &Path) -> io::Result<PathBuf> {
+/// displaced before is lost to it. It has a number that is free and follows one that
+/// is not, found by few looks however many there are.
+fn displaced_dir(root: &Path) -> io::Result<PathBuf> {
     let all = root.join(DISPLACED);
     fs::create_dir_all(&all)?;
-    for number in 1..u32::MAX {
-        let dir = all.join(number.to_string());
-        match fs::create_dir(&dir) {
+    let dir = |number: u64| all.join(number.to_string());
+    let is_taken = |number| dir(number).symlink_metadata().is_ok();
+    loop {
+        let (mut taken, mut free) = (0, 1);
+        while is_taken(free) {
+            (taken, free) = (free, 2 * free);
+        }
+        while free - taken > 1 {
+            let middle = u64::midpoint(taken, free);
+            if is_taken(middle) { taken = middle } else { free = middle }
+        }
+        match fs::create_dir(dir(free)) {
+            // Another hoist was faster.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            made => return made.map(|()| dir),
+            made => return made.map(|()| dir(free)),
         }
     }
-    Err(io::ErrorKind::AlreadyExists.into())
 }
 
 /// Moves what is in the way to where the user finds it. Only empty directories
 /// are removed.
-pub(super) fn displace(root: &Path, path: &Path, displaced: &Path) -> io::Result<()> {
+fn displace(root: &Path, path: &Path, displaced: &Path) -> io::Result<()> {
     let (from, to) = (root.join(path), displaced.join(path));
     let found = fs::symlink_metadata(&from)?;
     if found.is_dir() && fs::remove_dir(&from).is_ok() {
@@ -381,8 +400,11 @@ pub(super) fn displace(root: &Path, path: &Path, displaced: &Path) -> io::Result
     if locked {
         set_mode(&from, mode | 0o700)?;
     }
-    fs::rename(from, &to)?;
-    if locked { set_mode(&to, mode) } else { Ok(()) }
+    let moved = fs::rename(&from, &to);
+    if locked {
+        set_mode(if moved.is_ok() { &to } else { &from }, mode)?;
+    }
+    moved
 }
 
 pub(super) fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
@@ -429,6 +451,27 @@ impl Drop for Unlocked {
             let _ = set_mode(&opened.path, opened.before);
         }
     }
+}
+
+/// What was not made by a step lies where it makes its outputs, and cannot be moved.
+fn immovable(path: &Path, error: &io::Error) -> Problem {
+    let shown = path.display();
+    let problem = Problem::new(Code::ReadOnly, format!("`{shown}` cannot be moved to `{DISPLACED}`"))
+        .note("an output is to lie there, and no step made what does")
+        .note(error.to_string());
+    if error.kind() == io::ErrorKind::CrossesDevices {
+        return problem.help(format!("it is on another file system: move `{shown}` away, or remove it"));
+    }
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    problem.help(format!("move `{shown}` away, or make `{}` writable", above.display()))
+}
+
+/// What is above an output is no directory.
+#[must_use]
+pub fn no_directory(path: &Path, above: &Path) -> Problem {
+    let title = format!("`{}` cannot be made: `{}` is not a directory", path.display(), above.display());
+    Problem::new(Code::ReadOnly, title)
+        .help(format!("move `{}` away, or declare another output", above.display()))
 }
 
 /// What stands in the way of writing the workspace.

@@ -8,12 +8,12 @@ use std::time::Duration;
 use globset::{GlobBuilder, GlobMatcher};
 
 use crate::cli::arguments::Log;
-use crate::cli::records::{find, read};
+use crate::cli::records::{find, read, story};
 use crate::cli::session::Session;
 use crate::diagnostic::{Code, Problem, Problems, nearest};
 use crate::facts::Project;
-use crate::report::{Look, Paint, Part, Story, Table, digest, ending, seconds, tally};
-use crate::run::{Event, Happening, Outcome, begun, is_written, recorded};
+use crate::report::{Look, Paint, Part, Story, Table, digest, ending, seconds};
+use crate::run::{Event, Happening, Outcome, begun, recorded};
 
 /// Bytes of output that are written at once.
 const AT_ONCE: usize = 64 * 1024;
@@ -37,8 +37,8 @@ fn runs(session: &Session, root: &Path) -> Result<(), Problems> {
     for id in recorded(root) {
         // A run that begins has no events yet.
         let Ok(events) = read(root, &id) else { continue };
-        let story = Story::of(events.filter(|event| !matches!(event.what, Happening::Output(_))));
-        let (paint, result) = result(&story, root, &id);
+        let story = story(root, &id, events.filter(|event| !matches!(event.what, Happening::Output(_))));
+        let (paint, result) = result(&story);
         if session.global.json {
             let mut value = digest(&story);
             if let Some(value) = value.as_object_mut() {
@@ -61,15 +61,15 @@ fn runs(session: &Session, root: &Path) -> Result<(), Problems> {
 }
 
 /// How a run ended, in a few words.
-fn result(story: &Story, root: &Path, id: &str) -> (Paint, String) {
-    let counts = tally(story.counts());
+fn result(story: &Story) -> (Paint, String) {
+    let counts = story.sum();
     match &story.ended {
         Some(ended) if ended.exit == 0 => (Paint::Good, counts),
         // What failed says more than which kind of mistake it was.
         Some(ended) if ["failed", "usage"].contains(&ended.result.as_str()) => (Paint::Bad, counts),
         Some(ended) => (Paint::Bad, format!("{}: {counts}", ended.result)),
-        None if is_written(root, id) => (Paint::Warn, format!("still running: {counts}")),
-        None => (Paint::Bad, format!("did not end: {counts}")),
+        None if story.cut_off => (Paint::Bad, format!("cut off: {counts}")),
+        None => (Paint::Warn, format!("still running: {counts}")),
     }
 }
 
@@ -84,8 +84,8 @@ fn whole(session: &Session, root: &Path, run: Option<&str>) -> Result<(), Proble
         return Ok(());
     }
     let look = session.output_look();
-    let story = Story::of(read(root, &id)?);
-    let bad = |part: &Part| part.is_bad() || is_unfinished(part);
+    let story = story(root, &id, read(root, &id)?);
+    let bad = |part: &Part| part.is_bad() || part.is_unfinished();
     let failed: Vec<&str> = story.told().filter(|(_, part)| bad(part)).map(|(name, _)| name).collect();
     for name in &failed {
         heading(session, name, look)?;
@@ -95,7 +95,7 @@ fn whole(session: &Session, root: &Path, run: Option<&str>) -> Result<(), Proble
     let mut present = 0;
     for (name, part) in story.told() {
         let Some(end) = &part.end else {
-            if is_unfinished(part) {
+            if part.is_unfinished() {
                 table.row([(None, format!("{} {name}  did not end", look.paint(Paint::Bad, "?")))]);
             }
             continue;
@@ -111,7 +111,7 @@ fn whole(session: &Session, root: &Path, run: Option<&str>) -> Result<(), Proble
     if present > 0 && !table.is_empty() {
         text += &look.paint(Paint::Faint, &format!("and {present} that were up to date\n"));
     }
-    let (paint, result) = result(&story, root, &id);
+    let (paint, result) = result(&story);
     let took = seconds(Duration::from_millis(story.milliseconds()));
     let goals = story.goals();
     let goals = if goals.is_empty() { goals } else { format!(" {goals}") };
@@ -153,16 +153,11 @@ fn step_of(session: &Session, root: &Path, step: &str, run: Option<&str>) -> Res
     Err(Problem::new(Code::NoRecord, title).help("run it first").maybe_help(help).into())
 }
 
-/// Whether it was running when the record ended.
-const fn is_unfinished(part: &Part) -> bool {
-    part.end.is_none() && part.started.is_some()
-}
-
 /// Whether the step ran, was found done, or was running when the run ended.
 fn had_its_turn(part: &Part) -> bool {
     match part.end.as_ref().map(|end| &end.outcome) {
         Some(outcome) => !matches!(outcome, Outcome::NotRun { .. } | Outcome::Skipped { .. }),
-        None => is_unfinished(part),
+        None => part.is_unfinished(),
     }
 }
 

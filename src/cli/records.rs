@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use crate::diagnostic::{Code, Problem};
-use crate::run::{Event, events, recorded};
+use crate::report::Story;
+use crate::run::{Event, events, is_written, recorded};
 
 /// The id of the run that is meant: by its id or a part of it that no other has;
 /// without a name the newest.
@@ -44,4 +45,13 @@ pub(crate) fn read(root: &Path, id: &str) -> Result<impl Iterator<Item = Event> 
             .note(error.to_string())
             .help("`hoist log --runs` lists the runs that are recorded")
     })
+}
+
+/// The story that some events of a run tell, and whether hoist was killed before its
+/// end.
+pub(crate) fn story(root: &Path, id: &str, events: impl IntoIterator<Item = Event>) -> Story {
+    // Before the events are read: what is written then has an end a moment later.
+    let live = is_written(root, id);
+    let story = Story::of(events);
+    Story { cut_off: story.ended.is_none() && !live, ..story }
 }

@@ -235,8 +235,9 @@ impl Remembering {
         let clock = clock(&root.join(".hoist"));
         let stored = match self.basis {
             Basis::Whole { origin, tools } => {
-                let mut known = cache.known(clock);
+                let mut known = cache.seen(clock);
                 known.learn(facts.inputs.iter().flat_map(|inputs| &inputs.files), clock);
+                known.join(cache.known(), root);
                 if let Ok(bytes) = postcard::to_extend(&known, self.build.to_vec()) {
                     self.state.write_sealed(DIGESTS, bytes);
                 }

@@ -51,7 +51,7 @@ pub struct Target {
     pub interactive: bool,
     /// It is not listed, and cannot be named on the command line.
     pub private: bool,
-    /// Targets that run after it, whatever happened.
+    /// Targets that run after it, whatever happened but a second Ctrl-C.
     pub finally: Vec<Spanned<String>>,
     /// The kernel denies it files that it does not declare.
     pub sandbox: Option<Spanned<bool>>,

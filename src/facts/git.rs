@@ -48,7 +48,7 @@ pub fn remote(directory: &Path) -> Option<String> {
     origin(&git2::Repository::discover(directory).ok()?)
 }
 
-fn refused(directory: &Path, error: &git2::Error) -> Problem {
+pub(super) fn refused(directory: &Path, error: &git2::Error) -> Problem {
     if error.code() == ErrorCode::Owner {
         let place = git2::Repository::discover_path(directory, NO_CEILINGS).ok();
         let place = place.and_then(|path| Some(path.parent()?.to_owned()));
@@ -63,7 +63,10 @@ fn refused(directory: &Path, error: &git2::Error) -> Problem {
 
 const NO_CEILINGS: [&str; 0] = [];
 
-fn open(directory: &Path, environment: &Environment) -> Result<Option<git2::Repository>, git2::Error> {
+pub(super) fn open(
+    directory: &Path,
+    environment: &Environment,
+) -> Result<Option<git2::Repository>, git2::Error> {
     let ceilings = environment.get("GIT_CEILING_DIRECTORIES").unwrap_or_default();
     match git2::Repository::discover_path(directory, std::env::split_paths(ceilings)) {
         Ok(path) => git2::Repository::open(path).map(Some),

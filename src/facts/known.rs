@@ -1,12 +1,18 @@
 //! Digests of files that were read before.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::ProjectPath;
 use crate::facts::{Clock, InputFile, InputKind, Stat};
+
+/// So many files that are gone cost nothing that is worth looking for them, and so
+/// many are looked at each time.
+const MANY: usize = 1000;
 
 /// Digests of files that were read before, each with what the file system said
 /// of the file: while it says the same, the file need not be read again. Holds
@@ -50,6 +56,23 @@ impl KnownFiles {
         (known == stat).then_some(*digest)
     }
 
+    /// Adds what was known before of other files of the project in `root`: they belong
+    /// to other goals, or are gone. Where they are many more, some of them are looked
+    /// at, and left out if they are gone.
+    pub fn join(&mut self, earlier: &Self, root: &Path) {
+        let others = earlier.0.iter().filter(|(path, _)| !self.0.contains_key(*path));
+        let mut others: Vec<_> = others.map(|(path, known)| (path.clone(), *known)).collect();
+        if others.len() > self.len() + MANY {
+            let now = |path: &[u8]| root.join(OsStr::from_bytes(path)).symlink_metadata();
+            // The order is another one in each process: all have their turn.
+            let mut at = 0..;
+            others.retain(|(path, (stat, _))| {
+                at.next() >= Some(MANY) || now(path).is_ok_and(|found| Stat::of(&found) == *stat)
+            });
+        }
+        self.0.extend(others);
+    }
+
     /// Adds files that were read, as far as they have settled.
     pub fn learn<'a>(&mut self, files: impl IntoIterator<Item = &'a InputFile>, clock: Clock) {
         for file in files {
@@ -59,5 +82,31 @@ impl KnownFiles {
                 self.insert(path, file.seen.stat, file.digest);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn files_that_are_gone_are_forgotten_before_they_are_many() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("there"), "1").unwrap();
+        let stat = |name: &str| Stat::of(&root.path().join(name).metadata().unwrap());
+        let mut earlier = KnownFiles::new();
+        earlier.insert(b"there".to_vec(), stat("there"), [1; 32]);
+        let mut most = 0;
+        for number in 0..2 * MANY {
+            earlier.insert(format!("gone-{number}").into_bytes(), stat("there"), [0; 32]);
+            let mut joined = KnownFiles::new();
+            joined.join(&earlier, root.path());
+            assert!(joined.len() <= MANY && joined.0.contains_key(b"there".as_slice()));
+            most = most.max(joined.len());
+            earlier = joined;
+        }
+        assert!(most > 1);
     }
 }

@@ -1,9 +1,8 @@
 //! What the log of a CI system understands beside text.
 
 use std::borrow::Cow;
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher as _, Hasher as _};
 
+use crate::facts::any_number;
 use crate::run::Fault;
 
 /// A CI system whose log can be folded.
@@ -47,8 +46,7 @@ impl Dialect {
     pub(super) fn fence(self) -> (String, String) {
         match self {
             Self::GitHub => {
-                let half = || RandomState::new().build_hasher().finish();
-                let token = format!("{:016x}{:016x}", half(), half());
+                let token = format!("{:016x}{:016x}", any_number(), any_number());
                 (format!("::stop-commands::{token}\n"), format!("::{token}::\n"))
             }
             Self::GitLab => (String::new(), String::new()),

@@ -9,6 +9,7 @@ use crate::run::{FORMAT, Outcome};
 #[must_use]
 pub fn digest(story: &Story) -> Value {
     let started = story.started.as_ref();
+    let cut_off = story.cut_off.then_some("cut-off");
     let mut value = json!({
         "format": FORMAT,
         "run": started.map(|started| &started.run),
@@ -19,7 +20,7 @@ pub fn digest(story: &Story) -> Value {
         "jobs": started.map(|started| started.jobs),
         "begun": story.begun.map(|begun| begun.to_string()),
         "milliseconds": story.milliseconds(),
-        "result": story.ended.as_ref().map(|ended| &ended.result),
+        "result": story.ended.as_ref().map(|ended| ended.result.as_str()).or(cut_off),
         "exit": story.ended.as_ref().map(|ended| ended.exit),
         "counts": story.counts(),
         "problems": story.ended.as_ref().map(|ended| &ended.problems),

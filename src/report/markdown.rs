@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::report::ending::{gist, seconds, tally};
+use crate::report::ending::{gist, seconds};
 use crate::report::story::{Part, Story};
 use crate::run::Outcome;
 
@@ -38,10 +38,11 @@ fn said(story: &Story) -> String {
     let took = seconds(Duration::from_millis(story.milliseconds()));
     let how = match (&story.ended, &story.signal) {
         (Some(_), _) => "",
+        (None, _) if story.cut_off => "cut off, ",
         (None, Some(_)) => "interrupted, ",
         (None, None) => "unfinished, ",
     };
-    format!("{how}{} in {took}", tally(story.counts()))
+    format!("{how}{} in {took}", story.sum())
 }
 
 fn about(story: &Story) -> String {

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use indexmap::IndexMap;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::report::tally;
 use crate::run::{
     Counts, Event, Found, Happening, Outcome, Output, PlannedStep, Reason, RunEnded, RunStarted, StepEnded,
     Stream,
@@ -33,6 +34,8 @@ pub struct Story {
     pub signal: Option<String>,
     /// How it ended.
     pub ended: Option<RunEnded>,
+    /// Whether it has no end because hoist was killed: events alone do not tell that.
+    pub cut_off: bool,
 }
 
 /// One step of a run.
@@ -168,8 +171,22 @@ impl Story {
         self.ended.as_ref().map_or_else(|| self.counted(), |ended| ended.counts)
     }
 
+    /// [`Story::counts`] in words, and how many steps began and did not end.
+    #[must_use]
+    pub fn sum(&self) -> String {
+        let unfinished = self.told().filter(|(_, part)| part.is_unfinished()).count();
+        match (self.counts(), unfinished) {
+            (counts, 0) if self.ended.is_some() || counts != Counts::default() => tally(counts),
+            (_, 0) => "no step had begun".to_owned(),
+            (counts, _) if counts == Counts::default() => format!("{unfinished} unfinished"),
+            (counts, _) => format!("{}, {unfinished} unfinished", tally(counts)),
+        }
+    }
+
     fn counted(&self) -> Counts {
-        let mut counts = Counts::default();
+        // Those that are not part of the plan were up to date before it began.
+        let cached = self.started.as_ref().map_or(0, |started| started.up_to_date);
+        let mut counts = Counts { cached, ..Counts::default() };
         for (_, part) in self.told() {
             match part.end.as_ref().map(|end| &end.outcome) {
                 Some(Outcome::Ran) => counts.ran += 1,
@@ -207,6 +224,12 @@ impl Part {
     #[must_use]
     pub fn is_group(&self) -> bool {
         self.planned.as_ref().is_some_and(|planned| planned.kind == "group")
+    }
+
+    /// Whether it began, and nothing tells of its end.
+    #[must_use]
+    pub const fn is_unfinished(&self) -> bool {
+        self.end.is_none() && self.started.is_some()
     }
 
     /// Whether it failed, or was stopped.
@@ -263,6 +286,7 @@ mod tests {
         script.started("a").at(1500).ended("a", Outcome::Ran, 1500).started("b");
         let story = Story::of(script.events);
         assert_eq!(story.counts(), Counts { ran: 1, ..Counts::default() });
+        assert_eq!(story.sum(), "1 ran, 1 unfinished");
         assert_eq!((story.milliseconds(), story.goals().as_str()), (1500, "all"));
         let words: Vec<_> = story.told().map(|(name, part)| (name, part.word())).collect();
         assert_eq!(words, [("a", "ran"), ("b", "unfinished")]);

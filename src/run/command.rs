@@ -20,6 +20,7 @@ use crate::run::mask::Secrets;
 use crate::run::plain::plain_command;
 use crate::run::process::{self, Exit, GRACE, Halt, Start};
 use crate::run::program::Programs;
+use crate::run::room::Room;
 use crate::run::sandbox::{Cage, Entry, Left, no_sandbox};
 use crate::run::teller::{Teller, Told};
 use crate::run::tree::{self, adopt_orphans};
@@ -96,7 +97,7 @@ impl Commands {
     }
 
     /// Runs a target's commands one after the other, and all of them again as
-    /// often as the target says.
+    /// often as the target says, with room made for them again.
     ///
     /// # Errors
     /// The command that could not be started, failed, or took too long in the
@@ -105,7 +106,7 @@ impl Commands {
         &self,
         name: &str,
         step: &CommandStep,
-        cage: Option<&Cage>,
+        (cage, room): (Option<&Cage>, &mut Room<'_>),
         halt: &mut watch::Receiver<Halt>,
         teller: &mut Teller,
     ) -> Result<(), Unsuccessful> {
@@ -127,6 +128,7 @@ impl Commands {
                     cage.inspect(|cage| cage.forget());
                     let because = because.unwrap_or(problem.title);
                     teller.tell(Told::Retried { attempt, attempts, because }).await;
+                    room.make(teller).await.map_err(Unsuccessful::Failed)?;
                 }
                 Err(Attempt::Failed(problem)) if attempts > 1 => {
                     let note = format!("this was attempt {attempt} of {attempts}");

@@ -35,7 +35,8 @@ const BACKLOG: usize = 64;
 ///
 /// From here on, Ctrl-C and its kin stop the run instead of hoist: the first one
 /// is passed on to what runs and lets nothing start but what runs whatever
-/// happens; the second one kills; the third one waits for nothing any more.
+/// happens (`finally`); the second one kills, and nothing starts any more; the third
+/// one waits for nothing any more.
 pub async fn execute(request: Request, observe: &mut dyn FnMut(&Event)) -> Summary {
     execute_until(request, observe, interrupts()).await
 }
@@ -67,6 +68,7 @@ pub async fn execute_until(
         run.refuse();
     }
     run.trim_cache().await;
+    run.tell_unchecked();
     let (counts, class, took) = (run.counts(), run.class(), clock.elapsed());
     run.narrator.run_ended(counts, took, class, general);
     let outcomes = run.outcomes.into_iter().flatten().collect();
@@ -131,6 +133,8 @@ struct Running {
     halt: watch::Sender<Halt>,
     /// Keeps it from beginning to work.
     withdraw: Arc<Notify>,
+    /// Whether Ctrl-C was pressed while it owned the terminal.
+    pressed: bool,
 }
 
 impl<'a> Run<'a> {
@@ -234,6 +238,20 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Says that what did not run was not in the sandbox that was asked for.
+    fn tell_unchecked(&mut self) {
+        if !self.request.options.sandbox {
+            return;
+        }
+        let cached = self.counts().cached;
+        if cached > 0 {
+            let text = format!(
+                "{cached} of the steps did not run, so no sandbox checked them: `--no-cache` runs all of them"
+            );
+            self.narrator.say(Happening::Notice { step: None, text });
+        }
+    }
+
     /// Waits no longer for what still runs.
     fn give_up(&mut self) {
         for at in 0..self.outcomes.len() {
@@ -281,7 +299,8 @@ impl<'a> Run<'a> {
         let teller = Teller::new(step, self.tellers.clone(), log);
         let work = Arc::clone(&self.worker).work(self.task(step, Arc::clone(&withdraw)), receiver, teller);
         let id = self.tasks.spawn(work).id();
-        self.running.insert(id, Running { step, since: Instant::now(), begun: false, halt, withdraw });
+        let since = Instant::now();
+        self.running.insert(id, Running { step, since, begun: false, halt, withdraw, pressed: false });
     }
 
     fn task(&self, step: StepIndex, withdraw: Arc<Notify>) -> Task {
@@ -327,8 +346,13 @@ impl<'a> Run<'a> {
             Ok((id, done)) => (id, Some(done)),
             Err(error) => (error.id(), None),
         };
-        let Some(Running { step, since, .. }) = self.running.remove(&id) else { return };
-        let done = done.unwrap_or_else(|| broken(&self.narrator.name(step)));
+        let Some(Running { step, since, pressed, .. }) = self.running.remove(&id) else { return };
+        let mut done = done.unwrap_or_else(|| broken(&self.narrator.name(step)));
+        if pressed && matches!(done.ended, Ended::Failed(_)) {
+            // Whatever it says: this is why it ended.
+            done.ended = Ended::Halted;
+            self.interrupted(Signal::INT);
+        }
         self.ended(step, done, since.elapsed());
     }
 
@@ -401,10 +425,19 @@ impl<'a> Run<'a> {
     }
 
     fn signalled(&mut self, signal: Signal) {
-        if signal == Signal::INT && self.running.values().any(|running| self.owns_terminal(running.step)) {
+        let plan = Arc::clone(&self.request.plan);
+        if signal == Signal::INT
+            && let Some(owner) =
+                self.running.values_mut().find(|running| running.begun && owns_terminal(&plan, running.step))
+        {
             // It was sent to that step, too, which knows what it means there.
+            owner.pressed = true;
             return;
         }
+        self.interrupted(signal);
+    }
+
+    fn interrupted(&mut self, signal: Signal) {
         self.signals += 1;
         let kill = self.signals > 1;
         self.halt = if kill { Halt::Now } else { Halt::Soon(signal) };
@@ -421,11 +454,6 @@ impl<'a> Run<'a> {
         for running in self.running.values().filter(|running| running.begun) {
             running.halt.send_replace(self.halt);
         }
-    }
-
-    fn owns_terminal(&self, step: StepIndex) -> bool {
-        let step = self.request.plan.steps.get(step.0 as usize);
-        step.is_some_and(|step| matches!(&step.action, Action::Command(command) if command.interactive))
     }
 
     fn counts(&self) -> Counts {
@@ -457,6 +485,11 @@ impl<'a> Run<'a> {
         let unfit = self.unfit_to_publish.then_some(Class::Refused);
         left.or(interrupted).or(unfit).or_else(|| classes().next())
     }
+}
+
+fn owns_terminal(plan: &Plan, step: StepIndex) -> bool {
+    let step = plan.steps.get(step.0 as usize);
+    step.is_some_and(|step| matches!(&step.action, Action::Command(command) if command.interactive))
 }
 
 /// What steps may not show: what is passed to them, what `dotenv` files say, and

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::cache::stay_inside;
+use crate::cache::{no_directory, stay_inside};
 use crate::config::Pattern;
 use crate::diagnostic::{Code, Problem};
 
@@ -18,6 +18,11 @@ pub(super) fn make_parents(root: &Path, outputs: &[Pattern]) -> Result<(), Probl
     for pattern in outputs.iter().filter(|pattern| !pattern.negated) {
         let directory = fixed_parent(&pattern.glob.value);
         make(root, &directory).map_err(|error| {
+            let is_file = |above: &&Path| root.join(above).metadata().is_ok_and(|found| !found.is_dir());
+            if let Some(file) = directory.ancestors().find(is_file) {
+                return no_directory(Path::new(&pattern.glob.value), file)
+                    .label(pattern.glob.span, "this is to be made in it");
+            }
             let title = format!("the directory `{}` cannot be made", directory.display());
             let problem = Problem::new(Code::ReadOnly, title).note(error.to_string());
             problem.label(pattern.glob.span, "this is to be made in it")

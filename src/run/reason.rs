@@ -30,7 +30,7 @@ pub enum ReasonKind {
     CacheOff,
     /// There is no record of an earlier run in this project.
     NeverRan,
-    /// It failed the last time.
+    /// It failed the last time, or was stopped.
     FailedBefore,
     /// Its last run was not kept: its inputs changed meanwhile, or a sandbox denied
     /// it something.
@@ -39,7 +39,7 @@ pub enum ReasonKind {
     Changed,
     /// A step that it needs made something else.
     NeedChanged,
-    /// What the cache held of it is gone or damaged.
+    /// What the cache held of it is gone or damaged, or was not kept.
     Lost,
     /// An output is not as it was made.
     Output,
@@ -70,13 +70,14 @@ impl From<&cache::Reason> for Reason {
             cache::Reason::Forced => ReasonKind::Forced,
             cache::Reason::CacheOff => ReasonKind::CacheOff,
             cache::Reason::NoInputs => ReasonKind::NoInputs,
-            cache::Reason::FailedBefore => ReasonKind::FailedBefore,
+            cache::Reason::FailedBefore | cache::Reason::StoppedBefore => ReasonKind::FailedBefore,
             cache::Reason::InputsMoved => ReasonKind::InputsMoved,
             cache::Reason::Changed { .. } | cache::Reason::Added(..) | cache::Reason::Removed(_) => {
                 ReasonKind::Changed
             }
             cache::Reason::NeedChanged { .. } => ReasonKind::NeedChanged,
-            cache::Reason::RecordGone
+            cache::Reason::UnkeptBefore
+            | cache::Reason::RecordGone
             | cache::Reason::RecordCorrupt
             | cache::Reason::ContentGone(_)
             | cache::Reason::ContentCorrupt(_) => ReasonKind::Lost,

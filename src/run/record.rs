@@ -1,8 +1,6 @@
 //! Records of runs: `.hoist/runs/<id>/events.jsonl`.
 
-use std::collections::hash_map::RandomState;
 use std::fs::{self, File, TryLockError};
-use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::{self, BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -11,6 +9,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::diagnostic::{Code, Problem};
+use crate::facts::any_number;
 use crate::run::Event;
 
 /// Where hoist keeps what belongs to a project and not into its history.
@@ -140,7 +139,8 @@ pub fn outline(root: &Path, id: &str) -> io::Result<impl Iterator<Item = Event> 
 }
 
 /// The directory of a run's record.
-pub(super) fn directory_of(root: &Path, id: &str) -> PathBuf {
+#[must_use]
+pub fn directory_of(root: &Path, id: &str) -> PathBuf {
     root.join(DIRECTORY).join("runs").join(id)
 }
 
@@ -162,8 +162,7 @@ fn keep_out_of_git(root: &Path) -> io::Result<()> {
 
 /// `20261121T123456.789Z-1f2e3d4c`.
 fn new_id(now: Timestamp) -> String {
-    let random = RandomState::new().build_hasher().finish();
-    format!("{}-{:08x}", now.strftime("%Y%m%dT%H%M%S.%3fZ"), random >> 32)
+    format!("{}-{:08x}", now.strftime("%Y%m%dT%H%M%S.%3fZ"), any_number() >> 32)
 }
 
 #[cfg(test)]

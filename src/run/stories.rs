@@ -83,14 +83,14 @@ fn the_first_failure_ends_the_run_unless_it_is_to_keep_going() {
 }
 
 #[test]
-fn force_runs_goals_and_no_cache_leaves_no_trace() {
+fn force_runs_goals_and_no_cache_keeps_nothing() {
     let mut project = Project::new();
     project.cached("gen", "true", &[], "a", &[]).goal = false;
     project.cached("use", "true", &[0], "a", &[]);
     project.options.no_cache = true;
     assert_eq!(project.run().lines()[0], "gen starts: the cache is off");
     project.options.no_cache = false;
-    assert_eq!(project.run().lines()[0], "gen starts: never ran here");
+    assert_eq!(project.run().lines()[0], "gen starts: ran without the cache the last time");
     project.options.force = true;
     assert_eq!(project.run().lines(), ["gen: cached, Present", "use starts: forced", "use: ran", "done 0"]);
 }

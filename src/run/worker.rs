@@ -11,19 +11,20 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::cache::{
-    Hit, Key, Lookup, Made, Miss, Output, Outputs, Product, Reason, Restoration, Saved, Trace, clock,
+    Hit, Key, Lookup, Made, Miss, Outcome, Output, Outputs, Product, Reason, Restoration, Saved, Standing,
+    Trace, clock,
 };
 use crate::config::Pattern;
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::{Clock, KnownFiles, read_inputs};
 use crate::oci::Descriptor;
-use crate::plan::{Action, CommandStep, Definition, Effect, Gap, NeedKind, Plan, Step, StepIndex, Subject};
+use crate::plan::{Action, CommandStep, Definition, Effect, Gap, NeedKind, Plan, Step, StepIndex};
 use crate::run::claim::Claims;
 use crate::run::command::{Commands, Unsuccessful};
 use crate::run::forecast::reasons;
 use crate::run::image::{Images, Known, Yielded};
-use crate::run::parents::make_parents;
 use crate::run::process::Halt;
+use crate::run::room::Room;
 use crate::run::sandbox::{self, Mode};
 use crate::run::steady::is_as_planned;
 use crate::run::teller::{Teller, Told};
@@ -246,8 +247,10 @@ impl Worker {
             return Done { place: Some(place), ..unsuccessful.into() };
         }
         let (started, clock) = (Timestamp::now(), Instant::now());
-        let (_, result) = self.act(step, task, &mut halt, &mut teller).await;
-        let run = Ran { miss, started, took: clock.elapsed() };
+        let mut standing = None;
+        let (_, result) = self.act(step, task, &mut standing, &mut halt, &mut teller).await;
+        let standing = standing.unwrap_or_default();
+        let run = Ran { miss, started, took: clock.elapsed(), standing };
         match result {
             Ok(made) => {
                 drop(place);
@@ -264,9 +267,13 @@ impl Worker {
                 };
                 self.keep(step, run, image, doubt, teller).await
             }
-            Err(Unsuccessful::Halted) => Done::new(Ended::Halted),
-            Err(Unsuccessful::Failed(problems)) => {
-                Done { place: Some(place), ..self.keep_failure(step, run, problems).await }
+            Err(Unsuccessful::Halted) => {
+                self.keep_rest(step, run, Outcome::Stopped).await;
+                Done::new(Ended::Halted)
+            }
+            Err(Unsuccessful::Failed(mut problems)) => {
+                problems.extend(self.keep_rest(step, run, Outcome::Failed).await);
+                Done { place: Some(place), ..Done::failed(problems) }
             }
         }
     }
@@ -282,32 +289,15 @@ impl Worker {
         }
     }
 
-    /// Takes away what lies where a step makes its outputs, and makes the directories
-    /// above. What always runs may build on what it made before.
-    async fn make_room(
-        &self,
-        step: &Step,
+    /// The place where a step makes its outputs.
+    async fn room<'a>(
+        &'a self,
+        (step, command): (&'a Step, &'a CommandStep),
         task: &Task,
-        command: &CommandStep,
-        teller: &Teller,
-    ) -> Result<(), Problems> {
-        if step.effect == Effect::Cacheable && !command.outputs.is_empty() {
-            let now = if self.is_behind_always(task) { self.read_again(step).await? } else { None };
-            let definition = now.as_ref().unwrap_or(&step.definition);
-            let inputs = definition.parts.iter().filter_map(|part| match &part.subject {
-                Subject::Input(path) => Some(path.as_path()),
-                _ => None,
-            });
-            let moved = self.request.cache.clear(&step.id, &command.outputs, &inputs.collect())?;
-            if let Some(to) = moved {
-                let text = format!(
-                    "what lay where it makes its outputs, and it did not make, is in `{}` now",
-                    to.display()
-                );
-                teller.tell(Told::Notice(text)).await;
-            }
-        }
-        make_parents(&self.request.root, &command.outputs).map_err(Problems::from)
+        standing: &'a mut Option<Standing>,
+    ) -> Result<Room<'a>, Problems> {
+        let now = if self.is_behind_always(task) { self.read_again(step).await? } else { None };
+        Ok(Room::new(&self.request, (step, command), now.as_ref().unwrap_or(&step.definition), standing))
     }
 
     /// Publishes: each time, and nothing of it is kept.
@@ -326,7 +316,7 @@ impl Worker {
         if let Err(unsuccessful) = self.confirm(step, halt).await {
             return Done { place: Some(place), ..unsuccessful.into() };
         }
-        let (tags, result) = self.act(step, task, halt, teller).await;
+        let (tags, result) = self.act(step, task, &mut None, halt, teller).await;
         let done = match result {
             // What is there already was published before.
             Ok(Yielded::Again) => Done::new(Ended::Cached(Found::Present)),
@@ -400,20 +390,28 @@ impl Worker {
         &self,
         step: &Step,
         task: &Task,
+        standing: &mut Option<Standing>,
         halt: &mut watch::Receiver<Halt>,
         teller: &mut Teller,
     ) -> (Vec<TagMove>, Result<Yielded, Unsuccessful>) {
         if let Action::Command(command) = &step.action {
-            if let Err(problems) = self.make_room(step, task, command, teller).await {
-                return (Vec::new(), Err(Unsuccessful::Failed(problems)));
-            }
+            let room = match self.room((step, command), task, standing).await {
+                Ok(mut room) => room.make(teller).await.map(|()| room),
+                Err(problems) => Err(problems),
+            };
+            let mut room = match room {
+                Ok(room) => room,
+                Err(problems) => return (Vec::new(), Err(Unsuccessful::Failed(problems))),
+            };
             let watched = Mode::of(&self.request, step, command);
             let name = step.id.to_string();
             let result = match watched {
-                None => self.commands.run(&name, command, None, halt, teller).await.map(|()| true),
+                None => {
+                    self.commands.run(&name, command, (None, &mut room), halt, teller).await.map(|()| true)
+                }
                 Some(mode) => {
                     let with = (&self.request, &self.commands);
-                    sandbox::run(with, (step, command), mode, halt, teller).await
+                    sandbox::run(with, (step, command), (mode, &mut room), halt, teller).await
                 }
             };
             let made = |whole| if whole { Yielded::Nothing } else { Yielded::Partly };
@@ -436,8 +434,9 @@ impl Worker {
         let (teller, log) = teller.into_parts();
         let bytes = log.written().1.saturating_add(size_of_outputs(&self.request.root, &patterns));
         let saved = blocking_if(bytes > LARGE, move || {
-            let outputs = if patterns.is_empty() { Outputs::default() } else { cache.collect(&patterns)? };
-            let Ran { miss, started, took } = run;
+            let Ran { miss, started, took, standing } = run;
+            let none = patterns.is_empty();
+            let outputs = if none { Outputs::default() } else { cache.collect(&patterns, &standing)? };
             // What always runs is never replayed.
             let log = log.timeless().filter(|_| miss.is_kept());
             let log = log.map(|log| cache.keep_log(log)).transpose()?;
@@ -457,14 +456,14 @@ impl Worker {
         }
     }
 
-    /// Keeps what a step wrote that failed.
-    async fn keep_failure(&self, step: &Step, run: Ran, mut problems: Problems) -> Done {
+    /// Keeps in mind what a step made that did not come to its end, and what is wrong
+    /// with that.
+    async fn keep_rest(&self, step: &Step, run: Ran, outcome: Outcome) -> Problems {
         let cache = self.request.cache.clone();
-        let Ran { miss, started, took } = run;
+        let Ran { miss, started, took, standing } = run;
         let patterns = outputs(step).to_vec();
-        let saved = blocking(move || cache.save_failure(&miss, &patterns, started, took)).await;
-        problems.take(saved);
-        Done::failed(problems)
+        let save = move || cache.save_rest(&miss, (patterns.as_slice(), &standing), outcome, started, took);
+        blocking(save).await.map_or_else(Problems::from, |()| Problems::new())
     }
 }
 
@@ -473,6 +472,8 @@ struct Ran {
     miss: Miss,
     started: Timestamp,
     took: Duration,
+    /// What it found where it makes its outputs.
+    standing: Standing,
 }
 
 impl From<Unsuccessful> for Done {

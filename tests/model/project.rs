@@ -161,17 +161,17 @@ impl Target {
             }
         };
         // Before a step that declares its inputs, hoist itself makes room.
-        let act = if path.is_empty() || self.cacheable { act } else { format!("rm -rf {path}; {act}") };
-        let gate = if self.flaky { self.gate(log, value, &path) } else { String::new() };
-        format!("{gate}echo ${{PWD##*/}} {} {value} >> {log}; {act}", self.name)
+        let room = if path.is_empty() || self.cacheable { String::new() } else { format!("rm -rf {path}; ") };
+        let gate = if self.flaky { self.gate(log, value, &path, &room) } else { String::new() };
+        format!("{gate}echo ${{PWD##*/}} {} {value} >> {log}; {room}{act}", self.name)
     }
 }
 
 impl Target {
     /// Fails the first time that it is tried by the hoist that is its parent, and
-    /// leaves half of a file then.
-    fn gate(&self, log: &str, value: &str, path: &str) -> String {
-        let half = if self.is_written_over() { format!("echo half > {path}; ") } else { String::new() };
+    /// leaves half of a file in its output's place then.
+    fn gate(&self, log: &str, value: &str, path: &str, room: &str) -> String {
+        let half = if path.is_empty() { String::new() } else { format!("{room}echo half > {path}; ") };
         let mark = format!("{log}.d/$PPID-{}-{value}", self.name);
         format!("if mkdir {mark} 2>/dev/null; then {half}exit 9; fi; ")
     }
@@ -184,11 +184,6 @@ impl Target {
             }
             Use::Deep(_) => false,
         })
-    }
-
-    /// Whether its script replaces what lies in its output's place.
-    fn is_written_over(&self) -> bool {
-        matches!(self.out, Some(Out::File | Out::Executable | Out::Mixed))
     }
 }
 

@@ -248,7 +248,9 @@ impl World {
         let together = match calls[..] {
             [a, b] if a.checkout == b.checkout => {
                 let anew = |call: &Call| call.force || call.no_cache;
-                !anew(a) && !anew(b) && !self.rewrites(a.checkout)
+                // So is making a link that what a killed hoist left behind makes, too.
+                let left = |call: &Call| call.strike.is_some_and(|(_, kill)| kill) && self.links(a.checkout);
+                !anew(a) && !anew(b) && !self.rewrites(a.checkout) && !left(a) && !left(b)
             }
             _ => true,
         };
@@ -287,6 +289,11 @@ impl World {
     fn rewrites(&self, at: usize) -> bool {
         let targets = &self.checkouts[at].project.targets;
         targets.iter().any(|target| target.runs && !target.cacheable && target.out.is_some())
+    }
+
+    /// Whether some target of a checkout makes a link, which must not be there.
+    fn links(&self, at: usize) -> bool {
+        self.checkouts[at].project.targets.iter().any(|target| target.out == Some(Out::Link))
     }
 
     fn call(&self, number: usize, call: &Call) -> Called {

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use crate::cache::selection::output_directories;
 use crate::cache::snapshot::files::Files;
-use crate::cache::snapshot::step::{StepRow, StoredStep};
+use crate::cache::snapshot::step::{StepRow, StoredStep, Turn};
 use crate::cache::snapshot::subset::StoredSteps;
 use crate::cache::snapshot::{Head, Snapshot, Subset};
 use crate::cache::{Blake3, Cache, Outputs, Product};
 use crate::config::Pattern;
-use crate::facts::{Clock, Facts, InputFile, InputKind, Seen, Stat};
+use crate::facts::{Clock, Facts, InputFile, InputKind, Seen, Stat, any_number};
 use crate::plan::{Action, Effect, NeedKind, Plan, Step};
 
 /// What is known of a step after a run.
@@ -112,7 +112,8 @@ impl Snapshot {
         for at in std::mem::take(&mut scene.table.free) {
             scene.table.files.forget(at);
         }
-        head.rules.retain(|(path, _)| !facts.walked.rules.iter().any(|(walked, _)| walked == path));
+        let walked = |path: &[u8]| facts.walked.rules.iter().any(|(walked, _)| bytes(walked) == path);
+        head.rules.retain(|(path, _)| !walked(path));
         head.rules.extend(rules(facts, clock));
         finish(head, scene.table.files, rows)
     }
@@ -122,8 +123,8 @@ impl Snapshot {
 fn finish(mut head: Head, files: Files, rows: Vec<StepRow<'_>>) -> Option<(Vec<u8>, Vec<u8>)> {
     head.run = any_number();
     head.up_to_date = rows.iter().filter(|row| row.is_done()).count();
-    head.skipped = rows.iter().filter(|row| row.skipped).count();
-    head.pending = rows.iter().any(|row| row.always || row.product().is_none());
+    head.skipped = rows.iter().filter(|row| row.turn == Turn::Skipped).count();
+    head.pending = rows.iter().any(StepRow::is_pending);
     let steps = StoredSteps { run: head.run, rows }.to_bytes(head.build)?;
     Some((Snapshot { head, files }.to_bytes()?, steps))
 }
@@ -136,15 +137,13 @@ fn secrets<'f>(passed: &[String], facts: &'f Facts) -> Vec<&'f str> {
 
 /// The files that say what is ignored. One that may change without showing it is
 /// put down as what it is not.
-fn rules(facts: &Facts, clock: Clock) -> impl Iterator<Item = (PathBuf, Option<Stat>)> {
+fn rules(facts: &Facts, clock: Clock) -> impl Iterator<Item = (Vec<u8>, Option<Stat>)> {
     let said = move |seen: Seen| if seen.is_settled(clock) { seen.stat } else { Stat::default() };
-    facts.walked.rules.iter().map(move |(path, seen)| (path.clone(), seen.map(said)))
+    facts.walked.rules.iter().map(move |(path, seen)| (bytes(path).to_vec(), seen.map(said)))
 }
 
-/// A number that no other run has.
-fn any_number() -> u64 {
-    use std::hash::{BuildHasher as _, Hasher as _};
-    std::collections::hash_map::RandomState::new().build_hasher().finish()
+fn bytes(path: &Path) -> &[u8] {
+    path.as_os_str().as_bytes()
 }
 
 impl Scene<'_> {

@@ -1,9 +1,9 @@
 //! The files that a snapshot watches, as a table of bytes.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -235,7 +235,9 @@ impl Files {
 
     /// The bytes to store.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
-        let directories = postcard::to_stdvec(&self.directories).unwrap_or_default();
+        let directories: Vec<&[u8]> =
+            self.directories.iter().map(|path| path.as_os_str().as_bytes()).collect();
+        let directories = postcard::to_stdvec(&directories).unwrap_or_default();
         for part in [&directories, &self.rows, &self.names] {
             out.extend((part.len() as u64).to_le_bytes());
             out.extend_from_slice(part);
@@ -252,8 +254,9 @@ impl Files {
         };
         let (directories, rows, names) = (part()?, part()?, part()?);
         let whole = rows.len().is_multiple_of(ROW);
-        let directories = postcard::from_bytes(directories).ok().filter(|_| whole)?;
-        Some(Self { directories, rows: rows.to_vec(), names: names.to_vec() })
+        let directories: Vec<Vec<u8>> = postcard::from_bytes(directories).ok().filter(|_| whole)?;
+        let directories = directories.into_iter().map(OsString::from_vec).map(PathBuf::from);
+        Some(Self { directories: directories.collect(), rows: rows.to_vec(), names: names.to_vec() })
     }
 }
 

@@ -18,7 +18,9 @@ mod files;
 mod step;
 mod subset;
 
-use std::path::{Path, PathBuf};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -53,8 +55,8 @@ pub struct Head {
     /// How far above the project `.gitignore` files count.
     pub depth: Option<usize>,
     /// Where a `.gitignore` counts, relative to the project's directory or
-    /// absolute, and the file as it was.
-    pub rules: Vec<(PathBuf, Option<Stat>)>,
+    /// absolute, as bytes, and the file as it was.
+    pub rules: Vec<(Vec<u8>, Option<Stat>)>,
     /// Steps that are up to date while nothing changes.
     pub up_to_date: usize,
     /// Steps that do not apply.
@@ -107,7 +109,10 @@ impl Snapshot {
     /// Whether each `.gitignore` is what it was.
     #[must_use]
     pub fn has_same_rules(&self, root: &Path) -> bool {
-        let now = |path: &PathBuf| root.join(path).symlink_metadata().ok().map(|found| Stat::of(&found));
+        let now = |path: &[u8]| {
+            let found = root.join(OsStr::from_bytes(path)).symlink_metadata();
+            found.ok().map(|found| Stat::of(&found))
+        };
         repository_depth(root) == self.head.depth
             && self.head.rules.iter().all(|(path, stat)| now(path) == *stat)
     }

@@ -24,12 +24,21 @@ pub(super) struct StepRow<'a> {
     pub(super) outputs: Vec<u32>,
     /// What it adds to the keys of others; `None`: it has to be looked at each time.
     product: Option<StoredProduct>,
+    /// What becomes of it when its turn comes.
+    pub(super) turn: Turn,
+}
+
+/// What becomes of a step when its turn comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Turn {
     /// It runs each time.
-    pub(super) always: bool,
+    Always,
+    /// It runs if something changed.
+    Cacheable,
     /// It does nothing itself.
-    pub(super) bare: bool,
+    Group,
     /// It does not apply.
-    pub(super) skipped: bool,
+    Skipped,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -50,7 +59,7 @@ impl StoredStep {
     /// `None` for steps that snapshots do not hold: those of images and stages.
     pub(super) fn new(step: &Step, secrets: &[&str]) -> Option<Self> {
         let id = postcard::to_stdvec(&step.id).ok()?;
-        let whole = postcard::to_stdvec(step).ok()?;
+        let whole = postcard::to_stdvec(&without_inputs(step)).ok()?;
         let hidden = |text: &String| secrets.iter().any(|secret| text.contains(secret));
         let holds_secret = match &step.action {
             Action::Command(command) => {
@@ -63,6 +72,24 @@ impl StoredStep {
     }
 }
 
+/// A step without the files that it reads: they are found anew before it is
+/// looked at, and their names need not be text.
+fn without_inputs(step: &Step) -> Step {
+    let definition = step.definition.with_inputs(&[]);
+    Step {
+        id: step.id.clone(),
+        action: step.action.clone(),
+        needs: step.needs.clone(),
+        definition,
+        inputs: step.inputs.clone(),
+        answer: None,
+        effect: step.effect,
+        pool: step.pool.clone(),
+        span: step.span,
+        goal: step.goal,
+    }
+}
+
 impl<'a> StepRow<'a> {
     /// The row of a step without files.
     pub(super) fn new(stored: &'a StoredStep, step: &Step, product: Option<Product>) -> Self {
@@ -72,8 +99,12 @@ impl<'a> StepRow<'a> {
             Product::Nothing => Some(StoredProduct::Nothing),
             Product::Image(_) => None,
         });
-        let skipped = matches!(step.action, Action::Skip(_));
-        let bare = skipped || step.action == Action::Group;
+        let turn = match (&step.action, step.effect) {
+            (Action::Skip(_), _) => Turn::Skipped,
+            (Action::Group, _) => Turn::Group,
+            (_, Effect::Cacheable) => Turn::Cacheable,
+            (_, Effect::Always | Effect::Publishing) => Turn::Always,
+        };
         Self {
             id: &stored.id,
             step: &stored.step,
@@ -82,15 +113,18 @@ impl<'a> StepRow<'a> {
             directories: Vec::new(),
             outputs: Vec::new(),
             product,
-            always: step.effect != Effect::Cacheable && !bare,
-            bare,
-            skipped,
+            turn,
         }
     }
 
     /// Whether it counts as up to date while nothing changes.
-    pub(super) const fn is_done(&self) -> bool {
-        self.product.is_some() && !self.always && !self.bare
+    pub(super) fn is_done(&self) -> bool {
+        self.product.is_some() && self.turn == Turn::Cacheable
+    }
+
+    /// Whether it has to be looked at although nothing changed.
+    pub(super) fn is_pending(&self) -> bool {
+        self.product.is_none() || self.turn == Turn::Always
     }
 
     /// It has to be looked at each time.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::cache::sealed::{seal, unseal};
-use crate::cache::snapshot::step::StepRow;
+use crate::cache::snapshot::step::{StepRow, Turn};
 use crate::cache::snapshot::{Changes, Snapshot};
 use crate::cache::{Blake3, Product};
 use crate::facts::{InputKind, KnownFiles};
@@ -65,7 +65,7 @@ impl Snapshot {
             let behind = row.needs.iter().any(|(need, _)| wanted.contains(need));
             let concerned = || row.inputs.iter().chain(&row.outputs).any(|file| files.contains(file));
             let listed = || row.directories.iter().any(|directory| bases.contains(directory));
-            if behind || row.always || row.product().is_none() || concerned() || listed() {
+            if behind || row.is_pending() || concerned() || listed() {
                 wanted.insert(at);
             }
         }
@@ -79,12 +79,13 @@ impl Snapshot {
         let mut places: Vec<u32> = wanted.into_iter().collect();
         places.sort_unstable();
         let taken: HashMap<u32, StepIndex> = places.iter().copied().zip((0..).map(StepIndex)).collect();
+        let rest = || (0..).zip(&rows).filter(|(at, _)| !taken.contains_key(at)).map(|(_, row)| row);
         let mut subset = Subset {
             plan: Plan { steps: Vec::new(), unpublished: None, gaps: Vec::new() },
             products: Vec::new(),
             known: KnownFiles::new(),
-            up_to_date: self.head.up_to_date,
-            skipped: self.head.skipped,
+            up_to_date: rest().filter(|row| row.is_done()).count(),
+            skipped: rest().filter(|row| row.turn == Turn::Skipped).count(),
             places,
             changed: files,
         };
@@ -101,8 +102,6 @@ impl Snapshot {
                     None => {}
                 }
             }
-            subset.up_to_date -= usize::from(row.is_done());
-            subset.skipped -= usize::from(row.skipped);
             subset.plan.steps.push(step);
             subset.products.push(products);
             for file in row.inputs.iter().chain(&row.outputs) {

@@ -1,7 +1,7 @@
 //! Removing: what `clean` does, and eviction.
 #![expect(clippy::disallowed_methods, reason = "tests make their own world")]
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -18,9 +18,8 @@ fn cleaning_removes_what_steps_made_and_nothing_else() {
     fixture.write("changed", "2");
     fixture.write("out/mine", "mine");
     fixture.write("src/main.rs", "main");
-    fixture.write(".hoist/runs/1/events.jsonl", "{}");
     let before = tree(&fixture.root());
-    let cleaning = fixture.cache.project_cleaning();
+    let cleaning = fixture.cache.project_cleaning(|_| false);
     let listed: Vec<_> = cleaning
         .items
         .iter()
@@ -35,15 +34,14 @@ fn cleaning_removes_what_steps_made_and_nothing_else() {
             ("out/deep/a", Extent::File, 1),
             ("out/deep", Extent::Empty, 0),
             ("out", Extent::Empty, 0),
-            (".hoist/runs", Extent::Whole, 2),
         ]
     );
     assert_eq!(cleaning.kept, [super::path("changed")]);
-    assert_eq!(cleaning.bytes(), 6);
+    assert_eq!(cleaning.bytes(), 4);
     assert_eq!(tree(&fixture.root()), before);
     cleaning.remove().unwrap();
     let left: Vec<_> = tree(&fixture.root()).into_keys().collect();
-    let expected = [".hoist", "changed", "out", "out/mine", "src", "src/main.rs"];
+    let expected = ["changed", "out", "out/mine", "src", "src/main.rs"];
     assert_eq!(left, expected.map(PathBuf::from));
     cleaning.remove().unwrap();
     fixture.restored(1);
@@ -62,10 +60,30 @@ fn cleaning_the_cache_leaves_one_that_works() {
         cache: Cache::open(&fixture.dir.path().join("cache"), &fixture.root()).unwrap(),
         ..fixture
     };
-    assert_eq!(fixture.reasons(1), ["never ran here"]);
+    // What is the step's own is still known to be.
+    assert_eq!(fixture.reasons(1), ["its record is no longer in the cache"]);
+    assert_eq!(fixture.clear().moved, None);
+    assert_eq!(fixture.read("out"), None);
+    fixture.write("out", "1");
     fixture.save(1);
     fixture.hit(1);
     assert_eq!(fixture.restore(1).unwrap(), Restoration::Current);
+    // Of a project that is gone, nothing is.
+    fs::remove_dir_all(fixture.root()).unwrap();
+    fixture.cache.cache_cleaning().remove().unwrap();
+    assert_eq!(fs::read_dir(fixture.dir.path().join("cache/v2/projects")).unwrap().count(), 0);
+}
+
+#[test]
+fn what_is_tracked_is_not_removed() {
+    let fixture = Fixture::new(&["out", "made"]);
+    fixture.write("out/a", "a");
+    fixture.write("made", "m");
+    fixture.save(1);
+    let cleaning = fixture.cache.project_cleaning(|path| path == Path::new("out/a"));
+    cleaning.remove().unwrap();
+    assert_eq!(cleaning.tracked, [super::path("out/a")]);
+    assert_eq!((fixture.read("out/a").as_deref(), fixture.read("made")), (Some("a"), None));
 }
 
 /// Saves a run whose output has this many bytes, last used so many hours ago.

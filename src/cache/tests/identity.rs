@@ -86,7 +86,7 @@ proptest! {
         let expected = tree(&fixture.root());
         fixture.save(1);
         unlock(&fixture.root());
-        fixture.clear();
+        fixture.wipe();
         grow(&fixture.path("out"), &other);
         let was_equal = tree(&fixture.root()) == expected;
         let restoration = fixture.restore(1).unwrap();

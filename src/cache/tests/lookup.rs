@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::{Fixture, large, made, trace, tree};
 use crate::cache::sealed::{seal, unseal};
-use crate::cache::{Cache, Key, Lookup, Made, Miss, Outcome, Product, Reason, Restoration, Trace};
+use crate::cache::{Cache, Key, Lookup, Made, Miss, Outcome, Product, Reason, Restoration, Standing, Trace};
 use crate::diagnostic::Code;
 use crate::oci::{Descriptor, Digest};
 use crate::plan::{Effect, StepId};
@@ -81,8 +81,13 @@ fn a_failure_is_remembered_with_what_was_made_until_then() {
     let Lookup::Miss(miss) = fixture.cache.find(&trace(2)) else { panic!("a hit") };
     fixture.write("out", "2");
     fs::remove_file(fixture.path("more")).unwrap();
-    let patterns = &fixture.patterns;
-    fixture.cache.save_failure(&miss, patterns, Timestamp::UNIX_EPOCH, Duration::ZERO).unwrap();
+    let save = |outcome| {
+        let places = (fixture.patterns.as_slice(), &Standing::default());
+        fixture.cache.save_rest(&miss, places, outcome, Timestamp::UNIX_EPOCH, Duration::ZERO).unwrap();
+    };
+    save(Outcome::Stopped);
+    assert_eq!(fixture.reasons(2), ["was stopped the last time"]);
+    save(Outcome::Failed);
     assert_eq!(fixture.reasons(2), ["failed the last time"]);
     let last = fixture.cache.last(&StepId::target("make")).unwrap();
     assert_eq!(last.outcome, Outcome::Failed);
@@ -127,15 +132,16 @@ fn what_always_runs_is_remembered_and_never_a_hit() {
 }
 
 #[test]
-fn without_the_cache_nothing_is_written_to_it() {
+fn without_the_cache_nothing_is_kept_but_what_is_the_steps_own() {
     let fixture = Fixture::new(&["out"]);
     fixture.write("out", "1");
-    let before = tree(&fixture.dir.path().join("cache"));
     let miss = Miss::new(trace(1), Reason::CacheOff);
     let made = Made { outputs: fixture.collect().unwrap(), ..made() };
-    fixture.cache.save(&miss, made).unwrap();
-    fixture.cache.save_failure(&miss, &[], Timestamp::UNIX_EPOCH, Duration::ZERO).unwrap();
-    assert_eq!(tree(&fixture.dir.path().join("cache")), before);
+    assert!(!fixture.cache.save(&miss, made).unwrap().kept);
+    assert!(!fixture.content("1").exists());
+    assert_eq!(fixture.reasons(1), ["ran without the cache the last time"]);
+    assert_eq!(fixture.clear().moved, None);
+    assert_eq!(fixture.read("out"), None);
 }
 
 #[test]
@@ -278,7 +284,7 @@ fn many_threads_save_and_restore_the_same_key() {
                     let _ = fs::remove_dir_all(root.join("out"));
                     let restoration = cache.restore(&hit, &fixture.patterns).unwrap();
                     assert!(matches!(restoration, Restoration::Restored(_)));
-                    assert_eq!(cache.collect(&fixture.patterns).unwrap(), made.outputs);
+                    assert_eq!(fixture.collect().unwrap(), made.outputs);
                 }
             });
         }

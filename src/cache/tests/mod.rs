@@ -5,7 +5,7 @@ mod identity;
 mod lookup;
 mod workspace;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -14,10 +14,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tempfile::TempDir;
 
-use crate::cache::{Cache, Hit, Lookup, Made, Outputs, Restoration, Saved, Trace};
+use crate::cache::{Cache, Hit, Lookup, Made, Outputs, Restoration, Room, Saved, Standing, Trace};
 use crate::config::{Pattern, ProjectPath};
 use crate::diagnostic::{Code, Problems, Sources, Span, Spanned};
-use crate::plan::{Definition, StepId, Subject};
+use crate::plan::{Definition, Effect, StepId, Subject};
 
 /// A project with a cache of its own.
 pub(super) struct Fixture {
@@ -53,13 +53,19 @@ impl Fixture {
         fs::read_to_string(self.path(path)).ok()
     }
 
-    pub(super) fn clear(&self) {
+    /// Makes room for the step `make`, which reads nothing that is in its way.
+    pub(super) fn clear(&self) -> Room {
+        let step = StepId::target("make");
+        self.cache.clear((&step, Effect::Cacheable), &self.patterns, &HashSet::new(), None).unwrap()
+    }
+
+    pub(super) fn wipe(&self) {
         fs::remove_dir_all(self.root()).unwrap();
         fs::create_dir(self.root()).unwrap();
     }
 
     pub(super) fn collect(&self) -> Result<Outputs, Problems> {
-        self.cache.collect(&self.patterns)
+        self.cache.collect(&self.patterns, &Standing::default())
     }
 
     pub(super) fn collected(&self) -> Vec<String> {

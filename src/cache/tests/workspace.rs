@@ -1,5 +1,6 @@
 //! Outputs, out of the workspace and back into it.
 
+use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 
@@ -104,7 +105,7 @@ fn another_kind_of_thing_in_an_outputs_place_is_moved_away() {
     symlink("file", fixture.path("link")).unwrap();
     fixture.save(1);
     let made = tree(&fixture.root());
-    fixture.clear();
+    fixture.wipe();
     fixture.write("file/mine", "mine");
     fixture.write("elsewhere/a", "a");
     symlink("elsewhere", fixture.path("dir")).unwrap();
@@ -118,17 +119,36 @@ fn another_kind_of_thing_in_an_outputs_place_is_moved_away() {
 }
 
 #[test]
+fn what_was_moved_away_is_never_in_the_way_of_what_is_moved_next() {
+    let fixture = Fixture::new(&["out"]);
+    let displace = || {
+        fixture.write("out", "mine");
+        let moved = fixture.clear().moved.unwrap();
+        assert_eq!(fs::read_to_string(fixture.root().join(&moved).join("out")).unwrap(), "mine");
+        moved.file_name().unwrap().to_string_lossy().parse::<usize>().unwrap()
+    };
+    for number in 1..=20 {
+        assert_eq!(displace(), number);
+    }
+    fs::remove_dir_all(fixture.path(".hoist/displaced/2")).unwrap();
+    fixture.write(".hoist/displaced/22", "somebody's");
+    let next: HashSet<usize> = (0..3).map(|_| displace()).collect();
+    assert_eq!(next.len(), 3);
+    assert_eq!(fs::read_dir(fixture.path(".hoist/displaced")).unwrap().count(), 23);
+}
+
+#[test]
 fn a_file_in_the_way_of_a_directory_that_is_not_declared_stops_before_anything_is_written() {
     let fixture = Fixture::new(&["a.txt", "deep/*.txt"]);
     fixture.write("a.txt", "a");
     fixture.write("deep/b.txt", "b");
     fixture.save(1);
-    fixture.clear();
+    fixture.wipe();
     fixture.write("deep", "mine");
     let before = tree(&fixture.root());
     let problems = fixture.restore(1).unwrap_err();
     assert_eq!(problems.as_slice()[0].code, Code::ReadOnly);
-    assert_eq!(problems.as_slice()[0].title, "`deep/b.txt` cannot be written");
+    assert_eq!(problems.as_slice()[0].title, "`deep/b.txt` cannot be made: `deep` is not a directory");
     assert_eq!(tree(&fixture.root()), before);
 }
 
@@ -224,7 +244,7 @@ fn a_link_that_leads_out_of_the_project_is_not_followed() {
     let fixture = Fixture::new(&["out/file"]);
     fixture.write("out/file", "f");
     fixture.save(1);
-    fixture.clear();
+    fixture.wipe();
     let outside = fixture.dir.path().join("outside");
     fs::create_dir(&outside).unwrap();
     symlink(&outside, fixture.path("out")).unwrap();
@@ -245,7 +265,7 @@ fn a_name_that_is_not_utf8_is_kept() {
     symlink(std::ffi::OsStr::from_bytes(b"\xfe"), fixture.path("out/link")).unwrap();
     let made = tree(&fixture.root());
     fixture.save(1);
-    fixture.clear();
+    fixture.wipe();
     fixture.restored(1);
     assert_eq!(tree(&fixture.root()), made);
 }

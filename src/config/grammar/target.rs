@@ -106,7 +106,7 @@ pub(super) const TARGET: NodeForm =
             NodeForm::new("interactive", "It owns the terminal while it runs.").arguments(&[ON]),
             NodeForm::new("private", "It is not listed, and cannot be named on the command line.")
                 .arguments(&[ON]),
-            NodeForm::new("finally", "Targets that run after it, whatever happened.")
+            NodeForm::new("finally", "Targets that run after it, whatever happened but a second Ctrl-C.")
                 .arguments(&[ArgumentForm::many("name", Kind::NameOf("target"), "")])
                 .repeatable(),
             NodeForm::new("sandbox", "The kernel denies it files of the project that it does not declare.")

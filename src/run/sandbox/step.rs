@@ -15,6 +15,7 @@ use crate::plan::{Action, CommandStep, Effect, NeedKind, Step};
 use crate::run::Request;
 use crate::run::command::{Commands, Unsuccessful};
 use crate::run::process::Halt;
+use crate::run::room::Room;
 use crate::run::sandbox::deed::Deed;
 use crate::run::sandbox::notes::Notes;
 use crate::run::sandbox::reach::{Kind, reach};
@@ -120,7 +121,7 @@ impl Cage {
 pub(in crate::run) async fn run(
     (request, commands): (&Request, &Commands),
     (step, command): (&Step, &CommandStep),
-    mode: Mode,
+    (mode, place): (Mode, &mut Room<'_>),
     halt: &mut watch::Receiver<Halt>,
     teller: &mut Teller,
 ) -> Result<bool, Unsuccessful> {
@@ -130,7 +131,7 @@ pub(in crate::run) async fn run(
         _ => Err(Problems::new()),
     });
     let cage = cage.await.map_err(Unsuccessful::Failed)?;
-    let result = commands.run(&step.id.to_string(), command, Some(&cage), halt, teller).await;
+    let result = commands.run(&step.id.to_string(), command, (Some(&cage), place), halt, teller).await;
     let (deeds, blind) = {
         let noted = cage.notes.lock();
         let deeds: Vec<Deed> = noted.deeds.iter().cloned().collect();

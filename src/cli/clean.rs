@@ -58,7 +58,8 @@ fn records(session: &Session, root: &Path) -> Vec<Item> {
     let items: Vec<Item> = over.filter_map(|id| Item::whole(directory_of(root, &id))).collect();
     if !items.is_empty() {
         let size = bytes(items.iter().map(|item| item.bytes).sum());
-        session.say(&format!("{size}  .hoist/runs: {} records of runs\n", items.len()));
+        let records = if items.len() == 1 { "record of a run" } else { "records of runs" };
+        session.say(&format!("{size}  .hoist/runs: {} {records}\n", items.len()));
     }
     items
 }

@@ -528,3 +528,39 @@ fn a_plan_and_a_run_say_the_same_when_records_are_gone() {
     let run = repo.hoist(&["make"]);
     assert!(run.stderr.contains(why), "{}", run.stderr);
 }
+
+#[test]
+fn steps_that_run_hoist_for_what_waits_for_a_place_are_not_waited_for_in_vain() {
+    let repo = Repo::with(
+        r#"
+        target "a" { run "$HOIST run x"; pass-env "HOIST" "HOIST_CACHE_DIR"; }
+        target "b" { run "$HOIST run x"; pass-env "HOIST" "HOIST_CACHE_DIR"; }
+        target "x" { inputs "in"; outputs "out"; run "cp in out; echo x >> count"; }
+        "#,
+    );
+    repo.write("in", "1\n");
+    let program = env!("CARGO_BIN_EXE_hoist");
+    for round in 0..5 {
+        repo.write("in", format!("{round}\n"));
+        let ended = repo.hoist_with(&["run", "-j2", "a", "b", "x"], &[("HOIST", program)]);
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+    }
+    assert_eq!(repo.read("count"), "x\n".repeat(5));
+}
+
+#[test]
+fn nothing_begins_after_a_failure() {
+    let repo = Repo::with(
+        r#"
+        target "f" { run "sleep 0.05; touch failed; exit 1"; }
+        target "g" { run "sleep 0.3"; }
+        target "x" { run "if test -e failed; then touch late; fi"; }
+        target "y" { run "if test -e failed; then touch late; fi"; }
+        "#,
+    );
+    for _ in 0..20 {
+        assert_eq!(repo.hoist(&["run", "-j2", "f", "g", "x", "y"]).code, 1);
+        assert!(!repo.path().join("late").exists());
+        fs::remove_file(repo.path().join("failed")).expect("it was made");
+    }
+}

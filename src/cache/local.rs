@@ -144,6 +144,12 @@ impl Cache {
         }
     }
 
+    /// Whether there may be a record now of what was missed.
+    #[must_use]
+    pub fn may_have(&self, miss: &Miss) -> bool {
+        self.record_path(miss.trace.key()).exists()
+    }
+
     /// The record of the key, if all that it names seems to be there.
     fn usable(&self, trace: &Trace) -> Result<(Record, Small), Reason> {
         let key = trace.key();

@@ -34,6 +34,12 @@ pub struct Miss {
 }
 
 impl Miss {
+    /// What was looked up.
+    #[must_use]
+    pub fn into_trace(self) -> Trace {
+        self.trace
+    }
+
     /// A step that runs whatever the cache knows: [`Reason::Forced`],
     /// [`Reason::NoInputs`] and [`Reason::CacheOff`], which are not kept, or
     /// what a [restoration](Restoration::Lost) found.

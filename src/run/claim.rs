@@ -9,14 +9,12 @@ use nix::errno::Errno;
 #[cfg(target_os = "linux")]
 use nix::fcntl::FcntlArg::F_OFD_SETLK as SET_LOCK;
 // Belongs to the process: two runs in one process do not wait for each other.
+use crate::plan::StepId;
+use crate::run::teller::{Teller, Told};
 #[cfg(not(target_os = "linux"))]
 use nix::fcntl::FcntlArg::F_SETLK as SET_LOCK;
 use nix::fcntl::fcntl;
 use nix::libc;
-use tokio::sync::Notify;
-
-use crate::plan::StepId;
-use crate::run::teller::{Teller, Told};
 
 /// The file whose bytes are locked, below the project's directory. It stays empty:
 /// each step has a byte far behind its end.
@@ -50,8 +48,13 @@ impl Claims {
     }
 
     /// Waits until no other hoist makes the outputs of this step; `None` if that is
-    /// not wanted any more. Where the file system knows no locks, it does not wait.
-    pub(super) async fn of(&self, step: &StepId, withdraw: &Notify, teller: &Teller) -> Option<Claim> {
+    /// given up. Where the file system knows no locks, it does not wait.
+    pub(super) async fn of(
+        &self,
+        step: &StepId,
+        is_given_up: impl Fn() -> bool,
+        teller: &Teller,
+    ) -> Option<Claim> {
         let Some(file) = &self.file else { return Some(Claim { held: None }) };
         let byte = byte_of(step);
         let mut told = false;
@@ -66,9 +69,9 @@ impl Claims {
                 teller.tell(Told::Notice(text.to_owned())).await;
                 told = true;
             }
-            tokio::select! {
-                () = tokio::time::sleep(TICK) => {}
-                () = withdraw.notified() => return None,
+            tokio::time::sleep(TICK).await;
+            if is_given_up() {
+                return None;
             }
         }
     }

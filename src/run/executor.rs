@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::{self, JoinError, JoinSet};
 
 use crate::cache::{Cache, MAX_SIZE, Product, Ran};
@@ -21,11 +21,13 @@ use crate::run::interrupt::{self, interrupts};
 use crate::run::jobserver::{self, Jobserver};
 use crate::run::mask::Secrets;
 use crate::run::narrator::{Narrator, faults};
+use crate::run::place::{Place, Places, Turn};
 use crate::run::process::Halt;
 use crate::run::record::{Record, log_of};
 use crate::run::scheduler::{Dropped, Limits, Node, Order, Scheduler, estimated};
+use crate::run::task::{Done, Ended, Task};
 use crate::run::teller::{Teller, Told};
-use crate::run::worker::{Done, Ended, Task, Worker, blocking, not_available};
+use crate::run::worker::{Worker, blocking, not_available};
 use crate::run::{Cause, Counts, Event, Found, Happening, Outcome, Request, Settled, Summary, TagMove};
 
 /// What steps told and nobody heard yet: more than this, and they wait.
@@ -120,6 +122,9 @@ struct Run<'a> {
     signals: usize,
     /// What steps are asked to do.
     halt: Halt,
+    places: Places,
+    /// Places of steps that failed, until it is known what follows.
+    freed: Vec<Place>,
     /// Where the record of the run lies.
     directory: PathBuf,
 }
@@ -131,8 +136,7 @@ struct Running {
     since: Instant,
     begun: bool,
     halt: watch::Sender<Halt>,
-    /// Keeps it from beginning to work.
-    withdraw: Arc<Notify>,
+    turn: Turn,
     /// Whether Ctrl-C was pressed while it owned the terminal.
     pressed: bool,
 }
@@ -162,7 +166,7 @@ impl<'a> Run<'a> {
         let commands =
             Commands::new(root, host, facts, Arc::clone(&secrets), jobserver, request.options.one_output);
         Self {
-            worker: Arc::new(Worker::new(request.clone(), commands, images, jobs)),
+            worker: Arc::new(Worker::new(request.clone(), commands, images)),
             scheduler: schedule(&request, jobs),
             publisher,
             secrets,
@@ -180,6 +184,8 @@ impl<'a> Run<'a> {
             moved: Vec::new(),
             signals: 0,
             halt: Halt::No,
+            places: Places::new(jobs),
+            freed: Vec::new(),
             directory,
             request,
         }
@@ -208,6 +214,8 @@ impl<'a> Run<'a> {
             for order in self.scheduler.orders() {
                 self.follow(order);
             }
+            // Whoever may not begin any more is withdrawn.
+            self.freed.clear();
             if self.tasks.is_empty() {
                 return;
             }
@@ -277,9 +285,7 @@ impl<'a> Run<'a> {
             }
             Order::Start(step) => self.start(step),
             Order::Withdraw(step) => {
-                for running in self.running.values().filter(|running| running.step == step) {
-                    running.withdraw.notify_one();
-                }
+                self.withdraw(step);
             }
             Order::Drop(step, why) => {
                 let cause = match why {
@@ -294,23 +300,23 @@ impl<'a> Run<'a> {
 
     fn start(&mut self, step: StepIndex) {
         let (halt, receiver) = watch::channel(Halt::No);
-        let withdraw = Arc::new(Notify::new());
+        let turn = self.places.enter();
         let log = log_of(&self.directory, step.0 as usize).into();
         let teller = Teller::new(step, self.tellers.clone(), log);
-        let work = Arc::clone(&self.worker).work(self.task(step, Arc::clone(&withdraw)), receiver, teller);
+        let work = Arc::clone(&self.worker).work(self.task(step, turn.clone()), receiver, teller);
         let id = self.tasks.spawn(work).id();
         let since = Instant::now();
-        self.running.insert(id, Running { step, since, begun: false, halt, withdraw, pressed: false });
+        self.running.insert(id, Running { step, since, begun: false, halt, turn, pressed: false });
     }
 
-    fn task(&self, step: StepIndex, withdraw: Arc<Notify>) -> Task {
+    fn task(&self, step: StepIndex, turn: Turn) -> Task {
         let plan = &self.request.plan;
         let planned = &plan.steps[step.0 as usize];
         let needs = planned.needs.iter().filter(|need| need.kind == NeedKind::Product);
         let products = needs.filter_map(|need| Some((need.step, *self.products.get(need.step.0 as usize)?)));
         let image = |at: StepIndex| Some((at, self.images.get(at.0 as usize)?.clone()?));
         let images = images_of(plan, planned).into_iter().filter_map(image);
-        Task { step, products: products.collect(), images: images.collect(), withdraw }
+        Task { step, products: products.collect(), images: images.collect(), turn }
     }
 
     /// Passes on what a step told. Its output is masked already; why it runs
@@ -318,13 +324,7 @@ impl<'a> Run<'a> {
     fn relay(&mut self, step: StepIndex, told: Told) {
         let told = match told {
             Told::Started(mut reasons) => {
-                let late = self.scheduler.begun(step);
-                if let Some(running) = self.running.values_mut().find(|running| running.step == step) {
-                    (running.since, running.begun) = (Instant::now(), true);
-                    if late && self.halt != Halt::No {
-                        running.halt.send_replace(self.halt);
-                    }
-                }
+                self.begun(step);
                 for reason in &mut reasons {
                     reason.text = self.secrets.hide(&reason.text);
                 }
@@ -337,6 +337,28 @@ impl<'a> Run<'a> {
         self.narrator.relay(step, told);
     }
 
+    /// A step has a place.
+    fn begun(&mut self, step: StepIndex) {
+        self.scheduler.begun(step);
+        let running = self.running.values_mut().find(|running| running.step == step && !running.begun);
+        if let Some(running) = running {
+            (running.since, running.begun) = (Instant::now(), true);
+        }
+    }
+
+    /// Keeps a step from beginning to work. One that has begun, of which nothing was
+    /// heard so far, is one of those that work.
+    fn withdraw(&mut self, step: StepIndex) {
+        let waited = |running: &Running| running.step == step && running.turn.end();
+        if self.running.values().any(waited) {
+            return;
+        }
+        self.begun(step);
+        for running in self.running.values().filter(|running| running.step == step) {
+            running.halt.send_replace(self.halt);
+        }
+    }
+
     /// A task ended: all that it told is in the channel.
     fn joined(&mut self, ended: Result<(task::Id, Done), JoinError>) {
         while let Ok((step, told)) = self.told.try_recv() {
@@ -346,7 +368,8 @@ impl<'a> Run<'a> {
             Ok((id, done)) => (id, Some(done)),
             Err(error) => (error.id(), None),
         };
-        let Some(Running { step, since, pressed, .. }) = self.running.remove(&id) else { return };
+        let Some(Running { step, since, pressed, turn, .. }) = self.running.remove(&id) else { return };
+        turn.end();
         let mut done = done.unwrap_or_else(|| broken(&self.narrator.name(step)));
         if pressed && matches!(done.ended, Ended::Failed(_)) {
             // Whatever it says: this is why it ended.
@@ -357,8 +380,8 @@ impl<'a> Run<'a> {
     }
 
     fn ended(&mut self, step: StepIndex, done: Done, took: Duration) {
-        // The place of one that failed is free when what follows is known.
-        let Done { ended, product, image, mut tags, lasting, place: _place } = done;
+        let Done { ended, product, image, mut tags, lasting, place } = done;
+        self.freed.extend(place);
         for tag in &mut tags {
             tag.repository = self.secrets.hide(&tag.repository);
         }

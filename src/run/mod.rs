@@ -23,6 +23,7 @@ mod mask;
 mod narrator;
 mod outcome;
 mod parents;
+mod place;
 mod plain;
 mod process;
 mod program;
@@ -39,6 +40,7 @@ mod steady;
 #[cfg(test)]
 mod stories;
 mod summary;
+mod task;
 mod teller;
 mod test;
 mod tree;

@@ -8,25 +8,27 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::cache::{
-    Hit, Key, Lookup, Made, Miss, Outcome, Output, Outputs, Product, Reason, Restoration, Saved, Standing,
-    Trace, clock,
+    Key, Lookup, Made, Miss, Outcome, Output, Outputs, Product, Reason, Restoration, Saved, Standing, Trace,
+    clock,
 };
 use crate::config::Pattern;
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::{Clock, KnownFiles, read_inputs};
 use crate::oci::Descriptor;
-use crate::plan::{Action, CommandStep, Definition, Effect, Gap, NeedKind, Plan, Step, StepIndex};
-use crate::run::claim::Claims;
+use crate::plan::{Action, CommandStep, Definition, Effect, Gap, NeedKind, Plan, Step};
+use crate::run::claim::{Claim, Claims};
 use crate::run::command::{Commands, Unsuccessful};
 use crate::run::forecast::reasons;
-use crate::run::image::{Images, Known, Yielded};
+use crate::run::image::{Images, Yielded};
+use crate::run::place::Place;
 use crate::run::process::Halt;
 use crate::run::room::Room;
 use crate::run::sandbox::{self, Mode};
 use crate::run::steady::is_as_planned;
+use crate::run::task::{Done, Ended, Task, had};
 use crate::run::teller::{Teller, Told};
 use crate::run::{Found, Request, TagMove};
 
@@ -39,74 +41,12 @@ const MANY: usize = 16;
 /// Why what a step made may not stand for its inputs.
 const CHANGED: &str = "what it reads or makes changed while it ran, so it runs again the next time";
 
-/// What a step is given when it starts.
-#[derive(Clone, Debug)]
-pub(super) struct Task {
-    /// The step.
-    pub(super) step: StepIndex,
-    /// What the steps made whose product it needs.
-    pub(super) products: Vec<(StepIndex, Product)>,
-    /// The images that it works on.
-    pub(super) images: Known,
-    /// Told that it is not to begin to work.
-    pub(super) withdraw: Arc<Notify>,
-}
-
-/// What became of a step that was started.
-#[derive(Debug)]
-pub(super) struct Done {
-    /// How it ended.
-    pub(super) ended: Ended,
-    /// What it adds to the keys of those that need its product.
-    pub(super) product: Product,
-    /// The image that it made or found.
-    pub(super) image: Option<Descriptor>,
-    /// The tags that it was to give.
-    pub(super) tags: Vec<TagMove>,
-    /// What it made or has, if a later run may rely on it.
-    pub(super) lasting: Option<Outputs>,
-    /// Its place, if that is not to be another's before this end is known.
-    pub(super) place: Option<Place>,
-}
-
-/// The right to work, which as many steps have at once as there are jobs.
-pub(super) type Place = OwnedSemaphorePermit;
-
-/// How a step ended that was started.
-#[derive(Debug)]
-pub(super) enum Ended {
-    /// It did its work.
-    Ran,
-    /// Its work had been done before.
-    Cached(Found),
-    /// It does not apply, for this reason.
-    Skipped(String),
-    /// For these reasons.
-    Failed(Problems),
-    /// It was asked to stop.
-    Halted,
-    /// It was kept from beginning to work.
-    Withdrawn,
-}
-
-impl Done {
-    const fn new(ended: Ended) -> Self {
-        Self { ended, product: Product::Nothing, image: None, tags: Vec::new(), lasting: None, place: None }
-    }
-
-    /// Failed for these reasons.
-    pub(super) fn failed(problems: impl Into<Problems>) -> Self {
-        Self::new(Ended::Failed(problems.into()))
-    }
-}
-
 /// Carries out steps, each on its own.
 pub(super) struct Worker {
     request: Request,
     commands: Commands,
     images: Images,
     claims: Claims,
-    places: Arc<Semaphore>,
     /// Which steps come behind one that always runs: what they read may not be
     /// what was planned.
     behind_always: Vec<bool>,
@@ -116,12 +56,11 @@ pub(super) struct Worker {
 
 impl Worker {
     /// Steps of the request's plan.
-    pub(super) fn new(request: Request, commands: Commands, images: Images, jobs: usize) -> Self {
+    pub(super) fn new(request: Request, commands: Commands, images: Images) -> Self {
         let behind_always = behind_always(&request.plan);
         let clock = clock(&request.root.join(".hoist"));
         let claims = Claims::new(&request.root);
-        let places = Arc::new(Semaphore::new(jobs));
-        Self { request, commands, images, claims, places, behind_always, clock }
+        Self { request, commands, images, claims, behind_always, clock }
     }
 
     /// Carries out a step.
@@ -209,26 +148,9 @@ impl Worker {
         if step.effect == Effect::Publishing {
             return self.publish(step, task, &mut halt, &mut teller).await;
         }
-        let claim = if outputs(step).is_empty() {
-            None
-        } else {
-            match self.claims.of(&step.id, &task.withdraw, &teller).await {
-                Some(claim) => Some(claim),
-                None => return Done::new(Ended::Withdrawn),
-            }
+        let Some(claim) = self.claim(step, || task.turn.is_over(), &teller).await else {
+            return Done::new(Ended::Withdrawn);
         };
-        let done = self.perform_claimed(step, task, halt, teller).await;
-        drop(claim);
-        done
-    }
-
-    async fn perform_claimed(
-        &self,
-        step: &Step,
-        task: &Task,
-        mut halt: watch::Receiver<Halt>,
-        mut teller: Teller,
-    ) -> Done {
         let trace = match self.trace_now(step, task).await {
             Ok(trace) => trace,
             Err(problems) => return Done::failed(at(step, problems)),
@@ -238,17 +160,74 @@ impl Worker {
             Ok(miss) => miss,
             Err(done) => return done,
         };
-        let place = match self.place(task).await {
-            Ok(place) => place,
-            Err(done) => return done,
+        let mut asked = task.turn.ask();
+        let (place, claim, miss) = if let Ok(place) = asked.try_recv() {
+            (place, claim, miss)
+        } else {
+            // Those who have the places may wait for this claim.
+            drop(claim);
+            let Ok(place) = asked.await else { return Done::new(Ended::Withdrawn) };
+            match self.claim_again(step, miss, &halt, &teller).await {
+                Ok((claim, miss)) => (place, claim, miss),
+                Err(done) => return done,
+            }
         };
+        let done = self.carry_out((step, task), miss, key, place, &mut halt, teller).await;
+        drop(claim);
+        done
+    }
+
+    /// Where a step has outputs: waits until no other hoist makes them. `None` if that
+    /// is given up.
+    async fn claim(
+        &self,
+        step: &Step,
+        is_given_up: impl Fn() -> bool,
+        teller: &Teller,
+    ) -> Option<Option<Claim>> {
+        if outputs(step).is_empty() {
+            return Some(None);
+        }
+        self.claims.of(&step.id, is_given_up, teller).await.map(Some)
+    }
+
+    /// Claims the outputs of a step again, which another hoist may have made meanwhile.
+    async fn claim_again(
+        &self,
+        step: &Step,
+        miss: Miss,
+        halt: &watch::Receiver<Halt>,
+        teller: &Teller,
+    ) -> Result<(Option<Claim>, Miss), Done> {
+        let halted = || *halt.borrow() != Halt::No;
+        let Some(claim) = self.claim(step, halted, teller).await else {
+            return Err(Done::new(Ended::Halted));
+        };
+        let options = &self.request.options;
+        let forced = options.no_cache || options.force && step.goal;
+        if step.effect != Effect::Cacheable || forced || !self.request.cache.may_have(&miss) {
+            return Ok((claim, miss));
+        }
+        self.look_up(step, miss.into_trace(), teller).await.map(|miss| (claim, miss))
+    }
+
+    /// Runs a step, and keeps what it made.
+    async fn carry_out(
+        &self,
+        (step, task): (&Step, &Task),
+        miss: Miss,
+        key: Key,
+        place: Place,
+        halt: &mut watch::Receiver<Halt>,
+        mut teller: Teller,
+    ) -> Done {
         teller.tell(Told::Started(reasons(&miss))).await;
-        if let Err(unsuccessful) = self.confirm(step, &mut halt).await {
+        if let Err(unsuccessful) = self.confirm(step, halt).await {
             return Done { place: Some(place), ..unsuccessful.into() };
         }
         let (started, clock) = (Timestamp::now(), Instant::now());
         let mut standing = None;
-        let (_, result) = self.act(step, task, &mut standing, &mut halt, &mut teller).await;
+        let (_, result) = self.act(step, task, &mut standing, halt, &mut teller).await;
         let standing = standing.unwrap_or_default();
         let run = Ran { miss, started, took: clock.elapsed(), standing };
         match result {
@@ -278,17 +257,6 @@ impl Worker {
         }
     }
 
-    /// Waits for a place, or for the word that none is wanted any more.
-    async fn place(&self, task: &Task) -> Result<Place, Done> {
-        tokio::select! {
-            biased;
-            () = task.withdraw.notified() => Err(Done::new(Ended::Withdrawn)),
-            place = Arc::clone(&self.places).acquire_owned() => {
-                place.map_err(|_never_closed| Done::new(Ended::Withdrawn))
-            }
-        }
-    }
-
     /// The place where a step makes its outputs.
     async fn room<'a>(
         &'a self,
@@ -308,10 +276,7 @@ impl Worker {
         halt: &mut watch::Receiver<Halt>,
         teller: &mut Teller,
     ) -> Done {
-        let place = match self.place(task).await {
-            Ok(place) => place,
-            Err(done) => return done,
-        };
+        let Ok(place) = task.turn.ask().await else { return Done::new(Ended::Withdrawn) };
         teller.tell(Told::Started(vec![crate::run::Reason::publishing()])).await;
         if let Err(unsuccessful) = self.confirm(step, halt).await {
             return Done { place: Some(place), ..unsuccessful.into() };
@@ -474,24 +439,6 @@ struct Ran {
     took: Duration,
     /// What it found where it makes its outputs.
     standing: Standing,
-}
-
-impl From<Unsuccessful> for Done {
-    fn from(unsuccessful: Unsuccessful) -> Self {
-        match unsuccessful {
-            Unsuccessful::Failed(problems) => Self::failed(problems),
-            Unsuccessful::Halted => Self::new(Ended::Halted),
-        }
-    }
-}
-
-fn had(step: &Step, hit: Hit, found: Found) -> Done {
-    Done {
-        product: hit.record.product(step.effect),
-        image: hit.record.image,
-        lasting: Some(hit.record.outputs),
-        ..Done::new(Ended::Cached(found))
-    }
 }
 
 /// Which steps come behind a target that always runs.

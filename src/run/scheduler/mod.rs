@@ -191,14 +191,10 @@ impl Scheduler {
         mem::take(&mut self.orders)
     }
 
-    /// A step that was started begins to work. Whether it was told not to, and heard it
-    /// too late.
-    pub(super) fn begun(&mut self, StepIndex(index): StepIndex) -> bool {
-        match self.states.get_mut(index as usize) {
-            Some(state @ (State::Preparing | State::Withdrawing)) => {
-                mem::replace(state, State::Running) == State::Withdrawing
-            }
-            _ => false,
+    /// A step that was started begins to work.
+    pub(super) fn begun(&mut self, StepIndex(index): StepIndex) {
+        if let Some(state @ (State::Preparing | State::Withdrawing)) = self.states.get_mut(index as usize) {
+            *state = State::Running;
         }
     }
 

@@ -1,0 +1,152 @@
+//! The places of steps that work: as many as there are jobs.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+/// Gives places to steps in the order in which they were started: one that was
+/// started later has none while an earlier one may still want it.
+#[derive(Clone, Debug)]
+pub(super) struct Places(Arc<Mutex<Inner>>);
+
+#[derive(Debug)]
+struct Inner {
+    free: usize,
+    next: u64,
+    /// Those without a place that may want one.
+    waiting: BTreeMap<u64, Wait>,
+}
+
+#[derive(Debug)]
+enum Wait {
+    /// It may find that it needs none.
+    Preparing,
+    Asking(oneshot::Sender<Place>),
+}
+
+/// The turn of a step that was started.
+#[derive(Clone, Debug)]
+pub(super) struct Turn {
+    places: Places,
+    number: u64,
+}
+
+/// The right to work, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Place(Places);
+
+impl Places {
+    pub(super) fn new(jobs: usize) -> Self {
+        Self(Arc::new(Mutex::new(Inner { free: jobs, next: 0, waiting: BTreeMap::new() })))
+    }
+
+    /// The turn of a step that is started now.
+    pub(super) fn enter(&self) -> Turn {
+        let mut inner = self.lock();
+        let number = inner.next;
+        inner.next += 1;
+        inner.waiting.insert(number, Wait::Preparing);
+        Turn { places: self.clone(), number }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives away what is free; the lock ends before anyone hears of it.
+    fn give(&self, mut inner: MutexGuard<'_, Inner>) {
+        let first = inner.waiting.iter().take(inner.free);
+        let asking = first.filter(|(_, wait)| matches!(wait, Wait::Asking(_)));
+        let numbers: Vec<u64> = asking.map(|(number, _)| *number).collect();
+        inner.free -= numbers.len();
+        let given: Vec<Wait> = numbers.iter().filter_map(|number| inner.waiting.remove(number)).collect();
+        drop(inner);
+        for wait in given {
+            if let Wait::Asking(sender) = wait {
+                // Who does not wait any more gives it back by dropping it.
+                drop(sender.send(Place(self.clone())));
+            }
+        }
+    }
+}
+
+impl Turn {
+    /// Asks for a place. It may come at once.
+    pub(super) fn ask(&self) -> oneshot::Receiver<Place> {
+        let (sender, receiver) = oneshot::channel();
+        let mut inner = self.places.lock();
+        // Dropped, the sender says that none will come.
+        if let Some(wait) = inner.waiting.get_mut(&self.number) {
+            *wait = Wait::Asking(sender);
+            self.places.give(inner);
+        }
+        receiver
+    }
+
+    /// Wants no place any more, or is to have none. Whether it had none so far: then
+    /// it gets none.
+    pub(super) fn end(&self) -> bool {
+        let mut inner = self.places.lock();
+        let waited = inner.waiting.remove(&self.number).is_some();
+        self.places.give(inner);
+        waited
+    }
+
+    /// Whether it was ended before it had a place.
+    pub(super) fn is_over(&self) -> bool {
+        !self.places.lock().waiting.contains_key(&self.number)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut inner = self.0.lock();
+        inner.free += 1;
+        self.0.give(inner);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_given_in_the_order_of_the_turns() {
+        let places = Places::new(2);
+        let [one, two, three] = [places.enter(), places.enter(), places.enter()];
+        let mut third = three.ask();
+        assert!(third.try_recv().is_err(), "the first two may want both");
+        let second = two.ask().try_recv().unwrap();
+        assert!(third.try_recv().is_err(), "the first may want one");
+        // It found that it needs none.
+        assert!(one.end());
+        let third = third.try_recv().unwrap();
+        let four = places.enter();
+        let mut fourth = four.ask();
+        assert!(fourth.try_recv().is_err());
+        drop(second);
+        assert!(fourth.try_recv().is_ok());
+        drop(third);
+    }
+
+    #[test]
+    fn whose_turn_was_ended_gets_no_place() {
+        let places = Places::new(1);
+        let [one, two, three] = [places.enter(), places.enter(), places.enter()];
+        let first = one.ask().try_recv().unwrap();
+        let mut second = two.ask();
+        assert!(!one.end() && two.end() && three.end());
+        drop(first);
+        assert!(second.try_recv().is_err() && three.ask().try_recv().is_err() && three.is_over());
+        assert!(places.enter().ask().try_recv().is_ok());
+    }
+
+    #[test]
+    fn a_place_that_nobody_took_is_given_to_the_next() {
+        let places = Places::new(1);
+        let [one, two] = [places.enter(), places.enter()];
+        drop(one.ask());
+        assert!(two.ask().try_recv().is_ok());
+    }
+}

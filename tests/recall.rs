@@ -117,19 +117,26 @@ fn outputs_that_are_gone_changed_or_joined_are_put_right() {
     assert_eq!(told(&repo), ["ok copy  restored from the cache"]);
     fs::remove_dir_all(repo.path().join("dist")).unwrap();
     assert_eq!(told(&repo), ["ok tree  restored from the cache"]);
+    let moved = |step: &str, to: u32| {
+        let to = format!("`.hoist/displaced/{to}`");
+        let notice = format!("{step}: what lay in the place of its outputs is in {to} now");
+        let mut lines = [format!("ok {step}  restored from the cache"), notice];
+        lines.sort();
+        lines
+    };
     repo.write("dist/deep/a", "IN");
-    assert_eq!(told(&repo), ["ok tree  restored from the cache"]);
+    assert_eq!(told(&repo), moved("tree", 1));
     repo.write("dist/deep/more", "x");
-    assert_eq!(told(&repo), ["ok tree  restored from the cache"]);
+    assert_eq!(told(&repo), moved("tree", 2));
     assert!(!repo.has("dist/deep/more"));
     repo.write("dist/more", "x");
-    assert_eq!(told(&repo), ["ok tree  restored from the cache"]);
+    assert_eq!(told(&repo), moved("tree", 3));
     let made = repo.path().join("out/list");
     fs::set_permissions(&made, fs::Permissions::from_mode(0o600)).unwrap();
     assert_eq!(told(&repo), ["ok list  restored from the cache"]);
     fs::remove_file(&made).unwrap();
     symlink("copy", &made).unwrap();
-    assert_eq!(told(&repo), ["ok list  restored from the cache"]);
+    assert_eq!(told(&repo), moved("list", 4));
     assert!(!made.is_symlink());
 }
 
@@ -277,4 +284,24 @@ fn what_cleans_up_runs_also_after_what_is_up_to_date() {
     repo.write("b", "bad");
     assert_eq!(repo.hoist(&["run", "test"]).code, 1);
     assert_eq!(repo.read("log"), "down\ndown\n");
+}
+
+#[test]
+fn what_somebody_wrote_into_an_output_is_kept_when_the_output_is_brought_back() {
+    let repo = Repo::with(
+        r#"target "gen" { inputs "in"; outputs "o" "d/"; run "cp in o; mkdir -p d; cp in d/1"; }"#,
+    );
+    let displaced = || repo.path().join(".hoist/displaced");
+    for text in ["1", "2", "1"] {
+        repo.write("in", text);
+        assert_eq!(repo.hoist(&["gen"]).code, 0);
+    }
+    assert!(!displaced().exists(), "what it made itself is nobody's");
+    repo.write("o", "mine");
+    repo.write("d/2", "mine, too");
+    let ended = repo.hoist(&["gen"]);
+    assert_eq!((ended.code, repo.read("o").as_str()), (0, "1"));
+    assert!(ended.stderr.contains("is in `.hoist/displaced/1` now"), "{}", ended.stderr);
+    assert_eq!(repo.read(".hoist/displaced/1/o"), "mine");
+    assert_eq!(repo.read(".hoist/displaced/1/d/2"), "mine, too");
 }

@@ -6,10 +6,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::cache::collect::{Found, is_missing, matched};
-use crate::cache::part::path_text;
 use crate::cache::restore::{State, denied, displace_all, set_mode, state};
 use crate::cache::selection::Selection;
-use crate::cache::{Cache, Output, Outputs, Part, Trace};
+use crate::cache::{Cache, Output, Outputs};
 use crate::config::{Pattern, ProjectPath};
 use crate::diagnostic::Problems;
 use crate::facts::{InputKind, Stat};
@@ -82,13 +81,7 @@ impl Cache {
         }
         let in_place = builds_on || own.iter().any(|found| inputs.contains(found.path.as_path()));
         let last = self.made_by(&step.to_string());
-        let is_ours = |path: &Path| {
-            let made = ProjectPath::root().join(path).ok().and_then(|path| {
-                let kind = last.get(&path)?.clone();
-                Some(Output { path, kind })
-            });
-            made.is_some_and(|made| matches!(state(&self.root, &made, &self.looks), Ok(State::Same)))
-        };
+        let is_ours = |path: &Path| self.is_made(&last, path);
         for found in wild {
             let somebodys = match before {
                 Some(before) => before.files.contains_key(&found.path),
@@ -156,16 +149,21 @@ impl Cache {
         Ok(lying)
     }
 
+    /// Whether what lies somewhere is as it was made.
+    pub(super) fn is_made(&self, made: &Outputs, path: &Path) -> bool {
+        let made = ProjectPath::root().join(path).ok().and_then(|path| {
+            let kind = made.get(&path)?.clone();
+            Some(Output { path, kind })
+        });
+        made.is_some_and(|made| matches!(state(&self.root, &made, &self.looks), Ok(State::Same)))
+    }
+
     /// What the last run of a step made. Of one that worked on its inputs in place,
     /// nothing is taken for its own.
     pub(super) fn made_by(&self, step: &str) -> Outputs {
         let Some((last, trace)) = self.latest.explained(step) else { return Outputs::default() };
-        let parts = trace.as_ref().map(Trace::parts).unwrap_or_default();
-        let read = |path: &ProjectPath| {
-            let path = Part::Input(path_text(path.as_path().as_os_str()));
-            parts.binary_search_by(|(part, _)| part.cmp(&path)).is_ok()
-        };
-        let in_place = trace.is_none() || last.record.outputs.iter().any(|output| read(&output.path));
+        let reads = |output: &Output| trace.as_ref().is_none_or(|trace| trace.reads(&output.path));
+        let in_place = trace.is_none() || last.record.outputs.iter().any(reads);
         if in_place { Outputs::default() } else { last.record.outputs }
     }
 }

@@ -1,5 +1,6 @@
 //! The step cache of this machine, as one project uses it.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
@@ -307,7 +308,14 @@ impl Cache {
     /// ([`OutsideProject`](crate::diagnostic::Code::OutsideProject)).
     pub fn restore(&self, hit: &Hit, patterns: &[Pattern]) -> Result<Restoration, Problems> {
         let contents = Contents { small: &hit.small, store: &self.contents };
-        let restoration = restore(&self.root, &hit.record.outputs, patterns, contents, &self.looks)?;
+        let made = OnceCell::new();
+        let is_own = |path: &ProjectPath| {
+            // What is read is part of the key, and is made what it is.
+            hit.trace.reads(path)
+                || self.is_made(made.get_or_init(|| self.made_by(&hit.record.step)), path.as_path())
+        };
+        let outputs = &hit.record.outputs;
+        let restoration = restore(&self.root, outputs, patterns, contents, &self.looks, &is_own)?;
         if matches!(restoration, Restoration::Lost(_)) {
             return Ok(restoration);
         }

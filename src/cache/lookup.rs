@@ -1,5 +1,7 @@
 //! What passes between the cache and those who run steps.
 
+use std::path::PathBuf;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -99,8 +101,9 @@ pub struct Saved {
 pub enum Restoration {
     /// The workspace holds exactly them; nothing was written.
     Current,
-    /// They were written, for these reasons; at least one.
-    Restored(Vec<Reason>),
+    /// They were written, for these reasons; at least one. What somebody had put in
+    /// their place was moved to this directory of the project.
+    Restored(Vec<Reason>, Option<PathBuf>),
     /// The cache does not hold them any more; nothing was written. The step has
     /// to run, for this reason.
     Lost(Reason),

@@ -47,16 +47,19 @@ impl Contents<'_> {
 ///
 /// All contents are written beside their places and verified before the first
 /// of them takes its place, so that a damaged cache, a full disk, or a directory
-/// that cannot be written changes nothing.
+/// that cannot be written changes nothing. What lies in the place of an output and
+/// is not the step's `own` is moved away and not lost.
 pub(super) fn restore(
     root: &Path,
     outputs: &Outputs,
     patterns: &[Pattern],
     contents: Contents<'_>,
     looks: &Looks,
+    is_own: &dyn Fn(&ProjectPath) -> bool,
 ) -> Result<Restoration, Problems> {
     let selection = Selection::new(patterns)?;
-    let work = Work::find(root, outputs, &selection, looks)?;
+    let mut work = Work::find(root, outputs, &selection, looks)?;
+    let own = work.spare(is_own);
     if work.reasons.is_empty() {
         return Ok(Restoration::Current);
     }
@@ -68,13 +71,13 @@ pub(super) fn restore(
         .into_par_iter()
         .map(|output| stage(root, work.anchor(root, output.path.as_path()), output, contents))
         .collect();
-    match staged {
+    let moved = match staged {
         Ok(files) => work.place(root, files, looks)?,
         Err(Fault::Lost(reason)) => return Ok(Restoration::Lost(reason)),
         Err(Fault::Problem(problem)) => return Err(problem.into()),
-    }
+    };
     unlocked.finish();
-    Ok(Restoration::Restored(work.reasons))
+    Ok(Restoration::Restored(work.reasons, moved.filter(|_| !own)))
 }
 
 /// Why a restoration would write to the workspace.
@@ -89,9 +92,12 @@ pub(super) fn differences(
 }
 
 /// What is different in the workspace.
+#[derive(Default)]
 struct Work<'a> {
     /// Outputs that are not as they should be, directories before what they hold.
     wanted: Vec<&'a Output>,
+    /// Files and links in the place of which another file or link lies.
+    changed: Vec<&'a ProjectPath>,
     /// What is in the way: it is another kind of thing than the output, or in an
     /// output directory and none of the outputs. Nothing below another.
     displaced: BTreeSet<PathBuf>,
@@ -106,7 +112,7 @@ impl<'a> Work<'a> {
         selection: &Selection<'_>,
         looks: &Looks,
     ) -> Result<Self, Problem> {
-        let mut work = Self { wanted: Vec::new(), displaced: BTreeSet::new(), reasons: Vec::new() };
+        let mut work = Self::default();
         let states = each(outputs.as_slice(), |output| state(root, output, looks));
         // Below a directory that is not yet there, nothing is as it should be,
         // even if a link in its place leads to something that looks the same.
@@ -121,17 +127,31 @@ impl<'a> Work<'a> {
             let reason = match state {
                 State::Same => continue,
                 State::Missing => Reason::OutputMissing(output.path.clone()),
-                State::Changed | State::InTheWay => Reason::OutputChanged(output.path.clone()),
+                State::Changed | State::OtherMode | State::InTheWay => {
+                    Reason::OutputChanged(output.path.clone())
+                }
             };
             if matches!(state, State::InTheWay) {
                 work.displaced.insert(output.path.as_path().to_owned());
                 replaced = Some(&output.path);
+            }
+            if matches!(state, State::Changed) && !matches!(output.kind, OutputKind::Directory { .. }) {
+                work.changed.push(&output.path);
             }
             work.wanted.push(output);
             work.reasons.push(reason);
         }
         work.find_stale(root, outputs, selection, looks)?;
         Ok(work)
+    }
+
+    /// Moves away what lies in the place of an output and is not the step's own.
+    /// Whether all that is moved is its own.
+    fn spare(&mut self, is_own: &dyn Fn(&ProjectPath) -> bool) -> bool {
+        let foreign = self.changed.iter().filter(|path| !is_own(path)).map(|path| path.as_path().to_owned());
+        self.displaced.extend(foreign);
+        let is_own = |path: &PathBuf| ProjectPath::root().join(path).is_ok_and(|path| is_own(&path));
+        self.displaced.iter().all(is_own)
     }
 
     /// Looks in the output directories for what is none of the outputs.
@@ -217,8 +237,14 @@ impl<'a> Work<'a> {
     }
 
     /// Puts everything in its place. `files` are those of [`Work::files`].
-    fn place(&self, root: &Path, files: Vec<NamedTempFile>, looks: &Looks) -> Result<(), Problem> {
-        displace_all(root, &self.displaced)?;
+    /// Returns where what was in the way is now.
+    fn place(
+        &self,
+        root: &Path,
+        files: Vec<NamedTempFile>,
+        looks: &Looks,
+    ) -> Result<Option<PathBuf>, Problem> {
+        let moved = displace_all(root, &self.displaced)?;
         let mut files = files.into_iter();
         for output in &self.wanted {
             let path = root.join(output.path.as_path());
@@ -231,7 +257,7 @@ impl<'a> Work<'a> {
                 set.map_err(|error| denied(output.path.as_path(), &error))?;
             }
         }
-        Ok(())
+        Ok(moved)
     }
 }
 
@@ -240,6 +266,8 @@ pub(super) enum State {
     Same,
     Missing,
     Changed,
+    /// Only its permissions are others.
+    OtherMode,
     /// Something else lies there, and cannot be replaced in one go.
     InTheWay,
 }
@@ -259,8 +287,13 @@ pub(super) fn state(root: &Path, output: &Output, looks: &Looks) -> Result<State
     let same = match &output.kind {
         OutputKind::File { digest, size, mode } => {
             let is_file = matches!(seen.stat.kind(), Some(InputKind::File | InputKind::Executable));
-            let like = is_file && seen.stat.size == *size && seen.stat.mode & 0o7777 == *mode;
-            like && looks.digest(&output.path, &path, seen).is_ok_and(|found| found == *digest)
+            let same = is_file
+                && seen.stat.size == *size
+                && looks.digest(&output.path, &path, seen).is_ok_and(|found| found == *digest);
+            if same && seen.stat.mode & 0o7777 != *mode {
+                return Ok(State::OtherMode);
+            }
+            same
         }
         OutputKind::Symlink(text) => fs::read_link(&path).is_ok_and(|found| found == *text),
         OutputKind::Directory { mode } => seen.stat.mode & 0o7777 == *mode,

@@ -2,7 +2,9 @@
 
 use std::cmp::Ordering;
 
+use crate::cache::part::path_text;
 use crate::cache::{Blake3, Key, Part, Reason, Value};
+use crate::config::ProjectPath;
 use crate::oci::Digest;
 use crate::plan::{Definition, StepId};
 
@@ -93,6 +95,13 @@ impl Trace {
     #[must_use]
     pub fn parts(&self) -> &[(Part, Value)] {
         &self.parts
+    }
+
+    /// Whether a file is one of those that the step reads.
+    #[must_use]
+    pub fn reads(&self, path: &ProjectPath) -> bool {
+        let path = Part::Input(path_text(path.as_path().as_os_str()));
+        self.parts.binary_search_by(|(part, _)| part.cmp(&path)).is_ok()
     }
 
     /// What is different from an earlier trace; empty exactly if the keys are

@@ -313,14 +313,18 @@ impl Worker {
         let found = blocking_if(bytes > LARGE || outputs.len() > MANY, move || {
             Ok(match cache.restore(&hit, &patterns)? {
                 Restoration::Lost(reason) => Err(Miss::new(trace, reason)),
-                Restoration::Current => Ok((Found::Present, hit)),
-                Restoration::Restored(_) => Ok((Found::Restored, hit)),
+                Restoration::Current => Ok((Found::Present, hit, None)),
+                Restoration::Restored(_, moved) => Ok((Found::Restored, hit, moved)),
             })
         });
         match found.await {
             Err(problems) => Err(Done::failed(at(step, problems))),
             Ok(Err(miss)) => Ok(miss),
-            Ok(Ok((found, hit))) => {
+            Ok(Ok((found, hit, moved))) => {
+                if let Some(to) = moved {
+                    let text = format!("what lay in the place of its outputs is in `{}` now", to.display());
+                    teller.tell(Told::Notice(text)).await;
+                }
                 if let Some(log) = self.request.cache.log(&hit.record) {
                     // It is read by whoever shows it.
                     teller.tell(Told::Replayed(log.into(), u64::MAX)).await;

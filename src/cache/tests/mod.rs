@@ -107,7 +107,7 @@ impl Fixture {
 
     pub(super) fn restored(&self, input: u8) -> Vec<String> {
         match self.restore(input).unwrap() {
-            Restoration::Restored(reasons) => reasons.iter().map(ToString::to_string).collect(),
+            Restoration::Restored(reasons, _) => reasons.iter().map(ToString::to_string).collect(),
             other => panic!("{other:?}"),
         }
     }

@@ -192,6 +192,8 @@ fn read_only_directories_are_made_and_mended() {
     fs::write(fixture.path("out/deep/a"), "b").unwrap();
     chmod(&fixture.path("out/deep"), 0o555);
     assert_eq!(fixture.restored(1), ["out/deep/a is not what was made"]);
+    assert_eq!(fs::read_to_string(fixture.path(".hoist/displaced/1/out/deep/a")).unwrap(), "b");
+    fs::remove_dir_all(fixture.path(".hoist")).unwrap();
     assert_eq!(tree(&fixture.root()), made);
     for dir in ["out", "out/deep"] {
         chmod(&fixture.path(dir), 0o755);

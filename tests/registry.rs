@@ -1,10 +1,14 @@
 //! Releases to a registry of the network: docker-registry on loopback.
 
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Signal, kill_process};
+
 use crate::fixture::{Repo, installed};
+use crate::signals::pid;
 
 /// A registry with its own storage, stopped when it is dropped.
 struct Registry {
@@ -271,4 +275,120 @@ fn an_image_is_copied_between_registries_and_directories() {
     let other = format!("{web}@sha256:{}", "0".repeat(64));
     let other = copy("oci:images:1.0.0", &other);
     assert!(other.stderr.contains("digest_mismatch"), "{}", other.stderr);
+}
+
+#[test]
+fn a_copy_without_a_tag_is_the_latest_or_has_no_name() {
+    if !installed("copies of images without tags", &["docker-registry", "skopeo"]) {
+        return;
+    }
+    let (repo, registry) = project();
+    let port = registry.port;
+    assert_eq!(repo.hoist(&["release", "--event", "tag=v1.0.0", "--yes"]).code, 0);
+    let released = digest(port, "latest");
+    let elsewhere = Repo::new();
+    let copy = |from: &str, to: &str| {
+        let ended = elsewhere.hoist(&["copy", from, to]);
+        assert_eq!((ended.code, ended.stdout.trim()), (0, &*released), "{from} {to}: {}", ended.stderr);
+    };
+    let names = |layout: &str| -> Vec<Option<String>> {
+        let index = elsewhere.read(&format!("{layout}/index.json"));
+        let index: serde_json::Value = serde_json::from_str(&index).expect("it is JSON");
+        let name = |entry: &serde_json::Value| {
+            Some(entry["annotations"]["org.opencontainers.image.ref.name"].as_str()?.to_owned())
+        };
+        index["manifests"].as_array().expect("a list").iter().map(name).collect()
+    };
+    let team = format!("127.0.0.1:{port}/team");
+    let at = |path: &str| {
+        let manifest = format!("docker://{team}/{path}");
+        let output =
+            Command::new("skopeo").args(["inspect", "--raw", "--tls-verify=false", &manifest]).output();
+        hoist::oci::Digest::of(&output.expect("skopeo is installed").stdout).to_string()
+    };
+
+    copy(&format!("{team}/web"), "oci:implicit");
+    assert_eq!(names("implicit"), [Some("latest".to_owned())]);
+    copy(&format!("{team}/web@{released}"), "oci:pinned");
+    assert_eq!(names("pinned"), [None]);
+    copy(&format!("{team}/web:1.0.0"), &format!("oci:by-digest@{released}"));
+    assert_eq!(names("by-digest"), [None]);
+    copy(&format!("{team}/web:1.0.0"), "oci:tagged");
+    assert_eq!(names("tagged"), [Some("1.0.0".to_owned())]);
+
+    copy(&format!("{team}/web"), &format!("{team}/second"));
+    assert_eq!(at("second:latest"), released);
+    copy("oci:pinned", &format!("{team}/third"));
+    assert_eq!(at("third:latest"), released);
+    copy(&format!("{team}/web:1.0.0"), &format!("{team}/fourth"));
+    assert_eq!(at("fourth:1.0.0"), released);
+}
+
+/// A stand-in for a registry that has one image, and begins to send its layer.
+fn that_stalls() -> (u16, std::sync::mpsc::Receiver<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    let port = listener.local_addr().expect("it has an address").port();
+    let digest = format!("sha256:{}", "1".repeat(64));
+    let blob = |kind: &str| {
+        let media_type = format!("application/vnd.oci.image.{kind}");
+        serde_json::json!({ "mediaType": media_type, "digest": digest, "size": 1000 })
+    };
+    let manifest = "application/vnd.oci.image.manifest.v1+json";
+    let document = serde_json::json!({
+        "schemaVersion": 2, "mediaType": manifest, "config": blob("config.v1+json"), "layers": [],
+    })
+    .to_string();
+    let (sender, stalled) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut open = Vec::new();
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
+            let request = lines.next().unwrap_or_default();
+            lines.take_while(|line| !line.is_empty()).for_each(drop);
+            let (length, body) = if request.contains("/blobs/") {
+                (1000, "the first bytes")
+            } else {
+                (document.len(), if request.starts_with("HEAD") { "" } else { &*document })
+            };
+            let _ = write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: {manifest}\r\n\
+                 Content-Length: {length}\r\n\r\n{body}"
+            );
+            if request.contains("/blobs/") {
+                open.push(stream);
+                let _ = sender.send(());
+            }
+        }
+    });
+    (port, stalled)
+}
+
+#[test]
+fn a_copy_that_is_interrupted_leaves_nothing_of_what_it_staged() {
+    if !installed("copies that are interrupted", &["docker-registry"]) {
+        return;
+    }
+    let repo = Repo::new();
+    let registry = Registry::start(&repo);
+    let staging = repo.path().join("staging");
+    for signal in [Signal::INT, Signal::TERM] {
+        repo.write("staging/.keep", "");
+        let (port, stalled) = that_stalls();
+        let to = format!("127.0.0.1:{}/team/web:1", registry.port);
+        let mut child = repo
+            .command(&["copy", &format!("127.0.0.1:{port}/acme/web:1"), &to])
+            .env("TMPDIR", &staging)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("hoist can be started");
+        stalled.recv_timeout(Duration::from_secs(30)).expect("a layer is asked for");
+        let staged = || std::fs::read_dir(&staging).expect("it is there").count();
+        assert_eq!(staged(), 2);
+        kill_process(pid(child.id()), signal).expect("hoist runs");
+        assert_eq!(child.wait().expect("it ends").code(), Some(130));
+        assert_eq!(staged(), 1);
+    }
 }

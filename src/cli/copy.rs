@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -14,7 +15,11 @@ use crate::facts::{Facts, Needs};
 use crate::oci::Reference;
 use crate::plan::{RegistryPlan, registry_of};
 use crate::release::{End, Publisher, Transferred, transfer};
+use crate::run::interrupts;
 use crate::store::Layout;
+
+/// How long what writes files may take to notice that it is to stop.
+const ENDING: Duration = Duration::from_secs(5);
 
 pub(crate) fn copy(session: &mut Session, options: &Copy) -> Result<ExitCode, Problems> {
     let known = surroundings(session)?;
@@ -26,7 +31,7 @@ pub(crate) fn copy(session: &mut Session, options: &Copy) -> Result<ExitCode, Pr
     };
     let publisher = Publisher::new(root, environment);
     let work = transfer(&from, &to, &publisher, Arc::new(|_| ()));
-    let Transferred { image, copied, tag } = runtime()?.block_on(work)?;
+    let Transferred { image, copied, tag } = until_signalled(work)?;
     if session.global.json {
         let value = json!({
             "digest": image.digest.to_string(),
@@ -42,6 +47,22 @@ pub(crate) fn copy(session: &mut Session, options: &Copy) -> Result<ExitCode, Pr
         session.output(&format!("{}\n", image.digest))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What comes of some work, unless a signal asks for the end: then it is given up, and
+/// what it staged is removed.
+fn until_signalled<T>(work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+    let runtime = runtime()?;
+    let done = runtime.block_on(async {
+        let mut signals = interrupts();
+        tokio::select! {
+            done = work => done,
+            Some(_) = signals.recv() => Err(Problem::new(Code::Interrupted, "copying was stopped")
+                .help("run again: what is there already is not sent twice")),
+        }
+    });
+    runtime.shutdown_timeout(ENDING);
+    done
 }
 
 /// The release file, if there is one: it says how registries are reached.

@@ -20,6 +20,8 @@ use crate::plan::{
 
 /// Changes where equal parts come to make another image.
 const FORMAT: &str = "assemble 1";
+/// The annotation of a manifest that holds the reference of its base.
+const BASE_NAME: &str = "org.opencontainers.image.base.name";
 
 impl Lower<'_> {
     pub(super) fn build(&mut self, at: usize, image: &Image, number: usize, edges: &[Edge]) -> Made {
@@ -218,6 +220,10 @@ impl Lower<'_> {
         settings.env.iter().for_each(|(name, value)| setting(format!("Env {name}"), value.clone()));
         settings.labels.iter().for_each(|(name, value)| setting(format!("Labels {name}"), value.clone()));
         setting("created".to_owned(), settings.created.to_string());
+        // The manifest names its base, whatever else has the same digest.
+        if let BaseSource::Registry(base) = &step.base {
+            setting(format!("annotations {BASE_NAME}"), base.reference.to_string());
+        }
         definition
     }
 

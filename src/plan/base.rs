@@ -41,17 +41,20 @@ pub fn remote_base(
     Ok((reference, registry))
 }
 
-/// How the registry of a repository is reached: as the release file says of a
-/// registry on the same host, if it has one.
+/// How the registry of a repository is reached: as the release file says of the
+/// registry whose prefix is the longest that the repository has, else of the first on
+/// the same host, if it has one.
 #[must_use]
 pub fn registry_of(release: &Release, facts: &Facts, name: &RepositoryName) -> RegistryPlan {
     let scope = Scope::new(release, facts);
-    let on_host = |registry: &&crate::config::Registry| match &registry.place {
+    let on_host = release.registries.values().filter_map(|registry| match &registry.place {
         // Of a name that is not known here, it is not known either what host it has.
-        Place::Remote(host) => scope.fill(host).is_ok_and(|host| host_of(&host) == Some(name.host().into())),
-        Place::Layout(_) => false,
-    };
-    let Some(declared) = release.registries.values().find(on_host) else { return RegistryPlan::plain(name) };
+        Place::Remote(place) => Some((registry, closeness(&scope.fill(place).ok()?, name)?)),
+        Place::Layout(_) => None,
+    });
+    // Of those that are equally close, the first.
+    let closest = on_host.reduce(|best, next| if next.1 > best.1 { next } else { best });
+    let Some((declared, _)) = closest else { return RegistryPlan::plain(name) };
     RegistryPlan {
         name: declared.name.value.clone(),
         place: RegistryPlace::Remote(name.to_string()),
@@ -73,10 +76,16 @@ impl RegistryPlan {
     }
 }
 
-/// The host of `host[:port][/prefix]`.
-fn host_of(place: &str) -> Option<String> {
-    let name = format!("{}/x", place.trim_end_matches('/'));
-    Some(name.parse::<RepositoryName>().ok()?.host().to_owned())
+/// How close a place, `host[:port][/prefix]`, is to a repository on the same host: the
+/// more components a prefix of the repository has the closer, and one that is none is
+/// the least close. `None` on another host.
+fn closeness(place: &str, name: &RepositoryName) -> Option<usize> {
+    // With two components, so that none of them is taken for one of Docker's library.
+    let below: RepositoryName = format!("{}/x/y", place.trim_end_matches('/')).parse().ok()?;
+    let prefix: Vec<&str> = below.path().split('/').collect();
+    let prefix = &prefix[..prefix.len() - 2];
+    let has_prefix = name.path().split('/').collect::<Vec<_>>().starts_with(prefix);
+    (below.host() == name.host()).then_some(if has_prefix { 1 + prefix.len() } else { 0 })
 }
 
 /// The manifest for a platform that an index names, or the one manifest that there
@@ -96,4 +105,31 @@ pub(super) fn for_platform(
     }
     let platforms = index.manifests.into_iter().filter_map(|entry| entry.platform);
     Err(platforms.filter(|found| found.architecture != "unknown").collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::fixture::World;
+
+    #[test]
+    fn a_repository_is_reached_as_the_closest_registry_of_its_host_says() {
+        let world = World::new(
+            r#"
+            registry "other" "ghcr.io/other"
+            registry "team" "ghcr.io/acme/team"
+            registry "acme" "ghcr.io/acme"
+            registry "hub" "docker.io"
+            "#,
+        );
+        let of = |name: &str| registry_of(&world.release, &world.facts, &name.parse().unwrap()).name;
+        assert_eq!(of("ghcr.io/acme/web"), "acme");
+        assert_eq!(of("ghcr.io/acme/team/web"), "team");
+        assert_eq!(of("ghcr.io/acme/team"), "team");
+        // Part of a component is no prefix.
+        assert_eq!(of("ghcr.io/acme/teams/web"), "acme");
+        assert_eq!(of("ghcr.io/nobody/web"), "other");
+        assert_eq!(of("alpine"), "hub");
+        assert_eq!(of("quay.io/acme/web"), "quay.io");
+    }
 }

@@ -9,7 +9,8 @@ use crate::release::publisher::Publisher;
 use crate::store::{Layout, Repository, copy};
 
 /// Asks a registry what the name of a base image stands for, and reads it. What is
-/// in `images` is not read again, and of a name with a digest not asked for.
+/// in `images` is not read again, and of a name with a digest not asked for; what is
+/// damaged there is fetched.
 ///
 /// # Errors
 /// There is no such image; the registry cannot be reached or refuses; `images`
@@ -23,7 +24,7 @@ pub async fn find_base(
 ) -> Result<(Descriptor, Vec<u8>), Problem> {
     let here = |problem: Problem| problem.label(span, "the base of this image");
     if let Some(digest) = &reference.digest
-        && let Some(known) = images.resolve(&digest.to_string())?
+        && let Ok(Some(known)) = images.resolve(&digest.to_string())
         && let Ok(bytes) = images.read(&known)
     {
         return Ok((known, bytes));

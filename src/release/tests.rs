@@ -6,10 +6,10 @@ use super::*;
 use crate::config::ProjectPath;
 use crate::diagnostic::{Code, Sources, Span};
 use crate::facts::Environment;
-use crate::oci::{Descriptor, Digest};
+use crate::oci::{Descriptor, Digest, Reference, media_type};
 use crate::plan::{PushStep, RegistryPlace, RegistryPlan, StepIndex, TagStep};
 use crate::store::Layout;
-use crate::store::fixture::{DockerRegistry, image, index};
+use crate::store::fixture::{Answer, DockerRegistry, FakeServer, image, index};
 use crate::tags::{Movement, PlannedTag, Track};
 
 /// A project with a staging store, and a layout to publish to.
@@ -105,6 +105,28 @@ async fn nothing_is_visible_until_it_is_tagged() {
     };
     assert_eq!(report, TagReport { changes: vec![change], ..TagReport::default() });
     assert_eq!(project.out().resolve("1.0.0").unwrap().unwrap().digest, web.digest);
+}
+
+#[tokio::test]
+async fn a_pinned_base_that_is_damaged_here_is_fetched_again() {
+    let project = Project::new();
+    let bytes = br#"{"schemaVersion": 2}"#;
+    let base = project.images.write(media_type::MANIFEST, bytes).unwrap();
+    let server = FakeServer::start(|_| {
+        Answer::new("200 OK").header("Content-Type", media_type::MANIFEST).body(bytes.as_slice())
+    });
+    let reference: Reference = format!("{}/acme/base@{}", server.address, base.digest).parse().unwrap();
+    let plan = RegistryPlan::plain(&reference.repository);
+    let span = Span::new(Sources::new().add("release.kdl", ""), 0..0);
+    let find = async || find_base(&reference, &plan, span, &project.publisher, &project.images).await;
+    let expected = Ok((base.clone(), bytes.to_vec()));
+    assert_eq!(find().await, expected);
+    assert_eq!(server.lines().len(), 0);
+    std::fs::write(project.images.blob_path(&base.digest), r#"{"schemaVersion": 3}"#).unwrap();
+    assert_eq!(find().await, expected);
+    let asked = server.lines().len();
+    assert_eq!(find().await, expected);
+    assert_eq!(server.lines().len(), asked);
 }
 
 #[tokio::test]

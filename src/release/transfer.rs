@@ -37,11 +37,21 @@ pub struct Transferred {
 }
 
 impl End {
-    /// Its tag, if it has one.
+    /// Its tag, if one is given.
     fn tag(&self) -> Option<Tag> {
         match self {
             Self::Layout { name, .. } => name.as_ref()?.parse().ok(),
             Self::Registry { reference, .. } => reference.tag.clone(),
+        }
+    }
+
+    /// The tag that is meant where neither tag nor digest is given.
+    fn implied_tag(&self) -> Option<Tag> {
+        match self {
+            Self::Registry { reference: Reference { tag: None, digest: None, .. }, .. } => {
+                "latest".parse().ok()
+            }
+            _ => None,
         }
     }
 
@@ -69,7 +79,8 @@ impl End {
 
 /// Copies an image with all that it names: of an index, every platform. Its tag
 /// there is the one that `to` has, else that of `from`; it is set last and read
-/// back. What is there already is not sent again.
+/// back. Without either, or where `to` has a digest, a layout lists it without a name.
+/// What is there already is not sent again.
 ///
 /// # Errors
 /// There is no such image; a part of it is missing or damaged; one of the places
@@ -104,11 +115,15 @@ pub async fn transfer(
         End::Registry { registry, .. } => publisher.open(registry).await?,
     };
     let copied = copy(&source, &image, &target, observe).await?;
-    let tag = to.tag().or_else(|| from.tag().filter(|_| to.digest().is_none()));
+    let inherited = || from.tag().or_else(|| from.implied_tag()).or_else(|| to.implied_tag());
+    let tag = to.tag().or_else(|| if to.digest().is_none() { inherited() } else { None });
     let name = tag.as_ref().map_or_else(|| image.digest.to_string(), Tag::to_string);
     if let Some(tag) = &tag {
         // Whoever names a tag here wants it to be this image.
         while !target.swap_tag(tag, target.resolve(&name).await?.map(|held| held.digest), &image).await? {}
+    } else if let Repository::Layout(layout) = &target {
+        // Nobody finds there what the index does not list.
+        layout.list(&image)?;
     }
     let found = target.resolve(&name).await?;
     if found.is_none_or(|found| found.digest != image.digest) {

@@ -166,7 +166,8 @@ impl Images {
         teller: &Teller,
     ) -> Result<Yielded, Unsuccessful> {
         for base in plan.steps.iter().filter_map(remote_base_of) {
-            note_layers(base, &self.publisher, &self.built).await.map_err(Unsuccessful::failed)?;
+            // Without it, layers are sent that could have been mounted.
+            let _ = note_layers(base, &self.publisher, &self.built).await;
         }
         let work = push(step, image, &self.built, &self.publisher, Arc::new(|_| ()));
         let pushed = unless_killed(halt, work).await?.map_err(Unsuccessful::failed)?;

@@ -11,8 +11,8 @@ use tokio::task::JoinSet;
 use crate::diagnostic::{Code, Problem, bytes};
 use crate::oci::{Descriptor, Index, Manifest, media_type};
 use crate::store::blob::unusable;
-use crate::store::registry::Delivery;
-use crate::store::{Layout, Repository};
+use crate::store::registry::{Delivery, Offer};
+use crate::store::{Layout, Registry, Repository};
 
 /// How many blobs are under way at once.
 const AT_ONCE: usize = 4;
@@ -150,7 +150,8 @@ pub async fn copy(
     Ok(copied)
 }
 
-async fn bring(
+/// Brings a blob from one place to another, unless it is there already.
+pub(super) async fn bring(
     from: &Repository,
     blob: &Descriptor,
     to: &Repository,
@@ -171,17 +172,29 @@ async fn bring(
         }
         (Repository::Registry(from), Repository::Registry(to)) => {
             from.note(blob);
-            if let Some(delivery) = to.adopt(blob, meter).await? {
-                return Ok(delivery);
-            }
+            let session = match to.offer(blob, meter).await? {
+                Offer::Settled(delivery) => return Ok(delivery),
+                Offer::Open(session) => session,
+            };
             // What arrives is verified before any of it is sent on.
-            let unusable = |error| unusable("write to", &std::env::temp_dir(), &error);
-            let directory = tempfile::tempdir().map_err(unusable)?;
-            let between = Layout::create(directory.path())?;
-            from.download(blob, &between, &Arc::new(Meter::silent())).await?;
-            to.upload(&between, blob, meter).await
+            match stage(from, blob).await {
+                Ok((between, _directory)) => to.deliver(&between, blob, session, meter).await,
+                Err(problem) => {
+                    to.give_up(session).await;
+                    Err(problem)
+                }
+            }
         }
     }
+}
+
+/// Brings a blob to a layout that is removed with its directory.
+async fn stage(from: &Registry, blob: &Descriptor) -> Result<(Layout, tempfile::TempDir), Problem> {
+    let unusable = |error| unusable("write to", &std::env::temp_dir(), &error);
+    let directory = tempfile::tempdir().map_err(unusable)?;
+    let between = Layout::create(directory.path())?;
+    from.download(blob, &between, &Arc::new(Meter::silent())).await?;
+    Ok((between, directory))
 }
 
 /// Copies a blob from directory to directory.

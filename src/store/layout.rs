@@ -172,7 +172,10 @@ impl Layout {
             return Err(Problem::new(Code::NotFound, format!("the layout `{shown}` has no image")));
         };
         if tops.any(|(_, top)| top.digest != first.digest) {
-            let names: Vec<String> = self.refs()?.into_iter().map(|(name, _)| name).collect();
+            let typed = |(name, top): (Option<String>, Descriptor)| {
+                name.unwrap_or_else(|| format!("@{}", top.digest))
+            };
+            let names: Vec<String> = self.tops()?.into_iter().map(typed).collect();
             return Err(Problem::new(Code::NotFound, format!("the layout `{shown}` has several images"))
                 .help(format!("name one of them: {}", names.join(", "))));
         }
@@ -186,6 +189,24 @@ impl Layout {
     pub fn set_ref(&self, name: &str, descriptor: &Descriptor) -> Result<(), Problem> {
         let _lock = self.lock()?;
         self.rename(name, descriptor)
+    }
+
+    /// Lists a manifest or index without a name, unless it is listed already.
+    ///
+    /// # Errors
+    /// The file system refuses; the index is damaged.
+    pub fn list(&self, descriptor: &Descriptor) -> Result<(), Problem> {
+        let _lock = self.lock()?;
+        if self.tops()?.iter().any(|(_, top)| top.digest == descriptor.digest) {
+            return Ok(());
+        }
+        let mut index = self.index()?;
+        let mut entry = descriptor.clone();
+        // What it was called elsewhere is no name here.
+        entry.annotations.shift_remove(REF_NAME);
+        let entry = serde_json::to_value(entry).map_err(|error| self.damaged(&error))?;
+        self.entries(&mut index)?.push(entry);
+        self.put_index(&index)
     }
 
     /// As [`set_ref`](Self::set_ref), if the name still points to what is
@@ -223,8 +244,7 @@ impl Layout {
         let at = entries.iter().position(replaced).unwrap_or(entries.len());
         entries.retain(|old| !replaced(old));
         entries.insert(at.min(entries.len()), entry);
-        let bytes = serde_json::to_vec(&index).map_err(|error| self.damaged(&error))?;
-        self.replace_index(&bytes)
+        self.put_index(&index)
     }
 
     fn blobs(&self) -> PathBuf {
@@ -285,10 +305,11 @@ impl Layout {
         locked.map_err(|error| unusable("lock", &path, &error))
     }
 
-    fn replace_index(&self, bytes: &[u8]) -> Result<(), Problem> {
+    fn put_index(&self, index: &Value) -> Result<(), Problem> {
         let path = self.root.join(INDEX);
+        let bytes = serde_json::to_vec(index).map_err(|error| self.damaged(&error))?;
         let written = unfinished(&self.root).and_then(|mut file| {
-            file.write_all(bytes)?;
+            file.write_all(&bytes)?;
             file.as_file().sync_all()?;
             file.persist(&path)?;
             File::open(&self.root)?.sync_all()

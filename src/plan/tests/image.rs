@@ -1,7 +1,7 @@
 //! Steps that make and check images.
 
 use crate::plan::fixture::{World, edges, steps};
-use crate::plan::{Action, AssembleStep, BaseSource, Plan, Subject};
+use crate::plan::{Action, AssembleStep, BaseSource, PartValue, Plan, Subject};
 
 fn assemble<'a>(plan: &'a Plan, name: &str) -> &'a AssembleStep {
     match &plan.steps.iter().find(|step| step.id.to_string() == name).unwrap().action {
@@ -203,4 +203,22 @@ fn every_step_of_an_image_may_be_needed_by_its_name() {
         "#,
     );
     assert!(world.select(&["all"]).is_ok());
+}
+
+#[test]
+fn the_name_of_a_base_is_part_of_the_key_for_it_is_part_of_the_image() {
+    let definition = |name: &str| {
+        let text =
+            format!("image \"web\" {{ assemble from=\"{name}\" {{ layer {{ copy \"a\" \"/a\"; }}; }}; }}");
+        let mut world = World::new(&text);
+        let base = crate::oci::Descriptor::of(crate::oci::media_type::MANIFEST, b"{}");
+        world.facts.bases = vec![crate::facts::ResolvedBase::Found(Box::new(base), b"{}".as_slice().into())];
+        let plan = world.plan(&["web"]);
+        plan.steps.iter().find(|step| matches!(step.action, Action::Assemble(_))).unwrap().definition.clone()
+    };
+    let subject = Subject::Setting("annotations org.opencontainers.image.base.name".to_owned());
+    let named = |name: &str| definition(name).parts.into_iter().find(|part| part.subject == subject);
+    let value = PartValue::Text("ghcr.io/acme/base:1".to_owned());
+    assert_eq!(named("ghcr.io/acme/base:1").map(|part| part.value), Some(value));
+    assert_ne!(definition("ghcr.io/acme/base:1"), definition("ghcr.io/acme/base:2"));
 }

@@ -206,3 +206,19 @@ fn other_tools_accept_a_layout() {
         run(&umoci, &["unpack", "--rootless", "--image", "a/b:one", "bundle"]);
     }
 }
+
+#[test]
+fn an_image_without_a_name_is_listed_once_and_found() {
+    let (_directory, layout) = layout();
+    let image = layout.write(media_type::MANIFEST, b"{}").unwrap();
+    layout.list(&image).unwrap();
+    layout.list(&image).unwrap();
+    assert_eq!((layout.only(), layout.refs()), (Ok(image.clone()), Ok(vec![])));
+    assert_eq!(layout.tops().unwrap().len(), 1);
+    let other = layout.write(media_type::MANIFEST, b"{ }").unwrap();
+    layout.list(&other).unwrap();
+    let help = layout.only().unwrap_err().help;
+    assert_eq!(help, Some(format!("name one of them: @{}, @{}", image.digest, other.digest)));
+    layout.set_ref("1", &image).unwrap();
+    assert_eq!(layout.tops().unwrap().len(), 2);
+}

@@ -113,10 +113,11 @@ impl Connection {
     }
 
     /// Takes note of how the registry wants to know who asks; `false` if it does not
-    /// say so, or if what it wants was given.
+    /// say so, or if what it wants was given. A host that the registry leads to has no
+    /// say in where credentials are shown.
     pub(super) fn is_challenge(&self, response: &Response, call: &Call) -> bool {
         let plain = self.base.scheme() == "http";
-        self.authentication.challenged(response.headers(), &call.scopes, plain)
+        self.is_own(response.url()) && self.authentication.challenged(response.headers(), &call.scopes, plain)
     }
 
     async fn attempt(&self, call: &Call) -> Result<Response, Problem> {

@@ -15,14 +15,12 @@ use crate::store::blob::unusable;
 use crate::store::copy::{blocking, broken};
 use crate::store::registry::answer::unreachable;
 use crate::store::registry::connection::{Call, PATIENCE};
-use crate::store::registry::retry::{ATTEMPTS, backoff, is_passing, is_transient, pause};
+use crate::store::registry::retry::{ATTEMPTS, asked, backoff, is_passing, is_transient};
 use crate::store::registry::{Delivery, Registry};
 use crate::store::{Layout, Meter};
 
 /// How many pieces wait at most to be written.
 const AHEAD: usize = 8;
-/// How long nothing may arrive.
-const STALLED: Duration = Duration::from_mins(1);
 /// A connection that brought so many bytes was worth a new one.
 const WORTH: u64 = 1 << 20;
 
@@ -39,8 +37,9 @@ struct Receipt<'a> {
 enum Ended {
     /// With the last byte, or because nobody takes the bytes any more.
     Complete,
-    /// Before that, for a reason that may pass; another try may come after a while.
-    Early(Problem, Duration),
+    /// Before that, for a reason that may pass, with how long the registry asks to
+    /// wait, if it does.
+    Early(Problem, Option<Duration>),
 }
 
 impl Registry {
@@ -81,13 +80,14 @@ impl Registry {
     async fn receive(&self, receipt: &mut Receipt<'_>) -> Result<(), Problem> {
         let (mut attempt, mut before) = (1, 0);
         loop {
-            match self.connect(receipt).await? {
-                Ended::Complete => return Ok(()),
-                Ended::Early(problem, _) if attempt == ATTEMPTS => return Err(problem),
-                Ended::Early(_, wait) => tokio::time::sleep(wait).await,
+            let Ended::Early(problem, asked) = self.connect(receipt).await? else { return Ok(()) };
+            if receipt.passed - before >= WORTH {
+                attempt = 1;
+            } else if attempt == ATTEMPTS {
+                return Err(problem);
             }
-            let worth = receipt.passed - before >= WORTH;
-            (attempt, before) = (if worth { 1 } else { attempt + 1 }, receipt.passed);
+            tokio::time::sleep(asked.unwrap_or_else(|| backoff(attempt))).await;
+            (attempt, before) = (attempt + 1, receipt.passed);
         }
     }
 
@@ -101,11 +101,15 @@ impl Registry {
         {
             call.headers.insert(RANGE, range);
         }
-        let asked = format!("hand out the blob `{digest}`");
-        let response = match self.ask(&call).await? {
+        let what = format!("hand out the blob `{digest}`");
+        let answer = match tokio::time::timeout(self.stalled, self.ask(&call)).await {
+            Ok(answer) => answer?,
+            Err(_stalled) => return Ok(Ended::Early(self.unexpected("it does not answer"), None)),
+        };
+        let response = match answer {
             Ok(response) => response,
             Err(error) if is_transient(&error) => {
-                return Ok(Ended::Early(unreachable(self.connection.host(), error), backoff(1)));
+                return Ok(Ended::Early(unreachable(self.connection.host(), error), None));
             }
             Err(error) => return Err(unreachable(self.connection.host(), error)),
         };
@@ -116,10 +120,10 @@ impl Registry {
             StatusCode::PARTIAL_CONTENT if begins_at(&response, from) => 0,
             StatusCode::PARTIAL_CONTENT => return Err(self.unexpected("it sends another part of a blob")),
             status if is_passing(status) => {
-                let wait = pause(&response, 1);
-                return Ok(Ended::Early(self.connection.refused(&asked, response).await, wait));
+                let wait = asked(&response);
+                return Ok(Ended::Early(self.connection.refused(&what, response).await, wait));
             }
-            _ => return Err(self.connection.refused(&asked, response).await),
+            _ => return Err(self.connection.refused(&what, response).await),
         };
         self.take(response, skip, receipt).await
     }
@@ -149,15 +153,15 @@ impl Registry {
             let what = format!("it sent {} of the {size} bytes of `{}`", receipt.passed, receipt.blob.digest);
             self.unexpected(&what)
         };
-        loop {
-            let mut piece = match tokio::time::timeout(STALLED, response.chunk()).await {
-                Err(_stalled) => return Ok(Ended::Early(cut(receipt), backoff(1))),
+        // How a connection ends behind the last byte does not matter.
+        while receipt.passed < size {
+            let mut piece = match tokio::time::timeout(self.stalled, response.chunk()).await {
+                Err(_stalled) => return Ok(Ended::Early(cut(receipt), None)),
                 Ok(Err(error)) if is_transient(&error) => {
-                    return Ok(Ended::Early(unreachable(self.connection.host(), error), backoff(1)));
+                    return Ok(Ended::Early(unreachable(self.connection.host(), error), None));
                 }
                 Ok(Err(error)) => return Err(unreachable(self.connection.host(), error)),
-                Ok(Ok(None)) if receipt.passed == size => return Ok(Ended::Complete),
-                Ok(Ok(None)) => return Ok(Ended::Early(cut(receipt), backoff(1))),
+                Ok(Ok(None)) => return Ok(Ended::Early(cut(receipt), None)),
                 Ok(Ok(Some(piece))) => piece,
             };
             let known = usize::try_from(skip).unwrap_or(usize::MAX).min(piece.len());
@@ -174,6 +178,7 @@ impl Registry {
             receipt.passed += count;
             receipt.meter.add(count);
         }
+        Ok(Ended::Complete)
     }
 }
 

@@ -23,3 +23,4 @@ pub use credentials::Surroundings;
 pub use network::Network;
 pub use repository::Registry;
 pub use upload::Delivery;
+pub(super) use upload::Offer;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LINK};
 use reqwest::{Method, Response, StatusCode, Url};
@@ -18,6 +19,8 @@ use crate::store::registry::network::Origins;
 const CONTENT_DIGEST: &str = "docker-content-digest";
 /// Tags that are asked for at once.
 const PAGE: usize = 1000;
+/// How long nothing may arrive of a blob.
+const STALLED: Duration = Duration::from_mins(1);
 /// The most pages of tags that are read.
 const MAX_PAGES: usize = 100;
 
@@ -29,6 +32,8 @@ pub struct Registry {
     pub(super) origins: Arc<Origins>,
     /// What tokens are asked for.
     actions: &'static str,
+    /// How long nothing may arrive of a blob before it is asked for again.
+    pub(super) stalled: Duration,
 }
 
 impl fmt::Debug for Registry {
@@ -39,7 +44,7 @@ impl fmt::Debug for Registry {
 
 impl Registry {
     pub(super) fn new(connection: Connection, name: RepositoryName, origins: Arc<Origins>) -> Self {
-        Self { connection: Arc::new(connection), name, origins, actions: "pull,push" }
+        Self { connection: Arc::new(connection), name, origins, actions: "pull,push", stalled: STALLED }
     }
 
     /// The same, only to be read from: who may not write there is not asked to.
@@ -58,8 +63,22 @@ impl Registry {
     /// What a tag or a digest points to; `None` if nothing.
     ///
     /// # Errors
-    /// The registry cannot be reached, refuses, or does not answer as specified.
+    /// The registry cannot be reached, refuses, or does not answer as specified; it
+    /// has something else under the digest.
     pub async fn resolve(&self, name: &str) -> Result<Option<Descriptor>, Problem> {
+        let Some(found) = self.find(name).await? else { return Ok(None) };
+        match name.parse::<Digest>() {
+            // Whoever names a digest trusts nobody to say what it stands for.
+            Ok(digest) if digest != found.digest => {
+                let asked = Descriptor::new(&found.media_type, digest, found.size);
+                Err(mismatch(&asked, found.digest, found.size))
+            }
+            _ => Ok(Some(found)),
+        }
+    }
+
+    /// What the registry says that a name points to.
+    async fn find(&self, name: &str) -> Result<Option<Descriptor>, Problem> {
         let mut call = self.call(Method::HEAD, &format!("manifests/{name}"))?;
         call.headers = accept_manifests();
         let response = self.connection.send(&call).await?;

@@ -69,9 +69,13 @@ pub(super) fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error
 
 /// How long to wait before the next attempt.
 pub(super) fn pause(response: &Response, attempt: u32) -> Duration {
-    let asked = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-    let asked = asked.and_then(|value| retry_after(value, Timestamp::now()));
-    asked.map_or_else(|| backoff(attempt), |asked| asked.min(LONGEST))
+    asked(response).unwrap_or_else(|| backoff(attempt))
+}
+
+/// How long the registry asks to wait, up to [`LONGEST`].
+pub(super) fn asked(response: &Response) -> Option<Duration> {
+    let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    Some(retry_after(value, Timestamp::now())?.min(LONGEST))
 }
 
 /// A quarter of a second, doubled each time.

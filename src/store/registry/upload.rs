@@ -39,13 +39,16 @@ pub enum Delivery {
     Sent,
 }
 
-/// An upload that was begun.
-enum Session {
-    /// The blob is there already.
-    Mounted,
-    /// Its content is to be sent here.
-    Open(Url),
+/// What a registry says to a blob that is offered to it.
+pub(in crate::store) enum Offer {
+    /// It has it.
+    Settled(Delivery),
+    /// Its content is to be sent.
+    Open(Session),
 }
+
+/// An upload that was begun.
+pub(in crate::store) struct Session(Url);
 
 impl Registry {
     /// Brings a blob of a layout here, unless it is here already.
@@ -58,14 +61,10 @@ impl Registry {
         blob: &Descriptor,
         meter: &Arc<Meter>,
     ) -> Result<Delivery, Problem> {
-        let delivery = if self.has(blob).await? {
-            meter.add(blob.size);
-            Delivery::Present
-        } else {
-            self.deliver(from, blob, meter).await?
-        };
-        self.origins.note(&self.name, blob.digest);
-        Ok(delivery)
+        match self.offer(blob, meter).await? {
+            Offer::Settled(delivery) => Ok(delivery),
+            Offer::Open(session) => self.deliver(from, blob, session, meter).await,
+        }
     }
 
     /// Takes note that the blob is here: other repositories of the same registry may
@@ -74,46 +73,40 @@ impl Registry {
         self.origins.note(&self.name, blob.digest);
     }
 
-    /// Has a blob here without sending it: it is here, or the registry has it in
-    /// another repository that is known. `None` if it must be sent.
+    /// Has a blob here without its content, where it is here or the registry has it in
+    /// another repository that is known; else begins an upload.
     ///
     /// # Errors
     /// The registry cannot be reached or refuses.
-    pub async fn adopt(&self, blob: &Descriptor, meter: &Meter) -> Result<Option<Delivery>, Problem> {
-        let delivery = if self.has(blob).await? {
-            Delivery::Present
-        } else if let Some(origin) = self.origins.of(&self.name, blob.digest) {
-            match self.begin(blob, Some(origin)).await? {
-                Session::Mounted => Delivery::Mounted,
-                Session::Open(session) => {
-                    self.abandon(session).await;
-                    return Ok(None);
-                }
-            }
-        } else {
-            return Ok(None);
-        };
-        meter.add(blob.size);
-        self.origins.note(&self.name, blob.digest);
-        Ok(Some(delivery))
+    pub(in crate::store) async fn offer(&self, blob: &Descriptor, meter: &Meter) -> Result<Offer, Problem> {
+        let offer =
+            if self.has(blob).await? { Offer::Settled(Delivery::Present) } else { self.begin(blob).await? };
+        if let Offer::Settled(_) = offer {
+            meter.add(blob.size);
+            self.note(blob);
+        }
+        Ok(offer)
     }
 
-    async fn deliver(
+    /// Gives an upload up whose content cannot be had.
+    pub(in crate::store) async fn give_up(&self, Session(session): Session) {
+        self.abandon(session).await;
+    }
+
+    /// Sends a blob of a layout in an upload that was begun, or, where that fails, in
+    /// another.
+    ///
+    /// # Errors
+    /// The blob is missing or damaged; the registry cannot be reached or refuses.
+    pub(in crate::store) async fn deliver(
         &self,
         from: &Layout,
         blob: &Descriptor,
+        Session(mut session): Session,
         meter: &Arc<Meter>,
     ) -> Result<Delivery, Problem> {
         let mut attempt = 1;
         loop {
-            let origin = self.origins.of(&self.name, blob.digest).filter(|_| attempt == 1);
-            let session = match self.begin(blob, origin).await? {
-                Session::Open(url) => url,
-                Session::Mounted => {
-                    meter.add(blob.size);
-                    return Ok(Delivery::Mounted);
-                }
-            };
             let reader = from.open_blob(blob)?;
             let mut call = Call::new(Method::PUT, session, self.scopes());
             call.url.query_pairs_mut().append_pair("digest", &blob.digest.to_string());
@@ -125,6 +118,7 @@ impl Registry {
             let wait = match self.connection.send_once(&call, Some(body), patience).await? {
                 Ok(response) if response.status().is_success() => {
                     counted.keep();
+                    self.note(blob);
                     return Ok(Delivery::Sent);
                 }
                 // A token may expire between two requests: the next one gets a new one.
@@ -140,23 +134,41 @@ impl Registry {
             };
             tokio::time::sleep(wait).await;
             attempt += 1;
+            Session(session) = self.open_session(blob).await?;
         }
     }
 
-    /// Begins an upload; with an origin the registry may mount the blob instead.
-    async fn begin(&self, blob: &Descriptor, origin: Option<String>) -> Result<Session, Problem> {
+    /// Begins an upload, unless the registry mounts the blob instead.
+    async fn begin(&self, blob: &Descriptor) -> Result<Offer, Problem> {
+        // Some registries know no mounts, and who may write here may not read there:
+        // that is no reason not to send.
+        if let Some(origin) = self.origins.of(&self.name, blob.digest)
+            && let Ok(offer) = self.mount(blob, &origin).await
+        {
+            return Ok(offer);
+        }
+        self.open_session(blob).await.map(Offer::Open)
+    }
+
+    /// Asks for a blob from another repository. Where that is not granted, an upload
+    /// has begun.
+    async fn mount(&self, blob: &Descriptor, origin: &str) -> Result<Offer, Problem> {
         let mut call = self.call(Method::POST, "blobs/uploads/")?;
-        if let Some(origin) = origin {
-            let digest = blob.digest.to_string();
-            call.url.query_pairs_mut().append_pair("mount", &digest).append_pair("from", &origin);
-            call.scopes.push(format!("repository:{origin}:pull"));
-        }
+        let digest = blob.digest.to_string();
+        call.url.query_pairs_mut().append_pair("mount", &digest).append_pair("from", origin);
+        call.scopes.push(format!("repository:{origin}:pull"));
         let response = self.connection.send(&call).await?;
-        let response = self.expect(response, &format!("accept the blob `{}`", blob.digest)).await?;
+        let response = self.expect(response, &format!("mount the blob `{digest}`")).await?;
         if response.status() == StatusCode::CREATED {
-            return Ok(Session::Mounted);
+            return Ok(Offer::Settled(Delivery::Mounted));
         }
-        Ok(Session::Open(self.connection.location(&response)?))
+        self.connection.location(&response).map(|url| Offer::Open(Session(url)))
+    }
+
+    async fn open_session(&self, blob: &Descriptor) -> Result<Session, Problem> {
+        let response = self.connection.send(&self.call(Method::POST, "blobs/uploads/")?).await?;
+        let response = self.expect(response, &format!("accept the blob `{}`", blob.digest)).await?;
+        self.connection.location(&response).map(Session)
     }
 }
 

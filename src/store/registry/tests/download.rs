@@ -1,6 +1,7 @@
 //! Content on its way here.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::diagnostic::{Code, Problem};
@@ -86,8 +87,10 @@ async fn what_is_longer_shorter_or_other_than_its_digest_says_is_refused() {
     assert_eq!(code(longer), Err(Code::Registry));
     let (other, asked) = fetch(b"content", |_, _| Answer::new("200 OK").body("CONTENT")).await;
     assert_eq!((code(other), asked.len()), (Err(Code::DigestMismatch), 1));
+    let begun = Instant::now();
     let (shorter, asked) = fetch(b"content", |_, _| Answer::new("200 OK").body("cont")).await;
     assert_eq!((code(shorter), asked.len()), (Err(Code::Registry), 5));
+    assert!(begun.elapsed() > Duration::from_secs(3), "each time it waits longer");
     let (elsewhere, _) = fetch(b"content", |_, from| match from {
         None => Answer::new("200 OK").body("content").cut(4),
         Some(_) => Answer::new("206 Partial Content").header("Content-Range", "bytes 0-6/7").body("content"),
@@ -130,4 +133,31 @@ async fn an_image_comes_here_and_goes_from_registry_to_registry() {
     let copied = copy(&source, &top, &there, quiet()).await.unwrap();
     assert_eq!((copied.sent, copied.mounted), (3, 0));
     assert_eq!(there.resolve(&top.digest.to_string()).await.unwrap().unwrap().digest, top.digest);
+}
+
+#[tokio::test]
+async fn how_a_connection_ends_behind_the_last_byte_does_not_matter() {
+    let (result, ranges) =
+        fetch(b"content", |_, _| Answer::new("200 OK").body("content and more").cut(7)).await;
+    assert_eq!((result, ranges.len()), (Ok(b"content".to_vec()), 1));
+    let (nothing, ranges) = fetch(b"", |_, _| Answer::new("200 OK")).await;
+    assert_eq!((nothing, ranges.len()), (Ok(Vec::new()), 1));
+}
+
+#[tokio::test]
+async fn a_server_that_accepts_and_does_not_answer_is_asked_again() {
+    let count = AtomicUsize::new(0);
+    let server = FakeServer::start(move |_: &Received| {
+        if count.fetch_add(1, Ordering::SeqCst) == 0 {
+            std::thread::sleep(Duration::from_secs(3));
+        }
+        Answer::new("200 OK").body("content")
+    });
+    let (_directory, layout) = layout();
+    let mut registry = open(&format!("{}/acme/web", server.address)).await;
+    registry.stalled = Duration::from_secs(1);
+    let blob = Descriptor::of(media_type::LAYER, b"content");
+    let meter = Arc::new(crate::store::Meter::silent());
+    assert_eq!(registry.download(&blob, &layout, &meter).await, Ok(crate::store::Delivery::Sent));
+    assert!(layout.holds(&blob) && server.lines().len() > 1);
 }

@@ -211,3 +211,85 @@ async fn a_registry_that_is_not_there_is_said_to_be() {
     let title = format!("the registry `{gone}` cannot be reached");
     assert_eq!((problem.code, problem.title), (Code::Registry, title));
 }
+
+#[tokio::test]
+async fn under_a_digest_there_is_that_content_or_none() {
+    let server = FakeServer::start(|_| manifest_answer(b"{}"));
+    let web = open(&format!("{}/acme/web", server.address)).await;
+    let other = Digest::of(b"another").to_string();
+    assert_eq!(web.resolve(&other).await.map_err(|problem| problem.code), Err(Code::DigestMismatch));
+    let same = Digest::of(b"{}").to_string();
+    assert_eq!(web.resolve(&same).await, Ok(Some(Descriptor::of(media_type::MANIFEST, b"{}"))));
+
+    // One that says no digest with the head says it with the body.
+    let server =
+        FakeServer::start(|_| Answer::new("200 OK").header("Content-Type", media_type::MANIFEST).body("{}"));
+    let web = open(&format!("{}/acme/web", server.address)).await;
+    assert_eq!(web.resolve(&other).await.map_err(|problem| problem.code), Err(Code::DigestMismatch));
+}
+
+#[tokio::test]
+async fn a_host_that_the_registry_leads_to_does_not_say_where_credentials_go() {
+    let tokens = FakeServer::start(|_| Answer::new("200 OK").body(r#"{"token": "t"}"#));
+    let challenge = format!("Bearer realm=\"http://{}/token\"", tokens.address);
+    let storage = FakeServer::start(move |_| {
+        Answer::new("401 Unauthorized").header("WWW-Authenticate", challenge.clone())
+    });
+    let elsewhere = format!("http://{}/content", storage.address);
+    let server = FakeServer::start(move |_| {
+        Answer::new("307 Temporary Redirect").header("Location", elsewhere.clone())
+    });
+    let network = network(&[("PASSWORD", "s3cret")]);
+    let web = registry(&network, &format!("{}/acme/web", server.address), &login("user")).await;
+    let content = Descriptor::of("text/plain", b"content");
+    let code = |problem: crate::diagnostic::Problem| problem.code;
+    assert_eq!(web.read(&content).await.map_err(code), Err(Code::Unauthorized));
+    let directory = tempfile::tempdir().unwrap();
+    let images = Layout::create(directory.path()).unwrap();
+    let meter = Arc::new(crate::store::Meter::silent());
+    assert_eq!(web.download(&content, &images, &meter).await.map_err(code), Err(Code::Unauthorized));
+    assert_eq!((storage.lines().len(), tokens.lines().len()), (2, 0));
+}
+
+/// A registry that holds `layer` in every repository but `acme/other`, and answers
+/// like this if it is to mount it.
+fn without_mounts(mounted: Answer) -> FakeServer {
+    FakeServer::start(move |request: &Received| {
+        let (method, target) = request.line.split_once(' ').unwrap();
+        match method {
+            "HEAD" => Answer::new("404 Not Found"),
+            "GET" => Answer::new("200 OK").body("layer"),
+            "POST" if target.contains("mount=") => mounted.clone(),
+            "POST" => Answer::new("202 Accepted").header("Location", "/upload"),
+            _ => Answer::new("201 Created"),
+        }
+    })
+}
+
+/// Brings `layer` from `acme/web` to `acme/other`; the methods of all requests.
+async fn beside(server: &FakeServer) -> Vec<String> {
+    let network = network(&[]);
+    let open = async |path: &str| {
+        registry(&network, &format!("{}/{path}", server.address), &Access::default()).await
+    };
+    let (from, to) = (open("acme/web").await, open("acme/other").await);
+    let layer = Descriptor::of(media_type::LAYER, b"layer");
+    let meter = Arc::new(crate::store::Meter::silent());
+    let brought = copy::bring(&at(&from), &layer, &at(&to), &meter).await;
+    assert_eq!(brought, Ok(crate::store::Delivery::Sent));
+    server.lines().iter().map(|line| line.split_once(' ').unwrap().0.to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_layer_whose_mount_is_refused_is_sent() {
+    for status in ["401 Unauthorized", "403 Forbidden", "404 Not Found", "405 Method Not Allowed"] {
+        let server = without_mounts(Answer::new(status));
+        assert_eq!(beside(&server).await, ["HEAD", "POST", "POST", "GET", "PUT"], "{status}");
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_begins_instead_of_a_mount_takes_the_layer() {
+    let server = without_mounts(Answer::new("202 Accepted").header("Location", "/upload"));
+    assert_eq!(beside(&server).await, ["HEAD", "POST", "GET", "PUT"]);
+}

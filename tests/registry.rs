@@ -225,7 +225,7 @@ fn an_image_starts_from_one_of_a_registry_and_its_layers_are_mounted() {
 
 #[test]
 fn a_base_that_is_not_there_or_not_for_the_platform_is_told_before_anything_runs() {
-    if !installed("bases that are missing", &["docker-registry"]) {
+    if !installed("bases that are missing", &["docker-registry", "skopeo"]) {
         return;
     }
     let (repo, registry) = project();
@@ -242,7 +242,18 @@ fn a_base_that_is_not_there_or_not_for_the_platform_is_told_before_anything_runs
     repo.write("release.kdl", app.replace("linux/arm64", "linux/s390x"));
     let other = repo.hoist(&["run", "app"]);
     assert!(other.stderr.contains("the base image is not for `linux/s390x`"), "{}", other.stderr);
+    // By its digest, a base that is here needs no network.
+    repo.write("release.kdl", &app);
+    assert_eq!(repo.hoist(&["run", "app"]).code, 0);
+    let name = format!("docker://127.0.0.1:{}/team/base:1", registry.port);
+    let manifest = Command::new("skopeo").args(["inspect", "--raw", "--tls-verify=false", &name]).output();
+    let pinned = hoist::oci::Digest::of(&manifest.expect("skopeo is installed").stdout);
     drop(registry);
+    repo.write("release.kdl", app.replace("base:1\"", &format!("base@{pinned}\"")));
+    repo.write("app", "2\n");
+    let offline = repo.hoist(&["run", "app"]);
+    assert_eq!(offline.code, 0, "{}", offline.stderr);
+    repo.write("release.kdl", &app);
     let gone = repo.hoist(&["run", "app"]);
     assert!(gone.stderr.contains("cannot be reached"), "{}", gone.stderr);
 }

@@ -86,6 +86,17 @@ pub async fn pull(
     } else {
         base.descriptor.clone()
     };
+    if is_complete(&image, images) {
+        return Ok(());
+    }
     let from = publisher.open_to_read(&base.registry).await?;
     copy(&from, &image, &Repository::Layout(images.clone()), Arc::new(|_| ())).await.map(drop)
+}
+
+/// Whether all of an image of one platform is in `images`.
+fn is_complete(image: &Descriptor, images: &Layout) -> bool {
+    let manifest = images.read(image).ok().and_then(|bytes| Manifest::parse(&bytes).ok());
+    let holds =
+        |Manifest { config, layers, .. }| images.holds(&config) && layers.iter().all(|it| images.holds(it));
+    manifest.is_some_and(holds)
 }

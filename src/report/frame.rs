@@ -1,12 +1,13 @@
 //! The lines below a run on a terminal: what runs, and how far the run is.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use indexmap::IndexMap;
 
 use crate::report::{Look, Paint, seconds};
-use crate::run::{Outcome, Reason, ReasonKind};
+use crate::run::{Outcome, PlannedStep, Reason, ReasonKind};
 
 /// Most steps that are shown as running; the others are counted.
 const SHOWN: usize = 10;
@@ -16,8 +17,9 @@ const SHOWN: usize = 10;
 pub(super) struct Progress {
     begun: Instant,
     running: IndexMap<String, Running>,
-    /// Steps of the plan that do something.
-    pub(super) total: usize,
+    /// Steps of the plan that do something, and may still run.
+    total: usize,
+    groups: HashSet<String>,
     done: usize,
     cached: usize,
     failed: usize,
@@ -35,7 +37,15 @@ struct Running {
 impl Progress {
     /// Nothing happened yet.
     pub(super) fn new(begun: Instant) -> Self {
-        Self { begun, running: IndexMap::new(), total: 0, done: 0, cached: 0, failed: 0, over: false }
+        let (running, groups) = (IndexMap::new(), HashSet::new());
+        Self { begun, running, total: 0, groups, done: 0, cached: 0, failed: 0, over: false }
+    }
+
+    /// These are the steps of the run.
+    pub(super) fn plan(&mut self, steps: &[PlannedStep]) {
+        let groups = steps.iter().filter(|step| step.kind == "group");
+        self.groups = groups.map(|step| step.name.clone()).collect();
+        self.total = steps.len() - self.groups.len();
     }
 
     /// A step starts.
@@ -43,9 +53,16 @@ impl Progress {
         self.running.insert(step.to_owned(), Running { since: now, reasons: reasons.to_vec(), owner });
     }
 
-    /// A step ended; why it ran.
+    /// A step ended; why it ran. A group of steps does nothing, and counts for nothing.
     pub(super) fn ended(&mut self, step: &str, outcome: &Outcome) -> Vec<Reason> {
-        self.done += 1;
+        if self.groups.contains(step) {
+            return Vec::new();
+        }
+        match outcome {
+            // What will not run is not to be done.
+            Outcome::NotRun { .. } => self.total = self.total.saturating_sub(1),
+            _ => self.done += 1,
+        }
         match outcome {
             Outcome::Cached { .. } => self.cached += 1,
             Outcome::Failed { .. } => self.failed += 1,
@@ -157,6 +174,7 @@ fn elapsed(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::Cause;
 
     const ASCII: Look = Look { width: 60, ..Look::PLAIN };
 
@@ -179,6 +197,31 @@ mod tests {
 \\ unit[日本=3]    12s  src/main.rs changed
 ....................  1 of 30 done  12s";
         assert_eq!(drawn(&["lint", "unit[日本=3]"], ASCII, 40), expected);
+    }
+
+    #[test]
+    fn groups_and_what_will_not_run_are_not_to_be_done() {
+        let step = |name: &str, kind: &str| PlannedStep {
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            effect: "always".to_owned(),
+            goal: false,
+            needs: Vec::new(),
+        };
+        let begun = Instant::now();
+        let mut progress = Progress::new(begun);
+        progress.plan(&[
+            step("a", "command"),
+            step("b", "command"),
+            step("c", "command"),
+            step("all", "group"),
+        ]);
+        progress.started("c", &[], false, begun);
+        progress.ended("a", &Outcome::Failed { problems: Vec::new() });
+        progress.ended("b", &Outcome::NotRun { cause: Cause::Need { step: "a".to_owned() } });
+        progress.ended("all", &Outcome::NotRun { cause: Cause::Need { step: "a".to_owned() } });
+        let text = frame(&progress, ASCII, 40, begun).join("\n");
+        assert!(text.contains("1 of 2 done, 1 failed"), "{text}");
     }
 
     #[test]

@@ -119,7 +119,7 @@ impl Live {
     }
 
     fn run_started(&mut self, state: &mut State, run: &RunStarted) {
-        state.progress.total = run.steps.iter().filter(|step| step.kind != "group").count();
+        state.progress.plan(&run.steps);
         // With one writer there is nothing to tell apart.
         if writers(run) > 1 {
             let writing = run.steps.iter().filter(|step| step.kind == "command" || step.kind == "test");

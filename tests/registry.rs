@@ -279,6 +279,8 @@ fn an_image_is_copied_between_registries_and_directories() {
     let named = copy(&format!("{web}@{released}"), &format!("127.0.0.1:{port}/team/other:1"));
     assert_eq!(named.code, 0, "{}", named.stderr);
     assert!(named.stderr.contains("taken from another repository"), "{}", named.stderr);
+    let again = copy(&format!("{web}:1.0.0"), &format!("127.0.0.1:{port}/team/other:1"));
+    assert!(again.stderr.contains("/team/other:1  as it was"), "{}", again.stderr);
 
     let missing = copy(&format!("{web}:0.0.0"), "oci:images");
     assert_eq!(missing.code, 2, "{}", missing.stderr);

@@ -163,7 +163,7 @@ fn a_mistake_in_the_release_file_is_shown_and_waited_out() {
     watching.until_it_waits();
     repo.write("release.kdl", "target \"copy\" {\n");
     let seen = watching.until(|event| said(event).is_some_and(|text| text.starts_with("waits")));
-    assert!(seen.iter().any(|event| event[0]["code"] == "hoist::syntax::not_kdl"), "{seen:#?}");
+    assert!(seen.iter().any(|event| event["problems"][0]["code"] == "hoist::syntax::not_kdl"), "{seen:#?}");
     repo.write("release.kdl", COPY.replace("cat out.txt;", "echo mended;"));
     assert_eq!(watching.until_it_waits(), ["mended"]);
 }

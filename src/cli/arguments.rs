@@ -253,7 +253,7 @@ pub(crate) struct Copy {
     /// The image: `HOST/REPOSITORY[:TAG]`, `HOST/REPOSITORY@DIGEST`, or `oci:DIR[:TAG]`
     #[arg(value_name = "FROM")]
     pub(crate) from: String,
-    /// Where to, in the same way. Without a tag, it gets the one that it has
+    /// Where to, in the same way. Without a tag, it gets the one that it has, or `latest`
     #[arg(value_name = "TO")]
     pub(crate) to: String,
 }

@@ -15,6 +15,8 @@ use crate::facts::{Facts, Needs};
 use crate::oci::Reference;
 use crate::plan::{RegistryPlan, registry_of};
 use crate::release::{End, Publisher, Transferred, transfer};
+use crate::report::tag_lines;
+use crate::run::TagMove;
 use crate::run::interrupts;
 use crate::store::Layout;
 
@@ -31,11 +33,12 @@ pub(crate) fn copy(session: &mut Session, options: &Copy) -> Result<ExitCode, Pr
     };
     let publisher = Publisher::new(root, environment);
     let work = transfer(&from, &to, &publisher, Arc::new(|_| ()));
-    let Transferred { image, copied, tag } = until_signalled(work)?;
+    let Transferred { image, copied, repository, tag, before } = until_signalled(work)?;
     if session.global.json {
         let value = json!({
             "digest": image.digest.to_string(),
             "tag": tag.map(|tag| tag.to_string()),
+            "before": before.map(|before| before.to_string()),
             "sent": copied.sent,
             "sent_bytes": copied.sent_bytes,
             "mounted": copied.mounted,
@@ -44,6 +47,9 @@ pub(crate) fn copy(session: &mut Session, options: &Copy) -> Result<ExitCode, Pr
         session.output(&format!("{value}\n"))?;
     } else {
         session.say(&format!("{copied}\n"));
+        let (from, to) = (before.map(|before| before.to_string()), image.digest.to_string());
+        let moved = tag.map(|tag| TagMove { repository, tag: tag.to_string(), from, to, kept: None });
+        session.say(&tag_lines(moved.as_slice(), session.status_look()));
         session.output(&format!("{}\n", image.digest))?;
     }
     Ok(ExitCode::SUCCESS)

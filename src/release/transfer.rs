@@ -32,8 +32,12 @@ pub struct Transferred {
     pub image: Descriptor,
     /// What was sent, and what was there.
     pub copied: Copied,
+    /// Where it is now, as a user would name the place.
+    pub repository: String,
     /// The tag that points to it now, unless only its digest names it.
     pub tag: Option<Tag>,
+    /// What that tag pointed to before.
+    pub before: Option<Digest>,
 }
 
 impl End {
@@ -118,9 +122,15 @@ pub async fn transfer(
     let inherited = || from.tag().or_else(|| from.implied_tag()).or_else(|| to.implied_tag());
     let tag = to.tag().or_else(|| if to.digest().is_none() { inherited() } else { None });
     let name = tag.as_ref().map_or_else(|| image.digest.to_string(), Tag::to_string);
+    let mut before = None;
     if let Some(tag) = &tag {
         // Whoever names a tag here wants it to be this image.
-        while !target.swap_tag(tag, target.resolve(&name).await?.map(|held| held.digest), &image).await? {}
+        loop {
+            before = target.resolve(&name).await?.map(|held| held.digest);
+            if target.swap_tag(tag, before, &image).await? {
+                break;
+            }
+        }
     } else if let Repository::Layout(layout) = &target {
         // Nobody finds there what the index does not list.
         layout.list(&image)?;
@@ -130,7 +140,11 @@ pub async fn transfer(
         let title = format!("`{}` does not have `{name}` after it was copied there", shown(to));
         return Err(Problem::new(Code::Registry, title).help("run again: what is there is not sent twice"));
     }
-    Ok(Transferred { image, copied, tag })
+    let repository = match to {
+        End::Registry { reference, .. } => reference.repository.to_string(),
+        End::Layout { .. } => shown(to),
+    };
+    Ok(Transferred { image, copied, repository, tag, before })
 }
 
 fn shown(end: &End) -> String {

@@ -23,12 +23,12 @@ pub fn render(problems: &Problems, sources: &Sources, look: Look) -> String {
     shown.collect::<Vec<_>>().join("\n")
 }
 
-/// All problems as an array of [`Fault`]s: code, title, labels with file, line,
-/// column, and byte range, help, and notes.
+/// An object whose `problems` are all of them as [`Fault`]s: code, title, labels with
+/// file, line, column, and byte range, help, and notes.
 #[must_use]
 pub fn problems_json(problems: &Problems, sources: &Sources) -> serde_json::Value {
     let faults = problems.as_slice().iter().map(|problem| Fault::new(problem, sources));
-    faults.map(|fault| serde_json::to_value(fault).unwrap_or_default()).collect()
+    serde_json::json!({ "problems": faults.collect::<Vec<_>>() })
 }
 
 fn one(problem: &Problem, sources: &Sources, look: Look) -> String {
@@ -364,7 +364,7 @@ mod tests {
     #[test]
     fn as_json_a_problem_has_its_places_as_lines_and_bytes() {
         let texts = Texts::new();
-        let expected = serde_json::json!([{
+        let expected = serde_json::json!({ "problems": [{
             "code": "hoist::config::unknown_node",
             "title": "a target has no `rum`",
             "labels": [{
@@ -373,7 +373,7 @@ mod tests {
                 "text": "not a node of `target`",
             }],
             "help": "did you mean `run`?",
-        }]);
+        }] });
         assert_eq!(problems_json(&unknown_node(&texts).into(), &texts.0), expected);
     }
 }

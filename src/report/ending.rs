@@ -41,9 +41,9 @@ pub fn ending(ended: &StepEnded, why: &[Reason], look: Look) -> String {
     format!("{mark} {name}  {rest}").trim_end().to_owned()
 }
 
-/// What a tag step did, a line a tag.
+/// What became of tags, a line each.
 #[must_use]
-pub(super) fn tag_lines(tags: &[TagMove], look: Look) -> String {
+pub fn tag_lines(tags: &[TagMove], look: Look) -> String {
     let arrow = if look.unicode { "→" } else { "->" };
     let mut out = String::new();
     for tag in tags {

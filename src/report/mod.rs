@@ -34,7 +34,7 @@ mod writer;
 pub use diagnostic::{problems_json, render};
 pub use dialect::Dialect;
 pub use digest::digest;
-pub use ending::{ending, seconds, tally};
+pub use ending::{ending, seconds, tag_lines, tally};
 pub use folded::Folded;
 pub use forecast::{forecast_json, forecast_text, why_text};
 pub use inspection::{inspection, inspection_json};

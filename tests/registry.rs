@@ -282,6 +282,12 @@ fn an_image_is_copied_between_registries_and_directories() {
     let again = copy(&format!("{web}:1.0.0"), &format!("127.0.0.1:{port}/team/other:1"));
     assert!(again.stderr.contains("/team/other:1  as it was"), "{}", again.stderr);
 
+    for to in ["oci:", "oci:x:ba d", "x"] {
+        let refused = copy(&format!("{web}:1.0.0"), to);
+        assert!(refused.stderr.contains("hoist::") && refused.code == 2, "{to}: {}", refused.stderr);
+    }
+    assert_eq!(copy(&format!("{web}:0.0.0"), "oci:new").code, 2);
+    assert!(!elsewhere.has("new") && !elsewhere.has("x"), "what failed leaves nothing");
     let missing = copy(&format!("{web}:0.0.0"), "oci:images");
     assert_eq!(missing.code, 2, "{}", missing.stderr);
     assert!(missing.stderr.contains("hoist::store::not_found"), "{}", missing.stderr);

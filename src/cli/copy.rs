@@ -12,21 +12,25 @@ use crate::cli::run::runtime;
 use crate::cli::session::{Loaded, Session};
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::{Facts, Needs};
-use crate::oci::Reference;
+use crate::oci::{Digest, Reference, Tag};
 use crate::plan::{RegistryPlan, registry_of};
 use crate::release::{End, Publisher, Transferred, transfer};
 use crate::report::tag_lines;
 use crate::run::TagMove;
 use crate::run::interrupts;
-use crate::store::Layout;
 
 /// How long what writes files may take to notice that it is to stop.
 const ENDING: Duration = Duration::from_secs(5);
 
 pub(crate) fn copy(session: &mut Session, options: &Copy) -> Result<ExitCode, Problems> {
     let known = surroundings(session)?;
-    let from = end(session, known.as_ref(), &options.from, false)?;
-    let to = end(session, known.as_ref(), &options.to, true)?;
+    let from = end(session, known.as_ref(), &options.from)?;
+    let to = end(session, known.as_ref(), &options.to)?;
+    if !options.to.starts_with("oci:") && !options.to.contains('/') {
+        let title = format!("`{}` names no registry", options.to);
+        let help = format!("did you mean `oci:{}`?", options.to);
+        return Err(Problem::new(Code::InvalidReference, title).help(help).into());
+    }
     let (root, environment) = match &known {
         Some((loaded, facts)) => (loaded.project.root.clone(), facts.environment.clone()),
         None => (session.host.directory.clone(), session.host.environment.clone()),
@@ -85,19 +89,26 @@ fn surroundings(session: &mut Session) -> Result<Option<(Loaded, Facts)>, Proble
 }
 
 /// `oci:DIR[:TAG]`, `oci:DIR@DIGEST`, or a reference.
-fn end(session: &Session, known: Option<&(Loaded, Facts)>, text: &str, make: bool) -> Result<End, Problem> {
+fn end(session: &Session, known: Option<&(Loaded, Facts)>, text: &str) -> Result<End, Problem> {
+    let invalid = |why: String| {
+        Problem::new(Code::InvalidReference, format!("`{text}` is not the name of an image"))
+            .note(why)
+            .help("`HOST/REPOSITORY[:TAG]`, `HOST/REPOSITORY@DIGEST`, or `oci:DIR[:TAG]`")
+    };
     if let Some(place) = text.strip_prefix("oci:") {
         let (directory, name) = split_layout(session, place);
-        let (directory, name) = (session.host.directory.join(directory), name.map(ToOwned::to_owned));
-        let layout = if make { Layout::create(directory)? } else { Layout::open(directory)? };
-        return Ok(End::Layout { layout, name });
+        if directory.is_empty() {
+            return Err(invalid("the directory is missing".to_owned()));
+        }
+        let named = |name: &&str| name.parse::<Tag>().is_ok() || name.parse::<Digest>().is_ok();
+        if let Some(wrong) = name.filter(|name| !named(name)) {
+            return Err(invalid(format!("`{wrong}` is neither a tag nor a digest")));
+        }
+        let path = session.host.directory.join(directory);
+        return Ok(End::Layout { path, name: name.map(ToOwned::to_owned) });
     }
-    let reference: Reference = text.strip_prefix("docker://").unwrap_or(text).parse().map_err(|why| {
-        let title = format!("`{text}` is not the name of an image");
-        Problem::new(Code::InvalidReference, title)
-            .note(format!("{why}"))
-            .help("`HOST/REPOSITORY[:TAG]`, `HOST/REPOSITORY@DIGEST`, or `oci:DIR[:TAG]`")
-    })?;
+    let reference = text.strip_prefix("docker://").unwrap_or(text).parse::<Reference>();
+    let reference = reference.map_err(|why| invalid(why.to_string()))?;
     let of = |(loaded, facts): &(Loaded, Facts)| registry_of(&loaded.release, facts, &reference.repository);
     let registry = known.map_or_else(|| RegistryPlan::plain(&reference.repository), of);
     Ok(End::Registry { reference, registry: Box::new(registry) })

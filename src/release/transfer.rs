@@ -1,5 +1,7 @@
 //! Copying an image from one place to another, by digest.
 
+use std::path::PathBuf;
+
 use crate::diagnostic::{Code, Problem};
 use crate::oci::{Descriptor, Digest, Reference, Tag};
 use crate::plan::RegistryPlan;
@@ -11,8 +13,8 @@ use crate::store::{Copied, Layout, Observe, Repository, copy};
 pub enum End {
     /// In a layout.
     Layout {
-        /// The layout.
-        layout: Layout,
+        /// Its directory; what is copied to it makes it.
+        path: PathBuf,
         /// Tag or digest; without it, the only image of the layout.
         name: Option<String>,
     },
@@ -96,11 +98,11 @@ pub async fn transfer(
     observe: Observe,
 ) -> Result<Transferred, Problem> {
     let source = match from {
-        End::Layout { layout, .. } => Repository::Layout(layout.clone()),
+        End::Layout { path, .. } => Repository::Layout(Layout::open(path)?),
         End::Registry { registry, .. } => publisher.open_to_read(registry).await?,
     };
-    let image = match (from.name(), from) {
-        (None, End::Layout { layout, .. }) => layout.only()?,
+    let image = match (from.name(), &source) {
+        (None, Repository::Layout(layout)) => layout.only()?,
         (name, _) => {
             let name = name.unwrap_or_default();
             source.resolve(&name).await?.ok_or_else(|| {
@@ -115,7 +117,7 @@ pub async fn transfer(
         );
     }
     let target = match to {
-        End::Layout { layout, .. } => Repository::Layout(layout.clone()),
+        End::Layout { path, .. } => Repository::Layout(Layout::create(path)?),
         End::Registry { registry, .. } => publisher.open(registry).await?,
     };
     let copied = copy(&source, &image, &target, observe).await?;
@@ -149,7 +151,7 @@ pub async fn transfer(
 
 fn shown(end: &End) -> String {
     match end {
-        End::Layout { layout, .. } => format!("oci:{}", layout.path().display()),
+        End::Layout { path, .. } => format!("oci:{}", path.display()),
         End::Registry { reference, .. } => reference.to_string(),
     }
 }

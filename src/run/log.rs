@@ -24,6 +24,9 @@ const HEADER: usize = 13;
 /// Most bytes of a frame: it is read at once.
 const LARGEST: usize = 1024 * 1024;
 
+/// Bytes that are copied at once, unless a frame has more.
+const BATCH: usize = 128 * 1024;
+
 /// How many frames are looked at for the last lines.
 const RECENT: usize = 32;
 
@@ -196,6 +199,8 @@ pub struct LogReader {
     end: u64,
     /// Which stream is within a line, of what was copied.
     open: [bool; 2],
+    /// What is copied at once.
+    batch: Vec<u8>,
 }
 
 impl LogReader {
@@ -204,7 +209,7 @@ impl LogReader {
     /// # Errors
     /// There is none, or it cannot be read.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { file: File::open(path)?, at: 0, end: u64::MAX, open: [false; 2] })
+        Ok(Self { file: File::open(path)?, at: 0, end: u64::MAX, open: [false; 2], batch: Vec::new() })
     }
 
     /// Reads no further than that many bytes from the beginning of the file.
@@ -218,23 +223,35 @@ impl LogReader {
     /// One of the writers failed; the log itself is never a failure: what cannot
     /// be read of it is left out.
     pub fn copy_to(&mut self, stdout: &mut impl Write, stderr: &mut impl Write) -> io::Result<()> {
-        while let Some(header) = self.header() {
-            let start = self.at + HEADER as u64;
-            self.file.seek(SeekFrom::Start(start))?;
-            let mut bytes = (&self.file).take(header.size as u64);
-            // Within the system, where both ends are files or pipes.
-            match header.stream {
-                Stream::Stdout => io::copy(&mut bytes, stdout)?,
-                Stream::Stderr => io::copy(&mut bytes, stderr)?,
-            };
-            self.at = start + header.size as u64;
-            let mut last = [b'\n'];
-            if header.size > 0 {
-                self.file.read_exact_at(&mut last, self.at - 1)?;
+        let mut size = BATCH;
+        loop {
+            let room = usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX);
+            self.batch.resize(size.min(room), 0);
+            let count = read_at(&self.file, &mut self.batch, self.at);
+            let (mut rest, begun) = (self.batch.get(..count).unwrap_or_default(), self.at);
+            let mut cut = 0;
+            while let Some((header, bytes)) = split(rest) {
+                let Some(content) = bytes.get(..header.size) else {
+                    cut = HEADER + header.size;
+                    break;
+                };
+                match header.stream {
+                    Stream::Stdout => stdout.write_all(content)?,
+                    Stream::Stderr => stderr.write_all(content)?,
+                }
+                self.open[header.stream as usize] = content.last().is_some_and(|last| *last != b'\n');
+                self.at += (HEADER + header.size) as u64;
+                rest = bytes.get(header.size..).unwrap_or_default();
             }
-            self.open[header.stream as usize] = last != *b"\n";
+            if self.at != begun {
+                size = BATCH;
+            } else if cut > self.batch.len() && cut <= room {
+                // It is larger than what is usually read at once.
+                size = cut;
+            } else {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// Gives a stream a line break that ended within a line.
@@ -279,6 +296,26 @@ impl LogReader {
         self.at += (HEADER + header.size) as u64;
         Some((header, bytes))
     }
+}
+
+/// The first header of some frames, and what comes behind it.
+fn split(frames: &[u8]) -> Option<(Header, &[u8])> {
+    let (header, rest) = frames.split_first_chunk::<HEADER>()?;
+    Some((Header::from_bytes(*header)?, rest))
+}
+
+/// Fills a buffer from a place in a file; says how much there was.
+fn read_at(file: &File, buffer: &mut [u8], at: u64) -> usize {
+    let mut count = 0;
+    while let Some(space) = buffer.get_mut(count..).filter(|space| !space.is_empty()) {
+        match file.read_at(space, at + count as u64) {
+            Ok(0) => break,
+            Ok(read) => count += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => break,
+        }
+    }
+    count
 }
 
 /// The lines of a log as events. Where it may still grow, a line that has not

@@ -83,7 +83,11 @@ fn project() -> (Repo, Registry) {
 }
 
 fn digest(port: u16, tag: &str) -> String {
-    let reference = format!("docker://127.0.0.1:{port}/team/web:{tag}");
+    digest_of(port, &format!("web:{tag}"))
+}
+
+fn digest_of(port: u16, image: &str) -> String {
+    let reference = format!("docker://127.0.0.1:{port}/team/{image}");
     let output = Command::new("skopeo").args(["inspect", "--raw", "--tls-verify=false", &reference]).output();
     let output = output.expect("skopeo is installed");
     if output.status.success() {
@@ -245,9 +249,7 @@ fn a_base_that_is_not_there_or_not_for_the_platform_is_told_before_anything_runs
     // By its digest, a base that is here needs no network.
     repo.write("release.kdl", &app);
     assert_eq!(repo.hoist(&["run", "app"]).code, 0);
-    let name = format!("docker://127.0.0.1:{}/team/base:1", registry.port);
-    let manifest = Command::new("skopeo").args(["inspect", "--raw", "--tls-verify=false", &name]).output();
-    let pinned = hoist::oci::Digest::of(&manifest.expect("skopeo is installed").stdout);
+    let pinned = digest_of(registry.port, "base:1");
     drop(registry);
     repo.write("release.kdl", app.replace("base:1\"", &format!("base@{pinned}\"")));
     repo.write("app", "2\n");

@@ -1,7 +1,6 @@
 //! What passes between the cache and those who run steps.
 
 use std::path::PathBuf;
-
 use std::time::Duration;
 
 use jiff::Timestamp;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use crate::cache::{Cache, Cleaning, Item};
 use crate::cli::arguments::Clean;
 use crate::cli::session::Session;
-use crate::diagnostic::{Problems, bytes};
+use crate::diagnostic::{Problems, bytes, counted};
 use crate::facts::Tracked;
 use crate::run::{directory_of, is_written, recorded};
 
@@ -35,8 +35,7 @@ pub(crate) fn clean(session: &mut Session, options: &Clean) -> Result<ExitCode, 
     let word = if options.dry_run { "would remove" } else { "removed" };
     let said = match cleaning.items.len() {
         0 => "nothing to remove".to_owned(),
-        1 => format!("{word} 1 item, {}", bytes(cleaning.bytes())),
-        count => format!("{word} {count} items, {}", bytes(cleaning.bytes())),
+        count => format!("{word} {}, {}", counted(count, "item"), bytes(cleaning.bytes())),
     };
     session.say(&format!("{said}\n"));
     Ok(ExitCode::SUCCESS)

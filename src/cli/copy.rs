@@ -8,8 +8,7 @@ use serde_json::json;
 
 use crate::cli::arguments::Copy;
 use crate::cli::inspect::split_layout;
-use crate::cli::run::runtime;
-use crate::cli::session::{Loaded, Session};
+use crate::cli::session::{Loaded, Session, runtime};
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::{Facts, Needs};
 use crate::oci::{Digest, Reference, Tag};

@@ -11,7 +11,7 @@ use crate::cache::Cache;
 use crate::cli::arguments::{Release, Run, Running};
 use crate::cli::plan::show_forecast;
 use crate::cli::report::Files;
-use crate::cli::session::{Planned, Session, unwritable};
+use crate::cli::session::{Planned, Session, runtime, unwritable};
 use crate::cli::shortcut::{self, Prepared, prepare};
 use crate::cli::watch::watch;
 use crate::cli::words::Words;
@@ -142,15 +142,6 @@ pub(crate) fn request(
 /// logs of CI systems, which are all on standard output.
 fn one_output(session: &Session) -> bool {
     session.host.one_output || (!session.global.quiet && session.dialect().is_some())
-}
-
-/// Threads for what waits on processes and networks.
-pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Problem> {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .worker_threads(2)
-        .build()
-        .map_err(|error| Problem::new(Code::CannotStart, "no threads can be started").note(error.to_string()))
 }
 
 /// Steps that own the terminal while they run.

@@ -8,7 +8,6 @@ use indexmap::IndexMap;
 
 use crate::cache::{Cache, State};
 use crate::cli::arguments::{Global, When};
-use crate::cli::run::runtime;
 use crate::config::{Base, Release};
 use crate::diagnostic::{Class, Code, Problem, Problems, Sources};
 use crate::facts::{
@@ -280,6 +279,15 @@ impl Session {
         status(&render(&problems, &Sources::new(), Look::PLAIN));
         exit_code(problems.class())
     }
+}
+
+/// Threads for what waits on processes and networks.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Problem> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .worker_threads(2)
+        .build()
+        .map_err(|error| Problem::new(Code::CannotStart, "no threads can be started").note(error.to_string()))
 }
 
 /// What was asked for cannot be handed over.

@@ -14,8 +14,8 @@ use tokio::time::timeout;
 
 use crate::cli::arguments::Run;
 use crate::cli::report::Files;
-use crate::cli::run::{asked, asker, owners, request, runtime, view};
-use crate::cli::session::{Planned, Session};
+use crate::cli::run::{asked, asker, owners, request, view};
+use crate::cli::session::{Planned, Session, runtime};
 use crate::config::Pattern;
 use crate::diagnostic::{Class, Code, Problem, Problems};
 use crate::facts::{Needs, Watch, Watched, Watcher};

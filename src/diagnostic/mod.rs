@@ -14,5 +14,5 @@ mod source;
 pub use code::{Class, Code};
 pub use nearest::nearest;
 pub use problem::{Label, Problem, Problems};
-pub use size::bytes;
+pub use size::{bytes, counted};
 pub use source::{Source, SourceId, Sources, Span, Spanned};

@@ -17,9 +17,21 @@ pub fn bytes(count: u64) -> String {
     format!("{count} B")
 }
 
+/// So many things: `1 step`, `3 steps`.
+#[must_use]
+pub fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::bytes;
+    use super::{bytes, counted};
+
+    #[test]
+    fn one_is_one() {
+        let counts = [0, 1, 2].map(|count| counted(count, "step"));
+        assert_eq!(counts, ["0 steps", "1 step", "2 steps"]);
+    }
 
     #[test]
     fn sizes_are_short() {

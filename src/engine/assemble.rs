@@ -11,13 +11,11 @@ use crate::engine::placement::Placement;
 use crate::oci::{
     ContainerConfig, Descriptor, Digest, History, ImageConfig, Layer, Manifest, Nothing, media_type,
 };
-use crate::plan::{AssembleStep, BaseSource, ImageSettings, LayerPlan};
+use crate::plan::{AssembleStep, BASE_NAME, BaseSource, ImageSettings, LayerPlan};
 use crate::store::Layout;
 
-/// The annotation that holds the reference of an image's base (OCI image
+/// The annotation that holds the digest of the manifest of an image's base (OCI image
 /// specification, "Annotations").
-const BASE_NAME: &str = "org.opencontainers.image.base.name";
-/// The annotation that holds the digest of its manifest.
 const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
 
 /// Makes the image of a step from the files below `root` and its base, writes it

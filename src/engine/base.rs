@@ -5,7 +5,7 @@ use std::io;
 use crate::diagnostic::{Code, Problem};
 use crate::engine::image::Image;
 use crate::oci::{Descriptor, Digest, FileTree, ImageConfig, media_type};
-use crate::plan::AssembleStep;
+use crate::plan::{AssembleStep, not_for};
 use crate::store::Layout;
 
 /// The lower part of an image: configuration, layers, and their files.
@@ -34,12 +34,7 @@ impl Base {
         let image = match Image::find(layout, descriptor, &step.platform)? {
             Ok(image) => image,
             Err(platforms) => {
-                let there: Vec<String> = platforms.iter().map(|platform| format!("`{platform}`")).collect();
-                let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
-                let title = format!("the base image is not for `{}`", step.platform);
-                return Err(Problem::new(Code::Assemble, title)
-                    .label(step.span, format!("its platforms: {there}"))
-                    .help("leave the platform out of `platforms`, or take a base that has it"));
+                return Err(not_for(Code::Assemble, &step.platform, &platforms, step.span));
             }
         };
         let mut tree = FileTree::default();

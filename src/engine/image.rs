@@ -60,8 +60,7 @@ impl Image {
             let index =
                 Index::parse(&layout.read(descriptor)?).map_err(|error| damaged(descriptor, &error))?;
             let Some(entry) = index.find(platform) else {
-                let platforms = index.manifests.into_iter().filter_map(|entry| entry.platform);
-                return Ok(Err(platforms.filter(|found| found.architecture != "unknown").collect()));
+                return Ok(Err(index.platforms()));
             };
             return Self::read(layout, entry).map(Ok);
         }

@@ -69,6 +69,13 @@ impl Index {
         };
         named(platform).or_else(|| named(&general))
     }
+
+    /// The platforms that it has images for: attestations have no real one.
+    #[must_use]
+    pub fn platforms(self) -> Vec<Platform> {
+        let platforms = self.manifests.into_iter().filter_map(|entry| entry.platform);
+        platforms.filter(|found| found.architecture != "unknown").collect()
+    }
 }
 
 #[cfg(test)]

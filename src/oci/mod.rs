@@ -30,5 +30,5 @@ pub use index::Index;
 pub use layer::{InvalidEntry, Layer, LayerEntry, LayerEntryKind};
 pub use manifest::Manifest;
 pub use platform::Platform;
-pub use reference::{InvalidReference, Reference, RepositoryName};
+pub use reference::{InvalidReference, LATEST, Reference, RepositoryName};
 pub use tag::{InvalidTag, Tag};

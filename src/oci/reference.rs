@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 /// The host that names without a host belong to.
 const DOCKER: &str = "docker.io";
 
+/// The tag that is meant where none is given.
+pub const LATEST: &str = "latest";
+
 /// The name of a repository: a registry and a path in it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RepositoryName {
@@ -39,6 +42,16 @@ pub struct Reference {
     pub tag: Option<Tag>,
     /// The digest; with a tag, the digest decides.
     pub digest: Option<Digest>,
+}
+
+impl Reference {
+    /// What the repository knows the image by: the digest, else the tag, else `latest`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let digest = self.digest.as_ref().map(ToString::to_string);
+        let name = digest.or_else(|| self.tag.as_ref().map(ToString::to_string));
+        name.unwrap_or_else(|| LATEST.to_owned())
+    }
 }
 
 /// Why a text is not a reference.

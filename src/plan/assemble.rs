@@ -9,7 +9,7 @@ use crate::config::{
 use crate::diagnostic::{Code, Problem, Span};
 use crate::facts::{ResolvedBase, Scope};
 use crate::oci::Platform;
-use crate::plan::base::{for_platform, remote_base};
+use crate::plan::base::{BASE_NAME, for_platform, not_for, remote_base};
 use crate::plan::edge::{Edge, Why};
 use crate::plan::lower::{Lower, Made};
 use crate::plan::unit::{Job, Unit, platform};
@@ -20,8 +20,6 @@ use crate::plan::{
 
 /// Changes where equal parts come to make another image.
 const FORMAT: &str = "assemble 1";
-/// The annotation of a manifest that holds the reference of its base.
-const BASE_NAME: &str = "org.opencontainers.image.base.name";
 
 impl Lower<'_> {
     pub(super) fn build(&mut self, at: usize, image: &Image, number: usize, edges: &[Edge]) -> Made {
@@ -38,30 +36,29 @@ impl Lower<'_> {
         };
         let unit = Unit::Image { image: at, job: Job::Build(number) };
         let answers = self.answers(unit);
+        let resolved = match answers.base.and_then(|at| self.facts.bases.get(at)) {
+            Some(ResolvedBase::Found(descriptor, bytes)) => Some((descriptor.clone(), bytes.clone())),
+            Some(ResolvedBase::Later) | None => None,
+        };
         let base = match &recipe.from.value {
             Base::Scratch => BaseSource::Scratch,
-            Base::Reference(template) => match answers.base.and_then(|at| self.facts.bases.get(at)) {
-                Some(ResolvedBase::Found(descriptor, bytes)) => {
+            Base::Reference(template) => {
+                let remote = resolved.and_then(|(descriptor, bytes)| {
                     let named = remote_base(self.release, self.facts, template);
-                    self.problems.take(named).map_or(BaseSource::Scratch, |(reference, registry)| {
-                        let (descriptor, bytes) = ((**descriptor).clone(), bytes.clone());
-                        BaseSource::Registry(Box::new(RemoteBase { reference, registry, descriptor, bytes }))
-                    })
-                }
-                Some(ResolvedBase::Later) | None => BaseSource::Scratch,
-            },
+                    let (reference, registry) = self.problems.take(named)?;
+                    Some(RemoteBase { reference, registry, descriptor: *descriptor, bytes })
+                });
+                remote.map_or(BaseSource::Scratch, |base| BaseSource::Registry(Box::new(base)))
+            }
             Base::Image(name) => {
                 self.check_base(image, name, recipe.from.span, number);
                 let based = |edge: &&Edge| edge.why == Why::Named(recipe.from.span);
                 let built = edges.iter().find(based).and_then(|edge| self.places.get(&edge.to));
                 built.map_or(BaseSource::Scratch, |place| BaseSource::Step(*place))
             }
-            Base::Layout { path, .. } => match answers.base.and_then(|at| self.facts.bases.get(at)) {
-                Some(ResolvedBase::Found(descriptor, bytes)) => {
-                    BaseSource::Layout(path.clone(), descriptor.clone(), bytes.clone())
-                }
-                Some(ResolvedBase::Later) | None => BaseSource::Scratch,
-            },
+            Base::Layout { path, .. } => resolved.map_or(BaseSource::Scratch, |(descriptor, bytes)| {
+                BaseSource::Layout(path.clone(), descriptor, bytes)
+            }),
         };
         let platform = platform(image, number, &self.facts.platform).clone();
         let scope = Scope::new(self.release, self.facts).on(&platform);
@@ -174,13 +171,7 @@ impl Lower<'_> {
         match for_platform(descriptor, bytes, &step.platform) {
             Ok(found) => found.digest.to_string(),
             Err(platforms) => {
-                let there: Vec<String> = platforms.iter().map(|platform| format!("`{platform}`")).collect();
-                let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
-                let title = format!("the base image is not for `{}`", step.platform);
-                let problem = Problem::new(Code::InvalidPlatform, title)
-                    .label(span, format!("its platforms: {there}"))
-                    .help("leave the platform out of `platforms`, or take a base that has it");
-                self.problems.push(problem);
+                self.problems.push(not_for(Code::InvalidPlatform, &step.platform, &platforms, span));
                 String::new()
             }
         }

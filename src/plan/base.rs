@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::config::{Place, Release, Template};
-use crate::diagnostic::{Code, Problem};
+use crate::config::{Place, Registry, Release, Template};
+use crate::diagnostic::{Code, Problem, Span};
 use crate::facts::{Facts, Scope};
 use crate::oci::{Descriptor, Index, Platform, Reference, RepositoryName, media_type};
 use crate::plan::{LoginPlan, RegistryPlace, RegistryPlan};
+
+/// The annotation of a manifest that holds the reference of its base (OCI image
+/// specification, "Annotations").
+pub const BASE_NAME: &str = "org.opencontainers.image.base.name";
 
 /// A base image in a registry.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,20 +58,25 @@ pub fn registry_of(release: &Release, facts: &Facts, name: &RepositoryName) -> R
     });
     // Of those that are equally close, the first.
     let closest = on_host.reduce(|best, next| if next.1 > best.1 { next } else { best });
-    let Some((declared, _)) = closest else { return RegistryPlan::plain(name) };
-    RegistryPlan {
-        name: declared.name.value.clone(),
-        place: RegistryPlace::Remote(name.to_string()),
-        insecure: declared.insecure,
-        ca: declared.ca.as_ref().map(|ca| ca.value.clone()),
-        login: declared.login.as_ref().map(|login| LoginPlan {
-            username: scope.fill(&login.username).map_err(Box::new),
-            password: login.password.clone(),
-        }),
+    match closest {
+        Some((declared, _)) => {
+            RegistryPlan::declared(&scope, declared, RegistryPlace::Remote(name.to_string()))
+        }
+        None => RegistryPlan::plain(name),
     }
 }
 
 impl RegistryPlan {
+    /// A repository at a registry that the release file declares.
+    pub(super) fn declared(scope: &Scope<'_>, registry: &Registry, place: RegistryPlace) -> Self {
+        let login = registry.login.as_ref().map(|login| LoginPlan {
+            username: scope.fill(&login.username).map_err(Box::new),
+            password: login.password.clone(),
+        });
+        let ca = registry.ca.as_ref().map(|ca| ca.value.clone());
+        Self { name: registry.name.value.clone(), place, insecure: registry.insecure, ca, login }
+    }
+
     /// A repository of which no release file says anything.
     #[must_use]
     pub fn plain(name: &RepositoryName) -> Self {
@@ -100,11 +109,17 @@ pub(super) fn for_platform(
     }
     // What cannot be read is told when the image is assembled.
     let Ok(index) = Index::parse(bytes) else { return Ok(descriptor.clone()) };
-    if let Some(found) = index.find(platform) {
-        return Ok(found.clone());
-    }
-    let platforms = index.manifests.into_iter().filter_map(|entry| entry.platform);
-    Err(platforms.filter(|found| found.architecture != "unknown").collect())
+    index.find(platform).cloned().ok_or_else(|| index.platforms())
+}
+
+/// A base is for these platforms, and not for the one that is wanted.
+#[must_use]
+pub fn not_for(code: Code, wanted: &Platform, platforms: &[Platform], span: Span) -> Problem {
+    let there: Vec<String> = platforms.iter().map(|platform| format!("`{platform}`")).collect();
+    let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
+    Problem::new(code, format!("the base image is not for `{wanted}`"))
+        .label(span, format!("its platforms: {there}"))
+        .help("leave the platform out of `platforms`, or take a base that has it")
 }
 
 #[cfg(test)]

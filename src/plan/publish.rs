@@ -10,7 +10,7 @@ use crate::plan::lower::{Lower, Made};
 use crate::plan::permission::event_words;
 use crate::plan::unit::{Channel, DEFAULT_REGISTRY, Job, channels};
 use crate::plan::{
-    Action, Definition, Effect, LoginPlan, Plan, PushStep, RegistryPlace, RegistryPlan, Subject, TagStep,
+    Action, Definition, Effect, Plan, PushStep, RegistryPlace, RegistryPlan, Subject, TagStep,
 };
 use crate::tags::{PlannedTag, evaluate};
 
@@ -80,17 +80,9 @@ impl Lower<'_> {
                 return None;
             }
         };
-        let login = declared.and_then(|registry| registry.login.as_ref());
-        let login = login.map(|login| LoginPlan {
-            username: scope.fill(&login.username).map_err(Box::new),
-            password: login.password.clone(),
-        });
-        Some(RegistryPlan {
-            name: name.to_owned(),
-            place,
-            insecure: declared.is_some_and(|registry| registry.insecure),
-            ca: declared.and_then(|registry| registry.ca.as_ref()).map(|ca| ca.value.clone()),
-            login,
+        Some(match declared {
+            Some(registry) => RegistryPlan::declared(&scope, registry, place),
+            None => RegistryPlan { name: name.to_owned(), place, insecure: false, ca: None, login: None },
         })
     }
 }

@@ -30,9 +30,7 @@ pub async fn find_base(
         return Ok((known, bytes));
     }
     let repository = publisher.open_to_read(registry).await.map_err(here)?;
-    let name = reference.digest.as_ref().map(ToString::to_string);
-    let name = name.or_else(|| reference.tag.as_ref().map(ToString::to_string));
-    let found = repository.resolve(name.as_deref().unwrap_or("latest")).await.map_err(here)?;
+    let found = repository.resolve(&reference.name()).await.map_err(here)?;
     let Some(found) = found else {
         let problem = Problem::new(Code::UnknownBase, format!("there is no image `{reference}`"));
         let help = "registries also say so of images that one may not see: `docker login` may help";

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::diagnostic::{Code, Problem};
-use crate::oci::{Descriptor, Digest, Reference, Tag};
+use crate::oci::{Descriptor, Digest, LATEST, Reference, Tag};
 use crate::plan::RegistryPlan;
 use crate::release::publisher::Publisher;
 use crate::store::{Copied, Layout, Observe, Repository, copy};
@@ -55,7 +55,7 @@ impl End {
     fn implied_tag(&self) -> Option<Tag> {
         match self {
             Self::Registry { reference: Reference { tag: None, digest: None, .. }, .. } => {
-                "latest".parse().ok()
+                LATEST.parse().ok()
             }
             _ => None,
         }
@@ -73,12 +73,7 @@ impl End {
     fn name(&self) -> Option<String> {
         match self {
             Self::Layout { name, .. } => name.clone(),
-            Self::Registry { reference: Reference { digest: Some(digest), .. }, .. } => {
-                Some(digest.to_string())
-            }
-            Self::Registry { reference: Reference { tag, .. }, .. } => {
-                Some(tag.as_ref().map_or_else(|| "latest".to_owned(), Tag::to_string))
-            }
+            Self::Registry { reference, .. } => Some(reference.name()),
         }
     }
 }

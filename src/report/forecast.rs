@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use crate::diagnostic::counted;
 use crate::plan::Plan;
 use crate::report::{Look, Paint};
 use crate::run::{Forecast, Verdict};
@@ -57,7 +58,7 @@ pub fn forecast_text(plan: &Plan, forecasts: &[Forecast], look: Look, all: bool)
         (rests, "up to date"),
     ];
     let parts = parts.into_iter().filter(|(count, _)| *count > 0);
-    let parts: Vec<_> = parts.map(|(count, what)| format!("{} {what}", steps(count))).collect();
+    let parts: Vec<_> = parts.map(|(count, what)| format!("{} {what}", counted(count, "step"))).collect();
     out + &if parts.is_empty() { "Nothing to do\n".to_owned() } else { format!("{}\n", parts.join(", ")) }
 }
 
@@ -125,8 +126,4 @@ fn words(plan: &Plan, verdict: &Verdict) -> (Mark, Paint, Vec<String>) {
             (("✗", "x"), Paint::Bad, vec![format!("{} is not available in this version", gap.what)])
         }
     }
-}
-
-fn steps(count: usize) -> String {
-    if count == 1 { "1 step".to_owned() } else { format!("{count} steps") }
 }

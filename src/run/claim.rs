@@ -9,12 +9,13 @@ use nix::errno::Errno;
 #[cfg(target_os = "linux")]
 use nix::fcntl::FcntlArg::F_OFD_SETLK as SET_LOCK;
 // Belongs to the process: two runs in one process do not wait for each other.
-use crate::plan::StepId;
-use crate::run::teller::{Teller, Told};
 #[cfg(not(target_os = "linux"))]
 use nix::fcntl::FcntlArg::F_SETLK as SET_LOCK;
 use nix::fcntl::fcntl;
 use nix::libc;
+
+use crate::plan::StepId;
+use crate::run::teller::{Teller, Told};
 
 /// The file whose bytes are locked, below the project's directory. It stays empty:
 /// each step has a byte far behind its end.

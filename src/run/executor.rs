@@ -284,9 +284,7 @@ impl<'a> Run<'a> {
                 self.narrator.say(Happening::StepReady { step });
             }
             Order::Start(step) => self.start(step),
-            Order::Withdraw(step) => {
-                self.withdraw(step);
-            }
+            Order::Withdraw(step) => self.withdraw(step),
             Order::Drop(step, why) => {
                 let cause = match why {
                     Dropped::Need(step) => Cause::Need { step: self.narrator.name(step) },

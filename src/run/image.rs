@@ -133,7 +133,7 @@ impl Images {
             BaseSource::Registry(base) => {
                 let pulled = pull(base, &assemble.platform, &self.publisher, &self.built);
                 let at = |problem: Problem| problem.label(assemble.span, "the base of this image");
-                unless_halted(halt, pulled).await?.map_err(|problem| Unsuccessful::failed(at(problem)))?;
+                unless(halt, stops, pulled).await?.map_err(|problem| Unsuccessful::failed(at(problem)))?;
                 Some((self.built.clone(), base.descriptor.clone()))
             }
         };
@@ -170,7 +170,7 @@ impl Images {
             let _ = note_layers(base, &self.publisher, &self.built).await;
         }
         let work = push(step, image, &self.built, &self.publisher, Arc::new(|_| ()));
-        let pushed = unless_killed(halt, work).await?.map_err(Unsuccessful::failed)?;
+        let pushed = unless(halt, kills, work).await?.map_err(Unsuccessful::failed)?;
         if pushed.copied.sent + pushed.copied.mounted == 0 {
             return Ok(Yielded::Again);
         }
@@ -191,7 +191,7 @@ impl Images {
                 tag_steps(plan).filter_map(|step| Some((step, known.get(&step.image)?))).collect();
             check_immutable(&steps, &self.publisher).await
         });
-        match unless_killed(halt, allowed).await {
+        match unless(halt, kills, allowed).await {
             Ok(Ok(())) => {}
             Ok(Err(problems)) => return (Vec::new(), Err(Unsuccessful::Failed(problems.clone()))),
             Err(halted) => return (Vec::new(), Err(halted)),
@@ -222,13 +222,9 @@ pub(super) fn images_of(plan: &Plan, step: &Step) -> Vec<StepIndex> {
 }
 
 fn remote_base_of(step: &Step) -> Option<&RemoteBase> {
-    match &step.action {
-        Action::Assemble(assemble) => match &assemble.base {
-            BaseSource::Registry(base) => Some(base),
-            _ => None,
-        },
-        _ => None,
-    }
+    let Action::Assemble(assemble) = &step.action else { return None };
+    let BaseSource::Registry(base) = &assemble.base else { return None };
+    Some(base)
 }
 
 fn tag_steps(plan: &Plan) -> impl Iterator<Item = &TagStep> {
@@ -254,26 +250,26 @@ fn moved(change: TagChange) -> TagMove {
     TagMove { repository, tag: tag.to_string(), from, to: to.to_string(), kept }
 }
 
-/// What comes of some work, unless the step is killed first.
-async fn unless_killed<T>(
+/// What comes of some work, unless the step is asked to stop in a way that ends it.
+async fn unless<T>(
     halt: &mut watch::Receiver<Halt>,
+    ends: fn(Halt) -> bool,
     work: impl Future<Output = T>,
 ) -> Result<T, Unsuccessful> {
     tokio::select! {
         done = work => Ok(done),
-        _ = halt.wait_for(|halt| *halt == Halt::Now) => Err(Unsuccessful::Halted),
+        _ = halt.wait_for(|halt| ends(*halt)) => Err(Unsuccessful::Halted),
     }
 }
 
-/// Gives up what can be given up at any time.
-async fn unless_halted<T>(
-    halt: &mut watch::Receiver<Halt>,
-    work: impl Future<Output = T>,
-) -> Result<T, Unsuccessful> {
-    tokio::select! {
-        done = work => Ok(done),
-        _ = halt.wait_for(|halt| *halt != Halt::No) => Err(Unsuccessful::Halted),
-    }
+/// Ends what is not given up half way.
+fn kills(halt: Halt) -> bool {
+    halt == Halt::Now
+}
+
+/// Ends what can be given up at any time.
+fn stops(halt: Halt) -> bool {
+    halt != Halt::No
 }
 
 #[cfg(test)]

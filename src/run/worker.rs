@@ -203,9 +203,7 @@ impl Worker {
         let Some(claim) = self.claim(step, halted, teller).await else {
             return Err(Done::new(Ended::Halted));
         };
-        let options = &self.request.options;
-        let forced = options.no_cache || options.force && step.goal;
-        if step.effect != Effect::Cacheable || forced || !self.request.cache.may_have(&miss) {
+        if !self.request.cache.may_have(&miss) {
             return Ok((claim, miss));
         }
         self.look_up(step, miss.into_trace(), teller).await.map(|miss| (claim, miss))

@@ -8,7 +8,7 @@ use std::{fmt, io};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::diagnostic::{Code, Problem, bytes};
+use crate::diagnostic::{Code, Problem, bytes, counted};
 use crate::oci::{Descriptor, Index, Manifest, media_type};
 use crate::store::blob::unusable;
 use crate::store::registry::{Delivery, Offer};
@@ -50,10 +50,7 @@ impl fmt::Display for Copied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { sent, sent_bytes, mounted, present } = *self;
         let parts = [
-            (
-                sent,
-                format!("{sent} {} sent, {}", if sent == 1 { "blob" } else { "blobs" }, bytes(sent_bytes)),
-            ),
+            (sent, format!("{} sent, {}", counted(sent, "blob"), bytes(sent_bytes))),
             (mounted, format!("{mounted} taken from another repository")),
             (present, format!("{present} there before")),
         ];

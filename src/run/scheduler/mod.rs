@@ -73,8 +73,8 @@ enum State {
     /// So many of its needs have not ended.
     Waiting(usize),
     Ready,
-    /// Started, and does not work yet: it may find that it need not.
-    Preparing,
+    /// Does not work yet: it may find that it need not.
+    Started,
     /// The same, and was told not to begin.
     Withdrawing,
     /// Works.
@@ -175,7 +175,7 @@ impl Scheduler {
     /// What is to be done now.
     pub(super) fn orders(&mut self) -> Vec<Order> {
         while let Some(index) = self.next() {
-            self.states[index] = State::Preparing;
+            self.states[index] = State::Started;
             self.active.insert(index);
             let node = &self.nodes[index];
             if !node.instant {
@@ -193,7 +193,7 @@ impl Scheduler {
 
     /// A step that was started begins to work.
     pub(super) fn begun(&mut self, StepIndex(index): StepIndex) {
-        if let Some(state @ (State::Preparing | State::Withdrawing)) = self.states.get_mut(index as usize) {
+        if let Some(state @ (State::Started | State::Withdrawing)) = self.states.get_mut(index as usize) {
             *state = State::Running;
         }
     }
@@ -211,7 +211,7 @@ impl Scheduler {
     pub(super) fn ended(&mut self, StepIndex(index): StepIndex, success: bool) {
         let index = index as usize;
         let state = self.states.get(index);
-        if !matches!(state, Some(State::Preparing | State::Withdrawing | State::Running)) {
+        if !matches!(state, Some(State::Started | State::Withdrawing | State::Running)) {
             return;
         }
         self.free(index);
@@ -252,7 +252,7 @@ impl Scheduler {
         for index in 0..self.nodes.len() {
             if matches!(self.states[index], State::Waiting(_) | State::Ready) && chosen(self, index) {
                 self.settle(index, State::Dropped(why));
-            } else if self.states[index] == State::Preparing && chosen(self, index) {
+            } else if self.states[index] == State::Started && chosen(self, index) {
                 self.states[index] = State::Withdrawing;
                 self.orders.push(Order::Withdraw(step(index)));
             }

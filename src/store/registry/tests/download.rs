@@ -9,12 +9,6 @@ use crate::oci::{Descriptor, media_type};
 use crate::store::fixture::{Answer, DockerRegistry, FakeServer, Received, image, index};
 use crate::store::{Copied, copy};
 
-fn layout() -> (tempfile::TempDir, Layout) {
-    let directory = tempfile::tempdir().unwrap();
-    let layout = Layout::create(directory.path()).unwrap();
-    (directory, layout)
-}
-
 /// Fetches a blob that is `content` from a server that answers like this, and says
 /// what became of it, and which ranges were asked for.
 async fn fetch(

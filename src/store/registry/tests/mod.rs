@@ -32,6 +32,12 @@ fn local(layout: &Layout) -> Repository {
     Repository::Layout(layout.clone())
 }
 
+fn layout() -> (tempfile::TempDir, Layout) {
+    let directory = tempfile::tempdir().unwrap();
+    let layout = Layout::create(directory.path()).unwrap();
+    (directory, layout)
+}
+
 fn login(user: &str) -> Access {
     let span = Span::new(Sources::new().add("release.kdl", ""), 0..0);
     let password = Spanned::new(Secret::Env("PASSWORD".to_owned()), span);

@@ -12,16 +12,10 @@ use super::*;
 use crate::diagnostic::Code;
 use crate::oci::Digest;
 use crate::store::fixture::{Answer, DockerRegistry, FakeServer, Received, image, index, openssl, program};
-use crate::store::{Copied, Layout, Progress, copy};
+use crate::store::{Copied, Progress, copy};
 
 /// `user` with the password `s3cret`, as `htpasswd -B` writes it.
 const HTPASSWD: &str = "user:$2y$05$abcdefghijklmnopqrstuuLK7U1u6pVRmL7L1BBM2aS35PSZnDXlK\n";
-
-fn layout() -> (tempfile::TempDir, Layout) {
-    let directory = tempfile::tempdir().unwrap();
-    let layout = Layout::create(directory.path()).unwrap();
-    (directory, layout)
-}
 
 #[tokio::test]
 async fn an_index_arrives_whole_and_is_not_sent_twice() {

@@ -6,9 +6,9 @@ use indexmap::IndexMap;
 
 use crate::cli::arguments::Arguments;
 use crate::cli::session::Session;
-use crate::diagnostic::Problems;
+use crate::diagnostic::{Problems, counted};
 use crate::plan::Goals;
-use crate::report::Paint;
+use crate::report::{Paint, problems_json};
 
 /// Reads the file and plans all of it. A fact that is missing here and now, such
 /// as `{version}` away from a tag, is found by the plan as well.
@@ -19,7 +19,7 @@ pub(crate) fn check(session: &mut Session) -> Result<ExitCode, Problems> {
     let stages = loaded.release.stages.len();
     let plan = session.outline(&loaded, &Goals::All, &IndexMap::new())?;
     if session.global.json {
-        session.output("[]\n")?;
+        session.output(&format!("{}\n", problems_json(&Problems::new(), &session.sources)))?;
         return Ok(ExitCode::SUCCESS);
     }
     let look = session.status_look();
@@ -41,9 +41,5 @@ pub(crate) fn check(session: &mut Session) -> Result<ExitCode, Problems> {
 }
 
 fn count(number: usize, noun: &str) -> Option<String> {
-    match number {
-        0 => None,
-        1 => Some(format!("1 {noun}")),
-        _ => Some(format!("{number} {noun}s")),
-    }
+    (number > 0).then(|| counted(number, noun))
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 
 /// Gives places to steps in the order in which they were started: one that was
 /// started later has none while an earlier one may still want it.
@@ -30,6 +30,17 @@ enum Wait {
 pub(super) struct Turn {
     places: Places,
     number: u64,
+}
+
+/// What comes of asking for a place.
+#[derive(Debug)]
+pub(super) enum Asked {
+    /// There is one.
+    Given(Place),
+    /// One comes, or an end of the turn.
+    Later(oneshot::Receiver<Place>),
+    /// The turn is over.
+    Never,
 }
 
 /// The right to work, until it is dropped.
@@ -72,16 +83,28 @@ impl Places {
 }
 
 impl Turn {
-    /// Asks for a place. It may come at once.
-    pub(super) fn ask(&self) -> oneshot::Receiver<Place> {
-        let (sender, receiver) = oneshot::channel();
+    /// Asks for a place.
+    pub(super) fn ask(&self) -> Asked {
+        let (sender, mut receiver) = oneshot::channel();
         let mut inner = self.places.lock();
+        let Some(wait) = inner.waiting.get_mut(&self.number) else { return Asked::Never };
         // Dropped, the sender says that none will come.
-        if let Some(wait) = inner.waiting.get_mut(&self.number) {
-            *wait = Wait::Asking(sender);
-            self.places.give(inner);
+        *wait = Wait::Asking(sender);
+        self.places.give(inner);
+        match receiver.try_recv() {
+            Ok(place) => Asked::Given(place),
+            Err(TryRecvError::Empty) => Asked::Later(receiver),
+            Err(TryRecvError::Closed) => Asked::Never,
         }
-        receiver
+    }
+
+    /// Asks for a place, and waits for it; `None` if the turn is ended first.
+    pub(super) async fn place(&self) -> Option<Place> {
+        match self.ask() {
+            Asked::Given(place) => Some(place),
+            Asked::Later(place) => place.await.ok(),
+            Asked::Never => None,
+        }
     }
 
     /// Wants no place any more, or is to have none. Whether it had none so far: then
@@ -111,35 +134,49 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
+    fn given(turn: &Turn) -> Place {
+        match turn.ask() {
+            Asked::Given(place) => place,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn later(turn: &Turn) -> oneshot::Receiver<Place> {
+        match turn.ask() {
+            Asked::Later(place) => place,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn places_are_given_in_the_order_of_the_turns() {
         let places = Places::new(2);
         let [one, two, three] = [places.enter(), places.enter(), places.enter()];
-        let mut third = three.ask();
-        assert!(third.try_recv().is_err(), "the first two may want both");
-        let second = two.ask().try_recv().unwrap();
+        // The first two may want both.
+        let mut third = later(&three);
+        let second = given(&two);
         assert!(third.try_recv().is_err(), "the first may want one");
         // It found that it needs none.
         assert!(one.end());
         let third = third.try_recv().unwrap();
         let four = places.enter();
-        let mut fourth = four.ask();
-        assert!(fourth.try_recv().is_err());
+        let mut fourth = later(&four);
         drop(second);
         assert!(fourth.try_recv().is_ok());
         drop(third);
     }
 
-    #[test]
-    fn whose_turn_was_ended_gets_no_place() {
+    #[tokio::test]
+    async fn whose_turn_was_ended_gets_no_place() {
         let places = Places::new(1);
         let [one, two, three] = [places.enter(), places.enter(), places.enter()];
-        let first = one.ask().try_recv().unwrap();
-        let mut second = two.ask();
+        let first = given(&one);
+        let mut second = later(&two);
         assert!(!one.end() && two.end() && three.end());
         drop(first);
-        assert!(second.try_recv().is_err() && three.ask().try_recv().is_err() && three.is_over());
-        assert!(places.enter().ask().try_recv().is_ok());
+        assert!(second.try_recv().is_err() && matches!(three.ask(), Asked::Never) && three.is_over());
+        assert!(three.place().await.is_none());
+        given(&places.enter());
     }
 
     #[test]
@@ -147,6 +184,6 @@ mod tests {
         let places = Places::new(1);
         let [one, two] = [places.enter(), places.enter()];
         drop(one.ask());
-        assert!(two.ask().try_recv().is_ok());
+        given(&two);
     }
 }

@@ -23,7 +23,7 @@ use crate::run::claim::{Claim, Claims};
 use crate::run::command::{Commands, Unsuccessful};
 use crate::run::forecast::reasons;
 use crate::run::image::{Images, Yielded};
-use crate::run::place::Place;
+use crate::run::place::{Asked, Place};
 use crate::run::process::Halt;
 use crate::run::room::Room;
 use crate::run::sandbox::{self, Mode};
@@ -160,16 +160,17 @@ impl Worker {
             Ok(miss) => miss,
             Err(done) => return done,
         };
-        let mut asked = task.turn.ask();
-        let (place, claim, miss) = if let Ok(place) = asked.try_recv() {
-            (place, claim, miss)
-        } else {
-            // Those who have the places may wait for this claim.
-            drop(claim);
-            let Ok(place) = asked.await else { return Done::new(Ended::Withdrawn) };
-            match self.claim_again(step, miss, &halt, &teller).await {
-                Ok((claim, miss)) => (place, claim, miss),
-                Err(done) => return done,
+        let (place, claim, miss) = match task.turn.ask() {
+            Asked::Given(place) => (place, claim, miss),
+            Asked::Never => return Done::new(Ended::Withdrawn),
+            Asked::Later(place) => {
+                // Those who have the places may wait for this claim.
+                drop(claim);
+                let Ok(place) = place.await else { return Done::new(Ended::Withdrawn) };
+                match self.claim_again(step, miss, &halt, &teller).await {
+                    Ok((claim, miss)) => (place, claim, miss),
+                    Err(done) => return done,
+                }
             }
         };
         let done = self.carry_out((step, task), miss, key, place, &mut halt, teller).await;
@@ -274,7 +275,7 @@ impl Worker {
         halt: &mut watch::Receiver<Halt>,
         teller: &mut Teller,
     ) -> Done {
-        let Ok(place) = task.turn.ask().await else { return Done::new(Ended::Withdrawn) };
+        let Some(place) = task.turn.place().await else { return Done::new(Ended::Withdrawn) };
         teller.tell(Told::Started(vec![crate::run::Reason::publishing()])).await;
         if let Err(unsuccessful) = self.confirm(step, halt).await {
             return Done { place: Some(place), ..unsuccessful.into() };

@@ -118,6 +118,10 @@ fn a_link_to_what_is_declared_is_followed() {
     fs::create_dir(repo.path().join("src")).unwrap();
     symlink("../b.txt", repo.path().join("src/link")).unwrap();
     assert_eq!(passes(&repo, &["run", "t"]).stdout, "b.txt\n");
+    repo.write("more/c.txt", "");
+    symlink("../more", repo.path().join("src/all")).unwrap();
+    repo.write("release.kdl", target("ls src/all/ more", "inputs \"src/all\""));
+    assert_eq!(passes(&repo, &["run", "t"]).stdout, "more:\nc.txt\n\nsrc/all/:\nc.txt\n");
 }
 
 #[test]

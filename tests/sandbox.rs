@@ -306,6 +306,8 @@ fn the_flag_is_for_every_cacheable_target_and_keys_are_the_same() {
     let ended = repo.hoist(&["run", "--sandbox", "-k", "a", "always"]);
     assert_eq!(ended.stdout, "b.txt\n", "{}", said(&ended));
     assert_eq!(titles(&ended), ["`a` failed", "`a` reads `b.txt`, which it does not declare"]);
+    let open = "`always` declares no `inputs`, so it ran without a sandbox";
+    assert!(ended.stderr.contains(open), "{}", said(&ended));
     let unchecked = "did not run, so no sandbox checked them";
     assert!(!passes(&repo, &["run", "--sandbox", "fine"]).stderr.contains(unchecked));
     assert!(passes(&repo, &["run", "--sandbox", "fine"]).stderr.contains(unchecked));

@@ -9,6 +9,7 @@ mod diagnostic;
 mod dialect;
 mod digest;
 mod ending;
+mod excerpt;
 #[cfg(test)]
 mod fixture;
 mod folded;

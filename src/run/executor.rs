@@ -24,6 +24,7 @@ use crate::run::narrator::{Narrator, faults};
 use crate::run::place::{Place, Places, Turn};
 use crate::run::process::Halt;
 use crate::run::record::{Record, log_of};
+use crate::run::sandbox::unchecked;
 use crate::run::scheduler::{Dropped, Limits, Node, Order, Scheduler, estimated};
 use crate::run::task::{Done, Ended, Task};
 use crate::run::teller::{Teller, Told};
@@ -246,16 +247,9 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Says that what did not run was not in the sandbox that was asked for.
+    /// Says what was not in the sandbox that was asked for.
     fn tell_unchecked(&mut self) {
-        if !self.request.options.sandbox {
-            return;
-        }
-        let cached = self.counts().cached;
-        if cached > 0 {
-            let text = format!(
-                "{cached} of the steps did not run, so no sandbox checked them: `--no-cache` runs all of them"
-            );
+        for text in unchecked(&self.request, &self.outcomes, self.counts().cached) {
             self.narrator.say(Happening::Notice { step: None, text });
         }
     }

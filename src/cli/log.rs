@@ -97,10 +97,8 @@ fn whole(session: &Session, root: &Path, run: Option<&str>) -> Result<(), Proble
     for (name, part) in story.told() {
         let Some(end) = &part.end else {
             if part.is_unfinished() {
-                let (paint, word) = match story.cut_off {
-                    true => (Paint::Bad, "did not end"),
-                    false => (Paint::Warn, "still running"),
-                };
+                let (paint, word) =
+                    if story.cut_off { (Paint::Bad, "did not end") } else { (Paint::Warn, "still running") };
                 table.row([(None, format!("{} {name}  {word}", look.paint(paint, "?")))]);
             }
             continue;

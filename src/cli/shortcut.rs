@@ -99,7 +99,7 @@ fn recall(
     state: &State,
     names: &(String, String),
 ) -> Option<Prepared> {
-    let mut snapshot = Snapshot::read(&state.read(&names.0)?, &session.build())?;
+    let mut snapshot = Snapshot::read(state.read(&names.0)?, &session.build())?;
     let head = &snapshot.head;
     // Once a day the long way is taken, on which the cache learns what is in use.
     if !(0..DAY).contains(&moment().saturating_sub(head.planned)) {

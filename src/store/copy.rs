@@ -71,6 +71,12 @@ impl Meter {
         Self { done: 0.into(), total, observe }
     }
 
+    /// How many bytes are there so far.
+    #[cfg(test)]
+    pub(super) fn done(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
+    }
+
     /// Counts for nobody.
     pub(super) fn silent() -> Self {
         Self::new(0, Arc::new(|_| ()))

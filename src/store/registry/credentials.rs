@@ -66,7 +66,8 @@ pub(super) async fn find(
     surroundings: &Surroundings,
 ) -> Result<Found, Problem> {
     if let Some((username, password)) = login {
-        let password = secret::find(password, &surroundings.root, &surroundings.environment).await?;
+        let password =
+            secret::find("a password", password, &surroundings.root, &surroundings.environment).await?;
         let credentials = Credentials::Basic { username: username.clone(), password };
         let source = Some("the `login` of the registry".to_owned());
         return Ok(Found { credentials, source, notes: Vec::new() });

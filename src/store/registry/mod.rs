@@ -7,6 +7,8 @@
 
 mod answer;
 mod auth;
+mod body;
+mod certificates;
 mod connection;
 mod credentials;
 mod deletion;

@@ -5,6 +5,8 @@ mod lists;
 mod misbehaving;
 mod real;
 mod referrers;
+mod tls;
+mod upload;
 
 use std::sync::Arc;
 

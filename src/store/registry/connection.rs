@@ -81,7 +81,7 @@ impl Connection {
         let here = is_here(host);
         let certificates = Certificates::find(host, access, surroundings).await?;
         let plain = access.insecure || here && certificates.is_empty();
-        let address = if host == "docker.io" { "registry-1.docker.io" } else { host };
+        let address = address(host);
         let scheme = if plain { "http" } else { "https" };
         let base = Url::parse(&format!("{scheme}://{address}/v2/"))
             .map_err(|error| unexpected(host, &error.to_string()))?;
@@ -199,6 +199,11 @@ impl Connection {
     }
 }
 
+/// Where a registry is asked: Docker Hub has another name for that.
+fn address(host: &str) -> &str {
+    if host == "docker.io" { "registry-1.docker.io" } else { host }
+}
+
 /// Whether a host is this machine.
 fn is_here(host: &str) -> bool {
     let (name, address) = match host.strip_prefix('[') {
@@ -244,6 +249,22 @@ fn client(host: &str, certificates: Certificates, plain: bool, here: bool) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn docker_hub_is_asked_where_it_answers() {
+        let surroundings =
+            Surroundings { root: "/".into(), environment: [("HOME", "/")].into_iter().collect() };
+        let url = async |name: &str| {
+            let name: RepositoryName = name.parse().unwrap();
+            let connection = Connection::open(&name, &Access::default(), &surroundings).await.unwrap();
+            connection.url(&format!("{}/tags/list", name.path())).unwrap().to_string()
+        };
+        let hub = "https://registry-1.docker.io/v2/library/alpine/tags/list";
+        for name in ["alpine", "library/alpine", "docker.io/alpine", "index.docker.io/library/alpine"] {
+            assert_eq!(url(name).await, hub, "{name}");
+        }
+        assert_eq!(url("ghcr.io/acme/web").await, "https://ghcr.io/v2/acme/web/tags/list");
+    }
 
     #[test]
     fn a_registry_on_this_machine_is_recognised() {

@@ -106,8 +106,12 @@ impl Registry {
         }
         let response =
             self.expect(response, &format!("hand out the manifest `{}`", self.shown(name))).await?;
-        let media_type = media_type_of(&response);
+        let (media_type, said) = (media_type_of(&response), digest_of(&response));
         let bytes = self.body(response).await?;
+        if let Some(said) = said.filter(|said| *said != Digest::of(&bytes)) {
+            let expected = Descriptor::new("", said, bytes.len() as u64);
+            return Err(self.mismatch(&expected, Digest::of(&bytes), expected.size));
+        }
         let written = || {
             let document: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
             Some(document.get("mediaType")?.as_str()?.to_owned())

@@ -2,6 +2,7 @@
 
 mod download;
 mod lists;
+mod logins;
 mod misbehaving;
 mod real;
 mod referrers;

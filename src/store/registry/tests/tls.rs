@@ -1,5 +1,4 @@
 //! Certificates: authorities of one's own, and certificates that say who one is.
-#![expect(clippy::disallowed_methods, reason = "tests make their own world")]
 
 use std::fs;
 use std::path::Path;

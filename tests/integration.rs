@@ -13,12 +13,17 @@ mod cache;
 mod commands;
 mod containers;
 mod examples;
+mod faults;
 mod fixture;
 mod init;
 mod keys;
 mod layers;
+mod logins;
 mod others;
 mod processes;
+mod proxy;
+#[path = "model/random.rs"]
+mod random;
 mod recall;
 mod reference;
 mod registry;

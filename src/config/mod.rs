@@ -32,7 +32,7 @@ pub use image::{
 };
 pub use load::{Include, LoadedDocument, includes};
 pub use path::{OutsideProject, ProjectPath};
-pub use registry::{Login, Place, Registry, Secret};
+pub use registry::{ClientCertificate, Login, Place, Registry, Secret};
 pub use release::{
     Builder, CacheSettings, Declared, Execute, GOALS, Pool, Release, RemoteCache, Settings, Var,
 };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use jiff::Timestamp;
 
-use crate::config::{Budget, ProjectPath, Secret};
+use crate::config::{Budget, ClientCertificate, ProjectPath, Secret};
 use crate::diagnostic::{Problem, Span, Spanned};
 use crate::oci::{Descriptor, Platform};
 use crate::plan::{RemoteBase, StepIndex};
@@ -165,6 +165,8 @@ pub struct RegistryPlan {
     pub insecure: bool,
     /// A certificate authority of its own.
     pub ca: Option<ProjectPath>,
+    /// A certificate to show there.
+    pub client: Option<ClientCertificate>,
     /// Who one is there, if the file says so.
     pub login: Option<LoginPlan>,
 }

@@ -102,6 +102,10 @@ impl Publisher {
         let access = Access {
             insecure: registry.insecure,
             ca: registry.ca.as_ref().map(|path| self.root().join(path.as_path())),
+            client: registry
+                .client
+                .as_ref()
+                .map(|client| (self.root().join(client.certificate.value.as_path()), client.key.clone())),
             login: login.transpose()?,
         };
         Ok(Repository::Registry(self.network.open(&name, &access).await?))

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{self, JoinError, JoinSet};
 
 use crate::cache::{Cache, MAX_SIZE, Product, Ran};
-use crate::config::Secret;
+use crate::config::{Registry, Secret};
 use crate::diagnostic::{Class, Code, Problem, Problems};
 use crate::oci::Descriptor;
 use crate::plan::{Action, Effect, NeedKind, Plan, Step, StepIndex};
@@ -508,20 +508,20 @@ fn owns_terminal(plan: &Plan, step: StepIndex) -> bool {
 }
 
 /// What steps may not show: what is passed to them, what `dotenv` files say, and
-/// passwords of registries.
+/// passwords and keys for registries.
 fn secrets(request: &Request) -> Secrets {
     let passed = request.plan.steps.iter().flat_map(|step| match &step.action {
         Action::Command(command) => command.variables.pass.as_slice(),
         _ => &[],
     });
-    let logins = request.release.registries.values().filter_map(|registry| registry.login.as_ref());
-    let passwords = logins.filter_map(|login| match &login.password.value {
+    let of_registries = request.release.registries.values().flat_map(Registry::secrets);
+    let of_registries = of_registries.filter_map(|secret| match secret {
         Secret::Env(name) => Some(name),
         Secret::File(_) | Secret::Command(_) => None,
     });
     let all = request.release.targets.values().flat_map(|target| &target.pass_env);
     let all = all.map(|name| &name.value).chain(&request.settled.passed);
-    let names = passed.chain(all).chain(passwords).chain(&request.facts.dotenv);
+    let names = passed.chain(all).chain(of_registries).chain(&request.facts.dotenv);
     let values = names.filter_map(|name| request.facts.environment.get(name));
     Secrets::new(values.map(std::ffi::OsStr::as_encoded_bytes))
 }

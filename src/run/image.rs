@@ -324,7 +324,7 @@ mod tests {
 
     fn registry() -> RegistryPlan {
         let place = RegistryPlace::Layout(ProjectPath::root().join("out/web").unwrap());
-        RegistryPlan { name: "out".into(), place, insecure: false, ca: None, login: None }
+        RegistryPlan::with_defaults("out", place)
     }
 
     fn planned(tag: &str, movement: Movement, span: Span) -> PlannedTag {

@@ -7,10 +7,15 @@
 
 mod answer;
 mod auth;
+mod body;
+mod certificates;
 mod connection;
 mod credentials;
+mod deletion;
 mod download;
 mod network;
+mod page;
+mod referrers;
 mod repository;
 mod retry;
 mod secret;

@@ -1,8 +1,13 @@
 //! The client against a real registry, and against servers that misbehave.
 
 mod download;
+mod lists;
+mod logins;
 mod misbehaving;
 mod real;
+mod referrers;
+mod tls;
+mod upload;
 
 use std::sync::Arc;
 

@@ -113,7 +113,7 @@ fn processes(word: &str) -> Vec<String> {
 
 /// Waits until something holds, and says whether it came to that.
 fn soon(holds: impl Fn() -> bool) -> bool {
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + Duration::from_mins(1);
     while Instant::now() < until {
         if holds() {
             return true;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use hoist::config::{Expect, HttpAnswer, Part, Template};
 use hoist::diagnostic::{Code, Problem, Problems, Sources, Span};
-use hoist::engine::{Container, Ended, Limits, Runtime, assemble, index, test_with};
+use hoist::engine::{Container, Ended, Limits, Request, Runtime, assemble, index, test_with};
 use hoist::oci::{Descriptor, LayerCompression, Platform};
 use hoist::plan::{
     AssembleStep, BaseSource, CopyPlan, ExpectPlan, ImageSettings, IndexStep, LayerPlan, StepIndex, TestPlan,
@@ -322,7 +322,7 @@ fn a_server_that_does_not_answer_as_expected_says_what_came_back() {
     let expected = Problem::new(Code::TestFailed, "the test `smoke` failed")
         .label(
             Span { start: 5, ..bench.span },
-            "`GET http://localhost:8080/healthz`: the body does not contain `ok`, it is `down\n`",
+            "`GET http://localhost:8080/healthz`: the body does not contain `ok`, it is `down`",
         )
         .label(bench.span, "asked for 3s")
         .help("give it more time with `timeout`")
@@ -414,6 +414,15 @@ fn a_user_who_is_not_root_runs_containers_too() {
         );
         fs::remove_dir_all(directory.path().join("state")).unwrap();
     }
+    let request = Request { port: 80, path: "/none".to_owned(), status: 404, body: None };
+    let server = Container {
+        args: ["busybox", "httpd", "-f", "-p", "80", "-h", "/bin"].map(str::to_owned).to_vec(),
+        requests: vec![request.clone()],
+        ..container(65532, 1)
+    };
+    let limits = Limits { timeout: Duration::from_mins(1), stop: &stop };
+    let ran = Runtime::at(&wrapper).run(&server, directory.path(), limits, &mut std::io::sink());
+    assert_eq!(ran.unwrap().1.answers, [(request, None)]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! them can be written again.
 #![no_main]
 
-use std::io::{self, Read};
+use std::io;
 
 use hoist::oci::{
     ArchiveKind, FileTree, Layer, LayerEntry, LayerEntryKind, MAX_ARCHIVE_ENTRIES, NodeKind, decompress,

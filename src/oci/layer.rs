@@ -183,6 +183,7 @@ impl<S> Layer<S> {
         archive: &mut impl Write,
         mut open: impl FnMut(&S) -> io::Result<R>,
     ) -> io::Result<()> {
+        let mut buffer = vec![0; 256 << 10];
         let mut whiteouts = self.whiteouts().into_iter().peekable();
         for (path, entry) in &self.entries {
             while let Some(whiteout) = whiteouts.next_if(|whiteout| whiteout < path) {
@@ -190,7 +191,7 @@ impl<S> Layer<S> {
             }
             write_head(archive, path, entry)?;
             if let LayerEntryKind::File { size, content } = &entry.kind {
-                write_content(archive, &mut open(content)?, *size)?;
+                write_content(archive, &mut open(content)?, *size, &mut buffer)?;
             }
         }
         whiteouts.try_for_each(|whiteout| write_whiteout(archive, &whiteout))?;
@@ -329,12 +330,16 @@ fn record(records: &mut Vec<u8>, key: &str, value: &[u8]) {
     records.push(b'\n');
 }
 
-fn write_content(out: &mut impl Write, content: &mut impl Read, size: u64) -> io::Result<()> {
-    let mut buffer = vec![0; 256 << 10];
+fn write_content(
+    out: &mut impl Write,
+    content: &mut impl Read,
+    size: u64,
+    buffer: &mut [u8],
+) -> io::Result<()> {
     let mut rest = size;
     loop {
         // At the end of what was announced one more read sees whether it is all.
-        let count = content.read(&mut buffer)?;
+        let count = content.read(buffer)?;
         let Some(left) = rest.checked_sub(count as u64) else {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "it grew while it was read"));
         };

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Most bytes of an answer that are read; of a longer one this is all.
 const MAX_ANSWER: usize = 1 << 20;
-/// Bytes of a body that are shown where it is not as expected.
+/// Characters of a body that are shown, on one line, where it is not as expected.
 const SHOWN: usize = 200;
 
 /// What is asked of a container, and what must come back.
@@ -36,8 +36,9 @@ impl Request {
         let asked = format!("GET http://localhost:{port}{path}");
         let (got, text) = self.answer().map_err(|error| format!("`{asked}`: no answer: {error}"))?;
         let text = String::from_utf8_lossy(&text);
-        let shown: String = text.chars().take(SHOWN).collect();
-        let more = if shown.len() < text.len() { "…" } else { "" };
+        let words: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let shown: String = words.chars().take(SHOWN).collect();
+        let more = if shown.len() < words.len() { "…" } else { "" };
         if got != *status {
             return Err(format!("`{asked}`: expected status {status}, got {got} with `{shown}{more}`"));
         }
@@ -190,7 +191,7 @@ mod tests {
     fn an_answer_that_is_not_as_expected_is_told() {
         let get = "`GET http://localhost:PORT/x`";
         let failed = |says, request: &Request| asked(says, request).0.unwrap_err();
-        let says = "HTTP/1.1 503 Busy\r\nContent-Length: 5\r\n\r\nlater";
+        let says = "HTTP/1.1 503 Busy\r\nContent-Length: 7\r\n\r\nlater\n\n";
         let expected = format!("{get}: expected status 200, got 503 with `later`");
         assert_eq!(failed(says, &request("/x", 200, None)), expected);
         let expected = format!("{get}: the body does not contain `ok`, it is `later`");

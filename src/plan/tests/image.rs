@@ -254,3 +254,29 @@ fn compression_and_what_is_removed_are_part_of_a_layer_and_of_no_other() {
     let found = layers("compression=\"zstd\" compression-level=7", "compression=\"zstd\"");
     assert_eq!(found, [format!("zstd 7, {copy}"), format!("zstd 7, {remove}")]);
 }
+
+#[test]
+fn what_a_server_is_asked_is_part_of_its_test() {
+    let text = r#"
+        var "word" "ok"
+        image "web" {
+            assemble from="scratch"
+            test "serves" {
+                user "app"
+                expect stdout-matches="^up" { http port=8080; http port=81 path="/{word}" status=404 body="{word}!"; }
+            }
+        }
+    "#;
+    let plan = World::new(text).plan(&["web:test"]);
+    let parts = plan.steps.iter().flat_map(|step| &step.definition.parts);
+    let recipe = parts.clone().find(|part| part.subject == Subject::Check("test serves".to_owned()));
+    let lines = [
+        "user \"app\"",
+        "run []",
+        "expect \"stdout-matches=^up\"",
+        "expect \"http port=8080 path=/ status=200\"",
+        "expect \"http port=81 path=/ok status=404 body=ok!\"",
+        "timeout 60000ms",
+    ];
+    assert_eq!(recipe.map(|part| &part.value), Some(&PartValue::Text(lines.join("\n"))));
+}

@@ -113,7 +113,7 @@ fn text(tree: &FileTree, rootfs: &Path, path: &str) -> String {
         tree.get(path).is_some_and(|node| node.kind == NodeKind::File && node.size < MAX_TEXT)
     };
     let Some(found) = found.filter(is_small) else { return String::new() };
-    // A hard link to a symbolic link is a file to the tree: it is not followed.
+    // A link would lead to a file of this machine: the tree has followed those of the image.
     let no_follow = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
     let file =
         OpenOptions::new().read(true).custom_flags(no_follow).open(rootfs.join(OsStr::from_bytes(&found)));

@@ -419,6 +419,21 @@ mod tests {
     }
 
     #[test]
+    fn another_name_of_a_link_is_a_link_to_the_tree_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let layer =
+            archive(&[("out", "-> /nowhere"), ("again", "= out"), ("again/x", "1"), ("more", "= out")]);
+        let (layout, image) = image(directory.path(), &layer);
+        let root = directory.path().join("root");
+        fs::create_dir(&root).unwrap();
+        let tree = unpack(&image, &layout, &root).unwrap();
+        // Who makes a directory where a path leads in the image makes it there.
+        assert_eq!(tree.resolve(b"more/x"), Some(b"nowhere/x".to_vec()));
+        assert_eq!(tree.resolve(b"again/x"), Some(b"again/x".to_vec()));
+        assert!(root.join("again").is_dir() && root.join("more").is_symlink());
+    }
+
+    #[test]
     fn devices_are_left_out_and_nothing_of_them_is_there() {
         let mut layer = archive(&[("dev/", ""), ("dev/sda", ""), ("x", "1")]);
         let mut device = tar::Header::new_ustar();

@@ -175,7 +175,12 @@ impl FileTree {
             self.remove(&join(parent, name));
         } else {
             let kind = match &entry.kind {
-                ArchiveKind::File | ArchiveKind::HardLink(_) => NodeKind::File,
+                ArchiveKind::File => NodeKind::File,
+                // Another name of a symbolic link leads where that does.
+                ArchiveKind::HardLink(target) => match self.nodes.get(target).map(|node| &node.kind) {
+                    Some(NodeKind::Symlink(text)) => NodeKind::Symlink(text.clone()),
+                    _ => NodeKind::File,
+                },
                 ArchiveKind::Directory => NodeKind::Directory,
                 ArchiveKind::Symlink(target) => NodeKind::Symlink(target.clone()),
                 ArchiveKind::Special => NodeKind::Special,

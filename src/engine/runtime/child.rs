@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -40,10 +40,9 @@ pub fn runtime_main() -> Option<ExitCode> {
         return None;
     }
     let directory = PathBuf::from(arguments.next()?);
-    let hoist = rustix::process::getppid();
     let report = run(&directory)
         .unwrap_or_else(|reason| Report { outcome: Outcome::Refused(reason), unmet: Vec::new() });
-    if rustix::process::getppid() != hoist {
+    if is_left_behind() {
         // Nobody is left who would do it, or read what came of it.
         let removed = fs::remove_dir_all(&directory);
         return Some(if removed.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
@@ -52,6 +51,14 @@ pub fn runtime_main() -> Option<ExitCode> {
         .map_err(io::Error::from)
         .and_then(|bytes| fs::write(directory.join(file::REPORT), bytes));
     Some(if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Whether hoist is gone: the pipe was closed, and nothing written to it before.
+fn is_left_behind() -> bool {
+    let stdin = io::stdin();
+    let mut watched = [PollFd::new(&stdin, PollFlags::IN)];
+    let is_ready = poll(&mut watched, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0);
+    is_ready && stdin.lock().read(&mut [0]).is_ok_and(|count| count == 0)
 }
 
 fn run(directory: &Path) -> Result<Report, String> {
@@ -79,7 +86,7 @@ fn run(directory: &Path) -> Result<Report, String> {
     Ok(Report { outcome, unmet: asking.map(|asking| asking.unmet()).unwrap_or_default() })
 }
 
-/// Waits for the end of the container: kills it if hoist ends or closes the pipe,
+/// Waits for the end of the container: kills it if hoist ends or writes to the pipe,
 /// and stops it when it has answered all that it was asked.
 fn wait(pid: Pid, process: &impl AsFd, asking: Option<&Asking>, stop: Signal) -> Result<Outcome, String> {
     let stdin = io::stdin();
@@ -100,7 +107,7 @@ fn wait(pid: Pid, process: &impl AsFd, asking: Option<&Asking>, stop: Signal) ->
         if ready.next() == Some(true) {
             break;
         }
-        // Nothing is ever written to the pipes: they are closed.
+        // What is written to a pipe means no more than that it is not closed yet.
         let is_left = hoist.is_some() && ready.next() == Some(true);
         if is_left || deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             let _ = rustix::process::pidfd_send_signal(process, Signal::KILL);

@@ -3,8 +3,8 @@
 //! The library that makes containers forks, which a program with threads must
 //! not do. So hoist runs itself again as `hoist __runtime DIRECTORY`, and
 //! [`runtime_main`] does there what is described in the directory. The parent
-//! holds the child's standard input: when it is closed, however that comes, the
-//! container is killed.
+//! holds the child's standard input: when it writes to it, or is gone, however that
+//! comes, the container is killed.
 //!
 //! A container has namespaces of its own for processes, mounts, the network
 //! (nothing but a loopback interface), IPC, and the host's name. No limits are

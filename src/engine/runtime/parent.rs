@@ -132,7 +132,10 @@ fn watch(
             }
             _ => continue,
         }
-        drop(child.stdin.take());
+        if let Some(mut stdin) = child.stdin.take() {
+            // Without a word before its end the child would take it for the end of hoist.
+            let _ = stdin.write_all(b"kill");
+        }
     }
 }
 

@@ -66,8 +66,7 @@ impl Image {
         }
         let image = Self::read(layout, descriptor)?;
         let found = image.config.platform();
-        let general = Platform { variant: None, ..platform.clone() };
-        Ok(if found == *platform || found == general { Ok(image) } else { Err(vec![found]) })
+        Ok(if found.serves(platform) { Ok(image) } else { Err(vec![found]) })
     }
 
     /// Puts its layers on a tree of files.

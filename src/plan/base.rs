@@ -111,7 +111,10 @@ pub(super) fn for_platform(
     platform: &Platform,
 ) -> Result<Descriptor, Vec<Platform>> {
     if !media_type::is_index(&descriptor.media_type) {
-        return Ok(descriptor.clone());
+        return match &descriptor.platform {
+            Some(found) if !found.serves(platform) => Err(vec![found.clone()]),
+            _ => Ok(descriptor.clone()),
+        };
     }
     // What cannot be read is told when the image is assembled.
     let Ok(index) = Index::parse(bytes) else { return Ok(descriptor.clone()) };

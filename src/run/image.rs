@@ -279,7 +279,7 @@ mod tests {
 
     use crate::config::{Budget, Expect, ProjectPath};
     use crate::diagnostic::Span;
-    use crate::oci::Platform;
+    use crate::oci::{LayerCompression, Platform};
     use crate::plan::{
         CopyPlan, Effect, ExpectPlan, ImageSettings, LayerPlan, RegistryPlace, RegistryPlan, StepId, Subject,
         TestStep, Verb,
@@ -312,7 +312,8 @@ mod tests {
             stop_signal: None,
             created: Timestamp::UNIX_EPOCH,
         };
-        let layers = vec![LayerPlan { copies: vec![copy] }];
+        let layers =
+            vec![LayerPlan { compression: LayerCompression::GZIP, removes: Vec::new(), copies: vec![copy] }];
         Action::Assemble(Box::new(AssembleStep {
             platform: Platform::host(),
             base: BaseSource::Scratch,

@@ -20,7 +20,7 @@ const BUILDAH: &str = "buildah --root $PWD/store --runroot $PWD/run --storage-dr
      --quiet bench oci:pushed:1";
 
 /// Writes small files of text, and a large one that compresses to half its size.
-fn write(root: &Path, files: usize) {
+pub(crate) fn write(root: &Path, files: usize) {
     for at in 0..files {
         let below = root.join(format!("data/small/{}", at % 100));
         fs::create_dir_all(&below).expect("a directory can be made");
@@ -47,6 +47,14 @@ fn declare(root: &Path, compression: &str, platforms: &str) {
         "default \"web\"\nimage \"web\" {{ platforms {platforms}; assemble from=\"scratch\" compression=\"{compression}\" {{ \
          layer {{ copy \"data/small\" \"/data/small\"; }}; layer {{ copy \"data/large\" \"/data/large\"; }}; }}; }}\n"
     );
+    fs::write(root.join("release.kdl"), text).expect("a file can be written");
+}
+
+/// Declares an image of the tree that is released to a layout.
+pub(crate) fn release(root: &Path) {
+    let text = "registry \"out\" \"oci:dist\"\nimage \"web\" { assemble from=\"scratch\" { \
+         layer { copy \"data/small\" \"/data/small\"; }; layer { copy \"data/large\" \"/data/large\"; }; }; \
+         tags { semver \"{version}\"; }; push \"out\"; }\n";
     fs::write(root.join("release.kdl"), text).expect("a file can be written");
 }
 

@@ -60,11 +60,16 @@ pub(crate) struct DockerRegistry {
 impl DockerRegistry {
     /// Starts one; `settings` are added to its configuration in YAML.
     pub(crate) fn start(test: &str, http: &str, settings: &str) -> Option<Self> {
+        Self::start_with(test, http, settings, "")
+    }
+
+    /// As [`start`](Self::start); `storage` is added to how it stores.
+    pub(crate) fn start_with(test: &str, http: &str, settings: &str, storage: &str) -> Option<Self> {
         let program = program(test, "docker-registry", "HOIST_TEST_REGISTRY_BIN")?;
         let directory = tempfile::tempdir().unwrap();
         let data = directory.path().join("data");
         let config = format!(
-            "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp:\n  addr: 127.0.0.1:0\n{http}\n{settings}\n",
+            "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}, {storage}}}\nhttp:\n  addr: 127.0.0.1:0\n{http}\n{settings}\n",
             data.display()
         );
         let path = directory.path().join("config.yml");

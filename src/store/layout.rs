@@ -13,6 +13,7 @@ use crate::oci::{Descriptor, Digest, MAX_DOCUMENT, media_type};
 use crate::store::blob::{UNFINISHED, unfinished, unusable};
 use crate::store::{BlobReader, BlobWriter};
 
+mod referrers;
 #[cfg(test)]
 mod tests;
 
@@ -165,17 +166,27 @@ impl Layout {
     /// # Errors
     /// There is none, or more than one.
     pub fn only(&self) -> Result<Descriptor, Problem> {
-        let mut tops = self.tops()?.into_iter();
-        let first = tops.next().map(|(_, top)| top);
+        let mut images = self.tops()?;
+        if images.len() > 1 {
+            // What is said about an image is not another one.
+            let mut kept = Vec::new();
+            for (name, top) in images {
+                if name.is_some() || !self.is_referrer(&top)? {
+                    kept.push((name, top));
+                }
+            }
+            images = kept;
+        }
+        let first = images.first().map(|(_, top)| top.clone());
         let shown = self.root.display();
         let Some(first) = first else {
             return Err(Problem::new(Code::NotFound, format!("the layout `{shown}` has no image")));
         };
-        if tops.any(|(_, top)| top.digest != first.digest) {
+        if images.iter().any(|(_, top)| top.digest != first.digest) {
             let typed = |(name, top): (Option<String>, Descriptor)| {
                 name.unwrap_or_else(|| format!("@{}", top.digest))
             };
-            let names: Vec<String> = self.tops()?.into_iter().map(typed).collect();
+            let names: Vec<String> = images.into_iter().map(typed).collect();
             return Err(Problem::new(Code::NotFound, format!("the layout `{shown}` has several images"))
                 .help(format!("name one of them: {}", names.join(", "))));
         }
@@ -225,6 +236,28 @@ impl Layout {
             return Ok(false);
         }
         self.rename(name, descriptor).map(|()| true)
+    }
+
+    /// Takes a name away; or, by its digest, a manifest with all its names. `false` if
+    /// there is no such. Blobs stay.
+    ///
+    /// # Errors
+    /// The file system refuses; the index is damaged.
+    pub fn remove_ref(&self, name: &str) -> Result<bool, Problem> {
+        let _lock = self.lock()?;
+        let mut index = self.index()?;
+        let entries = self.entries(&mut index)?;
+        let before = entries.len();
+        let by_digest = name.parse::<Digest>().is_ok();
+        entries.retain(|entry| {
+            let own = if by_digest { entry.get("digest").and_then(Value::as_str) } else { name_of(entry) };
+            own != Some(name)
+        });
+        let removed = entries.len() < before;
+        if removed {
+            self.put_index(&index)?;
+        }
+        Ok(removed)
     }
 
     /// Changes the index; the lock is held.

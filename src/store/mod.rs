@@ -1,8 +1,8 @@
 //! Where images lie.
 //!
 //! Owns OCI image layouts on disk ([`Layout`]), repositories at registries
-//! ([`Registry`]), what both can do ([`Repository`]), and copying between them
-//! ([`copy`]). Content is named by its digest and verified whenever it is read
+//! ([`Registry`]), what both can do ([`Repository`]), copying between them
+//! ([`copy`]), and what refers to an image ([`attach`]). Content is named by its digest and verified whenever it is read
 //! or written; names are set atomically. Assumes that others write to the same
 //! places at the same time. Knows nothing of steps, tags' rules, or what an
 //! image is for; must not import plan, cache, engine, or release.
@@ -12,11 +12,13 @@ mod copy;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod layout;
+mod referrer;
 mod registry;
 mod repository;
 
 pub use blob::{BlobReader, BlobWriter};
 pub use copy::{Copied, Meter, Observe, Progress, copy};
 pub use layout::Layout;
+pub use referrer::attach;
 pub use registry::{Access, Delivery, Network, Registry, Surroundings};
 pub use repository::Repository;

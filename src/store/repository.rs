@@ -75,4 +75,52 @@ impl Repository {
             Self::Registry(registry) => registry.put(tag.as_str(), image, &bytes).await.map(|()| true),
         }
     }
+    /// All tags.
+    ///
+    /// # Errors
+    /// The place cannot be read, or does not answer as specified.
+    pub async fn tags(&self) -> Result<Vec<String>, Problem> {
+        match self {
+            Self::Layout(layout) => {
+                let layout = layout.clone();
+                blocking(move || Ok(layout.refs()?.into_iter().map(|(name, _)| name).collect())).await
+            }
+            Self::Registry(registry) => registry.tags().await,
+        }
+    }
+
+    /// Deletes a tag; or, by its digest, a manifest with all its tags. `false` if there
+    /// is no such. Blobs stay.
+    ///
+    /// # Errors
+    /// The place cannot be written; the registry refuses, or allows no deletion.
+    pub async fn delete(&self, name: &str) -> Result<bool, Problem> {
+        match self {
+            Self::Layout(layout) => {
+                let (layout, name) = (layout.clone(), name.to_owned());
+                blocking(move || layout.remove_ref(&name)).await
+            }
+            Self::Registry(registry) => registry.delete(name).await,
+        }
+    }
+
+    /// What refers to a manifest here: signatures, attestations, and the like, of one
+    /// type or of all. See [`attach`](crate::store::attach).
+    ///
+    /// # Errors
+    /// The place cannot be read; that is never taken for an empty list.
+    pub async fn referrers(
+        &self,
+        subject: &Digest,
+        artifact_type: Option<&str>,
+    ) -> Result<Vec<Descriptor>, Problem> {
+        match self {
+            Self::Layout(layout) => {
+                let (layout, subject) = (layout.clone(), *subject);
+                let artifact_type = artifact_type.map(str::to_owned);
+                blocking(move || layout.referrers(&subject, artifact_type.as_deref())).await
+            }
+            Self::Registry(registry) => registry.referrers(subject, artifact_type).await,
+        }
+    }
 }

@@ -222,3 +222,17 @@ fn an_image_without_a_name_is_listed_once_and_found() {
     layout.set_ref("1", &image).unwrap();
     assert_eq!(layout.tops().unwrap().len(), 2);
 }
+
+#[test]
+fn a_name_is_taken_away_and_by_a_digest_all_of_them() {
+    let (_directory, layout) = layout();
+    let one = layout.write(media_type::MANIFEST, b"{}").unwrap();
+    let two = layout.write(media_type::MANIFEST, b"{ }").unwrap();
+    for (name, top) in [("a", &one), ("b", &one), ("c", &two)] {
+        layout.set_ref(name, top).unwrap();
+    }
+    assert_eq!((layout.remove_ref("a"), layout.remove_ref("a")), (Ok(true), Ok(false)));
+    assert_eq!(layout.resolve("a"), Ok(None));
+    assert_eq!(layout.remove_ref(&one.digest.to_string()), Ok(true));
+    assert_eq!(layout.refs(), Ok(vec![("c".to_owned(), two)]));
+}

@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LINK};
+use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, StatusCode, Url};
-use serde::Deserialize;
+use tokio::sync::Mutex;
 
 use crate::diagnostic::Problem;
 use crate::oci::{Descriptor, Digest, MAX_DOCUMENT, RepositoryName, media_type};
@@ -17,12 +17,8 @@ use crate::store::registry::network::Origins;
 
 /// The digest that a registry says content has.
 const CONTENT_DIGEST: &str = "docker-content-digest";
-/// Tags that are asked for at once.
-const PAGE: usize = 1000;
 /// How long nothing may arrive of a blob.
 const STALLED: Duration = Duration::from_mins(1);
-/// The most pages of tags that are read.
-const MAX_PAGES: usize = 100;
 
 /// A repository at a registry.
 #[derive(Clone)]
@@ -34,6 +30,8 @@ pub struct Registry {
     actions: &'static str,
     /// How long nothing may arrive of a blob before it is asked for again.
     pub(super) stalled: Duration,
+    /// Held while a list of referrers is changed.
+    pub(super) referring: Arc<Mutex<()>>,
 }
 
 impl fmt::Debug for Registry {
@@ -44,7 +42,9 @@ impl fmt::Debug for Registry {
 
 impl Registry {
     pub(super) fn new(connection: Connection, name: RepositoryName, origins: Arc<Origins>) -> Self {
-        Self { connection: Arc::new(connection), name, origins, actions: "pull,push", stalled: STALLED }
+        let connection = Arc::new(connection);
+        let (actions, stalled, referring) = ("pull,push", STALLED, Arc::default());
+        Self { connection, name, origins, actions, stalled, referring }
     }
 
     /// The same, only to be read from: who may not write there is not asked to.
@@ -97,15 +97,15 @@ impl Registry {
     }
 
     /// A manifest or index by tag or digest, with its bytes.
-    async fn get(&self, name: &str) -> Result<Option<(Descriptor, Vec<u8>)>, Problem> {
+    pub(super) async fn get(&self, name: &str) -> Result<Option<(Descriptor, Vec<u8>)>, Problem> {
         let mut call = self.call(Method::GET, &format!("manifests/{name}"))?;
         call.headers = accept_manifests();
         let response = self.connection.send(&call).await?;
         if response.status() == StatusCode::NOT_FOUND {
             return Ok(None);
         }
-        let asked = format!("hand out the manifest `{}:{name}`", self.name.path());
-        let response = self.expect(response, &asked).await?;
+        let response =
+            self.expect(response, &format!("hand out the manifest `{}`", self.shown(name))).await?;
         let media_type = media_type_of(&response);
         let bytes = self.body(response).await?;
         let written = || {
@@ -157,49 +157,27 @@ impl Registry {
     /// # Errors
     /// The registry cannot be reached or refuses.
     pub async fn put(&self, name: &str, descriptor: &Descriptor, bytes: &[u8]) -> Result<(), Problem> {
+        self.put_manifest(name, descriptor, bytes).await.map(drop)
+    }
+
+    /// As [`put`](Self::put); the headers of the answer.
+    pub(super) async fn put_manifest(
+        &self,
+        name: &str,
+        descriptor: &Descriptor,
+        bytes: &[u8],
+    ) -> Result<HeaderMap, Problem> {
         let mut call = self.call(Method::PUT, &format!("manifests/{name}"))?;
         let media_type = HeaderValue::from_str(&descriptor.media_type);
         let media_type = media_type.map_err(|error| self.unexpected(&error.to_string()))?;
         call.headers.insert(CONTENT_TYPE, media_type);
         bytes.clone_into(&mut call.body);
         let response = self.connection.send(&call).await?;
-        let named = if name.starts_with("sha256:") { "@" } else { ":" };
-        let asked = format!("accept the manifest `{}{named}{name}`", self.name.path());
-        let response = self.expect(response, &asked).await?;
+        let response = self.expect(response, &format!("accept the manifest `{}`", self.shown(name))).await?;
         match digest_of(&response) {
             Some(digest) if digest != descriptor.digest => Err(mismatch(descriptor, digest, descriptor.size)),
-            _ => Ok(()),
+            _ => Ok(response.headers().clone()),
         }
-    }
-
-    /// All tags, in the order of the registry.
-    ///
-    /// # Errors
-    /// The registry cannot be reached, refuses, or does not answer as specified.
-    pub async fn tags(&self) -> Result<Vec<String>, Problem> {
-        #[derive(Deserialize)]
-        struct Page {
-            #[serde(default)]
-            tags: Option<Vec<String>>,
-        }
-        let mut tags = Vec::new();
-        let mut call = self.call(Method::GET, &format!("tags/list?n={PAGE}"))?;
-        for _ in 0..MAX_PAGES {
-            let response = self.connection.send(&call).await?;
-            if response.status() == StatusCode::NOT_FOUND {
-                return Ok(tags);
-            }
-            let response = self.expect(response, &format!("list the tags of `{}`", self.name.path())).await?;
-            let next = next_page(&response);
-            let page: Page = serde_json::from_slice(&self.body(response).await?)
-                .map_err(|error| self.unexpected(&error.to_string()))?;
-            tags.extend(page.tags.unwrap_or_default());
-            match next {
-                Some(url) => call.url = url,
-                None => return Ok(tags),
-            }
-        }
-        Err(self.unexpected("its list of tags has no end"))
     }
 
     /// Makes sure that images may be put here: begins an upload and gives it up.
@@ -224,6 +202,12 @@ impl Registry {
         Ok(Call::new(method, url, self.scopes()))
     }
 
+    /// A tag or a digest here, as a user would name it.
+    pub(super) fn shown(&self, name: &str) -> String {
+        let before = if name.starts_with("sha256:") { '@' } else { ':' };
+        format!("{}{before}{name}", self.name.path())
+    }
+
     pub(super) fn scopes(&self) -> Vec<String> {
         vec![format!("repository:{}:{}", self.name.path(), self.actions)]
     }
@@ -236,7 +220,7 @@ impl Registry {
     }
 
     /// The body of an answer, if it is not too large.
-    async fn body(&self, mut response: Response) -> Result<Vec<u8>, Problem> {
+    pub(super) async fn body(&self, mut response: Response) -> Result<Vec<u8>, Problem> {
         let host = self.connection.host();
         let mut bytes = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(|error| unreachable(host, error))? {
@@ -282,12 +266,4 @@ fn media_type_of(response: &Response) -> Option<String> {
     let value = header(response, CONTENT_TYPE.as_str())?;
     let media_type = value.split_once(';').map_or(value, |(media_type, _)| media_type).trim();
     media_type::MANIFESTS.contains(&media_type).then(|| media_type.to_owned())
-}
-
-/// The next page of a list, if there is one at the same host: `<…>; rel="next"`.
-fn next_page(response: &Response) -> Option<Url> {
-    let (target, parameters) = header(response, LINK.as_str())?.trim().strip_prefix('<')?.split_once('>')?;
-    let next = parameters.split(';').any(|one| matches!(one.trim(), "rel=\"next\"" | "rel=next"));
-    let url = response.url().join(target).ok()?;
-    (next && url.origin() == response.url().origin()).then_some(url)
 }

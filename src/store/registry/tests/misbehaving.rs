@@ -186,21 +186,6 @@ async fn what_a_registry_hands_out_is_checked_and_bounded() {
 }
 
 #[tokio::test]
-async fn a_list_of_tags_is_read_page_by_page_from_one_host() {
-    let server = FakeServer::start(|request: &Received| match request.line.as_str() {
-        "GET /v2/acme/web/tags/list?n=1000" => Answer::new("200 OK")
-            .header("Link", "</v2/acme/web/tags/list?last=b&n=1000>; rel=\"next\"")
-            .body(r#"{"name": "acme/web", "tags": ["a", "b"]}"#),
-        "GET /v2/acme/web/tags/list?last=b&n=1000" => Answer::new("200 OK")
-            .header("Link", "<http://other.example/v2/acme/web/tags/list>; rel=\"next\"")
-            .body(r#"{"tags": ["c"]}"#),
-        other => panic!("{other}"),
-    });
-    let web = open(&format!("{}/acme/web", server.address)).await;
-    assert_eq!(web.tags().await, Ok(vec!["a".to_owned(), "b".to_owned(), "c".to_owned()]));
-}
-
-#[tokio::test]
 async fn a_registry_that_is_not_there_is_said_to_be() {
     let gone = {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,8 +1,10 @@
 //! The client against a real registry, and against servers that misbehave.
 
 mod download;
+mod lists;
 mod misbehaving;
 mod real;
+mod referrers;
 
 use std::sync::Arc;
 

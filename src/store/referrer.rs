@@ -1,0 +1,78 @@
+//! Manifests that refer to others: signatures, attestations, and what else is said
+//! about an image (OCI image specification, "subject").
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::diagnostic::{Code, Problem};
+use crate::oci::{Descriptor, Digest, Manifest};
+use crate::store::copy::bring;
+use crate::store::{Layout, Meter, Repository};
+
+/// Where a descriptor says what the content is.
+const ARTIFACT_TYPE: &str = "artifactType";
+
+/// The parts of a manifest or an index that a list of referrers shows.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Referring {
+    subject: Option<Descriptor>,
+    artifact_type: Option<String>,
+    config: Option<Descriptor>,
+    annotations: Option<IndexMap<String, String>>,
+}
+
+/// What a manifest refers to, and how a list of referrers shows it; `None` if it
+/// refers to nothing.
+pub(super) fn listing(descriptor: &Descriptor, bytes: &[u8]) -> Option<(Digest, Descriptor)> {
+    let referring: Referring = serde_json::from_slice(bytes).ok()?;
+    let mut entry = Descriptor::new(&descriptor.media_type, descriptor.digest, descriptor.size);
+    let artifact_type = referring.artifact_type.filter(|given| !given.is_empty());
+    if let Some(kind) = artifact_type.or(referring.config.map(|config| config.media_type)) {
+        entry.unknown.insert(ARTIFACT_TYPE.to_owned(), Value::from(kind));
+    }
+    entry.annotations = referring.annotations.unwrap_or_default();
+    Some((referring.subject?.digest, entry))
+}
+
+/// Whether an entry of a list of referrers is of a type, if one is asked for.
+pub(super) fn is_of(entry: &Descriptor, artifact_type: Option<&str>) -> bool {
+    let own = entry.unknown.get(ARTIFACT_TYPE).and_then(Value::as_str);
+    artifact_type.is_none_or(|asked| own == Some(asked))
+}
+
+/// The tag that lists what refers to a manifest where nothing else does.
+pub(super) fn fallback_tag(subject: &Digest) -> String {
+    format!("sha256-{}", subject.hex())
+}
+
+/// Brings a manifest that has a `subject` from a layout to the repository of the
+/// subject, and lists it there as referring to it. The subject need not be there yet.
+/// Where it is already, nothing changes.
+///
+/// # Errors
+/// It has no subject; a part of it is missing or damaged; the place cannot be reached or
+/// refuses.
+pub async fn attach(from: &Layout, referrer: &Descriptor, to: &Repository) -> Result<(), Problem> {
+    let unfit = |note: String| {
+        Problem::new(Code::Registry, format!("`{}` cannot be attached", referrer.digest)).note(note)
+    };
+    let bytes = from.read(referrer)?;
+    let manifest = Manifest::parse(&bytes).map_err(|error| unfit(error.to_string()))?;
+    let (subject, entry) =
+        listing(referrer, &bytes).ok_or_else(|| unfit("it refers to nothing".to_owned()))?;
+    let (source, meter) = (Repository::Layout(from.clone()), Arc::new(Meter::silent()));
+    for blob in std::iter::once(&manifest.config).chain(&manifest.layers) {
+        bring(&source, blob, to, &meter).await?;
+    }
+    match to {
+        Repository::Registry(registry) => registry.put_referrer(&subject, &entry, &bytes).await,
+        Repository::Layout(layout) => {
+            layout.write(&referrer.media_type, &bytes)?;
+            layout.list(&entry)
+        }
+    }
+}

@@ -11,18 +11,23 @@ use crate::fixture::{Repo, installed};
 use crate::signals::pid;
 
 /// A registry with its own storage, stopped when it is dropped.
-struct Registry {
+pub(crate) struct Registry {
     child: Child,
-    port: u16,
+    pub(crate) port: u16,
 }
 
 impl Registry {
-    fn start(repo: &Repo) -> Self {
+    pub(crate) fn start(repo: &Repo) -> Self {
+        Self::start_with(repo, "")
+    }
+
+    /// Starts one with further lines of configuration, in YAML.
+    pub(crate) fn start_with(repo: &Repo, settings: &str) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let port = port.expect("there is a free port").port();
         let settings = format!(
-            "version: 0.1\nlog: {{ level: error }}\nstorage: {{ filesystem: {{ rootdirectory: {} }} }}\n\
-             http: {{ addr: \"127.0.0.1:{port}\" }}\n",
+            "version: 0.1\nlog: {{ level: error }}\nstorage: {{ filesystem: {{ rootdirectory: {} }}, \
+             delete: {{ enabled: true }} }}\nhttp: {{ addr: \"127.0.0.1:{port}\" }}\n{settings}\n",
             repo.path().join(".registry").display()
         );
         repo.write(".registry.yml", settings);

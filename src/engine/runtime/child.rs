@@ -44,8 +44,10 @@ pub fn runtime_main() -> Option<ExitCode> {
 
 fn run(directory: &Path) -> Result<Outcome, String> {
     let container = fs::read(directory.join(file::CONTAINER)).map_err(|error| error.to_string())?;
-    let container: Container = serde_json::from_slice(&container).map_err(|error| error.to_string())?;
+    let container: Option<Container> =
+        serde_json::from_slice(&container).map_err(|error| error.to_string())?;
     let rootless = isolate()?;
+    let Some(container) = container else { return Ok(Outcome::Exited(0)) };
     prepare(&container, directory, rootless).map_err(|error| error.to_string())?;
     let build = || {
         let program = Program { container: container.clone(), rootless };

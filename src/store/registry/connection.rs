@@ -12,7 +12,7 @@ use crate::diagnostic::{Code, Problem, Spanned};
 use crate::oci::RepositoryName;
 use crate::store::registry::answer::{refused, unexpected, unreachable};
 use crate::store::registry::auth::Authentication;
-use crate::store::registry::credentials::{Surroundings, find};
+use crate::store::registry::credentials::{Found, Surroundings, find};
 use crate::store::registry::retry;
 
 /// How long a connection may take to be made.
@@ -68,7 +68,12 @@ impl Connection {
         access: &Access,
         surroundings: &Surroundings,
     ) -> Result<Self, Problem> {
-        let host = name.host();
+        let found = find(name, access.login.as_ref(), surroundings).await?;
+        Self::with(name.host(), access, found)
+    }
+
+    /// A connection with these credentials. Nothing is sent yet.
+    pub(super) fn with(host: &str, access: &Access, found: Found) -> Result<Self, Problem> {
         let here = is_here(host);
         let plain = access.insecure || here && access.ca.is_none();
         let address = if host == "docker.io" { "registry-1.docker.io" } else { host };
@@ -76,13 +81,17 @@ impl Connection {
         let base = Url::parse(&format!("{scheme}://{address}/v2/"))
             .map_err(|error| unexpected(host, &error.to_string()))?;
         let client = client(host, access, plain, here)?;
-        let found = find(name, access.login.as_ref(), surroundings).await?;
         let authentication = Authentication::new(host, found);
         Ok(Self { host: host.to_owned(), base, client, authentication })
     }
 
     pub(super) fn host(&self) -> &str {
         &self.host
+    }
+
+    /// Whether the registry has asked who one is.
+    pub(super) fn was_challenged(&self) -> bool {
+        self.authentication.is_challenged()
     }
 
     /// An address below `/v2/`.

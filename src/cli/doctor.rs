@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use indexmap::IndexMap;
-use rustix::fs::{Access, access, statvfs};
+use rustix::fs::statvfs;
 
 use crate::cli::login::who;
 use crate::cli::place::{Places, until_signalled};
@@ -205,7 +205,8 @@ fn cache(session: &Session, places: &Places) -> Check {
         return good("cache", shown.to_string());
     };
     let help = "name another directory with `HOIST_CACHE_DIR`, or `cache dir=` in release.kdl";
-    if let Err(error) = access(existing, Access::WRITE_OK | Access::EXEC_OK) {
+    // A file without a name: what root may, only trying tells.
+    if let Err(error) = tempfile::tempfile_in(existing) {
         return missing("cache", true, format!("{shown} cannot be written: {error}"), help);
     }
     match statvfs(existing) {

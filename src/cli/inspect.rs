@@ -162,7 +162,9 @@ fn list(
     }
     let bare = session.global.quiet;
     let work = async {
-        let tags = repository.tags().await?;
+        let mut tags = repository.tags().await?;
+        // Registries have them in any order.
+        tags.sort_by(|one, other| natural(one).cmp(&natural(other)));
         let reports = if bare { Vec::new() } else { look_at(repository, tags.clone()).await? };
         Ok::<_, Problem>((tags, reports))
     };
@@ -180,6 +182,21 @@ fn list(
     };
     session.output(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The words and numbers of a tag, so that `1.9` comes before `1.10`.
+fn natural(tag: &str) -> Vec<(Option<u64>, &str)> {
+    let mut parts = Vec::new();
+    let mut rest = tag;
+    while let Some(first) = rest.chars().next() {
+        let is_number = first.is_ascii_digit();
+        let end = rest.find(|c: char| c.is_ascii_digit() != is_number).unwrap_or(rest.len());
+        let (part, after) = rest.split_at(end);
+        // What has too many digits for a number is a word.
+        parts.push((part.parse().ok(), part));
+        rest = after;
+    }
+    parts
 }
 
 /// What tags point to, in their order.
@@ -201,4 +218,16 @@ async fn look_at(repository: &Repository, tags: Vec<String>) -> Result<Vec<TagRe
     }
     found.sort_by_key(|(at, _)| *at);
     Ok(found.into_iter().filter_map(|(_, report)| report).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_in_the_order_that_people_expect() {
+        let mut tags = vec!["1.10", "latest", "1.9", "1", "1.9-rc.1", "99999999999999999999999", "a1b"];
+        tags.sort_by(|one, other| natural(one).cmp(&natural(other)));
+        assert_eq!(tags, ["99999999999999999999999", "a1b", "latest", "1", "1.9", "1.9-rc.1", "1.10"]);
+    }
 }

@@ -59,13 +59,17 @@ fn of_platform(out: &mut String, image: &PlatformReport, top: usize, several: bo
 /// The history, with the layers that it made.
 fn layers_of(image: &PlatformReport, look: Look) -> Table {
     let mut table = Table::new();
+    let history = image.history();
+    if history.is_empty() {
+        return table;
+    }
     if image.files.is_some() {
         table.head(["digest", "type", "unpacked", "transfer", "made by"]);
     } else {
         table.head(["digest", "type", "transfer", "made by"]);
     }
     let none = || look.paint(Paint::Faint, "-");
-    for (entry, layer) in image.history() {
+    for (entry, layer) in history {
         let made_by = entry.and_then(|entry| entry.created_by.as_deref().or(entry.comment.as_deref()));
         // The lines of a script are told from one another by a blank.
         let made_by = made_by.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");

@@ -15,6 +15,7 @@
 )]
 
 mod graph;
+mod image;
 mod measure;
 mod table;
 
@@ -32,7 +33,7 @@ use crate::table::{against, left_out, line};
 type Part = (&'static str, fn(&Bench, usize), &'static [usize]);
 
 /// The parts.
-const PARTS: [Part; 8] = [
+const PARTS: [Part; 9] = [
     ("start", Bench::start, &[20]),
     ("null", Bench::null, &[1_000, 10_000, 100_000]),
     ("cold", Bench::cold, &[1_000]),
@@ -41,6 +42,7 @@ const PARTS: [Part; 8] = [
     ("restore", Bench::restore, &[10_000]),
     ("digest", Bench::digest, &[20_000]),
     ("log", Bench::log, &[1_000]),
+    ("image", Bench::image, &[10_000]),
 ];
 
 /// Largest graph that make is asked about: it needs half a minute for ten times
@@ -309,7 +311,7 @@ fn available(what: &str, contender: &Contender<'_>) -> bool {
         let path = std::env::var_os("PATH").unwrap_or_default();
         std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
     };
-    let known = ["ninja", "make", "b3sum"];
+    let known = ["ninja", "make", "b3sum", "pigz", "zstd", "buildah"];
     match words.into_iter().find(|word| known.contains(word) && !there(word)) {
         Some(missing) => {
             left_out(&format!("{what}, beside {}", contender.name), &format!("{missing} is not installed"));

@@ -1,11 +1,21 @@
-//! Images that start from an image of a layout directory.
+//! Assembled images: what they start from, what is left of their tests, and disks that
+//! are full.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use hoist::diagnostic::Code;
 use hoist::oci::{Descriptor, Digest, ImageConfig, Manifest, media_type};
 use hoist::store::Layout;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::examples::containers;
-use crate::fixture::Repo;
+use crate::fixture::{Repo, installed};
 
 /// A layout `base` with one image, `1`, whose only layer holds one file.
 fn base(repo: &Repo, path: &[u8], content: &[u8]) {
@@ -80,4 +90,202 @@ fn a_base_that_leads_out_of_the_image_is_refused() {
     assert_eq!(ended.code, 3, "{}", ended.stderr);
     assert!(ended.stderr.contains(Code::HostileLayer.as_str()), "{}", ended.stderr);
     assert!(!repo.has("evil") && !repo.has("../evil"));
+}
+
+const SERVER: &str = r#"
+image "web" {
+    assemble from="scratch" {
+        layer { copy "root" "/"; }
+        cmd "/busybox" "sh" "-c" "echo $$ is up; exec /busybox sleep 1000"
+    }
+    test "serves" { expect { http port=8080; }; timeout "10m"; }
+}
+"#;
+
+/// The processes of this machine that have a word among their arguments.
+fn processes(word: &str) -> Vec<String> {
+    let lines = fs::read_dir("/proc").expect("it is mounted").filter_map(|entry| {
+        let line = fs::read(entry.ok()?.path().join("cmdline")).ok()?;
+        Some(String::from_utf8_lossy(&line).replace('\0', " "))
+    });
+    lines.filter(|line| line.contains(word)).collect()
+}
+
+/// Waits until something holds, and says whether it came to that.
+fn soon(holds: impl Fn() -> bool) -> bool {
+    let until = Instant::now() + Duration::from_mins(1);
+    while Instant::now() < until {
+        if holds() {
+            return true;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    holds()
+}
+
+#[test]
+fn nothing_is_left_of_a_container_when_hoist_is_interrupted_or_killed() {
+    const TEST: &str = "containers of a hoist that is killed";
+    if !containers(TEST) || !installed(TEST, &["busybox"]) {
+        return;
+    }
+    let repo = Repo::with(SERVER);
+    let path = std::env::var("PATH").expect("there is a path");
+    let busybox = path.split(':').map(|at| Path::new(at).join("busybox")).find(|path| path.is_file());
+    repo.write("root/busybox", fs::read(busybox.expect("it is installed")).expect("it can be read"));
+    let set = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(repo.path().join("root/busybox"), set).expect("it can be executed");
+    assert_eq!(repo.hoist(&["run", "web:index"]).code, 0);
+    for (signal, code) in [(Signal::INT, Some(130)), (Signal::KILL, None)] {
+        let temporary = repo.path().join("../temporary");
+        fs::create_dir_all(&temporary).expect("a directory can be made");
+        let temporary = temporary.canonicalize().expect("it is there");
+        let word = temporary.to_str().expect("its path is text").to_owned();
+        let mut command = repo.command(&["run", "web:test"]);
+        let mut hoist = command
+            .env("TMPDIR", &temporary)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        let is_up = || {
+            let outputs = fs::read_dir(repo.path().join(".hoist/runs")).ok().into_iter().flatten();
+            outputs
+                .filter_map(Result::ok)
+                .any(|run| !processes("busybox sleep 1000").is_empty() && run.path().exists())
+        };
+        assert!(soon(is_up), "the container runs");
+        assert_eq!(processes(&word).len(), 1, "the runtime of the container");
+        kill_process(Pid::from_child(&hoist), signal).expect("hoist runs");
+        assert_eq!(hoist.wait().expect("it ends").code(), code);
+        let is_gone = || processes(&word).is_empty() && processes("busybox sleep 1000").is_empty();
+        assert!(soon(is_gone), "{:?}", processes(&word));
+        let left: Vec<_> = fs::read_dir(&temporary).expect("it is there").collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+    let mounts = fs::read_to_string("/proc/self/mounts").expect("it is there");
+    assert!(!mounts.contains("hoist-test-"), "{mounts}");
+}
+
+/// A file system of a few MiB; unmounted when it is dropped.
+struct Tiny(PathBuf);
+
+impl Tiny {
+    fn mount(at: PathBuf) -> Self {
+        fs::create_dir_all(&at).expect("a directory can be made");
+        rustix::mount::mount("tmpfs", &at, "tmpfs", rustix::mount::MountFlags::empty(), Some(c"size=4m"))
+            .expect("root mounts it");
+        Self(at)
+    }
+}
+
+impl Drop for Tiny {
+    fn drop(&mut self) {
+        let _gone = rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH);
+    }
+}
+
+/// Bytes that cannot be compressed.
+fn noise(size: usize) -> Vec<u8> {
+    let mut state = 1_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    (0..size / 8).flat_map(|_| next()).collect()
+}
+
+#[test]
+fn a_disk_that_is_full_is_told_and_nothing_of_the_image_is_kept() {
+    if !containers("a full disk") {
+        return;
+    }
+    let repo = Repo::with("image \"web\" { assemble from=\"scratch\" { layer { copy \"a\" \"/a\"; }; }; }");
+    repo.write("a", noise(8 << 20));
+    let cache = repo.path().join("../tiny");
+    let tiny = Tiny::mount(cache.clone());
+    let variable = [("HOIST_CACHE_DIR", cache.to_str().expect("its path is text"))];
+    let ended = repo.hoist_with(&["run", "web"], &variable);
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
+    assert!(ended.stderr.contains("a layer cannot be written"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("No space left on device"), "{}", ended.stderr);
+    let blobs = fs::read_dir(cache.join("v2/images/blobs/sha256")).expect("the store is there").count();
+    let unfinished = fs::read_dir(cache.join("v2/images")).expect("the store is there");
+    let unfinished = unfinished
+        .filter_map(Result::ok)
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(".hoist-"));
+    assert_eq!((blobs, unfinished.count()), (0, 0));
+    // What was not kept is not taken for done.
+    repo.write("a", noise(1 << 20));
+    let ended = repo.hoist_with(&["run", "web"], &variable);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    drop(tiny);
+}
+
+#[test]
+fn a_base_that_unpacks_to_more_than_the_disk_has_is_refused_before_it_is_full() {
+    const TEST: &str = "a base image that unpacks to very much";
+    if !containers(TEST) {
+        return;
+    }
+    let repo = Repo::with(&RELEASE.replace("expect file=\"/a\"", "test \"x\" { run \"/a\"; }"));
+    repo.write("a", "a\n");
+    base(&repo, b"zeros", &vec![0; 64 << 20]);
+    let tiny = Tiny::mount(repo.path().join("../tiny"));
+    let ended =
+        repo.hoist_with(&["run", "web:test"], &[("TMPDIR", tiny.0.to_str().expect("its path is text"))]);
+    assert_ne!(ended.code, 0);
+    assert!(ended.stderr.contains("it has 67108864 bytes, and "), "{}", ended.stderr);
+    assert_eq!(fs::read_dir(&tiny.0).expect("it is there").count(), 0);
+}
+
+#[test]
+fn a_base_of_another_platform_is_found_before_anything_runs() {
+    let repo = Repo::with("image \"web\" { platforms \"linux/s390x\"; assemble from=\"oci:base:1\"; }");
+    base(&repo, b"etc/base", b"b\n");
+    let ended = repo.hoist(&["plan", "web"]);
+    assert_eq!(ended.code, 2, "{}", ended.stderr);
+    assert!(ended.stderr.contains("the base image is not for `linux/s390x`"), "{}", ended.stderr);
+}
+
+#[test]
+fn layers_are_the_same_bytes_whatever_the_machine() {
+    let text = r#"
+        image "web" {
+            platforms "linux/amd64" "linux/arm64"
+            assemble from="scratch" compression="zstd" {
+                layer { copy "a" "/a"; }
+                layer compression="gzip" compression-level=9 { copy "b" "/b"; }
+            }
+            push "out"
+        }
+        registry "out" "oci:out"
+    "#;
+    let layers = |umask: &str, threads: &str| {
+        let repo = Repo::with(text);
+        repo.write("a", noise(5 << 20));
+        let script = "umask $0; mkdir b; echo 1 > b/x; echo 2 > b/y; ln -s x b/z; ln b/x b/w";
+        let made =
+            std::process::Command::new("sh").args(["-c", script, umask]).current_dir(repo.path()).status();
+        assert!(made.expect("there is a shell").success());
+        let ended = repo
+            .hoist_with(&["run", "web:push", "--event", "branch=main"], &[("RAYON_NUM_THREADS", threads)]);
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        let layout = Layout::open(repo.path().join("out/web")).expect("it was pushed");
+        let mut blobs: Vec<_> = fs::read_dir(layout.path().join("blobs/sha256"))
+            .expect("it has blobs")
+            .map(|blob| {
+                let blob = blob.expect("it can be listed");
+                (blob.file_name(), blob.metadata().expect("it is there").len())
+            })
+            .collect();
+        blobs.sort();
+        blobs
+    };
+    let first = layers("022", "1");
+    assert_eq!(layers("077", "4"), first);
+    // Two layers, and for each platform a configuration and a manifest; and the index.
+    assert_eq!(first.len(), 7);
 }

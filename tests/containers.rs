@@ -7,10 +7,10 @@ use std::process::Command;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use hoist::config::{Expect, Part, Template};
+use hoist::config::{Expect, HttpAnswer, Part, Template};
 use hoist::diagnostic::{Code, Problem, Problems, Sources, Span};
-use hoist::engine::{Container, Ended, Limits, Runtime, assemble, index, test_with};
-use hoist::oci::{Descriptor, Platform};
+use hoist::engine::{Container, Ended, Limits, Request, Runtime, assemble, index, test_with};
+use hoist::oci::{Descriptor, LayerCompression, Platform};
 use hoist::plan::{
     AssembleStep, BaseSource, CopyPlan, ExpectPlan, ImageSettings, IndexStep, LayerPlan, StepIndex, TestPlan,
     TestStep,
@@ -45,9 +45,9 @@ impl Bench {
         {
             fs::copy(busybox, root.join("bin/busybox")).unwrap();
         }
-        for applet in
-            ["sh", "echo", "id", "sleep", "ip", "hostname", "ls", "touch", "stat", "pwd", "nc", "cat"]
-        {
+        for applet in [
+            "sh", "echo", "id", "sleep", "ip", "hostname", "ls", "touch", "stat", "pwd", "nc", "cat", "httpd",
+        ] {
             symlink("busybox", root.join("bin").join(applet)).unwrap();
         }
         let images = Layout::create(directory.path().join("images")).unwrap();
@@ -68,7 +68,11 @@ impl Bench {
         let step = AssembleStep {
             platform: platform.parse().unwrap(),
             base: BaseSource::Scratch,
-            layers: vec![LayerPlan { copies: vec![copy] }],
+            layers: vec![LayerPlan {
+                compression: LayerCompression::GZIP,
+                removes: Vec::new(),
+                copies: vec![copy],
+            }],
             settings: self.settings.clone(),
             span: self.span,
         };
@@ -87,6 +91,7 @@ impl Bench {
             env: IndexMap::new(),
             run: run.iter().map(|word| (*word).to_owned()).collect(),
             entrypoint: None,
+            user: None,
             expects: expects.collect(),
             timeout: Duration::from_mins(1),
             span: self.span,
@@ -279,6 +284,78 @@ fn only_the_image_of_this_machine_is_run_and_the_others_are_named() {
     assert_eq!(refused.as_slice()[0].code, Code::NoRuntime);
 }
 
+fn http(path: &str, body: Option<&str>) -> Expect {
+    Expect::Http(HttpAnswer { port: 8080, path: template(path), status: 200, body: body.map(template) })
+}
+
+#[test]
+fn a_server_is_asked_until_it_answers_and_is_stopped_then() {
+    if !runs("servers in containers") {
+        return;
+    }
+    let bench = Bench::new();
+    fs::write(bench.directory.path().join("root/healthz"), "all is ok\n").unwrap();
+    let expects = || vec![http("/healthz", Some("ok")), http("/etc/passwd", None)];
+    // It listens late, and without a handler for the signal to stop it is killed at once.
+    let script = "echo starting; sleep 0.5; exec httpd -f -p 8080 -h /";
+    let started = std::time::Instant::now();
+    let (done, log) = bench.test(&bench.image(), bench.plan(&["sh", "-c", script], expects()));
+    assert_eq!(done, Ok(()), "{log}");
+    assert!(started.elapsed() < Duration::from_secs(20));
+    // One that has a handler ends by itself, and its status can be expected.
+    let script = "trap 'echo bye; exit 3' TERM; httpd -f -p 8080 -h / & while true; do sleep 0.1; done";
+    let mut all = expects();
+    all.extend([Expect::Exit(3), Expect::Stdout(template("bye"))]);
+    assert_eq!(bench.test(&bench.image(), bench.plan(&["sh", "-c", script], all)).0, Ok(()));
+}
+
+#[test]
+fn a_server_that_does_not_answer_as_expected_says_what_came_back() {
+    if !runs("servers that fail in containers") {
+        return;
+    }
+    let bench = Bench::new();
+    fs::write(bench.directory.path().join("root/healthz"), "down\n").unwrap();
+    let serve = ["sh", "-c", "echo up; exec httpd -f -p 8080 -h /"];
+    let late = |expects| TestPlan { timeout: Duration::from_secs(3), ..bench.plan(&serve, expects) };
+    let failed = bench.test(&bench.image(), late(vec![http("/healthz", Some("ok"))])).0.unwrap_err();
+    let expected = Problem::new(Code::TestFailed, "the test `smoke` failed")
+        .label(
+            Span { start: 5, ..bench.span },
+            "`GET http://localhost:8080/healthz`: the body does not contain `ok`, it is `down`",
+        )
+        .label(bench.span, "asked for 3s")
+        .help("give it more time with `timeout`")
+        .note("stdout:\nup");
+    assert_eq!(failed, expected.into());
+    let failed = bench.test(&bench.image(), late(vec![http("/none", None)])).0.unwrap_err();
+    let text = &failed.as_slice()[0].labels[0].text;
+    assert!(
+        text.starts_with("`GET http://localhost:8080/none`: expected status 200, got 404 with `"),
+        "{text}"
+    );
+    let ended = bench.plan(&["sh", "-c", "exit 4"], vec![http("/", None)]);
+    let failed = bench.test(&bench.image(), ended).0.unwrap_err();
+    let labels = &failed.as_slice()[0].labels;
+    assert_eq!(labels[1].text, "the command ended before it answered: got 4");
+}
+
+#[test]
+fn a_test_may_have_a_user_and_expect_a_pattern() {
+    if !runs("users of tests") {
+        return;
+    }
+    let bench = Bench::new();
+    let plan = TestPlan {
+        user: Some("app".to_owned()),
+        ..bench.plan(&["id", "-u"], vec![Expect::StdoutMatches("^1000\n$".to_owned())])
+    };
+    assert_eq!(bench.test(&bench.image(), plan).0, Ok(()));
+    let plan = bench.plan(&["id", "-u"], vec![Expect::StdoutMatches("^1000\n$".to_owned())]);
+    let failed = bench.test(&bench.image(), plan).0.unwrap_err();
+    assert_eq!(failed.as_slice()[0].labels[0].text, "stdout does not match `^1000\n$`");
+}
+
 /// As root this is not what the other tests do.
 #[test]
 fn a_user_who_is_not_root_runs_containers_too() {
@@ -318,6 +395,8 @@ fn a_user_who_is_not_root_runs_containers_too() {
         gid,
         groups: Vec::new(),
         hostname: "hoist".to_owned(),
+        requests: Vec::new(),
+        stop_signal: None,
     };
     let stop = AtomicBool::new(false);
     for (uid, gid) in [(0, 0), (65532, 1)] {
@@ -335,6 +414,15 @@ fn a_user_who_is_not_root_runs_containers_too() {
         );
         fs::remove_dir_all(directory.path().join("state")).unwrap();
     }
+    let request = Request { port: 80, path: "/none".to_owned(), status: 404, body: None };
+    let server = Container {
+        args: ["busybox", "httpd", "-f", "-p", "80", "-h", "/bin"].map(str::to_owned).to_vec(),
+        requests: vec![request.clone()],
+        ..container(65532, 1)
+    };
+    let limits = Limits { timeout: Duration::from_mins(1), stop: &stop };
+    let ran = Runtime::at(&wrapper).run(&server, directory.path(), limits, &mut std::io::sink());
+    assert_eq!(ran.unwrap().1.answers, [(request, None)]);
 }
 
 #[test]

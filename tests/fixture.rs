@@ -26,10 +26,15 @@ pub(crate) struct Ended {
 impl Repo {
     /// An empty directory.
     pub(crate) fn new() -> Self {
+        Self::below(&std::env::temp_dir())
+    }
+
+    /// As [`new`](Self::new), in a directory of its own below another.
+    pub(crate) fn below(above: &Path) -> Self {
         // Podman takes the path of a layout for a name, and names are lower-case.
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("hoist-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let directory = tempfile::Builder::new().prefix(&name).rand_bytes(0).tempdir();
+        let directory = tempfile::Builder::new().prefix(&name).rand_bytes(0).tempdir_in(above);
         let directory = directory.expect("a temporary directory can be made");
         let repo = Self { directory };
         for name in ["project", "home", "cache"] {

@@ -21,13 +21,14 @@ impl Registry {
         Self::start_with(repo, "")
     }
 
-    /// Starts one with further lines of configuration, in YAML.
-    pub(crate) fn start_with(repo: &Repo, settings: &str) -> Self {
+    /// As [`start`](Self::start), with further settings in YAML.
+    pub(crate) fn start_with(repo: &Repo, more: &str) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let port = port.expect("there is a free port").port();
         let settings = format!(
             "version: 0.1\nlog: {{ level: error }}\nstorage: {{ filesystem: {{ rootdirectory: {} }}, \
-             delete: {{ enabled: true }} }}\nhttp: {{ addr: \"127.0.0.1:{port}\" }}\n{settings}\n",
+             delete: {{ enabled: true }} }}\n\
+             http: {{ addr: \"127.0.0.1:{port}\", relativeurls: true }}\n{more}",
             repo.path().join(".registry").display()
         );
         repo.write(".registry.yml", settings);

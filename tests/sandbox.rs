@@ -118,6 +118,10 @@ fn a_link_to_what_is_declared_is_followed() {
     fs::create_dir(repo.path().join("src")).unwrap();
     symlink("../b.txt", repo.path().join("src/link")).unwrap();
     assert_eq!(passes(&repo, &["run", "t"]).stdout, "b.txt\n");
+    repo.write("more/c.txt", "");
+    symlink("../more", repo.path().join("src/all")).unwrap();
+    repo.write("release.kdl", target("ls src/all/ more", "inputs \"src/all\""));
+    assert_eq!(passes(&repo, &["run", "t"]).stdout, "more:\nc.txt\n\nsrc/all/:\nc.txt\n");
 }
 
 #[test]
@@ -302,6 +306,8 @@ fn the_flag_is_for_every_cacheable_target_and_keys_are_the_same() {
     let ended = repo.hoist(&["run", "--sandbox", "-k", "a", "always"]);
     assert_eq!(ended.stdout, "b.txt\n", "{}", said(&ended));
     assert_eq!(titles(&ended), ["`a` failed", "`a` reads `b.txt`, which it does not declare"]);
+    let open = "`always` declares no `inputs`, so it ran without a sandbox";
+    assert!(ended.stderr.contains(open), "{}", said(&ended));
     let unchecked = "did not run, so no sandbox checked them";
     assert!(!passes(&repo, &["run", "--sandbox", "fine"]).stderr.contains(unchecked));
     assert!(passes(&repo, &["run", "--sandbox", "fine"]).stderr.contains(unchecked));

@@ -22,15 +22,15 @@ pub fn record(bytes: &[u8]) -> Option<bool> {
 #[must_use]
 pub fn snapshot(bytes: &[u8]) -> Option<bool> {
     let build = bytes.get(4..36)?.try_into().ok()?;
-    let snapshot = Snapshot::read(bytes, &build)?;
+    let snapshot = Snapshot::read(bytes.to_vec(), &build)?;
     let written = snapshot.to_bytes()?;
-    Some(Snapshot::read(&written, &build).and_then(|again| again.to_bytes()) == Some(written))
+    Some(Snapshot::read(written.clone(), &build).and_then(|again| again.to_bytes()) == Some(written))
 }
 
 /// Whether bytes are the steps of a snapshot.
 #[must_use]
 pub fn steps(snapshot: &[u8], bytes: &[u8]) -> bool {
     let build = || snapshot.get(4..36)?.try_into().ok();
-    let snapshot = build().and_then(|build| Snapshot::read(snapshot, &build));
+    let snapshot = build().and_then(|build| Snapshot::read(snapshot.to_vec(), &build));
     snapshot.is_some_and(|snapshot| snapshot.subset(bytes, &Changes::default()).is_some())
 }

@@ -77,6 +77,18 @@ impl Reason {
     }
 }
 
+impl Reason {
+    /// Whether a setting of an image is another one.
+    pub(super) const fn is_of_setting(&self) -> bool {
+        match self {
+            Self::Changed { part, .. } | Self::Added(part, _) | Self::Removed(part) => {
+                matches!(part, Part::Setting(_))
+            }
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -107,10 +119,21 @@ impl fmt::Display for Reason {
 
 /// Old and new value where both may be shown, else only that they differ.
 fn changed(f: &mut fmt::Formatter<'_>, part: &Part, old: &Value, new: &Value) -> fmt::Result {
-    match (old.short(), new.short()) {
-        (Some(old), Some(new)) => write!(f, "{part}: {} → {}", shown(old), shown(new)),
-        _ => write!(f, "{part} changed"),
+    match (part, old, new) {
+        (Part::Base, Value::Text(old), Value::Text(new)) => {
+            write!(f, "{part}: {} → {}", base(old), base(new))
+        }
+        _ => match (old.short(), new.short()) {
+            (Some(old), Some(new)) => write!(f, "{part}: {} → {}", shown(old), shown(new)),
+            _ => write!(f, "{part} changed"),
+        },
     }
+}
+
+/// A base image with as much of its digest as is read.
+fn base(text: &str) -> String {
+    let Some((name, hex)) = text.rsplit_once("sha256:") else { return line(text) };
+    line(&format!("{name}sha256:{}", hex.get(..12).unwrap_or(hex)))
 }
 
 fn added(f: &mut fmt::Formatter<'_>, part: &Part, value: &Value) -> fmt::Result {

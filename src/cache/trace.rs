@@ -105,14 +105,14 @@ impl Trace {
     }
 
     /// What is different from an earlier trace; empty exactly if the keys are
-    /// equal.
+    /// equal. Settings come last: many follow from what is built.
     #[must_use]
     pub fn differences(&self, earlier: &Self) -> Vec<Reason> {
         let mut reasons = Vec::new();
         let (mut old, mut new) = (earlier.parts.iter().peekable(), self.parts.iter().peekable());
         loop {
             let order = match (old.peek(), new.peek()) {
-                (None, None) => return reasons,
+                (None, None) => break,
                 (Some(_), None) => Ordering::Less,
                 (None, Some(_)) => Ordering::Greater,
                 (Some((before, _)), Some((after, _))) => before.cmp(after),
@@ -121,6 +121,8 @@ impl Trace {
             let is = if order.is_ge() { new.next() } else { None };
             reasons.extend(Reason::between(was, is));
         }
+        reasons.sort_by_key(Reason::is_of_setting);
+        reasons
     }
 }
 
@@ -190,6 +192,7 @@ mod tests {
                 })
                 .collect();
             expected.sort();
+            expected.sort_by_key(|(part, _)| matches!(part, Part::Setting(_)));
             let (old, new) = (trace(&old), trace(&new));
             let reasons = new.differences(&old);
             let said: Vec<(Part, char)> = reasons
@@ -262,6 +265,9 @@ mod tests {
         old.digest(path("src/main.rs"), [1; 32]);
         old.digest(path("x"), [1; 32]);
         old.text(Subject::Tool("cc --version".into()), "12.2");
+        let base = |digit: &str| format!("registry.example/a:1@sha256:{}", digit.repeat(64));
+        old.text(Subject::Base, base("1"));
+        old.text(Subject::Setting("Labels version".into()), "1");
         let mut new = Definition::default();
         new.text(Subject::Command(0), "make");
         new.text(Subject::Variable("PORT".into()), "2");
@@ -271,6 +277,8 @@ mod tests {
         new.digest(path("src/main.rs"), [2; 32]);
         new.digest(path("y\u{1b}[31m"), [1; 32]);
         new.text(Subject::Tool("cc --version".into()), "13.0");
+        new.text(Subject::Base, base("2"));
+        new.text(Subject::Setting("Labels version".into()), "2");
         let old = Trace::new(&step, &old, [(&need, Product::Key(Key([1; 32])))]);
         let new = Trace::new(&step, &new, [(&need, Product::Key(Key([2; 32])))]);
         let said: Vec<String> = new.differences(&old).iter().map(ToString::to_string).collect();
@@ -283,10 +291,12 @@ mod tests {
                 "variable PORT: 1 → 2",
                 "variable SECRET changed",
                 "tool `cc --version`: 12.2 → 13.0",
+                "the base image: registry.example/a:1@sha256:111111111111 → registry.example/a:1@sha256:222222222222",
                 "src/main.rs changed",
                 "no longer reads x",
                 "now reads y\\u{1b}[31m",
                 "`gen` made something else",
+                "Labels version: 1 → 2",
             ]
         );
     }

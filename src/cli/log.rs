@@ -37,7 +37,8 @@ fn runs(session: &Session, root: &Path) -> Result<(), Problems> {
     for id in recorded(root) {
         // A run that begins has no events yet.
         let Ok(events) = read(root, &id) else { continue };
-        let story = story(root, &id, events.filter(|event| !matches!(event.what, Happening::Output(_))));
+        let events = events.filter(|event| !matches!(event.what, Happening::Output(_)));
+        let story = story(root, &id, events, session.host.now);
         let (paint, result) = result(&story);
         if session.global.json {
             let mut value = digest(&story);
@@ -84,7 +85,7 @@ fn whole(session: &Session, root: &Path, run: Option<&str>) -> Result<(), Proble
         return Ok(());
     }
     let look = session.output_look();
-    let story = story(root, &id, read(root, &id)?);
+    let story = story(root, &id, read(root, &id)?, session.host.now);
     let bad = |part: &Part| part.is_bad() || part.is_unfinished();
     let failed: Vec<&str> = story.told().filter(|(_, part)| bad(part)).map(|(name, _)| name).collect();
     for name in &failed {
@@ -96,7 +97,9 @@ fn whole(session: &Session, root: &Path, run: Option<&str>) -> Result<(), Proble
     for (name, part) in story.told() {
         let Some(end) = &part.end else {
             if part.is_unfinished() {
-                table.row([(None, format!("{} {name}  did not end", look.paint(Paint::Bad, "?")))]);
+                let (paint, word) =
+                    if story.cut_off { (Paint::Bad, "did not end") } else { (Paint::Warn, "still running") };
+                table.row([(None, format!("{} {name}  {word}", look.paint(paint, "?")))]);
             }
             continue;
         };

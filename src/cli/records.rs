@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use jiff::Timestamp;
+
 use crate::diagnostic::{Code, Problem};
 use crate::report::Story;
 use crate::run::{Event, events, is_written, recorded};
@@ -47,11 +49,12 @@ pub(crate) fn read(root: &Path, id: &str) -> Result<impl Iterator<Item = Event> 
     })
 }
 
-/// The story that some events of a run tell, and whether hoist was killed before its
-/// end.
-pub(crate) fn story(root: &Path, id: &str, events: impl IntoIterator<Item = Event>) -> Story {
+/// The story that some events of a run tell: until now if it still goes on, and
+/// whether hoist was killed before its end.
+pub(crate) fn story(root: &Path, id: &str, events: impl IntoIterator<Item = Event>, now: Timestamp) -> Story {
     // Before the events are read: what is written then has an end a moment later.
     let live = is_written(root, id);
     let story = Story::of(events);
-    Story { cut_off: story.ended.is_none() && !live, ..story }
+    let ended = story.ended.is_some();
+    Story { cut_off: !ended && !live, latest: if live && !ended { Some(now) } else { story.latest }, ..story }
 }

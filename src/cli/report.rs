@@ -19,7 +19,7 @@ const SUMMARY: u64 = 1024 * 1024;
 pub(crate) fn report(session: &Session, options: &Report) -> Result<ExitCode, Problems> {
     let root = Project::find(&session.host, session.global.file.as_deref())?.root;
     let id = records::find(&root, options.run.as_deref())?;
-    let story = records::story(&root, &id, records::read(&root, &id)?);
+    let story = records::story(&root, &id, records::read(&root, &id)?, session.host.now);
     let format = if session.global.json { ReportFormat::Json } else { options.format };
     let text = written(&story, format)?;
     match &options.output {

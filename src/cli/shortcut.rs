@@ -99,7 +99,7 @@ fn recall(
     state: &State,
     names: &(String, String),
 ) -> Option<Prepared> {
-    let mut snapshot = Snapshot::read(&state.read(&names.0)?, &session.build())?;
+    let mut snapshot = Snapshot::read(state.read(&names.0)?, &session.build())?;
     let head = &snapshot.head;
     // Once a day the long way is taken, on which the cache learns what is in use.
     if !(0..DAY).contains(&moment().saturating_sub(head.planned)) {
@@ -109,7 +109,9 @@ fn recall(
     if Cache::identity(&cache)? != head.store || !snapshot.has_same_rules(&project.root) {
         return None;
     }
-    let sources = head.origin.read_again(project, &session.sources)?;
+    if !head.origin.holds(project, &session.sources) {
+        return None;
+    }
     let commit_only = head.consulted.commit_only();
     let needs = Needs { tools: head.tools.clone(), commit_only, ..Needs::default() };
     let known = KnownFiles::new();
@@ -141,13 +143,13 @@ fn recall(
         if settled && let Some(bytes) = snapshot.to_bytes() {
             state.write(&names.0, &bytes);
         }
-        session.sources = sources;
         let Head { up_to_date, skipped, passed, .. } = snapshot.head;
         let nothing = Plan { steps: Vec::new(), unpublished: None, gaps: Vec::new() };
         let settled = Settled { up_to_date, skipped, passed, products: Vec::new() };
         let (basis, names) = (Some(Basis::Same), names.clone());
         return Some(Prepared { planned: planned(nothing, facts), settled, basis, names });
     }
+    let sources = snapshot.head.origin.read_again(project, &session.sources)?;
     let steps = state.read(&names.1)?;
     let mut subset = part(project, &snapshot, &steps, &changes, &mut facts)?;
     // What a sandbox lets a step read of other steps, only their plan says.

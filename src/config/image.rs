@@ -7,7 +7,7 @@ use jiff::civil::Date;
 
 use crate::config::{ProjectPath, Rule, Secret, Severity, Template};
 use crate::diagnostic::{Span, Spanned};
-use crate::oci::Platform;
+use crate::oci::{LayerCompression, Platform};
 use serde::{Deserialize, Serialize};
 
 /// `image "name" { … }`.
@@ -130,7 +130,7 @@ pub enum BuildCache {
     Local(ProjectPath),
 }
 
-/// `assemble from="…" { … }`.
+/// `assemble from="…" compression="zstd" { … }`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Assemble {
     /// What it starts from.
@@ -175,9 +175,14 @@ pub enum Base {
     Reference(Template),
 }
 
-/// `layer { copy …; }`.
+/// `layer { remove …; copy …; }`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AssembleLayer {
+    /// How it is compressed.
+    pub compression: LayerCompression,
+    /// Absolute paths that are deleted of what lies below, before anything is
+    /// copied.
+    pub removes: Vec<Template>,
     /// Its contents; a later one wins over an earlier one.
     pub copies: Vec<Copy>,
     /// The node in the source.
@@ -237,13 +242,15 @@ pub struct ImageTest {
     pub run: Vec<Template>,
     /// In place of the image's `ENTRYPOINT`.
     pub entrypoint: Option<Vec<Template>>,
-    /// What must hold; exit status 0 where nothing is said of it.
+    /// In place of the image's `USER`.
+    pub user: Option<Template>,
+    /// What must hold; exit status 0 where nothing is said of it, nor of answers.
     pub expects: Vec<Spanned<Expect>>,
     /// How long it may take; 60 s by default.
     pub timeout: Option<Duration>,
 }
 
-/// One property of `expect`.
+/// One property or child of `expect`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Expect {
     /// Exit status of the command.
@@ -252,6 +259,12 @@ pub enum Expect {
     Stdout(Template),
     /// Its standard error contains this.
     Stderr(Template),
+    /// A regular expression matches in its standard output.
+    StdoutMatches(String),
+    /// A regular expression matches in its standard error.
+    StderrMatches(String),
+    /// It answers a request.
+    Http(HttpAnswer),
     /// The image's user is this; `!root` is anyone but root.
     User {
         /// The user's name or number.
@@ -265,6 +278,19 @@ pub enum Expect {
     File(String),
     /// The image exposes this port.
     Port(u16),
+}
+
+/// `http port=8080 path="/healthz" status=200 body="ok"`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HttpAnswer {
+    /// The port that it listens on, on its loopback interface.
+    pub port: u16,
+    /// What is asked for: begins with `/`.
+    pub path: Template,
+    /// The status that it answers with.
+    pub status: u16,
+    /// What the body of the answer contains.
+    pub body: Option<Template>,
 }
 
 /// `scan "trivy" fail-on="high" { allow … }`.

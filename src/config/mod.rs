@@ -28,11 +28,11 @@ pub use decode::decode;
 pub(crate) use decode::name_fits;
 pub use image::{
     Assemble, AssembleLayer, Base, Budget, BuildCache, BuildContext, BuildSecret, Copy, Dockerfile, Expect,
-    Image, ImageTest, Push, Recipe, Scan, ScanAllow, Sign, Waste,
+    HttpAnswer, Image, ImageTest, Push, Recipe, Scan, ScanAllow, Sign, Waste,
 };
 pub use load::{Include, LoadedDocument, includes};
 pub use path::{OutsideProject, ProjectPath};
-pub use registry::{Login, Place, Registry, Secret};
+pub use registry::{ClientCertificate, Login, Place, Registry, Secret};
 pub use release::{
     Builder, CacheSettings, Declared, Execute, GOALS, Pool, Release, RemoteCache, Settings, Var,
 };

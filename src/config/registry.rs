@@ -15,6 +15,8 @@ pub struct Registry {
     pub insecure: bool,
     /// A certificate authority of its own.
     pub ca: Option<Spanned<ProjectPath>>,
+    /// A certificate to show.
+    pub client: Option<ClientCertificate>,
     /// Credentials; without them those of docker and podman are used.
     pub login: Option<Login>,
 }
@@ -26,6 +28,23 @@ pub enum Place {
     Remote(Template),
     /// `oci:DIR`: an OCI image layout.
     Layout(ProjectPath),
+}
+
+/// `cert=… key=…`: who one is for a registry that asks for a certificate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClientCertificate {
+    /// Not a secret.
+    pub certificate: Spanned<ProjectPath>,
+    /// The private key, by where it is found.
+    pub key: Spanned<Secret>,
+}
+
+impl Registry {
+    /// Where all its secrets are found.
+    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        let password = self.login.as_ref().map(|login| &login.password.value);
+        password.into_iter().chain(self.client.as_ref().map(|client| &client.key.value))
+    }
 }
 
 /// `login username=… password=…`.

@@ -197,6 +197,8 @@ codes! {
     OverBudget "run::over_budget" Failed,
 
     // release
+    /// A place to publish to cannot be reached, or does not answer as it has to.
+    Unreachable "release::unreachable" Refused,
     /// An immutable tag holds another digest.
     ImmutableTag "release::immutable_tag" Refused,
     /// The user did not agree, or could not be asked.

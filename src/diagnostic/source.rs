@@ -9,7 +9,7 @@ pub struct Source {
     /// The path as the user would type it, or a name such as `command line`.
     pub name: String,
     /// The whole text.
-    pub text: Arc<str>,
+    pub text: Arc<String>,
 }
 
 /// Which source of a [`Sources`] a [`Span`] points into.
@@ -30,9 +30,9 @@ impl Sources {
     }
 
     /// Adds a text and returns the handle for spans into it.
-    pub fn add(&mut self, name: impl Into<String>, text: impl Into<Arc<str>>) -> SourceId {
+    pub fn add(&mut self, name: impl Into<String>, text: impl Into<String>) -> SourceId {
         let id = SourceId(u32::try_from(self.all.len()).unwrap_or(u32::MAX));
-        self.all.push(Source { name: name.into(), text: text.into() });
+        self.all.push(Source { name: name.into(), text: Arc::new(text.into()) });
         id
     }
 

@@ -1,16 +1,13 @@
 //! Makes an image of one platform from files.
 
-use std::fs::File;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::diagnostic::{Code, Problem};
+use crate::diagnostic::Problem;
 use crate::engine::base::Base;
 use crate::engine::copy;
+use crate::engine::layer::write_layer;
 use crate::engine::placement::Placement;
-use crate::oci::{
-    ContainerConfig, Descriptor, Digest, History, ImageConfig, Layer, Manifest, Nothing, media_type,
-};
+use crate::oci::{ContainerConfig, Descriptor, History, ImageConfig, Manifest, Nothing, media_type};
 use crate::plan::{AssembleStep, BASE_NAME, BaseSource, ImageSettings, LayerPlan};
 use crate::store::Layout;
 
@@ -41,12 +38,15 @@ pub fn assemble(
     let created = step.settings.created.to_string();
     for plan in &step.layers {
         let mut placement = Placement::new(&mut tree);
+        for remove in &plan.removes {
+            placement.remove(remove)?;
+        }
         for copy in &plan.copies {
             placement.place(copy, copy::find(copy, root)?)?;
         }
-        let (layer, diff_id) = write_layer(step, &placement.finish(), images)?;
-        layers.push(layer);
-        config.rootfs.diff_ids.push(diff_id);
+        let written = write_layer(&placement.finish(), plan.compression, images, step.span)?;
+        layers.push(written.descriptor);
+        config.rootfs.diff_ids.push(written.diff_id);
         config.history.push(History {
             created: Some(created.clone()),
             created_by: Some(recipe(plan)),
@@ -64,31 +64,11 @@ pub fn assemble(
     images.write(media_type::MANIFEST, &manifest.to_bytes())
 }
 
-fn write_layer(
-    step: &AssembleStep,
-    layer: &Layer<PathBuf>,
-    images: &Layout,
-) -> Result<(Descriptor, Digest), Problem> {
-    let mut blob = images.writer()?;
-    let mut reading: Option<PathBuf> = None;
-    let written = layer.write_gzip(&mut blob, |path: &PathBuf| {
-        reading = Some(path.clone());
-        File::open(path)
-    });
-    let diff_id = written.map_err(|error: io::Error| {
-        let title = match reading {
-            Some(path) => format!("`{}` cannot be put into a layer", path.display()),
-            None => "a layer cannot be written".to_owned(),
-        };
-        Problem::new(Code::Assemble, title).label(step.span, error.to_string())
-    })?;
-    Ok((blob.commit(media_type::LAYER_GZIP)?, diff_id))
-}
-
 /// What made a layer, for its history.
 fn recipe(plan: &LayerPlan) -> String {
+    let removes = plan.removes.iter().map(|remove| format!("remove {}", remove.path));
     let copies = plan.copies.iter().map(|copy| format!("copy {} {}", copy.from, copy.to));
-    format!("hoist: {}", copies.collect::<Vec<_>>().join("; "))
+    format!("hoist: {}", removes.chain(copies).collect::<Vec<_>>().join("; "))
 }
 
 /// Puts what the step sets over what the base has.
@@ -124,15 +104,16 @@ fn apply(settings: &ImageSettings, image: &mut ImageConfig) {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::fs::{self, File};
+    use std::io;
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
-    use crate::diagnostic::{SourceId, Sources, Span};
+    use crate::diagnostic::{Code, SourceId, Sources, Span};
     use crate::engine::image::Image;
-    use crate::oci::{FileTree, Index, Platform, decompress, read_archive};
-    use crate::plan::CopyPlan;
+    use crate::oci::{FileTree, Index, LayerCompression, Platform, decompress, read_archive};
+    use crate::plan::{CopyPlan, RemovePlan};
 
     /// A project, a layout for images, and a place to point at.
     struct Bench {
@@ -171,7 +152,7 @@ mod tests {
             AssembleStep {
                 platform: "linux/arm64".parse().unwrap(),
                 base: BaseSource::Scratch,
-                layers: layers.into_iter().map(|copies| LayerPlan { copies }).collect(),
+                layers: layers.into_iter().map(layer).collect(),
                 settings: settings(),
                 span: Span::new(self.source, 0..9),
             }
@@ -193,7 +174,8 @@ mod tests {
             let layer = &image.manifest.layers[at];
             let blob = self.images.open_blob(layer).unwrap();
             let mut lines = Vec::new();
-            let archive = decompress(media_type::Compression::Gzip, blob).unwrap();
+            let compression = media_type::compression(&layer.media_type).unwrap();
+            let archive = decompress(compression, blob).unwrap();
             read_archive(archive, 1000, &mut |entry, content| {
                 let mut text = String::new();
                 content.read_to_string(&mut text)?;
@@ -211,6 +193,10 @@ mod tests {
             .unwrap();
             lines
         }
+    }
+
+    fn layer(copies: Vec<CopyPlan>) -> LayerPlan {
+        LayerPlan { compression: LayerCompression::GZIP, removes: Vec::new(), copies }
     }
 
     fn settings() -> ImageSettings {
@@ -282,6 +268,117 @@ mod tests {
             .unwrap();
         fs::set_permissions(other.root.path().join("a/y"), fs::Permissions::from_mode(0o600)).unwrap();
         assert_eq!(other.assemble(vec![vec![other.copy("a", "/a")]]).unwrap(), first);
+    }
+
+    #[test]
+    fn several_names_of_one_file_are_files_of_their_own() {
+        let bench = Bench::new(&[("a/x", "1"), ("a/y", "1")]);
+        let linked = Bench::new(&[("a/x", "1")]);
+        fs::hard_link(linked.root.path().join("a/x"), linked.root.path().join("a/y")).unwrap();
+        let image = bench.assemble(vec![vec![bench.copy("a", "/a")]]).unwrap();
+        assert_eq!(linked.assemble(vec![vec![linked.copy("a", "/a")]]).unwrap(), image);
+        assert_eq!(
+            linked.layer(&image_of(&linked, &image), 0),
+            ["755 0:0 a/", "644 0:0 a/x 1", "644 0:0 a/y 1"]
+        );
+    }
+
+    /// The same image, which another bench has made, too.
+    fn image_of(bench: &Bench, image: &Image) -> Image {
+        Image::read(&bench.images, &image.descriptor).unwrap()
+    }
+
+    #[test]
+    fn a_layer_is_compressed_as_its_plan_says() {
+        let bench = Bench::new(&[("a", "1"), ("b", "2")]);
+        let zstd = LayerPlan { compression: LayerCompression::ZSTD, ..layer(vec![bench.copy("b", "/b")]) };
+        let step =
+            AssembleStep { layers: vec![layer(vec![bench.copy("a", "/a")]), zstd], ..bench.step(Vec::new()) };
+        let image = bench.on(None, &step).unwrap();
+        let types: Vec<_> = image.manifest.layers.iter().map(|layer| layer.media_type.as_str()).collect();
+        assert_eq!(types, [media_type::LAYER_GZIP, media_type::LAYER_ZSTD]);
+        assert_eq!(bench.layer(&image, 1), ["644 0:0 b 2"]);
+    }
+
+    #[test]
+    fn a_layer_that_was_written_before_is_not_written_again() {
+        let bench = Bench::new(&[("a", "1"), ("b", "2")]);
+        let copies = || vec![vec![bench.copy("a", "/a")], vec![bench.copy("b", "/b")]];
+        let first = bench.assemble(copies()).unwrap();
+        let inode = |image: &Image, at: usize| {
+            let path = bench.images.blob_path(&image.manifest.layers[at].digest);
+            std::os::unix::fs::MetadataExt::ino(&fs::metadata(path).unwrap())
+        };
+        let before = [inode(&first, 0), inode(&first, 1)];
+        let other = AssembleStep { platform: "linux/amd64".parse().unwrap(), ..bench.step(copies()) };
+        assert_eq!(bench.on(None, &other).unwrap().manifest.layers, first.manifest.layers);
+        // Of the same size: only the content tells them apart.
+        fs::write(bench.root.path().join("b"), "3").unwrap();
+        let second = bench.assemble(copies()).unwrap();
+        assert_eq!([inode(&first, 0), inode(&first, 1)], before);
+        assert_eq!(bench.layer(&second, 1), ["644 0:0 b 3"]);
+        // A layer that is gone is written again.
+        fs::remove_file(bench.images.blob_path(&second.manifest.layers[1].digest)).unwrap();
+        assert_eq!(bench.assemble(copies()).unwrap(), second);
+        assert_eq!(bench.layer(&second, 1), ["644 0:0 b 3"]);
+    }
+
+    #[test]
+    fn what_is_removed_of_the_base_is_not_in_the_image() {
+        let bench = Bench::new(&[
+            ("a", "1"),
+            ("base/etc/apt/list", "x"),
+            ("base/etc/os", "y"),
+            ("base/srv/old", "z"),
+        ]);
+        symlink("etc", bench.root.path().join("base/conf")).unwrap();
+        let base = bench.assemble(vec![vec![bench.copy("base", "/")]]).unwrap();
+        let removing = |paths: &[&str]| {
+            let span = Span::new(bench.source, 3..4);
+            let remove = |path: &&str| RemovePlan { path: (*path).to_owned(), span };
+            let copies = vec![bench.copy("a", "/srv/new")];
+            let layers = vec![LayerPlan { removes: paths.iter().map(remove).collect(), ..layer(copies) }];
+            bench.on(Some(&base.descriptor), &AssembleStep { layers, ..bench.step(Vec::new()) })
+        };
+        // A link on the way is followed, and one that is named is not.
+        let image = removing(&["/conf/apt/list", "/srv", "/conf"]).unwrap();
+        assert_eq!(
+            bench.layer(&image, 1),
+            [
+                "644 0:0 .wh.conf ",
+                "644 0:0 etc/apt/.wh.list ",
+                "755 0:0 srv/",
+                "644 0:0 srv/.wh..wh..opq ",
+                "644 0:0 srv/new 1"
+            ]
+        );
+        let mut tree = FileTree::default();
+        image.apply(&bench.images, &mut tree).unwrap();
+        let left: Vec<_> = tree.iter().map(|(path, _)| String::from_utf8_lossy(path)).collect();
+        assert_eq!(left, ["etc", "etc/apt", "etc/os", "srv", "srv/new"]);
+        assert_eq!(
+            image.config.history[1].created_by.as_deref(),
+            Some("hoist: remove /conf/apt/list; remove /srv; remove /conf; copy a /srv/new")
+        );
+        let refused = removing(&["/etc/oss"]).unwrap_err();
+        let expected = Problem::new(Code::Assemble, "`/etc/oss` is not in the layers below")
+            .label(Span::new(bench.source, 3..4), "nothing to remove")
+            .help("did you mean `/etc/os`?");
+        assert_eq!(refused, expected);
+        assert_eq!(removing(&["/"]).unwrap_err().code, Code::Assemble);
+    }
+
+    #[test]
+    fn a_name_that_means_a_deletion_cannot_be_copied() {
+        let bench = Bench::new(&[("d/.wh.x", "1")]);
+        let refused = bench.assemble(vec![vec![bench.copy("d", "/d")]]).unwrap_err();
+        let expected = Problem::new(Code::Assemble, "`/d/.wh.x` cannot be part of a layer")
+            .label(
+                Span::new(bench.source, 1..2),
+                "names that begin with `.wh.` stand for deletions in a layer",
+            )
+            .help("leave it out with `exclude=`; to delete what the base has: `remove \"/d/x\"`");
+        assert_eq!(refused, expected);
     }
 
     #[test]

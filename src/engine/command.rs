@@ -7,8 +7,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use crate::engine::Container;
+use crate::config::{Expect, HttpAnswer, Template};
 use crate::engine::account::Account;
+use crate::engine::{Container, Request};
 use crate::oci::{ContainerConfig, FileTree, NodeKind};
 use crate::plan::TestPlan;
 
@@ -30,7 +31,7 @@ pub(super) fn container(
 ) -> Result<Container, String> {
     let args = arguments(test, config);
     let read = |path: &str| text(tree, rootfs, path);
-    let user = config.user.as_deref().unwrap_or_default();
+    let user = test.user.as_deref().or(config.user.as_deref()).unwrap_or_default();
     let account = Account::find(user, &read("etc/passwd"), &read("etc/group"))?;
     let env = variables(test, config, account.home.as_deref());
     let cwd = config.working_dir.as_deref().filter(|cwd| cwd.starts_with('/')).unwrap_or("/");
@@ -46,7 +47,17 @@ pub(super) fn container(
         gid: account.gid,
         groups: account.groups,
         hostname: "hoist".to_owned(),
+        requests: test.expects.iter().filter_map(|expect| request(&expect.what)).collect(),
+        stop_signal: config.stop_signal.clone(),
     })
+}
+
+/// What is asked of a container for an expectation.
+pub(super) fn request(expect: &Expect) -> Option<Request> {
+    let Expect::Http(HttpAnswer { port, path, status, body }) = expect else { return None };
+    let body = body.as_ref().and_then(Template::literal);
+    let path = path.literal().unwrap_or_default();
+    Some(Request { port: *port, path, status: *status, body })
 }
 
 /// As Docker has it: arguments take the place of `Cmd`, and another entrypoint
@@ -102,7 +113,7 @@ fn text(tree: &FileTree, rootfs: &Path, path: &str) -> String {
         tree.get(path).is_some_and(|node| node.kind == NodeKind::File && node.size < MAX_TEXT)
     };
     let Some(found) = found.filter(is_small) else { return String::new() };
-    // A hard link to a symbolic link is a file to the tree: it is not followed.
+    // A link would lead to a file of this machine: the tree has followed those of the image.
     let no_follow = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
     let file =
         OpenOptions::new().read(true).custom_flags(no_follow).open(rootfs.join(OsStr::from_bytes(&found)));
@@ -132,6 +143,7 @@ mod tests {
             env: IndexMap::from([("B".to_owned(), "3".to_owned())]),
             run: strings(run),
             entrypoint: entrypoint.map(strings),
+            user: None,
             expects: Vec::new(),
             timeout: Duration::from_secs(1),
             span: Span::new(Sources::new().add("x", ""), 0..0),
@@ -177,6 +189,8 @@ mod tests {
             gid: 0,
             groups: vec![],
             hostname: "hoist".to_owned(),
+            requests: Vec::new(),
+            stop_signal: None,
         };
         assert_eq!(found, Ok(expected));
     }

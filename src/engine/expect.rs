@@ -1,6 +1,9 @@
 //! Whether what is expected of an image, or of a test in it, holds.
 
+use regex::Regex;
+
 use crate::config::Expect;
+use crate::engine::command::request;
 use crate::engine::{Ended, Output};
 use crate::oci::{ContainerConfig, FileTree};
 
@@ -29,6 +32,21 @@ pub(super) fn check(expect: &Expect, subject: &Subject<'_>) -> Option<String> {
                 (_, Some((_, output))) => ("stderr", &output.stderr),
             };
             (!written(stream, &text)).then(|| format!("{name} does not contain `{text}`"))
+        }
+        Expect::StdoutMatches(expression) | Expect::StderrMatches(expression) => {
+            let (name, stream) = match (expect, run) {
+                (_, None) => return Some("only a test has output".to_owned()),
+                (Expect::StdoutMatches(_), Some((_, output))) => ("stdout", &output.stdout),
+                (_, Some((_, output))) => ("stderr", &output.stderr),
+            };
+            let matches =
+                Regex::new(expression).is_ok_and(|regex| regex.is_match(&String::from_utf8_lossy(stream)));
+            (!matches).then(|| format!("{name} does not match `{expression}`"))
+        }
+        Expect::Http(_) => {
+            let (asked, answers) = (request(expect), run.as_ref().map(|(_, output)| &output.answers));
+            let answer = answers.into_iter().flatten().find(|(request, _)| asked.as_ref() == Some(request));
+            answer.map_or_else(|| Some("nothing was asked".to_owned()), |(_, unmet)| unmet.clone())
         }
         Expect::User { name, not } => {
             let user = config.user.as_deref().unwrap_or_default();
@@ -91,7 +109,7 @@ mod tests {
         let mut tree = FileTree::default();
         tree.insert(b"usr/bin/x", NodeKind::File, 1);
         tree.insert(b"bin", NodeKind::Symlink(b"usr/bin".to_vec()), 0);
-        let output = Output { stdout: b"no issues\n".to_vec(), stderr: Vec::new() };
+        let output = Output { stdout: b"no issues\nin 12 files\n".to_vec(), ..Output::default() };
         check(expect, &Subject { config: &config, tree: &tree, run: Some((Ended::Exited(1), &output)) })
     }
 
@@ -103,6 +121,7 @@ mod tests {
     fn what_holds_is_not_complained_about() {
         for holds in [
             Expect::Exit(1),
+            Expect::StdoutMatches("(?m)^in [0-9]+ files$".to_owned()),
             user("app", false),
             user("app:app", false),
             user("root", true),
@@ -120,6 +139,8 @@ mod tests {
     fn what_does_not_hold_is_answered_with_what_is_so() {
         let is = |expect: Expect, text: &str| assert_eq!(failure(&expect).as_deref(), Some(text));
         is(Expect::Exit(0), "expected exit status 0, got 1");
+        is(Expect::StdoutMatches("^in".to_owned()), "stdout does not match `^in`");
+        is(Expect::StderrMatches("in".to_owned()), "stderr does not match `in`");
         is(user("app", true), "the image's user is `app:app`");
         is(user("0", false), "the image's user is `app:app`");
         is(Expect::Label("b".to_owned(), None), "the image has no label `b`");

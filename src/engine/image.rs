@@ -81,13 +81,7 @@ impl Image {
         }
         let image = Self::read(layout, descriptor)?;
         let found = image.config.platform();
-        Ok(if image.is_for(platform) { Ok(image) } else { Err(vec![found]) })
-    }
-
-    /// Whether it is for a platform, or for all variants of it.
-    pub(crate) fn is_for(&self, platform: &Platform) -> bool {
-        let found = self.config.platform();
-        found == *platform || found == Platform { variant: None, ..platform.clone() }
+        Ok(if found.serves(platform) { Ok(image) } else { Err(vec![found]) })
     }
 
     /// Puts its layers on a tree of files.

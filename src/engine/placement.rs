@@ -3,10 +3,10 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::diagnostic::{Code, Problem};
+use crate::diagnostic::{Code, Problem, Span, nearest};
 use crate::engine::copy::{Copied, Source, SourceKind};
-use crate::oci::{FileTree, Layer, LayerEntry, LayerEntryKind, NodeKind};
-use crate::plan::CopyPlan;
+use crate::oci::{FileTree, InvalidEntry, Layer, LayerEntry, LayerEntryKind, NodeKind};
+use crate::plan::{CopyPlan, RemovePlan};
 
 /// A layer in the making, on top of what the image has so far.
 ///
@@ -28,9 +28,32 @@ impl<'a> Placement<'a> {
         self.layer
     }
 
+    /// Deletes what the layers below have at a path. Links on the way to it are
+    /// followed.
+    pub(super) fn remove(&mut self, remove: &RemovePlan) -> Result<(), Problem> {
+        let path = plain(&remove.path, remove.span)?;
+        let (parent, name) = split(&path);
+        let parent = self.tree.resolve(parent).ok_or_else(|| circular(remove.span, parent))?;
+        let path = join(&parent, name);
+        if self.tree.get(&path).is_none() {
+            let (wanted, all) = (String::from_utf8_lossy(&path), self.tree.iter());
+            let paths = all.filter_map(|(path, _)| std::str::from_utf8(path).ok());
+            let title = format!("`{}` is not in the layers below", remove.path);
+            return Err(Problem::new(Code::Assemble, title)
+                .label(remove.span, "nothing to remove")
+                .maybe_help(nearest(&wanted, paths).map(|near| format!("did you mean `/{near}`?"))));
+        }
+        self.layer.remove(&path).map_err(|error| {
+            let title = format!("`{}` cannot be removed", remove.path);
+            Problem::new(Code::Assemble, title).label(remove.span, error.to_string())
+        })?;
+        self.tree.remove(&path);
+        Ok(())
+    }
+
     /// Puts what a `copy` found where it says.
     pub(super) fn place(&mut self, copy: &CopyPlan, copied: Copied) -> Result<(), Problem> {
-        let to = target(copy)?;
+        let to = plain(&copy.to, copy.span)?;
         let top = if copied.into { self.directory(copy, &to, true)? } else { to };
         for Source { below, kind } in copied.sources {
             let path = join(&top, below.as_os_str().as_bytes());
@@ -62,7 +85,7 @@ impl<'a> Placement<'a> {
     /// Sees to it that there is a directory, and returns the path that it really
     /// has. `own` says that it is part of what is copied: then it has its owner.
     fn directory(&mut self, copy: &CopyPlan, path: &[u8], own: bool) -> Result<Vec<u8>, Problem> {
-        let path = self.tree.resolve(path).ok_or_else(|| circular(copy, path))?;
+        let path = self.tree.resolve(path).ok_or_else(|| circular(copy.span, path))?;
         if path.is_empty() {
             return Ok(path);
         }
@@ -75,9 +98,7 @@ impl<'a> Placement<'a> {
             }
             None => {}
         }
-        if let Some(at) = path.iter().rposition(|byte| *byte == b'/') {
-            self.directory(copy, path.get(..at).unwrap_or_default(), false)?;
-        }
+        self.directory(copy, split(&path).0, false)?;
         let (uid, gid) = if own { (copy.uid, copy.gid) } else { (0, 0) };
         let entry = LayerEntry { kind: LayerEntryKind::Directory, mode: 0o755, uid, gid };
         self.insert(copy, &path, entry, NodeKind::Directory, 0)?;
@@ -94,10 +115,7 @@ impl<'a> Placement<'a> {
         node: NodeKind,
         size: u64,
     ) -> Result<(), Problem> {
-        let (parent, name) = match path.iter().rposition(|byte| *byte == b'/') {
-            Some(at) => (path.get(..at).unwrap_or_default(), path.get(at + 1..).unwrap_or_default()),
-            None => (&[][..], path),
-        };
+        let (parent, name) = split(path);
         let path = join(&self.directory(copy, parent, false)?, name);
         if path.is_empty() || self.tree.get(&path).is_some_and(|there| there.kind == NodeKind::Directory) {
             return Err(Problem::new(Code::Assemble, format!("`{}` is a directory", shown(&path)))
@@ -121,28 +139,39 @@ impl<'a> Placement<'a> {
     ) -> Result<(), Problem> {
         self.layer.insert(path, entry).map_err(|error| {
             let title = format!("`{}` cannot be part of a layer", shown(path));
-            Problem::new(Code::Assemble, title).label(copy.span, error.to_string())
+            let problem = Problem::new(Code::Assemble, title).label(copy.span, error.to_string());
+            let (InvalidEntry::Whiteout, (parent, name)) = (error, split(path)) else { return problem };
+            let deleted = shown(&join(parent, name.strip_prefix(b".wh.").unwrap_or(name)));
+            problem.help(format!(
+                "leave it out with `exclude=`; to delete what the base has: `remove \"{deleted}\"`"
+            ))
         })?;
         self.tree.insert(path, node, size);
         Ok(())
     }
 }
 
-/// The path in the image, relative to its root.
-fn target(copy: &CopyPlan) -> Result<Vec<u8>, Problem> {
-    let path = Path::new(&copy.to);
+/// A path in the image, relative to its root.
+fn plain(text: &str, span: Span) -> Result<Vec<u8>, Problem> {
+    let path = Path::new(text);
     let plain = path.components().all(|part| !matches!(part, std::path::Component::ParentDir));
     if !path.is_absolute() || !plain {
-        return Err(Problem::new(Code::Assemble, format!("`{}` is not a path in an image", copy.to))
-            .label(copy.span, "absolute, and without `..`"));
+        return Err(Problem::new(Code::Assemble, format!("`{text}` is not a path in an image"))
+            .label(span, "absolute, and without `..`"));
     }
-    let names = copy.to.split('/').filter(|name| !matches!(*name, "" | "."));
+    let names = text.split('/').filter(|name| !matches!(*name, "" | "."));
     Ok(names.collect::<Vec<_>>().join("/").into_bytes())
 }
 
-fn circular(copy: &CopyPlan, path: &[u8]) -> Problem {
+fn circular(span: Span, path: &[u8]) -> Problem {
     Problem::new(Code::Assemble, format!("`{}` cannot be reached", shown(path)))
-        .label(copy.span, "links of the image go round in circles")
+        .label(span, "links of the image go round in circles")
+}
+
+/// The directory of a path, and its name there.
+fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    let at = path.iter().rposition(|byte| *byte == b'/');
+    at.map_or((&[], path), |at| (path.get(..at).unwrap_or_default(), path.get(at + 1..).unwrap_or_default()))
 }
 
 fn join(parent: &[u8], below: &[u8]) -> Vec<u8> {

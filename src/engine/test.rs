@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::config::Expect;
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::engine::command::container;
-use crate::engine::expect::{Subject, check};
+use crate::engine::expect::{Subject, check, how};
 use crate::engine::image::Image;
 use crate::engine::unpack::unpack;
 use crate::engine::{Ended, Limits, Output, Runtime, Stream};
@@ -179,32 +179,46 @@ fn make_directory(tree: &FileTree, rootfs: &Path, cwd: &str) {
 
 /// What is wrong with how a test ended.
 fn judge(plan: &TestPlan, subject: &Subject<'_>, ended: Ended, output: &Output) -> Result<(), Problem> {
+    let asks = plan.expects.iter().any(|expect| matches!(expect.what, Expect::Http(_)));
     let mut problem = match ended {
         Ended::Stopped => {
             return Err(Problem::new(Code::Interrupted, format!("the test `{}` was stopped", plan.name))
                 .label(plan.span, "did not end before"));
         }
-        Ended::TimedOut => {
+        Ended::TimedOut if !asks => {
             let title = format!("the test `{}` did not end in time", plan.name);
             Problem::new(Code::TimedOut, title)
                 .label(plan.span, format!("killed after {:?}", plan.timeout))
                 .help("give it more time with `timeout`")
         }
-        Ended::Exited(_) | Ended::Signalled(_) => {
+        Ended::Exited(_) | Ended::Signalled(_) | Ended::TimedOut => {
             let mut problem = failed(plan);
             let says_exit = plan.expects.iter().any(|expect| matches!(expect.what, Expect::Exit(_)));
-            if !says_exit && let Some(found) = check(&Expect::Exit(0), subject) {
+            // A server ends when it is stopped, as it likes.
+            if !says_exit
+                && !asks
+                && let Some(found) = check(&Expect::Exit(0), subject)
+            {
                 problem = problem.label(plan.span, found);
             }
+            let mut is_unanswered = false;
             for expect in &plan.expects {
                 if let Some(found) = check(&expect.what, subject) {
+                    is_unanswered |= matches!(expect.what, Expect::Http(_));
                     problem = problem.label(expect.span, found);
                 }
             }
             if problem.labels.is_empty() {
                 return Ok(());
             }
-            problem
+            match (is_unanswered, ended) {
+                (false, _) => problem,
+                (true, Ended::TimedOut) => problem
+                    .label(plan.span, format!("asked for {:?}", plan.timeout))
+                    .help("give it more time with `timeout`"),
+                (true, ended) => problem
+                    .label(plan.span, format!("the command ended before it answered: {}", how(Some(ended)))),
+            }
         }
     };
     for (name, stream) in [("stdout", Stream::Stdout), ("stderr", Stream::Stderr)] {

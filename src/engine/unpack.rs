@@ -17,6 +17,9 @@ use crate::oci::{
 };
 use crate::store::Layout;
 
+/// Of files of this size it is looked whether the disk has room for them.
+const LARGE: u64 = 1 << 20;
+
 /// Unpacks the layers of an image into `rootfs`, an empty directory, and returns
 /// the tree of what is there.
 ///
@@ -126,11 +129,26 @@ impl Target {
             }
             ArchiveKind::File => {
                 self.remove(path)?;
+                self.check_room(entry.size).map_err(disk)?;
                 let file =
                     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(disk)?;
                 copy(content, file, path)
             }
         }
+    }
+
+    /// Whether the disk has room for a file, before it is full.
+    fn check_room(&self, size: u64) -> io::Result<()> {
+        if size < LARGE {
+            return Ok(());
+        }
+        let disk = rustix::fs::statvfs(&self.rootfs)?;
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        if size <= free {
+            return Ok(());
+        }
+        let text = format!("it has {size} bytes, and {free} bytes are free");
+        Err(io::Error::new(io::ErrorKind::StorageFull, text))
     }
 
     /// Whether every directory on the way to a path is a real one.
@@ -368,11 +386,7 @@ mod tests {
     #[test]
     fn permissions_and_times_are_those_of_the_layer() {
         let directory = tempfile::tempdir().unwrap();
-        let layout = Layout::create(directory.path().join("layout")).unwrap();
-        let layer = layout.write(media_type::LAYER, &archive(&[("x", "1")])).unwrap();
-        let config = layout.write(media_type::CONFIG, b"{}").unwrap();
-        let manifest = Manifest::new(config.clone(), vec![layer]);
-        let image = Image { descriptor: config, manifest, config: ImageConfig::new(&Platform::host()) };
+        let (layout, image) = image(directory.path(), &archive(&[("x", "1")]));
         let root = directory.path().join("root");
         fs::create_dir(&root).unwrap();
         unpack(&image, &layout, &root).unwrap();
@@ -392,6 +406,58 @@ mod tests {
         assert_eq!(found.unwrap(), ["a/", "a/secret hacked", "c -> /etc"]);
         let found = unpacked(&[&[("a", "-> ..")], &[("a/.wh.secret", ""), ("a/.wh..wh..opq", "")]]);
         assert_eq!(found.unwrap(), ["a -> .."]);
+    }
+
+    #[test]
+    fn what_comes_twice_is_what_came_last() {
+        let found =
+            unpacked(&[&[("x", "1"), ("x", "2"), ("d/y", "3"), ("d", "4"), ("e", "5"), ("e/z", "6")]]);
+        assert_eq!(found.unwrap(), ["d 4", "e/", "e/z 6", "x 2"]);
+        let found =
+            unpacked(&[&[("l", "-> x"), ("l/", ""), ("l/y", "1"), ("x", "2"), ("h", "= x"), ("h", "3")]]);
+        assert_eq!(found.unwrap(), ["h 3", "l/", "l/y 1", "x 2"]);
+    }
+
+    #[test]
+    fn another_name_of_a_link_is_a_link_to_the_tree_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let layer =
+            archive(&[("out", "-> /nowhere"), ("again", "= out"), ("again/x", "1"), ("more", "= out")]);
+        let (layout, image) = image(directory.path(), &layer);
+        let root = directory.path().join("root");
+        fs::create_dir(&root).unwrap();
+        let tree = unpack(&image, &layout, &root).unwrap();
+        // Who makes a directory where a path leads in the image makes it there.
+        assert_eq!(tree.resolve(b"more/x"), Some(b"nowhere/x".to_vec()));
+        assert_eq!(tree.resolve(b"again/x"), Some(b"again/x".to_vec()));
+        assert!(root.join("again").is_dir() && root.join("more").is_symlink());
+    }
+
+    #[test]
+    fn devices_are_left_out_and_nothing_of_them_is_there() {
+        let mut layer = archive(&[("dev/", ""), ("dev/sda", ""), ("x", "1")]);
+        let mut device = tar::Header::new_ustar();
+        device.as_mut_bytes().copy_from_slice(&layer[512..1024]);
+        device.set_entry_type(tar::EntryType::Block);
+        device.set_device_major(8).unwrap();
+        device.set_device_minor(0).unwrap();
+        device.set_cksum();
+        layer[512..1024].copy_from_slice(device.as_bytes());
+        let directory = tempfile::tempdir().unwrap();
+        let (layout, image) = image(directory.path(), &layer);
+        let root = directory.path().join("root");
+        fs::create_dir(&root).unwrap();
+        unpack(&image, &layout, &root).unwrap();
+        assert!(!root.join("dev/sda").exists() && root.join("x").exists());
+    }
+
+    /// An image with one layer, in a layout below a directory.
+    fn image(directory: &Path, layer: &[u8]) -> (Layout, Image) {
+        let layout = Layout::create(directory.join("layout")).unwrap();
+        let layer = layout.write(media_type::LAYER, layer).unwrap();
+        let config = layout.write(media_type::CONFIG, b"{}").unwrap();
+        let manifest = Manifest::new(config.clone(), vec![layer]);
+        (layout, Image { descriptor: config, manifest, config: ImageConfig::new(&Platform::host()) })
     }
 
     #[test]

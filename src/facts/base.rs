@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::config::{Base, ProjectPath};
 use crate::diagnostic::{Code, Problem, Spanned, nearest};
 use crate::facts::{ResolvedBase, nearest_path};
-use crate::oci::{Descriptor, Digest, Index};
+use crate::oci::{Descriptor, Digest, ImageConfig, Index, MAX_DOCUMENT, Manifest, Platform};
 
 /// The annotation by which a layout names its images.
 const NAME: &str = "org.opencontainers.image.ref.name";
@@ -41,9 +41,22 @@ fn in_layout(root: &Path, path: &ProjectPath, name: Option<&str>) -> Result<Reso
         Problem::new(Code::UnknownBase, format!("the index of the layout `{path}` cannot be read"))
             .note(format!("{path}/index.json: {error}"))
     })?;
-    let descriptor = choose(path, &index.manifests, name)?;
-    let bytes = blob(&layout, path, descriptor)?;
-    Ok(ResolvedBase::Found(Box::new(descriptor.clone()), bytes.into()))
+    let mut descriptor = choose(path, &index.manifests, name)?.clone();
+    let bytes = blob(&layout, path, &descriptor)?;
+    if let Some(platform) = platform(&layout, path, &bytes) {
+        descriptor.platform = Some(platform);
+    }
+    Ok(ResolvedBase::Found(Box::new(descriptor), bytes.into()))
+}
+
+/// What the configuration of a manifest says that the image is for. `None` of an
+/// index; and of what cannot be read, which is told when an image is made of it.
+fn platform(layout: &Path, path: &ProjectPath, manifest: &[u8]) -> Option<Platform> {
+    let config = Manifest::parse(manifest).ok()?.config;
+    if config.size > MAX_DOCUMENT {
+        return None;
+    }
+    ImageConfig::parse(&blob(layout, path, &config).ok()?).ok().map(|config| config.platform())
 }
 
 fn choose<'a>(
@@ -134,6 +147,26 @@ mod tests {
         assert_eq!(ask(&files, Some(&one.digest.to_string())), found(&one, "one"));
         index(&files, &[one.clone(), image(&files, "one", None)]);
         assert_eq!(ask(&files, None), found(&one, "one"));
+    }
+
+    #[test]
+    fn a_base_without_an_index_is_for_the_platform_of_its_configuration() {
+        let files = Files::with(&[]);
+        let platform: Platform = "linux/s390x".parse().unwrap();
+        let config = ImageConfig::new(&platform).to_bytes();
+        let descriptor = Descriptor::of("application/vnd.oci.image.config.v1+json", &config);
+        let path = format!("base/blobs/sha256/{}", descriptor.digest.hex());
+        files.repo.write(&path, std::str::from_utf8(&config).unwrap());
+        let manifest = String::from_utf8(Manifest::new(descriptor, Vec::new()).to_bytes()).unwrap();
+        let one = image(&files, &manifest, Some("1"));
+        index(&files, std::slice::from_ref(&one));
+        let found = |platform| {
+            let descriptor = Descriptor { platform, ..one.clone() };
+            Ok(ResolvedBase::Found(Box::new(descriptor), manifest.as_bytes().into()))
+        };
+        assert_eq!(ask(&files, None), found(Some(platform)));
+        fs::remove_file(files.path(&path)).unwrap();
+        assert_eq!(ask(&files, None), found(None));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! A release with what it was read from.
 
+use std::fs::{File, Metadata};
+
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Include, ProjectPath, Release};
@@ -38,14 +40,25 @@ impl Origin {
         &self.files
     }
 
-    /// The texts with those of the files, if the files still say the same and
-    /// come behind as many others.
+    /// Whether the files still say the same, and come behind as many other texts. Holds
+    /// none of them in memory.
+    #[must_use]
+    pub fn holds(&self, project: &Project, sources: &Sources) -> bool {
+        let same = |(path, digest): &(ProjectPath, [u8; 32])| {
+            let path = project.root.join(path.as_path());
+            let file = path.metadata().ok().filter(Metadata::is_file).and_then(|_| File::open(&path).ok());
+            file.is_some_and(|file| {
+                let mut hasher = blake3::Hasher::new();
+                hasher.update_reader(file).is_ok_and(|hasher| hasher.finalize() == *digest)
+            })
+        };
+        self.is_of(project, sources) && self.files.iter().all(same)
+    }
+
+    /// The texts with those of the files, if that [holds](Self::holds).
     #[must_use]
     pub fn read_again(&self, project: &Project, sources: &Sources) -> Option<Sources> {
-        let name = project.root.file_name().unwrap_or_default().to_string_lossy();
-        let (top, _) = self.files.first()?;
-        let named = project.file.strip_prefix(&project.root).is_ok_and(|file| file == top.as_path());
-        if !named || name != self.directory || sources.iter().count() != self.first {
+        if !self.is_of(project, sources) {
             return None;
         }
         let mut sources = sources.clone();
@@ -56,9 +69,21 @@ impl Origin {
             }
             sources.add(path.to_string(), text);
         }
+        Some(sources)
+    }
+
+    /// Whether these are the names of the files, and their spans are those of the
+    /// release.
+    fn is_of(&self, project: &Project, sources: &Sources) -> bool {
+        let name = project.root.file_name().unwrap_or_default().to_string_lossy();
+        let file = project.file.strip_prefix(&project.root);
+        let top = self.files.first().map(|(top, _)| top.as_path());
         let same = |(from, include, files): &(ProjectPath, Include, Vec<ProjectPath>)| {
             included(&project.root, from, include).is_ok_and(|found| found == *files)
         };
-        self.wildcards.iter().all(same).then_some(sources)
+        file.is_ok_and(|file| Some(file) == top)
+            && name == self.directory
+            && sources.iter().count() == self.first
+            && self.wildcards.iter().all(same)
     }
 }

@@ -42,8 +42,8 @@ pub fn read_inputs(
 pub struct Readable {
     /// Files and symbolic links.
     pub files: Vec<PathBuf>,
-    /// Directories that are named, or in which wildcards match, with all those
-    /// below.
+    /// Directories that are named, that links lead to, or in which wildcards match,
+    /// with all those below.
     pub directories: Vec<PathBuf>,
 }
 
@@ -61,11 +61,9 @@ pub fn readable(
     meant.generated.clear();
     let wanted: Vec<Wanted> = meant.wanted().collect();
     let tree = Tree::read(root, &wanted, query.honour_ignore)?;
-    let files = meant.choose(root, &tree)?;
-    Ok(Readable {
-        files: files.files,
-        directories: wanted.into_iter().map(|wanted| wanted.directory).collect(),
-    })
+    let chosen = meant.choose(root, &tree)?;
+    let wanted = wanted.into_iter().map(|wanted| wanted.directory);
+    Ok(Readable { files: chosen.files, directories: wanted.chain(chosen.directories).collect() })
 }
 
 /// The files of all queries, from one walk of the project.

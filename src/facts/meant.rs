@@ -12,6 +12,8 @@ use crate::facts::{Facts, InputQuery, Scope, nearest_path};
 /// The files that a query means.
 pub(super) struct Chosen {
     pub(super) files: Vec<PathBuf>,
+    /// The directories that symbolic links among them lead to.
+    pub(super) directories: Vec<PathBuf>,
     pub(super) followed: bool,
 }
 
@@ -165,6 +167,7 @@ impl Meant {
         let mut problems = Problems::new();
         let mut followed = false;
         let mut chosen: Vec<PathBuf> = Vec::new();
+        let mut directories = Vec::new();
         for rule in &self.rules {
             if rule.negated {
                 chosen.retain(|path| !rule.covers(path));
@@ -177,24 +180,25 @@ impl Meant {
                 found.retain(|(path, _)| !self.generated.iter().any(|made| made.lies_below(path)));
             }
             let links = found.iter().filter(|(_, kind)| *kind == EntryKind::Symlink).map(|(path, _)| *path);
-            let led_to = problems.take(self.follow(root, rule, links)).unwrap_or_default();
+            let led_to = problems.take(self.follow(root, rule, links, &mut directories)).unwrap_or_default();
             followed = followed || found.iter().any(|(_, kind)| *kind == EntryKind::Symlink);
             chosen.extend(found.into_iter().map(|(path, _)| path.to_owned()));
             chosen.extend(led_to);
         }
         chosen.sort();
         chosen.dedup();
-        problems.or(Chosen { files: chosen, followed })
+        problems.or(Chosen { files: chosen, directories, followed })
     }
 
-    /// The places in the project that symbolic links lead to. The layer of an
-    /// image has the link itself, so for copies only a link that is named is
-    /// followed.
+    /// The files in the project that symbolic links lead to, and the directories. The
+    /// layer of an image has the link itself, so for copies only a link that is named
+    /// is followed.
     fn follow<'t>(
         &self,
         root: &Path,
         rule: &Rule,
         links: impl Iterator<Item = &'t Path>,
+        directories: &mut Vec<PathBuf>,
     ) -> Result<Vec<PathBuf>, Problems> {
         let named = matches!(rule.place, Place::Named(_, Some(EntryKind::Symlink)));
         let mut more = Vec::new();
@@ -214,6 +218,7 @@ impl Meant {
                     let tree = Tree::read(root, &[wanted], self.honour_ignore)?;
                     let files = files_below(&tree, target, self.honour_ignore);
                     more.extend(files.map(|entry| entry.path.clone()));
+                    directories.push(target.to_owned());
                 }
                 Ok(target) => more.push(target.to_owned()),
             }

@@ -91,7 +91,9 @@ mod tests {
     use super::*;
     use crate::config::Budget;
     use crate::diagnostic::{Sources, Span};
-    use crate::oci::{ImageConfig, Layer, LayerEntry, LayerEntryKind, Manifest, Platform, media_type};
+    use crate::oci::{
+        ImageConfig, Layer, LayerCompression, LayerEntry, LayerEntryKind, Manifest, Platform, media_type,
+    };
     use crate::plan::StepIndex;
 
     fn directory() -> (tempfile::TempDir, Layout) {
@@ -112,7 +114,7 @@ mod tests {
             }
             let mut blob = images.writer().unwrap();
             let content = |content: &Vec<u8>| Ok(std::io::Cursor::new(content.clone()));
-            config.rootfs.diff_ids.push(layer.write_gzip(&mut blob, content).unwrap());
+            config.rootfs.diff_ids.push(layer.write(LayerCompression::GZIP, &mut blob, content).unwrap());
             descriptors.push(blob.commit(media_type::LAYER_GZIP).unwrap());
         }
         let config = images.write(media_type::CONFIG, &config.to_bytes()).unwrap();

@@ -131,7 +131,9 @@ pub async fn image(
     let referrers = repository.referrers(&descriptor.digest, None).await?;
     if !media_type::is_index(&descriptor.media_type) {
         let image = documents(repository, descriptor, &bytes).await?;
-        if let Some(platform) = view.platform.as_ref().filter(|platform| !image.is_for(platform)) {
+        if let Some(platform) =
+            view.platform.as_ref().filter(|platform| !image.config.platform().serves(platform))
+        {
             return Err(no_platform(platform, &[image.config.platform()]));
         }
         let platforms = vec![report(repository, image, view).await?];

@@ -11,6 +11,13 @@ const BLOCK: usize = 512;
 const MAX_EXTENSION: u64 = 1 << 20;
 /// Most bytes of a path or a link.
 const MAX_PATH: usize = 4096;
+/// Most names of a path: who removes a tree holds a directory open for each.
+const MAX_DEPTH: usize = 512;
+/// Most bytes of the contents of an archive: more than any image has, and less than
+/// what a small file can be made to unpack to.
+const MAX_CONTENT: u64 = 256 << 30;
+/// Most bytes behind the end of an archive.
+const MAX_TRAILER: u64 = 64 << 20;
 /// Most entries that a layer is read with.
 pub const MAX_ARCHIVE_ENTRIES: usize = 4_000_000;
 
@@ -62,21 +69,28 @@ pub fn read_archive<E: From<io::Error>>(
 ) -> Result<(), E> {
     let mut extension = Extension::default();
     let mut count = 0;
+    let mut total = 0_u64;
     while let Some(header) = next_header(&mut archive)? {
         let kind = header.entry_type();
         let extends = kind.is_pax_local_extensions() || kind.is_gnu_longname() || kind.is_gnu_longlink();
         let announced = extension.size.filter(|_| !extends);
         let size = announced.map_or_else(|| header.entry_size(), Ok)?;
         let mut content = (&mut archive).take(size);
+        count += 1;
+        if count > most {
+            return Err(invalid("it has too many entries").into());
+        }
         if extends {
             extension.read(kind, &mut content)?;
-        } else if !kind.is_pax_global_extensions() {
-            count += 1;
-            if count > most {
-                return Err(invalid("it has too many entries").into());
+        } else {
+            total = total.saturating_add(size);
+            if total > MAX_CONTENT {
+                return Err(invalid("it unpacks to more than 256 GiB").into());
             }
-            let entry = std::mem::take(&mut extension).entry(&header, size)?;
-            visit(&entry, &mut content)?;
+            if !kind.is_pax_global_extensions() {
+                let entry = std::mem::take(&mut extension).entry(&header, size)?;
+                visit(&entry, &mut content)?;
+            }
         }
         let padding = (BLOCK as u64 - size % BLOCK as u64) % BLOCK as u64;
         io::copy(&mut content, &mut io::sink())?;
@@ -86,7 +100,9 @@ pub fn read_archive<E: From<io::Error>>(
     }
     // What follows the end still belongs to the blob, whose digest is checked
     // when all of it was read.
-    io::copy(&mut archive, &mut io::sink())?;
+    if io::copy(&mut (&mut archive).take(MAX_TRAILER), &mut io::sink())? == MAX_TRAILER {
+        return Err(invalid("it goes on behind its end").into());
+    }
     Ok(())
 }
 
@@ -237,6 +253,9 @@ fn plain(path: &[u8]) -> io::Result<Vec<u8>> {
             name => names.push(name),
         }
     }
+    if names.len() > MAX_DEPTH {
+        return Err(invalid("it has a path of more than 512 names"));
+    }
     bounded(names.join(&b'/'))
 }
 
@@ -332,6 +351,53 @@ mod tests {
         bomb.set_entry_type(tar::EntryType::GNULongName);
         bomb.set_cksum();
         assert!(paths(bomb.as_bytes()).unwrap_err().contains("too large"));
+    }
+
+    /// An extended header, as which any record may come.
+    fn extended(key: &str, value: &[u8]) -> Vec<u8> {
+        let rest = key.len() + value.len() + " =\n".len();
+        let length = (1..10_000).find(|length| *length == rest + length.to_string().len()).unwrap();
+        let record = [format!("{length} {key}=").as_bytes(), value, b"\n"].concat();
+        let mut head = header(b"pax", record.len() as u64);
+        head.set_entry_type(tar::EntryType::XHeader);
+        head.set_cksum();
+        let mut bytes = [head.as_bytes().as_slice(), &record].concat();
+        bytes.resize(bytes.len().next_multiple_of(BLOCK), 0);
+        bytes
+    }
+
+    #[test]
+    fn names_are_any_bytes_but_zero_and_have_a_bound() {
+        let named = |path: &[u8]| paths(&[extended("path", path), one(b"x")].concat());
+        assert_eq!(named(b"a\nb"), Ok(vec!["a\nb".to_owned()]));
+        assert_eq!(named(b"caf\xe9"), Ok(vec!["caf\u{fffd}".to_owned()]));
+        assert!(named(b"a\0b").unwrap_err().contains("zero byte"));
+        assert!(named(b"../x").unwrap_err().contains("leads out"));
+        assert!(named(&b"d/".repeat(512)).is_ok());
+        assert!(named(&b"d/".repeat(513)).unwrap_err().contains("512 names"));
+        assert!(named(&[b'd'; 4097]).unwrap_err().contains("4096 bytes"));
+    }
+
+    #[test]
+    fn sizes_that_nothing_has_are_refused_before_anything_is_read() {
+        let sized = |size: &str| paths(&[extended("size", size.as_bytes()), one(b"x")].concat()).unwrap_err();
+        assert!(sized("300000000000").contains("256 GiB"));
+        assert!(sized("18446744073709551615").contains("256 GiB"));
+        assert!(sized("18446744073709551616").contains("damaged"));
+        assert!(sized("-1").contains("damaged"));
+        assert!(sized("4096").contains("within an entry"));
+        let each = [extended("size", b"200000000000"), header(b"x", 0).as_bytes().to_vec()].concat();
+        assert!(paths(&each).unwrap_err().contains("within an entry"));
+    }
+
+    #[test]
+    fn headers_and_zeros_without_an_end_have_a_bound() {
+        let headers = extended("comment", b"x").repeat(4);
+        assert!(paths(&headers).unwrap_err().contains("too many"));
+        let bytes = one(b"x");
+        let zeros = bytes.as_slice().chain(io::repeat(0));
+        let read = read_archive(zeros, 3, &mut |_, _| Ok::<_, io::Error>(()));
+        assert!(read.unwrap_err().to_string().contains("behind its end"));
     }
 
     #[test]

@@ -166,13 +166,24 @@ impl FileTree {
         }
         self.make_parents(path, layer);
         if kind != NodeKind::Directory {
-            self.remove_below(path, layer, false);
+            self.remove_below(path, layer + 1, false);
         }
         if let Some(old) = self.nodes.insert(path.to_vec(), Node { kind, size, layer }) {
             self.lose(path, &old, layer, false);
         }
         if let Some(total) = self.sizes.last_mut() {
             *total = total.saturating_add(size);
+        }
+    }
+
+    /// Deletes what lower layers have at a path, and below it.
+    pub fn remove(&mut self, path: &[u8]) {
+        let layer = self.sizes.len().saturating_sub(1);
+        self.remove_below(path, layer, true);
+        if self.nodes.get(path).is_some_and(|node| node.layer < layer)
+            && let Some(old) = self.nodes.remove(path)
+        {
+            self.lose(path, &old, layer, true);
         }
     }
 
@@ -196,16 +207,15 @@ impl FileTree {
         if name == OPAQUE {
             self.remove_below(parent, layer, true);
         } else if let Some(name) = name.strip_prefix(WHITEOUT) {
-            let path = join(parent, name);
-            self.remove_below(&path, layer, true);
-            if self.nodes.get(&path).is_some_and(|node| node.layer < layer)
-                && let Some(old) = self.nodes.remove(&path)
-            {
-                self.lose(&path, &old, layer, true);
-            }
+            self.remove(&join(parent, name));
         } else {
             let kind = match &entry.kind {
-                ArchiveKind::File | ArchiveKind::HardLink(_) => NodeKind::File,
+                ArchiveKind::File => NodeKind::File,
+                // Another name of a symbolic link leads where that does.
+                ArchiveKind::HardLink(target) => match self.nodes.get(target).map(|node| &node.kind) {
+                    Some(NodeKind::Symlink(text)) => NodeKind::Symlink(text.clone()),
+                    _ => NodeKind::File,
+                },
                 ArchiveKind::Directory => NodeKind::Directory,
                 ArchiveKind::Symlink(target) => NodeKind::Symlink(target.clone()),
                 ArchiveKind::Special => NodeKind::Special,
@@ -215,8 +225,9 @@ impl FileTree {
         }
     }
 
-    /// Removes what lower layers have below a directory.
-    fn remove_below(&mut self, path: &[u8], layer: usize, deleted: bool) {
+    /// Removes what the layers below `end` have below a directory.
+    fn remove_below(&mut self, path: &[u8], end: usize, deleted: bool) {
+        let layer = self.sizes.len().saturating_sub(1);
         let mut prefix = path.to_vec();
         if !path.is_empty() {
             prefix.push(b'/');
@@ -224,7 +235,7 @@ impl FileTree {
         let range = (Bound::Included(prefix.clone()), Bound::Unbounded);
         let below = self.nodes.range(range).take_while(|(path, _)| path.starts_with(&prefix));
         let paths: Vec<_> =
-            below.filter(|(_, node)| node.layer < layer).map(|(path, _)| path.clone()).collect();
+            below.filter(|(_, node)| node.layer < end).map(|(path, _)| path.clone()).collect();
         for path in paths {
             if let Some(old) = self.nodes.remove(&path) {
                 self.lose(&path, &old, layer, deleted);

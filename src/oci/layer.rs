@@ -1,12 +1,12 @@
 //! Layers as archives that depend on nothing but their content (OCI image
 //! specification, "Image Layer Filesystem Changeset"; POSIX.1-2001 pax).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::{self, Read, Write};
 
-use crate::oci::Digest;
-use crate::oci::gzip::GzipWriter;
+use crate::oci::compressor::compress;
+use crate::oci::{Digest, Digester, LayerCompression};
 
 /// Bytes of a block: every header and every content begins on one.
 const BLOCK: usize = 512;
@@ -14,13 +14,19 @@ const BLOCK: usize = 512;
 const MAX_OCTAL_SIZE: u64 = 0o777_7777_7777;
 /// The largest number that the octal owner fields of a header hold.
 const MAX_OCTAL_ID: u32 = 0o777_7777;
+/// Prefix of the name of a file that stands for a deletion.
+const WHITEOUT: &[u8] = b".wh.";
+/// Name of the file that hides all that lower layers have in its directory.
+const OPAQUE: &[u8] = b".wh..wh..opq";
 
-/// Files, directories, and links of a layer, by their path.
+/// Files, directories, and links of a layer, by their path, and what it deletes of
+/// the layers below.
 ///
 /// `S` is whatever their contents are found by when the layer is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layer<S> {
     entries: BTreeMap<Vec<u8>, LayerEntry<S>>,
+    removed: BTreeSet<Vec<u8>>,
 }
 
 /// One file, directory, or link.
@@ -84,7 +90,7 @@ impl std::error::Error for InvalidEntry {}
 
 impl<S> Default for Layer<S> {
     fn default() -> Self {
-        Self { entries: BTreeMap::new() }
+        Self { entries: BTreeMap::new(), removed: BTreeSet::new() }
     }
 }
 
@@ -104,17 +110,34 @@ impl<S> Layer<S> {
         if let LayerEntryKind::Symlink(target) = &entry.kind {
             check_text(target)?;
         }
-        if self.entries.len() >= Self::MAX_ENTRIES && !self.entries.contains_key(path) {
+        if self.is_full() && !self.entries.contains_key(path) {
             return Err(InvalidEntry::TooMany);
         }
         self.entries.insert(path.to_vec(), entry);
         Ok(())
     }
 
-    /// Whether nothing is in it.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+    /// Deletes what the layers below have at a path, and below it. What this layer
+    /// has there stays.
+    ///
+    /// # Errors
+    /// As those of [`insert`](Self::insert).
+    pub fn remove(&mut self, path: &[u8]) -> Result<(), InvalidEntry> {
+        check_path(path)?;
+        // The name of the file that stands for it is longer.
+        if path.split(|byte| *byte == b'/').next_back().is_some_and(|name| name.len() > 255 - WHITEOUT.len())
+        {
+            return Err(InvalidEntry::TooLong);
+        }
+        if self.is_full() {
+            return Err(InvalidEntry::TooMany);
+        }
+        self.removed.insert(path.to_vec());
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.entries.len() + self.removed.len() >= Self::MAX_ENTRIES
     }
 
     /// The entries by their paths, each directory before what it holds.
@@ -122,29 +145,86 @@ impl<S> Layer<S> {
         self.entries.iter().map(|(path, entry)| (path.as_slice(), entry))
     }
 
-    /// Writes the layer as a gzip-compressed archive, and returns the digest of
-    /// the archive before compression (the `diff_id`).
+    /// The paths that it deletes of the layers below.
+    pub fn removed(&self) -> impl Iterator<Item = &[u8]> {
+        self.removed.iter().map(Vec::as_slice)
+    }
+
+    /// Writes the layer as a compressed archive, and returns the digest of the
+    /// archive before compression (the `diff_id`).
     ///
-    /// The bytes depend on the entries alone: not on their order of insertion,
-    /// the time, the machine, or the number of threads.
+    /// The bytes depend on the entries and the compression alone: not on the order
+    /// of insertion, the time, the machine, or the number of threads.
     ///
     /// # Errors
     /// Content cannot be opened or read, is not as long as was said, or cannot be
     /// written.
-    pub fn write_gzip<R: Read>(
+    pub fn write<R: Read>(
         &self,
-        out: &mut impl Write,
-        mut open: impl FnMut(&S) -> io::Result<R>,
+        compression: LayerCompression,
+        out: &mut (impl Write + Send),
+        open: impl FnMut(&S) -> io::Result<R>,
     ) -> io::Result<Digest> {
-        let mut archive = GzipWriter::new(out);
+        compress(compression, out, |archive| self.write_archive(archive, open))
+    }
+
+    /// The digest of the layer as an archive that is not compressed.
+    ///
+    /// # Errors
+    /// Content cannot be opened or read, or is not as long as was said.
+    pub fn diff_id<R: Read>(&self, open: impl FnMut(&S) -> io::Result<R>) -> io::Result<Digest> {
+        let mut sum = Sum(Digester::new());
+        self.write_archive(&mut sum, open)?;
+        Ok(sum.0.finish().0)
+    }
+
+    fn write_archive<R: Read>(
+        &self,
+        archive: &mut impl Write,
+        mut open: impl FnMut(&S) -> io::Result<R>,
+    ) -> io::Result<()> {
+        let mut buffer = vec![0; 256 << 10];
+        let mut whiteouts = self.whiteouts().into_iter().peekable();
         for (path, entry) in &self.entries {
-            write_head(&mut archive, path, entry)?;
+            while let Some(whiteout) = whiteouts.next_if(|whiteout| whiteout < path) {
+                write_whiteout(archive, &whiteout)?;
+            }
+            write_head(archive, path, entry)?;
             if let LayerEntryKind::File { size, content } = &entry.kind {
-                write_content(&mut archive, &mut open(content)?, *size)?;
+                write_content(archive, &mut open(content)?, *size, &mut buffer)?;
             }
         }
-        archive.write_all(&[0; 2 * BLOCK])?;
-        archive.finish()
+        whiteouts.try_for_each(|whiteout| write_whiteout(archive, &whiteout))?;
+        archive.write_all(&[0; 2 * BLOCK])
+    }
+
+    /// The paths of the files that stand for deletions. A directory in the place of
+    /// what is deleted hides what lies below it; what is no directory does so anyway.
+    fn whiteouts(&self) -> BTreeSet<Vec<u8>> {
+        let whiteout = |path: &Vec<u8>| match self.entries.get(path).map(|entry| &entry.kind) {
+            None => {
+                let (parent, name) =
+                    path.split_at(path.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1));
+                Some([parent, WHITEOUT, name].concat())
+            }
+            Some(LayerEntryKind::Directory) => Some([path.as_slice(), OPAQUE].join(&b'/')),
+            Some(LayerEntryKind::Symlink(_) | LayerEntryKind::File { .. }) => None,
+        };
+        self.removed.iter().filter_map(whiteout).collect()
+    }
+}
+
+/// Takes the digest of what is written.
+struct Sum(Digester);
+
+impl Write for Sum {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -154,7 +234,7 @@ fn check_path(path: &[u8]) -> Result<(), InvalidEntry> {
         match name {
             b"" | b"." | b".." => return Err(InvalidEntry::Path),
             name if name.len() > 255 => return Err(InvalidEntry::TooLong),
-            name if name.starts_with(b".wh.") => return Err(InvalidEntry::Whiteout),
+            name if name.starts_with(WHITEOUT) => return Err(InvalidEntry::Whiteout),
             _ => {}
         }
     }
@@ -168,6 +248,12 @@ fn check_text(text: &[u8]) -> Result<(), InvalidEntry> {
         text if text.len() > 4096 => Err(InvalidEntry::TooLong),
         _ => Ok(()),
     }
+}
+
+/// Writes the empty file that stands for a deletion.
+fn write_whiteout(out: &mut impl Write, path: &[u8]) -> io::Result<()> {
+    let kind = LayerEntryKind::File { size: 0, content: () };
+    write_head(out, path, &LayerEntry { kind, mode: 0o644, uid: 0, gid: 0 })
 }
 
 /// Writes the header of an entry, behind an extended header where it has what
@@ -244,12 +330,16 @@ fn record(records: &mut Vec<u8>, key: &str, value: &[u8]) {
     records.push(b'\n');
 }
 
-fn write_content(out: &mut impl Write, content: &mut impl Read, size: u64) -> io::Result<()> {
-    let mut buffer = vec![0; 256 << 10];
+fn write_content(
+    out: &mut impl Write,
+    content: &mut impl Read,
+    size: u64,
+    buffer: &mut [u8],
+) -> io::Result<()> {
     let mut rest = size;
     loop {
         // At the end of what was announced one more read sees whether it is all.
-        let count = content.read(&mut buffer)?;
+        let count = content.read(buffer)?;
         let Some(left) = rest.checked_sub(count as u64) else {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "it grew while it was read"));
         };
@@ -273,7 +363,7 @@ fn pad(out: &mut impl Write, size: u64) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oci::{ArchiveEntry, ArchiveKind, MAX_ARCHIVE_ENTRIES, read_archive};
+    use crate::oci::{ArchiveEntry, ArchiveKind, FileTree, MAX_ARCHIVE_ENTRIES, read_archive};
 
     fn entry(kind: LayerEntryKind<&'static [u8]>) -> LayerEntry<&'static [u8]> {
         LayerEntry { kind, mode: 0o755, uid: 0, gid: 0 }
@@ -285,7 +375,7 @@ mod tests {
 
     fn written(layer: &Layer<&'static [u8]>) -> (Vec<u8>, Digest) {
         let mut bytes = Vec::new();
-        let diff_id = layer.write_gzip(&mut bytes, |content| Ok(*content)).unwrap();
+        let diff_id = layer.write(LayerCompression::GZIP, &mut bytes, |content| Ok(*content)).unwrap();
         (bytes, diff_id)
     }
 
@@ -329,17 +419,43 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_threads_does_not_change_a_byte() {
-        let content: &'static [u8] =
-            (0..5_000_000u32).flat_map(|n| (n % 251).to_le_bytes()).collect::<Vec<u8>>().leak();
+    fn the_digest_of_the_archive_is_known_without_compressing_it() {
         let mut layer = Layer::default();
-        layer.insert(b"large", file(content)).unwrap();
-        let with = |threads| {
-            rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| written(&layer))
-        };
-        let one = with(1);
-        assert_eq!(one, with(4));
-        assert_eq!(read(&unpacked(&one.0))[0].1, content);
+        layer.insert(b"x", file(b"content")).unwrap();
+        layer.remove(b"y").unwrap();
+        let zstd = layer.write(LayerCompression::ZSTD, &mut io::sink(), |content| Ok(*content)).unwrap();
+        assert_eq!(
+            (zstd, written(&layer).1),
+            (written(&layer).1, layer.diff_id(|content| Ok(*content)).unwrap())
+        );
+    }
+
+    #[test]
+    fn a_deletion_is_a_file_of_its_own_or_hides_what_is_below_a_directory() {
+        let mut layer = Layer::default();
+        for path in [&b"etc/apt/sources.list"[..], b"top", b"opt", b"var"] {
+            layer.remove(path).unwrap();
+        }
+        layer.insert(b"opt", entry(LayerEntryKind::Directory)).unwrap();
+        layer.insert(b"opt/-x", file(b"1")).unwrap();
+        layer.insert(b"opt/x", file(b"2")).unwrap();
+        layer.insert(b"var", file(b"3")).unwrap();
+        let archive = unpacked(&written(&layer).0);
+        let paths: Vec<_> = read(&archive).into_iter().map(|(entry, _)| entry.path).collect();
+        let expected =
+            [".wh.top", "etc/apt/.wh.sources.list", "opt", "opt/-x", "opt/.wh..wh..opq", "opt/x", "var"];
+        assert_eq!(paths, expected.map(str::as_bytes));
+        let mut tree = FileTree::default();
+        let mut below = Layer::default();
+        for path in ["etc/apt/sources.list", "etc/apt/trusted", "opt/old", "top/a/b", "var/x", "topmost"] {
+            below.insert(path.as_bytes(), file(b"0")).unwrap();
+        }
+        tree.apply(unpacked(&written(&below).0).as_slice()).unwrap();
+        tree.apply(archive.as_slice()).unwrap();
+        let left: Vec<_> = tree.iter().map(|(path, _)| std::str::from_utf8(path).unwrap()).collect();
+        assert_eq!(left, ["etc", "etc/apt", "etc/apt/trusted", "opt", "opt/-x", "opt/x", "topmost", "var"]);
+        assert_eq!(layer.remove(&[b'a'; 252]), Err(InvalidEntry::TooLong));
+        assert_eq!(layer.remove(b"a/.wh.b"), Err(InvalidEntry::Whiteout));
     }
 
     #[test]
@@ -390,7 +506,9 @@ mod tests {
         let mut layer = Layer::default();
         layer.insert(b"x", entry(LayerEntryKind::File { size: 2, content: &b"12"[..] })).unwrap();
         let with = |content: &'static [u8]| {
-            layer.write_gzip(&mut io::sink(), |_| Ok(content)).map_err(|error| error.to_string())
+            layer
+                .write(LayerCompression::GZIP, &mut io::sink(), |_| Ok(content))
+                .map_err(|error| error.to_string())
         };
         assert!(with(b"12").is_ok());
         assert_eq!(with(b"1"), Err("it shrank while it was read".to_owned()));

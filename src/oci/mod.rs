@@ -6,12 +6,12 @@
 //! nothing; imports no other module of the crate.
 
 mod archive;
+mod compressor;
 mod config;
 mod descriptor;
 mod digest;
 mod document;
 mod efficiency;
-mod gzip;
 mod index;
 mod layer;
 mod manifest;
@@ -21,6 +21,7 @@ mod reference;
 mod tag;
 
 pub use archive::{ArchiveEntry, ArchiveKind, MAX_ARCHIVE_ENTRIES, decompress, read_archive};
+pub use compressor::LayerCompression;
 pub use config::{ContainerConfig, History, ImageConfig, Nothing, RootFs};
 pub use descriptor::Descriptor;
 pub use digest::{Digest, Digester};

@@ -26,6 +26,14 @@ impl Platform {
         let architecture = normal_architecture(std::env::consts::ARCH);
         Self { os: "linux".to_owned(), architecture: architecture.to_owned(), variant: None }
     }
+
+    /// Whether an image of this platform is one for `wanted`: the same, however it is
+    /// written, or the same without its variant.
+    #[must_use]
+    pub fn serves(&self, wanted: &Self) -> bool {
+        let normal = self.to_string().parse::<Self>().unwrap_or_else(|_| self.clone());
+        normal == *wanted || normal == Self { variant: None, ..wanted.clone() }
+    }
 }
 
 fn normal_architecture(name: &str) -> &str {

@@ -15,11 +15,11 @@ use crate::plan::lower::{Lower, Made};
 use crate::plan::unit::{Job, Unit, platform};
 use crate::plan::{
     Action, AssembleStep, BaseSource, CopyPlan, Definition, Effect, ImageSettings, IndexStep, LayerPlan,
-    RemoteBase, Subject,
+    RemoteBase, RemovePlan, Subject,
 };
 
 /// Changes where equal parts come to make another image.
-const FORMAT: &str = "assemble 1";
+const FORMAT: &str = "assemble 2";
 
 impl Lower<'_> {
     pub(super) fn build(&mut self, at: usize, image: &Image, number: usize, edges: &[Edge]) -> Made {
@@ -65,7 +65,9 @@ impl Lower<'_> {
         let mut layers = Vec::new();
         for layer in &recipe.layers {
             let copies = layer.copies.iter().map(|copy| self.copy(&scope, image, copy)).collect();
-            layers.push(LayerPlan { copies });
+            let remove = |path: &Template| RemovePlan { path: self.fill(&scope, path), span: path.span };
+            let removes = layer.removes.iter().map(remove).collect();
+            layers.push(LayerPlan { compression: layer.compression, removes, copies });
         }
         let settings = self.settings(&scope, image, recipe);
         let step = AssembleStep { platform: platform.clone(), base, layers, settings, span: recipe.span };
@@ -183,8 +185,10 @@ impl Lower<'_> {
         definition.text(Subject::Platform, step.platform.to_string());
         definition.text(Subject::Base, base);
         for (at, layer) in step.layers.iter().enumerate() {
-            let copies: Vec<String> = layer.copies.iter().map(recipe_of).collect();
-            self.define(&mut definition, Subject::Layer(at), copies.join("\n"));
+            let mut lines = vec![layer.compression.to_string()];
+            lines.extend(layer.removes.iter().map(|remove| format!("remove {:?}", remove.path)));
+            lines.extend(layer.copies.iter().map(recipe_of));
+            self.define(&mut definition, Subject::Layer(at), lines.join("\n"));
         }
         let settings = &step.settings;
         let mut setting = |name: String, value: String| {

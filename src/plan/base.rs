@@ -91,14 +91,20 @@ impl RegistryPlan {
             password: login.password.clone(),
         });
         let ca = registry.ca.as_ref().map(|ca| ca.value.clone());
-        Self { name: registry.name.value.clone(), place, insecure: registry.insecure, ca, login }
+        let client = registry.client.clone();
+        Self { name: registry.name.value.clone(), place, insecure: registry.insecure, ca, client, login }
+    }
+
+    /// A place that is reached without anything of its own.
+    #[must_use]
+    pub fn with_defaults(name: &str, place: RegistryPlace) -> Self {
+        Self { name: name.to_owned(), place, insecure: false, ca: None, client: None, login: None }
     }
 
     /// A repository of which no release file says anything.
     #[must_use]
     pub fn plain(name: &RepositoryName) -> Self {
-        let place = RegistryPlace::Remote(name.to_string());
-        Self { name: name.host().to_owned(), place, insecure: false, ca: None, login: None }
+        Self::with_defaults(name.host(), RegistryPlace::Remote(name.to_string()))
     }
 }
 
@@ -122,7 +128,10 @@ pub(super) fn for_platform(
     platform: &Platform,
 ) -> Result<Descriptor, Vec<Platform>> {
     if !media_type::is_index(&descriptor.media_type) {
-        return Ok(descriptor.clone());
+        return match &descriptor.platform {
+            Some(found) if !found.serves(platform) => Err(vec![found.clone()]),
+            _ => Ok(descriptor.clone()),
+        };
     }
     // What cannot be read is told when the image is assembled.
     let Ok(index) = Index::parse(bytes) else { return Ok(descriptor.clone()) };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::{Expect, Image, ImageTest, Part, Template, Waste};
+use crate::config::{Expect, HttpAnswer, Image, ImageTest, Part, Template, Waste};
 use crate::diagnostic::Spanned;
 use crate::facts::Scope;
 use crate::oci::Platform;
@@ -46,6 +46,7 @@ impl Lower<'_> {
             env: self.fill_map(scope, &test.env),
             run: self.fill_all(scope, &test.run),
             entrypoint: test.entrypoint.as_ref().map(|words| self.fill_all(scope, words)),
+            user: test.user.as_ref().map(|user| self.fill(scope, user)),
             expects: self.expects(scope, &test.expects),
             timeout: test.timeout.unwrap_or(TEST_TIMEOUT),
             span: test.name.span,
@@ -57,6 +58,11 @@ impl Lower<'_> {
             let what = match &expect.value {
                 Expect::Stdout(text) => Expect::Stdout(self.literal(scope, text)),
                 Expect::Stderr(text) => Expect::Stderr(self.literal(scope, text)),
+                Expect::Http(check) => Expect::Http(HttpAnswer {
+                    path: self.literal(scope, &check.path),
+                    body: check.body.as_ref().map(|body| self.literal(scope, body)),
+                    ..check.clone()
+                }),
                 other => other.clone(),
             };
             ExpectPlan { what, span: expect.span }
@@ -103,6 +109,7 @@ fn recipe_of(test: &TestPlan) -> String {
     let mut lines: Vec<String> =
         test.env.iter().map(|(name, value)| format!("env {name}={value:?}")).collect();
     lines.extend(test.entrypoint.iter().map(|words| format!("entrypoint {words:?}")));
+    lines.extend(test.user.iter().map(|user| format!("user {user:?}")));
     lines.push(format!("run {:?}", test.run));
     lines.extend(test.expects.iter().map(|expect| format!("expect {:?}", shown(&expect.what))));
     lines.push(format!("timeout {}ms", test.timeout.as_millis()));
@@ -114,6 +121,12 @@ fn shown(expect: &Expect) -> String {
         Expect::Exit(code) => format!("exit={code}"),
         Expect::Stdout(text) => format!("stdout={text}"),
         Expect::Stderr(text) => format!("stderr={text}"),
+        Expect::StdoutMatches(expression) => format!("stdout-matches={expression}"),
+        Expect::StderrMatches(expression) => format!("stderr-matches={expression}"),
+        Expect::Http(HttpAnswer { port, path, status, body }) => {
+            let body = body.as_ref().map(|body| format!(" body={body}")).unwrap_or_default();
+            format!("http port={port} path={path} status={status}{body}")
+        }
         Expect::User { name, not } => format!("user={}{name}", if *not { "!" } else { "" }),
         Expect::Label(name, None) => format!("label={name}"),
         Expect::Label(name, Some(value)) => format!("label={name}={value}"),

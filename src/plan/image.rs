@@ -6,9 +6,9 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use jiff::Timestamp;
 
-use crate::config::{Budget, ProjectPath, Secret};
+use crate::config::{Budget, ClientCertificate, ProjectPath, Secret};
 use crate::diagnostic::{Problem, Span, Spanned};
-use crate::oci::{Descriptor, Platform};
+use crate::oci::{Descriptor, LayerCompression, Platform};
 use crate::plan::{RemoteBase, StepIndex};
 use crate::tags::PlannedTag;
 
@@ -43,8 +43,21 @@ pub enum BaseSource {
 /// One layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerPlan {
+    /// How it is compressed.
+    pub compression: LayerCompression,
+    /// What is deleted of the layers below, before anything is copied.
+    pub removes: Vec<RemovePlan>,
     /// Its contents; a later one wins over an earlier one.
     pub copies: Vec<CopyPlan>,
+}
+
+/// Something to delete of the layers below.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RemovePlan {
+    /// An absolute path in the image.
+    pub path: String,
+    /// The declaration.
+    pub span: Span,
 }
 
 /// Files to put into a layer.
@@ -126,6 +139,8 @@ pub struct TestPlan {
     pub run: Vec<String>,
     /// In place of the image's `Entrypoint`.
     pub entrypoint: Option<Vec<String>>,
+    /// In place of the image's `User`.
+    pub user: Option<String>,
     /// What must hold.
     pub expects: Vec<ExpectPlan>,
     /// How long it may take.
@@ -165,6 +180,8 @@ pub struct RegistryPlan {
     pub insecure: bool,
     /// A certificate authority of its own.
     pub ca: Option<ProjectPath>,
+    /// A certificate to show there.
+    pub client: Option<ClientCertificate>,
     /// Who one is there, if the file says so.
     pub login: Option<LoginPlan>,
 }

@@ -42,7 +42,7 @@ pub use drawing::{dot, mermaid, svg};
 pub use goals::{Goals, Options};
 pub use image::{
     AssembleStep, BaseSource, BudgetStep, CopyPlan, ExpectPlan, ImageSettings, IndexStep, LayerPlan,
-    LoginPlan, PushStep, RegistryPlace, RegistryPlan, TagStep, TestPlan, TestStep,
+    LoginPlan, PushStep, RegistryPlace, RegistryPlan, RemovePlan, TagStep, TestPlan, TestStep,
 };
 pub use json::json;
 pub use select::{Selection, select};

@@ -82,7 +82,7 @@ impl Lower<'_> {
         };
         Some(match declared {
             Some(registry) => RegistryPlan::declared(&scope, registry, place),
-            None => RegistryPlan { name: name.to_owned(), place, insecure: false, ca: None, login: None },
+            None => RegistryPlan::with_defaults(name, place),
         })
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rustix::fs::Access;
 
-use crate::diagnostic::{Code, Problem, Problems, Span};
+use crate::diagnostic::{Class, Code, Problem, Problems, Span};
 use crate::oci::{Digest, Tag};
 use crate::plan::{Action, Plan, RegistryPlace, RegistryPlan, StepIndex, TagStep};
 use crate::release::label::{Labels, REVISION};
@@ -68,8 +68,12 @@ pub async fn preflight(plan: &Plan, publisher: &Publisher) -> Result<Vec<Present
     problems.or(present)
 }
 
-/// A problem of a step that shows no place is shown at the step.
-fn at(span: Span, problem: Problem) -> Problem {
+/// A problem of a step that shows no place is shown at the step. What would be a failure
+/// later is a refusal now: nothing was begun.
+fn at(span: Span, mut problem: Problem) -> Problem {
+    if problem.code.class() == Class::Failed {
+        problem.code = Code::Unreachable;
+    }
     if problem.labels.is_empty() { problem.label(span, "published by this") } else { problem }
 }
 

@@ -108,6 +108,10 @@ impl Publisher {
         Ok(Access {
             insecure: registry.insecure,
             ca: registry.ca.as_ref().map(|path| self.root().join(path.as_path())),
+            client: registry
+                .client
+                .as_ref()
+                .map(|client| (self.root().join(client.certificate.value.as_path()), client.key.clone())),
             login: login.transpose()?,
         })
     }

@@ -61,13 +61,7 @@ impl Project {
 }
 
 fn registry() -> RegistryPlan {
-    RegistryPlan {
-        name: "out".to_owned(),
-        place: RegistryPlace::Layout(ProjectPath::root().join("out/web").unwrap()),
-        insecure: false,
-        ca: None,
-        login: None,
-    }
+    RegistryPlan::with_defaults("out", RegistryPlace::Layout(ProjectPath::root().join("out/web").unwrap()))
 }
 
 fn step_of(tags: Vec<PlannedTag>) -> TagStep {

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, SourceCode};
 use miette::{ThemeCharacters, ThemeStyles};
 
 use crate::diagnostic::{Label, Problem, Problems, Source, SourceId, Sources};
+use crate::report::excerpt::Excerpt;
 use crate::report::{Look, Paint};
 use crate::run::Fault;
 
@@ -33,7 +34,7 @@ pub fn problems_json(problems: &Problems, sources: &Sources) -> serde_json::Valu
 
 fn one(problem: &Problem, sources: &Sources, look: Look) -> String {
     let title = harmless(&problem.title);
-    let mut snippets = Snippet::all(problem, sources, &title).into_iter();
+    let mut snippets = Snippet::all(problem, sources, &title, look).into_iter();
     let first = snippets.next().unwrap_or_else(|| Snippet::bare(&title));
     let mut out = first.draw(look, Some(problem.code.as_str()));
     for snippet in snippets {
@@ -68,7 +69,7 @@ fn push_line(out: &mut String, line: &str) {
 }
 
 /// The text with line breaks at spaces where it is wider than `width`.
-fn wrapped(text: &str, width: usize) -> String {
+pub(super) fn wrapped(text: &str, width: usize) -> String {
     let mut out = String::new();
     for line in text.lines() {
         let mut used = 0;
@@ -91,7 +92,7 @@ fn wrapped(text: &str, width: usize) -> String {
 
 /// The text with what would steer a terminal, or turn the direction of writing,
 /// replaced by characters of the same number of bytes: spans stay true.
-fn harmless(text: &str) -> String {
+pub(super) fn harmless(text: &str) -> String {
     text.chars()
         .map(|c| match c {
             '\n' | '\r' | '\t' => c,
@@ -108,7 +109,7 @@ fn harmless(text: &str) -> String {
 struct Snippet<'a> {
     title: &'a str,
     code: Option<&'static str>,
-    text: Option<NamedSource<String>>,
+    text: Option<Excerpt>,
     labels: Vec<LabeledSpan>,
 }
 
@@ -119,7 +120,7 @@ impl<'a> Snippet<'a> {
 
     /// One for each text that the problem points into, that of its first label
     /// first.
-    fn all(problem: &Problem, sources: &Sources, title: &'a str) -> Vec<Self> {
+    fn all(problem: &Problem, sources: &Sources, title: &'a str, look: Look) -> Vec<Self> {
         let mut order: Vec<SourceId> = Vec::new();
         for label in &problem.labels {
             if !order.contains(&label.span.source) {
@@ -129,8 +130,11 @@ impl<'a> Snippet<'a> {
         let snippet = |id: SourceId| {
             let source = sources.get(id)?;
             let here = problem.labels.iter().filter(|label| label.span.source == id);
-            let labels = here.enumerate().map(|(index, label)| place(label, source, index == 0)).collect();
-            let text = Some(NamedSource::new(harmless(&source.name), harmless(&source.text)));
+            let mut labels: Vec<_> =
+                here.enumerate().map(|(index, label)| place(label, source, index == 0)).collect();
+            let mark = if look.unicode { "…" } else { "..." };
+            let name = harmless(&source.name);
+            let text = Some(Excerpt::new(name, &source.text, &mut labels, look.width, mark));
             Some(Self { text, labels, ..Self::bare(title) })
         };
         order.into_iter().filter_map(snippet).collect()

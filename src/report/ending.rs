@@ -63,7 +63,7 @@ pub fn tag_lines(tags: &[TagMove], look: Look) -> String {
 pub(super) fn aside(what: &Happening) -> String {
     match what {
         Happening::StepRetried { step, attempt, attempts, because } => {
-            format!("{step}: attempt {attempt} of {attempts}, for {because}\n")
+            format!("{step}: {because}, so attempt {attempt} of {attempts}\n")
         }
         Happening::Notice { step: Some(step), text } => format!("{step}: {text}\n"),
         Happening::Notice { step: None, text } => format!("{text}\n"),

@@ -10,6 +10,7 @@ mod diagnostic;
 mod dialect;
 mod digest;
 mod ending;
+mod excerpt;
 #[cfg(test)]
 mod fixture;
 mod folded;

@@ -88,6 +88,10 @@ impl Plain {
 
     fn step_ended(&mut self, ended: &StepEnded) {
         self.writer.ended(&ended.step);
+        if self.alone {
+            // What was shown as it came may have stopped within a line.
+            self.show(&ended.step, true);
+        }
         if self.verbose || is_news(&ended.outcome) {
             let reasons = self.waiting.get(&ended.step).map(|waiting| waiting.reasons.as_slice());
             self.say(&format!("{}\n", ending(ended, reasons.unwrap_or_default(), self.look)));

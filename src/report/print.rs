@@ -1,6 +1,7 @@
 //! The one place that writes to standard output and standard error.
 
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use crate::run::LogReader;
@@ -40,7 +41,7 @@ pub fn record_log(log: &Path) -> io::Result<()> {
     copy(&mut log, &mut io::stdout().lock(), true)
 }
 
-fn copy(log: &mut LogReader, stderr: &mut impl Write, is_end: bool) -> io::Result<()> {
+fn copy(log: &mut LogReader, stderr: &mut (impl Write + AsFd), is_end: bool) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     let mut copied = log.copy_to(&mut stdout, stderr);
     if is_end {

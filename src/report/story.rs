@@ -26,7 +26,8 @@ pub struct Story {
     pub started: Option<RunStarted>,
     /// When it began.
     pub begun: Option<Timestamp>,
-    /// When the last event happened.
+    /// How far it is known: when the last event happened, or later for a run that still
+    /// goes on.
     pub latest: Option<Timestamp>,
     /// What became of the steps, in the order in which they were first heard of.
     pub steps: IndexMap<String, Part>,

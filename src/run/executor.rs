@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{self, JoinError, JoinSet};
 
 use crate::cache::{Cache, MAX_SIZE, Product, Ran};
-use crate::config::Secret;
+use crate::config::{Registry, Secret};
 use crate::diagnostic::{Class, Code, Problem, Problems};
 use crate::oci::Descriptor;
 use crate::plan::{Action, Effect, NeedKind, Plan, Step, StepIndex};
@@ -24,6 +24,7 @@ use crate::run::narrator::{Narrator, faults};
 use crate::run::place::{Place, Places, Turn};
 use crate::run::process::Halt;
 use crate::run::record::{Record, log_of};
+use crate::run::sandbox::unchecked;
 use crate::run::scheduler::{Dropped, Limits, Node, Order, Scheduler, estimated};
 use crate::run::task::{Done, Ended, Task};
 use crate::run::teller::{Teller, Told};
@@ -246,16 +247,9 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Says that what did not run was not in the sandbox that was asked for.
+    /// Says what was not in the sandbox that was asked for.
     fn tell_unchecked(&mut self) {
-        if !self.request.options.sandbox {
-            return;
-        }
-        let cached = self.counts().cached;
-        if cached > 0 {
-            let text = format!(
-                "{cached} of the steps did not run, so no sandbox checked them: `--no-cache` runs all of them"
-            );
+        for text in unchecked(&self.request, &self.outcomes, self.counts().cached) {
             self.narrator.say(Happening::Notice { step: None, text });
         }
     }
@@ -514,20 +508,20 @@ fn owns_terminal(plan: &Plan, step: StepIndex) -> bool {
 }
 
 /// What steps may not show: what is passed to them, what `dotenv` files say, and
-/// passwords of registries.
+/// passwords and keys for registries.
 fn secrets(request: &Request) -> Secrets {
     let passed = request.plan.steps.iter().flat_map(|step| match &step.action {
         Action::Command(command) => command.variables.pass.as_slice(),
         _ => &[],
     });
-    let logins = request.release.registries.values().filter_map(|registry| registry.login.as_ref());
-    let passwords = logins.filter_map(|login| match &login.password.value {
+    let of_registries = request.release.registries.values().flat_map(Registry::secrets);
+    let of_registries = of_registries.filter_map(|secret| match secret {
         Secret::Env(name) => Some(name),
         Secret::File(_) | Secret::Command(_) => None,
     });
     let all = request.release.targets.values().flat_map(|target| &target.pass_env);
     let all = all.map(|name| &name.value).chain(&request.settled.passed);
-    let names = passed.chain(all).chain(passwords).chain(&request.facts.dotenv);
+    let names = passed.chain(all).chain(of_registries).chain(&request.facts.dotenv);
     let values = names.filter_map(|name| request.facts.environment.get(name));
     Secrets::new(values.map(std::ffi::OsStr::as_encoded_bytes))
 }

@@ -278,7 +278,7 @@ mod tests {
 
     use crate::config::{Budget, Expect, ProjectPath};
     use crate::diagnostic::Span;
-    use crate::oci::Platform;
+    use crate::oci::{LayerCompression, Platform};
     use crate::plan::{
         CopyPlan, Effect, ExpectPlan, ImageSettings, LayerPlan, RegistryPlace, RegistryPlan, StepId, Subject,
         TestStep, Verb,
@@ -311,7 +311,8 @@ mod tests {
             stop_signal: None,
             created: Timestamp::UNIX_EPOCH,
         };
-        let layers = vec![LayerPlan { copies: vec![copy] }];
+        let layers =
+            vec![LayerPlan { compression: LayerCompression::GZIP, removes: Vec::new(), copies: vec![copy] }];
         Action::Assemble(Box::new(AssembleStep {
             platform: Platform::host(),
             base: BaseSource::Scratch,
@@ -323,7 +324,7 @@ mod tests {
 
     fn registry() -> RegistryPlan {
         let place = RegistryPlace::Layout(ProjectPath::root().join("out/web").unwrap());
-        RegistryPlan { name: "out".into(), place, insecure: false, ca: None, login: None }
+        RegistryPlan::with_defaults("out", place)
     }
 
     fn planned(tag: &str, movement: Movement, span: Span) -> PlannedTag {

@@ -9,6 +9,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::fs::{self, File};
 use std::io::{self, IoSlice, Read, Seek as _, SeekFrom, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ const HEADER: usize = 13;
 /// Most bytes of a frame: it is read at once.
 const LARGEST: usize = 1024 * 1024;
 
-/// Bytes that are copied at once, unless a frame has more.
+/// Bytes that are read at once.
 const BATCH: usize = 128 * 1024;
 
 /// How many frames are looked at for the last lines.
@@ -222,17 +223,21 @@ impl LogReader {
     /// # Errors
     /// One of the writers failed; the log itself is never a failure: what cannot
     /// be read of it is left out.
-    pub fn copy_to(&mut self, stdout: &mut impl Write, stderr: &mut impl Write) -> io::Result<()> {
+    pub fn copy_to(
+        &mut self,
+        stdout: &mut (impl Write + AsFd),
+        stderr: &mut (impl Write + AsFd),
+    ) -> io::Result<()> {
         let mut size = BATCH;
         loop {
             let room = usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX);
             self.batch.resize(size.min(room), 0);
             let count = read_at(&self.file, &mut self.batch, self.at);
             let (mut rest, begun) = (self.batch.get(..count).unwrap_or_default(), self.at);
-            let mut cut = 0;
+            let mut large = None;
             while let Some((header, bytes)) = split(rest) {
                 let Some(content) = bytes.get(..header.size) else {
-                    cut = HEADER + header.size;
+                    large = Some(header);
                     break;
                 };
                 match header.stream {
@@ -243,15 +248,59 @@ impl LogReader {
                 self.at += (HEADER + header.size) as u64;
                 rest = bytes.get(header.size..).unwrap_or_default();
             }
-            if self.at != begun {
-                size = BATCH;
-            } else if cut > self.batch.len() && cut <= room {
-                // It is larger than what is usually read at once.
-                size = cut;
-            } else {
-                return Ok(());
+            match large {
+                // It is one of many that are read at once.
+                Some(header) if self.at == begun && size < BATCH && header.size < BATCH / 4 => size = BATCH,
+                Some(header) if self.is_whole(header) => {
+                    match header.stream {
+                        Stream::Stdout => self.send(header, stdout)?,
+                        Stream::Stderr => self.send(header, stderr)?,
+                    }
+                    // Another such frame may follow, of which little is to be read here.
+                    size = HEADER;
+                }
+                _ if self.at == begun => return Ok(()),
+                _ => size = BATCH,
             }
         }
+    }
+
+    /// Whether all of the next frame, which begins with this, is there to be read.
+    fn is_whole(&self, header: Header) -> bool {
+        let end = self.at + (HEADER + header.size) as u64;
+        end <= self.end && self.file.metadata().is_ok_and(|found| end <= found.len())
+    }
+
+    /// Copies the next frame, which is whole and begins with this, within the kernel
+    /// where that can be done.
+    fn send(&mut self, header: Header, to: &mut (impl Write + AsFd)) -> io::Result<()> {
+        to.flush()?;
+        let mut at = self.at + HEADER as u64;
+        let end = at + header.size as u64;
+        #[cfg(target_os = "linux")]
+        while at < end {
+            let count = usize::try_from(end - at).unwrap_or(usize::MAX);
+            // A file that is appended to, for one, takes nothing in this way.
+            match rustix::fs::sendfile(&*to, &self.file, Some(&mut at), count) {
+                Ok(0) | Err(_) => break,
+                Ok(_) => {}
+            }
+        }
+        while at < end {
+            let count = usize::try_from(end - at).unwrap_or(usize::MAX).min(BATCH);
+            self.batch.resize(count, 0);
+            let count = read_at(&self.file, &mut self.batch, at);
+            if count == 0 {
+                break;
+            }
+            to.write_all(&self.batch[..count])?;
+            at += count as u64;
+        }
+        let mut last = [b'\n'];
+        let _gone = self.file.read_exact_at(&mut last, end - 1);
+        self.open[header.stream as usize] = last != [b'\n'];
+        self.at = end;
+        Ok(())
     }
 
     /// Gives a stream a line break that ended within a line.
@@ -280,13 +329,10 @@ impl LogReader {
     /// What stands before the next frame, if that is whole.
     fn header(&self) -> Option<Header> {
         let mut bytes = [0; HEADER];
-        let start = self.at + HEADER as u64;
-        if start > self.end || self.file.read_exact_at(&mut bytes, self.at).is_err() {
+        if self.at + HEADER as u64 > self.end || self.file.read_exact_at(&mut bytes, self.at).is_err() {
             return None;
         }
-        let header = Header::from_bytes(bytes)?;
-        let end = start + header.size as u64;
-        (end <= self.end && end <= self.file.metadata().ok()?.len()).then_some(header)
+        Header::from_bytes(bytes).filter(|header| self.is_whole(*header))
     }
 
     fn frame(&mut self) -> Option<(Header, Vec<u8>)> {

@@ -1,7 +1,9 @@
 //! Blobs of a layout, read and written piece by piece.
 
+use std::error::Error;
+use std::fmt;
 use std::fs::{File, Permissions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -69,6 +71,18 @@ impl Write for BlobWriter {
     }
 }
 
+/// A file is not what its name says.
+#[derive(Debug)]
+pub(super) struct Damaged(PathBuf);
+
+impl fmt::Display for Damaged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} does not have the digest in its name", self.0.display())
+    }
+}
+
+impl Error for Damaged {}
+
 /// The content of a blob. Of content with another digest or size than described
 /// the last piece is not handed out: reading it fails.
 #[derive(Debug)]
@@ -95,6 +109,17 @@ impl BlobReader {
         Ok(Self { file, path, expected: expected.clone(), digester: Some(Digester::new()), read: 0 })
     }
 
+    /// What lies behind the first `count` bytes. Without those it cannot be verified:
+    /// whoever has both parts must.
+    pub(super) fn skip(mut self, count: u64) -> Result<Self, Problem> {
+        if count > 0 {
+            let moved = self.file.seek(SeekFrom::Start(count));
+            self.read = moved.map_err(|error| unusable("read", &self.path, &error))?;
+            self.digester = None;
+        }
+        Ok(self)
+    }
+
     /// All of it.
     ///
     /// # Errors
@@ -117,8 +142,7 @@ impl BlobReader {
 
 impl BlobReader {
     fn wrong(&self) -> io::Error {
-        let text = format!("{} does not have the digest in its name", self.path.display());
-        io::Error::new(io::ErrorKind::InvalidData, text)
+        io::Error::new(io::ErrorKind::InvalidData, Damaged(self.path.clone()))
     }
 }
 

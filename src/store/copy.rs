@@ -71,6 +71,12 @@ impl Meter {
         Self { done: 0.into(), total, observe }
     }
 
+    /// How many bytes are there so far.
+    #[cfg(test)]
+    pub(super) fn done(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
+    }
+
     /// Counts for nobody.
     pub(super) fn silent() -> Self {
         Self::new(0, Arc::new(|_| ()))
@@ -129,9 +135,24 @@ pub async fn copy(
             Ok::<_, Problem>((delivery, blob.size))
         });
     }
+    let copied = match count(&mut tasks).await {
+        Ok(copied) => copied,
+        Err(problem) => {
+            // The first failure ends the others: they leave nothing half-written.
+            tasks.shutdown().await;
+            return Err(problem);
+        }
+    };
+    for (descriptor, bytes) in manifests {
+        put(to, descriptor, bytes).await?;
+    }
+    Ok(copied)
+}
+
+/// Waits for blobs to be brought, up to the first that is not.
+async fn count(tasks: &mut JoinSet<Result<(Delivery, u64), Problem>>) -> Result<Copied, Problem> {
     let mut copied = Copied::default();
     while let Some(ended) = tasks.join_next().await {
-        // The first failure ends the others: dropping the set stops them.
         match ended.map_err(|error| broken(&error))?? {
             (Delivery::Present, _) => copied.present += 1,
             (Delivery::Mounted, _) => copied.mounted += 1,
@@ -140,9 +161,6 @@ pub async fn copy(
                 copied.sent_bytes += size;
             }
         }
-    }
-    for (descriptor, bytes) in manifests {
-        put(to, descriptor, bytes).await?;
     }
     Ok(copied)
 }

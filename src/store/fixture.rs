@@ -134,6 +134,15 @@ impl FakeServer {
     /// Answers every request with what `answer` makes of it: status line,
     /// headers, and body, without `Content-Length` and `Connection`.
     pub(crate) fn start(answer: impl Fn(&Received) -> Answer + Send + 'static) -> Self {
+        Self::start_cutting(|_| None, answer)
+    }
+
+    /// As [`start`](Self::start); where `cut` says so of a request without its body, no
+    /// more than so many bytes of it are read, and what is answered is not sent.
+    pub(crate) fn start_cutting(
+        cut: impl Fn(&Received) -> Option<u64> + Send + 'static,
+        answer: impl Fn(&Received) -> Answer + Send + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let received = Arc::new(Mutex::new(Vec::new()));
@@ -141,9 +150,19 @@ impl FakeServer {
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let Ok(mut stream) = stream else { return };
-                let Some(request) = receive(&stream) else { continue };
+                let mut reader = BufReader::new(&stream);
+                let Some(mut request) = receive_head(&mut reader) else { continue };
+                let cut = cut(&request);
+                let length = request.header("content-length").and_then(|length| length.parse().ok());
+                let length: u64 = cut.or(length).unwrap_or(0);
+                if reader.take(length).read_to_end(&mut request.body).is_err() {
+                    continue;
+                }
                 log.lock().unwrap().push(request.clone());
-                let _ = answer(&request).send(&mut stream, request.line.starts_with("HEAD"));
+                let answer = answer(&request);
+                if cut.is_none() {
+                    let _ = answer.send(&mut stream, request.line.starts_with("HEAD"));
+                }
             }
         });
         Self { address, received }
@@ -160,8 +179,7 @@ impl FakeServer {
     }
 }
 
-fn receive(stream: &TcpStream) -> Option<Received> {
-    let mut reader = BufReader::new(stream);
+fn receive_head(reader: &mut impl BufRead) -> Option<Received> {
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
     let line = line.trim().strip_suffix(" HTTP/1.1")?.to_owned();
@@ -172,10 +190,7 @@ fn receive(stream: &TcpStream) -> Option<Received> {
         let Some((name, value)) = header.trim().split_once(':') else { break };
         headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
-    let mut request = Received { line, headers, body: Vec::new() };
-    let length = request.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
-    reader.take(length).read_to_end(&mut request.body).ok()?;
-    Some(request)
+    Some(Received { line, headers, body: Vec::new() })
 }
 
 /// An answer of [`FakeServer`].

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::damage::{befall, files_below};
 use crate::event::{CHECKOUTS, Call, Damage, Edit, Event};
-use crate::image::{PUSH, ended, published};
+use crate::image::{PUSH, ended, last_events, published};
 use crate::oracle::{Fate, Oracle, Step};
 use crate::project::{Out, Project};
 use crate::tree::{How, Node, Tree, touch};
@@ -418,7 +418,10 @@ impl World {
         }
         if call.strike.is_some() && code != Some(0) {
             let mut after = essential.iter().filter(|step| oracle.needs(step).is_empty());
-            let lost = after.find(|step| code == Some(INTERRUPTED) && !shared && never_began(&root, step));
+            // A run that was stopped before its first step has nothing to clean up.
+            let clean = || last_events(&root).iter().all(|event| event["event"] != "step-started");
+            let lost = after
+                .find(|step| code == Some(INTERRUPTED) && !shared && never_began(&root, step) && !clean());
             return lost.map_or(Ok(Vec::new()), |step| Err(format!("{step:?} runs whatever happens")));
         }
         // A blob of the size that it had is found to be damaged only when it is sent.

@@ -244,19 +244,25 @@ impl Files {
         }
     }
 
-    /// The table that was stored; `None` if the bytes are none.
-    pub(super) fn read(mut bytes: &[u8]) -> Option<Self> {
+    /// The table that was stored and begins at that byte; `None` if the bytes are none.
+    pub(super) fn read(mut bytes: Vec<u8>, start: usize) -> Option<Self> {
+        let mut rest = bytes.get(start..)?;
         let mut part = || {
-            let (length, rest) = bytes.split_first_chunk()?;
-            let (part, rest) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
-            bytes = rest;
+            let (length, behind) = rest.split_first_chunk()?;
+            let (part, behind) =
+                behind.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+            rest = behind;
             Some(part)
         };
-        let (directories, rows, names) = (part()?, part()?, part()?);
-        let whole = rows.len().is_multiple_of(ROW);
-        let directories: Vec<Vec<u8>> = postcard::from_bytes(directories).ok().filter(|_| whole)?;
+        let (directories, rows, names) = (part()?, part()?.len(), part()?.to_vec());
+        let directories: Vec<Vec<u8>> =
+            postcard::from_bytes(directories).ok().filter(|_| rows.is_multiple_of(ROW))?;
         let directories = directories.into_iter().map(OsString::from_vec).map(PathBuf::from);
-        Some(Self { directories: directories.collect(), rows: rows.to_vec(), names: names.to_vec() })
+        let directories = directories.collect();
+        // Most of the bytes are rows: they stay where they are.
+        bytes.truncate(bytes.len() - rest.len() - names.len() - size_of::<u64>());
+        bytes.drain(..bytes.len() - rows);
+        Some(Self { directories, rows: bytes, names })
     }
 }
 

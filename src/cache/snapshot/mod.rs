@@ -84,14 +84,16 @@ pub struct Changes(Vec<(u32, Change)>);
 impl Snapshot {
     /// The snapshot that was stored by this build; `None` if the bytes are none.
     #[must_use]
-    pub fn read(bytes: &[u8], build: &[u8; 32]) -> Option<Self> {
-        let bytes = unseal(bytes)?;
-        let (length, rest) = bytes.split_first_chunk()?;
+    pub fn read(mut bytes: Vec<u8>, build: &[u8; 32]) -> Option<Self> {
+        let whole = unseal(&bytes)?;
+        let (length, rest) = whole.split_first_chunk()?;
         let (head, files) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
         // Before anything of another build is taken for what it is not.
         let head = head.strip_prefix(build)?;
         let head: Head = postcard::from_bytes(head).ok()?;
-        Some(Self { head, files: Files::read(files)? })
+        let (start, end) = (whole.len() - files.len(), whole.len());
+        bytes.truncate(end);
+        Some(Self { head, files: Files::read(bytes, start)? })
     }
 
     /// The bytes to store; `None` for what has no stored form.

@@ -2,16 +2,19 @@
 
 use crate::config::decode::Decoder;
 use crate::config::decode::names::Noun;
-use crate::config::decode::read::{argument, child, children, form, property, string, text, word, words};
+use crate::config::decode::read::{
+    argument, child, children, form, number, property, string, text, word, words,
+};
 use crate::config::{Assemble, AssembleLayer, Base, Copy, Part, Template, value};
 use crate::diagnostic::{Code, Problem, Span, Spanned};
-use crate::oci::{Digest, Tag};
+use crate::oci::{Digest, LayerCompression, Tag};
 use crate::syntax::{Node, Value, ValueKind};
 
 impl Decoder<'_> {
     pub(super) fn assemble(&mut self, node: &Node) -> Option<Assemble> {
         let from = property(node, "from").and_then(|value| self.base(value));
-        let layers = children(node, "layer").map(|layer| self.layer(layer)).collect();
+        let compression = self.compression(node, LayerCompression::default());
+        let layers = children(node, "layer").map(|layer| self.layer(layer, compression)).collect();
         let workdir = word(node, "workdir").map(|value| self.template(value));
         let volumes: Vec<Template> = words(node, "volume").map(|value| self.template(value)).collect();
         for template in workdir.iter().chain(&volumes) {
@@ -81,8 +84,38 @@ impl Decoder<'_> {
         Some(Base::Layout { path, name: name.map(str::to_owned) })
     }
 
-    fn layer(&mut self, node: &Node) -> AssembleLayer {
+    /// How layers are compressed that a node says something of; `default` where it
+    /// does not.
+    fn compression(&mut self, node: &Node, default: LayerCompression) -> LayerCompression {
+        let usual = match property(node, "compression").and_then(Value::as_str) {
+            Some("zstd") if !matches!(default, LayerCompression::Zstd(_)) => LayerCompression::ZSTD,
+            Some("gzip") if !matches!(default, LayerCompression::Gzip(_)) => LayerCompression::GZIP,
+            _ => default,
+        };
+        let Some(value) = property(node, "compression-level") else { return usual };
+        let Some(level) = number(Some(value)) else { return usual };
+        match usual {
+            LayerCompression::Zstd(_) => LayerCompression::Zstd(level),
+            LayerCompression::Gzip(_) if level <= LayerCompression::MAX_GZIP => LayerCompression::Gzip(level),
+            LayerCompression::Gzip(_) => {
+                let title = format!("{level} is not a level of gzip");
+                let problem = Problem::new(Code::InvalidValue, title)
+                    .label(value.span, format!("from 1 to {}", LayerCompression::MAX_GZIP))
+                    .help("write `compression-level=9`, or compress with `compression=\"zstd\"`");
+                self.problems.push(problem);
+                usual
+            }
+        }
+    }
+
+    fn layer(&mut self, node: &Node, default: LayerCompression) -> AssembleLayer {
+        let removes: Vec<Template> = words(node, "remove").map(|value| self.template(value)).collect();
+        for template in &removes {
+            self.check_absolute(template);
+        }
         AssembleLayer {
+            compression: self.compression(node, default),
+            removes,
             copies: children(node, "copy").filter_map(|copy| self.copy(copy)).collect(),
             span: node.header,
         }

@@ -2,8 +2,8 @@
 
 use crate::config::decode::Decoder;
 use crate::config::decode::read::{argument, boolean, child, property};
-use crate::config::{Login, Place, Registry};
-use crate::diagnostic::{Code, Problem};
+use crate::config::{ClientCertificate, Login, Place, Registry, Secret};
+use crate::diagnostic::{Code, Problem, Spanned};
 use crate::oci::RepositoryName;
 use crate::syntax::{Node, Value};
 
@@ -14,7 +14,36 @@ impl Decoder<'_> {
         let ca = property(node, "ca").and_then(|value| self.path(value));
         let login = child(node, "login").and_then(|login| self.login(login));
         let insecure = boolean(property(node, "insecure")).unwrap_or(false);
-        Some(Registry { name: name?, place: place?, insecure, ca, login })
+        let client = self.client_certificate(node);
+        Some(Registry { name: name?, place: place?, insecure, ca, client, login })
+    }
+
+    fn client_certificate(&mut self, node: &Node) -> Option<ClientCertificate> {
+        let (given, missing) = match (property(node, "cert"), property(node, "key")) {
+            (Some(certificate), Some(key)) => {
+                let (certificate, key) = (self.path(certificate), self.key(key));
+                return Some(ClientCertificate { certificate: certificate?, key: key? });
+            }
+            (Some(certificate), None) => (certificate, "key"),
+            (None, Some(key)) => (key, "cert"),
+            (None, None) => return None,
+        };
+        let problem = Problem::new(Code::MissingProperty, format!("`registry` needs `{missing}=`, too"))
+            .label(given.span, "a certificate and its key belong together")
+            .help("write `cert=\"client.pem\" key=\"client.key\"`");
+        self.problems.push(problem);
+        None
+    }
+
+    /// The place of a secret, or the path of a file.
+    fn key(&mut self, value: &Value) -> Option<Spanned<Secret>> {
+        let text = value.as_str()?;
+        let is_place = ["env:", "file:", "command:"].iter().any(|scheme| text.starts_with(scheme));
+        // A text of several lines may be the key itself, which no message repeats.
+        if is_place || text.is_empty() || text.contains('\n') {
+            return self.secret(value);
+        }
+        Some(Spanned::new(Secret::File(self.secret_path(text)), value.span))
     }
 
     fn login(&mut self, node: &Node) -> Option<Login> {

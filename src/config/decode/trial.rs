@@ -1,10 +1,12 @@
 //! What an image must pass: tests, expectations, scanners.
 
+use regex::Regex;
+
 use crate::config::decode::Decoder;
 use crate::config::decode::read::{argument, child, children, form, number, property, string, text, word};
-use crate::config::{Expect, ImageTest, Scan, ScanAllow, Severity, value};
+use crate::config::{Expect, HttpAnswer, ImageTest, Part, Scan, ScanAllow, Severity, Template, value};
 use crate::diagnostic::{Code, Problem, Span, Spanned};
-use crate::syntax::{Node, Property};
+use crate::syntax::{Node, Property, Value};
 
 impl Decoder<'_> {
     pub(super) fn tests(&mut self, image: &Node) -> Vec<ImageTest> {
@@ -24,6 +26,7 @@ impl Decoder<'_> {
             env: self.env(node),
             run: child(node, "run").map(|run| self.templates(run)).unwrap_or_default(),
             entrypoint: child(node, "entrypoint").map(|words| self.templates(words)),
+            user: word(node, "user").map(|value| self.template(value)),
             expects: self.expects(node),
             timeout: form(word(node, "timeout"), value::duration),
         })
@@ -40,10 +43,31 @@ impl Decoder<'_> {
         }
     }
 
-    /// All properties of all `expect` of an image or a test.
+    /// All properties and children of all `expect` of an image or a test.
     pub(super) fn expects(&mut self, node: &Node) -> Vec<Spanned<Expect>> {
-        let properties = children(node, "expect").flat_map(|expect| &expect.properties);
-        properties.filter_map(|property| self.expect(property)).collect()
+        let mut all = Vec::new();
+        for expect in children(node, "expect") {
+            all.extend(expect.properties.iter().filter_map(|property| self.expect(property)));
+            all.extend(children(expect, "http").filter_map(|http| self.http_check(http)));
+        }
+        all
+    }
+
+    fn http_check(&mut self, node: &Node) -> Option<Spanned<Expect>> {
+        let path = match property(node, "path") {
+            Some(value) => self.template(value),
+            None => Template { parts: vec![Part::Text("/".to_owned())], span: node.header },
+        };
+        if let Some(text) = path.literal().filter(|text| !text.starts_with('/')) {
+            let problem = Problem::new(Code::InvalidValue, format!("`{text}` is not the path of a request"))
+                .label(path.span, "it starts with `/`")
+                .help(format!("write `/{text}`"));
+            self.problems.push(problem);
+        }
+        let body = property(node, "body").map(|value| self.template(value));
+        let status = property(node, "status").map_or(Some(200), |status| number(Some(status)))?;
+        let check = HttpAnswer { port: number(property(node, "port"))?, path, status, body };
+        Some(Spanned::new(Expect::Http(check), node.header))
     }
 
     fn expect(&mut self, property: &Property) -> Option<Spanned<Expect>> {
@@ -52,6 +76,8 @@ impl Decoder<'_> {
             "exit" => Expect::Exit(number(Some(value))?),
             "stdout" => Expect::Stdout(self.template(value)),
             "stderr" => Expect::Stderr(self.template(value)),
+            "stdout-matches" => Expect::StdoutMatches(expression(value)?),
+            "stderr-matches" => Expect::StderrMatches(expression(value)?),
             "user" => {
                 let user = value.as_str()?;
                 let name = user.strip_prefix('!').unwrap_or(user);
@@ -90,6 +116,11 @@ impl Decoder<'_> {
         }
         scans
     }
+}
+
+/// A regular expression; one that is none is absent: the check has reported it.
+fn expression(value: &Value) -> Option<String> {
+    value.as_str().filter(|text| Regex::new(text).is_ok()).map(str::to_owned)
 }
 
 fn allowed(node: &Node) -> Option<ScanAllow> {

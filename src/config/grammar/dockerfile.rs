@@ -1,6 +1,7 @@
 //! How images are made: from a Dockerfile, or from files.
 
 use crate::config::grammar::{ArgumentForm, Kind, NodeForm, PropertyForm, target};
+use crate::oci::LayerCompression;
 
 const WORDS: &[ArgumentForm] = &[ArgumentForm::many("word", Kind::Template, "")];
 
@@ -76,12 +77,13 @@ pub(super) const ASSEMBLE: NodeForm = NodeForm::new(
     "assemble",
     "The image is assembled from files by hoist itself: no engine, reproducible, for any platform.",
 )
-.properties(&[PropertyForm::new("from", Kind::Base, "What it starts from.").required()])
+.properties(&[
+    PropertyForm::new("from", Kind::Base, "What it starts from.").required(),
+    COMPRESSION.default("`gzip`"),
+    LEVEL.default("6 of `gzip`, 3 of `zstd`"),
+])
 .children(&[
-    NodeForm::new("layer", "A layer on top.")
-        .children(&[COPY])
-        .repeatable()
-        .notes("In a layer, a later `copy` wins over an earlier one."),
+    LAYER,
     NodeForm::new("entrypoint", "`ENTRYPOINT`.").arguments(WORDS).notes("Without it, the base's."),
     NodeForm::new("cmd", "`CMD`.")
         .arguments(WORDS)
@@ -101,12 +103,17 @@ pub(super) const ASSEMBLE: NodeForm = NodeForm::new(
     target::ENV.notes("Added to the base's."),
     NodeForm::new("stop-signal", "`STOPSIGNAL`.").arguments(&[ArgumentForm::one("signal", Kind::Text, "")]),
 ])
-.notes("The digest that a reference or a layout resolves to is part of the cache key.")
+.notes(
+    "The digest that a reference or a layout resolves to is part of the cache key. The same files make the same \
+     bytes on every machine: entries are sorted, times are 0, owners and permissions are those that are declared, \
+     and compression does not depend on the number of processors. A layer that is the same in the image of another \
+     platform, or in an earlier one, is not compressed again. Layers of the base stay as they are.",
+)
 .example(
     r#"image "web" {
     assemble from="scratch" {
         layer { copy "dist/{platform.arch}/web" "/web" mode="0755"; }
-        layer {
+        layer compression="zstd" compression-level=9 {
             copy "static" "/srv/static" exclude="**/*.map" owner="65532:65532"
         }
         entrypoint "/web"
@@ -120,6 +127,37 @@ pub(super) const ASSEMBLE: NodeForm = NodeForm::new(
 }
 "#,
 );
+
+const COMPRESSION: PropertyForm =
+    PropertyForm::new("compression", Kind::Word(&["gzip", "zstd"]), "How its layers are compressed.");
+
+const LEVEL: PropertyForm = PropertyForm::new(
+    "compression-level",
+    Kind::Integer(1, LayerCompression::MAX_ZSTD as i128),
+    "How hard: to 9 of `gzip`, to 19 of `zstd`.",
+);
+
+const LAYER: NodeForm = NodeForm::new("layer", "A layer on top.")
+    .properties(&[
+        COMPRESSION.default("that of `assemble`"),
+        LEVEL.default("that of `assemble` where the compression is the same, else the usual one"),
+    ])
+    .children(&[
+        COPY,
+        NodeForm::new(
+            "remove",
+            "What is deleted of the layers below: a file, or a directory with all it holds.",
+        )
+        .arguments(&[ArgumentForm::many("path", Kind::Template, "An absolute path that is there.")])
+        .repeatable()
+        .notes(
+            "Written as a whiteout, so that no runtime shows it; the bytes stay in the layer that has them. \
+                 Whatever the order, all of it is deleted before anything is copied.",
+        ),
+    ])
+    .repeatable()
+    .some_of(&["copy", "remove"])
+    .notes("In a layer, a later `copy` wins over an earlier one.");
 
 const COPY: NodeForm = NodeForm::new("copy", "Files of the project, and where they lie in the image.")
     .arguments(&[
@@ -144,4 +182,8 @@ const COPY: NodeForm = NodeForm::new("copy", "Files of the project, and where th
         .arguments(&[ArgumentForm::many("glob", Kind::Glob, "")])
         .repeatable()])
     .repeatable()
-    .required();
+    .notes(
+        "Symbolic links are copied as links. Several names of one file (hard links) are copied as files of their \
+         own: which names share a file differs from checkout to checkout. A name that begins with `.wh.` cannot be \
+         copied, since layers have such names for what they delete.",
+    );

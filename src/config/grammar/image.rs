@@ -88,6 +88,9 @@ pub(super) const IMAGE: NodeForm =
         expect exit=0 stdout="no issues"
         timeout "30s"
     }
+    test "serves" {
+        expect { http port=8080 path="/healthz" body="ok"; }
+    }
     expect user="!root" file="/app/manage.py" port=8080
     scan "trivy" fail-on="high" {
         allow "CVE-2024-1234" until="2027-01-31" reason="not reachable"
@@ -109,18 +112,42 @@ const TEST: NodeForm = NodeForm::new("test", "A command that must succeed in the
         target::ENV.notes("Beside the image's own."),
         NodeForm::new("run", "Arguments, in place of the image's `CMD`.").arguments(WORDS),
         NodeForm::new("entrypoint", "In place of the image's `ENTRYPOINT`.").arguments(WORDS),
-        NodeForm::new("expect", "What must hold.")
-            .properties(&[
-                PropertyForm::new("exit", Kind::Integer(0, 255), "Exit status of the command.").default("0"),
-                PropertyForm::new("stdout", Kind::Template, "Its standard output contains this."),
-                PropertyForm::new("stderr", Kind::Template, "Its standard error contains this."),
-            ])
-            .some_of(&["exit", "stdout", "stderr"])
-            .repeatable(),
+        NodeForm::new("user", "In place of the image's `USER`.")
+            .arguments(&[ArgumentForm::one("user", Kind::Template, "")]),
+        TEST_EXPECT,
         NodeForm::new("timeout", "How long it may take.")
             .arguments(&[ArgumentForm::one("duration", Kind::Duration, "")])
             .notes("By default 60 seconds."),
-    ]);
+    ])
+    .notes(
+        "It runs in a container of its own, on a fresh copy of the image's files, without a network but its own \
+         loopback interface. When the command or the time is over, nothing of it is left.",
+    );
+
+const TEST_EXPECT: NodeForm = NodeForm::new("expect", "What must hold.")
+    .properties(&[
+        PropertyForm::new("exit", Kind::Integer(0, 255), "Exit status of the command.")
+            .default("0; with `http` any"),
+        PropertyForm::new("stdout", Kind::Template, "Its standard output contains this."),
+        PropertyForm::new("stderr", Kind::Template, "Its standard error contains this."),
+        PropertyForm::new("stdout-matches", Kind::Regex, "Its standard output has a match of this."),
+        PropertyForm::new("stderr-matches", Kind::Regex, "Its standard error has a match of this."),
+    ])
+    .children(&[NodeForm::new("http", "A request that the command, a server, answers so.")
+        .properties(&[
+            PropertyForm::new("port", Kind::Integer(1, 65535), "The port that it listens on.").required(),
+            PropertyForm::new("path", Kind::Template, "What is asked for.").default("`/`"),
+            PropertyForm::new("status", Kind::Integer(100, 599), "Status of the answer.").default("200"),
+            PropertyForm::new("body", Kind::Template, "The body of the answer contains this."),
+        ])
+        .repeatable()
+        .notes(
+            "Asked on the container's loopback interface, again and again until it holds or the `timeout` of the \
+             test is over. When all hold, the container is stopped: by the image's `STOPSIGNAL`, and 5 seconds later \
+             by force.",
+        )])
+    .some_of(&["exit", "stdout", "stderr", "stdout-matches", "stderr-matches", "http"])
+    .repeatable();
 
 const EXPECT: NodeForm = NodeForm::new("expect", "What must be true of its configuration and files.")
     .properties(&[

@@ -12,6 +12,12 @@ pub(super) const REGISTRY: NodeForm = NodeForm::new("registry", "Where images ar
         )
         .default("`#false`"),
         PropertyForm::new("ca", Kind::Path, "A certificate authority of its own, in PEM."),
+        PropertyForm::new("cert", Kind::Path, "A certificate that says who one is, in PEM (mutual TLS)."),
+        PropertyForm::new(
+            "key",
+            Kind::Text,
+            "The private key of `cert`, in PEM: its path, or the [place of a secret](#secrets).",
+        ),
     ])
     .children(&[NodeForm::new("login", "Credentials.").properties(&[
         PropertyForm::new("username", Kind::Template, "").required(),
@@ -20,7 +26,8 @@ pub(super) const REGISTRY: NodeForm = NodeForm::new("registry", "Where images ar
     .repeatable()
     .notes(
         "Without `login`: `~/.docker/config.json`, `auth.json` of containers, credential helpers, then \
-         anonymous. `oci:DIR` is a directory of OCI layouts, one per repository. A file that declares no \
+         anonymous. Without `ca`, `cert`, and `key`: what docker and podman keep in `certs.d`. [Registries](registries.md) \
+         has an example for each of the large ones. `oci:DIR` is a directory of OCI layouts, one per repository. A file that declares no \
          registry publishes to `oci:.hoist/images`.",
     )
     .example(
@@ -31,6 +38,7 @@ registry "ecr" "123456789.dkr.ecr.us-east-1.amazonaws.com" {
     login username="AWS" password="command:aws ecr get-login-password --region us-east-1"
 }
 registry "lab" "registry.lab:5000/team" insecure=#true
+registry "vault" "registry.example.com" ca="ca.pem" cert="client.pem" key="env:CLIENT_KEY"
 registry "out" "oci:dist/images"
 "#,
     );

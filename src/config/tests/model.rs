@@ -439,6 +439,8 @@ fn what_holds_for_the_project_has_its_defaults() {
         builder "arm" "ssh://ci@arm" platforms="linux/arm64, linux/arm/v7"
         registry "out" "oci:dist/images"
         registry "lab" "lab:5000/{project}" insecure=#true ca="ca.pem"
+        registry "tls" "lab:5001" cert="client.pem" key="client.key"
+        registry "env" "lab:5002" cert="client.pem" key="env:KEY"
         "#,
     );
     assert_eq!(
@@ -461,6 +463,10 @@ fn what_holds_for_the_project_has_its_defaults() {
     assert!(
         matches!(&said.registries["lab"].place, Place::Remote(place) if place.to_string() == "lab:5000/{project}")
     );
+    let key = |name: &str| said.registries[name].client.as_ref().map(|client| client.key.value.clone());
+    assert_eq!(key("tls"), Some(Secret::File("client.key".to_owned())));
+    assert_eq!(key("env"), Some(Secret::Env("KEY".to_owned())));
+    assert_eq!(said.registries["tls"].secrets().count(), 1);
 }
 
 #[test]

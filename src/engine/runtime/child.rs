@@ -6,23 +6,28 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus};
+use std::time::{Duration, Instant};
 
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::oci_spec::runtime::Spec;
 use libcontainer::syscall::syscall::SyscallType;
 use libcontainer::workload::{Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{DumpableBehavior, Pid, PidfdFlags, Signal, WaitOptions};
 
-use crate::engine::runtime::container::Outcome;
+use crate::engine::runtime::asking::Asking;
+use crate::engine::runtime::container::{Outcome, Report};
 use crate::engine::runtime::isolation::{become_user, chain, isolate};
 use crate::engine::runtime::spec::spec;
 use crate::engine::runtime::{COMMAND, Container, file};
+
+/// How long a container may take to stop before it is killed.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Runs a container if the process was started for that: `hoist __runtime
 /// DIRECTORY`. Called first in `main`, before there is a second thread.
@@ -35,19 +40,35 @@ pub fn runtime_main() -> Option<ExitCode> {
         return None;
     }
     let directory = PathBuf::from(arguments.next()?);
-    let outcome = run(&directory).unwrap_or_else(Outcome::Refused);
-    let written = serde_json::to_vec(&outcome)
+    let report = run(&directory)
+        .unwrap_or_else(|reason| Report { outcome: Outcome::Refused(reason), unmet: Vec::new() });
+    if is_left_behind() {
+        // Nobody is left who would do it, or read what came of it.
+        let removed = fs::remove_dir_all(&directory);
+        return Some(if removed.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    let written = serde_json::to_vec(&report)
         .map_err(io::Error::from)
-        .and_then(|bytes| fs::write(directory.join(file::OUTCOME), bytes));
+        .and_then(|bytes| fs::write(directory.join(file::REPORT), bytes));
     Some(if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn run(directory: &Path) -> Result<Outcome, String> {
+/// Whether hoist is gone: the pipe was closed, and nothing written to it before.
+fn is_left_behind() -> bool {
+    let stdin = io::stdin();
+    let mut watched = [PollFd::new(&stdin, PollFlags::IN)];
+    let is_ready = poll(&mut watched, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0);
+    is_ready && stdin.lock().read(&mut [0]).is_ok_and(|count| count == 0)
+}
+
+fn run(directory: &Path) -> Result<Report, String> {
     let container = fs::read(directory.join(file::CONTAINER)).map_err(|error| error.to_string())?;
     let container: Option<Container> =
         serde_json::from_slice(&container).map_err(|error| error.to_string())?;
     let rootless = isolate()?;
-    let Some(container) = container else { return Ok(Outcome::Exited(0)) };
+    let Some(container) = container else {
+        return Ok(Report { outcome: Outcome::Exited(0), unmet: Vec::new() });
+    };
     prepare(&container, directory, rootless).map_err(|error| error.to_string())?;
     let build = || {
         let program = Program { container: container.clone(), rootless };
@@ -64,26 +85,42 @@ fn run(directory: &Path) -> Result<Outcome, String> {
     let pid = made.pid().and_then(|pid| Pid::from_raw(pid.as_raw())).ok_or("the container has no process")?;
     let process = rustix::process::pidfd_open(pid, PidfdFlags::empty()).map_err(|error| error.to_string())?;
     made.start().map_err(|error| chain(&error))?;
-    wait(pid, &process)
+    let asking = Asking::start(container.requests.clone())?;
+    let outcome = wait(pid, &process, asking.as_ref(), signal(container.stop_signal.as_deref()))?;
+    Ok(Report { outcome, unmet: asking.map(|asking| asking.unmet()).unwrap_or_default() })
 }
 
-/// Waits for the end of the container, and kills it if hoist ends or closes the
-/// pipe.
-fn wait(pid: Pid, process: &impl AsFd) -> Result<Outcome, String> {
+/// Waits for the end of the container: kills it if hoist ends or writes to the pipe,
+/// and stops it when it has answered all that it was asked.
+fn wait(pid: Pid, process: &impl AsFd, asking: Option<&Asking>, stop: Signal) -> Result<Outcome, String> {
     let stdin = io::stdin();
-    let mut watched = vec![PollFd::new(process, PollFlags::IN), PollFd::new(&stdin, PollFlags::IN)];
+    let (mut hoist, mut asked) = (Some(&stdin), asking.map(|asking| &asking.done));
+    let mut deadline: Option<Instant> = None;
     loop {
-        match poll(&mut watched, None) {
+        let mut watched = vec![PollFd::new(process, PollFlags::IN)];
+        watched.extend(hoist.map(|hoist| PollFd::new(hoist, PollFlags::IN)));
+        watched.extend(asked.map(|asked| PollFd::new(asked, PollFlags::IN)));
+        let rest = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let rest = rest.and_then(|rest| Timespec::try_from(rest).ok());
+        match poll(&mut watched, rest.as_ref()) {
             Err(rustix::io::Errno::INTR) => continue,
             Err(error) => return Err(error.to_string()),
             Ok(_) => {}
         }
-        if watched.first().is_some_and(|process| !process.revents().is_empty()) {
+        let mut ready = watched.iter().map(|watched| !watched.revents().is_empty());
+        if ready.next() == Some(true) {
             break;
         }
-        // Nothing is ever written to the pipe: it is closed.
-        let _ = rustix::process::pidfd_send_signal(process, Signal::KILL);
-        watched.truncate(1);
+        // What is written to a pipe means no more than that it is not closed yet.
+        let is_left = hoist.is_some() && ready.next() == Some(true);
+        if is_left || deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            let _ = rustix::process::pidfd_send_signal(process, Signal::KILL);
+            (hoist, asked, deadline) = (None, None, None);
+        } else if asked.is_some() && ready.next() == Some(true) {
+            let stop = if takes(pid, stop) { stop } else { Signal::KILL };
+            let _ = rustix::process::pidfd_send_signal(process, stop);
+            (asked, deadline) = (None, Some(Instant::now() + GRACE));
+        }
     }
     let status =
         rustix::process::waitpid(Some(pid), WaitOptions::empty()).map_err(|error| error.to_string())?;
@@ -94,6 +131,30 @@ fn wait(pid: Pid, process: &impl AsFd) -> Result<Outcome, String> {
         (_, Some(signal)) => Outcome::Signalled(number(signal)),
         (code, None) => Outcome::Exited(number(code.unwrap_or_default())),
     })
+}
+
+/// Whether a process has a handler for a signal. The first process of a container
+/// is not ended by one that it has none for.
+fn takes(pid: Pid, signal: Signal) -> bool {
+    let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = caught.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
+    caught.is_none_or(|caught| caught >> (signal.as_raw() - 1) & 1 == 1)
+}
+
+/// A signal by its name or number; `SIGTERM` if it has none that is known.
+fn signal(name: Option<&str>) -> Signal {
+    let name = name.unwrap_or_default().to_ascii_uppercase();
+    match name.strip_prefix("SIG").unwrap_or(&name) {
+        "HUP" => Signal::HUP,
+        "INT" => Signal::INT,
+        "QUIT" => Signal::QUIT,
+        "KILL" => Signal::KILL,
+        "USR1" => Signal::USR1,
+        "USR2" => Signal::USR2,
+        "WINCH" => Signal::WINCH,
+        number => number.parse().ok().and_then(Signal::from_named_raw).unwrap_or(Signal::TERM),
+    }
 }
 
 /// Writes the files that the runtime and the container read.

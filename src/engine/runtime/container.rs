@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::runtime::Request;
+
 /// A process that is run in a container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Container {
@@ -24,6 +26,10 @@ pub struct Container {
     pub groups: Vec<u32>,
     /// The host's name as the container sees it.
     pub hostname: String,
+    /// What it must answer, one after the other. When it has, it is stopped.
+    pub requests: Vec<Request>,
+    /// The signal that stops it, such as `SIGTERM`, which is the default.
+    pub stop_signal: Option<String>,
 }
 
 /// When a container is killed.
@@ -48,7 +54,15 @@ pub enum Ended {
     Stopped,
 }
 
-/// How a container ended, in the words of the child.
+/// What came of a container, in the words of the child.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Report {
+    pub(super) outcome: Outcome,
+    /// Of each request why it was not answered as it must be, if so.
+    pub(super) unmet: Vec<Option<String>>,
+}
+
+/// How a container ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Outcome {
     Exited(u8),

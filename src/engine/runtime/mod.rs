@@ -3,13 +3,18 @@
 //! The library that makes containers forks, which a program with threads must
 //! not do. So hoist runs itself again as `hoist __runtime DIRECTORY`, and
 //! [`runtime_main`] does there what is described in the directory. The parent
-//! holds the child's standard input: when it is closed, however that comes, the
-//! container is killed.
+//! holds the child's standard input: when it writes to it, or is gone, however that
+//! comes, the container is killed.
 //!
 //! A container has namespaces of its own for processes, mounts, the network
 //! (nothing but a loopback interface), IPC, and the host's name. No limits are
-//! set by cgroups, so none are needed.
+//! set by cgroups, so none are needed. The child lies in the container's network:
+//! it asks what the container must answer ([`Request`]), and stops it when it has.
+//! Whatever ends hoist, the child kills the container, and removes its directory if
+//! hoist cannot any more; and whatever ends the child, the kernel kills the container.
 
+#[cfg(target_os = "linux")]
+mod asking;
 #[cfg(target_os = "linux")]
 mod child;
 mod container;
@@ -17,6 +22,7 @@ mod container;
 mod isolation;
 mod output;
 mod parent;
+mod request;
 #[cfg(target_os = "linux")]
 mod spec;
 
@@ -25,6 +31,7 @@ pub use child::runtime_main;
 pub use container::{Container, Ended, Limits};
 pub use output::{Output, Stream};
 pub use parent::Runtime;
+pub use request::Request;
 
 /// The word by which hoist knows that it was started as a runtime.
 const COMMAND: &str = "__runtime";
@@ -34,7 +41,7 @@ mod file {
     /// The container, as JSON.
     pub(super) const CONTAINER: &str = "container.json";
     /// How it ended, as JSON; written by the child.
-    pub(super) const OUTCOME: &str = "outcome.json";
+    pub(super) const REPORT: &str = "report.json";
     /// The root file system.
     pub(super) const ROOTFS: &str = "rootfs";
 }

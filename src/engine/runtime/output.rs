@@ -3,6 +3,8 @@
 use std::io::{self, Read, Write};
 use std::sync::mpsc::Sender;
 
+use crate::engine::runtime::Request;
+
 /// Most bytes of a stream that are kept.
 const KEPT: usize = 16 << 20;
 
@@ -15,13 +17,16 @@ pub enum Stream {
     Stderr,
 }
 
-/// What a container wrote: each stream by itself, the first 16 MiB of it.
+/// What came from a container: each stream by itself, the first 16 MiB of it, and
+/// its answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Output {
     /// Standard output.
     pub stdout: Vec<u8>,
     /// Standard error.
     pub stderr: Vec<u8>,
+    /// What was asked, and why it was not answered as it must be, if so.
+    pub answers: Vec<(Request, Option<String>)>,
 }
 
 impl Output {

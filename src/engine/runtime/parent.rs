@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::iter;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::diagnostic::{Code, Problem};
-use crate::engine::runtime::container::Outcome;
+use crate::engine::runtime::container::{Outcome, Report};
 use crate::engine::runtime::output::forward;
 use crate::engine::runtime::{COMMAND, Container, Ended, Limits, Output, Stream, file};
 
@@ -88,11 +89,16 @@ impl Runtime {
         let mut output = Output::default();
         let killed = watch(&mut child, &pieces, limits, &mut output, log);
         child.wait().map_err(|error| no_runtime(&error.to_string()))?;
+        let report = fs::read(directory.join(file::REPORT)).ok();
+        let report = report.and_then(|bytes| serde_json::from_slice::<Report>(&bytes).ok());
+        let unmet = report.as_ref().map(|report| report.unmet.clone()).unwrap_or_default();
+        let unmet = unmet.into_iter().chain(iter::repeat(Some("it was not asked".to_owned())));
+        let requests = container.iter().flat_map(|container| &container.requests);
+        output.answers = requests.cloned().zip(unmet).collect();
         if let Some(killed) = killed {
             return Ok((killed, output));
         }
-        let outcome = fs::read(directory.join(file::OUTCOME)).ok();
-        match outcome.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+        match report.map(|report| report.outcome) {
             Some(Outcome::Exited(status)) => Ok((Ended::Exited(status), output)),
             Some(Outcome::Signalled(signal)) => Ok((Ended::Signalled(signal), output)),
             Some(Outcome::Refused(reason)) => Err(no_runtime(&reason)),
@@ -154,7 +160,10 @@ fn watch(
             }
             _ => continue,
         }
-        drop(child.stdin.take());
+        if let Some(mut stdin) = child.stdin.take() {
+            // Without a word before its end the child would take it for the end of hoist.
+            let _ = stdin.write_all(b"kill");
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Steps that make and check images.
 
 use crate::plan::fixture::{World, edges, steps};
-use crate::plan::{Action, AssembleStep, BaseSource, PartValue, Plan, Subject};
+use crate::plan::{Action, AssembleStep, BaseSource, KeyPart, PartValue, Plan, Subject};
 
 fn assemble<'a>(plan: &'a Plan, name: &str) -> &'a AssembleStep {
     match &plan.steps.iter().find(|step| step.id.to_string() == name).unwrap().action {
@@ -221,4 +221,62 @@ fn the_name_of_a_base_is_part_of_the_key_for_it_is_part_of_the_image() {
     let value = PartValue::Text("ghcr.io/acme/base:1".to_owned());
     assert_eq!(named("ghcr.io/acme/base:1").map(|part| part.value), Some(value));
     assert_ne!(definition("ghcr.io/acme/base:1"), definition("ghcr.io/acme/base:2"));
+}
+
+#[test]
+fn compression_and_what_is_removed_are_part_of_a_layer_and_of_no_other() {
+    let text = |assemble: &str, layer: &str| {
+        format!(
+            "image \"web\" {{ assemble from=\"oci:base\" {assemble} {{ layer {{ copy \"a\" \"/a\"; }}; \
+             layer {layer} {{ copy \"a\" \"/a\"; remove \"/b\"; }}; }}; }}"
+        )
+    };
+    let layers = |assemble: &str, layer: &str| -> Vec<String> {
+        let plan = World::new(&text(assemble, layer)).plan(&["web"]);
+        let parts = plan.steps[0].definition.parts.iter();
+        let recipe = |part: &KeyPart| match (&part.subject, &part.value) {
+            (Subject::Layer(_), PartValue::Text(text)) => text.lines().take(2).collect::<Vec<_>>().join(", "),
+            _ => String::new(),
+        };
+        parts
+            .map(recipe)
+            .filter(|text| !text.is_empty())
+            .map(|text| text.split(" -> ").next().unwrap().to_owned())
+            .collect()
+    };
+    let copy = "\"a\"";
+    let remove = "remove \"/b\"";
+    assert_eq!(layers("", ""), [format!("gzip 6, {copy}"), format!("gzip 6, {remove}")]);
+    let found = layers("compression=\"zstd\"", "compression-level=9");
+    assert_eq!(found, [format!("zstd 3, {copy}"), format!("zstd 9, {remove}")]);
+    let found = layers("compression-level=1", "compression=\"zstd\"");
+    assert_eq!(found, [format!("gzip 1, {copy}"), format!("zstd 3, {remove}")]);
+    let found = layers("compression=\"zstd\" compression-level=7", "compression=\"zstd\"");
+    assert_eq!(found, [format!("zstd 7, {copy}"), format!("zstd 7, {remove}")]);
+}
+
+#[test]
+fn what_a_server_is_asked_is_part_of_its_test() {
+    let text = r#"
+        var "word" "ok"
+        image "web" {
+            assemble from="scratch"
+            test "serves" {
+                user "app"
+                expect stdout-matches="^up" { http port=8080; http port=81 path="/{word}" status=404 body="{word}!"; }
+            }
+        }
+    "#;
+    let plan = World::new(text).plan(&["web:test"]);
+    let parts = plan.steps.iter().flat_map(|step| &step.definition.parts);
+    let recipe = parts.clone().find(|part| part.subject == Subject::Check("test serves".to_owned()));
+    let lines = [
+        "user \"app\"",
+        "run []",
+        "expect \"stdout-matches=^up\"",
+        "expect \"http port=8080 path=/ status=200\"",
+        "expect \"http port=81 path=/ok status=404 body=ok!\"",
+        "timeout 60000ms",
+    ];
+    assert_eq!(recipe.map(|part| &part.value), Some(&PartValue::Text(lines.join("\n"))));
 }

@@ -9,10 +9,9 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 use crate::config::Pattern;
-use crate::diagnostic::{Code, Problem, Problems, Span};
+use crate::diagnostic::{Code, Problem, Problems, Span, counted};
 use crate::facts::{InputQuery, Readable, readable};
 use crate::plan::{Action, CommandStep, Effect, NeedKind, Step};
-use crate::run::Request;
 use crate::run::command::{Commands, Unsuccessful};
 use crate::run::process::Halt;
 use crate::run::room::Room;
@@ -24,6 +23,7 @@ use crate::run::sandbox::rules::Rules;
 use crate::run::sandbox::{Entry, file, proposal};
 use crate::run::teller::{Teller, Told};
 use crate::run::worker::blocking;
+use crate::run::{Outcome, Request};
 
 /// Why a step's calls are watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,41 @@ impl Mode {
             None
         }
     }
+}
+
+/// What is to be said, at the end of a run with `--sandbox`, of the steps that no
+/// sandbox checked: those that did not run, and those that ran without one.
+pub(in crate::run) fn unchecked(
+    request: &Request,
+    outcomes: &[Option<Outcome>],
+    cached: usize,
+) -> Vec<String> {
+    if !request.options.sandbox {
+        return Vec::new();
+    }
+    let steps = request.plan.steps.iter().zip(outcomes);
+    let open = steps.filter(|(step, outcome)| match &step.action {
+        Action::Command(command) => {
+            **outcome == Some(Outcome::Ran) && Mode::of(request, step, command).is_none()
+        }
+        _ => false,
+    });
+    let open: Vec<String> = open.map(|(step, _)| format!("`{}`", step.id)).collect();
+    let mut said = Vec::new();
+    match open.as_slice() {
+        [] => {}
+        [one] => said.push(format!("{one} declares no `inputs`, so it ran without a sandbox")),
+        [first, rest @ ..] => said.push(format!(
+            "{first} and {} declare no `inputs`, so they ran without a sandbox",
+            counted(rest.len(), "other step")
+        )),
+    }
+    if cached > 0 {
+        said.push(format!(
+            "{cached} of the steps did not run, so no sandbox checked them: `--no-cache` runs all of them"
+        ));
+    }
+    said
 }
 
 /// What all commands of a step share.

@@ -86,7 +86,7 @@ impl Network {
         let credentials = Credentials::Basic { username: username.to_owned(), password: password.clone() };
         let source = Some("what was typed".to_owned());
         let found = Found { credentials, source, notes: Vec::new() };
-        let connection = Connection::with(name.host(), access, found)?;
+        let connection = Connection::with(name.host(), access, found, self.surroundings()).await?;
         let response = connection.send(&Call::new(Method::GET, connection.url("")?, Vec::new())).await?;
         if !response.status().is_success() {
             return Err(refused(name.host(), "let anybody in", response).await);

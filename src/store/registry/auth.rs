@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::diagnostic::{Code, Problem};
 use crate::store::registry::answer::{refused, unexpected, unreachable};
 use crate::store::registry::credentials::{Credentials, Found};
-use crate::store::registry::retry;
+use crate::store::registry::retry::Backoff;
 use crate::store::registry::secret::Password;
 
 /// How long a token is used that does not say how long it is valid, in seconds.
@@ -48,13 +48,15 @@ struct Token {
 pub(super) struct Authentication {
     host: String,
     found: Found,
+    backoff: Backoff,
     challenge: Mutex<Option<Challenge>>,
     tokens: Mutex<HashMap<Vec<String>, Token>>,
 }
 
 impl Authentication {
-    pub(super) fn new(host: &str, found: Found) -> Self {
-        Self { host: host.to_owned(), found, challenge: Mutex::default(), tokens: Mutex::default() }
+    pub(super) fn new(host: &str, found: Found, backoff: Backoff) -> Self {
+        let host = host.to_owned();
+        Self { host, found, backoff, challenge: Mutex::default(), tokens: Mutex::default() }
     }
 
     /// Learns from a 401 how the registry wants to be asked, and forgets the
@@ -132,7 +134,7 @@ impl Authentication {
                 let request = client.post(realm.clone()).timeout(PATIENCE).body(body.clone());
                 request.header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             };
-            retry::send(build).await
+            self.backoff.send(build).await
         } else {
             query.extend(scopes.iter().map(|scope| ("scope", scope.as_str())));
             let mut url = realm.clone();
@@ -145,16 +147,17 @@ impl Authentication {
                 let request = client.get(url.clone()).timeout(PATIENCE);
                 header.iter().fold(request, |request, header| request.header(AUTHORIZATION, header))
             };
-            retry::send(build).await
+            self.backoff.send(build).await
         };
-        let mut response = sent.map_err(|error| unreachable(&self.host, error))?;
+        let cut = |error| unreachable(&self.host, error).note(format!("a token was asked for {all_scopes}"));
+        let mut response = sent.map_err(cut)?;
         if !response.status().is_success() {
-            let mut problem = refused(&self.host, "give a token", response).await;
+            let mut problem = refused(&self.host, &format!("give a token for {all_scopes}"), response).await;
             problem.code = Code::Unauthorized;
             return Err(self.explain(problem));
         }
         let mut body = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(|error| unreachable(&self.host, error))? {
+        while let Some(piece) = response.chunk().await.map_err(cut)? {
             body.extend_from_slice(&piece);
             if body.len() > MAX_TOKEN {
                 return Err(unexpected(&self.host, "the answer with a token is too large"));

@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap};
 use reqwest::redirect::Policy;
-use reqwest::{Body, Certificate, Client, Method, Response, StatusCode, Url};
+use reqwest::{Body, Client, Method, Response, StatusCode, Url};
 
 use crate::config::Secret;
 use crate::diagnostic::{Code, Problem, Spanned};
 use crate::oci::RepositoryName;
 use crate::store::registry::answer::{refused, unexpected, unreachable};
 use crate::store::registry::auth::Authentication;
+use crate::store::registry::certificates::Certificates;
 use crate::store::registry::credentials::{Found, Surroundings, find};
-use crate::store::registry::retry;
+use crate::store::registry::retry::Backoff;
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(20);
@@ -29,10 +30,12 @@ const REDIRECTS: usize = 5;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Access {
     /// Whether plain HTTP is spoken. It is with a registry on this machine in
-    /// any case, unless that has a certificate authority.
+    /// any case, unless there are certificates for it.
     pub insecure: bool,
     /// A file with the certificates of an authority, beside those of the system.
     pub ca: Option<PathBuf>,
+    /// A file with a certificate to show, and its private key.
+    pub client: Option<(PathBuf, Spanned<Secret>)>,
     /// User and password; without them those of docker and podman are used.
     pub login: Option<(String, Spanned<Secret>)>,
 }
@@ -51,6 +54,11 @@ impl Call {
     pub(super) fn new(method: Method, url: Url, scopes: Vec<String>) -> Self {
         Self { method, url, headers: HeaderMap::new(), body: Vec::new(), scopes }
     }
+
+    /// What it asks for, without what may be as good as a password.
+    pub(super) fn shown(&self) -> String {
+        format!("asked for `{} {}`", self.method, self.url.path())
+    }
 }
 
 /// A registry, and who one is there.
@@ -59,6 +67,7 @@ pub(super) struct Connection {
     base: Url,
     client: Client,
     authentication: Authentication,
+    backoff: Backoff,
 }
 
 impl Connection {
@@ -69,20 +78,27 @@ impl Connection {
         surroundings: &Surroundings,
     ) -> Result<Self, Problem> {
         let found = find(name, access.login.as_ref(), surroundings).await?;
-        Self::with(name.host(), access, found)
+        Self::with(name.host(), access, found, surroundings).await
     }
 
     /// A connection with these credentials. Nothing is sent yet.
-    pub(super) fn with(host: &str, access: &Access, found: Found) -> Result<Self, Problem> {
+    pub(super) async fn with(
+        host: &str,
+        access: &Access,
+        found: Found,
+        surroundings: &Surroundings,
+    ) -> Result<Self, Problem> {
         let here = is_here(host);
-        let plain = access.insecure || here && access.ca.is_none();
-        let address = if host == "docker.io" { "registry-1.docker.io" } else { host };
+        let certificates = Certificates::find(host, access, surroundings).await?;
+        let plain = access.insecure || here && certificates.is_empty();
+        let address = address(host);
         let scheme = if plain { "http" } else { "https" };
         let base = Url::parse(&format!("{scheme}://{address}/v2/"))
             .map_err(|error| unexpected(host, &error.to_string()))?;
-        let client = client(host, access, plain, here)?;
-        let authentication = Authentication::new(host, found);
-        Ok(Self { host: host.to_owned(), base, client, authentication })
+        let client = client(host, certificates, plain, here)?;
+        let backoff = Backoff::new(&surroundings.environment);
+        let authentication = Authentication::new(host, found, backoff);
+        Ok(Self { host: host.to_owned(), base, client, authentication, backoff })
     }
 
     pub(super) fn host(&self) -> &str {
@@ -92,6 +108,11 @@ impl Connection {
     /// Whether the registry has asked who one is.
     pub(super) fn was_challenged(&self) -> bool {
         self.authentication.is_challenged()
+    }
+
+    /// How long to wait after an attempt that failed.
+    pub(super) fn backoff(&self, attempt: u32) -> Duration {
+        self.backoff.wait(attempt)
     }
 
     /// An address below `/v2/`.
@@ -110,12 +131,12 @@ impl Connection {
             return Ok(response);
         }
         if !self.is_challenge(&response, call) {
-            let refused = refused(&self.host, "accept the request", response).await;
+            let refused = refused(&self.host, "accept the request", response).await.note(call.shown());
             return Err(self.authentication.explain(refused));
         }
         let response = self.attempt(call).await?;
         if response.status() == StatusCode::UNAUTHORIZED {
-            let refused = refused(&self.host, "accept the credentials", response).await;
+            let refused = refused(&self.host, "accept the credentials", response).await.note(call.shown());
             return Err(self.authentication.explain(refused));
         }
         Ok(response)
@@ -140,7 +161,7 @@ impl Connection {
             let request = self.client.request(call.method.clone(), call.url.clone());
             request.headers(headers.clone()).timeout(SMALL).body(call.body.clone())
         };
-        retry::send(build).await.map_err(|error| unreachable(&self.host, error))
+        self.backoff.send(build).await.map_err(|error| unreachable(&self.host, error).note(call.shown()))
     }
 
     /// Sends a request once: one whose body, or whose answer, comes piece by piece.
@@ -192,6 +213,11 @@ impl Connection {
     }
 }
 
+/// Where a registry is asked: Docker Hub has another name for that.
+fn address(host: &str) -> &str {
+    if host == "docker.io" { "registry-1.docker.io" } else { host }
+}
+
 /// Whether a host is this machine.
 fn is_here(host: &str) -> bool {
     let (name, address) = match host.strip_prefix('[') {
@@ -203,7 +229,7 @@ fn is_here(host: &str) -> bool {
         || address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-fn client(host: &str, access: &Access, plain: bool, here: bool) -> Result<Client, Problem> {
+fn client(host: &str, certificates: Certificates, plain: bool, here: bool) -> Result<Client, Problem> {
     // It is set once for the process; a second time says that it is set already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let down = |from: &Url, to: &Url| from.scheme() == "https" && to.scheme() != "https";
@@ -225,17 +251,8 @@ fn client(host: &str, access: &Access, plain: bool, here: bool) -> Result<Client
     if plain {
         // A machine without certificates can still speak plain HTTP.
         builder = builder.tls_certs_only([]);
-    } else if let Some(path) = &access.ca {
-        let refuse = |note: String| {
-            let title = format!("cannot use the certificates in `{}`", path.display());
-            Problem::new(Code::Unreadable, title).note(note)
-        };
-        let pem = std::fs::read(path).map_err(|error| refuse(error.to_string()))?;
-        let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| refuse(error.to_string()))?;
-        if certificates.is_empty() {
-            return Err(refuse("there is none in it".to_owned()));
-        }
-        builder = builder.tls_certs_merge(certificates);
+    } else {
+        builder = certificates.install(builder);
     }
     builder.build().map_err(|error| {
         let problem = unreachable(host, error);
@@ -246,6 +263,22 @@ fn client(host: &str, access: &Access, plain: bool, here: bool) -> Result<Client
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn docker_hub_is_asked_where_it_answers() {
+        let surroundings =
+            Surroundings { root: "/".into(), environment: [("HOME", "/")].into_iter().collect() };
+        let url = async |name: &str| {
+            let name: RepositoryName = name.parse().unwrap();
+            let connection = Connection::open(&name, &Access::default(), &surroundings).await.unwrap();
+            connection.url(&format!("{}/tags/list", name.path())).unwrap().to_string()
+        };
+        let hub = "https://registry-1.docker.io/v2/library/alpine/tags/list";
+        for name in ["alpine", "library/alpine", "docker.io/alpine", "index.docker.io/library/alpine"] {
+            assert_eq!(url(name).await, hub, "{name}");
+        }
+        assert_eq!(url("ghcr.io/acme/web").await, "https://ghcr.io/v2/acme/web/tags/list");
+    }
 
     #[test]
     fn a_registry_on_this_machine_is_recognised() {

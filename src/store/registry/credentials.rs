@@ -45,6 +45,19 @@ pub(super) enum Credentials {
     Identity(Password),
 }
 
+/// User names that stand before a token of identity: that of credential helpers, and the
+/// one of Azure.
+const BEARERS: &[&str] = &["<token>", "00000000-0000-0000-0000-000000000000"];
+
+impl Credentials {
+    fn new(username: &str, password: Password) -> Self {
+        if BEARERS.contains(&username) {
+            return Self::Identity(password);
+        }
+        Self::Basic { username: username.to_owned(), password }
+    }
+}
+
 /// Credentials, and how they were found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Found {
@@ -66,8 +79,9 @@ pub(super) async fn find(
     surroundings: &Surroundings,
 ) -> Result<Found, Problem> {
     if let Some((username, password)) = login {
-        let password = secret::find(password, &surroundings.root, &surroundings.environment).await?;
-        let credentials = Credentials::Basic { username: username.clone(), password };
+        let password =
+            secret::find("a password", password, &surroundings.root, &surroundings.environment).await?;
+        let credentials = Credentials::new(username, password);
         let source = Some("the `login` of the registry".to_owned());
         return Ok(Found { credentials, source, notes: Vec::new() });
     }
@@ -206,7 +220,7 @@ impl Entry {
         if username.is_empty() && password.is_empty() {
             return None;
         }
-        Some(Credentials::Basic { username, password: Password::new(password) })
+        Some(Credentials::new(&username, Password::new(password)))
     }
 }
 
@@ -259,11 +273,7 @@ async fn ask(helper: &str, server: &str, environment: &Environment) -> Result<Op
     };
     let answer: Answer =
         serde_json::from_str(&text).map_err(|_| format!("`{program}` did not answer in JSON"))?;
-    Ok(Some(if answer.username == "<token>" {
-        Credentials::Identity(Password::new(answer.secret))
-    } else {
-        Credentials::Basic { username: answer.username, password: Password::new(answer.secret) }
-    }))
+    Ok(Some(Credentials::new(&answer.username, Password::new(answer.secret))))
 }
 
 #[cfg(test)]

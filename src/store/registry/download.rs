@@ -9,20 +9,17 @@ use reqwest::header::{CONTENT_RANGE, HeaderValue, RANGE};
 use reqwest::{Method, Response, StatusCode};
 use tokio::sync::mpsc;
 
-use crate::diagnostic::Problem;
+use crate::diagnostic::{Code, Problem};
 use crate::oci::{Descriptor, Digester};
 use crate::store::blob::{mismatch, unusable};
 use crate::store::copy::{blocking, broken};
-use crate::store::registry::answer::unreachable;
 use crate::store::registry::connection::{Call, PATIENCE};
-use crate::store::registry::retry::{ATTEMPTS, asked, backoff, is_passing, is_transient};
+use crate::store::registry::retry::{ATTEMPTS, WORTH, asked, is_passing, is_transient};
 use crate::store::registry::{Delivery, Registry};
 use crate::store::{Layout, Meter};
 
 /// How many pieces wait at most to be written.
 const AHEAD: usize = 8;
-/// A connection that brought so many bytes was worth a new one.
-const WORTH: u64 = 1 << 20;
 
 /// A blob on its way.
 struct Receipt<'a> {
@@ -103,7 +100,11 @@ impl Registry {
         let passed = receipt.passed;
         drop(receipt);
         let worked = worked.await.unwrap_or_else(|error| Err(broken(&error)));
-        received.and(worked).inspect_err(|_| meter.take_back(passed))
+        received.and(worked).map_err(|problem| {
+            meter.take_back(passed);
+            let lied = problem.code == Code::DigestMismatch;
+            if lied { problem.note(format!("it came from `{}`", self.name)) } else { problem }
+        })
     }
 
     async fn receive(&self, receipt: &mut Receipt<'_>) -> Result<(), Problem> {
@@ -115,7 +116,7 @@ impl Registry {
             } else if attempt == ATTEMPTS {
                 return Err(problem);
             }
-            tokio::time::sleep(asked.unwrap_or_else(|| backoff(attempt))).await;
+            tokio::time::sleep(asked.unwrap_or_else(|| self.connection.backoff(attempt))).await;
             (attempt, before) = (attempt + 1, receipt.passed);
         }
     }
@@ -130,7 +131,7 @@ impl Registry {
         {
             call.headers.insert(RANGE, range);
         }
-        let what = format!("hand out the blob `{digest}`");
+        let what = format!("hand out the blob `{}`", self.shown(&digest.to_string()));
         let answer = match tokio::time::timeout(self.stalled, self.ask(&call)).await {
             Ok(answer) => answer?,
             Err(_stalled) => return Ok(Ended::Early(self.unexpected("it does not answer"), None)),
@@ -138,9 +139,9 @@ impl Registry {
         let response = match answer {
             Ok(response) => response,
             Err(error) if is_transient(&error) => {
-                return Ok(Ended::Early(unreachable(self.connection.host(), error), None));
+                return Ok(Ended::Early(self.unanswered(error, &what), None));
             }
-            Err(error) => return Err(unreachable(self.connection.host(), error)),
+            Err(error) => return Err(self.unanswered(error, &what)),
         };
         let status = response.status();
         // Whoever knows no ranges sends all of it again.
@@ -178,6 +179,7 @@ impl Registry {
         receipt: &mut Receipt<'_>,
     ) -> Result<Ended, Problem> {
         let size = receipt.blob.size;
+        let what = format!("send all of the blob `{}`", self.shown(&receipt.blob.digest.to_string()));
         let cut = |receipt: &Receipt<'_>| {
             let what = format!("it sent {} of the {size} bytes of `{}`", receipt.passed, receipt.blob.digest);
             self.unexpected(&what)
@@ -187,9 +189,9 @@ impl Registry {
             let mut piece = match tokio::time::timeout(self.stalled, response.chunk()).await {
                 Err(_stalled) => return Ok(Ended::Early(cut(receipt), None)),
                 Ok(Err(error)) if is_transient(&error) => {
-                    return Ok(Ended::Early(unreachable(self.connection.host(), error), None));
+                    return Ok(Ended::Early(self.unanswered(error, &what), None));
                 }
-                Ok(Err(error)) => return Err(unreachable(self.connection.host(), error)),
+                Ok(Err(error)) => return Err(self.unanswered(error, &what)),
                 Ok(Ok(None)) => return Ok(Ended::Early(cut(receipt), None)),
                 Ok(Ok(Some(piece))) => piece,
             };

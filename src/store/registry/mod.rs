@@ -8,6 +8,8 @@
 mod account;
 mod answer;
 mod auth;
+mod body;
+mod certificates;
 mod connection;
 mod credentials;
 mod deletion;

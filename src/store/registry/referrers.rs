@@ -9,7 +9,6 @@ use crate::oci::{Descriptor, Digest, Index, media_type};
 use crate::store::Registry;
 use crate::store::referrer::{fallback_tag, is_of};
 use crate::store::registry::page::MAX_PAGES;
-use crate::store::registry::retry::backoff;
 
 /// The subject of a manifest that a registry took note of by itself.
 const OCI_SUBJECT: &str = "oci-subject";
@@ -82,7 +81,7 @@ impl Registry {
             let bytes = index.to_bytes();
             self.put(&fallback_tag(subject), &Descriptor::of(media_type::INDEX, &bytes), &bytes).await?;
             if race > 1 {
-                tokio::time::sleep(backoff(race)).await;
+                tokio::time::sleep(self.connection.backoff(race)).await;
             }
         }
         let title = format!("`{}` is changed all the time", self.shown(&fallback_tag(subject)));

@@ -71,7 +71,7 @@ impl Registry {
             // Whoever names a digest trusts nobody to say what it stands for.
             Ok(digest) if digest != found.digest => {
                 let asked = Descriptor::new(&found.media_type, digest, found.size);
-                Err(mismatch(&asked, found.digest, found.size))
+                Err(self.mismatch(&asked, found.digest, found.size))
             }
             _ => Ok(Some(found)),
         }
@@ -106,8 +106,12 @@ impl Registry {
         }
         let response =
             self.expect(response, &format!("hand out the manifest `{}`", self.shown(name))).await?;
-        let media_type = media_type_of(&response);
+        let (media_type, said) = (media_type_of(&response), digest_of(&response));
         let bytes = self.body(response).await?;
+        if let Some(said) = said.filter(|said| *said != Digest::of(&bytes)) {
+            let expected = Descriptor::new("", said, bytes.len() as u64);
+            return Err(self.mismatch(&expected, Digest::of(&bytes), expected.size));
+        }
         let written = || {
             let document: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
             Some(document.get("mediaType")?.as_str()?.to_owned())
@@ -127,11 +131,13 @@ impl Registry {
         let mut call = self.call(Method::GET, &path_of(descriptor))?;
         call.headers = accept_manifests();
         let response = self.connection.send(&call).await?;
-        let response = self.expect(response, &format!("hand out `{}`", descriptor.digest)).await?;
+        let response = self
+            .expect(response, &format!("hand out `{}`", self.shown(&descriptor.digest.to_string())))
+            .await?;
         let bytes = self.body(response).await?;
         let found = (Digest::of(&bytes), bytes.len() as u64);
         if found != (descriptor.digest, descriptor.size) {
-            return Err(mismatch(descriptor, found.0, found.1));
+            return Err(self.mismatch(descriptor, found.0, found.1));
         }
         Ok(bytes)
     }
@@ -147,7 +153,10 @@ impl Registry {
         match response.status() {
             StatusCode::NOT_FOUND => Ok(false),
             status if status.is_success() => Ok(true),
-            _ => Err(self.connection.refused(&format!("look for `{}`", descriptor.digest), response).await),
+            _ => Err(self
+                .connection
+                .refused(&format!("look for `{}`", self.shown(&descriptor.digest.to_string())), response)
+                .await),
         }
     }
 
@@ -175,7 +184,9 @@ impl Registry {
         let response = self.connection.send(&call).await?;
         let response = self.expect(response, &format!("accept the manifest `{}`", self.shown(name))).await?;
         match digest_of(&response) {
-            Some(digest) if digest != descriptor.digest => Err(mismatch(descriptor, digest, descriptor.size)),
+            Some(digest) if digest != descriptor.digest => {
+                Err(self.mismatch(descriptor, digest, descriptor.size))
+            }
             _ => Ok(response.headers().clone()),
         }
     }
@@ -221,9 +232,10 @@ impl Registry {
 
     /// The body of an answer, if it is not too large.
     pub(super) async fn body(&self, mut response: Response) -> Result<Vec<u8>, Problem> {
-        let host = self.connection.host();
+        let asked = format!("send all of `{}`", response.url().path());
+        let cut = |error| self.unanswered(error, &asked);
         let mut bytes = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(|error| unreachable(host, error))? {
+        while let Some(piece) = response.chunk().await.map_err(cut)? {
             bytes.extend_from_slice(&piece);
             if bytes.len() as u64 > MAX_DOCUMENT {
                 return Err(self.unexpected(&format!("it sends more than {MAX_DOCUMENT} bytes")));
@@ -232,8 +244,19 @@ impl Registry {
         Ok(bytes)
     }
 
+    /// A request that got no answer, or not all of it: what was asked completes "it was
+    /// to …".
+    pub(super) fn unanswered(&self, error: reqwest::Error, asked: &str) -> Problem {
+        unreachable(self.connection.host(), error).note(format!("it was to {asked}"))
+    }
+
     pub(super) fn unexpected(&self, what: &str) -> Problem {
-        unexpected(self.connection.host(), what)
+        unexpected(self.connection.host(), what).note(format!("asked for `{}`", self.name))
+    }
+
+    /// Content of the registry is not what was announced.
+    pub(super) fn mismatch(&self, expected: &Descriptor, digest: Digest, size: u64) -> Problem {
+        mismatch(expected, digest, size).note(format!("it came from `{}`", self.name))
     }
 }
 
@@ -254,11 +277,11 @@ fn accept_manifests() -> HeaderMap {
     headers
 }
 
-fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
+pub(super) fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
     response.headers().get(name)?.to_str().ok()
 }
 
-fn digest_of(response: &Response) -> Option<Digest> {
+pub(super) fn digest_of(response: &Response) -> Option<Digest> {
     header(response, CONTENT_DIGEST)?.parse().ok()
 }
 

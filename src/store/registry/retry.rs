@@ -9,23 +9,52 @@ use jiff::Timestamp;
 use reqwest::header::RETRY_AFTER;
 use reqwest::{RequestBuilder, Response, StatusCode};
 
+use crate::facts::Environment;
+use crate::store::blob::Damaged;
+
 /// How often a request is sent at most.
 pub(super) const ATTEMPTS: u32 = 5;
 /// The longest that is waited because a registry asks for it.
 const LONGEST: Duration = Duration::from_mins(1);
 
-/// Sends what `build` makes until it succeeds, cannot succeed, or has been sent
-/// [`ATTEMPTS`] times. An answer that says that it failed is an answer.
-pub(super) async fn send(build: impl Fn() -> RequestBuilder) -> Result<Response, reqwest::Error> {
-    let mut attempt = 1;
-    loop {
-        let wait = match build().send().await {
-            Ok(response) if attempt < ATTEMPTS && is_passing(response.status()) => pause(&response, attempt),
-            Err(error) if attempt < attempts(&error) && is_transient(&error) => backoff(attempt),
-            result => return result,
-        };
-        tokio::time::sleep(wait).await;
-        attempt += 1;
+/// A connection that carried so many bytes was worth a new one.
+pub(super) const WORTH: u64 = 1 << 20;
+/// How long is waited before the second attempt.
+const FIRST: Duration = Duration::from_millis(250);
+/// Where tests say how long that is, in milliseconds. A release of hoist does not look.
+const FIRST_IN_TESTS: &str = "HOIST_TEST_FIRST_WAIT";
+
+/// How long is waited between attempts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Backoff {
+    first: Duration,
+}
+
+impl Backoff {
+    pub(super) fn new(environment: &Environment) -> Self {
+        let shorter = environment.text(FIRST_IN_TESTS).filter(|_| cfg!(debug_assertions));
+        let first = shorter.and_then(|text| text.parse().ok()).map_or(FIRST, Duration::from_millis);
+        Self { first }
+    }
+
+    /// The first wait, doubled each time.
+    pub(super) fn wait(self, attempt: u32) -> Duration {
+        self.first * 2u32.saturating_pow(attempt.min(6).saturating_sub(1))
+    }
+
+    /// Sends what `build` makes until it succeeds, cannot succeed, or has been sent
+    /// [`ATTEMPTS`] times. An answer that says that it failed is an answer.
+    pub(super) async fn send(self, build: impl Fn() -> RequestBuilder) -> Result<Response, reqwest::Error> {
+        let mut attempt = 1;
+        loop {
+            let wait = match build().send().await {
+                Ok(response) if attempt < ATTEMPTS && is_passing(response.status()) => asked(&response),
+                Err(error) if attempt < attempts(&error) && is_transient(&error) => None,
+                result => return result,
+            };
+            tokio::time::sleep(wait.unwrap_or_else(|| self.wait(attempt))).await;
+            attempt += 1;
+        }
     }
 }
 
@@ -46,20 +75,19 @@ pub(super) fn is_transient(error: &reqwest::Error) -> bool {
 
 /// Whether the other side's certificate was not accepted, or it does not speak TLS.
 pub(super) fn is_certificate(error: &reqwest::Error) -> bool {
-    causes(error).any(is_tls)
+    causes(error).any(is_or_holds::<rustls::Error>)
 }
 
 /// Whether the content to be sent was found to be damaged.
 pub(super) fn is_damage(error: &reqwest::Error) -> bool {
-    let damaged = |error: &io::Error| error.kind() == io::ErrorKind::InvalidData;
-    causes(error).any(|cause| cause.downcast_ref().is_some_and(damaged) && !is_tls(cause))
+    causes(error).any(is_or_holds::<Damaged>)
 }
 
-/// TLS errors travel inside those of input and output, which hide what they hold
+/// Some errors travel inside those of input and output, which hide what they hold
 /// from the chain of causes.
-fn is_tls(cause: &(dyn Error + 'static)) -> bool {
+fn is_or_holds<E: Error + 'static>(cause: &(dyn Error + 'static)) -> bool {
     let held = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    cause.is::<rustls::Error>() || held.is_some_and(|held| is_tls(held))
+    cause.is::<E>() || held.is_some_and(|held| is_or_holds::<E>(held))
 }
 
 /// What an error was caused by, from the outside to the inside.
@@ -67,20 +95,10 @@ pub(super) fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error
     std::iter::successors(error.source(), |cause| (*cause).source())
 }
 
-/// How long to wait before the next attempt.
-pub(super) fn pause(response: &Response, attempt: u32) -> Duration {
-    asked(response).unwrap_or_else(|| backoff(attempt))
-}
-
 /// How long the registry asks to wait, up to [`LONGEST`].
 pub(super) fn asked(response: &Response) -> Option<Duration> {
     let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
     Some(retry_after(value, Timestamp::now())?.min(LONGEST))
-}
-
-/// A quarter of a second, doubled each time.
-pub(super) fn backoff(attempt: u32) -> Duration {
-    Duration::from_millis(250) * 2u32.saturating_pow(attempt.min(6).saturating_sub(1))
 }
 
 /// `Retry-After`: seconds, or a date.
@@ -107,8 +125,9 @@ mod tests {
 
     #[test]
     fn waiting_grows_and_stays_bounded() {
-        let waits: Vec<_> = (1..=4).map(|attempt| backoff(attempt).as_millis()).collect();
+        let backoff = Backoff::new(&Environment::default());
+        let waits: Vec<_> = (1..=4).map(|attempt| backoff.wait(attempt).as_millis()).collect();
         assert_eq!(waits, [250, 500, 1000, 2000]);
-        assert_eq!(backoff(40), backoff(6));
+        assert_eq!(backoff.wait(40), backoff.wait(6));
     }
 }

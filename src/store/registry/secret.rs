@@ -50,38 +50,35 @@ fn place_of(path: &str, root: &Path, environment: &Environment) -> PathBuf {
     }
 }
 
-/// The value of a secret of the release file.
+/// The value of a secret of the release file; `what` names it: "a password".
 ///
 /// # Errors
 /// [`Code::Unauthorized`] at the secret's place: it is not set, cannot be read,
 /// or its command fails. The value is in no message.
 pub(super) async fn find(
+    what: &str,
     secret: &Spanned<Secret>,
     root: &Path,
     environment: &Environment,
 ) -> Result<Password, Problem> {
-    let refuse = |title: String, label: &str| {
-        Problem::new(Code::Unauthorized, title).label(secret.span, label.to_owned())
-    };
+    let refuse =
+        |title: String, label: String| Problem::new(Code::Unauthorized, title).label(secret.span, label);
+    let read = || format!("{what} is read from it");
     let value = match &secret.value {
         Secret::Env(name) => match environment.text(name) {
             Some(value) if !value.is_empty() => value.to_owned(),
             _ => {
-                let problem =
-                    refuse(format!("the variable `{name}` is not set"), "a password is read from it");
+                let problem = refuse(format!("the variable `{name}` is not set"), read());
                 return Err(problem.help(format!("set `{name}` in the environment or in a `dotenv` file")));
             }
         },
-        Secret::File(path) => {
-            std::fs::read_to_string(place_of(path, root, environment)).map_err(|error| {
-                refuse(format!("cannot read `{path}`"), "a password is read from it").note(error.to_string())
-            })?
-        }
+        Secret::File(path) => std::fs::read_to_string(place_of(path, root, environment))
+            .map_err(|error| refuse(format!("cannot read `{path}`"), read()).note(error.to_string()))?,
         Secret::Command(script) => {
             let mut command = Command::new("sh");
             command.arg("-c").arg(script).current_dir(root);
             output(command, environment, b"").await.map_err(|error| {
-                refuse("the command for a password failed".to_owned(), "it is to print the password")
+                refuse(format!("the command for {what} failed"), "it is to print it".to_owned())
                     .note(error.how)
             })?
         }
@@ -90,7 +87,7 @@ pub(super) async fn find(
     let value = value.strip_suffix('\n').unwrap_or(&value);
     let value = value.strip_suffix('\r').unwrap_or(value);
     if value.is_empty() {
-        return Err(refuse("a password is empty".to_owned(), "it is read from here"));
+        return Err(refuse(format!("{what} is empty"), "it is read from here".to_owned()));
     }
     Ok(Password::new(value))
 }
@@ -165,7 +162,7 @@ mod tests {
         let variables = [("TOKEN", "from env".into()), ("PATH", path), ("HOME", home)];
         let environment: Environment = variables.into_iter().collect();
         let secret = Spanned::new(secret, here());
-        let found = find(&secret, root.path(), &environment).await;
+        let found = find("a password", &secret, root.path(), &environment).await;
         found.map(|value| value.reveal().to_owned()).map_err(|problem| (problem.title, problem.notes))
     }
 

@@ -1,28 +1,26 @@
 //! Sending blobs.
 
-use std::io::{self, Read};
-use std::pin::Pin;
+use std::io::Read;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_core::Stream;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
-use reqwest::{Body, Method, StatusCode, Url};
-use tokio::sync::mpsc;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, LOCATION, RANGE};
+use reqwest::{Body, Method, Response, StatusCode, Url};
 
 use crate::diagnostic::Problem;
 use crate::oci::Descriptor;
 use crate::store::registry::Registry;
-use crate::store::registry::answer::unreachable;
+use crate::store::registry::body::{Counted, pieces};
 use crate::store::registry::connection::Call;
-use crate::store::registry::retry::{ATTEMPTS, backoff, is_passing, is_transient, pause};
-use crate::store::{BlobReader, Layout, Meter};
+use crate::store::registry::repository::{digest_of, header};
+use crate::store::registry::retry::{ATTEMPTS, WORTH, asked, is_passing, is_transient};
+use crate::store::{Layout, Meter};
 
-/// How much is read and sent at once, in bytes.
-const PIECE: usize = 256 << 10;
-/// How many pieces are read ahead.
-const AHEAD: usize = 4;
+/// The smallest chunk that the registry takes (OCI distribution specification,
+/// "Pushing a blob in chunks").
+const CHUNK_MIN_LENGTH: &str = "oci-chunk-min-length";
+/// The size of a chunk in bytes, unless the registry asks for larger ones.
+const CHUNK: u64 = 16 << 20;
 /// The slowest that an upload may be, in bytes a second, after the first minutes.
 const SLOWEST: u64 = 64 << 10;
 /// How long any upload may take.
@@ -48,7 +46,26 @@ pub(in crate::store) enum Offer {
 }
 
 /// An upload that was begun.
-pub(in crate::store) struct Session(Url);
+pub(in crate::store) struct Session {
+    url: Url,
+    /// How many bytes have arrived.
+    received: u64,
+    /// How many bytes a chunk must have that is not the last.
+    least: u64,
+}
+
+/// What became of a request of an upload.
+enum Step {
+    /// The blob is there.
+    Stored,
+    /// A part of it is.
+    Received,
+    /// It is more than the registry takes at once.
+    TooMuch(Problem),
+    /// It failed for a reason that may pass, with how long the registry asks to wait,
+    /// if it does.
+    Early(Problem, Option<Duration>),
+}
 
 impl Registry {
     /// Brings a blob of a layout here, unless it is here already.
@@ -89,12 +106,12 @@ impl Registry {
     }
 
     /// Gives an upload up whose content cannot be had.
-    pub(in crate::store) async fn give_up(&self, Session(session): Session) {
-        self.abandon(session).await;
+    pub(in crate::store) async fn give_up(&self, session: Session) {
+        self.abandon(session.url).await;
     }
 
-    /// Sends a blob of a layout in an upload that was begun, or, where that fails, in
-    /// another.
+    /// Sends a blob of a layout in an upload that was begun: in one piece, and where
+    /// that is cut, from there on; in chunks where the registry takes no more at once.
     ///
     /// # Errors
     /// The blob is missing or damaged; the registry cannot be reached or refuses.
@@ -102,40 +119,160 @@ impl Registry {
         &self,
         from: &Layout,
         blob: &Descriptor,
-        Session(mut session): Session,
+        mut session: Session,
         meter: &Arc<Meter>,
     ) -> Result<Delivery, Problem> {
-        let mut attempt = 1;
-        loop {
-            let reader = from.open_blob(blob)?;
-            let mut call = Call::new(Method::PUT, session, self.scopes());
-            call.url.query_pairs_mut().append_pair("digest", &blob.digest.to_string());
-            call.headers.insert(CONTENT_LENGTH, HeaderValue::from(blob.size));
-            call.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-            let patience = PATIENCE + Duration::from_secs(blob.size / SLOWEST);
-            let counted = Arc::new(Counted::new(meter));
-            let body = Body::wrap_stream(pieces(reader, Arc::clone(&counted)));
-            let wait = match self.connection.send_once(&call, Some(body), patience).await? {
-                Ok(response) if response.status().is_success() => {
-                    counted.keep();
-                    self.note(blob);
-                    return Ok(Delivery::Sent);
-                }
-                // A token may expire between two requests: the next one gets a new one.
-                Ok(response) if attempt < ATTEMPTS && may_pass(response.status()) => {
-                    pause(&response, attempt)
-                }
-                Ok(response) => {
-                    let asked = format!("accept the blob `{}`", blob.digest);
-                    return Err(self.connection.refused(&asked, response).await);
-                }
-                Err(error) if attempt < ATTEMPTS && is_transient(&error) => backoff(attempt),
-                Err(error) => return Err(unreachable(self.connection.host(), error)),
-            };
-            tokio::time::sleep(wait).await;
-            attempt += 1;
-            Session(session) = self.open_session(blob).await?;
+        let sent = self.send_all(from, blob, &mut session, meter).await;
+        if sent.is_err() {
+            meter.take_back(session.received);
+            // What is begun and not ended lies there for days.
+            self.abandon(session.url).await;
         }
+        sent?;
+        self.note(blob);
+        Ok(Delivery::Sent)
+    }
+
+    async fn send_all(
+        &self,
+        from: &Layout,
+        blob: &Descriptor,
+        session: &mut Session,
+        meter: &Arc<Meter>,
+    ) -> Result<(), Problem> {
+        let (mut attempt, mut before, mut in_chunks) = (1, 0, false);
+        loop {
+            let (problem, wait) = match self.send_next(from, blob, session, in_chunks, meter).await? {
+                Step::Stored => return Ok(()),
+                Step::Received => continue,
+                Step::TooMuch(problem) if in_chunks => return Err(problem),
+                Step::TooMuch(_) => {
+                    in_chunks = true;
+                    self.begin_again(blob, session, meter).await?;
+                    continue;
+                }
+                Step::Early(problem, wait) => (problem, wait),
+            };
+            if session.received >= before + WORTH {
+                attempt = 1;
+            } else if attempt == ATTEMPTS {
+                return Err(problem);
+            }
+            tokio::time::sleep(wait.unwrap_or_else(|| self.connection.backoff(attempt))).await;
+            (attempt, before) = (attempt + 1, session.received);
+            // One that did not get on is left.
+            if attempt > 2 || !self.ask_how_far(blob, session, meter).await? {
+                // The answer to the last piece may be what was lost.
+                if self.has(blob).await? {
+                    meter.add(blob.size.saturating_sub(session.received));
+                    return Ok(());
+                }
+                self.begin_again(blob, session, meter).await?;
+            }
+        }
+    }
+
+    /// Sends what comes next: all of a blob, a part of it, or that it is complete.
+    async fn send_next(
+        &self,
+        from: &Layout,
+        blob: &Descriptor,
+        session: &mut Session,
+        in_chunks: bool,
+        meter: &Arc<Meter>,
+    ) -> Result<Step, Problem> {
+        let at = session.received;
+        let most = if in_chunks { CHUNK.max(session.least) } else { u64::MAX };
+        let length = most.min(blob.size - at);
+        let is_last = at == blob.size || at == 0 && length == blob.size;
+        let method = if is_last { Method::PUT } else { Method::PATCH };
+        let mut call = Call::new(method, session.url.clone(), self.scopes());
+        call.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        call.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+        if is_last {
+            call.url.query_pairs_mut().append_pair("digest", &blob.digest.to_string());
+        } else if let Ok(range) = HeaderValue::from_str(&format!("{at}-{}", at + length - 1)) {
+            call.headers.insert(CONTENT_RANGE, range);
+        }
+        let reader = from.open_blob(blob)?.skip(at)?.take(length);
+        let counted = Arc::new(Counted::new(meter));
+        let body = Body::wrap_stream(pieces(reader, Arc::clone(&counted)));
+        let patience = PATIENCE + Duration::from_secs(length / SLOWEST);
+        let asked_for = self.to_accept(blob);
+        let response = match self.connection.send_once(&call, Some(body), patience).await? {
+            Ok(response) => response,
+            Err(error) if is_transient(&error) => {
+                return Ok(Step::Early(self.unanswered(error, &asked_for), None));
+            }
+            Err(error) => return Err(self.unanswered(error, &asked_for)),
+        };
+        let status = response.status();
+        if status.is_success() {
+            if is_last {
+                if let Some(digest) = digest_of(&response).filter(|digest| *digest != blob.digest) {
+                    return Err(self.mismatch(blob, digest, blob.size));
+                }
+                counted.keep();
+                return Ok(Step::Stored);
+            }
+            session.url = self.connection.location(&response)?;
+            let received = received(&response).unwrap_or(at + length);
+            if received <= at || received > at + length {
+                return Err(self.unexpected("it does not say how much of an upload it has"));
+            }
+            counted.keep();
+            meter.take_back(at + length - received);
+            session.received = received;
+            return Ok(Step::Received);
+        }
+        let wait = asked(&response);
+        let problem = self.connection.refused(&asked_for, response).await;
+        match status {
+            StatusCode::PAYLOAD_TOO_LARGE => Ok(Step::TooMuch(problem)),
+            // A token may expire between two requests: the next one gets a new one. An
+            // upload that the registry forgot is answered with 404.
+            status if is_passing(status) => Ok(Step::Early(problem, wait)),
+            StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND | StatusCode::RANGE_NOT_SATISFIABLE => {
+                Ok(Step::Early(problem, wait))
+            }
+            _ => Err(problem),
+        }
+    }
+
+    /// Asks how much of an upload has arrived; `false` if that is not known.
+    async fn ask_how_far(
+        &self,
+        blob: &Descriptor,
+        session: &mut Session,
+        meter: &Meter,
+    ) -> Result<bool, Problem> {
+        let call = Call::new(Method::GET, session.url.clone(), self.scopes());
+        let response = self.connection.send(&call).await?;
+        let known = received(&response).filter(|known| *known <= blob.size);
+        let Some(known) = known.filter(|_| response.status() == StatusCode::NO_CONTENT) else {
+            return Ok(false);
+        };
+        if response.headers().contains_key(LOCATION) {
+            session.url = self.connection.location(&response)?;
+        }
+        meter.take_back(session.received);
+        meter.add(known);
+        session.received = known;
+        Ok(true)
+    }
+
+    /// Gives an upload up, and begins another.
+    async fn begin_again(
+        &self,
+        blob: &Descriptor,
+        session: &mut Session,
+        meter: &Meter,
+    ) -> Result<(), Problem> {
+        self.abandon(session.url.clone()).await;
+        meter.take_back(session.received);
+        session.received = 0;
+        *session = self.open_session(blob).await?;
+        Ok(())
     }
 
     /// Begins an upload, unless the registry mounts the blob instead.
@@ -162,78 +299,30 @@ impl Registry {
         if response.status() == StatusCode::CREATED {
             return Ok(Offer::Settled(Delivery::Mounted));
         }
-        self.connection.location(&response).map(|url| Offer::Open(Session(url)))
+        self.session(&response).map(Offer::Open)
     }
 
     async fn open_session(&self, blob: &Descriptor) -> Result<Session, Problem> {
         let response = self.connection.send(&self.call(Method::POST, "blobs/uploads/")?).await?;
-        let response = self.expect(response, &format!("accept the blob `{}`", blob.digest)).await?;
-        self.connection.location(&response).map(Session)
+        let response = self.expect(response, &self.to_accept(blob)).await?;
+        self.session(&response)
+    }
+
+    fn session(&self, response: &Response) -> Result<Session, Problem> {
+        let least = header(response, CHUNK_MIN_LENGTH).and_then(|least| least.trim().parse().ok());
+        Ok(Session { url: self.connection.location(response)?, received: 0, least: least.unwrap_or(0) })
+    }
+
+    /// What the registry is asked to do with a blob, for messages.
+    fn to_accept(&self, blob: &Descriptor) -> String {
+        format!("accept the blob `{}`", self.shown(&blob.digest.to_string()))
     }
 }
 
-fn may_pass(status: StatusCode) -> bool {
-    // An upload session that the registry forgot is answered with 404.
-    is_passing(status) || matches!(status, StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND)
-}
-
-/// What one attempt sent; taken back if it fails.
-struct Counted {
-    meter: Arc<Meter>,
-    sent: std::sync::atomic::AtomicU64,
-}
-
-impl Counted {
-    fn new(meter: &Arc<Meter>) -> Self {
-        Self { meter: Arc::clone(meter), sent: 0.into() }
-    }
-
-    fn add(&self, count: u64) {
-        self.sent.fetch_add(count, std::sync::atomic::Ordering::Relaxed);
-        self.meter.add(count);
-    }
-
-    fn keep(&self) {
-        self.sent.store(0, std::sync::atomic::Ordering::Relaxed);
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.meter.take_back(*self.sent.get_mut());
-    }
-}
-
-/// The pieces of a blob, as a body takes them.
-struct Pieces(mpsc::Receiver<io::Result<Vec<u8>>>);
-
-impl Stream for Pieces {
-    type Item = io::Result<Vec<u8>>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.poll_recv(context)
-    }
-}
-
-/// Reads a blob on a thread of its own, a little ahead of what is sent.
-fn pieces(mut reader: BlobReader, counted: Arc<Counted>) -> Pieces {
-    let (sender, receiver) = mpsc::channel(AHEAD);
-    tokio::task::spawn_blocking(move || {
-        loop {
-            let mut piece = Vec::with_capacity(PIECE);
-            let read = reader.by_ref().take(PIECE as u64).read_to_end(&mut piece);
-            let item = match read {
-                Ok(0) => return,
-                Ok(_) => Ok(piece),
-                Err(error) => Err(error),
-            };
-            let count = item.as_ref().map_or(0, |piece| piece.len() as u64);
-            // The receiver is gone where the request ended early.
-            if item.is_err() | sender.blocking_send(item).is_err() {
-                return;
-            }
-            counted.add(count);
-        }
-    });
-    Pieces(receiver)
+/// How many bytes of an upload have arrived: `Range: 0-9`. An empty one is told as
+/// `0-0`, so that one byte cannot be told from none: it is sent again.
+fn received(response: &Response) -> Option<u64> {
+    let range = header(response, RANGE.as_str())?;
+    let last: u64 = range.strip_prefix("bytes=").unwrap_or(range).strip_prefix("0-")?.parse().ok()?;
+    Some(if last == 0 { 0 } else { last.checked_add(1)? })
 }

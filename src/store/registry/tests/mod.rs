@@ -2,9 +2,12 @@
 
 mod download;
 mod lists;
+mod logins;
 mod misbehaving;
 mod real;
 mod referrers;
+mod tls;
+mod upload;
 
 use std::sync::Arc;
 

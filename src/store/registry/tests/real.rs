@@ -89,37 +89,6 @@ async fn a_password_is_asked_for_and_given() {
     assert!(refused.notes.contains(&"asked without credentials".to_owned()), "{refused:?}");
 }
 
-#[tokio::test]
-async fn an_authority_of_its_own_is_trusted_where_it_is_named() {
-    let test = "an_authority_of_its_own_is_trusted_where_it_is_named";
-    if program(test, "openssl", "HOIST_TEST_OPENSSL_BIN").is_none() {
-        return;
-    }
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path();
-    std::fs::write(path.join("extensions"), "subjectAltName=IP:127.0.0.1\n").unwrap();
-    let new = "-newkey rsa:2048 -nodes";
-    openssl(path, &format!("req -x509 {new} -keyout ca.key -out ca.pem -days 2 -subj /CN=authority"));
-    openssl(path, &format!("req {new} -keyout key.pem -out request -subj /CN=registry"));
-    openssl(
-        path,
-        "x509 -req -in request -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile extensions -out cert.pem",
-    );
-    let tls = format!("  tls: {{certificate: {0}/cert.pem, key: {0}/key.pem}}", path.display());
-    let Some(server) = DockerRegistry::start(test, &tls, "") else { return };
-    let name = format!("{}/acme/web", server.address);
-    let trusting = |ca: &str| Access { ca: Some(path.join(ca)), ..Access::default() };
-
-    let trusted = registry(&network(&[]), &name, &trusting("ca.pem")).await;
-    assert_eq!(trusted.check_push().await, Ok(()));
-    openssl(path, &format!("req -x509 {new} -keyout other.key -out other.pem -days 2 -subj /CN=other"));
-    let distrusted = registry(&network(&[]), &name, &trusting("other.pem")).await;
-    let refused = distrusted.check_push().await.unwrap_err();
-    assert!(refused.help.as_ref().is_some_and(|help| help.contains("ca=")), "{refused:?}");
-    let plain = open(&name).await.check_push().await.unwrap_err();
-    assert_eq!(plain.code, Code::Registry);
-}
-
 /// Gives tokens to `user`, for whatever is asked, signed with `key.pem`.
 fn token_server(directory: &std::path::Path) -> FakeServer {
     let certificate = std::fs::read_to_string(directory.join("cert.pem")).unwrap();

@@ -1,0 +1,135 @@
+//! Writes layers, unless they were written before.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::path::PathBuf;
+
+use rustix::fs::{Timespec, Timestamps, UTIME_NOW, futimens};
+use serde::{Deserialize, Serialize};
+
+use crate::diagnostic::{Code, Problem, Span};
+use crate::oci::{Descriptor, Digest, Digester, Layer, LayerCompression, LayerEntryKind};
+use crate::store::Layout;
+
+/// Where in a layout it is remembered which layers were written. No part of what
+/// others see there.
+const MEMORY: &str = "layers";
+/// Changes where equal layers come to be other bytes.
+const FORMAT: &str = "layer 1";
+/// Most bytes of what is remembered of a layer.
+const MAX_KNOWN: u64 = 64 << 10;
+
+/// A layer that lies in a layout.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct WrittenLayer {
+    /// The compressed archive.
+    pub(super) descriptor: Descriptor,
+    /// The digest of the archive before compression.
+    pub(super) diff_id: Digest,
+}
+
+/// Writes a layer to a layout. One that was written before, for whatever image, is
+/// only read: its files must be those that it was made of. Of several that want to
+/// write the same one, the first does.
+///
+/// # Errors
+/// A file cannot be read, or changes meanwhile; the layout cannot be written.
+pub(super) fn write_layer(
+    layer: &Layer<PathBuf>,
+    compression: LayerCompression,
+    images: &Layout,
+    span: Span,
+) -> Result<WrittenLayer, Problem> {
+    // Without a memory there is only more to do.
+    let mut memory = Memory::open(layer, compression, images).ok();
+    let mut reading: Option<PathBuf> = None;
+    let mut open = |path: &PathBuf| {
+        reading = Some(path.clone());
+        File::open(path)
+    };
+    let failed = |error: io::Error, reading: Option<PathBuf>| {
+        let title = match reading {
+            Some(path) if error.kind() != io::ErrorKind::StorageFull => {
+                format!("`{}` cannot be put into a layer", path.display())
+            }
+            _ => "a layer cannot be written".to_owned(),
+        };
+        Problem::new(Code::Assemble, title).label(span, error.to_string())
+    };
+    if let Some(known) = memory.as_mut().and_then(|memory| memory.known(images)) {
+        match layer.diff_id(&mut open) {
+            Ok(diff_id) if diff_id == known.diff_id => return Ok(known),
+            Ok(_) => {}
+            Err(error) => return Err(failed(error, reading)),
+        }
+    }
+    let mut blob = images.writer()?;
+    let diff_id = match layer.write(compression, &mut blob, &mut open) {
+        Ok(diff_id) => diff_id,
+        Err(error) => return Err(failed(error, reading)),
+    };
+    let written = WrittenLayer { descriptor: blob.commit(compression.media_type())?, diff_id };
+    if let Some(memory) = &mut memory {
+        // What cannot be remembered is made again.
+        let _forgotten = memory.keep(&written);
+    }
+    Ok(written)
+}
+
+/// What is known of the layers of one shape: paths, sizes, and all else but the
+/// content. Held by one at a time.
+struct Memory {
+    file: File,
+}
+
+impl Memory {
+    /// Waits until nobody else writes a layer of this shape.
+    fn open(layer: &Layer<PathBuf>, compression: LayerCompression, images: &Layout) -> io::Result<Self> {
+        let directory = images.path().join(MEMORY);
+        fs::create_dir_all(&directory)?;
+        let path = directory.join(shape(layer, compression).hex());
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        file.lock()?;
+        Ok(Self { file })
+    }
+
+    /// The last layer of this shape, if it is still there.
+    fn known(&mut self, images: &Layout) -> Option<WrittenLayer> {
+        let mut bytes = Vec::new();
+        (&self.file).take(MAX_KNOWN).read_to_end(&mut bytes).ok()?;
+        let known: WrittenLayer = serde_json::from_slice(&bytes).ok()?;
+        let blob = File::open(images.blob_path(&known.descriptor.digest)).ok()?;
+        // It is in use again: what removes old blobs sees that by the time.
+        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        futimens(&blob, &Timestamps { last_access: now, last_modification: now }).ok()?;
+        images.holds(&known.descriptor).then_some(known)
+    }
+
+    fn keep(&mut self, written: &WrittenLayer) -> io::Result<()> {
+        self.file.set_len(0)?;
+        self.file.rewind()?;
+        self.file.write_all(&serde_json::to_vec(written)?)
+    }
+}
+
+/// A digest of all that a layer is but the content of its files.
+fn shape(layer: &Layer<PathBuf>, compression: LayerCompression) -> Digest {
+    let mut digester = Digester::new();
+    let mut part = |bytes: &[u8]| {
+        digester.update(&(bytes.len() as u64).to_le_bytes());
+        digester.update(bytes);
+    };
+    part(FORMAT.as_bytes());
+    part(compression.to_string().as_bytes());
+    layer.removed().for_each(&mut part);
+    for (path, entry) in layer.iter() {
+        part(path);
+        part(format!("{} {} {}", entry.mode, entry.uid, entry.gid).as_bytes());
+        match &entry.kind {
+            LayerEntryKind::Directory => part(b"directory"),
+            LayerEntryKind::Symlink(text) => part(text),
+            LayerEntryKind::File { size, .. } => part(&size.to_le_bytes()),
+        }
+    }
+    digester.finish().0
+}

@@ -1,0 +1,285 @@
+//! Compression of layers with gzip (RFC 1952) and zstd (RFC 8878), on all
+//! processors.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use libdeflater::{CompressionLvl, Compressor};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::oci::{Digest, Digester, media_type};
+
+/// Blocks that are held in memory until they are compressed together, while as
+/// many are read.
+const BLOCKS: usize = 16;
+
+/// How a layer is compressed, and how hard: a higher level makes it smaller and
+/// takes longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LayerCompression {
+    /// gzip, with a level from 1 to 9.
+    Gzip(u8),
+    /// zstd, with a level from 1 to 19.
+    Zstd(u8),
+}
+
+impl Default for LayerCompression {
+    fn default() -> Self {
+        Self::GZIP
+    }
+}
+
+impl fmt::Display for LayerCompression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gzip(level) => write!(f, "gzip {level}"),
+            Self::Zstd(level) => write!(f, "zstd {level}"),
+        }
+    }
+}
+
+impl LayerCompression {
+    /// gzip, as hard as is usual.
+    pub const GZIP: Self = Self::Gzip(6);
+    /// zstd, as hard as is usual.
+    pub const ZSTD: Self = Self::Zstd(3);
+    /// The highest level of gzip.
+    pub const MAX_GZIP: u8 = 9;
+    /// The highest level of zstd: what is beyond needs much memory to be read.
+    pub const MAX_ZSTD: u8 = 19;
+
+    /// The type of a layer that is compressed so.
+    #[must_use]
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Self::Gzip(_) => media_type::LAYER_GZIP,
+            Self::Zstd(_) => media_type::LAYER_ZSTD,
+        }
+    }
+
+    /// Bytes that are compressed on their own: as a member of gzip, or a frame of
+    /// zstd. Part of what the result depends on: it must not follow from the machine.
+    const fn block(self) -> usize {
+        match self {
+            Self::Gzip(_) => 1 << 20,
+            Self::Zstd(_) => 2 << 20,
+        }
+    }
+}
+
+/// Compresses what `fill` writes, and returns the digest of what it wrote.
+///
+/// It is compressed in blocks of a fixed size, each by itself, so that the result
+/// depends neither on the number of threads nor on the pieces that are written.
+/// Members of gzip, and frames of zstd, that follow each other are one file to
+/// every reader.
+///
+/// # Errors
+/// Those of `fill` and of `out`.
+pub(super) fn compress(
+    how: LayerCompression,
+    out: &mut (impl Write + Send),
+    fill: impl FnOnce(&mut Blocks) -> io::Result<()>,
+) -> io::Result<Digest> {
+    let (sender, receiver) = sync_channel(0);
+    thread::scope(|scope| {
+        let packing = scope.spawn(move || pack(how, &receiver, out));
+        let mut blocks = Blocks { size: how.block(), full: Vec::new(), sender };
+        let filled = fill(&mut blocks).and_then(|()| blocks.send());
+        drop(blocks);
+        let ended = packing.join().map_err(|_| io::Error::other("a thread ended before its work"));
+        // Where nothing can be written any more, that is why nothing was taken.
+        let digest = ended.flatten()?;
+        filled.map(|()| digest)
+    })
+}
+
+/// What is to be compressed, collected in blocks.
+pub(super) struct Blocks {
+    size: usize,
+    full: Vec<Vec<u8>>,
+    sender: SyncSender<Vec<Vec<u8>>>,
+}
+
+impl Blocks {
+    /// Hands over what was collected.
+    fn send(&mut self) -> io::Result<()> {
+        let closed = |_| io::Error::from(io::ErrorKind::BrokenPipe);
+        self.sender.send(std::mem::take(&mut self.full)).map_err(closed)
+    }
+}
+
+impl Write for Blocks {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.full.last().is_none_or(|block| block.len() == self.size) {
+            if self.full.len() == BLOCKS {
+                self.send()?;
+            }
+            self.full.push(Vec::with_capacity(self.size));
+        }
+        let Some(block) = self.full.last_mut() else { return Ok(0) };
+        let count = bytes.len().min(self.size - block.len());
+        block.extend_from_slice(bytes.get(..count).unwrap_or_default());
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Compresses batch after batch, while the next one is collected.
+fn pack(how: LayerCompression, batches: &Receiver<Vec<Vec<u8>>>, out: &mut impl Write) -> io::Result<Digest> {
+    let mut digester = Digester::new();
+    for batch in batches {
+        let (packed, ()) = rayon::join(
+            || {
+                batch
+                    .par_iter()
+                    .map_init(|| Packer::new(how), |packer, block| packer.pack(block))
+                    .collect::<io::Result<Vec<_>>>()
+            },
+            || batch.iter().for_each(|block| digester.update(block)),
+        );
+        packed?.iter().try_for_each(|block| out.write_all(block))?;
+    }
+    Ok(digester.finish().0)
+}
+
+/// Compresses one block after the other, each by itself.
+enum Packer {
+    Gzip(Compressor),
+    Zstd(io::Result<zstd::bulk::Compressor<'static>>),
+}
+
+impl Packer {
+    fn new(how: LayerCompression) -> Self {
+        match how {
+            LayerCompression::Gzip(level) => {
+                Self::Gzip(Compressor::new(CompressionLvl::new(i32::from(level)).unwrap_or_default()))
+            }
+            LayerCompression::Zstd(level) => Self::Zstd(zstd::bulk::Compressor::new(i32::from(level))),
+        }
+    }
+
+    fn pack(&mut self, block: &[u8]) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Gzip(compressor) => {
+                let mut member = vec![0; compressor.gzip_compress_bound(block.len())];
+                let length = compressor.gzip_compress(block, &mut member).map_err(io::Error::other)?;
+                member.truncate(length);
+                Ok(member)
+            }
+            Self::Zstd(Ok(compressor)) => compressor.compress(block),
+            Self::Zstd(Err(error)) => Err(io::Error::other(error.to_string())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::oci::decompress;
+
+    const ALL: [LayerCompression; 4] = [
+        LayerCompression::GZIP,
+        LayerCompression::Gzip(9),
+        LayerCompression::ZSTD,
+        LayerCompression::Zstd(LayerCompression::MAX_ZSTD),
+    ];
+
+    fn packed(how: LayerCompression, content: &[u8], pieces: &[usize]) -> (Vec<u8>, Digest) {
+        let mut out = Vec::new();
+        let digest = compress(how, &mut out, |blocks| {
+            let mut rest = content;
+            for piece in pieces.iter().cycle() {
+                let (now, later) = rest.split_at(rest.len().min(*piece));
+                blocks.write_all(now)?;
+                rest = later;
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            Ok(())
+        });
+        (out, digest.unwrap())
+    }
+
+    fn unpacked(how: LayerCompression, bytes: &[u8]) -> Vec<u8> {
+        let mut content = Vec::new();
+        let known = media_type::compression(how.media_type()).unwrap();
+        decompress(known, bytes).unwrap().read_to_end(&mut content).unwrap();
+        content
+    }
+
+    /// Text and noise, `size` bytes of it.
+    fn content(size: usize) -> Vec<u8> {
+        (0..u32::try_from(size).unwrap()).map(|at| (at.wrapping_mul(at) >> 7).to_le_bytes()[0]).collect()
+    }
+
+    #[test]
+    fn what_is_compressed_is_read_again_whatever_its_size() {
+        for how in ALL {
+            let block = how.block();
+            for size in [1, block - 1, block, block + 1] {
+                let content = content(size);
+                let (bytes, digest) = packed(how, &content, &[1 << 16]);
+                assert_eq!(unpacked(how, &bytes), content, "{how}: {size}");
+                assert_eq!(digest, Digest::of(&content));
+            }
+        }
+        let large = content(LayerCompression::ZSTD.block() * (BLOCKS + 2));
+        assert_eq!(
+            unpacked(LayerCompression::ZSTD, &packed(LayerCompression::ZSTD, &large, &[99_999]).0),
+            large
+        );
+    }
+
+    #[test]
+    fn a_level_is_kept() {
+        let content = content(1 << 20);
+        let size = |how| packed(how, &content, &[1 << 20]).0.len();
+        assert!(size(LayerCompression::Gzip(9)) < size(LayerCompression::Gzip(1)));
+        assert!(size(LayerCompression::Zstd(19)) < size(LayerCompression::Zstd(1)));
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_said_and_not_what_followed_from_it() {
+        struct Full;
+        impl Write for Full {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::Error::from(io::ErrorKind::StorageFull))
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let content = content(LayerCompression::GZIP.block() * 3 * BLOCKS);
+        let failed = compress(LayerCompression::GZIP, &mut Full, |blocks| blocks.write_all(&content));
+        assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::StorageFull);
+        let failed = compress(LayerCompression::GZIP, &mut io::sink(), |_| Err(io::Error::other("no")));
+        assert_eq!(failed.unwrap_err().to_string(), "no");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn the_pieces_that_are_written_do_not_change_a_byte(
+            size in 0..3_000_000_usize,
+            pieces in prop::collection::vec(1..400_000_usize, 1..5),
+        ) {
+            let content = content(size);
+            for how in [LayerCompression::GZIP, LayerCompression::ZSTD] {
+                prop_assert_eq!(packed(how, &content, &pieces), packed(how, &content, &[usize::MAX]));
+            }
+        }
+    }
+}

@@ -26,7 +26,8 @@ impl Registry {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let port = port.expect("there is a free port").port();
         let settings = format!(
-            "version: 0.1\nlog: {{ level: error }}\nstorage: {{ filesystem: {{ rootdirectory: {} }} }}\n\
+            "version: 0.1\nlog: {{ level: error }}\nstorage: {{ filesystem: {{ rootdirectory: {} }}, \
+             delete: {{ enabled: true }} }}\n\
              http: {{ addr: \"127.0.0.1:{port}\", relativeurls: true }}\n{more}",
             repo.path().join(".registry").display()
         );

@@ -83,10 +83,18 @@ pub(crate) enum Command {
     Fmt(Fmt),
     /// Write a release.kdl for what is found here
     Init(Init),
-    /// Show an image: layers, sizes, wasted bytes, configuration
+    /// Show an image: layers, sizes, wasted bytes, configuration; or a repository's tags
     Inspect(Inspect),
     /// Copy an image, by digest: from registry or directory to registry or directory
     Copy(Copy),
+    /// Remove a tag, or an image with all its tags
+    Remove(Remove),
+    /// Keep the password for a registry; or show who one is at the registries
+    Login(Login),
+    /// Forget the password for a registry
+    Logout(Logout),
+    /// Check what this machine, and the registries of release.kdl, give
+    Doctor,
     /// Show the output of a step, or what became of a run
     Log(Log),
     /// Show a run as a whole: Markdown, JUnit XML, a Chrome trace, JSON
@@ -242,9 +250,30 @@ pub(crate) struct Init {
 /// `hoist inspect`.
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {
-    /// An image of release.kdl, or `oci:DIR[:TAG]`
+    /// An image of release.kdl as it was built last, `oci:DIR[:TAG]`, or
+    /// `HOST/REPOSITORY:TAG` or `@DIGEST` at a registry. `HOST/REPOSITORY` alone: its
+    /// tags with what they point to, or with `-q` their names alone
     #[arg(value_name = "IMAGE")]
     pub(crate) image: String,
+    /// Of an image for several platforms, only this one
+    #[arg(long, value_name = "OS/ARCH")]
+    pub(crate) platform: Option<String>,
+    /// At a registry: read the layers, too, for sizes of files and what is wasted. What
+    /// lies on this machine is always read
+    #[arg(long)]
+    pub(crate) files: bool,
+    /// How many files are listed as the largest, and as wasted
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(crate) top: usize,
+    /// Write a page with a map of the files by size, layer, and waste; reads the layers
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) html: Option<PathBuf>,
+    /// Print only the digest
+    #[arg(long, conflicts_with_all = ["files", "html", "label"])]
+    pub(crate) digest: bool,
+    /// Print only the value of this label
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["files", "html"])]
+    pub(crate) label: Option<String>,
 }
 
 /// `hoist copy`.
@@ -253,9 +282,47 @@ pub(crate) struct Copy {
     /// The image: `HOST/REPOSITORY[:TAG]`, `HOST/REPOSITORY@DIGEST`, or `oci:DIR[:TAG]`
     #[arg(value_name = "FROM")]
     pub(crate) from: String,
-    /// Where to, in the same way. Without a tag, it gets the one that it has, or `latest`
-    #[arg(value_name = "TO")]
-    pub(crate) to: String,
+    /// Where to, in the same way; several for several tags or places. Without a tag, it
+    /// gets the one that it has, or `latest`
+    #[arg(value_name = "TO", required = true)]
+    pub(crate) to: Vec<String>,
+}
+
+/// `hoist remove`.
+#[derive(Debug, Args)]
+pub(crate) struct Remove {
+    /// What is removed: `HOST/REPOSITORY:TAG`, `HOST/REPOSITORY@DIGEST`, or `oci:DIR:TAG`
+    #[arg(value_name = "IMAGE")]
+    pub(crate) image: String,
+    /// Remove the image with all of its tags
+    #[arg(long)]
+    pub(crate) all_tags: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+}
+
+/// `hoist login`.
+#[derive(Debug, Args)]
+pub(crate) struct Login {
+    /// The registry: `ghcr.io`, `localhost:5000`; `docker.io` is Docker Hub. Without one:
+    /// who one is at each registry of release.kdl
+    #[arg(value_name = "HOST")]
+    pub(crate) host: Option<String>,
+    /// The user; without it, it is asked for
+    #[arg(short, long, value_name = "USER", requires = "host")]
+    pub(crate) username: Option<String>,
+    /// Read the password, or token, from standard input
+    #[arg(long, requires_all = ["host", "username"])]
+    pub(crate) password_stdin: bool,
+}
+
+/// `hoist logout`.
+#[derive(Debug, Args)]
+pub(crate) struct Logout {
+    /// The registry
+    #[arg(value_name = "HOST")]
+    pub(crate) host: String,
 }
 
 /// `hoist log`.

@@ -13,14 +13,18 @@ mod check;
 mod clean;
 mod completions;
 mod copy;
+mod doctor;
 mod fmt;
 mod graph;
 mod init;
 mod inspect;
 mod list;
 mod log;
+mod login;
+mod place;
 mod plan;
 mod records;
+mod remove;
 mod report;
 mod run;
 mod session;
@@ -33,9 +37,9 @@ mod words;
 use std::process::ExitCode;
 
 use crate::cli::arguments::{Arguments, Command};
-use crate::cli::session::Session;
-use crate::diagnostic::{Code, Problem, Problems, nearest};
-use crate::report::{output, status};
+use crate::cli::session::{Session, exit_code};
+use crate::diagnostic::{Code, Problem, Problems, Sources, nearest};
+use crate::report::{Look, output, problems_json, render, status};
 
 /// The `hoist` program: reads the command line, does what it says, and returns
 /// the exit code.
@@ -44,32 +48,65 @@ pub fn main() -> ExitCode {
     if let Some(code) = crate::engine::runtime_main() {
         return code;
     }
-    match Arguments::read(std::env::args_os()) {
+    let words: Vec<_> = std::env::args_os().collect();
+    let json = words.iter().take_while(|word| *word != "--").any(|word| word == "--json");
+    match Arguments::read(words) {
         Ok(arguments) => start(arguments),
-        Err(error) => usage(&error),
+        Err(error) => usage(&error, json),
     }
 }
 
 /// Help and version go to standard output and are a success; a command line
-/// that is wrong goes to standard error.
-fn usage(error: &clap::Error) -> ExitCode {
+/// that is wrong goes to standard error, or as JSON where that is asked for.
+fn usage(error: &clap::Error, json: bool) -> ExitCode {
     let text = error.render().to_string();
+    if error.use_stderr() && json {
+        return without_session(&of_clap(&text), json);
+    }
     if error.use_stderr() {
         status(&text);
-        return ExitCode::from(2);
+        return exit_code(Code::CommandLine.class());
     }
     if output(&text).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// A complaint of clap: `error:` what is wrong, `tip:` what to type, and the usage.
+fn of_clap(text: &str) -> Problem {
+    let mut parts = text.split("\n\n").map(str::trim).filter(|part| !part.is_empty());
+    let title = parts.next().unwrap_or_default();
+    let mut problem = Problem::new(Code::CommandLine, title.strip_prefix("error: ").unwrap_or(title));
+    for part in parts {
+        problem = match part.strip_prefix("tip: ") {
+            Some(tip) => problem.help(tip),
+            None => problem.note(part),
+        };
+    }
+    problem
+}
+
+/// Shows a problem that came before anything was known of the machine.
+fn without_session(problem: &Problem, json: bool) -> ExitCode {
+    let problems = Problems::from(problem.clone());
+    if json {
+        // Nobody is left to tell that standard output went away.
+        drop(output(&format!("{}\n", problems_json(&problems, &Sources::new()))));
+    } else {
+        status(&render(&problems, &Sources::new(), Look::PLAIN));
+    }
+    exit_code(problems.class())
+}
+
 fn start(arguments: Arguments) -> ExitCode {
     let Arguments { global, command, named } = arguments;
+    let json = global.json;
     match Session::open(global) {
         Ok(mut session) => {
-            let outcome = execute(&mut session, command);
+            let outcome =
+                session.enter().map_err(Problems::from).and_then(|()| execute(&mut session, command));
             let outcome = outcome.map_err(|problems| if named { or_command(problems) } else { problems });
             outcome.unwrap_or_else(|problems| session.report(&problems))
         }
-        Err(problem) => Session::report_without(&problem),
+        Err(problem) => without_session(&problem, json),
     }
 }
 
@@ -111,6 +148,10 @@ fn execute(session: &mut Session, command: Option<Command>) -> Result<ExitCode, 
         Some(Command::Fmt(options)) => fmt::fmt(session, &options),
         Some(Command::Init(options)) => init::init(session, &options),
         Some(Command::Copy(options)) => copy::copy(session, &options),
+        Some(Command::Remove(options)) => remove::remove(session, &options),
+        Some(Command::Login(options)) => login::login(session, &options),
+        Some(Command::Logout(options)) => login::logout(session, &options),
+        Some(Command::Doctor) => doctor::doctor(session),
         Some(Command::Inspect(options)) => inspect::inspect(session, &options),
         Some(Command::Log(options)) => log::log(session, &options),
         Some(Command::Report(options)) => report::report(session, &options),

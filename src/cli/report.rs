@@ -89,7 +89,8 @@ impl Files {
     }
 }
 
-fn write(file: &Path, text: &str) -> Result<(), Problem> {
+/// Writes a file, with the directories above it.
+pub(crate) fn write(file: &Path, text: &str) -> Result<(), Problem> {
     let written = file.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(file, text));
     written.map_err(|error| unwritable(file, &error))
 }

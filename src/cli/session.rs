@@ -58,16 +58,20 @@ const DEFAULT_WIDTH: usize = 100;
 
 impl Session {
     pub(crate) fn open(global: Global) -> Result<Self, Problem> {
-        let mut host = Host::current()?;
-        if let Some(directory) = &global.directory {
-            let there = host.directory.join(directory);
+        Ok(Self { host: Host::current()?, global, sources: Sources::new() })
+    }
+
+    /// Goes to the directory that the command line names.
+    pub(crate) fn enter(&mut self) -> Result<(), Problem> {
+        if let Some(directory) = &self.global.directory {
+            let there = self.host.directory.join(directory);
             if !there.is_dir() {
                 let title = format!("there is no directory `{}`", directory.display());
                 return Err(Problem::new(Code::CommandLine, title).help("name a directory behind `-C`"));
             }
-            host.directory = there;
+            self.host.directory = there;
         }
-        Ok(Self { host, global, sources: Sources::new() })
+        Ok(())
     }
 
     /// How standard output is written.
@@ -236,7 +240,7 @@ impl Session {
     }
 
     /// The cache directory of the user, if there is a place for one.
-    fn users_cache(&self) -> Option<PathBuf> {
+    pub(crate) fn users_cache(&self) -> Option<PathBuf> {
         let given = || self.variable("HOIST_CACHE_DIR").map(|dir| self.host.directory.join(dir));
         let xdg = || self.variable("XDG_CACHE_HOME").filter(|dir| dir.is_absolute());
         let home = || self.variable("HOME").map(|home| home.join(".cache/hoist"));
@@ -270,13 +274,6 @@ impl Session {
         } else {
             status(&render(problems, &self.sources, self.status_look()));
         }
-        exit_code(problems.class())
-    }
-
-    /// Shows a problem that came before anything was known of how to speak.
-    pub(crate) fn report_without(problem: &Problem) -> ExitCode {
-        let problems = Problems::from(problem.clone());
-        status(&render(&problems, &Sources::new(), Look::PLAIN));
         exit_code(problems.class())
     }
 }

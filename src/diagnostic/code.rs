@@ -157,6 +157,8 @@ codes! {
     DigestMismatch "store::digest_mismatch" Failed,
     /// No such manifest, blob, or tag.
     NotFound "store::not_found" Usage,
+    /// A manifest of something else than an image, where an image is needed.
+    NotAnImage "store::not_an_image" Usage,
 
     // cache
     /// The cache cannot be read or written.

@@ -20,10 +20,19 @@ pub(crate) struct Image {
 impl Image {
     /// Reads the image of a manifest.
     pub(crate) fn read(layout: &Layout, descriptor: &Descriptor) -> Result<Self, Problem> {
-        let manifest =
-            Manifest::parse(&layout.read(descriptor)?).map_err(|error| damaged(descriptor, &error))?;
-        let config = ImageConfig::parse(&layout.read(&manifest.config)?)
-            .map_err(|error| damaged(&manifest.config, &error))?;
+        let manifest = Self::manifest(descriptor, &layout.read(descriptor)?)?;
+        let config = layout.read(&manifest.config)?;
+        Self::of(descriptor, manifest, &config)
+    }
+
+    /// The manifest in a document.
+    pub(crate) fn manifest(descriptor: &Descriptor, bytes: &[u8]) -> Result<Manifest, Problem> {
+        Manifest::parse(bytes).map_err(|error| damaged(descriptor, &error))
+    }
+
+    /// The image that a manifest and the document of its configuration make.
+    pub(crate) fn of(descriptor: &Descriptor, manifest: Manifest, config: &[u8]) -> Result<Self, Problem> {
+        let config = ImageConfig::parse(config).map_err(|error| damaged(&manifest.config, &error))?;
         let (layers, diff_ids) = (manifest.layers.len(), config.rootfs.diff_ids.len());
         if layers != diff_ids {
             let title = format!("the image `{}` is not well formed", descriptor.digest);
@@ -34,19 +43,26 @@ impl Image {
     }
 
     /// Every image that a manifest or an index names, in its order. Entries of an
-    /// index that are no images (attestations have no real platform) are passed
-    /// over.
+    /// index that are no images are passed over.
     pub(crate) fn all(layout: &Layout, descriptor: &Descriptor) -> Result<Vec<Self>, Problem> {
         if !media_type::is_index(&descriptor.media_type) {
             return Ok(vec![Self::read(layout, descriptor)?]);
         }
-        let index = Index::parse(&layout.read(descriptor)?).map_err(|error| damaged(descriptor, &error))?;
-        let real = |entry: &&Descriptor| {
-            let platform = entry.platform.as_ref();
-            media_type::is_manifest(&entry.media_type)
-                && platform.is_none_or(|platform| platform.architecture != "unknown")
-        };
-        index.manifests.iter().filter(real).map(|entry| Self::read(layout, entry)).collect()
+        let index = Self::index(descriptor, &layout.read(descriptor)?)?;
+        let images = index.manifests.iter().filter(|entry| Self::is_named_by(entry));
+        images.map(|entry| Self::read(layout, entry)).collect()
+    }
+
+    /// The index in a document.
+    pub(crate) fn index(descriptor: &Descriptor, bytes: &[u8]) -> Result<Index, Problem> {
+        Index::parse(bytes).map_err(|error| damaged(descriptor, &error))
+    }
+
+    /// Whether an entry of an index is an image; attestations have no real platform.
+    pub(crate) fn is_named_by(entry: &Descriptor) -> bool {
+        let platform = entry.platform.as_ref();
+        media_type::is_manifest(&entry.media_type)
+            && platform.is_none_or(|platform| platform.architecture != "unknown")
     }
 
     /// The image for a platform. `None` with the platforms that there are, if
@@ -57,8 +73,7 @@ impl Image {
         platform: &Platform,
     ) -> Result<Result<Self, Vec<Platform>>, Problem> {
         if media_type::is_index(&descriptor.media_type) {
-            let index =
-                Index::parse(&layout.read(descriptor)?).map_err(|error| damaged(descriptor, &error))?;
+            let index = Self::index(descriptor, &layout.read(descriptor)?)?;
             let Some(entry) = index.find(platform) else {
                 return Ok(Err(index.platforms()));
             };

@@ -2,10 +2,11 @@
 
 use crate::config;
 use crate::diagnostic::{Code, Problem, Problems, bytes};
-use crate::inspect::{PlatformReport, image};
-use crate::oci::{Descriptor, Waste};
+use crate::inspect::image::{largest, wasted};
+use crate::inspect::{PlatformReport, View, image};
+use crate::oci::{Descriptor, FileTree, Platform, Waste};
 use crate::plan::BudgetStep;
-use crate::store::Layout;
+use crate::store::{Layout, Repository};
 
 /// Most offenders that a problem names.
 const NAMED: usize = 5;
@@ -15,25 +16,28 @@ const NAMED: usize = 5;
 /// # Errors
 /// Every bound that a platform exceeds, with what weighs most; an image that
 /// cannot be read.
-pub fn weigh(step: &BudgetStep, descriptor: &Descriptor, images: &Layout) -> Result<(), Problems> {
-    let report = image(images, descriptor)?;
+pub async fn weigh(step: &BudgetStep, descriptor: &Descriptor, images: &Layout) -> Result<(), Problems> {
+    let view = View { files: true, ..View::default() };
+    let report = image(&Repository::Layout(images.clone()), descriptor, &view).await?;
     let mut problems = Problems::new();
-    for platform in &report.platforms {
-        problems.extend(
-            [size(step, platform), layers(step, platform), waste(step, platform)].into_iter().flatten(),
-        );
+    for image in &report.platforms {
+        let files = image.files.as_ref();
+        problems.extend(files.and_then(|files| size(step, &image.platform, files)));
+        problems.extend(layers(step, image));
+        problems.extend(files.and_then(|files| waste(step, &image.platform, files)));
     }
     problems.or(())
 }
 
-fn size(step: &BudgetStep, report: &PlatformReport) -> Option<Problem> {
-    let (size, most) = (report.size(), step.budget.size?);
+fn size(step: &BudgetStep, platform: &Platform, files: &FileTree) -> Option<Problem> {
+    let (size, most) = (files.size(), step.budget.size?);
     let over = size.checked_sub(most).filter(|over| *over > 0)?;
-    let title = format!("the image for `{}` has {}", report.platform, bytes(size));
+    let title = format!("the image for `{platform}` has {}", bytes(size));
     let problem = Problem::new(Code::OverBudget, title)
         .label(step.span, format!("{} more than {}", bytes(over), bytes(most)))
         .help("leave files out, or raise `size=`");
-    let files = report.largest.iter().take(NAMED).map(|file| (file.path.as_slice(), file.size, file.layer));
+    let files = largest(files, NAMED);
+    let files = files.iter().map(|file| (file.path.as_slice(), file.size, file.layer));
     Some(named(problem, "largest files", files))
 }
 
@@ -47,23 +51,24 @@ fn layers(step: &BudgetStep, report: &PlatformReport) -> Option<Problem> {
     })
 }
 
-fn waste(step: &BudgetStep, report: &PlatformReport) -> Option<Problem> {
-    let (size, wasted) = (report.size(), report.wasted_size());
+fn waste(step: &BudgetStep, platform: &Platform, files: &FileTree) -> Option<Problem> {
+    let (size, lost) = (files.size(), files.wasted_size());
     let (over, found, most) = match step.budget.wasted? {
-        config::Waste::Bytes(most) => (wasted > most, bytes(wasted), bytes(most)),
+        config::Waste::Bytes(most) => (lost > most, bytes(lost), bytes(most)),
         config::Waste::Percent(most) => {
-            let found = percent(wasted, size);
-            (found > most, format!("{} ({found:.1} %)", bytes(wasted)), format!("{most} %"))
+            let found = percent(lost, size);
+            (found > most, format!("{} ({found:.1} %)", bytes(lost)), format!("{most} %"))
         }
     };
     if !over {
         return None;
     }
-    let title = format!("the image for `{}` wastes {found}", report.platform);
+    let title = format!("the image for `{platform}` wastes {found}");
     let problem = Problem::new(Code::OverBudget, title)
         .label(step.span, format!("at most {most}"))
         .help("do not put files into a layer that a later one replaces or deletes");
-    let files = report.wasted.iter().take(NAMED);
+    let files = wasted(files);
+    let files = files.iter().take(NAMED);
     let files = files.map(|Waste { path, size, layer, .. }| (path.as_slice(), *size, *layer));
     Some(named(problem, "wasted", files))
 }
@@ -121,20 +126,20 @@ mod tests {
         BudgetStep { image: StepIndex(0), budget: Budget { size, layers, wasted }, span }
     }
 
-    #[test]
-    fn an_image_within_its_budget_is_not_complained_about() {
+    #[tokio::test]
+    async fn an_image_within_its_budget_is_not_complained_about() {
         let (_directory, images) = directory();
         let image = image_of(&images, &[&[("a", 1000)], &[("a", 1000)]]);
         let step = step(Some(2000), Some(2), Some(config::Waste::Percent(50.0)));
-        assert_eq!(weigh(&step, &image, &images), Ok(()));
+        assert_eq!(weigh(&step, &image, &images).await, Ok(()));
     }
 
-    #[test]
-    fn every_bound_that_is_exceeded_is_named_with_what_weighs_most() {
+    #[tokio::test]
+    async fn every_bound_that_is_exceeded_is_named_with_what_weighs_most() {
         let (_directory, images) = directory();
         let image = image_of(&images, &[&[("etc/a", 1500), ("b", 30)], &[("etc/a", 2_500_000)]]);
         let step = step(Some(2_000_000), Some(1), Some(config::Waste::Bytes(1000)));
-        let found = weigh(&step, &image, &images).unwrap_err();
+        let found = weigh(&step, &image, &images).await.unwrap_err();
         let over = |title: &str, label: &str, help: &str| {
             Problem::new(Code::OverBudget, title).label(step.span, label).help(help)
         };
@@ -160,16 +165,41 @@ mod tests {
         assert_eq!(found.as_slice(), expected);
     }
 
-    #[test]
-    fn a_report_tells_layers_files_and_waste() {
+    #[tokio::test]
+    async fn a_report_tells_layers_files_and_waste() {
         let (_directory, images) = directory();
         let descriptor = image_of(&images, &[&[("a", 10), ("b", 20)], &[("a", 5)]]);
-        let report = image(&images, &descriptor).unwrap();
+        let repository = Repository::Layout(images);
+        let view = View { files: true, ..View::default() };
+        let report = image(&repository, &descriptor, &view).await.unwrap();
         let [platform] = report.platforms.as_slice() else { panic!("{report:?}") };
         assert_eq!(platform.platform, "linux/amd64".parse().unwrap());
-        assert_eq!((platform.size(), platform.wasted_size()), (35, 10));
         assert!(platform.transferred() > 0);
-        let largest: Vec<_> = platform.largest.iter().map(|file| (file.path.as_slice(), file.size)).collect();
-        assert_eq!(largest, [(&b"b"[..], 20), (b"a", 5)]);
+        let files = platform.files.as_ref().unwrap();
+        assert_eq!((files.size(), files.wasted_size()), (35, 10));
+        let named = largest(files, 9);
+        let named: Vec<_> = named.iter().map(|file| (file.path.as_slice(), file.size)).collect();
+        assert_eq!(named, [(&b"b"[..], 20), (b"a", 5)]);
+
+        // Without their files, layers are not read.
+        std::fs::remove_file(repository_layer(&repository, platform)).unwrap();
+        let light = image(&repository, &descriptor, &View::default()).await.unwrap();
+        assert_eq!((light.platforms[0].files.as_ref(), light.platforms[0].layers[0].size), (None, None));
+        assert!(image(&repository, &descriptor, &view).await.is_err());
+    }
+
+    fn repository_layer(repository: &Repository, platform: &PlatformReport) -> std::path::PathBuf {
+        let Repository::Layout(layout) = repository else { panic!("a layout") };
+        layout.blob_path(&platform.layers[0].descriptor.digest)
+    }
+
+    #[tokio::test]
+    async fn a_platform_that_is_not_there_is_answered_with_those_that_are() {
+        let (_directory, images) = directory();
+        let descriptor = image_of(&images, &[&[("a", 10)]]);
+        let view = View { platform: Some("linux/arm64".parse().unwrap()), files: false };
+        let problem = image(&Repository::Layout(images), &descriptor, &view).await.unwrap_err();
+        assert_eq!(problem.title, "there is no image for `linux/arm64`");
+        assert_eq!(problem.help.as_deref(), Some("it is for linux/amd64"));
     }
 }

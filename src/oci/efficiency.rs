@@ -74,6 +74,41 @@ impl FileTree {
         &self.wasted
     }
 
+    /// Bytes of the files of all layers.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.sizes.iter().fold(0, |sum, size| sum.saturating_add(*size))
+    }
+
+    /// Bytes that layers hold in vain.
+    #[must_use]
+    pub fn wasted_size(&self) -> u64 {
+        self.wasted.iter().fold(0, |sum, waste| sum.saturating_add(waste.size))
+    }
+
+    /// Which share of the bytes of all layers would do, from 0 to 1: of each path the
+    /// smallest content that a layer has for it, and none of what is deleted. This is
+    /// the score of the tool dive, but for directories that are deleted: their files
+    /// count as deleted here. 1 for an image without bytes.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a share is shown with a few digits")]
+    pub fn efficiency(&self) -> f64 {
+        // Of each path that has waste: bytes of all contents, and of the smallest.
+        let mut paths: BTreeMap<&[u8], (u64, u64)> = BTreeMap::new();
+        for waste in &self.wasted {
+            let (all, least) = paths.entry(&waste.path).or_insert((0, u64::MAX));
+            *all = all.saturating_add(waste.size);
+            *least = if waste.deleted { 0 } else { (*least).min(waste.size) };
+        }
+        let mut spare: u64 = 0;
+        for (path, (all, least)) in paths {
+            let shown = self.nodes.get(path).map_or(0, |node| node.size);
+            spare = spare.saturating_add(all.saturating_add(shown) - least.min(shown));
+        }
+        let size = self.size();
+        if size == 0 { 1.0 } else { size.saturating_sub(spare) as f64 / size as f64 }
+    }
+
     /// All paths, each directory before what it holds.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &Node)> {
         self.nodes.iter().map(|(path, node)| (path.as_slice(), node))
@@ -288,6 +323,18 @@ mod tests {
         assert_eq!(paths(&tree), ["etc", "etc/a", "etc/c"]);
         assert_eq!(tree.wasted(), [waste("etc/a", 5, 1, false), waste("etc/b", 3, 1, true)]);
         assert_eq!(tree.layer_sizes(), [9, 1]);
+    }
+
+    #[test]
+    fn the_smallest_content_of_a_path_would_do() {
+        let efficiency = |layers: &[&[(&str, Option<&str>)]]| tree(layers).efficiency();
+        assert!((efficiency(&[]) - 1.0).abs() < 1e-9);
+        assert!((efficiency(&[&[("a", Some("12345"))], &[("b", Some("1"))]]) - 1.0).abs() < 1e-9);
+        // The numbers of dive: 1 of 6 bytes, whichever of both is the smaller one.
+        assert!((efficiency(&[&[("a", Some("12345"))], &[("a", Some("1"))]]) - 1.0 / 6.0).abs() < 1e-9);
+        assert!((efficiency(&[&[("a", Some("1"))], &[("a", Some("12345"))]]) - 1.0 / 6.0).abs() < 1e-9);
+        let deleted = [("a", Some("123")), ("b", Some("1"))];
+        assert!((efficiency(&[&deleted, &[(".wh.a", None)]]) - 0.25).abs() < 1e-9);
     }
 
     #[test]

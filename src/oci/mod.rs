@@ -30,6 +30,6 @@ pub use efficiency::{FileTree, Node, NodeKind, Waste};
 pub use index::Index;
 pub use layer::{InvalidEntry, Layer, LayerEntry, LayerEntryKind};
 pub use manifest::Manifest;
-pub use platform::Platform;
+pub use platform::{InvalidPlatform, Platform};
 pub use reference::{InvalidReference, LATEST, Reference, RepositoryName};
 pub use tag::{InvalidTag, Tag};

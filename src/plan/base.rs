@@ -66,6 +66,23 @@ pub fn registry_of(release: &Release, facts: &Facts, name: &RepositoryName) -> R
     }
 }
 
+/// Every registry that the release file declares: its place is `host[:port][/prefix]` or
+/// its directory. Of one whose place is not known here, why.
+#[must_use]
+pub fn declared_registries(release: &Release, facts: &Facts) -> Vec<(String, Result<RegistryPlan, Problem>)> {
+    let scope = Scope::new(release, facts);
+    let plan = |registry: &Registry| {
+        let place = match &registry.place {
+            Place::Remote(place) => {
+                RegistryPlace::Remote(scope.fill(place)?.trim_end_matches('/').to_owned())
+            }
+            Place::Layout(path) => RegistryPlace::Layout(path.clone()),
+        };
+        Ok(RegistryPlan::declared(&scope, registry, place))
+    };
+    release.registries.values().map(|registry| (registry.name.value.clone(), plan(registry))).collect()
+}
+
 impl RegistryPlan {
     /// A repository at a registry that the release file declares.
     pub(super) fn declared(scope: &Scope<'_>, registry: &Registry, place: RegistryPlace) -> Self {

@@ -35,7 +35,7 @@ mod tests;
 mod unit;
 
 pub use action::{Action, CommandStep, Exec, Gap, Variables};
-pub use base::{BASE_NAME, RemoteBase, not_for, registry_of, remote_base};
+pub use base::{BASE_NAME, RemoteBase, declared_registries, not_for, registry_of, remote_base};
 pub use build::build;
 pub use definition::{Definition, KeyPart, PartValue, Subject};
 pub use drawing::{dot, mermaid, svg};

@@ -33,7 +33,7 @@ pub async fn find_base(
     let found = repository.resolve(&reference.name()).await.map_err(here)?;
     let Some(found) = found else {
         let problem = Problem::new(Code::UnknownBase, format!("there is no image `{reference}`"));
-        let help = "registries also say so of images that one may not see: `docker login` may help";
+        let help = "registries also say so of images that one may not see: `hoist login` may help";
         return Err(here(problem.help(help)));
     };
     if let Ok(bytes) = images.read(&found) {

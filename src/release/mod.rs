@@ -20,7 +20,7 @@ mod transfer;
 mod verdict;
 
 pub use base::{find_base, note_layers, pull};
-pub use preflight::{PresentTag, preflight};
+pub use preflight::{PresentTag, check_place, preflight};
 pub use publisher::Publisher;
 pub use push::{Pushed, push};
 pub use tag::{TagChange, TagReport, TagResult, check_immutable, tag};

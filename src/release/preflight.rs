@@ -77,7 +77,12 @@ fn at(span: Span, mut problem: Problem) -> Problem {
     if problem.labels.is_empty() { problem.label(span, "published by this") } else { problem }
 }
 
-async fn check_place(registry: &RegistryPlan, publisher: &Publisher) -> Result<(), Problem> {
+/// Makes sure that a place can be written: a registry lets one begin an upload, which
+/// is given up; a layout's directory, or the one that it is made in, is one's own.
+///
+/// # Errors
+/// It cannot be reached, or refuses.
+pub async fn check_place(registry: &RegistryPlan, publisher: &Publisher) -> Result<(), Problem> {
     match &registry.place {
         RegistryPlace::Layout(path) => {
             // An existing directory that is something else is found here.

@@ -38,6 +38,12 @@ impl Publisher {
         self
     }
 
+    /// The registries that were opened.
+    #[must_use]
+    pub const fn network(&self) -> &Network {
+        &self.network
+    }
+
     pub(super) const fn may_regress(&self) -> bool {
         self.allow_regress
     }
@@ -90,16 +96,16 @@ impl Publisher {
         }
     }
 
-    async fn remote(&self, registry: &RegistryPlan, name: &str) -> Result<Repository, Problem> {
-        let name = name.parse().map_err(|reason| {
-            let title = format!("`{name}` is not the name of a repository");
-            Problem::new(Code::InvalidReference, title).note(format!("{reason}"))
-        })?;
+    /// How a registry is reached.
+    ///
+    /// # Errors
+    /// The name of the user is not known here.
+    pub fn access(&self, registry: &RegistryPlan) -> Result<Access, Problem> {
         let login = registry.login.as_ref().map(|login| match &login.username {
             Ok(username) => Ok((username.clone(), login.password.clone())),
             Err(unknown) => Err((**unknown).clone()),
         });
-        let access = Access {
+        Ok(Access {
             insecure: registry.insecure,
             ca: registry.ca.as_ref().map(|path| self.root().join(path.as_path())),
             client: registry
@@ -107,7 +113,15 @@ impl Publisher {
                 .as_ref()
                 .map(|client| (self.root().join(client.certificate.value.as_path()), client.key.clone())),
             login: login.transpose()?,
-        };
+        })
+    }
+
+    async fn remote(&self, registry: &RegistryPlan, name: &str) -> Result<Repository, Problem> {
+        let name = name.parse().map_err(|reason| {
+            let title = format!("`{name}` is not the name of a repository");
+            Problem::new(Code::InvalidReference, title).note(format!("{reason}"))
+        })?;
+        let access = self.access(registry)?;
         Ok(Repository::Registry(self.network.open(&name, &access).await?))
     }
 }

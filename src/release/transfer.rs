@@ -43,8 +43,54 @@ pub struct Transferred {
 }
 
 impl End {
+    /// Its repository, to be read from.
+    ///
+    /// # Errors
+    /// There is no such layout; what the release file says of the registry is wrong.
+    pub async fn open_to_read(&self, publisher: &Publisher) -> Result<Repository, Problem> {
+        match self {
+            Self::Layout { path, .. } => Layout::open(path).map(Repository::Layout),
+            Self::Registry { registry, .. } => publisher.open_to_read(registry).await,
+        }
+    }
+
+    /// Its repository, to be changed; a layout must exist.
+    ///
+    /// # Errors
+    /// As [`open_to_read`](Self::open_to_read).
+    pub async fn open(&self, publisher: &Publisher) -> Result<Repository, Problem> {
+        match self {
+            Self::Layout { path, .. } => Layout::open(path).map(Repository::Layout),
+            Self::Registry { registry, .. } => publisher.open(registry).await,
+        }
+    }
+
+    /// What it names in its repository.
+    ///
+    /// # Errors
+    /// There is no such image; the place cannot be read.
+    pub async fn find(&self, repository: &Repository) -> Result<Descriptor, Problem> {
+        let name = match (self.name(), repository) {
+            (None, Repository::Layout(layout)) => return layout.only(),
+            (name, _) => name.unwrap_or_default(),
+        };
+        if let Some(found) = repository.resolve(&name).await? {
+            return Ok(found);
+        }
+        let problem =
+            Problem::new(Code::NotFound, format!("there is no image `{name}` in `{}`", shown(self)));
+        Err(match repository {
+            Repository::Layout(layout) => {
+                let names: Vec<_> = layout.refs()?.into_iter().map(|(name, _)| name).collect();
+                problem.maybe_help((!names.is_empty()).then(|| format!("it has {}", names.join(", "))))
+            }
+            Repository::Registry(_) => problem,
+        })
+    }
+
     /// Its tag, if one is given.
-    fn tag(&self) -> Option<Tag> {
+    #[must_use]
+    pub fn tag(&self) -> Option<Tag> {
         match self {
             Self::Layout { name, .. } => name.as_ref()?.parse().ok(),
             Self::Registry { reference, .. } => reference.tag.clone(),
@@ -62,7 +108,8 @@ impl End {
     }
 
     /// Its digest, if that is part of its name.
-    fn digest(&self) -> Option<Digest> {
+    #[must_use]
+    pub fn digest(&self) -> Option<Digest> {
         match self {
             Self::Layout { name, .. } => name.as_ref()?.parse().ok(),
             Self::Registry { reference, .. } => reference.digest,
@@ -92,19 +139,8 @@ pub async fn transfer(
     publisher: &Publisher,
     observe: Observe,
 ) -> Result<Transferred, Problem> {
-    let source = match from {
-        End::Layout { path, .. } => Repository::Layout(Layout::open(path)?),
-        End::Registry { registry, .. } => publisher.open_to_read(registry).await?,
-    };
-    let image = match (from.name(), &source) {
-        (None, Repository::Layout(layout)) => layout.only()?,
-        (name, _) => {
-            let name = name.unwrap_or_default();
-            source.resolve(&name).await?.ok_or_else(|| {
-                Problem::new(Code::NotFound, format!("there is no image `{name}` in `{}`", shown(from)))
-            })?
-        }
-    };
+    let source = from.open_to_read(publisher).await?;
+    let image = from.find(&source).await?;
     if to.digest().is_some_and(|digest| digest != image.digest) {
         let title = format!("`{}` cannot become another image", shown(to));
         return Err(
@@ -144,6 +180,7 @@ pub async fn transfer(
     Ok(Transferred { image, copied, repository, tag, before })
 }
 
+/// The place of an image, as a user would name it.
 fn shown(end: &End) -> String {
     match end {
         End::Layout { path, .. } => format!("oci:{}", path.display()),

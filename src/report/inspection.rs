@@ -2,74 +2,162 @@
 
 use std::fmt::Write as _;
 
+use indexmap::IndexMap;
 use serde_json::{Value, json};
 
-use crate::diagnostic::bytes;
-use crate::inspect::{ImageReport, LayerReport, PlatformReport};
+use crate::diagnostic::{bytes, counted};
+use crate::inspect::{ImageReport, PlatformReport, largest, wasted};
+use crate::oci::{Descriptor, FileTree};
 use crate::report::{Look, Paint, Table};
 
-/// Layers, sizes, wasted bytes, the largest files, and the configuration.
+/// Most files that JSON names as the largest.
+const LARGEST: usize = 100;
+
+/// Platforms with layers, sizes, history, and configuration; where the files were
+/// looked at, the largest and the wasted ones, at most `top` of each.
 #[must_use]
-pub fn inspection(report: &ImageReport, look: Look) -> String {
-    let mut out = format!("{}\n", look.paint(Paint::Strong, &report.descriptor.digest.to_string()));
-    for platform in &report.platforms {
-        out.push_str(&of_platform(platform, look));
+pub fn inspection(report: &ImageReport, top: usize, look: Look) -> String {
+    let Descriptor { digest, media_type, .. } = &report.descriptor;
+    let mut out = format!("{}\n", look.paint(Paint::Strong, &digest.to_string()));
+    let _ = writeln!(out, "{}", look.paint(Paint::Faint, media_type));
+    section(&mut out, 0, "Annotations", &pairs(&report.annotations, look), look);
+    for image in &report.platforms {
+        of_platform(&mut out, image, top, report.platforms.len() > 1, look);
     }
+    let mut attached = Table::new();
+    for other in report.referrers.iter().chain(&report.others) {
+        attached.row([(None, other.digest.short()), (None, bytes(other.size)), (None, kind(other, look))]);
+    }
+    section(&mut out, 0, "\nAttached", &attached, look);
     out
 }
 
-fn of_platform(image: &PlatformReport, look: Look) -> String {
-    let head = look.paint(Paint::Name, &image.platform.to_string());
-    let sizes = format!("{} unpacked, {} to transfer", bytes(image.size()), bytes(image.transferred()));
-    let mut out = format!("\n{head}  {sizes}\n");
-    let mut layers = Table::new();
-    layers.head(["layer", "unpacked", "transfer", "made by"]);
-    for layer in &image.layers {
-        let LayerReport { descriptor, size, created_by, .. } = layer;
-        layers.row([
-            (None, descriptor.digest.short()),
-            (None, bytes(*size)),
-            (None, bytes(descriptor.size)),
-            (Some(Paint::Faint), created_by.clone().unwrap_or_default()),
+/// What something that is no image is: its type as an artifact, if it says so.
+fn kind(descriptor: &Descriptor, look: Look) -> String {
+    let artifact = descriptor.unknown.get("artifactType").and_then(Value::as_str);
+    let docker = || descriptor.annotations.get("vnd.docker.reference.type").map(String::as_str);
+    look.tame(artifact.or_else(docker).unwrap_or(&descriptor.media_type))
+}
+
+fn of_platform(out: &mut String, image: &PlatformReport, top: usize, several: bool, look: Look) {
+    let head = look.paint(Paint::Name, &look.tame(&image.platform.to_string()));
+    let unpacked = image.files.as_ref().map(|files| format!("{} unpacked, ", bytes(files.size())));
+    let layers = counted(image.layers.len(), "layer");
+    let transferred = bytes(image.transferred());
+    let _ = writeln!(out, "\n{head}  {layers}, {}{transferred} to transfer", unpacked.unwrap_or_default());
+    if several {
+        let _ = writeln!(out, "  {}", look.paint(Paint::Faint, &image.manifest.digest.to_string()));
+    }
+    section(out, 2, "Layers", &layers_of(image, look), look);
+    if let Some(files) = &image.files {
+        of_files(out, files, top, look);
+    }
+    section(out, 2, "Configuration", &configuration(image, look), look);
+    section(out, 2, "Annotations", &pairs(&image.annotations, look), look);
+}
+
+/// The history, with the layers that it made.
+fn layers_of(image: &PlatformReport, look: Look) -> Table {
+    let mut table = Table::new();
+    let history = image.history();
+    if history.is_empty() {
+        return table;
+    }
+    if image.files.is_some() {
+        table.head(["digest", "type", "unpacked", "transfer", "made by"]);
+    } else {
+        table.head(["digest", "type", "transfer", "made by"]);
+    }
+    let none = || look.paint(Paint::Faint, "-");
+    for (entry, layer) in history {
+        let made_by = entry.and_then(|entry| entry.created_by.as_deref().or(entry.comment.as_deref()));
+        // The lines of a script are told from one another by a blank.
+        let made_by = made_by.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
+        let made_by = (Some(Paint::Faint), look.tame(&made_by));
+        let digest = (None, layer.map_or_else(none, |layer| layer.descriptor.digest.short()));
+        let form = (None, layer.map_or_else(none, |layer| compression(&layer.descriptor.media_type, look)));
+        let size = (None, layer.and_then(|layer| layer.size).map_or_else(none, bytes));
+        let transfer = (None, layer.map_or_else(none, |layer| bytes(layer.descriptor.size)));
+        if image.files.is_some() {
+            table.row([digest, form, size, transfer, made_by]);
+        } else {
+            table.row([digest, form, transfer, made_by]);
+        }
+    }
+    table
+}
+
+/// `gzip` of `application/vnd.oci.image.layer.v1.tar+gzip`.
+fn compression(media_type: &str, look: Look) -> String {
+    let end = media_type.rsplit(['.', '+']).next().unwrap_or(media_type);
+    look.tame(end)
+}
+
+fn of_files(out: &mut String, files: &FileTree, top: usize, look: Look) {
+    let mut table = Table::new();
+    for file in largest(files, top) {
+        table.row([
+            (None, bytes(file.size)),
+            (Some(Paint::Faint), format!("layer {}", file.layer + 1)),
+            (None, path(&file.path, look)),
         ]);
     }
-    out.push_str(&layers.render(look, 2));
-    let mut files = Table::new();
-    for file in &image.largest {
-        files.row([(None, bytes(file.size)), (None, path(&file.path))]);
+    section(out, 2, "Largest files", &table, look);
+    let mut table = Table::new();
+    let all = wasted(files);
+    for waste in all.iter().take(top) {
+        let how = if waste.deleted { "deleted" } else { "replaced" };
+        let layers = format!("layer {}, {how} in {}", waste.layer + 1, waste.by + 1);
+        table.row([(None, bytes(waste.size)), (Some(Paint::Faint), layers), (None, path(&waste.path, look))]);
     }
-    section(&mut out, "Largest files", &files, look);
-    let mut wasted = Table::new();
-    for waste in &image.wasted {
-        wasted.row([(None, bytes(waste.size)), (None, path(&waste.path))]);
+    let title =
+        format!("Wasted: {}, efficiency {:.1} %", bytes(files.wasted_size()), files.efficiency() * 100.0);
+    let _ = writeln!(out, "  {}", look.paint(Paint::Faint, &title));
+    out.push_str(&table.render(look, 4));
+    if let Some(more) = all.len().checked_sub(top).filter(|more| *more > 0) {
+        let _ = writeln!(out, "    and {more} more: `--top N` shows so many");
     }
-    section(&mut out, &format!("Wasted: {}", bytes(image.wasted_size())), &wasted, look);
-    section(&mut out, "Configuration", &configuration(image), look);
-    out
 }
 
-fn section(out: &mut String, title: &str, table: &Table, look: Look) {
+fn section(out: &mut String, indent: usize, title: &str, table: &Table, look: Look) {
     if !table.is_empty() {
-        let _ = write!(out, "  {}\n{}", look.paint(Paint::Faint, title), table.render(look, 4));
+        let (breaks, title) = title.strip_prefix('\n').map_or(("", title), |title| ("\n", title));
+        let _ = write!(
+            out,
+            "{breaks}{}{}\n{}",
+            " ".repeat(indent),
+            look.paint(Paint::Faint, title),
+            table.render(look, indent + 2)
+        );
     }
 }
 
-fn configuration(image: &PlatformReport) -> Table {
+fn pairs(pairs: &IndexMap<String, String>, look: Look) -> Table {
+    let mut table = Table::new();
+    for (name, value) in pairs {
+        table.row([(Some(Paint::Faint), look.tame(name)), (None, line(value, look))]);
+    }
+    table
+}
+
+fn configuration(image: &PlatformReport, look: Look) -> Table {
     let config = &image.config.config;
     let mut table = Table::new();
     let mut row = |name: &str, value: String| {
         if !value.is_empty() {
-            table.row([(Some(Paint::Faint), name.to_owned()), (None, value)]);
+            table.row([(Some(Paint::Faint), name.to_owned()), (None, line(&value, look))]);
         }
     };
     let words = |words: &Option<Vec<String>>| words.as_deref().unwrap_or_default().join(" ");
     row("created", image.config.created.clone().unwrap_or_default());
+    row("author", image.config.author.clone().unwrap_or_default());
     row("entrypoint", words(&config.entrypoint));
     row("cmd", words(&config.cmd));
     row("user", config.user.clone().unwrap_or_default());
     row("workdir", config.working_dir.clone().unwrap_or_default());
     row("ports", config.exposed_ports.keys().cloned().collect::<Vec<_>>().join(" "));
     row("volumes", config.volumes.keys().cloned().collect::<Vec<_>>().join(" "));
+    row("stop signal", config.stop_signal.clone().unwrap_or_default());
     for variable in &config.env {
         row("env", variable.clone());
     }
@@ -79,38 +167,76 @@ fn configuration(image: &PlatformReport) -> Table {
     table
 }
 
-/// The same as a JSON value.
-#[must_use]
-pub fn inspection_json(report: &ImageReport) -> Value {
-    let platforms = report.platforms.iter().map(|image| {
-        let layers = image.layers.iter().map(|layer| {
-            json!({
-                "digest": layer.descriptor.digest,
-                "diffId": layer.diff_id,
-                "size": layer.size,
-                "transferred": layer.descriptor.size,
-                "createdBy": layer.created_by,
-            })
-        });
-        let files = |files: Vec<(&[u8], u64)>| -> Vec<Value> {
-            let file = |(name, size)| json!({ "path": path(name), "size": size });
-            files.into_iter().map(file).collect()
-        };
-        json!({
-            "platform": image.platform.to_string(),
-            "manifest": image.manifest.digest,
-            "size": image.size(),
-            "transferred": image.transferred(),
-            "wasted": image.wasted_size(),
-            "layers": layers.collect::<Vec<_>>(),
-            "largestFiles": files(image.largest.iter().map(|file| (&*file.path, file.size)).collect()),
-            "wastedFiles": files(image.wasted.iter().map(|waste| (&*waste.path, waste.size)).collect()),
-            "config": serde_json::to_value(&image.config).unwrap_or_default(),
-        })
-    });
-    json!({ "digest": report.descriptor.digest, "platforms": platforms.collect::<Vec<_>>() })
+/// A text of the image in one line, which steers no terminal.
+fn line(text: &str, look: Look) -> String {
+    look.tame(&text.replace(['\n', '\r'], " "))
 }
 
-fn path(bytes: &[u8]) -> String {
-    format!("/{}", String::from_utf8_lossy(bytes))
+/// The same as a JSON value: `schema/inspect.schema.json`.
+#[must_use]
+pub fn inspection_json(report: &ImageReport) -> Value {
+    let platforms = report.platforms.iter().map(platform_json);
+    json!({
+        "digest": report.descriptor.digest,
+        "mediaType": report.descriptor.media_type,
+        "annotations": report.annotations,
+        "platforms": platforms.collect::<Vec<_>>(),
+        "attached": report.referrers.iter().chain(&report.others).collect::<Vec<_>>(),
+    })
 }
+
+fn platform_json(image: &PlatformReport) -> Value {
+    let layers = image.layers.iter().map(|layer| {
+        let mut value = json!({
+            "digest": layer.descriptor.digest,
+            "mediaType": layer.descriptor.media_type,
+            "diffId": layer.diff_id,
+            "transferred": layer.descriptor.size,
+        });
+        if let Some(size) = layer.size {
+            value["size"] = json!(size);
+        }
+        if let Some(created_by) = &layer.created_by {
+            value["createdBy"] = json!(created_by);
+        }
+        value
+    });
+    let mut value = json!({
+        "platform": image.platform.to_string(),
+        "manifest": image.manifest.digest,
+        "annotations": image.annotations,
+        "transferred": image.transferred(),
+        "layers": layers.collect::<Vec<_>>(),
+        "config": serde_json::to_value(&image.config).unwrap_or_default(),
+    });
+    if let Some(files) = &image.files {
+        let name = |name: &[u8]| format!("/{}", String::from_utf8_lossy(name));
+        let largest = largest(files, LARGEST);
+        let largest = largest
+            .iter()
+            .map(|file| json!({ "path": name(&file.path), "size": file.size, "layer": file.layer }));
+        let wasted = wasted(files);
+        let wasted = wasted.iter().map(|waste| {
+            json!({
+                "path": name(&waste.path),
+                "size": waste.size,
+                "layer": waste.layer,
+                "by": waste.by,
+                "deleted": waste.deleted,
+            })
+        });
+        value["size"] = json!(files.size());
+        value["wasted"] = json!(files.wasted_size());
+        value["efficiency"] = json!(files.efficiency());
+        value["largestFiles"] = largest.collect();
+        value["wastedFiles"] = wasted.collect();
+    }
+    value
+}
+
+fn path(bytes: &[u8], look: Look) -> String {
+    format!("/{}", line(&String::from_utf8_lossy(bytes), look))
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 //! values of the stations before it and changes nothing. The only place that
 //! prints; must not import interop or cli.
 
+mod checkup;
 mod diagnostic;
 mod dialect;
 mod digest;
@@ -28,10 +29,13 @@ mod print;
 mod screen;
 mod story;
 mod table;
+mod tag_list;
 mod trace;
+mod treemap;
 mod view;
 mod writer;
 
+pub use checkup::{Check, Level, checkup, checkup_json};
 pub use diagnostic::{problems_json, render};
 pub use dialect::Dialect;
 pub use digest::digest;
@@ -48,5 +52,7 @@ pub use plain::Plain;
 pub use print::{output, output_log, record_log, status};
 pub use story::{Part, Story, Tail};
 pub use table::Table;
+pub use tag_list::{tag_list, tag_list_json};
 pub use trace::trace;
+pub use treemap::treemap;
 pub use view::{Json, View};

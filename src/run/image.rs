@@ -153,8 +153,7 @@ impl Images {
     }
 
     async fn weigh(&self, step: &BudgetStep, image: &Descriptor) -> Result<(), Unsuccessful> {
-        let (step, image, built) = (step.clone(), image.clone(), self.built.clone());
-        blocking(move || weigh(&step, &image, &built)).await.map_err(Unsuccessful::Failed)
+        weigh(step, image, &self.built).await.map_err(Unsuccessful::Failed)
     }
 
     async fn push(

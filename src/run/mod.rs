@@ -35,7 +35,7 @@ mod room;
 mod sandbox;
 mod scheduler;
 #[cfg(test)]
-mod schema;
+pub(crate) mod schema;
 mod steady;
 #[cfg(test)]
 mod stories;
@@ -62,5 +62,5 @@ pub use reason::{Reason, ReasonKind};
 pub use record::{begun, directory_of, is_written, outline, recorded};
 pub use recorded::{events, log};
 pub use request::{Confirm, Options, Request, Settled};
-pub use sandbox::{Learned, sandbox_main};
+pub use sandbox::{Learned, sandbox_main, sandbox_support};
 pub use summary::Summary;

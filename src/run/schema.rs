@@ -9,7 +9,7 @@ use crate::run::{Event, Fault, Happening, Learned, LogPlace, Outcome, StepEnded,
 const SCHEMA: &str = include_str!("../../schema/events.schema.json");
 
 /// What of a value a schema does not allow, by the keywords that ours uses.
-fn wrong(schema: &Value, value: &Value, root: &Value) -> Option<String> {
+pub(crate) fn wrong(schema: &Value, value: &Value, root: &Value) -> Option<String> {
     for (keyword, rule) in schema.as_object().expect("a schema is an object") {
         let fault = match keyword.as_str() {
             "$schema" | "title" | "description" | "$defs" | "format" => None,
@@ -27,6 +27,7 @@ fn wrong(schema: &Value, value: &Value, root: &Value) -> Option<String> {
             "enum" => {
                 (!rule.as_array().unwrap().contains(value)).then(|| format!("{value} is not in {rule}"))
             }
+            "type" if rule == "number" => (!value.is_number()).then(|| format!("{value} is no number")),
             "type" => (kind(value) != rule.as_str().unwrap()).then(|| format!("{value} is no {rule}")),
             "pattern" => {
                 let pattern = regex::Regex::new(rule.as_str().unwrap()).unwrap();

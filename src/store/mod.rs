@@ -20,5 +20,7 @@ pub use blob::{BlobReader, BlobWriter};
 pub use copy::{Copied, Meter, Observe, Progress, copy};
 pub use layout::Layout;
 pub use referrer::attach;
-pub use registry::{Access, Delivery, Network, Registry, Surroundings};
+pub use registry::{
+    Access, Account, Delivery, Kept, Network, Password, Registry, Surroundings, Who, forget, keep,
+};
 pub use repository::Repository;

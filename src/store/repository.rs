@@ -1,5 +1,7 @@
 //! A repository, wherever it is.
 
+use std::io::Read;
+
 use crate::diagnostic::Problem;
 use crate::oci::{Descriptor, Digest, Tag};
 use crate::store::copy::blocking;
@@ -40,6 +42,25 @@ impl Repository {
                 blocking(move || layout.read(&descriptor)).await
             }
             Self::Registry(registry) => registry.read(descriptor).await,
+        }
+    }
+
+    /// Hands a blob to some work, piece by piece: it is nowhere in memory as a whole.
+    /// What the work makes of it counts only if all of the blob was as its digest says.
+    ///
+    /// # Errors
+    /// It is not there, or is not what its digest says; what the work fails with.
+    pub async fn stream<T, F>(&self, blob: &Descriptor, work: F) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut dyn Read) -> Result<T, Problem> + Send + 'static,
+    {
+        match self {
+            Self::Layout(layout) => {
+                let (layout, blob) = (layout.clone(), blob.clone());
+                blocking(move || work(&mut layout.open_blob(&blob)?)).await
+            }
+            Self::Registry(registry) => registry.stream(blob, work).await,
         }
     }
 

@@ -63,8 +63,12 @@ fn is_left_behind() -> bool {
 
 fn run(directory: &Path) -> Result<Report, String> {
     let container = fs::read(directory.join(file::CONTAINER)).map_err(|error| error.to_string())?;
-    let container: Container = serde_json::from_slice(&container).map_err(|error| error.to_string())?;
+    let container: Option<Container> =
+        serde_json::from_slice(&container).map_err(|error| error.to_string())?;
     let rootless = isolate()?;
+    let Some(container) = container else {
+        return Ok(Report { outcome: Outcome::Exited(0), unmet: Vec::new() });
+    };
     prepare(&container, directory, rootless).map_err(|error| error.to_string())?;
     let build = || {
         let program = Program { container: container.clone(), rootless };

@@ -7,7 +7,7 @@ use std::iter;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,6 +21,9 @@ use crate::engine::runtime::{COMMAND, Container, Ended, Limits, Output, Stream, 
 const TICK: Duration = Duration::from_millis(50);
 /// How long the child may take to kill a container before it is killed itself.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// How long it may take to find out whether containers can be run.
+const PROBE: Duration = Duration::from_secs(10);
 
 /// Runs containers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +57,30 @@ impl Runtime {
         limits: Limits<'_>,
         log: &mut dyn Write,
     ) -> Result<(Ended, Output), Problem> {
+        self.play(Some(container), directory, limits, log)
+    }
+
+    /// Finds out whether this machine lets one have the namespaces of a container.
+    ///
+    /// # Errors
+    /// [`Code::NoRuntime`]: it does not.
+    pub fn probe(&self) -> Result<(), Problem> {
+        let directory = tempfile::tempdir().map_err(|error| no_runtime(&error.to_string()))?;
+        let limits = Limits { timeout: PROBE, stop: &AtomicBool::new(false) };
+        match self.play(None, directory.path(), limits, &mut io::sink())? {
+            (Ended::Exited(0), _) => Ok(()),
+            (ended, _) => Err(no_runtime(&format!("it ended with {ended:?}"))),
+        }
+    }
+
+    /// Runs a container, or prepares to and runs nothing.
+    fn play(
+        &self,
+        container: Option<&Container>,
+        directory: &Path,
+        limits: Limits<'_>,
+        log: &mut dyn Write,
+    ) -> Result<(Ended, Output), Problem> {
         if !cfg!(target_os = "linux") {
             return Err(no_runtime("the embedded runtime needs Linux"));
         }
@@ -66,7 +93,8 @@ impl Runtime {
         let report = report.and_then(|bytes| serde_json::from_slice::<Report>(&bytes).ok());
         let unmet = report.as_ref().map(|report| report.unmet.clone()).unwrap_or_default();
         let unmet = unmet.into_iter().chain(iter::repeat(Some("it was not asked".to_owned())));
-        output.answers = container.requests.iter().cloned().zip(unmet).collect();
+        let requests = container.iter().flat_map(|container| &container.requests);
+        output.answers = requests.cloned().zip(unmet).collect();
         if let Some(killed) = killed {
             return Ok((killed, output));
         }
@@ -78,8 +106,8 @@ impl Runtime {
         }
     }
 
-    fn start(&self, container: &Container, directory: &Path) -> io::Result<Child> {
-        fs::write(directory.join(file::CONTAINER), serde_json::to_vec(container)?)?;
+    fn start(&self, container: Option<&Container>, directory: &Path) -> io::Result<Child> {
+        fs::write(directory.join(file::CONTAINER), serde_json::to_vec(&container)?)?;
         Command::new(&self.program)
             .arg(COMMAND)
             .arg(directory)

@@ -13,7 +13,7 @@ use std::process::{Command, ExitCode};
 
 use landlock::{
     ABI, Access as _, AccessFs, BitFlags, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset,
-    RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus, make_bitflags,
+    RulesetAttr as _, RulesetCreated, RulesetCreatedAttr as _, RulesetStatus, make_bitflags,
 };
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
@@ -101,16 +101,28 @@ fn become_command(program: OsString, arguments: impl Iterator<Item = OsString>) 
 const KNOWN: ABI = ABI::V3;
 const NEEDED: ABI = ABI::V2;
 
-fn restrict(rules: &Rules) -> Result<(), String> {
-    let told = |error: &dyn std::error::Error| error.to_string();
-    let mut ruleset = Ruleset::default()
+/// Whether the kernel would give a sandbox; if not, why.
+///
+/// # Errors
+/// It does not know Landlock, or too little of it.
+pub fn sandbox_support() -> Result<(), String> {
+    ruleset().map(drop)
+}
+
+fn ruleset() -> Result<RulesetCreated, String> {
+    Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)
         .handle_access(AccessFs::from_all(NEEDED))
         .and_then(|ruleset| {
             ruleset.set_compatibility(CompatLevel::BestEffort).handle_access(AccessFs::from_all(KNOWN))
         })
         .and_then(Ruleset::create)
-        .map_err(|error| told(&error))?;
+        .map_err(|error| error.to_string())
+}
+
+fn restrict(rules: &Rules) -> Result<(), String> {
+    let told = |error: &dyn std::error::Error| error.to_string();
+    let mut ruleset = ruleset()?;
     for (access, path) in &rules.places {
         // What went away since the rules were written needs none.
         let Ok(place) = PathFd::new(path) else { continue };

@@ -45,7 +45,7 @@ mod watch;
 mod enter;
 
 #[cfg(target_os = "linux")]
-pub use child::sandbox_main;
+pub use child::{sandbox_main, sandbox_support};
 pub use learned::Learned;
 
 pub(super) use enter::{Entry, Left};
@@ -69,4 +69,13 @@ mod file {
 #[must_use]
 pub fn sandbox_main() -> Option<std::process::ExitCode> {
     None
+}
+
+/// There is no sandbox on other systems.
+///
+/// # Errors
+/// Always.
+#[cfg(not(target_os = "linux"))]
+pub fn sandbox_support() -> Result<(), String> {
+    Err("sandboxes need Linux".to_owned())
 }

@@ -75,6 +75,11 @@ impl Authentication {
         known
     }
 
+    /// Whether the registry asks who one is.
+    pub(super) fn is_challenged(&self) -> bool {
+        self.challenge.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// The header that proves who asks; none as long as the registry did not
     /// ask for one, or nobody is known to it.
     ///
@@ -173,7 +178,7 @@ impl Authentication {
             (Credentials::Identity(_), Some(source)) => format!("asked with a token from {source}"),
             _ => "asked without credentials".to_owned(),
         };
-        let help = format!("run `docker login {}`, or give the registry a `login`", self.host);
+        let help = format!("run `hoist login {}`, or give the registry a `login`", self.host);
         problem.note(who).help(help)
     }
 }

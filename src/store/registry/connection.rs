@@ -13,7 +13,7 @@ use crate::oci::RepositoryName;
 use crate::store::registry::answer::{refused, unexpected, unreachable};
 use crate::store::registry::auth::Authentication;
 use crate::store::registry::certificates::Certificates;
-use crate::store::registry::credentials::{Surroundings, find};
+use crate::store::registry::credentials::{Found, Surroundings, find};
 use crate::store::registry::retry::Backoff;
 
 /// How long a connection may take to be made.
@@ -77,7 +77,17 @@ impl Connection {
         access: &Access,
         surroundings: &Surroundings,
     ) -> Result<Self, Problem> {
-        let host = name.host();
+        let found = find(name, access.login.as_ref(), surroundings).await?;
+        Self::with(name.host(), access, found, surroundings).await
+    }
+
+    /// A connection with these credentials. Nothing is sent yet.
+    pub(super) async fn with(
+        host: &str,
+        access: &Access,
+        found: Found,
+        surroundings: &Surroundings,
+    ) -> Result<Self, Problem> {
         let here = is_here(host);
         let certificates = Certificates::find(host, access, surroundings).await?;
         let plain = access.insecure || here && certificates.is_empty();
@@ -86,7 +96,6 @@ impl Connection {
         let base = Url::parse(&format!("{scheme}://{address}/v2/"))
             .map_err(|error| unexpected(host, &error.to_string()))?;
         let client = client(host, certificates, plain, here)?;
-        let found = find(name, access.login.as_ref(), surroundings).await?;
         let backoff = Backoff::new(&surroundings.environment);
         let authentication = Authentication::new(host, found, backoff);
         Ok(Self { host: host.to_owned(), base, client, authentication, backoff })
@@ -94,6 +103,11 @@ impl Connection {
 
     pub(super) fn host(&self) -> &str {
         &self.host
+    }
+
+    /// Whether the registry has asked who one is.
+    pub(super) fn was_challenged(&self) -> bool {
+        self.authentication.is_challenged()
     }
 
     /// How long to wait after an attempt that failed.

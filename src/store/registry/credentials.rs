@@ -18,7 +18,7 @@ use crate::oci::RepositoryName;
 use crate::store::registry::secret::{self, Password, output};
 
 /// The largest file of credentials that is read, in bytes.
-const MAX_FILE: u64 = 4 << 20;
+pub(super) const MAX_FILE: u64 = 4 << 20;
 
 /// The surroundings that credentials are found in.
 #[derive(Clone, Debug)]
@@ -97,8 +97,12 @@ pub(super) async fn find(
             }
         };
         match file.find(name, &surroundings.environment).await {
-            Ok(Some(credentials)) => {
-                return Ok(Found { credentials, source: Some(shown.to_string()), notes });
+            Ok(Some((credentials, helper))) => {
+                let source = match helper {
+                    Some(helper) => format!("`docker-credential-{helper}`, named in {shown}"),
+                    None => shown.to_string(),
+                };
+                return Ok(Found { credentials, source: Some(source), notes });
             }
             Ok(None) => {}
             Err(error) => notes.push(format!("{shown} was passed over: {error}")),
@@ -108,7 +112,7 @@ pub(super) async fn find(
 }
 
 /// Where credentials are kept, in the order in which they are looked for.
-fn files(environment: &Environment) -> Vec<PathBuf> {
+pub(super) fn files(environment: &Environment) -> Vec<PathBuf> {
     let directory = |name: &str| environment.get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let home = |below: &str| directory("HOME").map(|home| home.join(below));
     let docker = directory("DOCKER_CONFIG").or_else(|| home(".docker"));
@@ -161,24 +165,28 @@ fn read(path: &Path) -> Result<Option<CredentialFile>, String> {
 }
 
 impl CredentialFile {
+    /// Credentials, with the helper that gave them.
     async fn find(
         &self,
         name: &RepositoryName,
         environment: &Environment,
-    ) -> Result<Option<Credentials>, String> {
+    ) -> Result<Option<(Credentials, Option<&str>)>, String> {
         let helper = names_of(name.host()).iter().find_map(|host| self.cred_helpers.get(host));
+        let given = |helper, found: Option<Credentials>| found.map(|found| (found, Some(helper)));
         if let Some(helper) = helper {
-            return ask(helper, server(name.host()), environment).await;
+            let found = ask(helper, server(name.host()), environment).await?;
+            return Ok(given(helper.as_str(), found));
         }
+        let stored = || self.stored(name).map(|stored| (stored, None));
         if let Some(helper) = self.creds_store.as_ref().filter(|helper| !helper.is_empty()) {
             let found = ask(helper, server(name.host()), environment).await;
             // What is stored beside a helper is older than it, but better than nothing.
-            return match (found, self.stored(name)) {
+            return match (found, stored()) {
                 (Ok(None) | Err(_), Some(stored)) => Ok(Some(stored)),
-                (found, _) => found,
+                (found, _) => found.map(|found| given(helper.as_str(), found)),
             };
         }
-        Ok(self.stored(name))
+        Ok(stored())
     }
 
     /// The entry of the longest path that leads to the repository.
@@ -217,7 +225,7 @@ impl Entry {
 }
 
 /// All names that a host goes by in files of credentials.
-fn names_of(host: &str) -> Vec<String> {
+pub(super) fn names_of(host: &str) -> Vec<String> {
     let mut names = vec![host.to_owned()];
     if host == "docker.io" {
         names.extend(
@@ -228,12 +236,12 @@ fn names_of(host: &str) -> Vec<String> {
 }
 
 /// The name that a credential helper knows a host by.
-fn server(host: &str) -> &str {
+pub(super) fn server(host: &str) -> &str {
     if host == "docker.io" { "https://index.docker.io/v1/" } else { host }
 }
 
 /// A key of `auths` without what old versions put around the host.
-fn normal(key: &str) -> &str {
+pub(super) fn normal(key: &str) -> &str {
     if key == "https://index.docker.io/v1/" {
         return key;
     }

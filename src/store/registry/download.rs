@@ -1,6 +1,6 @@
 //! Receiving blobs.
 
-use std::io::Write;
+use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use reqwest::{Method, Response, StatusCode};
 use tokio::sync::mpsc;
 
 use crate::diagnostic::{Code, Problem};
-use crate::oci::Descriptor;
-use crate::store::blob::unusable;
+use crate::oci::{Descriptor, Digester};
+use crate::store::blob::{mismatch, unusable};
 use crate::store::copy::{blocking, broken};
 use crate::store::registry::connection::{Call, PATIENCE};
 use crate::store::registry::retry::{ATTEMPTS, WORTH, asked, is_passing, is_transient};
@@ -56,27 +56,55 @@ impl Registry {
             meter.add(blob.size);
             Delivery::Present
         } else {
-            let (pieces, taken) = mpsc::channel(AHEAD);
             let (layout, expected) = (to.clone(), blob.clone());
-            let kept = tokio::spawn(blocking(move || keep(taken, &layout, &expected)));
-            let mut receipt = Receipt { blob, pieces, passed: 0, meter };
-            let received = self.receive(&mut receipt).await;
-            let passed = receipt.passed;
-            drop(receipt);
-            let kept = kept.await.unwrap_or_else(|error| Err(broken(&error)));
-            if let Err(problem) = received.and(kept) {
-                meter.take_back(passed);
-                let lied = problem.code == Code::DigestMismatch;
-                return Err(if lied {
-                    problem.note(format!("it came from `{}`", self.name))
-                } else {
-                    problem
-                });
-            }
+            self.fetch(blob, meter, move |taken| keep(taken, &layout, &expected)).await?;
             Delivery::Sent
         };
         self.note(blob);
         Ok(delivery)
+    }
+
+    /// Hands a blob to some work, piece by piece as it comes: it is nowhere as a whole.
+    /// What the work makes of it counts only once the digest is known to be right.
+    ///
+    /// # Errors
+    /// As [`download`](Self::download); what the work fails with.
+    pub async fn stream<T, F>(&self, blob: &Descriptor, work: F) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut dyn Read) -> Result<T, Problem> + Send + 'static,
+    {
+        let expected = blob.clone();
+        let verified = move |taken| {
+            let mut incoming = Incoming { pieces: taken, piece: Bytes::new(), digester: Digester::new() };
+            let made = work(&mut incoming)?;
+            // What the work left still counts for the digest.
+            while incoming.next() {}
+            let (digest, size) = incoming.digester.finish();
+            let is_it = (digest, size) == (expected.digest, expected.size);
+            if is_it { Ok(made) } else { Err(mismatch(&expected, digest, size)) }
+        };
+        self.fetch(blob, &Arc::new(Meter::silent()), verified).await
+    }
+
+    /// Receives a blob while some work takes its pieces.
+    async fn fetch<T, F>(&self, blob: &Descriptor, meter: &Arc<Meter>, work: F) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: FnOnce(mpsc::Receiver<Bytes>) -> Result<T, Problem> + Send + 'static,
+    {
+        let (pieces, taken) = mpsc::channel(AHEAD);
+        let worked = tokio::spawn(blocking(move || work(taken)));
+        let mut receipt = Receipt { blob, pieces, passed: 0, meter };
+        let received = self.receive(&mut receipt).await;
+        let passed = receipt.passed;
+        drop(receipt);
+        let worked = worked.await.unwrap_or_else(|error| Err(broken(&error)));
+        received.and(worked).map_err(|problem| {
+            meter.take_back(passed);
+            let lied = problem.code == Code::DigestMismatch;
+            if lied { problem.note(format!("it came from `{}`", self.name)) } else { problem }
+        })
     }
 
     async fn receive(&self, receipt: &mut Receipt<'_>) -> Result<(), Problem> {
@@ -191,6 +219,38 @@ fn begins_at(response: &Response, from: u64) -> bool {
     let range = response.headers().get(CONTENT_RANGE).and_then(|value| value.to_str().ok());
     let first = range.and_then(|range| range.strip_prefix("bytes ")?.split_once('-')?.0.parse().ok());
     first == Some(from)
+}
+
+/// A blob that comes piece by piece, read.
+struct Incoming {
+    pieces: mpsc::Receiver<Bytes>,
+    /// What is left of the piece that came last.
+    piece: Bytes,
+    digester: Digester,
+}
+
+impl Incoming {
+    /// Waits for the next piece; `false` at the end.
+    fn next(&mut self) -> bool {
+        let Some(next) = self.pieces.blocking_recv() else { return false };
+        self.digester.update(&next);
+        self.piece = next;
+        true
+    }
+}
+
+impl Read for Incoming {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.piece.is_empty() {
+            if !self.next() {
+                return Ok(0);
+            }
+        }
+        let count = self.piece.len().min(buffer.len());
+        let taken = self.piece.split_to(count);
+        buffer[..count].copy_from_slice(&taken);
+        Ok(count)
+    }
 }
 
 /// Writes the pieces of a blob to a layout.

@@ -5,6 +5,7 @@
 //! What comes in is bounded and verified against its digest; secrets are shown
 //! to the registry they belong to and to nobody else.
 
+mod account;
 mod answer;
 mod auth;
 mod body;
@@ -23,9 +24,11 @@ mod secret;
 mod tests;
 mod upload;
 
+pub use account::{Account, Kept, Who, forget, keep};
 pub use connection::Access;
 pub use credentials::Surroundings;
 pub use network::Network;
 pub use repository::Registry;
+pub use secret::Password;
 pub use upload::Delivery;
 pub(super) use upload::Offer;

@@ -20,10 +20,12 @@ const MAX_OUTPUT: u64 = 1 << 20;
 
 /// A value that is shown nowhere.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Password(String);
+pub struct Password(String);
 
 impl Password {
-    pub(super) fn new(value: impl Into<String>) -> Self {
+    /// A value that is to be hidden.
+    #[must_use]
+    pub fn new(value: impl Into<String>) -> Self {
         Self(value.into())
     }
 

@@ -278,3 +278,33 @@ async fn an_upload_that_begins_instead_of_a_mount_takes_the_layer() {
     let server = without_mounts(Answer::new("202 Accepted").header("Location", "/upload"));
     assert_eq!(beside(&server).await, ["HEAD", "POST", "GET", "PUT"]);
 }
+
+#[tokio::test]
+async fn a_blob_that_passes_by_counts_only_if_it_is_what_its_digest_says() {
+    let bytes: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
+    let blob = Descriptor::of(media_type::LAYER, &bytes);
+    // The first connection breaks, the second brings the rest.
+    let whole = Answer::new("200 OK").body(bytes.clone());
+    let rest = Answer::new("206 Partial Content")
+        .header("Content-Range", format!("bytes 1000-{}/{}", bytes.len() - 1, bytes.len()))
+        .body(&bytes[1000..]);
+    let server = FakeServer::start(one_after_the_other(vec![whole.clone().cut(1000), rest]));
+    let web = open(&format!("{}/acme/web", server.address)).await;
+    let all = |blob: &mut dyn std::io::Read| {
+        let mut read = Vec::new();
+        blob.read_to_end(&mut read).unwrap();
+        Ok(read)
+    };
+    assert_eq!(web.stream(&blob, all).await, Ok(bytes.clone()));
+
+    // Another content of the same size, and none of which is read by the work.
+    let mut other = bytes;
+    other[70_000] ^= 1;
+    let server = FakeServer::start(one_after_the_other(vec![Answer::new("200 OK").body(other)]));
+    let web = open(&format!("{}/acme/web", server.address)).await;
+    for problem in
+        [web.stream(&blob, all).await.unwrap_err(), web.stream(&blob, |_| Ok(())).await.unwrap_err()]
+    {
+        assert_eq!(problem.code, Code::DigestMismatch);
+    }
+}

@@ -80,7 +80,7 @@ async fn a_password_is_asked_for_and_given() {
     let wrong = registry(&network(&[("PASSWORD", "hunter2")]), &name, &login("user")).await;
     let refused = wrong.check_push().await.unwrap_err();
     assert_eq!(refused.code, Code::Unauthorized);
-    let help = format!("run `docker login {}`, or give the registry a `login`", server.address);
+    let help = format!("run `hoist login {}`, or give the registry a `login`", server.address);
     assert_eq!(refused.help, Some(help));
     assert!(refused.notes.contains(&"asked as `user`, from the `login` of the registry".to_owned()));
     assert!(!format!("{refused:?}").contains("hunter2"));

@@ -1,0 +1,195 @@
+//! `hoist remove`: a tag, or an image with all its tags.
+
+use std::process::ExitCode;
+
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::cli::arguments::Remove;
+use crate::cli::place::{Places, until_signalled};
+use crate::cli::run::asker;
+use crate::cli::session::Session;
+use crate::diagnostic::{Code, Problem, Problems, counted};
+use crate::oci::{Digest, Index, Tag, media_type};
+use crate::release::End;
+use crate::report::status;
+use crate::store::Repository;
+
+/// Tags that are asked for at the same time.
+const AT_ONCE: usize = 8;
+/// Most tags that a message names.
+const NAMED: usize = 20;
+
+/// What is to be removed.
+struct Subject {
+    repository: Repository,
+    /// The tag that was named; `None` for a digest.
+    tag: Option<Tag>,
+    digest: Digest,
+    /// All tags of the image.
+    tags: Vec<String>,
+    /// Tags of indexes that it is the image of a platform of.
+    parents: Vec<String>,
+}
+
+pub(crate) fn remove(session: &mut Session, options: &Remove) -> Result<ExitCode, Problems> {
+    let places = Places::read(session)?;
+    let end = places.end(session, &options.image)?;
+    if end.tag().is_none() && end.digest().is_none() {
+        let problem = Problem::new(Code::InvalidReference, format!("`{}` names no image", options.image));
+        return Err(problem.help("say which: add `:TAG`, or `@DIGEST`").into());
+    }
+    let stopped = "removing was stopped";
+    let publisher = places.publisher(session);
+    let subject = until_signalled(
+        async {
+            let repository = end.open(&publisher).await?;
+            look(&end, repository).await
+        },
+        stopped,
+    )?;
+    let whole = options.all_tags || subject.tags.is_empty();
+    if (whole || subject.tag.is_none()) && !subject.parents.is_empty() {
+        let title = format!("`{}` is the image of a platform of others", subject.digest);
+        let parents = named(&subject.parents.iter().collect::<Vec<_>>());
+        let problem = Problem::new(Code::NotConfirmed, title).note(format!("it is part of {parents}"));
+        return Err(problem.help("remove these first, with `--all-tags`").into());
+    }
+    // By its digest, an image goes with its tags: nobody shall find that out afterwards.
+    if subject.tag.is_none() && !whole {
+        return Err(shared(&subject, &subject.tags.iter().collect::<Vec<_>>()).into());
+    }
+    ask(session, options, &subject, whole)?;
+    let (whole, removed) = until_signalled(delete(&subject, whole), stopped)?;
+    if session.global.json {
+        let value = json!({ "digest": subject.digest.to_string(), "image": whole, "tags": removed });
+        session.output(&format!("{value}\n"))?;
+    } else {
+        let tags = if removed.is_empty() { "which had no tags".to_owned() } else { removed.join(", ") };
+        session.say(&format!("removed {} ({tags})\n", if whole { "the image" } else { "the tag" }));
+        session.output(&format!("{}\n", subject.digest))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is named, and what else names it.
+async fn look(end: &End, repository: Repository) -> Result<Subject, Problem> {
+    let digest = end.find(&repository).await?.digest;
+    let tag = end.tag().filter(|_| end.digest().is_none());
+    let mut waiting = repository.tags().await?.into_iter();
+    let (mut looking, mut tags, mut parents) = (JoinSet::new(), Vec::new(), Vec::new());
+    loop {
+        while looking.len() < AT_ONCE
+            && let Some(name) = waiting.next()
+        {
+            let repository = repository.clone();
+            looking.spawn(async move { bond(&repository, &name, digest).await.map(|bond| (name, bond)) });
+        }
+        let Some(looked) = looking.join_next().await else { break };
+        let looked = looked
+            .map_err(|error| Problem::new(Code::Interrupted, "removing was stopped").note(error.to_string()));
+        let (name, bond) = looked??;
+        match bond {
+            Bond::Same => tags.push(name),
+            Bond::Parent => parents.push(name),
+            Bond::None => {}
+        }
+    }
+    tags.sort();
+    parents.sort();
+    Ok(Subject { repository, tag, digest, tags, parents })
+}
+
+/// What a tag has to do with an image.
+enum Bond {
+    /// It points to it.
+    Same,
+    /// It points to an index that names it.
+    Parent,
+    None,
+}
+
+async fn bond(repository: &Repository, name: &str, image: Digest) -> Result<Bond, Problem> {
+    let Some(found) = repository.resolve(name).await? else { return Ok(Bond::None) };
+    if found.digest == image {
+        return Ok(Bond::Same);
+    }
+    if !media_type::is_index(&found.media_type) {
+        return Ok(Bond::None);
+    }
+    // What cannot be read as an index names nothing.
+    let index = Index::parse(&repository.read(&found).await?).ok();
+    let names_it = index.is_some_and(|index| index.manifests.iter().any(|entry| entry.digest == image));
+    Ok(if names_it { Bond::Parent } else { Bond::None })
+}
+
+fn ask(session: &Session, options: &Remove, subject: &Subject, whole: bool) -> Result<(), Problem> {
+    let confirm = asker(session, options.yes);
+    if !options.yes {
+        let what = match &subject.tag {
+            Some(tag) if !whole => {
+                let sole = subject.tags.len() < 2 && matches!(subject.repository, Repository::Registry(_));
+                let sole = if sole {
+                    "; where the registry cannot do that, the image, which has no other"
+                } else {
+                    ""
+                };
+                format!("the tag `{tag}` of {}{sole}", subject.digest)
+            }
+            _ => format!("{} with {}", subject.digest, named(&subject.tags.iter().collect::<Vec<_>>())),
+        };
+        status(&format!("This would remove {what}\n"));
+    }
+    let unanswered =
+        |title: &str| Problem::new(Code::NotConfirmed, title).help("answer in advance with `--yes`");
+    match confirm("Remove?") {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(unanswered("nothing was removed: the answer was no")),
+        Err(why) => Err(unanswered("nothing was removed: nobody could be asked").note(why)),
+    }
+}
+
+/// Removes what was agreed on. Whether the image is gone, and the tags that are.
+async fn delete(subject: &Subject, whole: bool) -> Result<(bool, Vec<String>), Problem> {
+    let Subject { repository, tag, digest, tags, .. } = subject;
+    let Some(tag) = tag.as_ref().filter(|_| !whole) else {
+        repository.delete(&digest.to_string()).await?;
+        return Ok((true, tags.clone()));
+    };
+    match repository.delete(tag.as_str()).await {
+        Ok(_) => Ok((false, vec![tag.to_string()])),
+        // Where the registry cannot take one tag away, the image can go if nothing else
+        // names it.
+        Err(problem) if problem.code == Code::Registry => {
+            let others: Vec<_> = tags.iter().filter(|name| *name != tag.as_str()).collect();
+            if !others.is_empty() {
+                let refused = shared(subject, &others);
+                return Err(problem.notes.into_iter().fold(refused, Problem::note));
+            }
+            repository.delete(&digest.to_string()).await?;
+            Ok((true, vec![tag.to_string()]))
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+/// Other tags would go, too.
+fn shared(subject: &Subject, others: &[&String]) -> Problem {
+    let title = match &subject.tag {
+        Some(tag) => format!("the tag `{tag}` cannot be removed alone here"),
+        None => format!("`{}` has {}", subject.digest, counted(others.len(), "tag")),
+    };
+    Problem::new(Code::NotConfirmed, title)
+        .note(format!("with the image would go {}", named(others)))
+        .help("`--all-tags` removes the image with all of its tags")
+}
+
+fn named(tags: &[&String]) -> String {
+    if tags.is_empty() {
+        return "no tag".to_owned();
+    }
+    let shown: Vec<_> = tags.iter().take(NAMED).map(|tag| format!("`{tag}`")).collect();
+    let more = tags.len().checked_sub(NAMED).filter(|more| *more > 0);
+    let more = more.map(|more| format!(" and {more} more")).unwrap_or_default();
+    format!("{}{more}", shown.join(", "))
+}

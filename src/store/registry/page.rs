@@ -93,7 +93,7 @@ impl Registry {
 
 /// The next page of a list, if there is one at the same host: `<…>; rel="next"`
 /// (RFC 8288).
-fn next_page(url: &Url, headers: &HeaderMap) -> Option<Url> {
+pub(super) fn next_page(url: &Url, headers: &HeaderMap) -> Option<Url> {
     let text = headers.get(LINK)?.to_str().ok()?;
     let (target, parameters) = text.trim().strip_prefix('<')?.split_once('>')?;
     let next = parameters.split(';').any(|one| matches!(one.trim(), "rel=\"next\"" | "rel=next"));

@@ -278,3 +278,15 @@ async fn an_upload_that_begins_instead_of_a_mount_takes_the_layer() {
     let server = without_mounts(Answer::new("202 Accepted").header("Location", "/upload"));
     assert_eq!(beside(&server).await, ["HEAD", "POST", "GET", "PUT"]);
 }
+
+#[tokio::test]
+async fn a_document_that_is_cut_is_asked_for_again() {
+    let whole = manifest_answer(br#"{"schemaVersion": 2}"#);
+    let server =
+        FakeServer::start(one_after_the_other(vec![whole.clone().cut(5), whole.clone().cut(0), whole]));
+    let network = network(&[("HOIST_TEST_FIRST_WAIT", "1")]);
+    let web = registry(&network, &format!("{}/acme/web", server.address), &Access::default()).await;
+    let expected = Descriptor::of(media_type::MANIFEST, br#"{"schemaVersion": 2}"#);
+    assert_eq!(web.read(&expected).await, Ok(br#"{"schemaVersion": 2}"#.to_vec()));
+    assert_eq!(server.lines().len(), 3);
+}

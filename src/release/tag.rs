@@ -182,7 +182,7 @@ impl Mover<'_> {
                 Verdict::Move if before.is_some() => return Err(self.lost(planned, from)),
                 Verdict::Move => {}
             }
-            if !self.repository.swap_tag(&planned.tag, from, self.image).await? {
+            if !self.swap(planned, from).await? {
                 continue;
             }
             before = Some(from);
@@ -192,6 +192,24 @@ impl Mover<'_> {
             }
         }
         Err(self.lost(planned, found))
+    }
+
+    /// Sets a tag, if it still holds what is expected; `false` if it does not.
+    async fn swap(&self, planned: &PlannedTag, from: Option<Digest>) -> Result<bool, Problem> {
+        let problem = match self.repository.swap_tag(&planned.tag, from, self.image).await {
+            Ok(swapped) => return Ok(swapped),
+            Err(problem) => problem,
+        };
+        // It may be the answer that was lost, and not the tag.
+        match self.repository.resolve(planned.tag.as_str()).await.map(|found| found.map(|found| found.digest))
+        {
+            Ok(found) if found == Some(self.image.digest) => Ok(true),
+            Ok(found) if found == from => Err(problem),
+            _ => {
+                let unknown = format!("whether `{}:{}` was set is not known", self.name, planned.tag);
+                Err(Problem { code: Code::HalfReleased, ..problem }.note(unknown))
+            }
+        }
     }
 
     /// What a tag holds; labels are read where the verdict depends on them.

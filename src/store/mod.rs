@@ -11,6 +11,8 @@ mod blob;
 mod copy;
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod layout;
 mod referrer;
 mod registry;

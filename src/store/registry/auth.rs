@@ -227,7 +227,7 @@ fn challenges(headers: &HeaderMap) -> Vec<Challenge> {
 }
 
 /// One challenge: a scheme and `name="value"` or `name=value`, with commas.
-fn challenge(text: &str) -> Option<Challenge> {
+pub(super) fn challenge(text: &str) -> Option<Challenge> {
     let (scheme, mut rest) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
     if scheme.eq_ignore_ascii_case("basic") {
         return Some(Challenge::Basic);

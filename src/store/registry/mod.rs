@@ -14,6 +14,8 @@ mod connection;
 mod credentials;
 mod deletion;
 mod download;
+#[cfg(fuzzing)]
+pub(super) mod fuzzing;
 mod network;
 mod page;
 mod referrers;

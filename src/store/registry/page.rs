@@ -3,12 +3,13 @@
 
 use indexmap::IndexSet;
 use reqwest::header::{HeaderMap, LINK};
-use reqwest::{Method, StatusCode, Url};
+use reqwest::{Method, Url};
 use serde::Deserialize;
 
 use crate::diagnostic::Problem;
 use crate::store::Registry;
 use crate::store::registry::connection::Call;
+use crate::store::registry::repository::{Document, Missing};
 
 /// Names that are asked for at once.
 const PAGE: usize = 1000;
@@ -81,19 +82,15 @@ impl Registry {
 
     /// One part of a list; `None` if there is no such list.
     pub(super) async fn page(&self, call: &Call, asked: &str) -> Result<Option<Page>, Problem> {
-        let response = self.connection.send(call).await?;
-        if response.status() == StatusCode::NOT_FOUND {
-            return Ok(None);
-        }
-        let response = self.expect(response, asked).await?;
-        let next = next_page(response.url(), response.headers());
-        Ok(Some(Page { next, body: self.body(response).await? }))
+        let document = self.document(call, asked, Missing::IsNone).await?;
+        Ok(document
+            .map(|Document { url, headers, bytes }| Page { next: next_page(&url, &headers), body: bytes }))
     }
 }
 
 /// The next page of a list, if there is one at the same host: `<…>; rel="next"`
 /// (RFC 8288).
-fn next_page(url: &Url, headers: &HeaderMap) -> Option<Url> {
+pub(super) fn next_page(url: &Url, headers: &HeaderMap) -> Option<Url> {
     let text = headers.get(LINK)?.to_str().ok()?;
     let (target, parameters) = text.trim().strip_prefix('<')?.split_once('>')?;
     let next = parameters.split(';').any(|one| matches!(one.trim(), "rel=\"next\"" | "rel=next"));

@@ -14,11 +14,29 @@ use crate::store::blob::mismatch;
 use crate::store::registry::answer::{unexpected, unreachable};
 use crate::store::registry::connection::{Call, Connection};
 use crate::store::registry::network::Origins;
+use crate::store::registry::retry::{ATTEMPTS, is_transient};
 
 /// The digest that a registry says content has.
 const CONTENT_DIGEST: &str = "docker-content-digest";
 /// How long nothing may arrive of a blob.
 const STALLED: Duration = Duration::from_mins(1);
+
+/// The whole of an answer.
+pub(super) struct Document {
+    /// Where it came from at last.
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// What it means that something is not there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// There is none.
+    IsNone,
+    /// It is an error.
+    IsRefused,
+}
 
 /// A repository at a registry.
 #[derive(Clone)]
@@ -88,8 +106,8 @@ impl Registry {
             // Some proxies know no HEAD, and an error without words is worth a question.
             _ => return Ok(self.get(name).await?.map(|(descriptor, _)| descriptor)),
         }
-        let (media_type, digest) = (media_type_of(&response), digest_of(&response));
-        let size = header(&response, CONTENT_LENGTH.as_str()).and_then(|size| size.parse().ok());
+        let (media_type, digest) = (media_type_of(response.headers()), digest_of(response.headers()));
+        let size = header(response.headers(), CONTENT_LENGTH.as_str()).and_then(|size| size.parse().ok());
         if let (Some(media_type), Some(digest), Some(size)) = (media_type, digest, size) {
             return Ok(Some(Descriptor::new(&media_type, digest, size)));
         }
@@ -100,14 +118,10 @@ impl Registry {
     pub(super) async fn get(&self, name: &str) -> Result<Option<(Descriptor, Vec<u8>)>, Problem> {
         let mut call = self.call(Method::GET, &format!("manifests/{name}"))?;
         call.headers = accept_manifests();
-        let response = self.connection.send(&call).await?;
-        if response.status() == StatusCode::NOT_FOUND {
-            return Ok(None);
-        }
-        let response =
-            self.expect(response, &format!("hand out the manifest `{}`", self.shown(name))).await?;
-        let (media_type, said) = (media_type_of(&response), digest_of(&response));
-        let bytes = self.body(response).await?;
+        let asked = format!("hand out the manifest `{}`", self.shown(name));
+        let Some(document) = self.document(&call, &asked, Missing::IsNone).await? else { return Ok(None) };
+        let (media_type, said) = (media_type_of(&document.headers), digest_of(&document.headers));
+        let bytes = document.bytes;
         if let Some(said) = said.filter(|said| *said != Digest::of(&bytes)) {
             let expected = Descriptor::new("", said, bytes.len() as u64);
             return Err(self.mismatch(&expected, Digest::of(&bytes), expected.size));
@@ -130,11 +144,9 @@ impl Registry {
     pub async fn read(&self, descriptor: &Descriptor) -> Result<Vec<u8>, Problem> {
         let mut call = self.call(Method::GET, &path_of(descriptor))?;
         call.headers = accept_manifests();
-        let response = self.connection.send(&call).await?;
-        let response = self
-            .expect(response, &format!("hand out `{}`", self.shown(&descriptor.digest.to_string())))
-            .await?;
-        let bytes = self.body(response).await?;
+        let asked = format!("hand out `{}`", self.shown(&descriptor.digest.to_string()));
+        let document = self.document(&call, &asked, Missing::IsRefused).await?;
+        let bytes = document.map(|document| document.bytes).unwrap_or_default();
         let found = (Digest::of(&bytes), bytes.len() as u64);
         if found != (descriptor.digest, descriptor.size) {
             return Err(self.mismatch(descriptor, found.0, found.1));
@@ -183,7 +195,7 @@ impl Registry {
         bytes.clone_into(&mut call.body);
         let response = self.connection.send(&call).await?;
         let response = self.expect(response, &format!("accept the manifest `{}`", self.shown(name))).await?;
-        match digest_of(&response) {
+        match digest_of(response.headers()) {
             Some(digest) if digest != descriptor.digest => {
                 Err(self.mismatch(descriptor, digest, descriptor.size))
             }
@@ -230,18 +242,45 @@ impl Registry {
         Err(self.connection.refused(asked, response).await)
     }
 
-    /// The body of an answer, if it is not too large.
-    pub(super) async fn body(&self, mut response: Response) -> Result<Vec<u8>, Problem> {
-        let asked = format!("send all of `{}`", response.url().path());
-        let cut = |error| self.unanswered(error, &asked);
+    /// The whole answer to a request; where it is cut, it is asked for again.
+    pub(super) async fn document(
+        &self,
+        call: &Call,
+        asked: &str,
+        missing: Missing,
+    ) -> Result<Option<Document>, Problem> {
+        let mut attempt = 1;
+        loop {
+            let response = self.connection.send(call).await?;
+            if response.status() == StatusCode::NOT_FOUND && missing == Missing::IsNone {
+                return Ok(None);
+            }
+            let response = self.expect(response, asked).await?;
+            let (url, headers) = (response.url().clone(), response.headers().clone());
+            match self.body(response).await? {
+                Ok(bytes) => return Ok(Some(Document { url, headers, bytes })),
+                Err(error) if attempt < ATTEMPTS && is_transient(&error) => {
+                    tokio::time::sleep(self.connection.backoff(attempt)).await;
+                    attempt += 1;
+                }
+                Err(error) => return Err(self.unanswered(error, asked)),
+            }
+        }
+    }
+
+    /// The body of an answer, if it is not too large; `Err` in `Ok` if it is cut.
+    async fn body(&self, mut response: Response) -> Result<Result<Vec<u8>, reqwest::Error>, Problem> {
         let mut bytes = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(cut)? {
-            bytes.extend_from_slice(&piece);
+        loop {
+            match response.chunk().await {
+                Ok(Some(piece)) => bytes.extend_from_slice(&piece),
+                Ok(None) => return Ok(Ok(bytes)),
+                Err(error) => return Ok(Err(error)),
+            }
             if bytes.len() as u64 > MAX_DOCUMENT {
                 return Err(self.unexpected(&format!("it sends more than {MAX_DOCUMENT} bytes")));
             }
         }
-        Ok(bytes)
     }
 
     /// A request that got no answer, or not all of it: what was asked completes "it was
@@ -277,16 +316,16 @@ fn accept_manifests() -> HeaderMap {
     headers
 }
 
-pub(super) fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
-    response.headers().get(name)?.to_str().ok()
+pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
 }
 
-pub(super) fn digest_of(response: &Response) -> Option<Digest> {
-    header(response, CONTENT_DIGEST)?.parse().ok()
+pub(super) fn digest_of(headers: &HeaderMap) -> Option<Digest> {
+    header(headers, CONTENT_DIGEST)?.parse().ok()
 }
 
-fn media_type_of(response: &Response) -> Option<String> {
-    let value = header(response, CONTENT_TYPE.as_str())?;
+fn media_type_of(headers: &HeaderMap) -> Option<String> {
+    let value = header(headers, CONTENT_TYPE.as_str())?;
     let media_type = value.split_once(';').map_or(value, |(media_type, _)| media_type).trim();
     media_type::MANIFESTS.contains(&media_type).then(|| media_type.to_owned())
 }

@@ -209,7 +209,7 @@ impl Registry {
         let status = response.status();
         if status.is_success() {
             if is_last {
-                if let Some(digest) = digest_of(&response).filter(|digest| *digest != blob.digest) {
+                if let Some(digest) = digest_of(response.headers()).filter(|digest| *digest != blob.digest) {
                     return Err(self.mismatch(blob, digest, blob.size));
                 }
                 counted.keep();
@@ -309,7 +309,7 @@ impl Registry {
     }
 
     fn session(&self, response: &Response) -> Result<Session, Problem> {
-        let least = header(response, CHUNK_MIN_LENGTH).and_then(|least| least.trim().parse().ok());
+        let least = header(response.headers(), CHUNK_MIN_LENGTH).and_then(|least| least.trim().parse().ok());
         Ok(Session { url: self.connection.location(response)?, received: 0, least: least.unwrap_or(0) })
     }
 
@@ -322,7 +322,7 @@ impl Registry {
 /// How many bytes of an upload have arrived: `Range: 0-9`. An empty one is told as
 /// `0-0`, so that one byte cannot be told from none: it is sent again.
 fn received(response: &Response) -> Option<u64> {
-    let range = header(response, RANGE.as_str())?;
+    let range = header(response.headers(), RANGE.as_str())?;
     let last: u64 = range.strip_prefix("bytes=").unwrap_or(range).strip_prefix("0-")?.parse().ok()?;
     Some(if last == 0 { 0 } else { last.checked_add(1)? })
 }

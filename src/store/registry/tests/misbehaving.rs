@@ -308,3 +308,15 @@ async fn a_blob_that_passes_by_counts_only_if_it_is_what_its_digest_says() {
         assert_eq!(problem.code, Code::DigestMismatch);
     }
 }
+
+#[tokio::test]
+async fn a_document_that_is_cut_is_asked_for_again() {
+    let whole = manifest_answer(br#"{"schemaVersion": 2}"#);
+    let server =
+        FakeServer::start(one_after_the_other(vec![whole.clone().cut(5), whole.clone().cut(0), whole]));
+    let network = network(&[("HOIST_TEST_FIRST_WAIT", "1")]);
+    let web = registry(&network, &format!("{}/acme/web", server.address), &Access::default()).await;
+    let expected = Descriptor::of(media_type::MANIFEST, br#"{"schemaVersion": 2}"#);
+    assert_eq!(web.read(&expected).await, Ok(br#"{"schemaVersion": 2}"#.to_vec()));
+    assert_eq!(server.lines().len(), 3);
+}

@@ -1,0 +1,19 @@
+//! What the fuzz targets reach of the protocol.
+
+use reqwest::Url;
+use reqwest::header::{HeaderMap, HeaderValue, LINK};
+
+use crate::store::registry::auth::{self, Challenge};
+use crate::store::registry::page;
+
+pub(in crate::store) fn challenge(text: &str) -> Option<(String, Option<String>)> {
+    match auth::challenge(text)? {
+        Challenge::Basic => None,
+        Challenge::Bearer { realm, service } => Some((realm.into(), service)),
+    }
+}
+
+pub(in crate::store) fn next_page(url: &Url, link: &str) -> Option<Url> {
+    let headers = HeaderMap::from_iter([(LINK, HeaderValue::from_str(link).ok()?)]);
+    page::next_page(url, &headers)
+}

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rustix::fs::Access;
 
-use crate::diagnostic::{Class, Code, Problem, Problems, Span};
+use crate::diagnostic::{Code, Problem, Problems, Span};
 use crate::oci::{Digest, Tag};
 use crate::plan::{Action, Plan, RegistryPlace, RegistryPlan, StepIndex, TagStep};
 use crate::release::label::{Labels, REVISION};
@@ -68,10 +68,10 @@ pub async fn preflight(plan: &Plan, publisher: &Publisher) -> Result<Vec<Present
     problems.or(present)
 }
 
-/// A problem of a step that shows no place is shown at the step. What would be a failure
-/// later is a refusal now: nothing was begun.
+/// A problem of a step that shows no place is shown at the step. That a registry
+/// fails is a refusal now: nothing was begun.
 fn at(span: Span, mut problem: Problem) -> Problem {
-    if problem.code.class() == Class::Failed {
+    if matches!(problem.code, Code::Registry | Code::DigestMismatch) {
         problem.code = Code::Unreachable;
     }
     if problem.labels.is_empty() { problem.label(span, "published by this") } else { problem }

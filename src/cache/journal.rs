@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cache::Outcome;
 use crate::cache::content::{unusable, write_whole};
 use crate::cache::sealed::{seal, unchecked, unseal};
+use crate::cache::{Key, Outcome};
 use crate::diagnostic::Problem;
 
 /// A journal of which less than this is out of date is left as it is.
@@ -23,6 +23,8 @@ const WORTHWHILE: usize = 1 << 20;
 pub(super) struct Header {
     /// The name of the step.
     pub(super) step: String,
+    /// Its key.
+    pub(super) key: Key,
     /// How it ended.
     pub(super) outcome: Outcome,
     /// How long it took.
@@ -194,6 +196,7 @@ mod tests {
     fn header(step: &str, milliseconds: u64) -> Header {
         Header {
             step: step.to_owned(),
+            key: Key([1; 32]),
             outcome: Outcome::Done,
             duration: Duration::from_millis(milliseconds),
         }

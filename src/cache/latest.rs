@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::cache::journal::{Header, Journal};
 use crate::cache::part::{path_text, text_path};
 use crate::cache::record::StoredRecord;
-use crate::cache::{Blake3, Part, Record, Trace, Value};
+use crate::cache::{Blake3, Key, Part, Record, Trace, Value};
 use crate::diagnostic::Problem;
 
 /// The file of a project's last runs, in its directory in the cache.
@@ -80,6 +80,12 @@ impl Latest {
         with(&mut self.open(), &self.file, |journal| journal.get(step).and_then(run))
     }
 
+    /// Whether the last run of a step did its work, and had this key.
+    pub(super) fn is_done(&self, step: &str, key: Key) -> bool {
+        let done = |header: &Header| header.outcome == Outcome::Done && header.key == key;
+        with(&mut self.open(), &self.file, |journal| journal.header(step).is_some_and(done))
+    }
+
     /// How long the last run of a step took.
     pub(super) fn duration(&self, step: &str) -> Option<Duration> {
         with(&mut self.open(), &self.file, |journal| Some(journal.header(step)?.duration))
@@ -101,8 +107,12 @@ impl Latest {
             parts: trace.parts().to_vec(),
         };
         let body = serde_json::to_vec(&stored).unwrap_or_default();
-        let header =
-            Header { step: trace.step().to_owned(), outcome: last.outcome, duration: last.record.duration };
+        let header = Header {
+            step: trace.step().to_owned(),
+            key: last.record.key,
+            outcome: last.outcome,
+            duration: last.record.duration,
+        };
         with(&mut self.open(), &self.file, |journal| journal.put(&self.file, &self.staging, header, &body))
     }
 

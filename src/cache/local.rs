@@ -320,8 +320,7 @@ impl Cache {
             return Ok(restoration);
         }
         touch(&self.record_path(hit.record.key));
-        let last = self.latest.get(&hit.record.step);
-        if !last.is_some_and(|last| last.record.key == hit.record.key && last.outcome == Outcome::Done) {
+        if !self.latest.is_done(&hit.record.step, hit.record.key) {
             // If this fails, later explanations suffer, and nothing else.
             let last = LastRun { record: hit.record.clone(), outcome: Outcome::Done };
             let _ = self.latest.put(&hit.trace, &last);

@@ -37,7 +37,7 @@ impl Looks {
 
     /// The digest of a file that was just seen; it is read unless it is known.
     pub(super) fn digest(&self, path: &ProjectPath, full: &Path, seen: Seen) -> io::Result<Blake3> {
-        let known = self.known.digest(path, &seen.stat).map(Blake3);
+        let known = self.known.digest(path.as_path(), &seen.stat).map(Blake3);
         let digest = match known {
             Some(digest) => digest,
             None => digest_at(full, seen.stat.size)?.0,

@@ -238,10 +238,13 @@ impl Remembering {
         let stored = match self.basis {
             Basis::Whole { origin, tools } => {
                 let mut known = cache.seen(clock);
-                known.learn(facts.inputs.iter().flat_map(|inputs| &inputs.files), clock);
-                known.join(cache.known(), root);
-                if let Ok(bytes) = postcard::to_extend(&known, self.build.to_vec()) {
-                    self.state.write_sealed(DIGESTS, bytes);
+                let read = || facts.inputs.iter().flat_map(|inputs| &inputs.files);
+                if !known.is_empty() || !cache.known().has_all(read(), clock) {
+                    known.learn(read(), clock);
+                    known.join(cache.known(), root);
+                    if let Ok(bytes) = postcard::to_extend(&known, self.build.to_vec()) {
+                        self.state.write_sealed(DIGESTS, bytes);
+                    }
                 }
                 let consulted = Consulted::of(release);
                 let head = Head {

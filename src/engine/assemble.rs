@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::diagnostic::Problem;
 use crate::engine::base::Base;
 use crate::engine::copy;
-use crate::engine::layer::write_layer;
+use crate::engine::layer::{KnownContent, write_layer};
 use crate::engine::placement::Placement;
 use crate::oci::{ContainerConfig, Descriptor, History, ImageConfig, Manifest, Nothing, media_type};
 use crate::plan::{AssembleStep, BASE_NAME, BaseSource, ImageSettings, LayerPlan};
@@ -16,7 +16,8 @@ use crate::store::Layout;
 const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
 
 /// Makes the image of a step from the files below `root` and its base, writes it
-/// to `images`, and describes its manifest.
+/// to `images`, and describes its manifest. Files that are `known` are not read for a
+/// layer that is there already.
 ///
 /// The result depends on the step, the base, and the content, names, and
 /// executable bits of the files: not on times, owners, or the machine.
@@ -30,6 +31,7 @@ pub fn assemble(
     root: &Path,
     base: Option<(&Layout, &Descriptor)>,
     images: &Layout,
+    known: KnownContent<'_>,
 ) -> Result<Descriptor, Problem> {
     let Base { mut config, mut layers, mut tree, digest } = match base {
         Some((layout, descriptor)) => Base::read(step, layout, descriptor, images)?,
@@ -44,7 +46,7 @@ pub fn assemble(
         for copy in &plan.copies {
             placement.place(copy, copy::find(copy, root)?)?;
         }
-        let written = write_layer(&placement.finish(), plan.compression, images, step.span)?;
+        let written = write_layer(&placement.finish(), plan.compression, images, known, step.span)?;
         layers.push(written.descriptor);
         config.rootfs.diff_ids.push(written.diff_id);
         config.history.push(History {
@@ -164,7 +166,7 @@ mod tests {
 
         fn on(&self, base: Option<&Descriptor>, step: &AssembleStep) -> Result<Image, Problem> {
             let base = base.map(|base| (&self.images, base));
-            let manifest = assemble(step, self.root.path(), base, &self.images)?;
+            let manifest = assemble(step, self.root.path(), base, &self.images, &|_| None)?;
             Image::read(&self.images, &manifest)
         }
 
@@ -321,6 +323,35 @@ mod tests {
         fs::remove_file(bench.images.blob_path(&second.manifest.layers[1].digest)).unwrap();
         assert_eq!(bench.assemble(copies()).unwrap(), second);
         assert_eq!(bench.layer(&second, 1), ["644 0:0 b 3"]);
+    }
+
+    #[test]
+    fn what_is_known_of_files_is_relied_on_if_it_held_while_they_were_read() {
+        let bench = Bench::new(&[("a", "1")]);
+        let step = bench.step(vec![vec![bench.copy("a", "/a")]]);
+        let assemble = |known: KnownContent<'_>| {
+            let manifest = assemble(&step, bench.root.path(), None, &bench.images, known).unwrap();
+            bench.layer(&Image::read(&bench.images, &manifest).unwrap(), 0)
+        };
+        let write = |text: &str| fs::write(bench.root.path().join("a"), text).unwrap();
+        // It is another file once it was read.
+        let asked = std::cell::Cell::new(0);
+        let changing = |_: &Path| {
+            asked.set(asked.get() + 1);
+            Some([asked.get(); 32])
+        };
+        assert_eq!(assemble(&changing), ["644 0:0 a 1"]);
+        assert_eq!(asked.get(), 2);
+        write("2");
+        assert_eq!(assemble(&|_| Some([1; 32])), ["644 0:0 a 2"]);
+        // Whoever knows that nothing is new is believed.
+        write("3");
+        assert_eq!(assemble(&|_| Some([1; 32])), ["644 0:0 a 2"]);
+        assert_eq!(assemble(&|_| Some([3; 32])), ["644 0:0 a 3"]);
+        write("4");
+        assert_eq!(assemble(&|_| None), ["644 0:0 a 4"]);
+        write("5");
+        assert_eq!(assemble(&|_| Some([3; 32])), ["644 0:0 a 5"]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW, futimens};
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,10 @@ const FORMAT: &str = "layer 1";
 /// Most bytes of what is remembered of a layer.
 const MAX_KNOWN: u64 = 64 << 10;
 
+/// What is known of the content of a file without reading it, as long as every change
+/// of the file would show: its BLAKE3.
+pub type KnownContent<'a> = &'a dyn Fn(&Path) -> Option<[u8; 32]>;
+
 /// A layer that lies in a layout.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct WrittenLayer {
@@ -28,9 +32,19 @@ pub(super) struct WrittenLayer {
     pub(super) diff_id: Digest,
 }
 
+/// What is remembered of a layer.
+#[derive(Debug, Serialize, Deserialize)]
+struct Remembered {
+    layer: WrittenLayer,
+    /// The digest of the known contents of its files when it was written, if all were
+    /// known.
+    content: Option<Digest>,
+}
+
 /// Writes a layer to a layout. One that was written before, for whatever image, is
-/// only read: its files must be those that it was made of. Of several that want to
-/// write the same one, the first does.
+/// not written again; unless all of its files are `known`, they are read, since they
+/// must be those that it was made of. Of several that want to write the same one, the
+/// first does.
 ///
 /// # Errors
 /// A file cannot be read, or changes meanwhile; the layout cannot be written.
@@ -38,6 +52,7 @@ pub(super) fn write_layer(
     layer: &Layer<PathBuf>,
     compression: LayerCompression,
     images: &Layout,
+    known: KnownContent<'_>,
     span: Span,
 ) -> Result<WrittenLayer, Problem> {
     // Without a memory there is only more to do.
@@ -56,9 +71,20 @@ pub(super) fn write_layer(
         };
         Problem::new(Code::Assemble, title).label(span, error.to_string())
     };
-    if let Some(known) = memory.as_mut().and_then(|memory| memory.known(images)) {
+    let before = content(layer, known);
+    // What was known of a file that changed meanwhile says nothing of the layer.
+    let steady = || before.filter(|before| content(layer, known) == Some(*before));
+    if let Some(Remembered { layer: written, content }) =
+        memory.as_mut().and_then(|memory| memory.recall(images))
+    {
+        if before.is_some() && before == content {
+            return Ok(written);
+        }
         match layer.diff_id(&mut open) {
-            Ok(diff_id) if diff_id == known.diff_id => return Ok(known),
+            Ok(diff_id) if diff_id == written.diff_id => {
+                remember(&mut memory, &written, steady());
+                return Ok(written);
+            }
             Ok(_) => {}
             Err(error) => return Err(failed(error, reading)),
         }
@@ -69,11 +95,26 @@ pub(super) fn write_layer(
         Err(error) => return Err(failed(error, reading)),
     };
     let written = WrittenLayer { descriptor: blob.commit(compression.media_type())?, diff_id };
-    if let Some(memory) = &mut memory {
-        // What cannot be remembered is made again.
-        let _forgotten = memory.keep(&written);
-    }
+    remember(&mut memory, &written, steady());
     Ok(written)
+}
+
+/// What cannot be remembered is made again.
+fn remember(memory: &mut Option<Memory>, layer: &WrittenLayer, content: Option<Digest>) {
+    if let Some(memory) = memory {
+        let _forgotten = memory.keep(&Remembered { layer: layer.clone(), content });
+    }
+}
+
+/// A digest of the contents of all files of a layer, if all are known.
+fn content(layer: &Layer<PathBuf>, known: KnownContent<'_>) -> Option<Digest> {
+    let mut digester = Digester::new();
+    for (_, entry) in layer.iter() {
+        if let LayerEntryKind::File { content, .. } = &entry.kind {
+            digester.update(&known(content)?);
+        }
+    }
+    Some(digester.finish().0)
 }
 
 /// What is known of the layers of one shape: paths, sizes, and all else but the
@@ -94,21 +135,22 @@ impl Memory {
     }
 
     /// The last layer of this shape, if it is still there.
-    fn known(&mut self, images: &Layout) -> Option<WrittenLayer> {
+    fn recall(&mut self, images: &Layout) -> Option<Remembered> {
         let mut bytes = Vec::new();
         (&self.file).take(MAX_KNOWN).read_to_end(&mut bytes).ok()?;
-        let known: WrittenLayer = serde_json::from_slice(&bytes).ok()?;
-        let blob = File::open(images.blob_path(&known.descriptor.digest)).ok()?;
+        let remembered: Remembered = serde_json::from_slice(&bytes).ok()?;
+        let descriptor = &remembered.layer.descriptor;
+        let blob = File::open(images.blob_path(&descriptor.digest)).ok()?;
         // It is in use again: what removes old blobs sees that by the time.
         let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
         futimens(&blob, &Timestamps { last_access: now, last_modification: now }).ok()?;
-        images.holds(&known.descriptor).then_some(known)
+        images.holds(descriptor).then_some(remembered)
     }
 
-    fn keep(&mut self, written: &WrittenLayer) -> io::Result<()> {
+    fn keep(&mut self, remembered: &Remembered) -> io::Result<()> {
         self.file.set_len(0)?;
         self.file.rewind()?;
-        self.file.write_all(&serde_json::to_vec(written)?)
+        self.file.write_all(&serde_json::to_vec(remembered)?)
     }
 }
 

@@ -24,5 +24,6 @@ mod unpack;
 pub use assemble::assemble;
 pub(crate) use image::{Image, compression, unreadable};
 pub use index::index;
+pub use layer::KnownContent;
 pub use runtime::{Container, Ended, Limits, Output, Request, Runtime, Stream, runtime_main};
 pub use test::{test, test_with};

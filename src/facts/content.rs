@@ -24,7 +24,7 @@ pub(super) fn read(root: &Path, path: &ProjectPath, known: &KnownFiles) -> Resul
     let seen = Seen::of(&full).map_err(unreadable)?;
     let stat = seen.stat;
     let kind = stat.kind().ok_or_else(|| unreadable(std::io::Error::other("it is not a file")))?;
-    let digest = match (kind, known.digest(path, &stat)) {
+    let digest = match (kind, known.digest(path.as_path(), &stat)) {
         (_, Some(digest)) => digest,
         (InputKind::Symlink, None) => {
             let text = fs::read_link(&full).map_err(unreadable)?;

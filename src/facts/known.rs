@@ -7,7 +7,6 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::ProjectPath;
 use crate::facts::{Clock, InputFile, InputKind, Stat};
 
 /// So many files that are gone cost nothing that is worth looking for them, and so
@@ -49,11 +48,19 @@ impl KnownFiles {
         self.0.is_empty()
     }
 
-    /// The digest of a file of which the file system says this.
+    /// The digest of a file, by its path in the project, of which the file system says
+    /// this.
     #[must_use]
-    pub fn digest(&self, path: &ProjectPath, stat: &Stat) -> Option<[u8; 32]> {
-        let (known, digest) = self.0.get(path.as_path().as_os_str().as_bytes())?;
+    pub fn digest(&self, path: &Path, stat: &Stat) -> Option<[u8; 32]> {
+        let (known, digest) = self.0.get(path.as_os_str().as_bytes())?;
         (known == stat).then_some(*digest)
+    }
+
+    /// Whether nothing can be [learnt](Self::learn) from files that were read.
+    #[must_use]
+    pub fn has_all<'a>(&self, files: impl IntoIterator<Item = &'a InputFile>, clock: Clock) -> bool {
+        let known = |file: &InputFile| self.digest(file.path.as_path(), &file.seen.stat) == Some(file.digest);
+        files.into_iter().all(|file| !is_worth(file, clock) || known(file))
     }
 
     /// Adds what was known before of other files of the project in `root`: they belong
@@ -75,14 +82,16 @@ impl KnownFiles {
 
     /// Adds files that were read, as far as they have settled.
     pub fn learn<'a>(&mut self, files: impl IntoIterator<Item = &'a InputFile>, clock: Clock) {
-        for file in files {
-            let worth = matches!(file.kind, InputKind::File | InputKind::Executable);
-            if worth && file.seen.is_settled(clock) {
-                let path = file.path.as_path().as_os_str().as_bytes().to_vec();
-                self.insert(path, file.seen.stat, file.digest);
-            }
+        for file in files.into_iter().filter(|file| is_worth(file, clock)) {
+            let path = file.path.as_path().as_os_str().as_bytes().to_vec();
+            self.insert(path, file.seen.stat, file.digest);
         }
     }
+}
+
+/// Whether the digest of a file saves reading it, and later changes show.
+fn is_worth(file: &InputFile, clock: Clock) -> bool {
+    matches!(file.kind, InputKind::File | InputKind::Executable) && file.seen.is_settled(clock)
 }
 
 #[cfg(test)]

@@ -154,12 +154,7 @@ impl<'a> Run<'a> {
         let secrets = Arc::new(secrets(&request));
         let publisher = Publisher::new(&request.root, request.facts.environment.clone());
         let publisher = Arc::new(publisher.allow_regress(request.options.allow_regress));
-        let images = Images::new(
-            request.root.clone(),
-            request.cache.images().clone(),
-            Arc::clone(&secrets),
-            Arc::clone(&publisher),
-        );
+        let images = Images::new(&request, Arc::clone(&secrets), Arc::clone(&publisher));
         let (tellers, told) = mpsc::channel(BACKLOG);
         let makeflags = request.host.environment.get(jobserver::VARIABLE);
         let jobserver = Jobserver::new(jobs, request.options.jobs.is_some(), makeflags);

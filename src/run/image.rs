@@ -1,13 +1,15 @@
 //! Carries out the steps of images.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::{OnceCell, watch};
 
+use crate::cache::{Cache, clock};
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::engine;
+use crate::facts::{Facts, Stat};
 use crate::inspect::weigh;
 use crate::oci::Descriptor;
 use crate::plan::{
@@ -17,19 +19,21 @@ use crate::plan::{
 use crate::release::{
     Publisher, TagChange, TagReport, TagResult, check_immutable, note_layers, pull, push, tag,
 };
-use crate::run::TagMove;
 use crate::run::command::Unsuccessful;
 use crate::run::mask::Secrets;
 use crate::run::process::Halt;
 use crate::run::teller::{Teller, Told};
 use crate::run::test::test;
 use crate::run::worker::blocking;
+use crate::run::{Request, TagMove};
 use crate::store::Layout;
 
 /// What the image steps of a run share.
 pub(super) struct Images {
     /// The project's directory.
     root: PathBuf,
+    facts: Arc<Facts>,
+    cache: Cache,
     /// Where built images lie.
     built: Layout,
     secrets: Arc<Secrets>,
@@ -56,14 +60,17 @@ pub(super) enum Yielded {
 pub(super) type Known = HashMap<StepIndex, Descriptor>;
 
 impl Images {
-    /// Images of files below `root`, built into `built`.
-    pub(super) fn new(
-        root: PathBuf,
-        built: Layout,
-        secrets: Arc<Secrets>,
-        publisher: Arc<Publisher>,
-    ) -> Self {
-        Self { root, built, secrets, publisher, immutable: OnceCell::new() }
+    /// Images of files of the project, built into the store of its cache.
+    pub(super) fn new(request: &Request, secrets: Arc<Secrets>, publisher: Arc<Publisher>) -> Self {
+        Self {
+            root: request.root.clone(),
+            facts: Arc::clone(&request.facts),
+            cache: request.cache.clone(),
+            built: request.cache.images().clone(),
+            secrets,
+            publisher,
+            immutable: OnceCell::new(),
+        }
     }
 
     /// Carries out a step of an image.
@@ -138,9 +145,19 @@ impl Images {
             }
         };
         let (assemble, root, built) = (assemble.clone(), self.root.clone(), self.built.clone());
+        let (cache, facts, answer) = (self.cache.clone(), Arc::clone(&self.facts), step.answer);
         let work = move || {
             let base = base.as_ref().map(|(layout, descriptor)| (layout, descriptor));
-            engine::assemble(&assemble, &root, base, &built)
+            let clock = clock(&root.join(".hoist"));
+            let mut fresh = cache.seen(clock);
+            let inputs = answer.and_then(|at| facts.inputs.get(at));
+            fresh.learn(inputs.into_iter().flat_map(|inputs| &inputs.files), clock);
+            let known = |path: &Path| {
+                let stat = Stat::of(&path.symlink_metadata().ok()?);
+                let path = path.strip_prefix(&root).ok()?;
+                fresh.digest(path, &stat).or_else(|| cache.known().digest(path, &stat))
+            };
+            engine::assemble(&assemble, &root, base, &built, &known)
         };
         blocking(work).await.map_err(Unsuccessful::failed)
     }

@@ -257,13 +257,15 @@ async fn there_and_back(from: &Layout, top: &Descriptor, name: &str, to: &Layout
     let registry = Repository::Registry(network.open(&name, &Access::default()).await?);
     let [from, to] = [from, to].map(|layout| Repository::Layout(layout.clone()));
     copy(&from, top, &registry, Arc::new(|_| {})).await?;
-    registry.swap_tag(&"1".parse().expect("it is a tag"), None, top).await?;
+    let (tag, document) = ("1".parse().expect("it is a tag"), registry.read(top).await?);
+    registry.swap_tag(&tag, None, (top, &document)).await?;
     let found = registry
         .resolve("1")
         .await?
         .ok_or_else(|| Problem::new(Code::NotFound, format!("there is no image `1` in `{name}`")))?;
     copy(&registry, &found, &to, Arc::new(|_| {})).await?;
-    to.swap_tag(&"1".parse().expect("it is a tag"), None, &found).await.map(drop)
+    let document = to.read(&found).await?;
+    to.swap_tag(&tag, None, (&found, &document)).await.map(drop)
 }
 
 /// Whether a layout holds nothing half-written, and its names lead to what is there.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::sync::OnceCell;
+
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::oci::{Descriptor, Digest, Tag};
 use crate::plan::TagStep;
@@ -71,7 +73,9 @@ pub async fn tag(step: &TagStep, image: &Descriptor, publisher: &Publisher) -> T
         let repository = publisher.open(&step.registry).await?;
         let labels = Labels::read(&repository, image).await?;
         let name = place(&step.registry);
-        let mover = Mover { repository: &repository, name: &name, image, labels: &labels, publisher };
+        let document = OnceCell::new();
+        let mover =
+            Mover { repository: &repository, name: &name, image, document, labels: &labels, publisher };
         for planned in published(step) {
             let change = mover.set(planned).await?;
             report.changes.push(change);
@@ -146,6 +150,8 @@ struct Mover<'a> {
     /// As a user would name it.
     name: &'a str,
     image: &'a Descriptor,
+    /// The image's manifest or index, as the repository has it.
+    document: OnceCell<Vec<u8>>,
     labels: &'a Labels,
     publisher: &'a Publisher,
 }
@@ -196,7 +202,8 @@ impl Mover<'_> {
 
     /// Sets a tag, if it still holds what is expected; `false` if it does not.
     async fn swap(&self, planned: &PlannedTag, from: Option<Digest>) -> Result<bool, Problem> {
-        let problem = match self.repository.swap_tag(&planned.tag, from, self.image).await {
+        let document = self.document.get_or_try_init(|| self.repository.read(self.image)).await?;
+        let problem = match self.repository.swap_tag(&planned.tag, from, (self.image, document)).await {
             Ok(swapped) => return Ok(swapped),
             Err(problem) => problem,
         };

@@ -6,7 +6,7 @@ use crate::diagnostic::{Code, Problem};
 use crate::oci::{Descriptor, Digest, LATEST, Reference, Tag};
 use crate::plan::RegistryPlan;
 use crate::release::publisher::Publisher;
-use crate::store::{Copied, Layout, Observe, Repository, copy};
+use crate::store::{Copied, Layout, Observe, Repository, copy_read};
 
 /// An image in a directory or at a registry.
 #[derive(Clone, Debug, PartialEq)]
@@ -151,7 +151,8 @@ pub async fn transfer(
         End::Layout { path, .. } => Repository::Layout(Layout::create(path)?),
         End::Registry { registry, .. } => publisher.open(registry).await?,
     };
-    let copied = copy(&source, &image, &target, observe).await?;
+    let document = source.read(&image).await?;
+    let copied = copy_read(&source, (&image, document.clone()), &target, observe).await?;
     let inherited = || from.tag().or_else(|| from.implied_tag()).or_else(|| to.implied_tag());
     let tag = to.tag().or_else(|| if to.digest().is_none() { inherited() } else { None });
     let name = tag.as_ref().map_or_else(|| image.digest.to_string(), Tag::to_string);
@@ -160,7 +161,7 @@ pub async fn transfer(
         // Whoever names a tag here wants it to be this image.
         loop {
             before = target.resolve(&name).await?.map(|held| held.digest);
-            if target.swap_tag(tag, before, &image).await? {
+            if before == Some(image.digest) || target.swap_tag(tag, before, (&image, &document)).await? {
                 break;
             }
         }
@@ -168,8 +169,9 @@ pub async fn transfer(
         // Nobody finds there what the index does not list.
         layout.list(&image)?;
     }
-    let found = target.resolve(&name).await?;
-    if found.is_none_or(|found| found.digest != image.digest) {
+    let is_there = before == Some(image.digest)
+        || target.resolve(&name).await?.is_some_and(|found| found.digest == image.digest);
+    if !is_there {
         let title = format!("`{}` does not have `{name}` after it was copied there", shown(to));
         return Err(Problem::new(Code::Registry, title).help("run again: what is there is not sent twice"));
     }

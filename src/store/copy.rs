@@ -114,11 +114,25 @@ pub async fn copy(
     to: &Repository,
     observe: Observe,
 ) -> Result<Copied, Problem> {
-    let Contents { blobs, manifests } = contents(from, image).await?;
+    let document = from.read(image).await?;
+    copy_read(from, (image, document), to, observe).await
+}
+
+/// As [`copy`], of an image whose manifest or index was read.
+///
+/// # Errors
+/// As [`copy`].
+pub async fn copy_read(
+    from: &Repository,
+    (image, document): (&Descriptor, Vec<u8>),
+    to: &Repository,
+    observe: Observe,
+) -> Result<Copied, Problem> {
+    let Contents { blobs, manifests } = contents(from, image, document).await?;
     let total = blobs.iter().map(|blob| blob.size).sum();
     let meter = Arc::new(Meter::new(total, observe));
     if let Repository::Registry(registry) = to
-        && registry.has(image).await?
+        && (from.is_same(to) || registry.has(image).await?)
     {
         // A registry takes an image only after all that it names.
         meter.add(total);
@@ -144,7 +158,8 @@ pub async fn copy(
         }
     };
     for (descriptor, bytes) in manifests {
-        put(to, descriptor, bytes).await?;
+        // That the image itself is not there is known.
+        put(to, &descriptor, bytes, descriptor.digest == image.digest).await?;
     }
     Ok(copied)
 }
@@ -229,26 +244,27 @@ fn carry(from: &Layout, blob: &Descriptor, to: &Layout) -> Result<Delivery, Prob
     Ok(Delivery::Sent)
 }
 
-async fn put(to: &Repository, descriptor: Descriptor, bytes: Vec<u8>) -> Result<(), Problem> {
+async fn put(to: &Repository, one: &Descriptor, bytes: Vec<u8>, is_new: bool) -> Result<(), Problem> {
     match to {
         Repository::Registry(registry) => {
-            if registry.has(&descriptor).await? {
+            if !is_new && registry.has(one).await? {
                 return Ok(());
             }
-            registry.put(&descriptor.digest.to_string(), &descriptor, &bytes).await
+            registry.put(&one.digest.to_string(), one, &bytes).await
         }
         Repository::Layout(layout) => {
-            let layout = layout.clone();
-            blocking(move || layout.write(&descriptor.media_type, &bytes).map(drop)).await
+            let (layout, media_type) = (layout.clone(), one.media_type.clone());
+            blocking(move || layout.write(&media_type, &bytes).map(drop)).await
         }
     }
 }
 
-/// Reads what an image consists of.
-async fn contents(from: &Repository, image: &Descriptor) -> Result<Contents, Problem> {
+/// Reads what an image consists of, whose manifest or index this is.
+async fn contents(from: &Repository, image: &Descriptor, document: Vec<u8>) -> Result<Contents, Problem> {
     let mut contents = Contents::default();
     let mut seen = HashSet::from([image.digest]);
     let mut level = vec![image.clone()];
+    let mut document = Some(document);
     for _ in 0..MAX_DEPTH {
         let mut below = Vec::new();
         for manifest in level {
@@ -259,7 +275,10 @@ async fn contents(from: &Repository, image: &Descriptor) -> Result<Contents, Pro
             if contents.manifests.len() >= MAX_MANIFESTS {
                 return Err(unfit("it names too many manifests".to_owned()));
             }
-            let bytes = from.read(&manifest).await?;
+            let bytes = match document.take() {
+                Some(document) => document,
+                None => from.read(&manifest).await?,
+            };
             if media_type::is_index(&manifest.media_type) {
                 let index = Index::parse(&bytes).map_err(|error| unfit(error.to_string()))?;
                 below.extend(index.manifests.into_iter().filter(|one| seen.insert(one.digest)));

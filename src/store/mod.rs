@@ -19,7 +19,7 @@ mod registry;
 mod repository;
 
 pub use blob::{BlobReader, BlobWriter};
-pub use copy::{Copied, Meter, Observe, Progress, copy};
+pub use copy::{Copied, Meter, Observe, Progress, copy, copy_read};
 pub use layout::Layout;
 pub use referrer::attach;
 pub use registry::{

@@ -75,9 +75,19 @@ impl Repository {
         }
     }
 
-    /// Makes a tag point to an image that is here, if it still points to what is
-    /// expected; `false` if it does not. A registry cannot compare: there, what
-    /// somebody else sets in the same moment is lost.
+    /// Whether both are one place.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Layout(one), Self::Layout(other)) => one.path() == other.path(),
+            (Self::Registry(one), Self::Registry(other)) => one.name() == other.name(),
+            _ => false,
+        }
+    }
+
+    /// Makes a tag point to an image that is here, whose manifest or index was read, if
+    /// it still points to what is expected; `false` if it does not. A registry cannot
+    /// compare: there, what somebody else sets in the same moment is lost.
     ///
     /// # Errors
     /// The image is not here; the place refuses.
@@ -85,17 +95,21 @@ impl Repository {
         &self,
         tag: &Tag,
         expected: Option<Digest>,
-        image: &Descriptor,
+        (image, document): (&Descriptor, &[u8]),
     ) -> Result<bool, Problem> {
-        let bytes = self.read(image).await?;
         match self {
             Self::Layout(layout) => {
                 let (layout, name, image) = (layout.clone(), tag.to_string(), image.clone());
-                blocking(move || layout.swap_ref(&name, expected, &image)).await
+                blocking(move || {
+                    layout.read(&image)?;
+                    layout.swap_ref(&name, expected, &image)
+                })
+                .await
             }
-            Self::Registry(registry) => registry.put(tag.as_str(), image, &bytes).await.map(|()| true),
+            Self::Registry(registry) => registry.put(tag.as_str(), image, document).await.map(|()| true),
         }
     }
+
     /// All tags.
     ///
     /// # Errors

@@ -96,8 +96,7 @@ impl Registry {
     /// # Errors
     /// The registry cannot be reached or refuses.
     pub(in crate::store) async fn offer(&self, blob: &Descriptor, meter: &Meter) -> Result<Offer, Problem> {
-        let offer =
-            if self.has(blob).await? { Offer::Settled(Delivery::Present) } else { self.begin(blob).await? };
+        let offer = self.begin(blob).await?;
         if let Offer::Settled(_) = offer {
             meter.add(blob.size);
             self.note(blob);
@@ -275,16 +274,25 @@ impl Registry {
         Ok(())
     }
 
-    /// Begins an upload, unless the registry mounts the blob instead.
+    /// Begins an upload, unless the blob is here or the registry mounts it instead.
     async fn begin(&self, blob: &Descriptor) -> Result<Offer, Problem> {
+        let origin = self.origins.of(&self.name, blob.digest);
         // Some registries know no mounts, and who may write here may not read there:
-        // that is no reason not to send.
-        if let Some(origin) = self.origins.of(&self.name, blob.digest)
-            && let Ok(offer) = self.mount(blob, &origin).await
-        {
-            return Ok(offer);
+        // that is no reason not to send. A blob that is here is mounted, too.
+        let offered = match origin {
+            Some(origin) => self.mount(blob, &origin).await.ok(),
+            None => None,
+        };
+        match offered {
+            Some(Offer::Settled(delivery)) => Ok(Offer::Settled(delivery)),
+            Some(Offer::Open(session)) if self.has(blob).await? => {
+                self.give_up(session).await;
+                Ok(Offer::Settled(Delivery::Present))
+            }
+            Some(open) => Ok(open),
+            None if self.has(blob).await? => Ok(Offer::Settled(Delivery::Present)),
+            None => self.open_session(blob).await.map(Offer::Open),
         }
-        self.open_session(blob).await.map(Offer::Open)
     }
 
     /// Asks for a blob from another repository. Where that is not granted, an upload

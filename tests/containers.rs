@@ -230,6 +230,29 @@ fn every_test_has_a_file_system_of_its_own() {
 }
 
 #[test]
+fn a_test_sees_nothing_of_what_another_one_wrote() {
+    if !runs("tests that share files") {
+        return;
+    }
+    let bench = Bench::new();
+    fs::create_dir(bench.directory.path().join("root/srv")).unwrap();
+    let once = bench.plan(
+        &["sh", "-c", "ls /new && exit 1; touch /new && mv /bin/cat /etc/passwd /srv && ls /new"],
+        Vec::new(),
+    );
+    let step = TestStep {
+        image: StepIndex(0),
+        platforms: Vec::new(),
+        tests: vec![once.clone(), once],
+        expects: Vec::new(),
+    };
+    let mut log = Vec::new();
+    let halt = AtomicBool::new(false);
+    let done = test_with(&runtime(), &step, &bench.image(), &bench.images, &mut log, &halt);
+    assert_eq!(done, Ok(()), "{}", String::from_utf8_lossy(&log));
+}
+
+#[test]
 fn a_container_that_does_not_end_is_killed() {
     if !runs("killed containers") {
         return;
@@ -395,6 +418,7 @@ fn a_user_who_is_not_root_runs_containers_too() {
         gid,
         groups: Vec::new(),
         hostname: "hoist".to_owned(),
+        base: None,
         requests: Vec::new(),
         stop_signal: None,
     };
@@ -412,8 +436,22 @@ fn a_user_who_is_not_root_runs_containers_too() {
             (Ended::Exited(0), format!("{uid} {gid}\n").as_str()),
             "{output:?}"
         );
-        fs::remove_dir_all(directory.path().join("state")).unwrap();
     }
+    let base = directory.path().join("base");
+    fs::rename(&rootfs, &base).unwrap();
+    let writes =
+        ["busybox", "sh", "-c", "busybox mkdir /d && busybox mv /bin/busybox /d/ && /d/busybox ls /"];
+    let sharing =
+        Container { args: writes.map(str::to_owned).to_vec(), base: Some(base.clone()), ..container(0, 0) };
+    for _ in 0..2 {
+        let limits = Limits { timeout: Duration::from_mins(1), stop: &stop };
+        let (ended, output) =
+            Runtime::at(&wrapper).run(&sharing, directory.path(), limits, &mut std::io::sink()).unwrap();
+        assert_eq!(ended, Ended::Exited(0), "{output:?}");
+        assert!(base.join("bin/busybox").is_file() && !base.join("d").exists());
+        assert!(!directory.path().join("upper").exists() && !directory.path().join("work").exists());
+    }
+    fs::rename(&base, directory.path().join("rootfs")).unwrap();
     let request = Request { port: 80, path: "/none".to_owned(), status: 404, body: None };
     let server = Container {
         args: ["busybox", "httpd", "-f", "-p", "80", "-h", "/bin"].map(str::to_owned).to_vec(),

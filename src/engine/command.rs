@@ -47,6 +47,7 @@ pub(super) fn container(
         gid: account.gid,
         groups: account.groups,
         hostname: "hoist".to_owned(),
+        base: None,
         requests: test.expects.iter().filter_map(|expect| request(&expect.what)).collect(),
         stop_signal: config.stop_signal.clone(),
     })
@@ -189,6 +190,7 @@ mod tests {
             gid: 0,
             groups: vec![],
             hostname: "hoist".to_owned(),
+            base: None,
             requests: Vec::new(),
             stop_signal: None,
         };

@@ -10,6 +10,7 @@
 mod account;
 mod assemble;
 mod base;
+mod bench;
 mod command;
 mod copy;
 mod expect;

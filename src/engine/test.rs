@@ -2,16 +2,14 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::config::Expect;
 use crate::diagnostic::{Code, Problem, Problems};
-use crate::engine::command::container;
+use crate::engine::bench::Bench;
 use crate::engine::expect::{Subject, check, how};
 use crate::engine::image::Image;
-use crate::engine::unpack::unpack;
-use crate::engine::{Ended, Limits, Output, Runtime, Stream};
+use crate::engine::{Ended, Output, Runtime, Stream};
 use crate::oci::{Descriptor, FileTree, Platform};
 use crate::plan::{TestPlan, TestStep};
 use crate::store::Layout;
@@ -55,14 +53,15 @@ pub fn test_with(
     for image in &all {
         problems.extend(look(step, image, images, all.len() > 1)?);
     }
-    if !step.tests.is_empty() {
+    if let Some(first) = step.tests.first() {
         let chosen = choose(step, &all, log)?;
+        let mut bench = problems.take(Bench::new(runtime, chosen, images, halt, first.span));
         for plan in &step.tests {
             if halt.load(Ordering::Relaxed) {
                 return Err(Problem::new(Code::Interrupted, "the tests were stopped").into());
             }
-            let bench = Bench { runtime, image: chosen, images, halt };
-            problems.take(bench.run(plan, log));
+            let Some(bench) = &mut bench else { break };
+            problems.take(run(bench, chosen, plan, log));
         }
     }
     problems.or(())
@@ -129,52 +128,13 @@ fn is_emulated(platform: &Platform) -> bool {
     entry.lines().next() == Some("enabled") && flags.contains('F')
 }
 
-struct Bench<'a> {
-    runtime: &'a Runtime,
-    image: &'a Image,
-    images: &'a Layout,
-    halt: &'a AtomicBool,
-}
-
-impl Bench<'_> {
-    fn run(&self, plan: &TestPlan, log: &mut dyn Write) -> Result<(), Problem> {
-        let directory = tempfile::Builder::new().prefix("hoist-test-").tempdir().map_err(|error| {
-            Problem::new(Code::NoRuntime, "there is no place to unpack the image").note(error.to_string())
-        })?;
-        let done = self.run_in(plan, directory.path(), log);
-        // A process of the image may have made directories that only it may enter.
-        let _ = directory.close();
-        done
-    }
-
-    fn run_in(&self, plan: &TestPlan, directory: &Path, log: &mut dyn Write) -> Result<(), Problem> {
-        let rootfs = directory.join("rootfs");
-        let made = fs::create_dir(&rootfs);
-        made.map_err(|error| {
-            Problem::new(Code::NoRuntime, "the image cannot be unpacked").note(error.to_string())
-        })?;
-        let tree = unpack(self.image, self.images, &rootfs)
-            .map_err(|problem| problem.label(plan.span, "to run this"))?;
-        let config = &self.image.config.config;
-        let container = container(plan, config, &tree, &rootfs)
-            .map_err(|reason| failed(plan).label(plan.span, reason))?;
-        make_directory(&tree, &rootfs, &container.cwd);
-        let _ = writeln!(log, "{}: {}", plan.name, container.args.join(" "));
-        let limits = Limits { timeout: plan.timeout, stop: self.halt };
-        let (ended, output) = self
-            .runtime
-            .run(&container, directory, limits, log)
-            .map_err(|problem| problem.label(plan.span, "to run this"))?;
-        judge(plan, &Subject { config, tree: &tree, run: Some((ended, &output)) }, ended, &output)
-    }
-}
-
-/// The directory that a process starts in is made if the image does not have it.
-fn make_directory(tree: &FileTree, rootfs: &Path, cwd: &str) {
-    if let Some(path) = tree.resolve(cwd.as_bytes()).and_then(|path| String::from_utf8(path).ok()) {
-        // The runtime says what is wrong if it cannot be entered.
-        let _ = fs::create_dir_all(rootfs.join(path));
-    }
+fn run(bench: &mut Bench<'_>, image: &Image, plan: &TestPlan, log: &mut dyn Write) -> Result<(), Problem> {
+    let container = bench.container(plan).map_err(|reason| failed(plan).label(plan.span, reason))?;
+    let _ = writeln!(log, "{}: {}", plan.name, container.args.join(" "));
+    let ran = bench.run(&container, plan, log).map_err(|problem| problem.label(plan.span, "to run this"));
+    let (ended, output) = ran?;
+    let config = &image.config.config;
+    judge(plan, &Subject { config, tree: &bench.tree, run: Some((ended, &output)) }, ended, &output)
 }
 
 /// What is wrong with how a test ended.

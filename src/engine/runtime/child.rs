@@ -22,7 +22,7 @@ use rustix::process::{DumpableBehavior, Pid, PidfdFlags, Signal, WaitOptions};
 
 use crate::engine::runtime::asking::Asking;
 use crate::engine::runtime::container::{Outcome, Report};
-use crate::engine::runtime::isolation::{become_user, chain, isolate};
+use crate::engine::runtime::isolation::{become_user, chain, cover, isolate, uncover};
 use crate::engine::runtime::spec::spec;
 use crate::engine::runtime::{COMMAND, Container, file};
 
@@ -44,6 +44,7 @@ pub fn runtime_main() -> Option<ExitCode> {
         .unwrap_or_else(|reason| Report { outcome: Outcome::Refused(reason), unmet: Vec::new() });
     if is_left_behind() {
         // Nobody is left who would do it, or read what came of it.
+        uncover(&directory);
         let removed = fs::remove_dir_all(&directory);
         return Some(if removed.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
@@ -69,11 +70,14 @@ fn run(directory: &Path) -> Result<Report, String> {
     let Some(container) = container else {
         return Ok(Report { outcome: Outcome::Exited(0), unmet: Vec::new() });
     };
+    if let Some(base) = &container.base {
+        cover(base, directory, rootless)?;
+    }
     prepare(&container, directory, rootless).map_err(|error| error.to_string())?;
     let build = || {
         let program = Program { container: container.clone(), rootless };
         ContainerBuilder::new("container".to_owned(), SyscallType::default())
-            .with_root_path(directory.join("state"))?
+            .with_root_path(directory.join(file::STATE))?
             .with_executor(program)
             .with_stdin(File::open("/dev/null").map_err(libcontainer::error::LibcontainerError::OtherIO)?)
             .as_init(directory)
@@ -161,7 +165,7 @@ fn signal(name: Option<&str>) -> Signal {
 fn prepare(container: &Container, directory: &Path, rootless: bool) -> io::Result<()> {
     let hosts = format!("127.0.0.1\tlocalhost {}\n::1\tlocalhost\n", container.hostname);
     fs::write(directory.join("hosts"), hosts)?;
-    fs::create_dir_all(directory.join("state"))?;
+    fs::create_dir_all(directory.join(file::STATE))?;
     fs::write(directory.join("config.json"), serde_json::to_vec(&spec(container, directory, rootless))?)
 }
 

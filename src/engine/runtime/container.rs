@@ -1,5 +1,6 @@
 //! What runs in a container, and how it ended.
 
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -26,6 +27,9 @@ pub struct Container {
     pub groups: Vec<u32>,
     /// The host's name as the container sees it.
     pub hostname: String,
+    /// A root file system that is only read: what the container writes is put beside
+    /// it. Without one it has that of its directory for itself.
+    pub base: Option<PathBuf>,
     /// What it must answer, one after the other. When it has, it is stopped.
     pub requests: Vec<Request>,
     /// The signal that stops it, such as `SIGTERM`, which is the default.

@@ -1,8 +1,10 @@
 //! What the child does to itself before it makes a container.
 
+use std::ffi::CString;
 use std::fmt::Display;
-use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
+use std::{fs, io};
 
 use libcontainer::namespaces::Namespaces;
 use libcontainer::network::link::LinkClient;
@@ -10,6 +12,8 @@ use libcontainer::network::wrapper::create_network_client;
 use libcontainer::oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType};
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount};
 use rustix::process::{getegid, geteuid};
+
+use crate::engine::runtime::file;
 
 /// Where cgroups are found.
 const CGROUPS: &str = "/sys/fs/cgroup";
@@ -38,6 +42,38 @@ pub(super) fn isolate() -> Result<bool, String> {
     // A kernel without this switch just keeps the low ports to root.
     let _ = fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
     Ok(rootless)
+}
+
+/// Has the root file system of a directory be another one, which is only read, with
+/// what is written put upon it (Linux, `overlayfs`).
+pub(super) fn cover(base: &Path, directory: &Path, rootless: bool) -> Result<(), String> {
+    let failed = |error: io::Error| said("files upon others", error);
+    let [rootfs, upper, work] = [file::ROOTFS, file::UPPER, file::WORK].map(|name| directory.join(name));
+    for path in [&rootfs, &upper, &work] {
+        fs::create_dir_all(path).map_err(failed)?;
+    }
+    // The root itself is that of what is written.
+    let root = fs::metadata(base).map_err(failed)?;
+    fs::set_permissions(&upper, root.permissions()).map_err(failed)?;
+    if !rootless {
+        chown(&upper, Some(root.uid()), Some(root.gid())).map_err(failed)?;
+    }
+    let mut options =
+        format!("lowerdir={},upperdir={},workdir={}", base.display(), upper.display(), work.display());
+    if options.matches([',', ':', '\\']).count() > 2 {
+        return Err(said("files upon others", "a path has a sign that stands between options"));
+    }
+    options.push_str(if rootless { ",userxattr" } else { "" });
+    let options = CString::new(options).map_err(|error| said("files upon others", error))?;
+    mount("overlay", &rootfs, "overlay", MountFlags::empty(), Some(options.as_c_str()))
+        .map_err(|error| failed(error.into()))
+}
+
+/// Undoes [`cover`], so that the directory can be removed.
+pub(super) fn uncover(directory: &Path) {
+    let _ = unmount(directory.join(file::ROOTFS), UnmountFlags::DETACH);
+    let work = directory.join(file::WORK).join("work");
+    let _ = fs::set_permissions(work, fs::Permissions::from_mode(0o700));
 }
 
 /// Whether the process is root, and every number names a user to it.

@@ -44,6 +44,12 @@ mod file {
     pub(super) const REPORT: &str = "report.json";
     /// The root file system.
     pub(super) const ROOTFS: &str = "rootfs";
+    /// What the container writes where it shares its files.
+    pub(super) const UPPER: &str = "upper";
+    /// For the kernel, which puts what is written upon what is shared.
+    pub(super) const WORK: &str = "work";
+    /// For the library that makes containers.
+    pub(super) const STATE: &str = "state";
 }
 
 /// Does nothing where there is no embedded runtime.

@@ -1,9 +1,10 @@
 //! The side of hoist that wants a container to run.
 #![expect(clippy::disallowed_methods, reason = "hoist starts itself again for a container")]
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{self, Write};
 use std::iter;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -84,6 +85,20 @@ impl Runtime {
         if !cfg!(target_os = "linux") {
             return Err(no_runtime("the embedded runtime needs Linux"));
         }
+        clear(directory).map_err(|error| no_runtime(&error.to_string()))?;
+        let ran = self.run_in(container, directory, limits, log);
+        // What is still there goes with the directory.
+        let _ = clear(directory);
+        ran
+    }
+
+    fn run_in(
+        &self,
+        container: Option<&Container>,
+        directory: &Path,
+        limits: Limits<'_>,
+        log: &mut dyn Write,
+    ) -> Result<(Ended, Output), Problem> {
         let mut child = self.start(container, directory).map_err(|error| no_runtime(&error.to_string()))?;
         let pieces = listen(&mut child);
         let mut output = Output::default();
@@ -120,6 +135,21 @@ impl Runtime {
             .stderr(Stdio::piped())
             .spawn()
     }
+}
+
+/// Removes what the runtime and a container that shares its files left in a directory.
+fn clear(directory: &Path) -> io::Result<()> {
+    // The kernel makes a directory that not even its owner may list.
+    let work = directory.join(file::WORK).join("work");
+    let _none = fs::set_permissions(work, Permissions::from_mode(0o700));
+    let _none = fs::remove_file(directory.join(file::REPORT));
+    for name in [file::UPPER, file::WORK, file::STATE] {
+        match fs::remove_dir_all(directory.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Has both streams read, so that neither fills up while the other is waited for.

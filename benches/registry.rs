@@ -70,8 +70,8 @@ impl Bench {
         image::write(root, files);
         image::release(root);
         run(root, &self.hoist(&["release", "--quiet", "--yes", "--event", "tag=v1.0.0"]).line);
-        let host = format!("127.0.0.1:{}", registry.port);
-        let (from, to) = ("oci:dist/web:1.0.0", format!("{host}/bench/web:1"));
+        let place = format!("127.0.0.1:{}", registry.port);
+        let (from, to) = ("oci:dist/web:1.0.0", format!("{place}/bench/web:1"));
         let sh = |name: &'static str, script: String| Contender::new(name, &["sh", "-c", &script]);
         let skopeo = |from: &str, to: &str| {
             let script = format!(
@@ -116,12 +116,12 @@ impl Bench {
         let what_now = format!("{what}, pushed again");
         self.compare(&directory, &what_now, must, hoist(from, &to, "none"), others(&to, "none"));
 
-        let (named, tag) = (format!("{host}/bench/web:2"), "repositories/bench/web/_manifests/tags/2");
+        let (named, tag) = (format!("{place}/bench/web:2"), "repositories/bench/web/_manifests/tags/2");
         let skopeo_names = skopeo(&format!("docker://{to}"), &named).before(|_| registry.forget(tag));
         let what_now = format!("{what}, a tag added");
         self.compare(&directory, &what_now, must, hoist(&to, &named, tag), [skopeo_names]);
 
-        let (copied, repository) = (format!("{host}/other/web:1"), "repositories/other");
+        let (copied, repository) = (format!("{place}/other/web:1"), "repositories/other");
         let skopeo_copies =
             skopeo(&format!("docker://{to}"), &copied).before(|_| registry.forget(repository));
         let must = "≤ 0.3 × skopeo";

@@ -340,14 +340,14 @@ fn a_server_that_does_not_answer_as_expected_says_what_came_back() {
     let bench = Bench::new();
     fs::write(bench.directory.path().join("root/healthz"), "down\n").unwrap();
     let serve = ["sh", "-c", "echo up; exec httpd -f -p 8080 -h /"];
-    let late = |expects| TestPlan { timeout: Duration::from_secs(3), ..bench.plan(&serve, expects) };
+    let late = |expects| TestPlan { timeout: Duration::from_secs(8), ..bench.plan(&serve, expects) };
     let failed = bench.test(&bench.image(), late(vec![http("/healthz", Some("ok"))])).0.unwrap_err();
     let expected = Problem::new(Code::TestFailed, "the test `smoke` failed")
         .label(
             Span { start: 5, ..bench.span },
             "`GET http://localhost:8080/healthz`: the body does not contain `ok`, it is `down`",
         )
-        .label(bench.span, "asked for 3s")
+        .label(bench.span, "asked for 8s")
         .help("give it more time with `timeout`")
         .note("stdout:\nup");
     assert_eq!(failed, expected.into());

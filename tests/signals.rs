@@ -77,9 +77,9 @@ fn a_second_interrupt_kills() {
 #[test]
 fn ctrl_c_in_what_owns_the_terminal_interrupts_the_run() {
     use std::os::unix::process::CommandExt as _;
-    // Its own exit code says nothing of it. A shell that waits for a child which ends by
-    // itself in that moment would go on: `:` is none.
-    for end in ["sleep 600", "trap 'exit 1' INT; sleep 600 & wait"] {
+    // Its own exit code says nothing of it. A shell whose child ends by itself in that
+    // moment, or does not hear of it, would go on: it has none.
+    for end in ["exec sleep 600", "trap 'exit 1' INT; sleep 600 & wait"] {
         let repo = Repo::with(&format!(
             "target \"serve\" {{ interactive; run \": > ready; {end}\"; finally \"after\"; }}
              target \"after\" {{ run \"touch after\"; }}

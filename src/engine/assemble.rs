@@ -335,13 +335,10 @@ mod tests {
         };
         let write = |text: &str| fs::write(bench.root.path().join("a"), text).unwrap();
         // It is another file once it was read.
-        let asked = std::cell::Cell::new(0);
-        let changing = |_: &Path| {
-            asked.set(asked.get() + 1);
-            Some([asked.get(); 32])
-        };
+        let asked = std::sync::atomic::AtomicU8::new(0);
+        let changing = |_: &Path| Some([asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed); 32]);
         assert_eq!(assemble(&changing), ["644 0:0 a 1"]);
-        assert_eq!(asked.get(), 2);
+        assert_eq!(asked.into_inner(), 2);
         write("2");
         assert_eq!(assemble(&|_| Some([1; 32])), ["644 0:0 a 2"]);
         // Whoever knows that nothing is new is believed.

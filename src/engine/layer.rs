@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW, futimens};
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +22,7 @@ const MAX_KNOWN: u64 = 64 << 10;
 
 /// What is known of the content of a file without reading it, as long as every change
 /// of the file would show: its BLAKE3.
-pub type KnownContent<'a> = &'a dyn Fn(&Path) -> Option<[u8; 32]>;
+pub type KnownContent<'a> = &'a (dyn Fn(&Path) -> Option<[u8; 32]> + Sync);
 
 /// A layer that lies in a layout.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -77,16 +78,18 @@ pub(super) fn write_layer(
     if let Some(Remembered { layer: written, content }) =
         memory.as_mut().and_then(|memory| memory.recall(images))
     {
-        if before.is_some() && before == content {
-            return Ok(written);
-        }
-        match layer.diff_id(&mut open) {
-            Ok(diff_id) if diff_id == written.diff_id => {
-                remember(&mut memory, &written, steady());
-                return Ok(written);
-            }
-            Ok(_) => {}
-            Err(error) => return Err(failed(error, reading)),
+        match before.zip(content) {
+            Some((now, then)) if now == then => return Ok(written),
+            // It is another one.
+            Some(_) => {}
+            None => match layer.diff_id(&mut open) {
+                Ok(diff_id) if diff_id == written.diff_id => {
+                    remember(&mut memory, &written, steady());
+                    return Ok(written);
+                }
+                Ok(_) => {}
+                Err(error) => return Err(failed(error, reading)),
+            },
         }
     }
     let mut blob = images.writer()?;
@@ -108,12 +111,14 @@ fn remember(memory: &mut Option<Memory>, layer: &WrittenLayer, content: Option<D
 
 /// A digest of the contents of all files of a layer, if all are known.
 fn content(layer: &Layer<PathBuf>, known: KnownContent<'_>) -> Option<Digest> {
+    let files = layer.iter().filter_map(|(_, entry)| match &entry.kind {
+        LayerEntryKind::File { content, .. } => Some(content),
+        LayerEntryKind::Directory | LayerEntryKind::Symlink(_) => None,
+    });
+    let files: Vec<&PathBuf> = files.collect();
+    let digests: Vec<[u8; 32]> = files.par_iter().map(|path| known(path)).collect::<Option<_>>()?;
     let mut digester = Digester::new();
-    for (_, entry) in layer.iter() {
-        if let LayerEntryKind::File { content, .. } = &entry.kind {
-            digester.update(&known(content)?);
-        }
-    }
+    digests.iter().for_each(|digest| digester.update(digest));
     Some(digester.finish().0)
 }
 

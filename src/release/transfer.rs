@@ -88,6 +88,22 @@ impl End {
         })
     }
 
+    /// The image that is meant in a place that is open, and its manifest or index.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find); the document is not what its digest says.
+    pub async fn fetch(&self, repository: &Repository) -> Result<(Descriptor, Vec<u8>), Problem> {
+        // A registry gives both at once.
+        if let (Repository::Registry(registry), Some(name)) = (repository, self.name())
+            && let Some(found) = registry.resolve_and_read(&name).await?
+        {
+            return Ok(found);
+        }
+        let image = self.find(repository).await?;
+        let document = repository.read(&image).await?;
+        Ok((image, document))
+    }
+
     /// Its tag, if one is given.
     #[must_use]
     pub fn tag(&self) -> Option<Tag> {
@@ -140,7 +156,7 @@ pub async fn transfer(
     observe: Observe,
 ) -> Result<Transferred, Problem> {
     let source = from.open_to_read(publisher).await?;
-    let image = from.find(&source).await?;
+    let (image, document) = from.fetch(&source).await?;
     if to.digest().is_some_and(|digest| digest != image.digest) {
         let title = format!("`{}` cannot become another image", shown(to));
         return Err(
@@ -151,7 +167,6 @@ pub async fn transfer(
         End::Layout { path, .. } => Repository::Layout(Layout::create(path)?),
         End::Registry { registry, .. } => publisher.open(registry).await?,
     };
-    let document = source.read(&image).await?;
     let copied = copy_read(&source, (&image, document.clone()), &target, observe).await?;
     let inherited = || from.tag().or_else(|| from.implied_tag()).or_else(|| to.implied_tag());
     let tag = to.tag().or_else(|| if to.digest().is_none() { inherited() } else { None });

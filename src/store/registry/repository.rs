@@ -85,13 +85,26 @@ impl Registry {
     /// has something else under the digest.
     pub async fn resolve(&self, name: &str) -> Result<Option<Descriptor>, Problem> {
         let Some(found) = self.find(name).await? else { return Ok(None) };
+        self.is_what_was_asked(name, &found).map(|()| Some(found))
+    }
+
+    /// What a tag or a digest points to, with its bytes; `None` if nothing.
+    ///
+    /// # Errors
+    /// As [`resolve`](Self::resolve) and [`read`](Self::read).
+    pub async fn resolve_and_read(&self, name: &str) -> Result<Option<(Descriptor, Vec<u8>)>, Problem> {
+        let Some((found, bytes)) = self.get(name).await? else { return Ok(None) };
+        self.is_what_was_asked(name, &found).map(|()| Some((found, bytes)))
+    }
+
+    /// Whoever names a digest trusts nobody to say what it stands for.
+    fn is_what_was_asked(&self, name: &str, found: &Descriptor) -> Result<(), Problem> {
         match name.parse::<Digest>() {
-            // Whoever names a digest trusts nobody to say what it stands for.
             Ok(digest) if digest != found.digest => {
                 let asked = Descriptor::new(&found.media_type, digest, found.size);
                 Err(self.mismatch(&asked, found.digest, found.size))
             }
-            _ => Ok(Some(found)),
+            _ => Ok(()),
         }
     }
 

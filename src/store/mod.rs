@@ -23,6 +23,6 @@ pub use copy::{Copied, Meter, Observe, Progress, copy, copy_read};
 pub use layout::Layout;
 pub use referrer::attach;
 pub use registry::{
-    Access, Account, Delivery, Kept, Network, Password, Registry, Surroundings, Who, forget, keep,
+    Access, Account, Deletion, Delivery, Kept, Network, Password, Registry, Surroundings, Who, forget, keep,
 };
 pub use repository::Repository;

@@ -159,6 +159,11 @@ fn what_is_removed_is_said_before_and_nothing_else_goes_with_it() {
     repo.commit("Another");
     out(&repo, &["build"]);
     out(&repo, &["copy", &format!("{web}@{}", arm.trim_end()), &other]);
+    // A tag of its own that the registry does not remove alone is no reason to break the index.
+    let part = repo.hoist(&["remove", &other, "--yes"]);
+    assert_eq!(part.code, 3, "{}", part.stderr);
+    assert!(part.stderr.contains("it is part of `1`, `1.2`"), "{}", part.stderr);
+    assert_eq!(out(&repo, &["inspect", &web, "-q"]), "keep\n1\n1.2\n");
     let removed = json(&repo, &["remove", &tagged, "--all-tags", "--yes", "--json"]);
     assert_eq!(removed["tags"], serde_json::json!(["1", "1.2"]));
     assert_eq!(out(&repo, &["inspect", &web, "-q"]), "keep\n");

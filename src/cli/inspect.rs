@@ -43,7 +43,7 @@ pub(crate) fn inspect(session: &mut Session, options: &Inspect) -> Result<ExitCo
     if options.digest && platform.is_none() {
         return say(session, "digest", &descriptor.digest.to_string());
     }
-    let view = View { platform, files: files && !bare };
+    let view = View { platform, files: files && !bare, referrers: !bare };
     let report = until_signalled(image(&repository, &descriptor, &view), stopped)?;
     if let (true, [only]) = (options.digest, report.platforms.as_slice()) {
         return say(session, "digest", &only.manifest.digest.to_string());
@@ -175,7 +175,7 @@ fn list(
     }
     let lines = |line: &dyn Fn(&String) -> String| names.iter().map(line).collect::<Vec<_>>().concat();
     let text = match (bare, session.global.json) {
-        (true, false) => lines(&|tag| format!("{tag}\n")),
+        (true, false) => lines(&|tag| format!("{}\n", session.output_look().tame(tag))),
         (true, true) => lines(&|tag| format!("{}\n", json!({ "tag": tag }))),
         (false, true) => tag_list_json(&reports),
         (false, false) => tag_list(&reports, session.output_look()),

@@ -12,8 +12,8 @@ use crate::cli::session::Session;
 use crate::diagnostic::{Code, Problem, Problems, counted};
 use crate::oci::{Digest, Index, Tag, media_type};
 use crate::release::End;
-use crate::report::status;
-use crate::store::Repository;
+use crate::report::{Look, status};
+use crate::store::{Deletion, Repository};
 
 /// Tags that are asked for at the same time.
 const AT_ONCE: usize = 8;
@@ -30,6 +30,14 @@ struct Subject {
     tags: Vec<String>,
     /// Tags of indexes that it is the image of a platform of.
     parents: Vec<String>,
+}
+
+/// What was removed.
+struct Removed {
+    digest: Digest,
+    /// The image, and not a tag alone.
+    whole: bool,
+    tags: Vec<String>,
 }
 
 pub(crate) fn remove(session: &mut Session, options: &Remove) -> Result<ExitCode, Problems> {
@@ -50,24 +58,21 @@ pub(crate) fn remove(session: &mut Session, options: &Remove) -> Result<ExitCode
     )?;
     let whole = options.all_tags || subject.tags.is_empty();
     if (whole || subject.tag.is_none()) && !subject.parents.is_empty() {
-        let title = format!("`{}` is the image of a platform of others", subject.digest);
-        let parents = named(&subject.parents.iter().collect::<Vec<_>>());
-        let problem = Problem::new(Code::NotConfirmed, title).note(format!("it is part of {parents}"));
-        return Err(problem.help("remove these first, with `--all-tags`").into());
+        return Err(part(&subject).into());
     }
     // By its digest, an image goes with its tags: nobody shall find that out afterwards.
     if subject.tag.is_none() && !whole {
         return Err(shared(&subject, &subject.tags.iter().collect::<Vec<_>>()).into());
     }
     ask(session, options, &subject, whole)?;
-    let (whole, removed) = until_signalled(delete(&subject, whole), stopped)?;
+    let Removed { digest, whole, tags } = until_signalled(delete(subject, whole), stopped)?;
     if session.global.json {
-        let value = json!({ "digest": subject.digest.to_string(), "image": whole, "tags": removed });
+        let value = json!({ "digest": digest.to_string(), "image": whole, "tags": tags });
         session.output(&format!("{value}\n"))?;
     } else {
-        let tags = if removed.is_empty() { "which had no tags".to_owned() } else { removed.join(", ") };
+        let tags = if tags.is_empty() { "which had no tags".to_owned() } else { tame(&tags.join(", ")) };
         session.say(&format!("removed {} ({tags})\n", if whole { "the image" } else { "the tag" }));
-        session.output(&format!("{}\n", subject.digest))?;
+        session.output(&format!("{digest}\n"))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -76,6 +81,12 @@ pub(crate) fn remove(session: &mut Session, options: &Remove) -> Result<ExitCode
 async fn look(end: &End, repository: Repository) -> Result<Subject, Problem> {
     let digest = end.find(&repository).await?.digest;
     let tag = end.tag().filter(|_| end.digest().is_none());
+    let (tags, parents) = bonds(&repository, digest).await?;
+    Ok(Subject { repository, tag, digest, tags, parents })
+}
+
+/// The tags of an image, and those of indexes that name it.
+async fn bonds(repository: &Repository, digest: Digest) -> Result<(Vec<String>, Vec<String>), Problem> {
     let mut waiting = repository.tags().await?.into_iter();
     let (mut looking, mut tags, mut parents) = (JoinSet::new(), Vec::new(), Vec::new());
     loop {
@@ -97,7 +108,7 @@ async fn look(end: &End, repository: Repository) -> Result<Subject, Problem> {
     }
     tags.sort();
     parents.sort();
-    Ok(Subject { repository, tag, digest, tags, parents })
+    Ok((tags, parents))
 }
 
 /// What a tag has to do with an image.
@@ -149,28 +160,42 @@ fn ask(session: &Session, options: &Remove, subject: &Subject, whole: bool) -> R
     }
 }
 
-/// Removes what was agreed on. Whether the image is gone, and the tags that are.
-async fn delete(subject: &Subject, whole: bool) -> Result<(bool, Vec<String>), Problem> {
-    let Subject { repository, tag, digest, tags, .. } = subject;
-    let Some(tag) = tag.as_ref().filter(|_| !whole) else {
-        repository.delete(&digest.to_string()).await?;
-        return Ok((true, tags.clone()));
+/// Removes what was agreed on.
+async fn delete(mut subject: Subject, whole: bool) -> Result<Removed, Problem> {
+    let Some(tag) = subject.tag.clone().filter(|_| !whole) else {
+        return delete_image(subject).await;
     };
-    match repository.delete(tag.as_str()).await {
-        Ok(_) => Ok((false, vec![tag.to_string()])),
-        // Where the registry cannot take one tag away, the image can go if nothing else
-        // names it.
-        Err(problem) if problem.code == Code::Registry => {
-            let others: Vec<_> = tags.iter().filter(|name| *name != tag.as_str()).collect();
-            if !others.is_empty() {
-                let refused = shared(subject, &others);
-                return Err(problem.notes.into_iter().fold(refused, Problem::note));
-            }
-            repository.delete(&digest.to_string()).await?;
-            Ok((true, vec![tag.to_string()]))
-        }
-        Err(problem) => Err(problem),
+    let Deletion::NotAllowed(problem) = subject.repository.delete(tag.as_str()).await? else {
+        return Ok(Removed { digest: subject.digest, whole: false, tags: vec![tag.to_string()] });
+    };
+    // Where the registry takes no tag away, the image can go if nothing else names it now.
+    let told = |refused: Problem| problem.notes.iter().cloned().fold(refused, Problem::note);
+    (subject.tags, subject.parents) = bonds(&subject.repository, subject.digest).await?;
+    if !subject.parents.is_empty() {
+        return Err(told(part(&subject)));
     }
+    let others: Vec<_> = subject.tags.iter().filter(|name| *name != tag.as_str()).collect();
+    if !others.is_empty() {
+        return Err(told(shared(&subject, &others)));
+    }
+    delete_image(subject).await
+}
+
+async fn delete_image(Subject { repository, digest, tags, .. }: Subject) -> Result<Removed, Problem> {
+    match repository.delete(&digest.to_string()).await? {
+        Deletion::NotAllowed(problem) => Err(problem),
+        Deletion::Absent => Err(Problem::new(Code::NotFound, format!("`{digest}` is not listed there"))
+            .note("nothing was removed")),
+        Deletion::Done => Ok(Removed { digest, whole: true, tags }),
+    }
+}
+
+/// Images of platforms stay as long as an index names them.
+fn part(subject: &Subject) -> Problem {
+    let title = format!("`{}` is the image of a platform of others", subject.digest);
+    let parents = named(&subject.parents.iter().collect::<Vec<_>>());
+    let problem = Problem::new(Code::NotConfirmed, title).note(format!("it is part of {parents}"));
+    problem.help("remove these first, with `--all-tags`")
 }
 
 /// Other tags would go, too.
@@ -188,8 +213,13 @@ fn named(tags: &[&String]) -> String {
     if tags.is_empty() {
         return "no tag".to_owned();
     }
-    let shown: Vec<_> = tags.iter().take(NAMED).map(|tag| format!("`{tag}`")).collect();
+    let shown: Vec<_> = tags.iter().take(NAMED).map(|tag| format!("`{}`", tame(tag))).collect();
     let more = tags.len().checked_sub(NAMED).filter(|more| *more > 0);
     let more = more.map(|more| format!(" and {more} more")).unwrap_or_default();
     format!("{}{more}", shown.join(", "))
+}
+
+/// The names of a registry or a layout, as they may stand on a terminal.
+fn tame(text: &str) -> String {
+    Look::PLAIN.tame(text)
 }

@@ -132,6 +132,9 @@ mod tests {
         let image = image_of(&images, &[&[("a", 1000)], &[("a", 1000)]]);
         let step = step(Some(2000), Some(2), Some(config::Waste::Percent(50.0)));
         assert_eq!(weigh(&step, &image, &images).await, Ok(()));
+        // What else the layout lists, and lacks, says nothing of the image.
+        images.set_ref("gone", &Descriptor::of(media_type::MANIFEST, b"gone")).unwrap();
+        assert_eq!(weigh(&step, &image, &images).await, Ok(()));
     }
 
     #[tokio::test]
@@ -197,7 +200,7 @@ mod tests {
     async fn a_platform_that_is_not_there_is_answered_with_those_that_are() {
         let (_directory, images) = directory();
         let descriptor = image_of(&images, &[&[("a", 10)]]);
-        let view = View { platform: Some("linux/arm64".parse().unwrap()), files: false };
+        let view = View { platform: Some("linux/arm64".parse().unwrap()), ..View::default() };
         let problem = image(&Repository::Layout(images), &descriptor, &view).await.unwrap_err();
         assert_eq!(problem.title, "there is no image for `linux/arm64`");
         assert_eq!(problem.help.as_deref(), Some("it is for linux/amd64"));

@@ -16,6 +16,8 @@ pub struct View {
     pub platform: Option<Platform>,
     /// The files of the layers, too: all layers are read for that.
     pub files: bool,
+    /// What refers to it, too.
+    pub referrers: bool,
 }
 
 /// What a manifest or an index is made of.
@@ -29,7 +31,7 @@ pub struct ImageReport {
     pub platforms: Vec<PlatformReport>,
     /// What the index names beside images: attestations and the like.
     pub others: Vec<Descriptor>,
-    /// What refers to it: signatures, attestations, and the like.
+    /// What refers to it, if that was looked at: signatures, attestations, and the like.
     pub referrers: Vec<Descriptor>,
 }
 
@@ -128,7 +130,8 @@ pub async fn image(
     view: &View,
 ) -> Result<ImageReport, Problem> {
     let bytes = repository.read(descriptor).await?;
-    let referrers = repository.referrers(&descriptor.digest, None).await?;
+    let referrers =
+        if view.referrers { repository.referrers(&descriptor.digest, None).await? } else { Vec::new() };
     if !media_type::is_index(&descriptor.media_type) {
         let image = documents(repository, descriptor, &bytes).await?;
         if let Some(platform) =

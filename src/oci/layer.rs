@@ -132,7 +132,14 @@ impl<S> Layer<S> {
         if self.is_full() {
             return Err(InvalidEntry::TooMany);
         }
-        self.removed.insert(path.to_vec());
+        // What lies below goes with it: a file that stood for that, too, would bring the
+        // directory back where layers are unpacked.
+        let is_below =
+            |path: &[u8], above: &[u8]| path.strip_prefix(above).is_some_and(|rest| rest.starts_with(b"/"));
+        if !self.removed.iter().any(|above| is_below(path, above)) {
+            self.removed.retain(|removed| !is_below(removed, path));
+            self.removed.insert(path.to_vec());
+        }
         Ok(())
     }
 
@@ -416,6 +423,17 @@ mod tests {
         assert_eq!(Digest::of(&archive), diff_id);
         let paths: Vec<_> = read(&archive).into_iter().map(|(entry, _)| entry.path).collect();
         assert_eq!(paths, [&b"etc"[..], b"usr", b"usr/bin", b"usr/bin/x"]);
+    }
+
+    #[test]
+    fn what_is_deleted_with_its_directory_stands_for_nothing_more() {
+        let mut layer = Layer::<&[u8]>::default();
+        for path in [&b"a/b"[..], b"a/b/c", b"a", b"a/d", b"a.e"] {
+            layer.remove(path).unwrap();
+        }
+        let paths: Vec<_> =
+            read(&unpacked(&written(&layer).0)).into_iter().map(|(entry, _)| entry.path).collect();
+        assert_eq!(paths, [&b".wh.a"[..], b".wh.a.e"]);
     }
 
     #[test]

@@ -19,7 +19,7 @@ const LARGEST: usize = 100;
 pub fn inspection(report: &ImageReport, top: usize, look: Look) -> String {
     let Descriptor { digest, media_type, .. } = &report.descriptor;
     let mut out = format!("{}\n", look.paint(Paint::Strong, &digest.to_string()));
-    let _ = writeln!(out, "{}", look.paint(Paint::Faint, media_type));
+    let _ = writeln!(out, "{}", look.paint(Paint::Faint, &look.tame(media_type)));
     section(&mut out, 0, "Annotations", &pairs(&report.annotations, look), look);
     for image in &report.platforms {
         of_platform(&mut out, image, top, report.platforms.len() > 1, look);

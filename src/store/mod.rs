@@ -1,10 +1,10 @@
 //! Where images lie.
 //!
 //! Owns OCI image layouts on disk ([`Layout`]), repositories at registries
-//! ([`Registry`]), what both can do ([`Repository`]), copying between them
-//! ([`copy`]), and what refers to an image ([`attach`]). Content is named by its digest and verified whenever it is read
-//! or written; names are set atomically. Assumes that others write to the same
-//! places at the same time. Knows nothing of steps, tags' rules, or what an
+//! ([`Registry`]), what both can do ([`Repository`]), copying between them ([`copy`]),
+//! and what refers to an image ([`attach`]). Content is named by its digest and verified
+//! whenever it is read or written; names are set atomically. Assumes that others write to
+//! the same places at the same time. Knows nothing of steps, tags' rules, or what an
 //! image is for; must not import plan, cache, engine, or release.
 
 mod blob;
@@ -23,6 +23,6 @@ pub use copy::{Copied, Meter, Observe, Progress, copy, copy_read};
 pub use layout::Layout;
 pub use referrer::attach;
 pub use registry::{
-    Access, Account, Delivery, Kept, Network, Password, Registry, Surroundings, Who, forget, keep,
+    Access, Account, Deletion, Delivery, Kept, Network, Password, Registry, Surroundings, Who, forget, keep,
 };
 pub use repository::Repository;

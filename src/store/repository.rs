@@ -5,7 +5,7 @@ use std::io::Read;
 use crate::diagnostic::Problem;
 use crate::oci::{Descriptor, Digest, Tag};
 use crate::store::copy::blocking;
-use crate::store::{Layout, Registry};
+use crate::store::{Deletion, Layout, Registry};
 
 /// Images under one name, in a layout or at a registry.
 #[derive(Clone, Debug)]
@@ -124,16 +124,16 @@ impl Repository {
         }
     }
 
-    /// Deletes a tag; or, by its digest, a manifest with all its tags. `false` if there
-    /// is no such. Blobs stay.
+    /// Deletes a tag; or, by its digest, a manifest with all its tags. Blobs stay.
     ///
     /// # Errors
-    /// The place cannot be written; the registry refuses, or allows no deletion.
-    pub async fn delete(&self, name: &str) -> Result<bool, Problem> {
+    /// The place cannot be written; the registry cannot be reached, or refuses.
+    pub async fn delete(&self, name: &str) -> Result<Deletion, Problem> {
         match self {
             Self::Layout(layout) => {
                 let (layout, name) = (layout.clone(), name.to_owned());
-                blocking(move || layout.remove_ref(&name)).await
+                let removed = blocking(move || layout.remove_ref(&name)).await?;
+                Ok(if removed { Deletion::Done } else { Deletion::Absent })
             }
             Self::Registry(registry) => registry.delete(name).await,
         }

@@ -130,6 +130,13 @@ pub async fn keep(
             let title = format!("`{program}` did not keep the credentials");
             Problem::new(Code::ReadOnly, title).note(why).note(format!("it is named in {}", path.display()))
         })?;
+        // A password that the file had is old, and lies there unencrypted.
+        let named = file.get_mut("auths").and_then(Value::as_object_mut).into_iter().flatten();
+        let mut held = named.filter(|(key, value)| is_named(key, host) && **value != json!({})).peekable();
+        if held.peek().is_some() {
+            held.for_each(|(_, value)| *value = json!({}));
+            write(&path, &file).map_err(|error| unwritable(&path, &error))?;
+        }
         return Ok(Kept::Helper(program));
     }
     let auth = STANDARD.encode(format!("{username}:{}", password.reveal()));
@@ -148,31 +155,45 @@ pub async fn keep(
 /// helpers that these name. Where something was forgotten.
 ///
 /// # Errors
-/// A file is damaged or cannot be written; a helper fails.
+/// A file is damaged or cannot be written; a helper fails. The others are done all the
+/// same.
 pub async fn forget(host: &str, environment: &Environment) -> Result<Vec<String>, Problem> {
-    let mut forgotten = Vec::new();
+    let (mut forgotten, mut failed) = (Vec::new(), None);
     for path in files(environment) {
-        let Some(mut file) = read(&path)? else { continue };
-        if let Some(helper) = helper(&file, host) {
-            let erased = call(&helper, "erase", server(host).as_bytes(), environment).await;
-            match erased {
-                Ok(program) => forgotten.push(program),
-                Err((program, why)) => {
-                    let title = format!("`{program}` did not forget the credentials");
-                    return Err(Problem::new(Code::ReadOnly, title).note(why));
-                }
-            }
-        }
-        let auths = file.get_mut("auths").and_then(Value::as_object_mut);
-        let Some(auths) = auths else { continue };
+        let result = forget_in(&path, host, environment, &mut forgotten).await;
+        failed = failed.or(result.err());
+    }
+    match failed {
+        None => Ok(forgotten),
+        Some(problem) if forgotten.is_empty() => Err(problem),
+        Some(problem) => Err(problem.note(format!("forgotten was what is in {}", forgotten.join(", ")))),
+    }
+}
+
+async fn forget_in(
+    path: &Path,
+    host: &str,
+    environment: &Environment,
+    forgotten: &mut Vec<String>,
+) -> Result<(), Problem> {
+    let Some(mut file) = read(path)? else { return Ok(()) };
+    if let Some(auths) = file.get_mut("auths").and_then(Value::as_object_mut) {
         let before = auths.len();
         auths.retain(|key, _| !is_named(key, host));
         if auths.len() < before {
-            write(&path, &file).map_err(|error| unwritable(&path, &error))?;
+            write(path, &file).map_err(|error| unwritable(path, &error))?;
             forgotten.push(path.display().to_string());
         }
     }
-    Ok(forgotten)
+    if let Some(helper) = helper(&file, host) {
+        let erased = call(&helper, "erase", server(host).as_bytes(), environment).await;
+        let program = erased.map_err(|(program, why)| {
+            let title = format!("`{program}` did not forget the credentials");
+            Problem::new(Code::ReadOnly, title).note(why)
+        })?;
+        forgotten.push(program);
+    }
+    Ok(())
 }
 
 /// Whether a key of `auths` is a name of the host.
@@ -367,6 +388,30 @@ mod tests {
         let missing = home.keep("quay.io").await.unwrap_err();
         assert_eq!(missing.title, "`docker-credential-none` did not keep the credentials");
         assert!(!format!("{missing:?}").contains("s3cret"));
+    }
+
+    #[tokio::test]
+    async fn a_password_in_the_file_is_not_left_behind_one_that_a_helper_keeps() {
+        let config = r#"{"credsStore": "test", "auths": {"quay.io": {"auth": "eDp5"}, "https://ghcr.io/v2/": {"auth": "b2xkOm9sZA=="}}}"#;
+        let home = Home::new().with(".docker/config.json", config).with("bin/docker-credential-test", HELPER);
+        home.keep("ghcr.io").await.unwrap();
+        let written: Value =
+            serde_json::from_str(&fs::read_to_string(home.path(".docker/config.json")).unwrap()).unwrap();
+        let auths = json!({ "quay.io": { "auth": "eDp5" }, "https://ghcr.io/v2/": {} });
+        assert_eq!(written, json!({ "credsStore": "test", "auths": auths }));
+    }
+
+    #[tokio::test]
+    async fn all_files_forget_though_a_helper_fails() {
+        let docker = r#"{"credsStore": "none", "auths": {"ghcr.io": {"auth": "eDp5"}}}"#;
+        let podman = r#"{"auths": {"ghcr.io": {"auth": "eDp5"}}}"#;
+        let home =
+            Home::new().with(".docker/config.json", docker).with(".config/containers/auth.json", podman);
+        let problem = forget("ghcr.io", &home.environment()).await.unwrap_err();
+        assert_eq!(problem.title, "`docker-credential-none` did not forget the credentials");
+        for path in [".docker/config.json", ".config/containers/auth.json"] {
+            assert!(!fs::read_to_string(home.path(path)).unwrap().contains("eDp5"), "{path}");
+        }
     }
 
     #[tokio::test]

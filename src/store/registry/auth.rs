@@ -6,12 +6,15 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use reqwest::header::{
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE,
+};
 use reqwest::{Client, Url};
 use serde::Deserialize;
 
 use crate::diagnostic::{Code, Problem};
 use crate::store::registry::answer::{refused, unexpected, unreachable};
+use crate::store::registry::body::once;
 use crate::store::registry::credentials::{Credentials, Found};
 use crate::store::registry::retry::Backoff;
 use crate::store::registry::secret::Password;
@@ -131,7 +134,8 @@ impl Authentication {
             let form = encoded(realm, &query);
             let body = form.query().unwrap_or_default().to_owned();
             let build = || {
-                let request = client.post(realm.clone()).timeout(PATIENCE).body(body.clone());
+                let request = client.post(realm.clone()).timeout(PATIENCE).body(once(&body));
+                let request = request.header(CONTENT_LENGTH, body.len());
                 request.header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             };
             self.backoff.send(build).await

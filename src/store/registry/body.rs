@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
+use reqwest::Body;
 use tokio::sync::mpsc;
 
 use crate::store::Meter;
@@ -56,6 +57,14 @@ impl Stream for Pieces {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.0.poll_recv(context)
     }
+}
+
+/// A text as a body that is sent to one address and does not follow where that leads.
+pub(super) fn once(text: &str) -> Body {
+    let (sender, receiver) = mpsc::channel(1);
+    // There is room for one.
+    let _sent = sender.try_send(Ok(text.as_bytes().to_vec()));
+    Body::wrap_stream(Pieces(receiver))
 }
 
 /// Reads content on a thread of its own, a little ahead of what is sent.

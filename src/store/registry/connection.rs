@@ -245,6 +245,8 @@ fn client(host: &str, certificates: Certificates, plain: bool, here: bool) -> Re
     });
     let agent = concat!("hoist/", env!("CARGO_PKG_VERSION"));
     let mut builder = Client::builder().user_agent(agent).connect_timeout(CONNECT).redirect(policy);
+    // Nobody else is told an address: it may be as good as a password.
+    builder = builder.referer(false);
     if here {
         builder = builder.no_proxy();
     }

@@ -171,14 +171,16 @@ impl CredentialFile {
         name: &RepositoryName,
         environment: &Environment,
     ) -> Result<Option<(Credentials, Option<&str>)>, String> {
-        let helper = names_of(name.host()).iter().find_map(|host| self.cred_helpers.get(host));
+        let of_host = names_of(name.host()).iter().find_map(|host| self.cred_helpers.get(host));
         let given = |helper, found: Option<Credentials>| found.map(|found| (found, Some(helper)));
-        if let Some(helper) = helper {
+        if let Some(helper) = of_host.filter(|helper| !helper.is_empty()) {
             let found = ask(helper, server(name.host()), environment).await?;
             return Ok(given(helper.as_str(), found));
         }
         let stored = || self.stored(name).map(|stored| (stored, None));
-        if let Some(helper) = self.creds_store.as_ref().filter(|helper| !helper.is_empty()) {
+        if let Some(helper) =
+            self.creds_store.as_ref().filter(|helper| of_host.is_none() && !helper.is_empty())
+        {
             let found = ask(helper, server(name.host()), environment).await;
             // What is stored beside a helper is older than it, but better than nothing.
             return match (found, stored()) {
@@ -367,6 +369,16 @@ mod tests {
         assert_eq!(home.find("ghcr.io/acme/web").await.credentials, basic("u", "ghcr.io"));
         let unknown = home.find("quay.io/acme/web").await;
         assert_eq!(unknown, Found { credentials: Credentials::Anonymous, source: None, notes: vec![] });
+    }
+
+    #[tokio::test]
+    async fn a_host_without_a_helper_of_its_own_name_is_kept_in_the_file() {
+        let file = format!(
+            r#"{{"credsStore": "none", "credHelpers": {{"ghcr.io": ""}}, "auths": {{"ghcr.io": {{"auth": "{}"}}}}}}"#,
+            auth("u:1")
+        );
+        let found = Home::new().with(".docker/config.json", &file).find("ghcr.io/acme/web").await;
+        assert_eq!((found.credentials, found.notes), (basic("u", "1"), vec![]));
     }
 
     #[tokio::test]

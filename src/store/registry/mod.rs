@@ -29,6 +29,7 @@ mod upload;
 pub use account::{Account, Kept, Who, forget, keep};
 pub use connection::Access;
 pub use credentials::Surroundings;
+pub use deletion::Deletion;
 pub use network::Network;
 pub use repository::Registry;
 pub use secret::Password;

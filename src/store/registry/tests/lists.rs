@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::diagnostic::Code;
-use crate::store::copy;
 use crate::store::fixture::{Answer, DockerRegistry, FakeServer, Received, image};
+use crate::store::{Deletion, copy};
 
 #[tokio::test]
 async fn a_list_of_tags_is_read_page_by_page_from_one_host() {
@@ -86,12 +86,12 @@ async fn names_are_listed_and_deleted_at_a_real_registry() {
     tags.sort();
     assert_eq!(tags, ["1", "2"]);
     // It knows deletion by digest only.
-    let problem = a.delete("1").await.unwrap_err();
+    let Deletion::NotAllowed(problem) = a.delete("1").await.unwrap() else { panic!("it is gone") };
     assert!(problem.help.is_some_and(|help| help.starts_with("delete by the digest")));
     assert_eq!(a.tags().await.map(|tags| tags.len()), Ok(2));
-    assert_eq!(a.delete(&top.digest.to_string()).await, Ok(true));
+    assert_eq!(a.delete(&top.digest.to_string()).await, Ok(Deletion::Done));
     assert_eq!(a.resolve("2").await, Ok(None));
-    assert_eq!(a.delete(&top.digest.to_string()).await, Ok(false));
+    assert_eq!(a.delete(&top.digest.to_string()).await, Ok(Deletion::Absent));
 }
 
 #[tokio::test]
@@ -101,7 +101,7 @@ async fn a_tag_is_deleted_where_that_is_allowed() {
         _ => Answer::new("404 Not Found"),
     });
     let web = open(&format!("{}/acme/web", server.address)).await;
-    assert_eq!((web.delete("1").await, web.delete("2").await), (Ok(true), Ok(false)));
+    assert_eq!((web.delete("1").await, web.delete("2").await), (Ok(Deletion::Done), Ok(Deletion::Absent)));
 }
 
 #[tokio::test]
@@ -109,7 +109,8 @@ async fn a_registry_that_allows_no_deletion_is_said_not_to() {
     let test = "a_registry_that_allows_no_deletion_is_said_not_to";
     let Some(server) = DockerRegistry::start(test, "", "") else { return };
     let web = open(&format!("{}/acme/web", server.address)).await;
-    let problem = web.delete(&crate::oci::Digest::of(b"x").to_string()).await.unwrap_err();
+    let answer = web.delete(&crate::oci::Digest::of(b"x").to_string()).await;
+    let Ok(Deletion::NotAllowed(problem)) = answer else { panic!("{answer:?}") };
     assert!(problem.title.contains("does not allow deletion of `acme/web@sha256:"), "{problem:?}");
     assert_eq!((problem.code, problem.notes[0].as_str()), (Code::Registry, "405 Method Not Allowed"));
 
@@ -119,7 +120,10 @@ async fn a_registry_that_allows_no_deletion_is_said_not_to() {
     ] {
         let server = FakeServer::start(move |_| Answer::new(status));
         let web = open(&format!("{}/acme/web", server.address)).await;
-        let problem = web.delete("1").await.unwrap_err();
+        let problem = match web.delete("1").await {
+            Ok(Deletion::NotAllowed(problem)) | Err(problem) => problem,
+            Ok(other) => panic!("{other:?}"),
+        };
         assert!(problem.code == code && problem.title.contains(words), "{problem:?}");
     }
 }

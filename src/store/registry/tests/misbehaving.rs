@@ -113,7 +113,7 @@ async fn credentials_do_not_follow_to_another_host() {
     assert_eq!(web.read(&content).await, Ok(b"content".to_vec()));
     let followed = storage.received();
     assert_eq!(followed.len(), 1);
-    assert_eq!(followed[0].header("authorization"), None);
+    assert_eq!((followed[0].header("authorization"), followed[0].header("referer")), (None, None));
 }
 
 #[tokio::test]
@@ -165,6 +165,27 @@ async fn a_token_of_identity_is_exchanged_for_one_of_access() {
         "service=s&grant_type=refresh_token&client_id=hoist&scope=repository%3Aacme%2Fweb%3Apull%2Cpush\
          &refresh_token=long+%26+secret"
     );
+}
+
+#[tokio::test]
+async fn a_token_of_identity_does_not_follow_to_another_host() {
+    let elsewhere = FakeServer::start(|_| Answer::new("200 OK").body(r#"{"access_token": "short"}"#));
+    let location = format!("http://{}/token", elsewhere.address);
+    let tokens = FakeServer::start(move |_| {
+        Answer::new("307 Temporary Redirect").header("Location", location.clone())
+    });
+    let challenge = format!("Bearer realm=\"http://{}/token\"", tokens.address);
+    let server = FakeServer::start(move |_| {
+        Answer::new("401 Unauthorized").header("WWW-Authenticate", challenge.clone())
+    });
+    let docker = tempfile::tempdir().unwrap();
+    let file = format!(r#"{{"auths": {{"{}": {{"identitytoken": "long"}}}}}}"#, server.address);
+    std::fs::write(docker.path().join("config.json"), file).unwrap();
+    let network = network(&[("DOCKER_CONFIG", docker.path().to_str().unwrap())]);
+    let web = registry(&network, &format!("{}/acme/web", server.address), &Access::default()).await;
+    let refused = web.resolve("1").await.unwrap_err();
+    assert_eq!(refused.code, Code::Unauthorized);
+    assert_eq!((tokens.received().len(), elsewhere.received().len()), (1, 0));
 }
 
 #[tokio::test]
@@ -269,14 +290,14 @@ async fn beside(server: &FakeServer) -> Vec<String> {
 async fn a_layer_whose_mount_is_refused_is_sent() {
     for status in ["401 Unauthorized", "403 Forbidden", "404 Not Found", "405 Method Not Allowed"] {
         let server = without_mounts(Answer::new(status));
-        assert_eq!(beside(&server).await, ["HEAD", "POST", "POST", "GET", "PUT"], "{status}");
+        assert_eq!(beside(&server).await, ["POST", "HEAD", "POST", "GET", "PUT"], "{status}");
     }
 }
 
 #[tokio::test]
 async fn an_upload_that_begins_instead_of_a_mount_takes_the_layer() {
     let server = without_mounts(Answer::new("202 Accepted").header("Location", "/upload"));
-    assert_eq!(beside(&server).await, ["HEAD", "POST", "GET", "PUT"]);
+    assert_eq!(beside(&server).await, ["POST", "HEAD", "GET", "PUT"]);
 }
 
 #[tokio::test]

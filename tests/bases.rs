@@ -289,3 +289,19 @@ fn layers_are_the_same_bytes_whatever_the_machine() {
     // Two layers, and for each platform a configuration and a manifest; and the index.
     assert_eq!(first.len(), 7);
 }
+
+#[test]
+fn a_template_cannot_make_a_base_that_is_no_image_of_a_registry() {
+    let repo = Repo::with(
+        "var \"from\" \"localhost:1/a\"\nimage \"web\" { assemble from=\"{from}\" { layer { copy \"release.kdl\" \"/a\"; }; }; }",
+    );
+    for from in ["scratch", "oci:base", "image:web"] {
+        let ended = repo.hoist(&["build", &format!("from={from}")]);
+        assert_eq!(ended.code, 2, "{}", ended.stderr);
+        assert!(
+            ended.stderr.contains(&format!("a template cannot make the base `{from}`")),
+            "{}",
+            ended.stderr
+        );
+    }
+}

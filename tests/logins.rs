@@ -74,6 +74,19 @@ fn a_password_is_in_no_output_and_no_file() {
 }
 
 #[test]
+fn what_a_step_reads_of_a_file_with_a_password_is_masked() {
+    let release = r#"
+registry "local" "127.0.0.1:1/team" { login username="user" password="file:.hidden"; }
+target "leak" { run "cat .hidden"; }
+"#;
+    let repo = Repo::with(release);
+    repo.write(".hidden", "s3cret-of-file\n");
+    let ended = repo.hoist(&["leak"]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (0, "***\n"), "{}", ended.stderr);
+    assert_eq!(that_hold(&repo.path(), "s3cret-of-file"), [".hidden"]);
+}
+
+#[test]
 fn the_examples_for_registries_are_right() {
     let page = include_str!("../docs/registries.md");
     let examples: Vec<&str> =

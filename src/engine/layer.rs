@@ -118,7 +118,9 @@ fn content(layer: &Layer<PathBuf>, known: KnownContent<'_>) -> Option<Digest> {
     let files: Vec<&PathBuf> = files.collect();
     let digests: Vec<[u8; 32]> = files.par_iter().map(|path| known(path)).collect::<Option<_>>()?;
     let mut digester = Digester::new();
-    digests.iter().for_each(|digest| digester.update(digest));
+    for digest in &digests {
+        digester.update(digest);
+    }
     Some(digester.finish().0)
 }
 

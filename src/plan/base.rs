@@ -29,7 +29,8 @@ pub struct RemoteBase {
 /// release file says of a registry on the same host, if it has one.
 ///
 /// # Errors
-/// The template cannot be filled in; what it makes is no reference.
+/// The template cannot be filled in; what it makes is no reference, or is what names no
+/// image of a registry where it is written as it stands.
 pub fn remote_base(
     release: &Release,
     facts: &Facts,
@@ -37,6 +38,13 @@ pub fn remote_base(
 ) -> Result<(Reference, RegistryPlan), Problem> {
     let scope = Scope::new(release, facts);
     let text = scope.fill(template)?;
+    // To a registry these would be the names of images, which anybody may have.
+    if text == "scratch" || ["oci:", "image:"].iter().any(|prefix| text.starts_with(prefix)) {
+        let title = format!("a template cannot make the base `{text}`");
+        let problem =
+            Problem::new(Code::InvalidReference, title).label(template.span, "only an image of a registry");
+        return Err(problem.help("write `scratch`, `oci:…`, or `image:…` as it is, without `{…}`"));
+    }
     let reference: Reference = text.parse().map_err(|why| {
         Problem::new(Code::InvalidReference, format!("`{text}` is not the name of an image"))
             .label(template.span, format!("{why}"))

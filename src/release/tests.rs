@@ -382,7 +382,7 @@ mod before_the_first_build {
         std::fs::write(project.directory.path().join("out"), "a file").unwrap();
         let refused = preflight(&plan("c1", vec![]), &project.publisher).await.unwrap_err();
         let [problem] = refused.as_slice() else { panic!("{refused:?}") };
-        assert_eq!(problem.code, Code::Unreachable);
+        assert_eq!(problem.code, Code::ReadOnly);
         assert_eq!(problem.notes, ["it is not a directory"]);
     }
 }

@@ -1,6 +1,8 @@
 //! Runs a plan: the one place where scheduler, steps, signals, and events meet.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,6 +32,7 @@ use crate::run::task::{Done, Ended, Task};
 use crate::run::teller::{Teller, Told};
 use crate::run::worker::{Worker, blocking, not_available};
 use crate::run::{Cause, Counts, Event, Found, Happening, Outcome, Request, Settled, Summary, TagMove};
+use crate::store::secret_file;
 
 /// What steps told and nobody heard yet: more than this, and they wait.
 const BACKLOG: usize = 64;
@@ -509,16 +512,21 @@ fn secrets(request: &Request) -> Secrets {
         Action::Command(command) => command.variables.pass.as_slice(),
         _ => &[],
     });
-    let of_registries = request.release.registries.values().flat_map(Registry::secrets);
-    let of_registries = of_registries.filter_map(|secret| match secret {
-        Secret::Env(name) => Some(name),
-        Secret::File(_) | Secret::Command(_) => None,
-    });
+    let environment = &request.facts.environment;
+    let (mut of_registries, mut files) = (Vec::new(), Vec::new());
+    for secret in request.release.registries.values().flat_map(Registry::secrets) {
+        match secret {
+            Secret::Env(name) => of_registries.push(name),
+            Secret::File(path) => files.extend(fs::read(secret_file(path, &request.root, environment))),
+            // It is run only where it is needed: what it prints is not known here.
+            Secret::Command(_) => {}
+        }
+    }
     let all = request.release.targets.values().flat_map(|target| &target.pass_env);
     let all = all.map(|name| &name.value).chain(&request.settled.passed);
     let names = passed.chain(all).chain(of_registries).chain(&request.facts.dotenv);
-    let values = names.filter_map(|name| request.facts.environment.get(name));
-    Secrets::new(values.map(std::ffi::OsStr::as_encoded_bytes))
+    let values = names.filter_map(|name| environment.get(name)).map(OsStr::as_encoded_bytes);
+    Secrets::new(values.chain(files.iter().map(Vec::as_slice)))
 }
 
 fn schedule(request: &Request, jobs: usize) -> Scheduler {

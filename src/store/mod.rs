@@ -24,5 +24,6 @@ pub use layout::Layout;
 pub use referrer::attach;
 pub use registry::{
     Access, Account, Deletion, Delivery, Kept, Network, Password, Registry, Surroundings, Who, forget, keep,
+    secret_file,
 };
 pub use repository::Repository;

@@ -32,6 +32,6 @@ pub use credentials::Surroundings;
 pub use deletion::Deletion;
 pub use network::Network;
 pub use repository::Registry;
-pub use secret::Password;
+pub use secret::{Password, secret_file};
 pub use upload::Delivery;
 pub(super) use upload::Offer;

@@ -43,7 +43,8 @@ impl fmt::Debug for Password {
 
 /// Where a file with a secret lies: below the home directory behind `~/`, else
 /// as seen from the project.
-fn place_of(path: &str, root: &Path, environment: &Environment) -> PathBuf {
+#[must_use]
+pub fn secret_file(path: &str, root: &Path, environment: &Environment) -> PathBuf {
     match (path.strip_prefix("~/"), environment.text("HOME")) {
         (Some(below), Some(home)) => Path::new(home).join(below),
         _ => root.join(path),
@@ -72,7 +73,7 @@ pub(super) async fn find(
                 return Err(problem.help(format!("set `{name}` in the environment or in a `dotenv` file")));
             }
         },
-        Secret::File(path) => std::fs::read_to_string(place_of(path, root, environment))
+        Secret::File(path) => std::fs::read_to_string(secret_file(path, root, environment))
             .map_err(|error| refuse(format!("cannot read `{path}`"), read()).note(error.to_string()))?,
         Secret::Command(script) => {
             let mut command = Command::new("sh");

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use serde_json::json;
-use tokio::task::JoinSet;
 
 use crate::cli::arguments::Inspect;
+use crate::cli::each::each_tag;
 use crate::cli::place::{Places, platform, until_signalled};
 use crate::cli::report::write;
 use crate::cli::session::Session;
@@ -17,9 +17,6 @@ use crate::plan::{StepId, Verb};
 use crate::release::End;
 use crate::report::{inspection, inspection_json, tag_list, tag_list_json, treemap};
 use crate::store::Repository;
-
-/// Tags that are looked at at the same time.
-const AT_ONCE: usize = 8;
 
 /// What is inspected.
 enum Subject {
@@ -201,23 +198,9 @@ fn natural(tag: &str) -> Vec<(Option<u64>, &str)> {
 
 /// What tags point to, in their order.
 async fn look_at(repository: &Repository, tags: Vec<String>) -> Result<Vec<TagReport>, Problem> {
-    let mut waiting = tags.into_iter().enumerate();
-    let (mut looking, mut found) = (JoinSet::new(), Vec::new());
-    loop {
-        while looking.len() < AT_ONCE
-            && let Some((at, tag)) = waiting.next()
-        {
-            let repository = repository.clone();
-            looking.spawn(async move { tagged(&repository, &tag).await.map(|report| (at, report)) });
-        }
-        let Some(looked) = looking.join_next().await else { break };
-        let looked = looked.map_err(|error| {
-            Problem::new(Code::Interrupted, "inspecting was stopped").note(error.to_string())
-        });
-        found.push(looked??);
-    }
-    found.sort_by_key(|(at, _)| *at);
-    Ok(found.into_iter().filter_map(|(_, report)| report).collect())
+    let look = |repository: Repository, tag: String| async move { tagged(&repository, &tag).await };
+    let found = each_tag(repository, tags, "inspecting", look).await?;
+    Ok(found.into_iter().flatten().collect())
 }
 
 #[cfg(test)]

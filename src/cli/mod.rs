@@ -14,6 +14,7 @@ mod clean;
 mod completions;
 mod copy;
 mod doctor;
+mod each;
 mod fmt;
 mod graph;
 mod init;

@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 
 use serde_json::json;
-use tokio::task::JoinSet;
 
 use crate::cli::arguments::Remove;
+use crate::cli::each::each_tag;
 use crate::cli::place::{Places, until_signalled};
-use crate::cli::run::asker;
+use crate::cli::run::{asker, consent};
 use crate::cli::session::Session;
 use crate::diagnostic::{Code, Problem, Problems, counted};
 use crate::oci::{Digest, Index, Tag, media_type};
@@ -15,8 +15,6 @@ use crate::release::End;
 use crate::report::{Look, status};
 use crate::store::{Deletion, Repository};
 
-/// Tags that are asked for at the same time.
-const AT_ONCE: usize = 8;
 /// Most tags that a message names.
 const NAMED: usize = 20;
 
@@ -87,19 +85,11 @@ async fn look(end: &End, repository: Repository) -> Result<Subject, Problem> {
 
 /// The tags of an image, and those of indexes that name it.
 async fn bonds(repository: &Repository, digest: Digest) -> Result<(Vec<String>, Vec<String>), Problem> {
-    let mut waiting = repository.tags().await?.into_iter();
-    let (mut looking, mut tags, mut parents) = (JoinSet::new(), Vec::new(), Vec::new());
-    loop {
-        while looking.len() < AT_ONCE
-            && let Some(name) = waiting.next()
-        {
-            let repository = repository.clone();
-            looking.spawn(async move { bond(&repository, &name, digest).await.map(|bond| (name, bond)) });
-        }
-        let Some(looked) = looking.join_next().await else { break };
-        let looked = looked
-            .map_err(|error| Problem::new(Code::Interrupted, "removing was stopped").note(error.to_string()));
-        let (name, bond) = looked??;
+    let look = move |repository: Repository, name: String| async move {
+        bond(&repository, &name, digest).await.map(|bond| (name, bond))
+    };
+    let (mut tags, mut parents) = (Vec::new(), Vec::new());
+    for (name, bond) in each_tag(repository, repository.tags().await?, "removing", look).await? {
         match bond {
             Bond::Same => tags.push(name),
             Bond::Parent => parents.push(name),
@@ -151,13 +141,7 @@ fn ask(session: &Session, options: &Remove, subject: &Subject, whole: bool) -> R
         };
         status(&format!("This would remove {what}\n"));
     }
-    let unanswered =
-        |title: &str| Problem::new(Code::NotConfirmed, title).help("answer in advance with `--yes`");
-    match confirm("Remove?") {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(unanswered("nothing was removed: the answer was no")),
-        Err(why) => Err(unanswered("nothing was removed: nobody could be asked").note(why)),
-    }
+    consent(&confirm, "Remove?", "removed")
 }
 
 /// Removes what was agreed on.

@@ -209,12 +209,22 @@ fn agree(session: &Session, planned: &Planned, yes: bool, confirm: &Confirm) -> 
         return Ok(());
     }
     status(&format!("This would publish:\n{}", lines.concat()));
-    let unanswered =
-        |title: &str| Problem::new(Code::NotConfirmed, title).help("answer in advance with `--yes`");
-    match confirm("Publish?") {
+    consent(confirm, "Publish?", "published")
+}
+
+/// Asks; `done` is the word for what is not done without a yes.
+///
+/// # Errors
+/// The answer is no, or nobody can be asked ([`Code::NotConfirmed`]).
+pub(crate) fn consent(confirm: &Confirm, question: &str, done: &str) -> Result<(), Problem> {
+    let unanswered = |why: &str| {
+        Problem::new(Code::NotConfirmed, format!("nothing was {done}: {why}"))
+            .help("answer in advance with `--yes`")
+    };
+    match confirm(question) {
         Ok(true) => Ok(()),
-        Ok(false) => Err(unanswered("nothing was published: the answer was no")),
-        Err(why) => Err(unanswered("nothing was published: nobody could be asked").note(why)),
+        Ok(false) => Err(unanswered("the answer was no")),
+        Err(why) => Err(unanswered("nobody could be asked").note(why)),
     }
 }
 

@@ -5,12 +5,9 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::ops::Bound;
 
+use crate::oci::layer::{OPAQUE, WHITEOUT};
 use crate::oci::{ArchiveEntry, ArchiveKind, MAX_ARCHIVE_ENTRIES, read_archive};
 
-/// Prefix of the names that stand for deletions.
-const WHITEOUT: &[u8] = b".wh.";
-/// The name that stands for the deletion of all that lower layers have there.
-const OPAQUE: &[u8] = b".wh..wh..opq";
 /// Most links that are followed to find one path.
 const MAX_LINKS: usize = 40;
 

@@ -15,9 +15,9 @@ const MAX_OCTAL_SIZE: u64 = 0o777_7777_7777;
 /// The largest number that the octal owner fields of a header hold.
 const MAX_OCTAL_ID: u32 = 0o777_7777;
 /// Prefix of the name of a file that stands for a deletion.
-const WHITEOUT: &[u8] = b".wh.";
+pub(super) const WHITEOUT: &[u8] = b".wh.";
 /// Name of the file that hides all that lower layers have in its directory.
-const OPAQUE: &[u8] = b".wh..wh..opq";
+pub(super) const OPAQUE: &[u8] = b".wh..wh..opq";
 
 /// Files, directories, and links of a layer, by their path, and what it deletes of
 /// the layers below.

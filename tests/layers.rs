@@ -49,7 +49,9 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("landlock", &["run"]),
     ("libc", &["run"]),
     ("nix", &["run"]),
-    ("tokio", &["store", "release", "run", "cli"]),
+    ("tokio", &["store", "engine", "release", "run", "cli"]),
+    ("bollard", &["engine"]),
+    ("tonic", &["engine"]),
 ];
 
 /// Modules that touch no file, environment, clock, network, or process.

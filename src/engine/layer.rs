@@ -14,7 +14,7 @@ use crate::store::Layout;
 
 /// Where in a layout it is remembered which layers were written. No part of what
 /// others see there.
-const MEMORY: &str = "layers";
+pub(super) const MEMORY: &str = "layers";
 /// Changes where equal layers come to be other bytes.
 const FORMAT: &str = "layer 1";
 /// Most bytes of what is remembered of a layer.

@@ -5,12 +5,14 @@
 //! made depends on the step and the files alone: the same bytes on every machine.
 //! Assumes nothing of what a base image holds: its paths and links are hostile
 //! until shown otherwise. Works synchronously, on the threads of its caller and
-//! of rayon. Must not import cache, release, or run.
+//! of rayon; but for [`builder`], which speaks to engines that build from Dockerfiles.
+//! Must not import cache, release, or run.
 
 mod account;
 mod assemble;
 mod base;
 mod bench;
+pub mod builder;
 mod command;
 mod copy;
 mod expect;

@@ -2,7 +2,7 @@
 //! processors.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
@@ -58,6 +58,22 @@ impl LayerCompression {
             Self::Gzip(_) => media_type::LAYER_GZIP,
             Self::Zstd(_) => media_type::LAYER_ZSTD,
         }
+    }
+
+    /// Compresses an archive, and returns its digest.
+    ///
+    /// # Errors
+    /// Those of reading and of writing.
+    pub fn compress(self, archive: &mut dyn Read, out: &mut (impl Write + Send)) -> io::Result<Digest> {
+        compress(self, out, |blocks| {
+            let mut buffer = vec![0; 256 << 10];
+            loop {
+                match archive.read(&mut buffer)? {
+                    0 => return Ok(()),
+                    count => blocks.write_all(buffer.get(..count).unwrap_or_default())?,
+                }
+            }
+        })
     }
 
     /// Bytes that are compressed on their own: as a member of gzip, or a frame of

@@ -1,0 +1,155 @@
+//! Opens connections to an engine.
+#![expect(clippy::disallowed_methods, reason = "ssh carries connections")]
+
+use std::io;
+use std::pin::Pin;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{Request, Response, Uri};
+use http_body_util::Empty;
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::header::{CONNECTION, HOST, UPGRADE};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio_rustls::TlsConnector;
+use tower_service::Service;
+
+use crate::engine::builder::address::{Address, Destination};
+use crate::engine::builder::pipe::Pipe;
+
+/// Opens connections to the engine at an address.
+#[derive(Clone)]
+pub(super) struct Connector {
+    address: Address,
+    /// How the engine is known and hoist is known to it, where that is asked for.
+    tls: Option<Arc<rustls::ClientConfig>>,
+}
+
+impl Connector {
+    pub(super) fn new(address: Address, tls: Option<Arc<rustls::ClientConfig>>) -> Self {
+        Self { address, tls }
+    }
+
+    /// A connection of its own.
+    pub(super) async fn open(&self) -> io::Result<Pipe> {
+        match &self.address {
+            Address::Unix(path) => Ok(Pipe::new(UnixStream::connect(path).await?)),
+            Address::Tcp(authority) => {
+                let stream = TcpStream::connect(authority.as_str()).await?;
+                stream.set_nodelay(true)?;
+                let Some(tls) = &self.tls else { return Ok(Pipe::new(stream)) };
+                let host = authority.rsplit_once(':').map_or(authority.as_str(), |(host, _)| host);
+                let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+                let name = ServerName::try_from(host).map_err(io::Error::other)?;
+                Ok(Pipe::new(TlsConnector::from(Arc::clone(tls)).connect(name, stream).await?))
+            }
+            Address::Ssh(destination) => Ok(Pipe::new(dial(destination)?)),
+        }
+    }
+
+    /// A connection that stops being HTTP once the engine agrees to it: its `/grpc`
+    /// and `/session`.
+    pub(super) async fn upgraded(&self, path: &str, headers: &[(&str, String)]) -> io::Result<Pipe> {
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(self.open().await?)).await.map_err(io::Error::other)?;
+        let carried = tokio::spawn(connection.with_upgrades());
+        let mut request =
+            Request::post(path).header(HOST, "engine").header(CONNECTION, "Upgrade").header(UPGRADE, "h2c");
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        let request = request.body(Empty::<Bytes>::new()).map_err(io::Error::other)?;
+        let response = sender.send_request(request).await.map_err(io::Error::other)?;
+        if response.status() != http::StatusCode::SWITCHING_PROTOCOLS {
+            carried.abort();
+            return Err(io::Error::other(not_upgraded(path, &response)));
+        }
+        let upgraded = hyper::upgrade::on(response).await.map_err(io::Error::other)?;
+        Ok(Pipe::new(TokioIo::new(upgraded)))
+    }
+}
+
+fn not_upgraded(path: &str, response: &Response<Incoming>) -> String {
+    format!("`{path}` was answered with {}", response.status())
+}
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<Pipe>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let connector = self.clone();
+        Box::pin(async move { connector.open().await.map(TokioIo::new) })
+    }
+}
+
+/// The standard streams of an ssh whose other end passes on what an engine says.
+struct Dialled {
+    streams: tokio::io::Join<ChildStdout, ChildStdin>,
+    /// Killed when the connection is dropped.
+    _ssh: Child,
+}
+
+/// Reaches the engine at the other end of ssh as `docker` does: by its own client
+/// there.
+///
+/// ssh authenticates by what its own configuration says, and asks nothing.
+fn dial(destination: &Destination) -> io::Result<impl super::pipe::Carrier + use<>> {
+    let Destination { user, host, port, socket } = destination;
+    let mut ssh = Command::new("ssh");
+    ssh.args(["-o", "BatchMode=yes", "-o", "ConnectTimeout=30", "-T"]);
+    if let Some(user) = user {
+        ssh.args(["-l", user]);
+    }
+    if let Some(port) = port {
+        ssh.args(["-p", &port.to_string()]);
+    }
+    ssh.args(["--", host, "docker"]);
+    if let Some(socket) = socket {
+        ssh.args(["--host", &format!("unix://{socket}")]);
+    }
+    ssh.args(["system", "dial-stdio"]);
+    ssh.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+    let mut ssh = ssh.spawn()?;
+    let streams = ssh.stdout.take().zip(ssh.stdin.take());
+    let (stdout, stdin) = streams.ok_or_else(|| io::Error::other("ssh has no standard streams"))?;
+    Ok(Dialled { streams: tokio::io::join(stdout, stdin), _ssh: ssh })
+}
+
+impl tokio::io::AsyncRead for Dialled {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut tokio::io::ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.streams).poll_read(context, buffer)
+    }
+}
+
+impl tokio::io::AsyncWrite for Dialled {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.streams).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.streams).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.streams).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,113 @@
+//! What goes wrong between hoist and an engine.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+
+/// Why an engine did not do what it was asked to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EngineError {
+    /// Nothing answers at its address.
+    Unreachable(String),
+    /// It may not be used by this user.
+    Denied(String),
+    /// It answered, and with an error: its words.
+    Refused(String),
+    /// The connection broke, or what came is no answer.
+    Broken(String),
+    /// The build failed: the engine's last word.
+    Failed(String),
+    /// A layout here cannot be read or written.
+    Local(Box<crate::diagnostic::Problem>),
+}
+
+impl fmt::Display for EngineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable(why) | Self::Denied(why) | Self::Broken(why) => f.write_str(why),
+            Self::Refused(words) | Self::Failed(words) => f.write_str(words),
+            Self::Local(problem) => f.write_str(&problem.title),
+        }
+    }
+}
+
+impl Error for EngineError {}
+
+impl EngineError {
+    /// What connecting failed with.
+    pub(super) fn connecting(error: &(dyn Error + 'static)) -> Self {
+        let text = chain(error);
+        match cause(error) {
+            Some(io::ErrorKind::PermissionDenied) => Self::Denied(text),
+            _ => Self::Unreachable(text),
+        }
+    }
+}
+
+impl From<crate::diagnostic::Problem> for EngineError {
+    fn from(problem: crate::diagnostic::Problem) -> Self {
+        Self::Local(Box::new(problem))
+    }
+}
+
+impl From<bollard::errors::Error> for EngineError {
+    fn from(error: bollard::errors::Error) -> Self {
+        use bollard::errors::Error as Bollard;
+        match error {
+            Bollard::DockerResponseServerError { message, .. } => Self::Refused(message),
+            Bollard::DockerStreamError { error } => Self::Refused(error),
+            other if is_connecting(&other) => Self::connecting(&other),
+            other => Self::Broken(chain(&other)),
+        }
+    }
+}
+
+impl From<tonic::Status> for EngineError {
+    fn from(status: tonic::Status) -> Self {
+        match status.code() {
+            tonic::Code::Unavailable | tonic::Code::Cancelled => Self::Broken(status.message().to_owned()),
+            _ => Self::Failed(status.message().to_owned()),
+        }
+    }
+}
+
+/// Whether an error came of opening a connection.
+fn is_connecting(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error
+            .downcast_ref::<hyper_util::client::legacy::Error>()
+            .is_some_and(hyper_util::client::legacy::Error::is_connect)
+        {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+/// What the system says of it, if it does.
+fn cause(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return Some(error.kind());
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// An error with what caused it, each said once.
+pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        next = error.source();
+    }
+    text
+}

@@ -1,0 +1,25 @@
+//! Engines that build from Dockerfiles: Docker and Podman by their API, and BuildKit.
+
+mod address;
+mod archive;
+mod build;
+mod connector;
+mod engine;
+mod error;
+#[cfg(test)]
+mod fixture;
+mod layers;
+mod pipe;
+mod progress;
+mod save;
+mod session;
+mod solve;
+#[cfg(test)]
+mod tests;
+
+pub use address::{Address, Destination};
+pub use build::{Build, Built, CONTEXT};
+pub use engine::{About, Engine, EngineKind};
+pub use error::EngineError;
+pub use progress::CacheHits;
+pub use session::{ByteStream, Login, Logins, Offer, Source};

@@ -1,0 +1,149 @@
+//! What an engine may ask of hoist while it builds.
+//!
+//! BuildKit turns a connection around: it is the client of services that whoever builds
+//! offers to it. The services are those of `moby/buildkit/session`.
+
+mod auth;
+mod files;
+mod secrets;
+mod ssh;
+mod upload;
+
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bollard_buildkit_proto::health::health_check_response::ServingStatus;
+use bollard_buildkit_proto::health::health_server::{Health, HealthServer};
+use bollard_buildkit_proto::health::{
+    HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse,
+};
+use bollard_buildkit_proto::moby::buildkit::secrets::v1::secrets_server::SecretsServer;
+use bollard_buildkit_proto::moby::filesync::packet::file_sync_server::FileSyncServer;
+use bollard_buildkit_proto::moby::filesync::v1::auth_server::AuthServer;
+use bollard_buildkit_proto::moby::sshforward::v1::ssh_server::SshServer;
+use bollard_buildkit_proto::moby::upload::v1::upload_server::UploadServer;
+use bytes::Bytes;
+use tokio_stream::Stream;
+use tonic::transport::Server;
+use tonic::{Request, Response, Status};
+
+use crate::engine::builder::connector::Connector;
+use crate::engine::builder::pipe::Pipe;
+use auth::Credentials;
+use files::Files;
+pub(super) use files::NAME;
+use secrets::Secrets;
+use ssh::Agents;
+use upload::Uploads;
+
+/// Bytes that are made while they are sent.
+pub type ByteStream = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
+
+/// Makes the same bytes each time that it is asked.
+pub type Source = Arc<dyn Fn() -> ByteStream + Send + Sync>;
+
+/// Who logs in at a registry, and with what.
+#[derive(Clone)]
+pub struct Login {
+    /// The user; empty for an identity token.
+    pub user: String,
+    /// The password or the token.
+    pub secret: String,
+}
+
+/// Finds who logs in at a host.
+pub type Logins = Arc<dyn Fn(&str) -> Option<Login> + Send + Sync>;
+
+/// What an engine may ask for while it builds.
+#[derive(Clone)]
+pub struct Offer {
+    /// Archives by name: the context, and further ones.
+    pub archives: HashMap<String, Source>,
+    /// The Dockerfile.
+    pub dockerfile: Bytes,
+    /// Values of secrets by id.
+    pub secrets: HashMap<String, Vec<u8>>,
+    /// Sockets of ssh agents by id.
+    pub agents: HashMap<String, PathBuf>,
+    /// Who logs in where.
+    pub logins: Logins,
+}
+
+/// Name of the directory that holds the Dockerfile alone.
+pub(super) const DOCKERFILE: &str = "dockerfile";
+
+/// The address at which an engine finds one of the archives.
+pub(super) fn address_of(archive: &str) -> String {
+    format!("{}{archive}", upload::PREFIX)
+}
+
+/// How an engine finds a service: a header for each method.
+const METHODS: [&str; 7] = [
+    "/grpc.health.v1.Health/Check",
+    "/moby.upload.v1.Upload/Pull",
+    "/moby.filesync.v1.FileSync/DiffCopy",
+    "/moby.filesync.v1.Auth/Credentials",
+    "/moby.buildkit.secrets.v1.Secrets/GetSecret",
+    "/moby.sshforward.v1.SSH/CheckAgent",
+    "/moby.sshforward.v1.SSH/ForwardAgent",
+];
+
+/// Headers, or entries of gRPC's metadata, that say what a session offers.
+pub(super) fn headers(id: &str) -> Vec<(&'static str, String)> {
+    let mut headers = vec![
+        ("x-docker-expose-session-uuid", id.to_owned()),
+        ("x-docker-expose-session-name", "hoist".to_owned()),
+    ];
+    headers.extend(METHODS.map(|method| ("x-docker-expose-session-grpc-method", method.to_owned())));
+    headers
+}
+
+/// Offers a session to an engine that has an HTTP API, until it is dropped.
+pub(super) async fn offer(connector: &Connector, id: &str, offer: Offer) -> io::Result<Session> {
+    let pipe = connector.upgraded("/session", &headers(id)).await?;
+    Ok(Session(tokio::spawn(serve(pipe, offer))))
+}
+
+/// A session that goes on; ended when dropped.
+pub(super) struct Session(tokio::task::JoinHandle<()>);
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn serve(pipe: Pipe, offer: Offer) {
+    let router = Server::builder()
+        .add_service(HealthServer::new(Healthy))
+        .add_service(UploadServer::new(Uploads(offer.archives)))
+        .add_service(FileSyncServer::new(Files(offer.dockerfile)))
+        .add_service(AuthServer::new(Credentials(offer.logins)))
+        .add_service(SecretsServer::new(Secrets(offer.secrets)))
+        .add_service(SshServer::new(Agents(offer.agents)));
+    // How it ended is told by the build that it belongs to.
+    let _ = router.serve_with_incoming(tokio_stream::once(Ok::<_, io::Error>(pipe))).await;
+}
+
+/// Says that the session is there.
+struct Healthy;
+
+#[tonic::async_trait]
+impl Health for Healthy {
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
+
+    async fn check(&self, _: Request<HealthCheckRequest>) -> Result<Response<HealthCheckResponse>, Status> {
+        Ok(Response::new(HealthCheckResponse { status: ServingStatus::Serving.into() }))
+    }
+
+    async fn list(&self, _: Request<HealthListRequest>) -> Result<Response<HealthListResponse>, Status> {
+        Err(Status::unimplemented("no list"))
+    }
+
+    async fn watch(&self, _: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        Err(Status::unimplemented("no watch"))
+    }
+}

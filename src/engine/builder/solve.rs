@@ -1,0 +1,123 @@
+//! Builds with BuildKit.
+
+use std::collections::HashMap;
+use std::io;
+
+use bollard_buildkit_proto::moby::buildkit::v1::control_client::ControlClient;
+use bollard_buildkit_proto::moby::buildkit::v1::{
+    CacheOptions, CacheOptionsEntry, SolveRequest, SolveResponse, StatusRequest, StatusResponse,
+};
+use hyper_util::rt::TokioIo;
+use tokio::sync::mpsc;
+use tokio_stream::StreamExt;
+use tonic::metadata::{MetadataKey, MetadataValue};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+
+use crate::engine::builder::connector::Connector;
+use crate::engine::builder::pipe::Pipe;
+use crate::engine::builder::session::{self, DOCKERFILE};
+
+/// The largest message of BuildKit.
+const LARGEST: usize = 16 << 20;
+
+/// What is built.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Solve {
+    /// Names it among the builds of the engine.
+    pub(super) id: String,
+    /// The session that offers what it needs.
+    pub(super) session: String,
+    /// The kind of what comes out: `moby` or `oci`.
+    pub(super) exporter: String,
+    /// Attributes of that.
+    pub(super) exporter_attributes: HashMap<String, String>,
+    /// Attributes of the frontend: arguments, labels, the target, and so on.
+    pub(super) attributes: HashMap<String, String>,
+    /// Where caches are read from.
+    pub(super) cache_from: Vec<CacheOptionsEntry>,
+    /// Where caches are written to.
+    pub(super) cache_to: Vec<CacheOptionsEntry>,
+}
+
+/// What BuildKit answers at a connection.
+pub(super) struct BuildKit(ControlClient<Channel>);
+
+impl BuildKit {
+    /// The BuildKit inside of an engine that has an HTTP API.
+    pub(super) async fn within(connector: &Connector) -> Result<Self, tonic::transport::Error> {
+        let connector = connector.clone();
+        let connect = tower::service_fn(move |_: http::Uri| {
+            let connector = connector.clone();
+            async move {
+                let pipe = connector.upgraded("/grpc", &[]).await?;
+                Ok::<_, io::Error>(TokioIo::new(pipe))
+            }
+        });
+        Self::at(connect).await
+    }
+
+    async fn at<C>(connect: C) -> Result<Self, tonic::transport::Error>
+    where
+        C: tower_service::Service<http::Uri, Response = TokioIo<Pipe>, Error = io::Error> + Send + 'static,
+        C::Future: Send,
+    {
+        let channel = Endpoint::from_static("http://engine").connect_with_connector(connect).await?;
+        let client = ControlClient::new(channel);
+        Ok(Self(client.max_decoding_message_size(LARGEST).max_encoding_message_size(LARGEST)))
+    }
+
+    /// Builds, and passes on how it goes.
+    pub(super) async fn solve(
+        &self,
+        solve: Solve,
+        told: mpsc::Sender<StatusResponse>,
+    ) -> Result<SolveResponse, Status> {
+        let mut client = self.0.clone();
+        let status = StatusRequest { r#ref: solve.id.clone() };
+        let mut watcher = self.0.clone();
+        let watching = async move {
+            let Ok(answer) = watcher.status(status).await else { return };
+            let mut answers = answer.into_inner();
+            while let Some(Ok(answer)) = answers.next().await {
+                if told.send(answer).await.is_err() {
+                    return;
+                }
+            }
+        };
+        let mut request = Request::new(SolveRequest {
+            r#ref: solve.id,
+            session: solve.session.clone(),
+            frontend: "dockerfile.v0".to_owned(),
+            frontend_attrs: solve.attributes,
+            exporter_deprecated: solve.exporter,
+            exporter_attrs_deprecated: solve.exporter_attributes,
+            cache: Some(CacheOptions {
+                exports: solve.cache_to,
+                imports: solve.cache_from,
+                ..CacheOptions::default()
+            }),
+            ..SolveRequest::default()
+        });
+        for (name, value) in session::headers(&solve.session) {
+            if let (Ok(name), Ok(value)) =
+                (MetadataKey::from_bytes(name.as_bytes()), MetadataValue::try_from(value))
+            {
+                request.metadata_mut().append(name, value);
+            }
+        }
+        let (answer, ()) = tokio::join!(client.solve(request), watching);
+        Ok(answer?.into_inner())
+    }
+}
+
+/// Attributes that say where the context and the Dockerfile are found.
+pub(super) fn places(context: &str) -> HashMap<String, String> {
+    let attributes = [
+        ("context", session::address_of(context)),
+        ("filename", session::NAME.to_owned()),
+        // Looked for apart from the context.
+        ("dockerfilekey", DOCKERFILE.to_owned()),
+    ];
+    attributes.map(|(name, value)| (name.to_owned(), value)).into()
+}

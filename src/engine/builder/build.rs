@@ -38,6 +38,8 @@ pub struct Build {
     pub cache_from: Vec<CacheOptionsEntry>,
     /// Where layers are left for later builds.
     pub cache_to: Vec<CacheOptionsEntry>,
+    /// Hosts of the registries that its bases lie at.
+    pub hosts: Vec<String>,
     /// What the engine may ask for.
     pub offer: Offer,
 }
@@ -58,6 +60,18 @@ impl Engine {
     /// # Errors
     /// The build fails; the engine goes away.
     pub async fn build(&self, build: Build, lines: mpsc::Sender<Vec<u8>>) -> Result<Built, EngineError> {
+        if self.about().has_buildkit {
+            self.build_with_buildkit(build, lines).await
+        } else {
+            self.build_classic(build, lines).await
+        }
+    }
+
+    async fn build_with_buildkit(
+        &self,
+        build: Build,
+        lines: mpsc::Sender<Vec<u8>>,
+    ) -> Result<Built, EngineError> {
         let broken = |error: std::io::Error| EngineError::Broken(chain(&error));
         let session = format!("hoist-{}", build.id);
         let _session = offer(&self.connector, &session, build.offer.clone()).await.map_err(broken)?;

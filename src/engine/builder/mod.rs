@@ -3,6 +3,7 @@
 mod address;
 mod archive;
 mod build;
+mod classic;
 mod connector;
 mod engine;
 mod error;

@@ -39,6 +39,7 @@ fn build(name: &str, dockerfile: &str, text: &str) -> Build {
         no_cache: false,
         cache_from: Vec::new(),
         cache_to: Vec::new(),
+        hosts: Vec::new(),
         offer: Offer {
             archives: [(CONTEXT.to_owned(), context(text))].into(),
             dockerfile: Bytes::from(dockerfile.to_owned()),
@@ -104,6 +105,40 @@ async fn an_image_is_built_and_brought_to_a_layout() {
     let again = again.unwrap();
     assert_eq!(again.hits, CacheHits { steps: 4, cached: 4 });
     assert_eq!(engine.save(&again.image, LayerCompression::GZIP, &images).await.unwrap(), saved);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn podman_builds_the_same() {
+    let Some(socket) = fixture::podman("podman_builds_the_same") else { return };
+    let engine = Engine::connect(&Address::Unix(socket), None).await.unwrap();
+    assert_eq!(engine.about().kind, EngineKind::Podman);
+    let whole = "FROM scratch\nCOPY . /all\nENV PATH=/all\n\
+        RUN --mount=type=secret,id=token [\"busybox\", \"wc\", \"-c\", \"/run/secrets/token\"]\n\
+        RUN [\"busybox\", \"touch\", \"/made\"]\n";
+    let (built, lines) = run(&engine, build("podman", whole, "hi")).await;
+    let built = built.unwrap();
+    assert!(lines.iter().any(|line| line == "7 /run/secrets/token"), "{lines:#?}");
+    assert_eq!(built.hits, CacheHits { steps: 4, cached: 0 });
+
+    let directory = tempfile::tempdir().unwrap();
+    let images = Layout::create(directory.path()).unwrap();
+    let saved = engine.save(&built.image, LayerCompression::GZIP, &images).await.unwrap();
+    let image = Image::read(&images, &saved).unwrap();
+    let mut tree = crate::oci::FileTree::default();
+    image.apply(&images, &mut tree).unwrap();
+    let files = tree.iter().map(|(path, _)| String::from_utf8_lossy(path));
+    let files: Vec<_> = files.filter(|path| path.starts_with("all") || path.contains("secret")).collect();
+    // Nothing of what only the build needs, but the place that the secret was mounted at.
+    assert_eq!(files, ["all", "all/busybox", "all/greeting", "run/secrets"]);
+
+    let (again, _) = run(&engine, build("podman", whole, "hi")).await;
+    assert_eq!(again.unwrap().hits.cached, 4);
+    let failing =
+        "FROM scratch\nCOPY busybox /busybox\nRUN [\"/busybox\", \"sh\", \"-c\", \"echo why; exit 3\"]\n";
+    let (failed, lines) = run(&engine, build("failing", failing, "hi")).await;
+    let EngineError::Failed(words) = failed.unwrap_err() else { panic!("{lines:?}") };
+    assert!(words.contains("exit status 3"), "{words}");
+    assert!(lines.iter().any(|line| line == "why"), "{lines:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

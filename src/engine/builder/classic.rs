@@ -1,0 +1,227 @@
+//! Builds with the API that engines had before BuildKit, which is the one of Podman.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE;
+use bytes::Bytes;
+use http::{Method, Request};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Frame;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio_stream::StreamExt;
+
+use crate::engine::builder::build::{Build, Built, CONTEXT};
+use crate::engine::builder::engine::{Engine, EngineKind};
+use crate::engine::builder::error::{EngineError, chain};
+use crate::engine::builder::progress::CacheHits;
+
+/// Begins the names of files in the context that no instruction sees.
+const HIDDEN: &str = ".hoist-build-";
+/// Podman's own list of files that no instruction sees; it comes before `.dockerignore`.
+const IGNORE: &str = ".containerignore";
+/// The longest line of an engine.
+const LONGEST: usize = 16 << 20;
+
+/// A line of the engine's answer.
+#[derive(Default, Deserialize)]
+struct Told {
+    #[serde(default)]
+    stream: String,
+    #[serde(default)]
+    error: Option<String>,
+    #[serde(default)]
+    aux: Option<Aux>,
+}
+
+#[derive(Deserialize)]
+struct Aux {
+    #[serde(rename = "ID")]
+    id: Option<String>,
+}
+
+impl Engine {
+    /// Builds an image with the classic API.
+    pub(super) async fn build_classic(
+        &self,
+        build: Build,
+        lines: mpsc::Sender<Vec<u8>>,
+    ) -> Result<Built, EngineError> {
+        let broken = |error: &(dyn std::error::Error + 'static)| EngineError::Broken(chain(error));
+        let context = build.offer.archives.get(CONTEXT).cloned();
+        let context = context.ok_or_else(|| EngineError::Broken("there is no context".to_owned()))?;
+        let head = head(&build).map_err(|error| broken(&error))?;
+        let body =
+            tokio_stream::once(Ok(Bytes::from(head))).chain(context()).map(|piece| piece.map(Frame::data));
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(format!("http://engine/build?{}", query(&build, self.about().kind)))
+            .header("content-type", "application/x-tar")
+            .header("x-registry-config", logins(&build))
+            .body(StreamBody::new(body))
+            .map_err(|error| broken(&error))?;
+        let client = Client::builder(TokioExecutor::new()).build(self.connector.clone());
+        let answer = client.request(request).await.map_err(|error| broken(&error))?;
+        let status = answer.status();
+        let mut body = answer.into_body();
+        let mut open: Vec<u8> = Vec::new();
+        let mut output = Output::default();
+        let mut refused = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| broken(&error))?;
+            let Ok(bytes) = frame.into_data() else { continue };
+            if !status.is_success() {
+                refused.extend_from_slice(&bytes);
+                refused.truncate(LONGEST);
+                continue;
+            }
+            open.extend_from_slice(&bytes);
+            while let Some(end) = open.iter().position(|byte| *byte == b'\n') {
+                let rest = open.split_off(end + 1);
+                let line = std::mem::replace(&mut open, rest);
+                let told: Told = serde_json::from_slice(&line).unwrap_or_default();
+                output.take(told, &lines).await?;
+            }
+            if open.len() > LONGEST {
+                return Err(EngineError::Broken("a line of its answer has no end".to_owned()));
+            }
+        }
+        if !status.is_success() {
+            return Err(EngineError::Refused(message(&refused)));
+        }
+        let told: Told = serde_json::from_slice(&open).unwrap_or_default();
+        output.take(told, &lines).await?;
+        let ended = || EngineError::Broken("its answer ended before the build".to_owned());
+        Ok(Built { image: output.image.ok_or_else(ended)?, hits: output.hits })
+    }
+}
+
+/// The words of an answer that is an error.
+fn message(body: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct Refusal {
+        #[serde(alias = "cause")]
+        message: String,
+    }
+    let refusal = serde_json::from_slice::<Refusal>(body);
+    refusal.map_or_else(|_| String::from_utf8_lossy(body).trim().to_owned(), |refusal| refusal.message)
+}
+
+/// What the engine wrote, and what came of it.
+#[derive(Default)]
+struct Output {
+    /// A line that has not ended.
+    open: String,
+    hits: CacheHits,
+    image: Option<String>,
+}
+
+impl Output {
+    async fn take(&mut self, told: Told, lines: &mpsc::Sender<Vec<u8>>) -> Result<(), EngineError> {
+        self.open.push_str(&told.stream);
+        while let Some(end) = self.open.find('\n') {
+            let rest = self.open.split_off(end + 1);
+            let line = std::mem::replace(&mut self.open, rest);
+            let line = line.trim_end();
+            self.count(line);
+            // Nobody listens any more once the run was given up.
+            let _ = lines.send(line.as_bytes().to_vec()).await;
+        }
+        if let Some(id) = told.aux.and_then(|aux| aux.id) {
+            self.image = Some(id);
+        }
+        told.error.map_or(Ok(()), |error| Err(EngineError::Failed(error.trim().to_owned())))
+    }
+
+    /// `[1/2] STEP 2/3: COPY …` of Podman and `Step 2/3 : COPY …` of Docker.
+    fn count(&mut self, line: &str) {
+        let step = line.split_once("STEP ").or_else(|| line.split_once("Step "));
+        let instruction = step.and_then(|(_, rest)| Some(rest.split_once(':')?.1.trim_start()));
+        if instruction.is_some_and(|instruction| !instruction.starts_with("FROM ")) {
+            self.hits.steps += 1;
+        }
+        self.hits.cached += usize::from(line.contains("> Using cache"));
+    }
+}
+
+/// The beginning of the archive that is sent: what belongs to the build and not to the
+/// context, and the list that hides it.
+fn head(build: &Build) -> io::Result<Vec<u8>> {
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut add = |name: &str, bytes: &[u8]| {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o600);
+        archive.append_data(&mut header, name, bytes)
+    };
+    add(&dockerfile(), &build.offer.dockerfile)?;
+    for (number, (_, value)) in secrets(build).into_iter().enumerate() {
+        add(&secret(number), value)?;
+    }
+    add(IGNORE, format!("{IGNORE}\n{HIDDEN}*\n").as_bytes())?;
+    // Without the two blocks that end an archive: the context follows.
+    let mut bytes = archive.into_inner()?;
+    bytes.truncate(bytes.len().saturating_sub(1024));
+    Ok(bytes)
+}
+
+fn dockerfile() -> String {
+    format!("{HIDDEN}dockerfile")
+}
+
+fn secret(number: usize) -> String {
+    format!("{HIDDEN}secret-{number}")
+}
+
+/// The secrets of a build in an order that is always the same.
+fn secrets(build: &Build) -> BTreeMap<&String, &Vec<u8>> {
+    build.offer.secrets.iter().collect()
+}
+
+fn query(build: &Build, kind: EngineKind) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query
+        .append_pair("dockerfile", &dockerfile())
+        .append_pair("t", &build.name)
+        .append_pair("platform", &build.platform.to_string())
+        .append_pair("buildargs", &json!(build.arguments).to_string())
+        .append_pair("rm", "1")
+        .append_pair("forcerm", "1");
+    if let Some(target) = &build.target {
+        query.append_pair("target", target);
+    }
+    if let Some(network) = &build.network {
+        query.append_pair("networkmode", network);
+    }
+    if build.no_cache {
+        query.append_pair("nocache", "1");
+    }
+    if kind == EngineKind::Podman {
+        query.append_pair("layers", "1");
+        let secrets = secrets(build).into_keys().enumerate();
+        let secrets: Vec<String> =
+            secrets.map(|(number, id)| format!("id={id},src={}", secret(number))).collect();
+        if !secrets.is_empty() {
+            query.append_pair("secrets", &json!(secrets).to_string());
+        }
+    }
+    query.finish()
+}
+
+/// Who logs in at the registries of the bases, as engines take it.
+fn logins(build: &Build) -> String {
+    let logins: HashMap<&String, serde_json::Value> = build
+        .hosts
+        .iter()
+        .filter_map(|host| {
+            let login = (build.offer.logins)(host)?;
+            Some((host, json!({ "username": login.user, "password": login.secret })))
+        })
+        .collect();
+    BASE64_URL_SAFE.encode(json!(logins).to_string())
+}

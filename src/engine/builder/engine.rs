@@ -1,5 +1,6 @@
 //! One engine: what it is, and what it is asked for.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,9 @@ use tokio::time::timeout;
 
 use crate::engine::builder::address::Address;
 use crate::engine::builder::connector::Connector;
+use crate::engine::builder::engines::is_emulated_here;
 use crate::engine::builder::error::EngineError;
+use crate::engine::builder::solve::BuildKit;
 use crate::oci::Platform;
 
 /// How long an engine may take to say what it is.
@@ -108,9 +111,33 @@ impl Engine {
         &self.about
     }
 
+    /// Whether it runs programs of another platform.
+    pub(super) async fn emulates(&self, platform: &Platform) -> bool {
+        if matches!(self.address, Address::Unix(_)) && is_emulated_here(platform) {
+            return true;
+        }
+        if !self.about.has_buildkit {
+            // Of a machine that is not this one, only trying tells.
+            return !matches!(self.address, Address::Unix(_));
+        }
+        let Ok(buildkit) = BuildKit::within(&self.connector).await else { return false };
+        buildkit.platforms().await.iter().any(|found| found.serves(platform))
+    }
+
     /// Where it was found.
     #[must_use]
     pub fn address(&self) -> &Address {
         &self.address
+    }
+}
+
+/// `Docker 20.10.24 at unix:///var/run/docker.sock`.
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self.about.kind {
+            EngineKind::Docker => "Docker",
+            EngineKind::Podman => "Podman",
+        };
+        write!(f, "{name} {} at {}", self.about.version, self.address)
     }
 }

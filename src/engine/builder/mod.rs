@@ -6,6 +6,7 @@ mod build;
 mod classic;
 mod connector;
 mod engine;
+mod engines;
 mod error;
 #[cfg(test)]
 mod fixture;
@@ -13,6 +14,7 @@ mod layers;
 mod pipe;
 mod progress;
 mod save;
+mod service;
 mod session;
 mod solve;
 #[cfg(test)]
@@ -21,6 +23,7 @@ mod tests;
 pub use address::{Address, Destination};
 pub use build::{Build, Built, CONTEXT};
 pub use engine::{About, Engine, EngineKind};
+pub use engines::{Certificates, Engines, NoEngine, Place};
 pub use error::EngineError;
 pub use progress::CacheHits;
 pub use session::{ByteStream, Login, Logins, Offer, Source};

@@ -5,8 +5,10 @@ use std::io;
 
 use bollard_buildkit_proto::moby::buildkit::v1::control_client::ControlClient;
 use bollard_buildkit_proto::moby::buildkit::v1::{
-    CacheOptions, CacheOptionsEntry, SolveRequest, SolveResponse, StatusRequest, StatusResponse,
+    CacheOptions, CacheOptionsEntry, ListWorkersRequest, SolveRequest, SolveResponse, StatusRequest,
+    StatusResponse,
 };
+use bollard_buildkit_proto::pb;
 use hyper_util::rt::TokioIo;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
@@ -17,6 +19,7 @@ use tonic::{Request, Status};
 use crate::engine::builder::connector::Connector;
 use crate::engine::builder::pipe::Pipe;
 use crate::engine::builder::session::{self, DOCKERFILE};
+use crate::oci::Platform;
 
 /// The largest message of BuildKit.
 const LARGEST: usize = 16 << 20;
@@ -65,6 +68,19 @@ impl BuildKit {
         let channel = Endpoint::from_static("http://engine").connect_with_connector(connect).await?;
         let client = ControlClient::new(channel);
         Ok(Self(client.max_decoding_message_size(LARGEST).max_encoding_message_size(LARGEST)))
+    }
+
+    /// What it builds for, natively or not; nothing if it does not say.
+    pub(super) async fn platforms(&self) -> Vec<Platform> {
+        let answer = self.0.clone().list_workers(ListWorkersRequest::default()).await;
+        let workers = answer.map(|answer| answer.into_inner().record).unwrap_or_default();
+        let platforms = workers.into_iter().flat_map(|worker| worker.platforms);
+        let platform = |found: pb::Platform| {
+            let variant = Some(found.variant).filter(|variant| !variant.is_empty());
+            let names = [Some(found.os), Some(found.architecture), variant];
+            names.into_iter().flatten().collect::<Vec<_>>().join("/").parse().ok()
+        };
+        platforms.filter_map(platform).collect()
     }
 
     /// Builds, and passes on how it goes.

@@ -1,0 +1,63 @@
+//! A service of Podman that is started for a run.
+#![expect(clippy::disallowed_methods, reason = "engines are programs, too")]
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep};
+
+use crate::engine::builder::address::Address;
+use crate::engine::builder::engine::Engine;
+use crate::engine::builder::error::{EngineError, chain};
+
+/// How long it may take until the service answers.
+const STARTING: Duration = Duration::from_secs(20);
+/// How often it is asked.
+const TICK: Duration = Duration::from_millis(20);
+
+/// A service that ends when this is dropped.
+pub(super) struct PodmanService {
+    _process: Child,
+    _directory: TempDir,
+}
+
+impl PodmanService {
+    /// Starts one, and connects to it.
+    ///
+    /// # Errors
+    /// There is no Podman, or it does not start: its last words.
+    pub(super) async fn start() -> Result<(Self, Engine), EngineError> {
+        let failed = |error: std::io::Error| EngineError::Unreachable(chain(&error));
+        let directory = tempfile::Builder::new().prefix("hoist-podman-").tempdir().map_err(failed)?;
+        let socket = directory.path().join("podman.sock");
+        let log = directory.path().join("log");
+        let mut process = Command::new("podman")
+            .args(["system", "service", "--time=0"])
+            .arg(format!("unix://{}", socket.display()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(&log).map_err(failed)?)
+            // Ctrl-C is hoist's to hear.
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(failed)?;
+        let address = Address::Unix(socket);
+        let since = Instant::now();
+        loop {
+            match Engine::connect(&address, None).await {
+                Ok(engine) => return Ok((Self { _process: process, _directory: directory }, engine)),
+                Err(error) if since.elapsed() > STARTING => return Err(error),
+                Err(_) => {}
+            }
+            if let Ok(Some(status)) = process.try_wait() {
+                let words = std::fs::read_to_string(&log).unwrap_or_default();
+                let last = words.lines().last().unwrap_or_default();
+                return Err(EngineError::Unreachable(format!("`podman system service`: {status}: {last}")));
+            }
+            sleep(TICK).await;
+        }
+    }
+}

@@ -11,12 +11,14 @@ mod error;
 #[cfg(test)]
 mod fixture;
 mod layers;
+mod load;
 mod pipe;
 mod progress;
 mod save;
 mod service;
 mod session;
 mod solve;
+mod stream;
 #[cfg(test)]
 mod tests;
 

@@ -160,3 +160,27 @@ async fn an_engine_that_is_not_there_is_told_from_one_that_is_no_engine() {
     let nobody = Engine::connect(&Address::Unix(socket.clone()), None).await;
     assert!(matches!(nobody, Err(EngineError::Unreachable(_))), "{:?}", nobody.err());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_of_a_layout_is_what_another_starts_from() {
+    let test = "an_image_of_a_layout_is_what_another_starts_from";
+    for socket in [fixture::docker(test), fixture::podman(test)].into_iter().flatten() {
+        let engine = Engine::connect(&Address::Unix(socket), None).await.unwrap();
+        let below = "FROM scratch\nCOPY busybox /bin/busybox\nENV BELOW=yes\n";
+        let (built, _) = run(&engine, build("below", below, "hi")).await;
+        let directory = tempfile::tempdir().unwrap();
+        let images = Layout::create(directory.path()).unwrap();
+        let compression = LayerCompression::ZSTD;
+        let saved = engine.save(&built.unwrap().image, compression, &images).await.unwrap();
+
+        let name = format!("hoist.local/below:{}", saved.digest.hex());
+        engine.load(&saved, &name, &images).await.unwrap();
+        engine.load(&saved, &name, &images).await.unwrap();
+        let above = format!("FROM {name}\nRUN [\"/bin/busybox\", \"sh\", \"-c\", \"echo below: $BELOW\"]\n");
+        let (built, lines) = run(&engine, build("above", &above, "hi")).await;
+        assert!(lines.iter().any(|line| line.ends_with("below: yes")), "{engine}: {lines:#?}");
+        let above = engine.save(&built.unwrap().image, compression, &images).await.unwrap();
+        let layers = |manifest| Image::read(&images, manifest).unwrap().manifest.layers;
+        assert_eq!(layers(&above)[0], layers(&saved)[0]);
+    }
+}

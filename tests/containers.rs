@@ -301,7 +301,7 @@ fn only_the_image_of_this_machine_is_run_and_the_others_are_named() {
     let (done, log) = bench.test(&both, bench.plan(&["echo", "hi"], Vec::new()));
     assert_eq!(
         (done, log),
-        (Ok(()), format!("not run for {foreign}: this machine is {host}\nsmoke: echo hi\nhi\n"))
+        (Ok(()), format!("not run for {foreign}: this machine is {host}\n{host}:\nsmoke: echo hi\nhi\n"))
     );
     let refused = bench.test(&manifests[0], bench.plan(&["echo", "hi"], Vec::new())).0.unwrap_err();
     assert_eq!(refused.as_slice()[0].code, Code::NoRuntime);

@@ -305,3 +305,79 @@ fn what_somebody_wrote_into_an_output_is_kept_when_the_output_is_brought_back() 
     assert_eq!(repo.read(".hoist/displaced/1/o"), "mine");
     assert_eq!(repo.read(".hoist/displaced/1/d/2"), "mine, too");
 }
+
+/// An image of which nothing is asked for elsewhere.
+const IMAGE: &str = r#"
+    var "mode" "fast" env="MODE"
+    image "web" {
+        assemble from="scratch" {
+            layer { copy "src" "/src"; }
+            env MODE="{mode}" LEVEL="{env.LEVEL}"
+        }
+        label com.example.user="{user}"
+        budget size="1MB"
+    }
+"#;
+
+#[test]
+fn an_image_is_made_again_for_whatever_it_depends_on() {
+    let repo = Repo::with(IMAGE);
+    repo.write("src/a.txt", "a");
+    repo.write(".gitignore", ".hoist\n");
+    repo.commit("Begin");
+    let run = |environment: &[(&str, &str)]| {
+        let set = [&[("LEVEL", "1")], environment].concat();
+        let ended = repo.hoist_with(&["run", "web:budget"], &set);
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        ended.stderr.contains("ok web:build@")
+    };
+    let snapshots = || {
+        let cache = repo.path().parent().unwrap().join("cache/v2/projects");
+        let project = fs::read_dir(cache).unwrap().next().unwrap().unwrap().path();
+        let files = fs::read_dir(project).unwrap().map(|file| file.unwrap().file_name());
+        files.filter(|name| name.to_string_lossy().ends_with("-steps")).count()
+    };
+    let quiet = || {
+        // What was just written has to settle before it is relied on.
+        for _ in 0..3 {
+            assert!(!run(&[]));
+        }
+        assert_eq!(snapshots(), 1);
+    };
+    assert!(run(&[]));
+    quiet();
+    repo.write("src/b.txt", "b");
+    assert!(run(&[]));
+    quiet();
+    // Its labels say which commit it is made of, and whether of that alone.
+    repo.commit("More");
+    assert!(run(&[]));
+    quiet();
+    repo.write("src/a.txt", "A");
+    assert!(run(&[]));
+    repo.write("src/a.txt", "a");
+    assert!(!run(&[]), "the image of before is still there");
+    quiet();
+    repo.git(&["remote", "add", "origin", "https://example.com/web.git"]);
+    assert!(run(&[]));
+    quiet();
+    assert!(run(&[("MODE", "slow")]));
+    assert!(run(&[("LEVEL", "2")]));
+    assert!(run(&[("SOURCE_DATE_EPOCH", "86400")]));
+    assert!(run(&[("USER", "somebody")]));
+    quiet();
+    // The image itself may be gone.
+    let built = repo.path().parent().unwrap().join("cache");
+    let mut removed = 0;
+    for entry in
+        ignore::WalkBuilder::new(built).hidden(false).ignore(false).git_ignore(false).build().flatten()
+    {
+        if entry.path().to_string_lossy().contains("blobs/sha256/") && entry.path().is_file() {
+            fs::remove_file(entry.path()).unwrap();
+            removed += 1;
+        }
+    }
+    assert!(removed > 0);
+    assert!(run(&[]));
+    quiet();
+}

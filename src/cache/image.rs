@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
-use crate::oci::{Descriptor, Digest};
+use crate::oci::{Descriptor, Digest, media_type};
 use crate::store::Layout;
 
 /// What a manifest or an index refers to; the other fields do not matter here.
@@ -15,6 +15,12 @@ struct Links {
     config: Option<Descriptor>,
     #[serde(default)]
     layers: Vec<Descriptor>,
+}
+
+/// As [`walk`], of the manifest or index with a digest.
+pub(super) fn parts(layout: &Layout, image: Digest, all: &mut BTreeSet<Digest>) -> bool {
+    let size = layout.blob_path(&image).metadata().map(|found| found.len());
+    size.is_ok_and(|size| walk(layout, &Descriptor::new(media_type::MANIFEST, image, size), all))
 }
 
 /// Adds the digests of an image to `all`: its manifests, configurations, and

@@ -10,7 +10,7 @@ use crate::diagnostic::Problems;
 use crate::facts::{
     Facts, KnownFiles, Needs, Origin, Project, Question, ToolQuery, moment, read_all, repository_depth,
 };
-use crate::plan::{Goals, Options, Plan, Step};
+use crate::plan::{Action, Goals, Options, Plan, Step};
 use crate::run::{Settled, Summary};
 
 /// The name of the file that holds digests of files.
@@ -129,6 +129,9 @@ fn recall(
     if facts.world(&head.release, &head.consulted) != head.world {
         return None;
     }
+    if snapshot.head.closed && (!changes.is_empty() || snapshot.head.pending) {
+        return None;
+    }
     let settled = snapshot.settle(&changes);
     let release = snapshot.head.release.clone();
     let planned = |plan: Plan, facts: Facts| Planned {
@@ -233,7 +236,7 @@ impl Prepared {
 impl Remembering {
     /// Keeps what the run left for the next one of these goals.
     pub(crate) fn keep(self, request: &crate::run::Request, summary: &Summary) {
-        let crate::run::Request { plan, release, facts, cache, root, .. } = request;
+        let crate::run::Request { plan, release, facts, cache, root, sources, .. } = request;
         let clock = clock(&root.join(".hoist"));
         let stored = match self.basis {
             Basis::Whole { origin, tools } => {
@@ -246,7 +249,14 @@ impl Remembering {
                         self.state.write_sealed(DIGESTS, bytes);
                     }
                 }
-                let consulted = Consulted::of(release);
+                let of_target =
+                    |action: &Action| matches!(action, Action::Group | Action::Skip(_) | Action::Command(_));
+                let only_targets = plan.steps.iter().all(|step| of_target(&step.action));
+                let consulted = if only_targets {
+                    Consulted::of(release)
+                } else {
+                    Consulted::all_of(release, sources.iter().map(|(_, source)| source.text.as_str()))
+                };
                 let head = Head {
                     build: self.build,
                     planned: moment(),
@@ -262,6 +272,7 @@ impl Remembering {
                     up_to_date: 0,
                     skipped: 0,
                     pending: false,
+                    closed: false,
                     run: 0,
                 };
                 Snapshot::take(head, plan, &summary.ran, facts, cache, clock)

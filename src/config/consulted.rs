@@ -32,6 +32,20 @@ impl Consulted {
         consulted
     }
 
+    /// What any part of a release may name that was read from these texts: all facts,
+    /// and the variables that stand in a template somewhere.
+    #[must_use]
+    pub fn all_of<'a>(release: &Release, texts: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut consulted = Self::of(release);
+        consulted.facts.extend(Fact::ALL);
+        consulted.variables.insert("SOURCE_DATE_EPOCH".to_owned());
+        for behind in texts.into_iter().flat_map(|text| text.split("env.").skip(1)) {
+            let end = behind.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            consulted.variables.insert(behind.split_at(end.unwrap_or(behind.len())).0.to_owned());
+        }
+        consulted
+    }
+
     /// Whether none of the facts tells more of git than the commit, its branch, and
     /// its tags.
     #[must_use]

@@ -167,6 +167,12 @@ codes! {
     // engine
     /// A layer cannot be assembled from what is there.
     Assemble "engine::assemble" Failed,
+    /// There is no engine that builds the image.
+    NoEngine "engine::no_engine" Refused,
+    /// An engine could not build an image.
+    BuildFailed "engine::build_failed" Failed,
+    /// A secret that a build mounts has no value.
+    BuildSecret "engine::build_secret" Refused,
     /// The embedded runtime cannot run a container here.
     NoRuntime "engine::no_runtime" Refused,
     /// A content of a base image that would leave the root file system.

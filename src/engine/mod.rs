@@ -15,6 +15,7 @@ mod bench;
 pub mod builder;
 mod command;
 mod copy;
+mod emulation;
 mod expect;
 mod image;
 mod index;

@@ -1,12 +1,12 @@
 //! Tests of images.
 
-use std::fs;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::config::Expect;
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::engine::bench::Bench;
+use crate::engine::emulation::is_emulated;
 use crate::engine::expect::{Subject, check, how};
 use crate::engine::image::Image;
 use crate::engine::{Ended, Output, Runtime, Stream};
@@ -20,8 +20,8 @@ const TAIL: usize = 20;
 /// Runs the tests of an image, each in a container of its own, and checks what is
 /// expected of its configuration and files. What the tests write goes to `log`.
 ///
-/// The expectations are checked for every platform; the tests run for that of
-/// this machine, and the log names the others.
+/// The expectations are checked for every platform; the tests run for those that this
+/// machine runs, by an emulator or without one, and the log names the others.
 ///
 /// # Errors
 /// Every test and expectation that fails, with the end of its output; a machine
@@ -54,14 +54,18 @@ pub fn test_with(
         problems.extend(look(step, image, images, all.len() > 1)?);
     }
     if let Some(first) = step.tests.first() {
-        let chosen = choose(step, &all, log)?;
-        let mut bench = problems.take(Bench::new(runtime, chosen, images, halt, first.span));
-        for plan in &step.tests {
-            if halt.load(Ordering::Relaxed) {
-                return Err(Problem::new(Code::Interrupted, "the tests were stopped").into());
+        for image in choose(step, &all, log)? {
+            if all.len() > 1 {
+                let _ = writeln!(log, "{}:", image.config.platform());
             }
-            let Some(bench) = &mut bench else { break };
-            problems.take(run(bench, chosen, plan, log));
+            let mut bench = problems.take(Bench::new(runtime, image, images, halt, first.span));
+            for plan in &step.tests {
+                if halt.load(Ordering::Relaxed) {
+                    return Err(Problem::new(Code::Interrupted, "the tests were stopped").into());
+                }
+                let Some(bench) = &mut bench else { break };
+                problems.take(run(bench, image, plan, log));
+            }
         }
     }
     problems.or(())
@@ -87,16 +91,16 @@ fn look(step: &TestStep, image: &Image, images: &Layout, several: bool) -> Resul
     Ok(failures.collect())
 }
 
-/// The image that can be run here. The log is told which others are not.
-fn choose<'a>(step: &TestStep, images: &'a [Image], log: &mut dyn Write) -> Result<&'a Image, Problem> {
+/// The images that can be run here. The log is told which others are not.
+fn choose<'a>(step: &TestStep, images: &'a [Image], log: &mut dyn Write) -> Result<Vec<&'a Image>, Problem> {
     let host = Platform::host();
     let runs = |image: &&Image| {
         let platform = image.config.platform();
-        platform.os == host.os && platform.architecture == host.architecture
+        let is_native = platform.os == host.os && platform.architecture == host.architecture;
+        is_native || is_emulated(&platform)
     };
-    let foreign = |image: &&Image| is_emulated(&image.config.platform());
-    let chosen = images.iter().find(runs).or_else(|| images.iter().find(foreign));
-    let Some(chosen) = chosen else {
+    let (chosen, others): (Vec<_>, Vec<_>) = images.iter().partition(runs);
+    if chosen.is_empty() {
         let platforms: Vec<String> =
             images.iter().map(|image| format!("`{}`", image.config.platform())).collect();
         let mut problem = Problem::new(Code::NoRuntime, format!("this machine is `{host}` and cannot run the image"))
@@ -105,27 +109,13 @@ fn choose<'a>(step: &TestStep, images: &'a [Image], log: &mut dyn Write) -> Resu
             problem = problem.label(test.span, format!("the image is for {}", platforms.join(", ")));
         }
         return Err(problem);
-    };
-    for image in images.iter().filter(|image| !std::ptr::eq(*image, chosen)) {
+    }
+    for image in others {
         let platform = image.config.platform();
         // What cannot be logged is no reason to fail.
         let _ = writeln!(log, "not run for {platform}: this machine is {host}");
     }
     Ok(chosen)
-}
-
-/// Whether the kernel hands programs of a platform to an emulator that it holds
-/// open (`F`), so that it need not be in the image.
-fn is_emulated(platform: &Platform) -> bool {
-    let name = match platform.architecture.as_str() {
-        "amd64" => "x86_64",
-        "arm64" => "aarch64",
-        "386" => "i386",
-        other => other,
-    };
-    let entry = fs::read_to_string(format!("/proc/sys/fs/binfmt_misc/qemu-{name}")).unwrap_or_default();
-    let flags = entry.lines().find_map(|line| line.strip_prefix("flags:")).unwrap_or_default();
-    entry.lines().next() == Some("enabled") && flags.contains('F')
 }
 
 fn run(bench: &mut Bench<'_>, image: &Image, plan: &TestPlan, log: &mut dyn Write) -> Result<(), Problem> {

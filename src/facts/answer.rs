@@ -1,13 +1,15 @@
 //! What was found.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
 
 use crate::config::ProjectPath;
+use crate::diagnostic::SourceId;
 use crate::facts::{Environment, Event, EventSource, Seen, Walked};
-use crate::oci::{Descriptor, Platform};
+use crate::oci::{Descriptor, Platform, Reference};
 
 /// All that a plan depends on beside the release itself.
 #[derive(Clone, Debug)]
@@ -39,8 +41,21 @@ pub struct Facts {
     pub walked: Walked,
     /// Output of each [`ToolQuery`](crate::facts::ToolQuery).
     pub tools: Vec<String>,
+    /// Each Dockerfile of [`Needs`](crate::facts::Needs).
+    pub dockerfiles: Vec<Text>,
     /// Each base image of [`Needs`](crate::facts::Needs).
     pub bases: Vec<ResolvedBase>,
+    /// What names of images stand for that Dockerfiles start from.
+    pub images: HashMap<Reference, ResolvedBase>,
+}
+
+/// A text that problems can point into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text {
+    /// What spans into it name.
+    pub source: SourceId,
+    /// The whole of it.
+    pub text: Arc<String>,
 }
 
 /// What a repository says of the commit that is built.

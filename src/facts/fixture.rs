@@ -1,6 +1,7 @@
 //! Repositories with fixed dates, releases, and facts, for tests.
 #![expect(clippy::disallowed_methods, reason = "tests make their own world")]
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process;
 
@@ -129,7 +130,9 @@ pub(super) fn facts(event: Event) -> Facts {
         inputs: Vec::new(),
         walked: Walked::default(),
         tools: Vec::new(),
+        dockerfiles: Vec::new(),
         bases: Vec::new(),
+        images: HashMap::new(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Answering all questions.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use indexmap::IndexMap;
@@ -69,7 +70,9 @@ pub fn gather(
         inputs: Vec::new(),
         walked: Walked::default(),
         tools: Vec::new(),
+        dockerfiles: Vec::new(),
         bases: Vec::new(),
+        images: HashMap::new(),
     };
     let needs = question.needs;
     let (files, tools) = rayon::join(

@@ -42,7 +42,7 @@ mod watch;
 mod watcher;
 mod world;
 
-pub use answer::{Facts, Git, InputFile, InputKind, Inputs, ResolvedBase};
+pub use answer::{Facts, Git, InputFile, InputKind, Inputs, ResolvedBase, Text};
 pub use compiled::{Compiled, Origin};
 pub use content::moment;
 pub use event::{Event, EventSource};

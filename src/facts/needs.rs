@@ -14,6 +14,8 @@ pub struct Needs {
     pub inputs: Vec<InputQuery>,
     /// Commands whose output is part of a key; answered in the same order.
     pub tools: Vec<ToolQuery>,
+    /// Dockerfiles that images are built from; answered in the same order.
+    pub dockerfiles: Vec<Spanned<ProjectPath>>,
     /// Base images of assembled images; answered in the same order.
     pub bases: Vec<Spanned<Base>>,
     /// Whether nothing depends on more of git than the commit, its branch, and its

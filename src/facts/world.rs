@@ -35,6 +35,7 @@ impl Facts {
         for output in &self.tools {
             feed(Some(output.as_bytes()));
         }
+        feed(self.git.as_ref().and_then(|git| git.remote.as_deref()).map(str::as_bytes));
         feed(Some(self.os.as_bytes()));
         feed(Some(self.platform.to_string().as_bytes()));
         *hasher.finalize().as_bytes()

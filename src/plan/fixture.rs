@@ -1,6 +1,7 @@
 //! Releases and facts for the tests of plans.
 
 use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -139,7 +140,9 @@ fn facts() -> Facts {
         inputs: Vec::new(),
         walked: Walked::default(),
         tools: Vec::new(),
+        dockerfiles: Vec::new(),
         bases: Vec::new(),
+        images: HashMap::new(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::config::{Base, Command, Consulted, GOALS, Image, Pattern, Recipe, Release, Target};
+use crate::config::{Base, Command, Consulted, Dockerfile, GOALS, Image, Pattern, Recipe, Release, Target};
 use crate::diagnostic::{Code, Problem, Problems, Span, Spanned};
 use crate::facts::{CopyQuery, InputQuery, Needs, ToolQuery};
 use crate::plan::Goals;
@@ -40,6 +40,7 @@ pub(super) struct Answers {
     pub(super) inputs: Option<usize>,
     pub(super) tools: Vec<usize>,
     pub(super) base: Option<usize>,
+    pub(super) dockerfile: Option<usize>,
 }
 
 /// The steps that goals name, and what must be known to plan them.
@@ -216,11 +217,18 @@ impl Asking<'_> {
             pass: target.pass_env.iter().map(|name| name.value.clone()).collect(),
         };
         let tools = target.tools.iter().map(tool).collect::<Vec<_>>();
-        Answers { inputs, tools: tools.into_iter().map(|tool| self.tool(tool)).collect(), base: None }
+        Answers {
+            inputs,
+            tools: tools.into_iter().map(|tool| self.tool(tool)).collect(),
+            ..Answers::default()
+        }
     }
 
     fn ask_build(&mut self, image: &Image, at: usize, generated: Vec<Pattern>) -> Answers {
-        let Recipe::Assemble(recipe) = &image.recipe else { return Answers::default() };
+        let recipe = match &image.recipe {
+            Recipe::Assemble(recipe) => recipe,
+            Recipe::Dockerfile(recipe) => return self.ask_dockerfile(recipe, generated),
+        };
         let copies: Vec<_> = recipe.layers.iter().flat_map(|layer| &layer.copies).cloned().collect();
         let platform = image.platforms.get(at).map(|platform| platform.value.clone());
         let inputs = (!copies.is_empty()).then(|| {
@@ -231,7 +239,12 @@ impl Asking<'_> {
             self.needs.bases.push(recipe.from.clone());
             self.needs.bases.len() - 1
         });
-        Answers { inputs, tools: Vec::new(), base }
+        Answers { inputs, base, ..Answers::default() }
+    }
+
+    fn ask_dockerfile(&mut self, recipe: &Dockerfile, _generated: Vec<Pattern>) -> Answers {
+        self.needs.dockerfiles.push(recipe.path.clone());
+        Answers { dockerfile: Some(self.needs.dockerfiles.len() - 1), ..Answers::default() }
     }
 
     fn input(&mut self, query: InputQuery) -> usize {

@@ -116,6 +116,16 @@ impl Publisher {
         })
     }
 
+    /// Who logs in at a registry, in clear: for an engine that reads there itself.
+    ///
+    /// # Errors
+    /// The credentials cannot be found.
+    pub async fn hand_over(&self, registry: &RegistryPlan) -> Result<Option<(String, String)>, Problem> {
+        let RegistryPlace::Remote(name) = &registry.place else { return Ok(None) };
+        let Ok(name) = name.parse() else { return Ok(None) };
+        self.network.hand_over(&name, &self.access(registry)?).await
+    }
+
     async fn remote(&self, registry: &RegistryPlan, name: &str) -> Result<Repository, Problem> {
         let name = name.parse().map_err(|reason| {
             let title = format!("`{name}` is not the name of a repository");

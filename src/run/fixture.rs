@@ -1,6 +1,7 @@
 //! A small project to run plans in, and what was told of it as lines.
 #![expect(clippy::disallowed_methods, reason = "tests make their own world")]
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -268,7 +269,9 @@ pub(super) fn facts(environment: &Environment) -> Facts {
         inputs: Vec::new(),
         walked: Walked::default(),
         tools: Vec::new(),
+        dockerfiles: Vec::new(),
         bases: Vec::new(),
+        images: HashMap::new(),
     }
 }
 

@@ -1,10 +1,11 @@
 //! A snapshot of what a run left.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::cache::image::parts;
 use crate::cache::selection::output_directories;
 use crate::cache::snapshot::files::Files;
 use crate::cache::snapshot::step::{StepRow, StoredStep, Turn};
@@ -13,7 +14,7 @@ use crate::cache::snapshot::{Head, Snapshot, Subset};
 use crate::cache::{Blake3, Cache, Outputs, Product};
 use crate::config::Pattern;
 use crate::facts::{Clock, Facts, InputFile, InputKind, Seen, Stat, any_number};
-use crate::plan::{Action, Effect, NeedKind, Plan, Step};
+use crate::plan::{Action, BaseSource, Effect, NeedKind, Plan, Step};
 
 /// What is known of a step after a run.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -65,13 +66,21 @@ impl Snapshot {
         }
         let secrets = secrets(&head.passed, facts);
         let stored = plan.steps.iter().map(|step| StoredStep::new(step, &secrets));
-        let stored: Vec<StoredStep> = stored.collect::<Option<_>>()?;
+        let stored: Option<Vec<StoredStep>> = stored.collect();
+        let closed = stored.is_none();
+        if closed && (plan.unpublished.is_some() || plan.steps.iter().any(asks_others)) {
+            return None;
+        }
+        let stored = stored.unwrap_or_else(|| plan.steps.iter().map(|_| StoredStep::opaque()).collect());
         let rows = plan.steps.iter().zip(&stored).zip(ran).map(|((step, stored), ran)| {
             let needs = step.needs.iter().map(|need| (need.step.0, need.kind)).collect();
             scene.row(step, stored, ran, needs)
         });
         let rows: Vec<StepRow<'_>> = rows.collect();
-        let head = Head { rules: rules(facts, clock).collect(), ..head };
+        if closed && (rows.iter().any(StepRow::is_pending) || !scene.images(ran)) {
+            return None;
+        }
+        let head = Head { rules: rules(facts, clock).collect(), closed, ..head };
         finish(head, scene.table.files, rows)
     }
 
@@ -125,8 +134,22 @@ fn finish(mut head: Head, files: Files, rows: Vec<StepRow<'_>>) -> Option<(Vec<u
     head.up_to_date = rows.iter().filter(|row| row.is_done()).count();
     head.skipped = rows.iter().filter(|row| row.turn == Turn::Skipped).count();
     head.pending = rows.iter().any(StepRow::is_pending);
+    let rows = if head.closed { Vec::new() } else { rows };
     let steps = StoredSteps { run: head.run, rows }.to_bytes(head.build)?;
     Some((Snapshot { head, files }.to_bytes()?, steps))
+}
+
+/// Whether a step depends on what is neither in the release nor in the project: the
+/// image that a tag of a registry stands for, or what lies in another layout.
+fn asks_others(step: &Step) -> bool {
+    match &step.action {
+        Action::Assemble(assemble) => match &assemble.base {
+            BaseSource::Registry(base) => base.reference.digest.is_none(),
+            BaseSource::Layout(..) => true,
+            BaseSource::Scratch | BaseSource::Step(_) => false,
+        },
+        _ => false,
+    }
 }
 
 /// What must not be stored: values of `dotenv` files, and what is passed to targets.
@@ -176,6 +199,28 @@ impl Scene<'_> {
             row.doubt();
         }
         row
+    }
+
+    /// Adds what the images consist of that steps made; whether all of it is there.
+    fn images(&mut self, ran: &[Ran]) -> bool {
+        let images = self.cache.images();
+        let made = ran.iter().filter_map(|ran| match ran.product {
+            Some(Product::Image(digest)) => Some(digest),
+            _ => None,
+        });
+        let mut blobs = BTreeSet::new();
+        if !made.into_iter().all(|digest| parts(images, digest, &mut blobs)) {
+            return false;
+        }
+        // Links on the way are not followed when the table is looked at.
+        let Ok(root) = images.path().canonicalize() else { return false };
+        blobs.iter().all(|digest| {
+            let blob = images.blob_path(digest);
+            let path = blob.strip_prefix(images.path()).map_or(blob.clone(), |below| root.join(below));
+            let Ok(seen) = Seen::of(&path) else { return false };
+            self.table.file(&path, seen, seen.is_settled(self.clock), None);
+            true
+        })
     }
 
     fn input(&mut self, file: &InputFile) -> u32 {

@@ -6,8 +6,9 @@
 //! the same, and the release file, the facts, variables, and tools that are
 //! consulted are the same, each step would get the key that it had. Where some of
 //! it is different, the steps that this concerns, and all that come behind them,
-//! make a smaller plan. Only steps of targets are held; goals with others are
-//! planned each time.
+//! make a smaller plan. That is so of the steps of targets; where goals need images,
+//! all is planned as soon as anything is different, and what is published is planned
+//! each time.
 //!
 //! Two files: the table of files, which is always read, and the steps, which are
 //! read when something changed. Both are forms of one build of hoist and of one
@@ -65,6 +66,9 @@ pub struct Head {
     pub passed: Vec<String>,
     /// Whether some steps have to be looked at although nothing changed.
     pub pending: bool,
+    /// Whether it only tells that nothing changed: some of its steps cannot be planned
+    /// on their own. Set when it is stored.
+    pub closed: bool,
     /// Tells which steps belong to it. Set when it is stored, as are the counts.
     pub run: u64,
 }

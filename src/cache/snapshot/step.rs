@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::cache::{Blake3, Key, Product};
+use crate::oci::Digest;
 use crate::plan::{Action, Effect, NeedKind, Step, StepId};
 
 /// A step, with the places of its files in the snapshot's table. Its larger parts
@@ -44,6 +45,7 @@ pub(super) enum Turn {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 enum StoredProduct {
     Outputs([u8; 32]),
+    Image(Digest),
     Key([u8; 32]),
     Nothing,
 }
@@ -56,7 +58,12 @@ pub(super) struct StoredStep {
 }
 
 impl StoredStep {
-    /// `None` for steps that snapshots do not hold: those of images and stages.
+    /// Of a step nothing is stored: it cannot be planned on its own.
+    pub(super) const fn opaque() -> Self {
+        Self { id: Vec::new(), step: Vec::new() }
+    }
+
+    /// `None` for steps that cannot be planned on their own: those of images and stages.
     pub(super) fn new(step: &Step, secrets: &[&str]) -> Option<Self> {
         let id = postcard::to_stdvec(&step.id).ok()?;
         let whole = postcard::to_stdvec(&without_inputs(step)).ok()?;
@@ -93,11 +100,11 @@ fn without_inputs(step: &Step) -> Step {
 impl<'a> StepRow<'a> {
     /// The row of a step without files.
     pub(super) fn new(stored: &'a StoredStep, step: &Step, product: Option<Product>) -> Self {
-        let product = product.and_then(|product| match product {
-            Product::Outputs(digest) => Some(StoredProduct::Outputs(digest.0)),
-            Product::Key(key) => Some(StoredProduct::Key(key.0)),
-            Product::Nothing => Some(StoredProduct::Nothing),
-            Product::Image(_) => None,
+        let product = product.map(|product| match product {
+            Product::Outputs(digest) => StoredProduct::Outputs(digest.0),
+            Product::Image(digest) => StoredProduct::Image(digest),
+            Product::Key(key) => StoredProduct::Key(key.0),
+            Product::Nothing => StoredProduct::Nothing,
         });
         let turn = match (&step.action, step.effect) {
             (Action::Skip(_), _) => Turn::Skipped,
@@ -136,6 +143,7 @@ impl<'a> StepRow<'a> {
     pub(super) fn product(&self) -> Option<Product> {
         self.product.map(|product| match product {
             StoredProduct::Outputs(digest) => Product::Outputs(Blake3(digest)),
+            StoredProduct::Image(digest) => Product::Image(digest),
             StoredProduct::Key(key) => Product::Key(Key(key)),
             StoredProduct::Nothing => Product::Nothing,
         })

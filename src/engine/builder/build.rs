@@ -17,6 +17,10 @@ const BACKLOG: usize = 64;
 /// The archive of the context.
 pub const CONTEXT: &str = "context";
 
+/// The label of images that hoist left at an engine; it is not part of what is
+/// published.
+pub(super) const OWNER: &str = "dev.hoist.project";
+
 /// What is built.
 #[derive(Clone)]
 pub struct Build {
@@ -38,8 +42,8 @@ pub struct Build {
     pub cache_from: Vec<CacheOptionsEntry>,
     /// Where layers are left for later builds.
     pub cache_to: Vec<CacheOptionsEntry>,
-    /// Hosts of the registries that its bases lie at.
-    pub hosts: Vec<String>,
+    /// A label by which hoist finds what it left at the engine.
+    pub owner: String,
     /// What the engine may ask for.
     pub offer: Offer,
 }
@@ -80,6 +84,7 @@ impl Engine {
         let mut attributes = places(CONTEXT);
         let mut set = |name: String, value: String| attributes.insert(name, value);
         set("platform".to_owned(), build.platform.to_string());
+        set(format!("label:{OWNER}"), build.owner);
         if let Some(target) = build.target {
             set("target".to_owned(), target);
         }

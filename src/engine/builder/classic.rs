@@ -1,6 +1,6 @@
 //! Builds with the API that engines had before BuildKit, which is the one of Podman.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io;
 
 use base64::Engine as _;
@@ -16,10 +16,11 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
 
-use crate::engine::builder::build::{Build, Built, CONTEXT};
+use crate::engine::builder::build::{Build, Built, CONTEXT, OWNER};
 use crate::engine::builder::engine::{Engine, EngineKind};
 use crate::engine::builder::error::{EngineError, chain};
 use crate::engine::builder::progress::CacheHits;
+use crate::engine::builder::session::HUB;
 
 /// Begins the names of files in the context that no instruction sees.
 const HIDDEN: &str = ".hoist-build-";
@@ -190,6 +191,7 @@ fn query(build: &Build, kind: EngineKind) -> String {
         .append_pair("t", &build.name)
         .append_pair("platform", &build.platform.to_string())
         .append_pair("buildargs", &json!(build.arguments).to_string())
+        .append_pair("labels", &json!({ OWNER: build.owner }).to_string())
         .append_pair("rm", "1")
         .append_pair("forcerm", "1");
     if let Some(target) = &build.target {
@@ -215,13 +217,11 @@ fn query(build: &Build, kind: EngineKind) -> String {
 
 /// Who logs in at the registries of the bases, as engines take it.
 fn logins(build: &Build) -> String {
-    let logins: HashMap<&String, serde_json::Value> = build
-        .hosts
-        .iter()
-        .filter_map(|host| {
-            let login = (build.offer.logins)(host)?;
-            Some((host, json!({ "username": login.user, "password": login.secret })))
-        })
-        .collect();
+    let logins = build.offer.logins.iter().flat_map(|(host, login)| {
+        let login = json!({ "username": login.user, "password": login.secret });
+        let hub = HUB.into_iter().filter(move |_| host == "docker.io");
+        hub.chain([host.as_str()]).map(move |host| (host.to_owned(), login.clone()))
+    });
+    let logins: serde_json::Map<_, _> = logins.collect();
     BASE64_URL_SAFE.encode(json!(logins).to_string())
 }

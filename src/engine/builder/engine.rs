@@ -11,9 +11,9 @@ use tokio::time::timeout;
 
 use crate::engine::builder::address::Address;
 use crate::engine::builder::connector::Connector;
-use crate::engine::builder::engines::is_emulated_here;
 use crate::engine::builder::error::EngineError;
 use crate::engine::builder::solve::BuildKit;
+use crate::engine::emulation::is_emulated;
 use crate::oci::Platform;
 
 /// How long an engine may take to say what it is.
@@ -113,7 +113,7 @@ impl Engine {
 
     /// Whether it runs programs of another platform.
     pub(super) async fn emulates(&self, platform: &Platform) -> bool {
-        if matches!(self.address, Address::Unix(_)) && is_emulated_here(platform) {
+        if matches!(self.address, Address::Unix(_)) && is_emulated(platform) {
             return true;
         }
         if !self.about.has_buildkit {

@@ -19,8 +19,6 @@ use crate::oci::Platform;
 const DOCKER: &str = "/var/run/docker.sock";
 /// Where Podman's service listens for all users of a machine.
 const PODMAN: &str = "/run/podman/podman.sock";
-/// Where the kernel lists which programs of other machines it can run.
-const BINFMT: &str = "/proc/sys/fs/binfmt_misc";
 
 /// A place where an engine may be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -200,19 +198,4 @@ fn tls(certificates: &Certificates) -> Result<rustls::ClientConfig, EngineError>
     config
         .with_client_auth_cert(chain(certificate)?, private)
         .map_err(|error| unusable(key, error.to_string()))
-}
-
-/// Whether the kernel of this machine runs programs of another architecture.
-pub(super) fn is_emulated_here(platform: &Platform) -> bool {
-    let name = match platform.architecture.as_str() {
-        "arm64" => "aarch64",
-        "386" => "i386",
-        "amd64" => "x86_64",
-        "mips64le" => "mips64el",
-        "mipsle" => "mipsel",
-        "loong64" => "loongarch64",
-        other => other,
-    };
-    let entry = fs::read_to_string(Path::new(BINFMT).join(format!("qemu-{name}")));
-    entry.is_ok_and(|entry| entry.starts_with("enabled"))
 }

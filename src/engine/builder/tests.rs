@@ -39,13 +39,13 @@ fn build(name: &str, dockerfile: &str, text: &str) -> Build {
         no_cache: false,
         cache_from: Vec::new(),
         cache_to: Vec::new(),
-        hosts: Vec::new(),
+        owner: "test".to_owned(),
         offer: Offer {
             archives: [(CONTEXT.to_owned(), context(text))].into(),
             dockerfile: Bytes::from(dockerfile.to_owned()),
             secrets: [("token".to_owned(), b"hunter2".to_vec())].into(),
             agents: HashMap::new(),
-            logins: Arc::new(|_| None),
+            logins: HashMap::new(),
         },
     }
 }

@@ -16,6 +16,7 @@ mod deletion;
 mod download;
 #[cfg(fuzzing)]
 pub(super) mod fuzzing;
+mod handover;
 mod network;
 mod page;
 mod referrers;

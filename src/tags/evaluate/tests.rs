@@ -1,5 +1,6 @@
 use indexmap::IndexMap;
 use jiff::Timestamp;
+use std::collections::HashMap;
 
 use super::*;
 use crate::config::{LoadedDocument, ProjectPath, decode};
@@ -96,7 +97,9 @@ fn facts(event: Event) -> Facts {
         inputs: Vec::new(),
         walked: Walked::default(),
         tools: Vec::new(),
+        dockerfiles: Vec::new(),
         bases: Vec::new(),
+        images: HashMap::new(),
     }
 }
 

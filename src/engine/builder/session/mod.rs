@@ -33,6 +33,7 @@ use tonic::{Request, Response, Status};
 use crate::engine::builder::connector::Connector;
 use crate::engine::builder::pipe::Pipe;
 use auth::Credentials;
+pub(super) use auth::HUB;
 use files::Files;
 pub(super) use files::NAME;
 use secrets::Secrets;
@@ -46,7 +47,7 @@ pub type ByteStream = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 pub type Source = Arc<dyn Fn() -> ByteStream + Send + Sync>;
 
 /// Who logs in at a registry, and with what.
-#[derive(Clone)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Login {
     /// The user; empty for an identity token.
     pub user: String,
@@ -54,8 +55,8 @@ pub struct Login {
     pub secret: String,
 }
 
-/// Finds who logs in at a host.
-pub type Logins = Arc<dyn Fn(&str) -> Option<Login> + Send + Sync>;
+/// Who logs in where, by host; Docker Hub's is `docker.io`.
+pub type Logins = HashMap<String, Login>;
 
 /// What an engine may ask for while it builds.
 #[derive(Clone)]

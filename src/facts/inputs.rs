@@ -105,7 +105,8 @@ pub fn read_all(
     let read: HashMap<&OsStr, InputFile> =
         all.into_iter().zip(read).filter_map(|(path, read)| Some((path, problems.take(read)?))).collect();
     let file = |path: &PathBuf| read.get(path.as_os_str()).cloned();
-    let walked = tree.walked();
+    let mut walked = tree.walked().clone();
+    walked.rules.extend(meant.iter().flat_map(|meant| meant.ignore_files.iter().cloned()));
     let directories: HashSet<&Path> = walked.directories.iter().map(|(path, _)| path.as_path()).collect();
     let answer = |(meant, chosen): (&Meant, &Chosen)| {
         let mut wanted = meant.wanted();
@@ -118,7 +119,7 @@ pub fn read_all(
         }
     };
     let answers = meant.iter().zip(&chosen).map(answer).collect();
-    problems.or((answers, walked.clone()))
+    problems.or((answers, walked))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::diagnostic::{Code, Problem, Problems, Span};
 use crate::facts::pattern::{Place, Rule, files_below, outside};
 use crate::facts::places::Places;
 use crate::facts::tree::{EntryKind, Tree, Wanted};
-use crate::facts::{Facts, InputQuery, Scope, nearest_path};
+use crate::facts::{Facts, InputQuery, Scope, Seen, dockerignore, nearest_path};
 
 /// The files that a query means.
 pub(super) struct Chosen {
@@ -24,6 +24,9 @@ pub(super) struct Meant {
     honour_ignore: bool,
     /// The first of the patterns, if none of them names a path.
     wild: Option<Span>,
+    /// The files that say what is left out of contexts, as they were before they were
+    /// read.
+    pub(super) ignore_files: Vec<(PathBuf, Option<Seen>)>,
 }
 
 impl Meant {
@@ -48,10 +51,16 @@ impl Meant {
                 rules.extend(problems.take(Rule::copy(places, &copies.home, &scope, copy)));
             }
         }
+        let mut ignore_files = Vec::new();
+        for context in &query.contexts {
+            let ignore = problems.take(dockerignore::read(places.root(), context, &mut ignore_files));
+            let Some(ignore) = ignore else { continue };
+            rules.extend(problems.take(Rule::context(places, &context.directory, ignore)));
+        }
         let wanted = || query.patterns.iter().filter(|pattern| !pattern.negated);
         let wild = wanted().next().filter(|_| wanted().all(|pattern| !pattern.is_literal()));
         let wild = wild.map(|pattern| pattern.glob.span);
-        let meant = Self { rules, generated, honour_ignore: query.honour_ignore, wild };
+        let meant = Self { rules, generated, honour_ignore: query.honour_ignore, wild, ignore_files };
         problems.extend(meant.rules.iter().filter_map(|rule| meant.missing(places.root(), rule)));
         problems.or(meant)
     }
@@ -65,13 +74,19 @@ impl Meant {
             let rule = |copy| Rule::copy(places, &copies.home, &scope, copy).ok();
             rules.extend(copies.copies.iter().filter_map(rule));
         }
+        for context in &query.contexts {
+            let ignore = dockerignore::read(places.root(), context, &mut Vec::new()).unwrap_or_default();
+            rules.extend(Rule::context(places, &context.directory, ignore));
+        }
         let generated = rules_of(places, &query.generated);
-        Self { rules, generated, honour_ignore: query.honour_ignore, wild: None }
+        let (honour_ignore, ignore_files) = (query.honour_ignore, Vec::new());
+        Self { rules, generated, honour_ignore, wild: None, ignore_files }
     }
 
     /// What targets make that have these outputs.
     pub(super) fn made(places: &Places<'_>, outputs: &[Pattern]) -> Self {
-        Self { rules: Vec::new(), generated: rules_of(places, outputs), honour_ignore: false, wild: None }
+        let (rules, generated, ignore_files) = (Vec::new(), rules_of(places, outputs), Vec::new());
+        Self { rules, generated, honour_ignore: false, wild: None, ignore_files }
     }
 
     /// Whether a path is made by a target.

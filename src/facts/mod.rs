@@ -12,6 +12,7 @@ mod ci;
 mod compiled;
 mod content;
 mod describe;
+mod dockerignore;
 mod dotenv;
 mod event;
 #[cfg(test)]
@@ -53,7 +54,7 @@ pub use inputs::{Readable, read_all, read_inputs, readable};
 pub use known::KnownFiles;
 pub use load::{compile_release, load};
 pub use nearest::nearest_path;
-pub use needs::{CopyQuery, InputQuery, Needs, ToolQuery};
+pub use needs::{ContextQuery, CopyQuery, InputQuery, Needs, ToolQuery};
 pub use project::Project;
 pub use random::any_number;
 pub use scope::Scope;

@@ -30,12 +30,24 @@ pub struct InputQuery {
     pub patterns: Vec<Pattern>,
     /// What layers copy, beside the patterns.
     pub copies: Option<CopyQuery>,
+    /// Directories that are sent to an engine, beside the patterns.
+    pub contexts: Vec<ContextQuery>,
     /// Outputs of other targets: what they match is made later, so it is neither
     /// answered nor missed.
     pub generated: Vec<Pattern>,
     /// Whether wildcards pass over what `.gitignore` names, as they do for the
     /// inputs of targets; the files of an image are taken as they lie there.
     pub honour_ignore: bool,
+}
+
+/// A directory that is sent to an engine, less what its ignore file leaves out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ContextQuery {
+    /// The directory.
+    pub directory: Spanned<ProjectPath>,
+    /// The Dockerfile: where there is a file of its name with `.dockerignore` behind
+    /// it, that is the ignore file; else it is the `.dockerignore` of the directory.
+    pub dockerfile: ProjectPath,
 }
 
 /// Files that the layers of an image copy. Their paths are templates, so only

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use globset::{GlobBuilder, GlobMatcher};
 
 use crate::config::{Copy, Pattern, ProjectPath, Template, glob_fits};
-use crate::diagnostic::{Code, Problem, Span};
+use crate::diagnostic::{Code, Problem, Span, Spanned};
+use crate::facts::dockerignore::DockerIgnore;
 use crate::facts::places::Places;
 use crate::facts::tree::{Entry, EntryKind, Tree};
 use crate::facts::{Scope, tree};
@@ -24,6 +25,8 @@ pub(super) struct Rule {
     pub(super) is_copy: bool,
     /// A symbolic link leads to the place.
     pub(super) linked: bool,
+    /// Of a directory that is sent to an engine: what is left out.
+    ignore: Option<DockerIgnore>,
 }
 
 pub(super) enum Place {
@@ -40,7 +43,16 @@ impl Rule {
             Place::of(places, &pattern.glob.value, pattern.is_literal(), span, !pattern.negated)?;
         let exclude = Vec::new();
         let from = PathBuf::new();
-        Ok(Self { place, negated: pattern.negated, exclude, from, span, is_copy: false, linked })
+        Ok(Self {
+            place,
+            negated: pattern.negated,
+            exclude,
+            from,
+            span,
+            is_copy: false,
+            linked,
+            ignore: None,
+        })
     }
 
     pub(super) fn copy(
@@ -59,7 +71,29 @@ impl Rule {
             Place::Named(path, _) | Place::Glob(_, path) => path.clone(),
         };
         let exclude = copy.exclude.iter().map(|glob| compile(glob, glob.span)).collect::<Result<_, _>>()?;
-        Ok(Self { place, negated: false, exclude, from, span, is_copy: true, linked })
+        Ok(Self { place, negated: false, exclude, from, span, is_copy: true, linked, ignore: None })
+    }
+
+    /// A directory that is sent to an engine.
+    pub(super) fn context(
+        places: &Places<'_>,
+        directory: &Spanned<ProjectPath>,
+        ignore: DockerIgnore,
+    ) -> Result<Self, Problem> {
+        let Spanned { value, span } = directory;
+        let (place, linked) = Place::of(places, &value.as_path().to_string_lossy(), true, *span, true)?;
+        let (Place::Named(from, _) | Place::Glob(_, from)) = &place;
+        let (from, ignore) = (from.clone(), Some(ignore));
+        Ok(Self {
+            place,
+            negated: false,
+            exclude: Vec::new(),
+            from,
+            span: *span,
+            is_copy: true,
+            linked,
+            ignore,
+        })
     }
 
     /// Whether it names this path, or a directory above it.
@@ -80,6 +114,9 @@ impl Rule {
 
     pub(super) fn excludes(&self, path: &Path) -> bool {
         let Ok(below) = path.strip_prefix(&self.from) else { return false };
+        if let Some(ignore) = &self.ignore {
+            return ignore.excludes(below);
+        }
         let mut parts = below.ancestors().filter(|part| !part.as_os_str().is_empty());
         parts.any(|part| self.exclude.iter().any(|glob| glob.is_match(part)))
     }
@@ -97,6 +134,9 @@ impl Rule {
             Place::Named(..) => Box::new(files_below(tree, directory, honour_ignore)),
             Place::Glob(..) => Box::new(tree.files_below(directory).filter(seen)),
         };
+        if self.ignore.is_some() {
+            return self.find_context(tree, directory);
+        }
         // What a layer has of an empty directory is the directory itself.
         let empty = self.is_copy.then(|| tree.empty_below(directory)).into_iter().flatten();
         let matched = |path: &Path| match &self.place {
@@ -105,6 +145,24 @@ impl Rule {
         };
         let found = files.chain(empty).filter(|entry| matched(&entry.path));
         found.map(|entry| (entry.path.as_path(), entry.kind)).collect()
+    }
+}
+
+impl Rule {
+    /// What is sent of a directory: with the files those directories of which no file
+    /// is.
+    fn find_context<'t>(&self, tree: &'t Tree, directory: &Path) -> Vec<(&'t Path, EntryKind)> {
+        let mut found: Vec<(&Path, EntryKind)> = Vec::new();
+        // Behind each directory comes what it holds.
+        for entry in tree.below(directory).iter().rev() {
+            let holds = || found.last().is_some_and(|(last, _)| last.starts_with(&entry.path));
+            let is_sent = entry.path != directory && !self.excludes(&entry.path);
+            if is_sent && !(entry.kind == EntryKind::Directory && holds()) {
+                found.push((&entry.path, entry.kind));
+            }
+        }
+        found.reverse();
+        found
     }
 }
 

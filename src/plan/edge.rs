@@ -1,5 +1,7 @@
 //! What each step needs, as far as declarations alone tell.
 
+use std::collections::BTreeSet;
+
 use indexmap::IndexMap;
 
 use crate::config::{Base, BuildContext, Copy, Image, Part, Recipe, Release, Stage, Template};
@@ -9,6 +11,7 @@ use crate::plan::NeedKind;
 use crate::plan::files::{Files, Named, inputs_of};
 use crate::plan::glob::HOLE;
 use crate::plan::name::{Speaker, resolve};
+use crate::plan::select::contexts_of;
 use crate::plan::unit::{self, Job, StageJob, Unit, image_jobs, row_values};
 
 /// That a step comes before another.
@@ -150,9 +153,34 @@ impl<'a> Outline<'a> {
                         edges.extend(self.bases(base, base.span, image, platform));
                     }
                 }
+                // A context may hold whatever is there: what is read of it is only what
+                // was to be made before.
+                let before = self.behind(&edges);
+                let sent = contexts_of(recipe);
+                let sent = sent.iter().filter_map(|context| {
+                    let Spanned { value, span } = &context.directory;
+                    Some(Named::copied(value.as_path().to_str()?, *span))
+                });
+                let sent: Vec<Named> = sent.collect();
+                edges.extend(
+                    sent.iter().flat_map(|named| self.made(named)).filter(|edge| before.contains(&edge.to)),
+                );
             }
         }
         edges
+    }
+
+    /// All steps that come before one with these needs.
+    fn behind(&self, edges: &[Edge]) -> BTreeSet<Unit> {
+        let mut behind = BTreeSet::new();
+        let mut open: Vec<Unit> = edges.iter().map(|edge| edge.to).collect();
+        while let Some(unit) = open.pop() {
+            if behind.insert(unit) {
+                // What is wrong with them is told where they are planned.
+                open.extend(self.needs(unit, &mut Problems::new()).iter().map(|edge| edge.to));
+            }
+        }
+        behind
     }
 
     /// What a copy reads. A path that cannot be filled in is reported where the

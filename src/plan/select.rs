@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::config::{Base, Command, Consulted, Dockerfile, GOALS, Image, Pattern, Recipe, Release, Target};
+use crate::config::{
+    Base, BuildContext, Command, Consulted, Dockerfile, GOALS, Image, Pattern, Recipe, Release, Target,
+};
 use crate::diagnostic::{Code, Problem, Problems, Span, Spanned};
-use crate::facts::{CopyQuery, InputQuery, Needs, ToolQuery};
+use crate::facts::{ContextQuery, CopyQuery, InputQuery, Needs, ToolQuery};
 use crate::plan::Goals;
 use crate::plan::edge::{Outline, Why};
 use crate::plan::files::{filled, inputs_of};
@@ -206,7 +208,7 @@ impl Asking<'_> {
         let matrix = row_values(target, row);
         let inputs = target.inputs.is_some().then(|| {
             let patterns = inputs_of(target, row);
-            self.input(InputQuery { patterns, copies: None, generated, honour_ignore: true })
+            self.input(InputQuery { patterns, generated, honour_ignore: true, ..InputQuery::default() })
         });
         let tool = |command: &Spanned<Command>| ToolQuery {
             owner: target.name.value.clone(),
@@ -233,7 +235,7 @@ impl Asking<'_> {
         let platform = image.platforms.get(at).map(|platform| platform.value.clone());
         let inputs = (!copies.is_empty()).then(|| {
             let copies = Some(CopyQuery { home: image.home.clone(), platform, copies });
-            self.input(InputQuery { patterns: Vec::new(), copies, generated, honour_ignore: false })
+            self.input(InputQuery { copies, generated, ..InputQuery::default() })
         });
         let base = matches!(recipe.from.value, Base::Layout { .. } | Base::Reference(_)).then(|| {
             self.needs.bases.push(recipe.from.clone());
@@ -242,9 +244,15 @@ impl Asking<'_> {
         Answers { inputs, base, ..Answers::default() }
     }
 
-    fn ask_dockerfile(&mut self, recipe: &Dockerfile, _generated: Vec<Pattern>) -> Answers {
+    fn ask_dockerfile(&mut self, recipe: &Dockerfile, generated: Vec<Pattern>) -> Answers {
         self.needs.dockerfiles.push(recipe.path.clone());
-        Answers { dockerfile: Some(self.needs.dockerfiles.len() - 1), ..Answers::default() }
+        let dockerfile = Some(self.needs.dockerfiles.len() - 1);
+        let Spanned { value, span } = &recipe.path;
+        let glob = Spanned::new(value.to_string(), *span);
+        let patterns = vec![Pattern { glob, negated: false }];
+        let query =
+            InputQuery { patterns, contexts: contexts_of(recipe), generated, ..InputQuery::default() };
+        Answers { inputs: Some(self.input(query)), dockerfile, ..Answers::default() }
     }
 
     fn input(&mut self, query: InputQuery) -> usize {
@@ -271,6 +279,16 @@ impl Asking<'_> {
             needs.tools.len() - 1
         })
     }
+}
+
+/// The directories that are sent for a Dockerfile: its context, and those that it names.
+pub(super) fn contexts_of(recipe: &Dockerfile) -> Vec<ContextQuery> {
+    let named = recipe.contexts.iter().filter_map(|context| match context {
+        BuildContext::Directory { name, path } => Some(Spanned::new(path.clone(), name.span)),
+        BuildContext::Image { .. } => None,
+    });
+    let directories = [recipe.context.clone()].into_iter().chain(named);
+    directories.map(|directory| ContextQuery { directory, dockerfile: recipe.path.value.clone() }).collect()
 }
 
 /// What a step of a target makes, by its declaration.

@@ -279,13 +279,23 @@ pub(crate) struct Inspect {
 /// `hoist copy`.
 #[derive(Debug, Args)]
 pub(crate) struct Copy {
-    /// The image: `HOST/REPOSITORY[:TAG]`, `HOST/REPOSITORY@DIGEST`, or `oci:DIR[:TAG]`
+    /// The image: `HOST/REPOSITORY[:TAG]`, `HOST/REPOSITORY@DIGEST`, `oci:DIR[:TAG]`, or
+    /// an image of release.kdl as it was built last
     #[arg(value_name = "FROM")]
     pub(crate) from: String,
-    /// Where to, in the same way; several for several tags or places. Without a tag, it
-    /// gets the one that it has, or `latest`
+    /// Where to, in the same way; several for several tags or places. Its tag there is
+    /// the one that TO names, else the one of FROM (`latest` where a registry's image is
+    /// named by nothing, the only tag of the only image of a layout); where neither has
+    /// one, only its digest names it
     #[arg(value_name = "TO", required = true)]
     pub(crate) to: Vec<String>,
+    /// Of an image for several platforms, only this one
+    #[arg(long, value_name = "OS/ARCH")]
+    pub(crate) platform: Option<String>,
+    /// Overwrite tags that never change, too: full versions, commits, and what a rule of
+    /// release.kdl makes immutable
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 /// `hoist remove`.

@@ -13,7 +13,6 @@ use crate::cli::session::Session;
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::inspect::{ImageReport, TagReport, View, image, tagged};
 use crate::oci::Descriptor;
-use crate::plan::{StepId, Verb};
 use crate::release::End;
 use crate::report::{inspection, inspection_json, tag_list, tag_list_json, treemap};
 use crate::store::Repository;
@@ -93,20 +92,12 @@ fn label(report: &ImageReport, name: &str) -> Result<String, Problem> {
 }
 
 async fn subject(session: &Session, places: &Places, text: &str) -> Result<Subject, Problem> {
-    let declared = |name: &str| {
-        places.known.as_ref().is_some_and(|(loaded, _)| loaded.release.images.contains_key(name))
+    // Nobody means an image of Docker Hub by one word.
+    let end = if text.contains(['/', ':', '@']) {
+        places.source(session, text)?
+    } else {
+        places.built(session, text)?
     };
-    let head = text.split(['@', ':']).next().unwrap_or(text);
-    if text != head && declared(head) {
-        let title = format!("`{head}` is an image of release.kdl, which has no tags here");
-        let help =
-            format!("`{head}` alone is what was built last; name its repository for what was published");
-        return Err(Problem::new(Code::InvalidReference, title).help(help));
-    }
-    if declared(text) || !text.contains(['/', ':', '@']) {
-        return built(session, places, text);
-    }
-    let end = places.end(session, text)?;
     let repository = end.open_to_read(&places.publisher(session)).await?;
     match (&end, &repository) {
         (End::Layout { name: None, .. }, Repository::Layout(layout)) => match layout.only() {
@@ -122,25 +113,6 @@ async fn subject(session: &Session, places: &Places, text: &str) -> Result<Subje
             Ok(Subject::Image(repository, Box::new(found)))
         }
     }
-}
-
-/// The image of the file as it was built last.
-fn built(session: &Session, places: &Places, name: &str) -> Result<Subject, Problem> {
-    let known = places.known.as_ref().filter(|(loaded, _)| loaded.release.images.contains_key(name));
-    let Some((loaded, _)) = known else {
-        let images = places.known.iter().flat_map(|(loaded, _)| loaded.release.images.keys());
-        let images: Vec<_> = images.map(|known| format!("`{known}`, ")).collect();
-        let images = images.concat();
-        let help = format!("name {images}a repository as `HOST/{name}`, or a layout as `oci:DIR:TAG`");
-        return Err(Problem::new(Code::UnknownTarget, format!("there is no image `{name}`")).help(help));
-    };
-    let cache = session.cache(&loaded.release, &loaded.project)?;
-    let last = cache.last(&StepId::of(name, Verb::Index, None)).and_then(|last| last.record.image);
-    let image = last.ok_or_else(|| {
-        let problem = Problem::new(Code::NoRecord, format!("`{name}` has not been built here yet"));
-        problem.help(format!("build it with `hoist run {name}`"))
-    })?;
-    Ok(Subject::Image(Repository::Layout(cache.images().clone()), Box::new(image)))
 }
 
 /// All tags of a repository. Names alone need one request for a thousand of them.

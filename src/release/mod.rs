@@ -24,4 +24,4 @@ pub use preflight::{PresentTag, check_place, preflight};
 pub use publisher::Publisher;
 pub use push::{Pushed, push};
 pub use tag::{TagChange, TagReport, TagResult, check_immutable, tag};
-pub use transfer::{End, Transferred, transfer};
+pub use transfer::{Delivered, End, Source, Transferred, shown};

@@ -139,6 +139,14 @@ impl Layout {
         BlobReader::open(self.blob_path(&descriptor.digest), descriptor)
     }
 
+    /// Reads a blob to make sure that it is what its digest says.
+    ///
+    /// # Errors
+    /// It is not, or is not there.
+    pub fn verify(&self, descriptor: &Descriptor) -> Result<(), Problem> {
+        self.open_blob(descriptor)?.verify()
+    }
+
     /// All names and what they point to, in the order of the index.
     ///
     /// # Errors

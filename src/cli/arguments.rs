@@ -251,8 +251,10 @@ pub(crate) struct Init {
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {
     /// An image of release.kdl as it was built last, `oci:DIR[:TAG]`, or
-    /// `HOST/REPOSITORY:TAG` or `@DIGEST` at a registry. `HOST/REPOSITORY` alone: its
-    /// tags with what they point to, or with `-q` their names alone
+    /// `HOST/REPOSITORY:TAG` or `@DIGEST` at a registry; with `-q` its digest alone.
+    /// `HOST/REPOSITORY` alone: its tags with what they point to, or with `-q` their
+    /// names alone. `HOST` alone, with a dot in its name or a `/` behind it: the
+    /// repositories of the registry
     #[arg(value_name = "IMAGE")]
     pub(crate) image: String,
     /// Of an image for several platforms, only this one
@@ -301,10 +303,11 @@ pub(crate) struct Copy {
 /// `hoist remove`.
 #[derive(Debug, Args)]
 pub(crate) struct Remove {
-    /// What is removed: `HOST/REPOSITORY:TAG`, `HOST/REPOSITORY@DIGEST`, or `oci:DIR:TAG`
-    #[arg(value_name = "IMAGE")]
-    pub(crate) image: String,
-    /// Remove the image with all of its tags
+    /// What is removed: `HOST/REPOSITORY:TAG`, `HOST/REPOSITORY@DIGEST`, or
+    /// `oci:DIR:TAG`. In a directory, blobs that nothing needs any more go with it
+    #[arg(value_name = "IMAGE", required = true)]
+    pub(crate) images: Vec<String>,
+    /// Remove the images with all of their tags
     #[arg(long)]
     pub(crate) all_tags: bool,
     /// Do not ask

@@ -10,6 +10,7 @@
 mod base;
 mod history;
 mod label;
+mod likeness;
 mod preflight;
 mod publisher;
 mod push;
@@ -20,6 +21,7 @@ mod transfer;
 mod verdict;
 
 pub use base::{find_base, note_layers, pull};
+pub use likeness::repository_meant;
 pub use preflight::{PresentTag, check_place, preflight};
 pub use publisher::Publisher;
 pub use push::{Pushed, push};

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use crate::diagnostic::{Code, Problem};
+use crate::diagnostic::{Code, Problem, nearest};
 use crate::oci::{
     Descriptor, Digest, ImageConfig, Index, LATEST, Manifest, Platform, Reference, Tag, media_type,
 };
 use crate::plan::RegistryPlan;
+use crate::release::likeness::{repository_meant, tag_meant};
 use crate::release::publisher::Publisher;
 use crate::store::{Copied, Layout, Observe, Repository, copy_read};
 
@@ -97,15 +98,29 @@ impl End {
         if let Some(found) = repository.resolve(&name).await? {
             return Ok(found);
         }
-        let problem =
-            Problem::new(Code::NotFound, format!("there is no image `{name}` in `{}`", shown(self)));
-        Err(match repository {
+        let missing = |place: &str| {
+            Problem::new(Code::NotFound, format!("there is no image `{name}` in `{place}`"))
+        };
+        match repository {
             Repository::Layout(layout) => {
                 let names: Vec<_> = layout.refs()?.into_iter().map(|(name, _)| name).collect();
-                problem.maybe_help((!names.is_empty()).then(|| format!("it has {}", names.join(", "))))
+                let place = format!("oci:{}", layout.path().display());
+                let help = match nearest(&name, names.iter().map(String::as_str)) {
+                    Some(meant) => Some(format!("did you mean `{meant}`?")),
+                    None => (!names.is_empty()).then(|| format!("it has {}", names.join(", "))),
+                };
+                Err(missing(&place).maybe_help(help))
             }
-            Repository::Registry(_) => problem,
-        })
+            Repository::Registry(registry) => {
+                let place = registry.name().to_string();
+                let tags = registry.tags().await.unwrap_or_default();
+                if tags.is_empty() {
+                    let problem = Problem::new(Code::NotFound, format!("`{place}` has no tags"));
+                    return Err(problem.help(repository_meant(registry).await));
+                }
+                Err(missing(&place).help(tag_meant(&place, &name, &tags)))
+            }
+        }
     }
 
     /// The image that is meant in a place that is open, and its manifest or index.

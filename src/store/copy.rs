@@ -129,6 +129,13 @@ pub async fn copy_read(
     observe: Observe,
 ) -> Result<Copied, Problem> {
     let Contents { blobs, manifests } = contents(from, image, document).await?;
+    let _hold = match to {
+        Repository::Layout(layout) => {
+            let layout = layout.clone();
+            blocking(move || Ok(layout.hold())).await?
+        }
+        Repository::Registry(_) => None,
+    };
     let total = blobs.iter().map(|blob| blob.size).sum();
     let meter = Arc::new(Meter::new(total, observe));
     if let Repository::Registry(registry) = to

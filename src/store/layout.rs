@@ -13,6 +13,9 @@ use crate::oci::{Descriptor, Digest, MAX_DOCUMENT, media_type};
 use crate::store::blob::{UNFINISHED, unfinished, unusable};
 use crate::store::{BlobReader, BlobWriter};
 
+pub use collect::Collected;
+
+mod collect;
 mod referrers;
 #[cfg(test)]
 mod tests;
@@ -232,7 +235,7 @@ impl Layout {
     /// expected; `false`, and nothing changed, if it does not.
     ///
     /// # Errors
-    /// The file system refuses; the index is damaged.
+    /// The file system refuses; the index is damaged; not all of the image is here.
     pub fn swap_ref(
         &self,
         name: &str,
@@ -243,6 +246,7 @@ impl Layout {
         if self.resolve(name)?.map(|found| found.digest) != expected {
             return Ok(false);
         }
+        self.check_whole(descriptor)?;
         self.rename(name, descriptor).map(|()| true)
     }
 

@@ -59,7 +59,7 @@ fn a_password_is_kept_after_the_registry_has_accepted_it() {
     let Some((repo, _registry, host)) = project() else { return };
     let (code, found) = doctor(&repo);
     assert_eq!(code, 1, "{found}");
-    assert!(found.starts_with(&format!("fail {host}/team/web: may not pull, may not push")), "{found}");
+    assert!(found.starts_with(&format!("fail {host}/team/web: may neither pull nor push (anonymous")), "{found}");
 
     let wrong = login(&repo, &host, "wr0ng", &[]);
     assert_eq!(wrong.code, 3, "{}", wrong.stderr);

@@ -107,7 +107,8 @@ fn a_repository_without_a_tag_lists_its_tags() {
     assert!(none.stderr.contains("has no tags"), "{}", none.stderr);
     // A digest is all that is asked for in few words.
     assert_eq!(out(&repo, &["inspect", &format!("{web}:1"), "-q"]), digest);
-    let list = [out(&repo, &["inspect", web.split('/').next().expect("a host")]), out(&repo, &["inspect", &web])];
+    let list =
+        [out(&repo, &["inspect", web.split('/').next().expect("a host")]), out(&repo, &["inspect", &web])];
     assert_eq!((list[0].as_str(), list[1].as_str()), (format!("{web}\n").as_str(), listed.as_str()));
 }
 
@@ -223,7 +224,8 @@ fn of_a_copy_to_several_places_it_is_said_what_stands() {
     assert!(ended.stderr.contains("`127.0.0.1:1/x:b` was not set"), "{}", ended.stderr);
     assert_eq!(out(&repo, &["inspect", &web, "-q"]), before);
     // One that takes the content and no name is found too late.
-    let ended = repo.hoist(&["copy", &from, &format!("{web}:1"), &format!("{web}:a"), "oci:bad:x", "oci:c:x"]);
+    let ended =
+        repo.hoist(&["copy", &from, &format!("{web}:1"), &format!("{web}:a"), "oci:bad:x", "oci:c:x"]);
     assert_eq!(ended.code, 5, "{}", ended.stderr);
     let digest = out(&repo, &["inspect", &from, "-q"]);
     let digest = digest.trim_end();
@@ -266,7 +268,10 @@ fn a_tag_that_never_changes_is_not_overwritten_by_a_copy() {
         out(&repo, &["copy", &to, &to]);
     }
     out(&repo, &["copy", &other, &format!("{web}:2.0.0"), "--force"]);
-    assert_eq!(out(&repo, &["inspect", &format!("{web}:2.0.0"), "-q"]), out(&repo, &["inspect", &other, "-q"]));
+    assert_eq!(
+        out(&repo, &["inspect", &format!("{web}:2.0.0"), "-q"]),
+        out(&repo, &["inspect", &other, "-q"])
+    );
 }
 
 #[test]

@@ -42,7 +42,11 @@ fn goes_to(places: &Places, image: &Image, to: &End) -> bool {
         }),
         (Place::Layout(directory), End::Layout { path, .. }) => {
             let declared = loaded.project.root.join(directory.as_path()).join(&repository);
-            declared == *path || declared.canonicalize().ok().is_some_and(|one| path.canonicalize().is_ok_and(|other| one == other))
+            declared == *path
+                || declared
+                    .canonicalize()
+                    .ok()
+                    .is_some_and(|one| path.canonicalize().is_ok_and(|other| one == other))
         }
         _ => false,
     })

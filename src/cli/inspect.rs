@@ -245,10 +245,14 @@ mod tests {
 
     #[test]
     fn a_host_is_told_from_an_image() {
-        for text in ["ghcr.io", "ghcr.io/", "localhost:5000", "127.0.0.1:5000", "registry:5000/", "https://quay.io"] {
+        for text in
+            ["ghcr.io", "ghcr.io/", "localhost:5000", "127.0.0.1:5000", "registry:5000/", "https://quay.io"]
+        {
             assert!(host(text).is_some_and(|name| name.path() == "x/x"), "{text}");
         }
-        for text in ["alpine", "alpine:3", "ghcr.io/acme", "web:1.2.3", "oci:dist", "a.b:1.2", "alpine@sha256:0"] {
+        for text in
+            ["alpine", "alpine:3", "ghcr.io/acme", "web:1.2.3", "oci:dist", "a.b:1.2", "alpine@sha256:0"]
+        {
             assert_eq!(host(text), None, "{text}");
         }
     }

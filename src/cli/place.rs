@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::cli::run::ci;
 use crate::cli::session::{Loaded, Session, runtime};
 use crate::diagnostic::{Code, Problem, Problems};
-use crate::facts::{Facts, Needs};
+use crate::facts::{Environment, Facts, Needs};
 use crate::oci::{Digest, InvalidPlatform, Platform, Reference, RepositoryName, Tag};
 use crate::plan::{RegistryPlan, StepId, Verb, registry_of};
 use crate::release::{End, Publisher};
@@ -35,12 +35,17 @@ impl Places {
         Ok(Self { known: Some((loaded, facts)) })
     }
 
+    /// The environment, with what the `dotenv` of the release file adds.
+    pub(crate) fn environment(&self, session: &Session) -> Environment {
+        self.known
+            .as_ref()
+            .map_or_else(|| session.host.environment.clone(), |(_, facts)| facts.environment.clone())
+    }
+
     /// What opens them.
     pub(crate) fn publisher(&self, session: &Session) -> Publisher {
-        match &self.known {
-            Some((loaded, facts)) => Publisher::new(loaded.project.root.clone(), facts.environment.clone()),
-            None => Publisher::new(session.host.directory.clone(), session.host.environment.clone()),
-        }
+        let root = self.known.as_ref().map_or(&session.host.directory, |(loaded, _)| &loaded.project.root);
+        Publisher::new(root.clone(), self.environment(session))
     }
 
     /// How the registry of a repository is reached.
@@ -87,10 +92,7 @@ impl Places {
             let problem = Problem::new(Code::NoRecord, format!("`{name}` has not been built here yet"));
             problem.help(format!("build it with `hoist run {name}`"))
         })?;
-        Ok(End::Layout {
-            path: cache.images().path().to_owned(),
-            name: Some(image.digest.to_string()),
-        })
+        Ok(End::Layout { path: cache.images().path().to_owned(), name: Some(image.digest.to_string()) })
     }
 
     /// `oci:DIR[:TAG]`, `oci:DIR@DIGEST`, or a reference.

@@ -238,8 +238,7 @@ fn what(subject: &Subject) -> String {
         return format!("{digest} with {}", named(&bonds.tags.iter().collect::<Vec<_>>()));
     }
     let sole = subject.others().is_empty() && matches!(repository, Repository::Registry(_));
-    let sole =
-        if sole { "; where the registry cannot do that, the image, which has no other" } else { "" };
+    let sole = if sole { "; where the registry cannot do that, the image, which has no other" } else { "" };
     let word = if tags.len() == 1 { "the tag" } else { "the tags" };
     let tags: Vec<_> = tags.iter().map(ToString::to_string).collect();
     format!("{word} {} of {digest}{sole}", named(&tags.iter().collect::<Vec<_>>()))

@@ -37,8 +37,8 @@ pub(super) fn unpack(image: &Image, layout: &Layout, rootfs: &Path) -> Result<Fi
     set_mode(rootfs, 0o755).map_err(|error| refused(rootfs, &error))?;
     for layer in &image.manifest.layers {
         let compression = compression(layer)?;
-        let archive =
-            decompress(compression, layout.open_blob(layer)?).map_err(|error| unread(layer, layout, &error))?;
+        let archive = decompress(compression, layout.open_blob(layer)?)
+            .map_err(|error| unread(layer, layout, &error))?;
         target.tree.begin_layer();
         read_archive(archive, MAX_ARCHIVE_ENTRIES, &mut |entry, content| target.apply(entry, content))
             .map_err(|failure| failure.problem(layer, layout))?;

@@ -98,9 +98,8 @@ impl End {
         if let Some(found) = repository.resolve(&name).await? {
             return Ok(found);
         }
-        let missing = |place: &str| {
-            Problem::new(Code::NotFound, format!("there is no image `{name}` in `{place}`"))
-        };
+        let missing =
+            |place: &str| Problem::new(Code::NotFound, format!("there is no image `{name}` in `{place}`"));
         match repository {
             Repository::Layout(layout) => {
                 let names: Vec<_> = layout.refs()?.into_iter().map(|(name, _)| name).collect();
@@ -175,7 +174,11 @@ impl Source {
     /// # Errors
     /// There is no such image; the place cannot be read; what is there is not what its
     /// digest says.
-    pub async fn find(from: &End, platform: Option<&Platform>, publisher: &Publisher) -> Result<Self, Problem> {
+    pub async fn find(
+        from: &End,
+        platform: Option<&Platform>,
+        publisher: &Publisher,
+    ) -> Result<Self, Problem> {
         let repository = from.open_to_read(publisher).await?;
         let (mut image, mut document) = from.fetch(&repository).await?;
         let tag = match (from, &repository) {

@@ -67,7 +67,8 @@ mod tests {
     #[test]
     fn a_line_says_how_much_of_what_is_where_and_fits() {
         let look = Look { width: 40, ..Look::PLAIN };
-        let text = line("ghcr.io/acme/a-very-long-name/web:1.2", Progress { done: 5_000, total: 20_000 }, look);
+        let text =
+            line("ghcr.io/acme/a-very-long-name/web:1.2", Progress { done: 5_000, total: 20_000 }, look);
         assert!(text.starts_with(" 25%  5.0 kB of 20.0 kB  gh"), "{text}");
         assert!(text.len() == 39 && text.ends_with("web:1.2"), "{text}");
         assert!(line("x", Progress::default(), look).starts_with("100%"));

@@ -242,7 +242,8 @@ fn carry(from: &Layout, blob: &Descriptor, to: &Layout) -> Result<Delivery, Prob
     let mut writer = to.writer()?;
     let mut reader = from.open_blob(blob)?;
     let copied = io::copy(&mut reader, &mut io::BufWriter::with_capacity(1 << 20, &mut writer));
-    copied.map_err(|error| from.verify(blob).err().unwrap_or_else(|| unusable("copy to", to.path(), &error)))?;
+    copied
+        .map_err(|error| from.verify(blob).err().unwrap_or_else(|| unusable("copy to", to.path(), &error)))?;
     writer.commit_as(blob)?;
     Ok(Delivery::Sent)
 }

@@ -8,7 +8,10 @@ use crate::diagnostic::{Code, Problem};
 use crate::oci::{InvalidReference, Reference};
 use crate::plan::{Action, Plan, RegistryPlace, RegistryPlan, declared_registries, remote_base};
 use crate::release::{End, Publisher, check_place};
-use crate::report::Check;
+use crate::report::{Check, Level};
+
+/// What is said of a registry that does not answer.
+const UNREACHED: &str = "cannot be reached";
 
 /// Each base image of a registry: whether it is there, and as whom one sees it.
 pub(super) async fn bases(places: &Places, publisher: &Publisher) -> Vec<Check> {
@@ -42,16 +45,15 @@ async fn base(reference: Reference, registry: RegistryPlan, publisher: &Publishe
     };
     match found.await {
         Ok(found) => good(&name, format!("is there, {}{}", found.digest.short(), seen_as(seen))),
-        Err(problem) => failed(&name, format!("{}{}", brief(&problem), seen_as(seen)), &problem),
+        Err(problem) if problem.code == Code::Unauthorized => {
+            failed(&name, format!("may not be read{}", seen_as(seen)), &problem)
+        }
+        Err(problem) => failed(&name, brief(&problem), &problem),
     }
 }
 
 /// Each repository that something is pushed to, and each registry that is declared.
-pub(super) async fn registries(
-    places: &Places,
-    plan: Option<&Plan>,
-    publisher: &Publisher,
-) -> Vec<Check> {
+pub(super) async fn registries(places: &Places, plan: Option<&Plan>, publisher: &Publisher) -> Vec<Check> {
     let mut pushed: Vec<&RegistryPlan> = Vec::new();
     for step in plan.iter().flat_map(|plan| &plan.steps) {
         if let Action::Push(push) = &step.action
@@ -104,7 +106,7 @@ async fn repository(registry: &RegistryPlan, publisher: &Publisher) -> Check {
             failed(&name, format!("{place}: may not pull, may push{seen}"), &problem)
         }
         (Err(problem), _) | (_, Err(problem)) => {
-            failed(&name, format!("{place}: {}{seen}", brief(&problem)), &problem)
+            failed(&name, format!("{place}: {}", brief(&problem)), &problem)
         }
     }
 }
@@ -121,7 +123,7 @@ async fn pull(registry: &RegistryPlan, publisher: &Publisher) -> Result<(), Prob
 fn brief(problem: &Problem) -> String {
     let title = problem.title.strip_prefix("the registry `").and_then(|rest| rest.split_once("` "));
     let title = title.map_or(problem.title.as_str(), |(_, what)| what);
-    match problem.notes.last().filter(|_| title.ends_with("cannot be reached")) {
+    match problem.notes.iter().rfind(|note| is_cause(note)).filter(|_| title.ends_with(UNREACHED)) {
         Some(cause) => format!("{title}: {cause}"),
         None => title.to_owned(),
     }
@@ -129,26 +131,18 @@ fn brief(problem: &Problem) -> String {
 
 /// What to do; and what the registry said, but for what stands in the line already.
 fn failed(name: &str, found: String, problem: &Problem) -> Check {
-    let said = problem.notes.iter().filter(|note| !found.contains(note.as_str()) && !is_credentials(note));
-    let mut lines: Vec<&str> = said.map(String::as_str).collect();
-    if !found.contains(&problem.title) && !problem.title.ends_with("cannot be reached") {
-        lines.insert(0, &problem.title);
-    }
-    let mut help = lines.join("; ");
-    if let Some(what) = &problem.help {
-        if !help.is_empty() {
-            help.push('\n');
-        }
-        help.push_str(what);
-    }
-    let mut check = missing(name, true, found, &help);
-    check.help = check.help.filter(|help| !help.is_empty());
-    check
+    let is_new = |text: &&str| !found.contains(*text) && !found.contains(UNREACHED);
+    let said = problem.notes.iter().map(String::as_str).filter(|note| is_cause(note));
+    let said: Vec<&str> = [problem.title.as_str()].into_iter().chain(said).filter(is_new).collect();
+    let said = Some(said.join("; ")).filter(|said| !said.is_empty());
+    let help: Vec<String> = said.into_iter().chain(problem.help.clone()).collect();
+    let help = Some(help.join("\n")).filter(|help| !help.is_empty());
+    Check { name: name.to_owned(), level: Level::Bad, found, help }
 }
 
-/// Whether a note says who one was, which the line does.
-fn is_credentials(note: &str) -> bool {
-    note.starts_with("asked as ") || note.starts_with("asked without credentials")
+/// Whether a note says why, and not who one was, which the line does, or what was asked.
+fn is_cause(note: &str) -> bool {
+    !note.starts_with("asked ") && !note.starts_with("it was to ")
 }
 
 /// Who one is there, and why: ` as user (~/.docker/config.json)`.

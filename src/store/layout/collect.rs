@@ -120,7 +120,8 @@ impl Layout {
             if !(may_name || named) || part.size > MAX_DOCUMENT || !self.has(&part.digest) {
                 continue;
             }
-            let Needed { manifests, config, layers, blobs } = match serde_json::from_slice(&self.read(&part)?) {
+            let Needed { manifests, config, layers, blobs } = match serde_json::from_slice(&self.read(&part)?)
+            {
                 Ok(needed) => needed,
                 Err(error) if named => return Err(self.damaged(&format!("{}: {error}", part.digest))),
                 // What is listed and no document needs nothing but itself.

@@ -12,10 +12,9 @@ use crate::tags::{Movement, evaluate};
 pub(crate) fn immutable(places: &Places, to: &End, tag: &Tag) -> Option<&'static str> {
     match declared(places, to, tag) {
         Some(true) => Some("a rule of release.kdl says so"),
-        Some(false) => None,
         None if is_version(tag.as_str()) => Some("it names a full version"),
         None if is_commit(tag.as_str()) => Some("it names a commit"),
-        None => None,
+        Some(false) | None => None,
     }
 }
 

@@ -166,11 +166,14 @@ fn catalogue(session: &Session, options: &Inspect, registry: &Registry) -> Resul
         let help = "it has none, or shows them to nobody; name one: `hoist inspect HOST/REPOSITORY`";
         return Err(problem.help(help).into());
     }
-    let line = |path: &String| match session.global.json {
-        true => format!("{}\n", json!({ "repository": format!("{host}/{path}") })),
-        false => format!("{host}/{}\n", session.output_look().tame(path)),
+    let line = |path: &String| {
+        if session.global.json {
+            format!("{}\n", json!({ "repository": format!("{host}/{path}") }))
+        } else {
+            format!("{host}/{}\n", session.output_look().tame(path))
+        }
     };
-    session.output(&paths.iter().map(line).collect::<String>())?;
+    session.output(&paths.iter().map(line).collect::<Vec<_>>().concat())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -195,7 +198,7 @@ fn list(
         Ok::<_, Problem>((tags, reports))
     };
     let (names, reports) = until_signalled(work, "inspecting was stopped")?;
-    let lines = |line: &dyn Fn(&String) -> String| names.iter().map(line).collect::<String>();
+    let lines = |line: &dyn Fn(&String) -> String| names.iter().map(line).collect::<Vec<_>>().concat();
     let look = session.output_look();
     let text = match (bare, session.global.json) {
         (true, false) => lines(&|tag| format!("{}\n", look.tame(tag))),

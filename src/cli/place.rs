@@ -82,7 +82,7 @@ impl Places {
         let known = self.known.as_ref().filter(|(loaded, _)| loaded.release.images.contains_key(name));
         let Some((loaded, _)) = known else {
             let images = self.known.iter().flat_map(|(loaded, _)| loaded.release.images.keys());
-            let images: String = images.map(|known| format!("`{known}`, ")).collect();
+            let images = images.map(|known| format!("`{known}`, ")).collect::<Vec<_>>().concat();
             let help = format!("name {images}a repository as `HOST/{name}`, or a layout as `oci:DIR:TAG`");
             return Err(Problem::new(Code::UnknownTarget, format!("there is no image `{name}`")).help(help));
         };

@@ -140,6 +140,20 @@ fn images(draft: &mut Draft, found: &Found) {
         "\ntags \"standard\" {\n    semver \"{version}\" \"{major}.{minor}\"\n    latest\n    \
          branch \"{branch}-{short}\"\n    pr \"pr-{number}\"\n}\n",
     );
+    let goals = ["build", "test", "scan", "push", "release"].into_iter().filter(|goal| draft.has(goal));
+    let shadowed: Vec<_> = goals.map(|goal| format!("`{goal}`")).collect();
+    if !shadowed.is_empty() {
+        let (are, of) = if shadowed.len() == 1 {
+            ("is the target", "that step")
+        } else {
+            ("are the targets", "those steps")
+        };
+        let _ = write!(
+            draft.text,
+            "\n// {} {are} above; {of} of all images: `hoist run '*:build*' '*:test'`.\n",
+            shadowed.join(", "),
+        );
+    }
     let project = image_name(&found.name);
     for path in &found.dockerfiles {
         let file = path.rsplit('/').next().unwrap_or(path);

@@ -298,7 +298,7 @@ fn hostile(what: &str) -> io::Error {
 /// damaged.
 #[must_use]
 pub fn is_hostile(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|error| error.is::<Hostile>())
+    error.get_ref().and_then(|error| error.downcast_ref::<Hostile>()).is_some()
 }
 
 #[cfg(test)]

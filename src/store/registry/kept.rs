@@ -340,7 +340,9 @@ mod tests {
             })
         });
         let all: Vec<_> = all.collect();
-        all.into_iter().for_each(|thread| thread.join().unwrap());
+        for thread in all {
+            thread.join().unwrap();
+        }
         let file = read(&home.path(".docker/config.json")).unwrap().unwrap();
         assert_eq!(file["auths"].as_object().unwrap().len(), hosts.len());
     }

@@ -189,6 +189,12 @@ fn the_tag_of_a_copy_follows_one_rule() {
     let built = json(&repo, &["copy", "web", &format!("{web}-d"), "--json"]);
     assert_eq!((&built["tag"], &built["digest"]), (&Value::Null, &copied["digest"]));
     assert_eq!(tags(&format!("{web}-d")), "");
+    let taken = repo.hoist_with(&["copy", "wep", "oci:x"], &[("HTTPS_PROXY", "http://127.0.0.1:1")]);
+    assert!(
+        taken.stderr.contains("`wep` was taken for an image of Docker Hub; release.kdl declares `web`"),
+        "{}",
+        taken.stderr
+    );
     let named = repo.hoist(&["copy", "web:1", "oci:three"]);
     assert_eq!(named.code, 2, "{}", named.stderr);
     assert!(named.stderr.contains("is an image of release.kdl, which has no tags here"), "{}", named.stderr);
@@ -361,6 +367,12 @@ fn several_images_are_removed_at_once_and_what_nothing_needs_goes_with_them() {
     out(&repo, &["run", "web"]);
     out(&repo, &["copy", "web", "oci:out:c"]);
     assert!(blobs() > first);
+    // What cannot go is said beside what is gone.
+    let ended = repo.hoist(&["remove", "oci:out:c", &format!("{web}:1"), "--yes"]);
+    assert_eq!(ended.code, 5, "{}", ended.stderr);
+    assert!(ended.stderr.contains("was removed: the tag `c` of"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("was not removed: the tag `1` of"), "{}", ended.stderr);
+    out(&repo, &["copy", "web", "oci:out:c"]);
     // Layers that both have stay.
     let ended = repo.hoist(&["remove", "oci:out:c", "oci:out:a", "--yes"]);
     assert_eq!(ended.code, 0, "{}", ended.stderr);

@@ -40,7 +40,8 @@ pub(crate) fn copy(session: &mut Session, options: &Copy) -> Result<ExitCode, Pr
     };
     let (mut named, mut image) = (Vec::new(), None);
     let work = async {
-        let source = Source::find(&from, wanted.as_ref(), &publisher).await?;
+        let source = Source::find(&from, wanted.as_ref(), &publisher).await;
+        let source = source.map_err(|problem| places.not_declared(&options.from, problem))?;
         if !options.force {
             check_immutable(&places, &source, &targets, &publisher).await?;
         }
@@ -90,7 +91,7 @@ fn tell(session: &Session, done: &Transferred) -> Result<(), Problems> {
         });
         return session.output(&format!("{value}\n"));
     }
-    session.say(&format!("{copied}\n"));
+    session.say(&format!("{repository}: {copied}\n"));
     let (repository, to) = (repository.clone(), image.digest.to_string());
     let moved = tag.map(|tag| TagMove { repository, tag, from: before, to, kept: None });
     session.say(&tag_lines(moved.as_slice(), session.status_look()));

@@ -77,6 +77,20 @@ impl Places {
         self.end(session, text)
     }
 
+    /// Adds to a problem of an image named by one word that it was taken for one of Docker
+    /// Hub, where release.kdl has images of other names.
+    pub(crate) fn not_declared(&self, text: &str, problem: Problem) -> Problem {
+        let images = self.known.iter().flat_map(|(loaded, _)| loaded.release.images.keys());
+        let images: Vec<_> = images.map(|known| format!("`{known}`")).collect();
+        if images.is_empty() || text.contains('/') || text.starts_with("oci:") || self.declares(text) {
+            return problem;
+        }
+        problem.note(format!(
+            "`{text}` was taken for an image of Docker Hub; release.kdl declares {}",
+            images.join(", ")
+        ))
+    }
+
     /// The image of the file as it was built last, by its digest in the cache.
     pub(crate) fn built(&self, session: &Session, name: &str) -> Result<End, Problem> {
         let known = self.known.as_ref().filter(|(loaded, _)| loaded.release.images.contains_key(name));

@@ -70,7 +70,7 @@ pub(crate) fn remove(session: &mut Session, options: &Remove) -> Result<ExitCode
     }
     ask(session, options, &subjects)?;
     let repositories: Vec<Repository> = subjects.iter().map(|subject| subject.repository.clone()).collect();
-    let count = subjects.len();
+    let names: Vec<String> = subjects.iter().map(what).collect();
     let mut removed = Vec::new();
     let work = async {
         for subject in subjects {
@@ -83,7 +83,7 @@ pub(crate) fn remove(session: &mut Session, options: &Remove) -> Result<ExitCode
         tell(session, one)?;
     }
     collect(session, repositories);
-    done.map_err(|problem| in_part(problem, &removed, count))?;
+    done.map_err(|problem| in_part(problem, removed.len(), &names))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -225,7 +225,12 @@ fn ask(session: &Session, options: &Remove, subjects: &[Subject]) -> Result<(), 
     let confirm = asker(session, options.yes);
     if !options.yes {
         for subject in subjects {
-            status(&format!("This would remove {}\n", what(subject)));
+            let sole = !subject.whole
+                && subject.others().is_empty()
+                && matches!(subject.repository, Repository::Registry(_));
+            let sole =
+                if sole { "; where the registry cannot do that, the image, which has no other" } else { "" };
+            status(&format!("This would remove {}{sole}\n", what(subject)));
         }
     }
     consent(&confirm, "Remove?", "removed")
@@ -233,15 +238,13 @@ fn ask(session: &Session, options: &Remove, subjects: &[Subject]) -> Result<(), 
 
 /// What would be removed, in words.
 fn what(subject: &Subject) -> String {
-    let Subject { repository, named: tags, digest, whole, bonds } = subject;
+    let Subject { named: tags, digest, whole, bonds, .. } = subject;
     if *whole {
         return format!("{digest} with {}", named(&bonds.tags.iter().collect::<Vec<_>>()));
     }
-    let sole = subject.others().is_empty() && matches!(repository, Repository::Registry(_));
-    let sole = if sole { "; where the registry cannot do that, the image, which has no other" } else { "" };
     let word = if tags.len() == 1 { "the tag" } else { "the tags" };
     let tags: Vec<_> = tags.iter().map(ToString::to_string).collect();
-    format!("{word} {} of {digest}{sole}", named(&tags.iter().collect::<Vec<_>>()))
+    format!("{word} {} of {digest}", named(&tags.iter().collect::<Vec<_>>()))
 }
 
 /// Removes what was agreed on.
@@ -285,16 +288,19 @@ async fn delete_image(Subject { repository, digest, bonds, .. }: Subject) -> Res
     }
 }
 
-/// Says what is gone, where not all of it is.
-fn in_part(problem: Problem, removed: &[Removed], count: usize) -> Problem {
-    if removed.is_empty() {
+/// Says what is gone and what is not, where several were to go.
+fn in_part(mut problem: Problem, removed: usize, names: &[String]) -> Problem {
+    if names.len() < 2 {
         return problem;
     }
-    let title = format!("{} of {} were removed: {}", removed.len(), counted(count, "image"), problem.title);
-    let code = if problem.code == Code::Interrupted { problem.code } else { Code::HalfReleased };
-    let told = removed.iter().map(|one| format!("{} was removed", one.digest));
-    let told: Vec<String> = told.collect();
-    told.into_iter().fold(Problem { code, title, ..problem }, Problem::note)
+    if removed > 0 && problem.code != Code::Interrupted {
+        problem.code = Code::HalfReleased;
+        problem.title = format!("not everything was removed: {}", problem.title);
+    }
+    for (name, at) in names.iter().zip(0..) {
+        problem.notes.push(format!("{} removed: {name}", if at < removed { "was" } else { "was not" }));
+    }
+    problem
 }
 
 /// Images of platforms stay as long as an index names them.

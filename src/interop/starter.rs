@@ -140,18 +140,15 @@ fn images(draft: &mut Draft, found: &Found) {
         "\ntags \"standard\" {\n    semver \"{version}\" \"{major}.{minor}\"\n    latest\n    \
          branch \"{branch}-{short}\"\n    pr \"pr-{number}\"\n}\n",
     );
-    let goals = ["build", "test", "scan", "push", "release"].into_iter().filter(|goal| draft.has(goal));
-    let shadowed: Vec<_> = goals.map(|goal| format!("`{goal}`")).collect();
+    let goals = ["build", "test", "scan", "push"].into_iter().filter(|goal| draft.has(goal));
+    let shadowed: Vec<&str> = goals.collect();
     if !shadowed.is_empty() {
-        let (are, of) = if shadowed.len() == 1 {
-            ("is the target", "that step")
-        } else {
-            ("are the targets", "those steps")
-        };
-        let _ = write!(
+        draft.text.push('\n');
+    }
+    for goal in shadowed {
+        let _ = writeln!(
             draft.text,
-            "\n// {} {are} above; {of} of all images: `hoist run '*:build*' '*:test'`.\n",
-            shadowed.join(", "),
+            "// `hoist {goal}` is the target above; that of all images is `hoist run '*:{goal}*'`."
         );
     }
     let project = image_name(&found.name);

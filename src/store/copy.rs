@@ -50,12 +50,16 @@ impl fmt::Display for Copied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { sent, sent_bytes, mounted, present } = *self;
         let parts = [
-            (sent, format!("{} sent, {}", counted(sent, "blob"), bytes(sent_bytes))),
-            (mounted, format!("{mounted} taken from another repository")),
-            (present, format!("{present} there before")),
+            (sent, format!(" sent, {}", bytes(sent_bytes))),
+            (mounted, " taken from another repository".to_owned()),
+            (present, " there before".to_owned()),
         ];
-        let parts = parts.into_iter().filter(|(count, _)| *count > 0).map(|(_, part)| part);
-        f.write_str(&parts.collect::<Vec<_>>().join(", "))
+        for (at, (count, part)) in parts.into_iter().filter(|(count, _)| *count > 0).enumerate() {
+            // What is counted is said once.
+            let count = if at == 0 { counted(count, "blob") } else { format!(", {count}") };
+            write!(f, "{count}{part}")?;
+        }
+        Ok(())
     }
 }
 

@@ -140,12 +140,14 @@ fn in_part(source: &Source, targets: &[End], named: &[Transferred], cause: Probl
     let mut problems: Vec<Problem> = cause.into_iter().collect();
     let Some(first) = problems.first_mut() else { return Problems::new() };
     let digest = source.image().digest;
+    // It says so of the place where that is not known.
+    let is_unknown = first.code == Code::HalfReleased;
     let changed = |done: &Transferred| done.before != Some(digest);
     if first.code != Code::Interrupted && named.iter().any(changed) {
         first.code = Code::HalfReleased;
         first.title = format!("the image was copied to some places only: {}", first.title);
     }
-    for (to, at) in targets.iter().zip(0..) {
+    for (to, at) in targets.iter().zip(0..).filter(|(_, at)| !is_unknown || *at != named.len()) {
         let name = full_name(source, to);
         first.notes.push(match named.get(at) {
             Some(done) if changed(done) => format!("`{name}` holds {digest} now"),

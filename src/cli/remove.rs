@@ -20,6 +20,8 @@ const NAMED: usize = 20;
 /// No image has this digest: whether a registry lets one delete images is seen by what it
 /// says of it.
 const NOBODY: &[u8] = b"an image that nobody has made";
+/// Begins what a registry says that allows no deletion; others may not like the digest.
+const METHOD_NOT_ALLOWED: &str = "405";
 
 /// An image that is to be removed, or some of its tags.
 struct Subject {
@@ -261,11 +263,12 @@ async fn delete(mut subject: Subject) -> Result<Removed, Problem> {
         // Where the registry takes no tag away, the image can go if nothing else names it now.
         let told = |refused: Problem| problem.notes.iter().cloned().fold(refused, Problem::note);
         // What one cannot do at all is not offered.
-        if let Deletion::NotAllowed(problem) =
-            subject.repository.delete(&Digest::of(NOBODY).to_string()).await?
+        if let Ok(Deletion::NotAllowed(never)) =
+            subject.repository.delete(&Digest::of(NOBODY).to_string()).await
+            && never.notes.iter().any(|note| note.starts_with(METHOD_NOT_ALLOWED))
         {
             let title = "the registry allows no deletion, neither of tags nor of images".to_owned();
-            return Err(Problem { title, ..problem });
+            return Err(Problem { title, ..never });
         }
         subject.bonds = bonds(&subject.repository, subject.digest).await?;
         if !subject.bonds.parents.is_empty() {

@@ -216,12 +216,13 @@ impl Layout {
     /// Lists a manifest or index without a name, unless it is listed already.
     ///
     /// # Errors
-    /// The file system refuses; the index is damaged.
+    /// The file system refuses; the index is damaged; not all of it is here.
     pub fn list(&self, descriptor: &Descriptor) -> Result<(), Problem> {
         let _lock = self.lock()?;
         if self.tops()?.iter().any(|(_, top)| top.digest == descriptor.digest) {
             return Ok(());
         }
+        self.check_whole(descriptor)?;
         let mut index = self.index()?;
         let mut entry = descriptor.clone();
         // What it was called elsewhere is no name here.

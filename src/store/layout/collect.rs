@@ -9,7 +9,7 @@ use std::fs::{self, File};
 
 use serde::Deserialize;
 
-use crate::diagnostic::Problem;
+use crate::diagnostic::{Code, Problem};
 use crate::oci::{Descriptor, Digest, MAX_DOCUMENT, media_type};
 use crate::store::Layout;
 use crate::store::blob::unusable;
@@ -96,9 +96,10 @@ impl Layout {
             if part.unknown.contains_key("urls") || self.holds(part) {
                 return Ok(());
             }
-            let missing = self.open_blob(part).err();
-            let again = |problem: Problem| problem.help("run again: what is missing is brought");
-            missing.map_or(Ok(()), |problem| Err(again(problem)))
+            let title = format!("`{}` is not whole in `{}`", image.digest, self.path().display());
+            Err(Problem::new(Code::Registry, title)
+                .note(format!("`{}` is missing", part.digest))
+                .help("run again: what is missing is brought"))
         })
     }
 

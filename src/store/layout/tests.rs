@@ -292,6 +292,8 @@ fn no_name_is_given_to_what_was_collected_meanwhile() {
     let image = crate::store::fixture::image(&layout, "linux/amd64", b"layer", &[]);
     fs::remove_file(layout.blob_path(&Digest::of(b"layer"))).unwrap();
     let refused = layout.swap_ref("latest", None, &image).unwrap_err();
-    assert_eq!(refused.code, Code::NotFound);
+    assert_eq!(refused.code, Code::Registry);
+    assert_eq!(refused.notes, [format!("`{}` is missing", Digest::of(b"layer"))]);
+    assert_eq!(layout.list(&image), Err(refused));
     assert_eq!(layout.refs(), Ok(vec![]));
 }

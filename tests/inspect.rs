@@ -409,3 +409,41 @@ fn what_a_registry_never_does_is_not_offered() {
     assert!(ended.stderr.contains("allows no deletion, neither of tags nor of images"), "{}", ended.stderr);
     assert!(!ended.stderr.contains("--all-tags"), "{}", ended.stderr);
 }
+
+/// What a call shows on a terminal.
+fn on_terminal(repo: &Repo, arguments: &[&str]) -> String {
+    let mut words = vec![env!("CARGO_BIN_EXE_hoist")];
+    words.extend(arguments);
+    let hoist = repo.command(&[]);
+    let mut command = std::process::Command::new("script");
+    command.args(["-qec", &words.join(" "), "/dev/null"]).current_dir(repo.path()).env_clear();
+    command.envs(hoist.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = command.env("TERM", "xterm").stdin(std::process::Stdio::null()).output();
+    let output = output.expect("it is installed");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{arguments:?}: {text}");
+    text
+}
+
+#[test]
+fn a_terminal_is_steered_by_no_label_and_shows_how_far_a_copy_is() {
+    let Some((repo, _registry, web)) = project() else { return };
+    if !installed("what a terminal shows", &["script"]) {
+        return;
+    }
+    let release = repo.read("release.kdl").replace("\"core\"", r#""core\u{1b}[2J\u{7}""#);
+    repo.write("release.kdl", release);
+    repo.commit("A label that steers");
+    out(&repo, &["run", "web"]);
+    let raw = out(&repo, &["inspect", "web", "--label", "com.example.team"]);
+    assert_eq!(raw, "core\u{1b}[2J\u{7}\n");
+    let shown = on_terminal(&repo, &["inspect", "web", "--label", "com.example.team"]);
+    assert_eq!(shown, "core\r\n");
+    let copied = on_terminal(&repo, &["copy", &format!("{web}:1"), "oci:seen:1"]);
+    assert!(copied.contains("%  ") && copied.contains(" of "), "{copied:?}");
+    // The line is gone before anything else is said.
+    let (_, after) = copied.rsplit_once('%').expect("it was there");
+    assert!(after.contains("\r\u{1b}[K"), "{copied:?}");
+    let quiet = on_terminal(&repo, &["copy", &format!("{web}:1"), "oci:other:1", "-q"]);
+    assert!(!quiet.contains('%'), "{quiet:?}");
+}

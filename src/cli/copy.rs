@@ -155,7 +155,7 @@ fn in_part(source: &Source, targets: &[End], named: &[Transferred], cause: Probl
             None => format!("`{name}` was not set"),
         });
     }
-    if first.help.is_none() {
+    if first.help.is_none() && first.code != Code::Interrupted {
         first.help = Some("run the same again: what is there is not sent twice".to_owned());
     }
     let mut all = Problems::new();

@@ -103,7 +103,7 @@ fn label(report: &ImageReport, name: &str) -> Result<String, Problem> {
 }
 
 async fn subject(session: &Session, places: &Places, text: &str) -> Result<Subject, Problem> {
-    if let Some(name) = host(text) {
+    if let Some(name) = host(text).filter(|_| !places.declares(text)) {
         let reference = Reference { repository: name.clone(), tag: None, digest: None };
         let end = End::Registry { reference, registry: Box::new(places.registry(&name)) };
         if let Repository::Registry(registry) = end.open_to_read(&places.publisher(session)).await? {

@@ -57,7 +57,7 @@ impl Places {
     }
 
     /// Whether release.kdl declares an image of this name.
-    fn declares(&self, name: &str) -> bool {
+    pub(crate) fn declares(&self, name: &str) -> bool {
         self.known.as_ref().is_some_and(|(loaded, _)| loaded.release.images.contains_key(name))
     }
 

@@ -112,12 +112,12 @@ impl End {
             }
             Repository::Registry(registry) => {
                 let place = registry.name().to_string();
-                let tags = registry.tags().await.unwrap_or_default();
-                if tags.is_empty() {
-                    let problem = Problem::new(Code::NotFound, format!("`{place}` has no tags"));
-                    return Err(problem.help(repository_meant(registry).await));
-                }
-                Err(missing(&place).help(tag_meant(&place, &name, &tags)))
+                let help = match registry.tags().await {
+                    Ok(tags) if tags.is_empty() => Some(repository_meant(registry).await),
+                    Ok(tags) => Some(tag_meant(&place, &name, &tags)),
+                    Err(_) => None,
+                };
+                Err(missing(&place).maybe_help(help))
             }
         }
     }

@@ -229,3 +229,18 @@ fn included_files_have_their_prefix() {
         ended.stderr
     );
 }
+
+#[test]
+fn a_template_makes_no_path_in_an_image_that_does_not_begin_at_its_root() {
+    let repo = Repo::new();
+    repo.write("a", "1\n");
+    for layer in ["copy \"a\" \"{to}\"", "copy \"a\" \"/a\"; remove \"{to}/x\""] {
+        let image = format!("image \"web\" {{ assemble from=\"scratch\" {{ layer {{ {layer}; }}; }}; }}\n");
+        repo.write("release.kdl", format!("var \"to\" \"srv\"\n{image}"));
+        let refused = repo.hoist(&["plan", "web"]);
+        assert_eq!(refused.code, 2, "{}", refused.stderr);
+        assert!(refused.stderr.contains("is not an absolute path"), "{}", refused.stderr);
+        assert!(refused.stderr.contains("help: write `/{to}"), "{}", refused.stderr);
+        assert_eq!(repo.hoist(&["plan", "web", "to=/srv"]).code, 0);
+    }
+}

@@ -76,3 +76,14 @@ fn packages_and_dockerfiles_are_found() {
     assert_eq!(names("targets"), ["install", "lint", "test", "wheel"]);
     assert_eq!(names("images"), ["project", "worker"]);
 }
+
+#[test]
+fn targets_that_are_called_like_goals_are_pointed_out_where_there_are_images() {
+    let manifest = ("Cargo.toml", "[package]\nname = \"x\"\n");
+    let comment = "// `hoist build` is the target above; that of all images is `hoist run '*:build*'`.\n\
+                   // `hoist test` is the target above; that of all images is `hoist run '*:test*'`.\n";
+    assert!(!init(&[manifest]).read("release.kdl").contains(comment));
+    let repo = init(&[manifest, ("Dockerfile", "FROM scratch\n")]);
+    assert!(repo.read("release.kdl").contains(comment), "{}", repo.read("release.kdl"));
+    assert!(!init(&[("Dockerfile", "FROM scratch\n")]).read("release.kdl").contains("target above"));
+}

@@ -105,6 +105,179 @@ fn a_repository_without_a_tag_lists_its_tags() {
     let none = repo.hoist(&["inspect", &format!("{web}-none")]);
     assert_eq!(none.code, 2);
     assert!(none.stderr.contains("has no tags"), "{}", none.stderr);
+    // A digest is all that is asked for in few words.
+    assert_eq!(out(&repo, &["inspect", &format!("{web}:1"), "-q"]), digest);
+    let list =
+        [out(&repo, &["inspect", web.split('/').next().expect("a host")]), out(&repo, &["inspect", &web])];
+    assert_eq!((list[0].as_str(), list[1].as_str()), (format!("{web}\n").as_str(), listed.as_str()));
+}
+
+#[test]
+fn a_name_that_is_not_there_is_answered_with_the_one_that_was_meant() {
+    let Some((repo, _registry, web)) = project() else { return };
+    out(&repo, &["copy", &format!("{web}:1"), &format!("{web}:stable"), "oci:out:stable"]);
+    for (asked, meant) in [
+        (format!("{web}:stabel"), format!("did you mean `{web}:stable`?")),
+        (web.replace("team/web", "team/wbe"), format!("did you mean `{web}`?")),
+        (web.replace("team/web", "team/wbe:1"), format!("did you mean `{web}`?")),
+        ("oci:out:stabel".to_owned(), "did you mean `stable`?".to_owned()),
+    ] {
+        let ended = repo.hoist(&["inspect", &asked]);
+        assert_eq!(ended.code, 2, "{asked}: {}", ended.stderr);
+        assert!(ended.stderr.contains(&meant), "{asked}: {}", ended.stderr);
+    }
+    let far = repo.hoist(&["copy", &format!("{web}:nothing-like-it"), "oci:x"]);
+    assert!(far.stderr.contains(&format!("`hoist inspect {web}` lists its tags")), "{}", far.stderr);
+}
+
+/// Changes a byte of a blob of a layout, and not its size.
+fn damage(repo: &Repo, layout: &str, digest: &str) {
+    let path = format!("{layout}/blobs/sha256/{}", digest.trim_end().trim_start_matches("sha256:"));
+    let mut bytes = std::fs::read(repo.path().join(&path)).expect("it is there");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    repo.write(&path, bytes);
+}
+
+#[test]
+fn what_is_damaged_is_damaged_whoever_reads_it() {
+    let Some((repo, _registry, web)) = project() else { return };
+    out(&repo, &["copy", &format!("{web}:1"), "oci:out:1"]);
+    let seen = json(&repo, &["inspect", "oci:out:1", "--json"]);
+    damage(&repo, "out", seen["platforms"][0]["layers"][0]["digest"].as_str().expect("a digest"));
+    for call in [&["inspect", "oci:out:1"][..], &["copy", "oci:out:1", "oci:other:1"]] {
+        let ended = repo.hoist(call);
+        assert_eq!(ended.code, 1, "{call:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains("hoist::store::digest_mismatch"), "{call:?}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_tag_that_cannot_be_read_hides_no_other() {
+    let Some((repo, _registry, web)) = project() else { return };
+    out(&repo, &["copy", &format!("{web}:1"), "oci:out:fine", "oci:out:other"]);
+    let arm = out(&repo, &["inspect", &format!("{web}:1"), "--digest", "--platform", "linux/arm64"]);
+    out(&repo, &["copy", &format!("{web}@{}", arm.trim_end()), "oci:bad:1"]);
+    repo.write("new", "other");
+    repo.commit("Another");
+    out(&repo, &["run", "web"]);
+    out(&repo, &["copy", "web", "oci:out:broken"]);
+    damage(&repo, "out", &out(&repo, &["inspect", "oci:out:broken", "-q"]));
+    let listed = out(&repo, &["inspect", "oci:out"]);
+    let lines: Vec<&str> = listed.lines().collect();
+    assert_eq!(lines.len(), 4, "{listed}");
+    assert!(lines[1].starts_with("broken") && lines[1].contains("cannot be read: "), "{listed}");
+    assert!(lines[2].starts_with("fine") && lines[2].ends_with("linux/amd64 linux/arm64"), "{listed}");
+    let removed = repo.hoist(&["remove", "oci:out:fine", "--yes"]);
+    assert_eq!(removed.code, 0, "{}", removed.stderr);
+    assert_eq!(out(&repo, &["inspect", "oci:out", "-q"]), "broken\nother\n");
+}
+
+#[test]
+fn the_tag_of_a_copy_follows_one_rule() {
+    let Some((repo, _registry, web)) = project() else { return };
+    let tags = |place: &str| repo.hoist(&["inspect", place, "-q"]).stdout;
+    out(&repo, &["copy", &format!("{web}:1"), "oci:one:c"]);
+    // The tag of the place, then that of the image, then the only one.
+    out(&repo, &["copy", "oci:one", &format!("{web}-a"), &format!("{web}-b:x"), "oci:two"]);
+    assert_eq!((tags(&format!("{web}-a")).as_str(), tags(&format!("{web}-b")).as_str()), ("c\n", "x\n"));
+    assert!(out(&repo, &["inspect", "oci:two:c"]).contains("linux/arm64"));
+    // Of two tags of one image none is the one; what was built has none.
+    out(&repo, &["copy", "oci:one:c", "oci:one:d"]);
+    let copied = json(&repo, &["copy", "oci:one", &format!("{web}-c"), "--json"]);
+    assert_eq!((&copied["tag"], &copied["before"]), (&Value::Null, &Value::Null));
+    let built = json(&repo, &["copy", "web", &format!("{web}-d"), "--json"]);
+    assert_eq!((&built["tag"], &built["digest"]), (&Value::Null, &copied["digest"]));
+    assert_eq!(tags(&format!("{web}-d")), "");
+    let taken = repo.hoist_with(&["copy", "wep", "oci:x"], &[("HTTPS_PROXY", "http://127.0.0.1:1")]);
+    assert!(
+        taken.stderr.contains("`wep` was taken for an image of Docker Hub; release.kdl declares `web`"),
+        "{}",
+        taken.stderr
+    );
+    let named = repo.hoist(&["copy", "web:1", "oci:three"]);
+    assert_eq!(named.code, 2, "{}", named.stderr);
+    assert!(named.stderr.contains("is an image of release.kdl, which has no tags here"), "{}", named.stderr);
+    // `latest` is what a registry is asked for where nothing is named.
+    out(&repo, &["copy", "oci:one:c", &format!("{web}-e:latest")]);
+    out(&repo, &["copy", &format!("{web}-e"), "oci:four"]);
+    assert!(out(&repo, &["inspect", "oci:four:latest"]).contains("linux/arm64"));
+}
+
+#[test]
+fn one_platform_can_be_copied_alone() {
+    let Some((repo, _registry, web)) = project() else { return };
+    let arm = out(&repo, &["inspect", &format!("{web}:1"), "--digest", "--platform", "linux/arm64"]);
+    let copied = out(&repo, &["copy", &format!("{web}:1"), "oci:arm", "--platform", "linux/arm64"]);
+    assert_eq!(copied, arm);
+    assert_eq!(out(&repo, &["inspect", "oci:arm:1", "-q"]), arm);
+    let other = repo.hoist(&["copy", &format!("{web}:1"), "oci:x", "--platform", "linux/s390x"]);
+    assert_eq!(other.code, 2, "{}", other.stderr);
+    assert!(other.stderr.contains("it is for linux/amd64, linux/arm64"), "{}", other.stderr);
+}
+
+#[test]
+fn of_a_copy_to_several_places_it_is_said_what_stands() {
+    let Some((repo, _registry, web)) = project() else { return };
+    out(&repo, &["copy", &format!("{web}:1"), "oci:bad:x"]);
+    repo.write("bad/index.json", "{");
+    let from = format!("{web}:1");
+    let before = out(&repo, &["inspect", &web, "-q"]);
+    // One that cannot be reached stops all before anything is visible.
+    let ended = repo.hoist(&["copy", &from, &format!("{web}:a"), "127.0.0.1:1/x:b"]);
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
+    assert!(ended.stderr.contains(&format!("`{web}:a` was not set")), "{}", ended.stderr);
+    assert!(ended.stderr.contains("`127.0.0.1:1/x:b` was not set"), "{}", ended.stderr);
+    assert_eq!(out(&repo, &["inspect", &web, "-q"]), before);
+    // One that takes the content and no name is found too late.
+    let ended =
+        repo.hoist(&["copy", &from, &format!("{web}:1"), &format!("{web}:a"), "oci:bad:x", "oci:c:x"]);
+    assert_eq!(ended.code, 5, "{}", ended.stderr);
+    let digest = out(&repo, &["inspect", &from, "-q"]);
+    let digest = digest.trim_end();
+    let said = [
+        format!("`{web}:1` held {digest} before"),
+        format!("`{web}:a` holds {digest} now"),
+        "/bad:x` was not set".to_owned(),
+        "/c:x` was not set".to_owned(),
+    ];
+    for said in said {
+        assert!(ended.stderr.contains(&said), "{said}: {}", ended.stderr);
+    }
+    assert!(ended.stderr.contains("hoist::release::half_released"), "{}", ended.stderr);
+    let lines = repo.hoist(&["copy", &from, &format!("{web}:b"), "oci:bad:x", "--json"]).stdout;
+    let first: Value = serde_json::from_str(lines.lines().next().expect("a line")).expect("it is JSON");
+    assert_eq!((&first["tag"], &first["digest"]), (&Value::from("b"), &Value::from(digest)));
+}
+
+#[test]
+fn a_tag_that_never_changes_is_not_overwritten_by_a_copy() {
+    let Some((repo, _registry, web)) = project() else { return };
+    let other = format!("{web}:other");
+    out(&repo, &["copy", &format!("{web}:1"), &format!("{web}:2.0.0"), &format!("{web}:fixed")]);
+    repo.write("new", "2");
+    repo.commit("Another");
+    out(&repo, &["run", "web"]);
+    out(&repo, &["copy", "web", &other]);
+    let release = repo.read("release.kdl").replace("raw \"1\";", "raw \"1\"; raw \"fixed\" immutable=#true;");
+    repo.write("release.kdl", release);
+    for (tag, why) in [("2.0.0", "it names a full version"), ("fixed", "a rule of release.kdl says so")] {
+        let to = format!("{web}:{tag}");
+        let before = out(&repo, &["inspect", &to, "-q"]);
+        let refused = repo.hoist(&["copy", &other, &format!("{web}:moves"), &to]);
+        assert_eq!(refused.code, 3, "{}", refused.stderr);
+        assert!(refused.stderr.contains("hoist::release::immutable_tag"), "{}", refused.stderr);
+        assert!(refused.stderr.contains(why) && refused.stderr.contains("`--force`"), "{}", refused.stderr);
+        assert_eq!(out(&repo, &["inspect", &to, "-q"]), before);
+        assert!(!out(&repo, &["inspect", &web, "-q"]).contains("moves"));
+        // What holds the same is no conflict.
+        out(&repo, &["copy", &to, &to]);
+    }
+    out(&repo, &["copy", &other, &format!("{web}:2.0.0"), "--force"]);
+    assert_eq!(
+        out(&repo, &["inspect", &format!("{web}:2.0.0"), "-q"]),
+        out(&repo, &["inspect", &other, "-q"])
+    );
 }
 
 #[test]
@@ -181,4 +354,96 @@ fn of_a_layout_a_tag_goes_alone() {
     out(&repo, &["remove", "oci:out:a", "--yes"]);
     assert_eq!(repo.hoist(&["inspect", "oci:out:a"]).code, 2);
     assert!(out(&repo, &["inspect", "oci:out:b"]).contains("linux/arm64"));
+}
+
+#[test]
+fn several_images_are_removed_at_once_and_what_nothing_needs_goes_with_them() {
+    let Some((repo, _registry, web)) = project() else { return };
+    out(&repo, &["copy", &format!("{web}:1"), "oci:out:a", "oci:out:b"]);
+    let blobs = || std::fs::read_dir(repo.path().join("out/blobs/sha256")).expect("it is there").count();
+    let first = blobs();
+    repo.write("new", "2");
+    repo.commit("Another");
+    out(&repo, &["run", "web"]);
+    out(&repo, &["copy", "web", "oci:out:c"]);
+    assert!(blobs() > first);
+    // What cannot go is said beside what is gone.
+    let ended = repo.hoist(&["remove", "oci:out:c", &format!("{web}:1"), "--yes"]);
+    assert_eq!(ended.code, 5, "{}", ended.stderr);
+    assert!(ended.stderr.contains("was removed: the tag `c` of"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("was not removed: the tag `1` of"), "{}", ended.stderr);
+    out(&repo, &["copy", "web", "oci:out:c"]);
+    // Layers that both have stay.
+    let ended = repo.hoist(&["remove", "oci:out:c", "oci:out:a", "--yes"]);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(ended.stderr.contains("that nothing needs any more"), "{}", ended.stderr);
+    assert_eq!((blobs(), ended.stdout.lines().count()), (first, 2));
+    out(&repo, &["copy", "oci:out:b", "oci:whole"]);
+    out(&repo, &["remove", "oci:out:b", "--yes"]);
+    assert_eq!(blobs(), 0);
+    // All tags of an image are as good as the image, where tags do not go alone.
+    let removed = json(&repo, &["remove", &format!("{web}:1"), &format!("{web}:1.2"), "--yes", "--json"]);
+    assert_eq!((&removed["image"], &removed["tags"]), (&Value::Bool(true), &serde_json::json!(["1", "1.2"])));
+}
+
+#[test]
+fn what_a_registry_never_does_is_not_offered() {
+    let Some((repo, registry, web)) = project() else { return };
+    let settings = repo.read(".registry.yml").replace("enabled: true", "enabled: false");
+    drop(registry);
+    repo.write(".registry.yml", settings);
+    let config = repo.path().join(".registry.yml");
+    let mut child = std::process::Command::new("docker-registry")
+        .args(["serve", &config.to_string_lossy()])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("the registry can be started");
+    let host = web.split('/').next().expect("a host");
+    while std::net::TcpStream::connect(host).is_err() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let ended = repo.hoist(&["remove", &format!("{web}:1"), "--yes"]);
+    child.kill().and_then(|()| child.wait()).expect("it ends");
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
+    assert!(ended.stderr.contains("allows no deletion, neither of tags nor of images"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("--all-tags"), "{}", ended.stderr);
+}
+
+/// What a call shows on a terminal.
+fn on_terminal(repo: &Repo, arguments: &[&str]) -> String {
+    let mut words = vec![env!("CARGO_BIN_EXE_hoist")];
+    words.extend(arguments);
+    let hoist = repo.command(&[]);
+    let mut command = std::process::Command::new("script");
+    command.args(["-qec", &words.join(" "), "/dev/null"]).current_dir(repo.path()).env_clear();
+    command.envs(hoist.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = command.env("TERM", "xterm").stdin(std::process::Stdio::null()).output();
+    let output = output.expect("it is installed");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{arguments:?}: {text}");
+    text
+}
+
+#[test]
+fn a_terminal_is_steered_by_no_label_and_shows_how_far_a_copy_is() {
+    let Some((repo, _registry, web)) = project() else { return };
+    if !installed("what a terminal shows", &["script"]) {
+        return;
+    }
+    let release = repo.read("release.kdl").replace("\"core\"", r#""core\u{1b}[2J\u{7}""#);
+    repo.write("release.kdl", release);
+    repo.commit("A label that steers");
+    out(&repo, &["run", "web"]);
+    let raw = out(&repo, &["inspect", "web", "--label", "com.example.team"]);
+    assert_eq!(raw, "core\u{1b}[2J\u{7}\n");
+    let shown = on_terminal(&repo, &["inspect", "web", "--label", "com.example.team"]);
+    assert_eq!(shown, "core\r\n");
+    let copied = on_terminal(&repo, &["copy", &format!("{web}:1"), "oci:seen:1"]);
+    assert!(copied.contains("%  ") && copied.contains(" of "), "{copied:?}");
+    // The line is gone before anything else is said.
+    let (_, after) = copied.rsplit_once('%').expect("it was there");
+    assert!(after.contains("\r\u{1b}[K"), "{copied:?}");
+    let quiet = on_terminal(&repo, &["copy", &format!("{web}:1"), "oci:other:1", "-q"]);
+    assert!(!quiet.contains('%'), "{quiet:?}");
 }

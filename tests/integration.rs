@@ -30,6 +30,7 @@ mod recall;
 mod reference;
 mod registry;
 mod sandbox;
+mod schemas;
 mod signals;
 mod spelling;
 mod views;

@@ -59,7 +59,10 @@ fn a_password_is_kept_after_the_registry_has_accepted_it() {
     let Some((repo, _registry, host)) = project() else { return };
     let (code, found) = doctor(&repo);
     assert_eq!(code, 1, "{found}");
-    assert!(found.starts_with(&format!("fail {host}/team/web: may not pull, may not push")), "{found}");
+    assert!(
+        found.starts_with(&format!("fail {host}/team/web: may neither pull nor push (anonymous")),
+        "{found}"
+    );
 
     let wrong = login(&repo, &host, "wr0ng", &[]);
     assert_eq!(wrong.code, 3, "{}", wrong.stderr);
@@ -124,4 +127,91 @@ fn what_is_missing_is_a_failure_only_where_it_is_needed() {
     let wrong = repo.hoist(&["doctor"]);
     assert_eq!(wrong.code, 1, "{}", wrong.stdout);
     assert!(wrong.stdout.contains("`hoist check` shows where"), "{}", wrong.stdout);
+}
+
+#[test]
+fn a_login_is_kept_where_the_environment_of_the_file_says() {
+    let Some((repo, _registry, host)) = project() else { return };
+    let release = repo.read("release.kdl");
+    repo.write("release.kdl", format!("dotenv \".env\"\n{release}"));
+    repo.write(".env", format!("REGISTRY_AUTH_FILE={}\n", repo.path().join("auth.json").display()));
+    let path = format!("{{\"auths\": {{\"{host}/team\": {{\"auth\": \"eDp5\"}}}}}}");
+    repo.write("auth.json", path);
+    let right = login(&repo, &host, "s3cret", &[]);
+    assert_eq!(right.code, 0, "{}", right.stderr);
+    assert!(repo.read("auth.json").contains("dXNlcjpzM2NyZXQ="), "{}", repo.read("auth.json"));
+    // What podman keeps for a path there is found first.
+    let narrower = format!("for what is below {host}/team the file has another login");
+    assert!(right.stderr.contains(&narrower), "{}", right.stderr);
+    assert!(right.stderr.contains("others may read that file"), "{}", right.stderr);
+    let json = login(&repo, &host, "s3cret", &["--json"]);
+    crate::schemas::check("login", &json.stdout);
+    let json: Value = serde_json::from_str(&json.stdout).expect("it is JSON");
+    assert_eq!(json["narrower"], serde_json::json!([format!("{host}/team")]));
+    assert_eq!(repo.hoist(&["logout", &host]).code, 0);
+    assert!(!repo.read("auth.json").contains("dXNlcjpzM2NyZXQ="));
+}
+
+#[test]
+fn a_password_is_not_cut() {
+    let Some((repo, _registry, host)) = project() else { return };
+    let long = login(&repo, &host, &"x".repeat(70_000), &[]);
+    assert_eq!(long.code, 2, "{}", long.stderr);
+    assert!(long.stderr.contains("it has more than 65536 bytes"), "{}", long.stderr);
+}
+
+#[test]
+fn help_names_the_password_that_was_wrong() {
+    let Some((repo, _registry, host)) = project() else { return };
+    let wrong = login(&repo, &host, "wr0ng", &[]);
+    assert!(
+        wrong.stderr.contains(&format!("nothing was kept: run `hoist login {host}` again")),
+        "{}",
+        wrong.stderr
+    );
+    assert_eq!(login(&repo, &host, "s3cret", &[]).code, 0);
+    let release = repo.read("release.kdl").replace(
+        &format!("\"{host}/team\""),
+        &format!("\"{host}/team\" {{ login username=\"user\" password=\"env:PASSWORD\"; }}"),
+    );
+    repo.write("release.kdl", release);
+    let refused = repo.hoist_with(
+        &["release", "--event", "branch=main", "--yes", "--allow-dirty"],
+        &[("PASSWORD", "wr0ng")],
+    );
+    assert_eq!(refused.code, 3, "{}", refused.stderr);
+    assert!(refused.stderr.contains("mend the `login` of the registry in release.kdl"), "{}", refused.stderr);
+    let doctor = repo.hoist_with(&["doctor"], &[("PASSWORD", "wr0ng")]);
+    assert!(
+        doctor.stdout.contains("may neither pull nor push as user (`login` in release.kdl, env:PASSWORD)"),
+        "{}",
+        doctor.stdout
+    );
+}
+
+#[test]
+fn doctor_tells_what_is_not_reached_and_looks_for_bases() {
+    let Some((repo, _registry, host)) = project() else { return };
+    repo.write(
+        "release.kdl",
+        format!(
+            "registry \"gone\" \"127.0.0.1:1/team\"\nregistry \"out\" \"oci:dist\"\n\
+             image \"a\" {{ assemble from=\"127.0.0.1:1/base:1\"; tags {{ raw \"dev\"; }}; push \"gone\"; }}\n\
+             image \"b\" {{ assemble from=\"{host}/base:1\"; tags {{ raw \"dev\"; }}; push \"out\"; }}\n"
+        ),
+    );
+    let ended = repo.hoist_with(&["doctor"], &[("DOCKER_HOST", "ssh://ci@arm-1")]);
+    assert_eq!(ended.code, 1, "{}", ended.stdout);
+    let row = |name: &str| {
+        let found = ended.stdout.lines().find(|line| line.contains(name));
+        found.unwrap_or_else(|| panic!("{name}: {}", ended.stdout)).to_owned()
+    };
+    let base = row("base 127.0.0.1:1/base:1");
+    assert!(base.starts_with("fail") && base.contains("cannot be reached: Connection refused"), "{base}");
+    let base = row(&format!("base {host}/base:1"));
+    assert!(base.starts_with("fail") && base.contains("may not be read (anonymous"), "{base}");
+    let gone = row("registry gone");
+    assert!(gone.contains("127.0.0.1:1/team/a: cannot be reached: Connection refused"), "{gone}");
+    assert!(row("docker").contains("ssh://ci@arm-1: it is reached through ssh"), "{}", ended.stdout);
+    assert!(!ended.stdout.contains("()"), "{}", ended.stdout);
 }

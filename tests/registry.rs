@@ -305,7 +305,7 @@ fn an_image_is_copied_between_registries_and_directories() {
 }
 
 #[test]
-fn a_copy_without_a_tag_is_the_latest_or_has_no_name() {
+fn a_copy_has_the_tag_of_its_image_or_no_name() {
     if !installed("copies of images without tags", &["docker-registry", "skopeo"]) {
         return;
     }
@@ -346,7 +346,8 @@ fn a_copy_without_a_tag_is_the_latest_or_has_no_name() {
     copy(&format!("{team}/web"), &format!("{team}/second"));
     assert_eq!(at("second:latest"), released);
     copy("oci:pinned", &format!("{team}/third"));
-    assert_eq!(at("third:latest"), released);
+    assert_eq!(at(&format!("third@{released}")), released);
+    assert_ne!(at("third:latest"), released);
     copy(&format!("{team}/web:1.0.0"), &format!("{team}/fourth"));
     assert_eq!(at("fourth:1.0.0"), released);
 }

@@ -175,3 +175,22 @@ fn colours_of_output_are_kept_where_they_can_be_seen() {
     assert_eq!(repo.hoist(&["log", "red"]).stdout, "red\n");
     assert_eq!(repo.hoist(&["log", "red", "--color", "always"]).stdout, "\u{1b}[31mred\u{1b}[0m\n");
 }
+
+#[test]
+fn of_a_step_that_wrote_nothing_the_log_says_so() {
+    let repo = Repo::with(
+        "target \"slow\" { run \"sleep 60\"; timeout \"200ms\"; }\ntarget \"calm\" { run \"true\"; }\n",
+    );
+    assert_eq!(repo.hoist(&["slow"]).code, 1);
+    let log = repo.hoist(&["log", "slow"]);
+    assert_eq!((log.code, log.stdout.as_str()), (0, ""));
+    assert!(log.stderr.starts_with("`slow` wrote nothing: FAILED slow"), "{}", log.stderr);
+    assert!(
+        repo.hoist(&["log"]).stdout.starts_with("-- slow\n(no output)\n"),
+        "{}",
+        repo.hoist(&["log"]).stdout
+    );
+    assert_eq!(repo.hoist(&["calm"]).code, 0);
+    let log = repo.hoist(&["log", "calm"]).stderr;
+    assert!(log.starts_with("`calm` wrote nothing: ok calm"), "{log}");
+}

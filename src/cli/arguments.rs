@@ -251,8 +251,10 @@ pub(crate) struct Init {
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {
     /// An image of release.kdl as it was built last, `oci:DIR[:TAG]`, or
-    /// `HOST/REPOSITORY:TAG` or `@DIGEST` at a registry. `HOST/REPOSITORY` alone: its
-    /// tags with what they point to, or with `-q` their names alone
+    /// `HOST/REPOSITORY:TAG` or `@DIGEST` at a registry; with `-q` its digest alone.
+    /// `HOST/REPOSITORY` alone: its tags with what they point to, or with `-q` their
+    /// names alone. `HOST` alone, with a dot in its name or a `/` behind it: the
+    /// repositories of the registry
     #[arg(value_name = "IMAGE")]
     pub(crate) image: String,
     /// Of an image for several platforms, only this one
@@ -279,22 +281,33 @@ pub(crate) struct Inspect {
 /// `hoist copy`.
 #[derive(Debug, Args)]
 pub(crate) struct Copy {
-    /// The image: `HOST/REPOSITORY[:TAG]`, `HOST/REPOSITORY@DIGEST`, or `oci:DIR[:TAG]`
+    /// The image: `HOST/REPOSITORY[:TAG]`, `HOST/REPOSITORY@DIGEST`, `oci:DIR[:TAG]`, or
+    /// an image of release.kdl as it was built last
     #[arg(value_name = "FROM")]
     pub(crate) from: String,
-    /// Where to, in the same way; several for several tags or places. Without a tag, it
-    /// gets the one that it has, or `latest`
+    /// Where to, in the same way; several for several tags or places. Its tag there is
+    /// the one that TO names, else the one of FROM (`latest` where a registry's image is
+    /// named by nothing, the only tag of the only image of a layout); where neither has
+    /// one, only its digest names it
     #[arg(value_name = "TO", required = true)]
     pub(crate) to: Vec<String>,
+    /// Of an image for several platforms, only this one
+    #[arg(long, value_name = "OS/ARCH")]
+    pub(crate) platform: Option<String>,
+    /// Overwrite tags that never change, too: full versions, commits, and what a rule of
+    /// release.kdl makes immutable
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 /// `hoist remove`.
 #[derive(Debug, Args)]
 pub(crate) struct Remove {
-    /// What is removed: `HOST/REPOSITORY:TAG`, `HOST/REPOSITORY@DIGEST`, or `oci:DIR:TAG`
-    #[arg(value_name = "IMAGE")]
-    pub(crate) image: String,
-    /// Remove the image with all of its tags
+    /// What is removed: `HOST/REPOSITORY:TAG`, `HOST/REPOSITORY@DIGEST`, or
+    /// `oci:DIR:TAG`. In a directory, blobs that nothing needs any more go with it
+    #[arg(value_name = "IMAGE", required = true)]
+    pub(crate) images: Vec<String>,
+    /// Remove the images with all of their tags
     #[arg(long)]
     pub(crate) all_tags: bool,
     /// Do not ask

@@ -3,22 +3,62 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use serde_json::{Value, json};
+
 use crate::cache::{Cache, Cleaning, Item};
 use crate::cli::arguments::Clean;
 use crate::cli::session::Session;
+use crate::config::ProjectPath;
 use crate::diagnostic::{Problems, bytes, counted};
 use crate::facts::Tracked;
 use crate::run::{directory_of, is_written, recorded};
+
+/// What would be removed.
+struct Found {
+    cleaning: Cleaning,
+    /// How many of its last items are records of runs.
+    records: usize,
+    /// The run that goes on, if one does: it may be about to read any output.
+    running: Option<String>,
+}
 
 /// Lists what is removed, then removes it; with `--dry-run` only the former.
 pub(crate) fn clean(session: &mut Session, options: &Clean) -> Result<ExitCode, Problems> {
     let loaded = session.load()?;
     let root = &loaded.project.root;
     let cache = session.cache(&loaded.release, &loaded.project)?;
-    let mut cleaning = if options.cache { cache.cache_cleaning() } else { outputs(session, &cache, root)? };
-    for item in &cleaning.items {
-        let shown = item.path.strip_prefix(root).unwrap_or(&item.path);
-        session.say(&format!("{}  {}\n", bytes(item.bytes), shown.display()));
+    let found = if options.cache {
+        Found { cleaning: cache.cache_cleaning(), records: 0, running: None }
+    } else {
+        outputs(session, &cache, root)?
+    };
+    if !session.global.json {
+        announce(session, root, &found);
+    }
+    if !options.dry_run {
+        found.cleaning.remove()?;
+    }
+    if session.global.json {
+        session.output(&format!("{}\n", as_json(root, &found, !options.dry_run)))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let word = if options.dry_run { "would remove" } else { "removed" };
+    let said = match found.cleaning.items.len() {
+        0 => "nothing to remove".to_owned(),
+        count => format!("{word} {}, {}", counted(count, "item"), bytes(found.cleaning.bytes())),
+    };
+    session.say(&format!("{said}\n"));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says what is removed, and what is not.
+fn announce(session: &Session, root: &Path, Found { cleaning, records, running }: &Found) {
+    if let Some(live) = running {
+        session.say(&format!("kept, for the run {live} goes on: its record, and what steps made\n"));
+    }
+    let (items, runs) = cleaning.items.split_at(cleaning.items.len().saturating_sub(*records));
+    for item in items {
+        session.say(&format!("{}  {}\n", bytes(item.bytes), shown(root, item)));
     }
     for kept in &cleaning.kept {
         session.say(&format!("kept, for it is not what was made: {kept}\n"));
@@ -26,39 +66,44 @@ pub(crate) fn clean(session: &mut Session, options: &Clean) -> Result<ExitCode, 
     for tracked in &cleaning.tracked {
         session.say(&format!("kept, for git tracks it: {tracked}\n"));
     }
-    if !options.cache {
-        cleaning.items.extend(records(session, root));
+    if !runs.is_empty() {
+        let size = bytes(runs.iter().map(|item| item.bytes).sum());
+        let records = if runs.len() == 1 { "record of a run" } else { "records of runs" };
+        session.say(&format!("{size}  .hoist/runs: {} {records}\n", runs.len()));
     }
-    if !options.dry_run {
-        cleaning.remove()?;
-    }
-    let word = if options.dry_run { "would remove" } else { "removed" };
-    let said = match cleaning.items.len() {
-        0 => "nothing to remove".to_owned(),
-        count => format!("{word} {}, {}", counted(count, "item"), bytes(cleaning.bytes())),
+}
+
+/// `schema/clean.schema.json`.
+fn as_json(root: &Path, Found { cleaning, running, .. }: &Found, removed: bool) -> Value {
+    let items = cleaning.items.iter().map(|item| json!({ "path": shown(root, item), "bytes": item.bytes }));
+    let texts = |paths: &[ProjectPath]| paths.iter().map(ToString::to_string).collect::<Vec<_>>();
+    json!({
+        "removed": removed,
+        "items": items.collect::<Vec<_>>(),
+        "bytes": cleaning.bytes(),
+        "kept": texts(&cleaning.kept),
+        "tracked": texts(&cleaning.tracked),
+        "running": running,
+    })
+}
+
+fn shown(root: &Path, item: &Item) -> String {
+    item.path.strip_prefix(root).unwrap_or(&item.path).display().to_string()
+}
+
+/// What steps made, and the records of runs that are over. While a run goes on, the
+/// latter alone.
+fn outputs(session: &Session, cache: &Cache, root: &Path) -> Result<Found, Problems> {
+    let running = recorded(root).into_iter().find(|id| is_written(root, id));
+    let mut cleaning = if running.is_some() {
+        Cleaning::default()
+    } else {
+        let tracked = Tracked::read(root, &session.host.environment)?;
+        cache.project_cleaning(|path| tracked.has(path))
     };
-    session.say(&format!("{said}\n"));
-    Ok(ExitCode::SUCCESS)
-}
-
-/// What steps made; nothing while a run goes on, which may be about to read any of it.
-fn outputs(session: &Session, cache: &Cache, root: &Path) -> Result<Cleaning, Problems> {
-    if let Some(live) = recorded(root).iter().find(|id| is_written(root, id)) {
-        session.say(&format!("kept, for the run {live} goes on: its record, and what steps made\n"));
-        return Ok(Cleaning::default());
-    }
-    let tracked = Tracked::read(root, &session.host.environment)?;
-    Ok(cache.project_cleaning(|path| tracked.has(path)))
-}
-
-/// The records of runs that are over.
-fn records(session: &Session, root: &Path) -> Vec<Item> {
     let over = recorded(root).into_iter().filter(|id| !is_written(root, id));
-    let items: Vec<Item> = over.filter_map(|id| Item::whole(directory_of(root, &id))).collect();
-    if !items.is_empty() {
-        let size = bytes(items.iter().map(|item| item.bytes).sum());
-        let records = if items.len() == 1 { "record of a run" } else { "records of runs" };
-        session.say(&format!("{size}  .hoist/runs: {} {records}\n", items.len()));
-    }
-    items
+    let before = cleaning.items.len();
+    cleaning.items.extend(over.filter_map(|id| Item::whole(directory_of(root, &id))));
+    let records = cleaning.items.len() - before;
+    Ok(Found { cleaning, records, running })
 }

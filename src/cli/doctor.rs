@@ -1,31 +1,23 @@
 //! `hoist doctor`: what this machine and the registries give.
 
-use std::io::{Read as _, Write as _};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use indexmap::IndexMap;
 use rustix::fs::statvfs;
 
-use crate::cli::login::who;
 use crate::cli::place::{Places, until_signalled};
 use crate::cli::session::{Session, exit_code};
-use crate::config::Recipe;
 use crate::diagnostic::{Class, Code, Problem, Problems, bytes, counted};
 use crate::engine::Runtime;
-use crate::oci::InvalidReference;
-use crate::plan::{Action, Goals, Plan, RegistryPlace, RegistryPlan, declared_registries};
-use crate::release::{Publisher, check_place};
-use crate::report::{Check, Level, checkup, checkup_json};
+use crate::plan::{Action, Goals, Plan};
+use crate::report::{Check, Level, Look, checkup, checkup_json};
 use crate::run::sandbox_support;
-use crate::store::Network;
+
+mod engine;
+mod registry;
 
 /// Less free space than this is worth a word, in bytes.
 const LITTLE: u64 = 1_000_000_000;
-/// How long the service of an engine may take to answer.
-const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Exit code 0, unless something is missing that the release file needs.
 pub(crate) fn doctor(session: &mut Session) -> Result<ExitCode, Problems> {
@@ -54,15 +46,22 @@ pub(crate) fn doctor(session: &mut Session) -> Result<ExitCode, Problems> {
     checks.push(git(&places));
     checks.push(runtime(plan.as_ref()));
     checks.push(sandbox(plan.as_ref()));
-    checks.extend(engines(session, &places));
+    checks.extend(engine::checks(session, &places));
     checks.push(cache(session, &places));
     let publisher = places.publisher(session);
-    let work = async { Ok::<_, Problem>(registries(&places, plan.as_ref(), &publisher).await) };
+    let work = async {
+        let mut found = registry::bases(&places, &publisher).await;
+        found.extend(registry::registries(&places, plan.as_ref(), &publisher).await);
+        Ok::<_, Problem>(found)
+    };
     checks.extend(until_signalled(work, "checking was stopped")?);
     let text = if session.global.json {
         format!("{}\n", checkup_json(&checks))
-    } else {
+    } else if session.host.output_is_terminal {
         checkup(&checks, session.output_look())
+    } else {
+        // Whoever reads it line by line gets whole lines.
+        checkup(&checks, Look { width: usize::MAX, ..session.output_look() })
     };
     session.output(&text)?;
     let failed = checks.iter().any(|check| check.level == Level::Bad);
@@ -137,55 +136,6 @@ fn sandbox(plan: Option<&Plan>) -> Check {
     }
 }
 
-/// Services of docker and podman. Without a Dockerfile nothing needs them.
-fn engines(session: &Session, places: &Places) -> Vec<Check> {
-    let recipes = places.known.iter().flat_map(|(loaded, _)| loaded.release.images.values());
-    let needed = recipes.map(|image| &image.recipe).any(|recipe| !matches!(recipe, Recipe::Assemble(_)));
-    let variable = |name: &str| session.host.environment.text(name).filter(|value| !value.is_empty());
-    let named = variable("DOCKER_HOST").and_then(|host| host.strip_prefix("unix://"));
-    let docker = vec![PathBuf::from(named.unwrap_or("/var/run/docker.sock"))];
-    let own = variable("XDG_RUNTIME_DIR").map(|runtime| Path::new(runtime).join("podman/podman.sock"));
-    let podman = own.into_iter().chain([PathBuf::from("/run/podman/podman.sock")]).collect();
-    let all = [engine("docker", docker), engine("podman", podman)];
-    if needed && all.iter().all(Result::is_err) {
-        let help = "Dockerfiles are built by docker or podman: start one of them";
-        return all.into_iter().filter_map(Result::err).map(|(name, why)| warn(name, why, help)).collect();
-    }
-    let not_needed = |(name, why): (&str, String)| good(name, format!("{why}, not needed"));
-    all.into_iter().map(|engine| engine.unwrap_or_else(not_needed)).collect()
-}
-
-/// An engine that answers at one of these sockets; or its name, and why it does not.
-fn engine(name: &'static str, sockets: Vec<PathBuf>) -> Result<Check, (&'static str, String)> {
-    let mut why = Vec::new();
-    for socket in sockets {
-        let shown = socket.display();
-        match ping(&socket) {
-            Ok(()) => return Ok(good(name, format!("answers at {shown}"))),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                why.push(format!("none at {shown}"));
-            }
-            Err(error) => why.push(format!("{shown}: {error}")),
-        }
-    }
-    Err((name, why.join("; ")))
-}
-
-/// Whether an engine's service answers (`GET /_ping`, Docker Engine API).
-fn ping(socket: &Path) -> std::io::Result<()> {
-    let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    stream.write_all(b"GET /_ping HTTP/1.0\r\nHost: engine\r\n\r\n")?;
-    let mut answer = [0; 12];
-    stream.read_exact(&mut answer)?;
-    if answer.ends_with(b" 200") {
-        Ok(())
-    } else {
-        Err(std::io::Error::other("it does not answer as an engine"))
-    }
-}
-
 fn cache(session: &Session, places: &Places) -> Check {
     let directory = match &places.known {
         Some((loaded, _)) => session.cache_directory(&loaded.release, &loaded.project),
@@ -216,91 +166,5 @@ fn cache(session: &Session, places: &Places) -> Check {
             if free < LITTLE { warn("cache", found, help) } else { good("cache", found) }
         }
         Err(error) => warn("cache", format!("{shown}, free space is not known: {error}"), help),
-    }
-}
-
-/// Each repository that something is pushed to, and each registry that is declared.
-async fn registries(places: &Places, plan: Option<&Plan>, publisher: &Publisher) -> Vec<Check> {
-    let mut pushed: Vec<&RegistryPlan> = Vec::new();
-    for step in plan.iter().flat_map(|plan| &plan.steps) {
-        if let Action::Push(push) = &step.action
-            && !pushed.contains(&&push.registry)
-        {
-            pushed.push(&push.registry);
-        }
-    }
-    let mut checks = Vec::new();
-    for registry in &pushed {
-        checks.push(repository(registry, publisher).await);
-    }
-    let declared =
-        places.known.iter().flat_map(|(loaded, facts)| declared_registries(&loaded.release, facts));
-    for (name, registry) in declared {
-        if pushed.iter().any(|registry| registry.name == name) {
-            continue;
-        }
-        checks.push(match registry {
-            Ok(registry) => unused(&registry, publisher).await,
-            Err(problem) => {
-                warn(&format!("registry {name}"), problem.title, "it matters when it is published to")
-            }
-        });
-    }
-    checks
-}
-
-/// A place that something is pushed to.
-async fn repository(registry: &RegistryPlan, publisher: &Publisher) -> Check {
-    let name = format!("registry {}", registry.name);
-    let RegistryPlace::Remote(place) = &registry.place else {
-        return match check_place(registry, publisher).await {
-            Ok(()) => good(&name, format!("{}, can be written", shown(registry))),
-            Err(problem) => failed(&name, format!("{}: {}", shown(registry), problem.title), problem),
-        };
-    };
-    let account = who(publisher, registry, place).await;
-    let user = account.who.map(|user| format!(" as {user}")).unwrap_or_default();
-    let source = account.source.into_iter().chain(account.why).collect::<Vec<_>>().join("; ");
-    let pull = pull(registry, publisher).await;
-    let push = check_place(registry, publisher).await;
-    let may = |done: &Result<(), Problem>| if done.is_ok() { "may" } else { "may not" };
-    let found = format!("{place}: {} pull, {} push{user} ({source})", may(&pull), may(&push));
-    match push.and(pull) {
-        Ok(()) => good(&name, found),
-        Err(problem) => failed(&name, found, problem),
-    }
-}
-
-async fn pull(registry: &RegistryPlan, publisher: &Publisher) -> Result<(), Problem> {
-    let RegistryPlace::Remote(place) = &registry.place else { return Ok(()) };
-    let name = place
-        .parse()
-        .map_err(|why: InvalidReference| Problem::new(Code::InvalidReference, format!("`{place}`: {why}")))?;
-    let network: &Network = publisher.network();
-    network.open(&name, &publisher.access(registry)?).await?.check_pull().await
-}
-
-fn failed(name: &str, found: String, problem: Problem) -> Check {
-    let notes = problem.notes.join("; ");
-    let help = problem.help.map(|help| format!("\n  {help}")).unwrap_or_default();
-    missing(name, true, found, &format!("{} ({notes}){help}", problem.title))
-}
-
-/// A registry that nothing is pushed to: who one would be there.
-async fn unused(registry: &RegistryPlan, publisher: &Publisher) -> Check {
-    let name = format!("registry {}", registry.name);
-    let RegistryPlace::Remote(place) = &registry.place else {
-        return good(&name, format!("{}, nothing is pushed there", shown(registry)));
-    };
-    let account = who(publisher, registry, place).await;
-    let user = account.who.map(|user| format!(" as {user}")).unwrap_or_default();
-    let source = account.source.into_iter().chain(account.why).collect::<Vec<_>>().join("; ");
-    good(&name, format!("{place}: nothing is pushed there{user} ({source})"))
-}
-
-fn shown(registry: &RegistryPlan) -> String {
-    match &registry.place {
-        RegistryPlace::Layout(path) => format!("oci:{path}"),
-        RegistryPlace::Remote(place) => place.clone(),
     }
 }

@@ -12,17 +12,18 @@ use crate::cli::report::write;
 use crate::cli::session::Session;
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::inspect::{ImageReport, TagReport, View, image, tagged};
-use crate::oci::Descriptor;
-use crate::plan::{StepId, Verb};
-use crate::release::End;
-use crate::report::{inspection, inspection_json, tag_list, tag_list_json, treemap};
-use crate::store::Repository;
+use crate::oci::{Descriptor, Reference, RepositoryName};
+use crate::release::{End, repository_meant};
+use crate::report::{Look, inspection, inspection_json, tag_list, tag_list_json, treemap};
+use crate::store::{Registry, Repository};
 
 /// What is inspected.
 enum Subject {
     Image(Repository, Box<Descriptor>),
     /// All tags of a repository, named so.
     Tags(Repository, String),
+    /// All repositories of a registry.
+    Repositories(Registry),
 }
 
 pub(crate) fn inspect(session: &mut Session, options: &Inspect) -> Result<ExitCode, Problems> {
@@ -33,16 +34,19 @@ pub(crate) fn inspect(session: &mut Session, options: &Inspect) -> Result<ExitCo
     {
         Subject::Image(repository, descriptor) => (repository, descriptor),
         Subject::Tags(repository, name) => return list(session, options, &repository, &name),
+        Subject::Repositories(registry) => return catalogue(session, options, &registry),
     };
-    let bare = options.digest || options.label.is_some();
+    let more = options.files || options.html.is_some() || options.label.is_some();
+    let digest_alone = options.digest || (session.global.quiet && !more);
+    let bare = digest_alone || options.label.is_some();
     // What lies here is read in no time.
     let files = options.files || options.html.is_some() || matches!(repository, Repository::Layout(_));
-    if options.digest && platform.is_none() {
+    if digest_alone && platform.is_none() {
         return say(session, "digest", &descriptor.digest.to_string());
     }
     let view = View { platform, files: files && !bare, referrers: !bare };
     let report = until_signalled(image(&repository, &descriptor, &view), stopped)?;
-    if let (true, [only]) = (options.digest, report.platforms.as_slice()) {
+    if let (true, [only]) = (digest_alone, report.platforms.as_slice()) {
         return say(session, "digest", &only.manifest.digest.to_string());
     }
     if let Some(name) = &options.label {
@@ -63,9 +67,15 @@ pub(crate) fn inspect(session: &mut Session, options: &Inspect) -> Result<ExitCo
     Ok(ExitCode::SUCCESS)
 }
 
-/// One value as a line of its own, for scripts.
+/// One value as a line of its own, for scripts. A terminal gets it without what would
+/// steer it.
 fn say(session: &Session, key: &str, value: &str) -> Result<ExitCode, Problems> {
-    let line = if session.global.json { json!({ key: value }).to_string() } else { value.to_owned() };
+    let tame = || value.lines().map(|line| session.output_look().tame(line)).collect::<Vec<_>>().join("\n");
+    let line = match (session.global.json, session.host.output_is_terminal) {
+        (true, _) => json!({ key: value }).to_string(),
+        (false, true) => tame(),
+        (false, false) => value.to_owned(),
+    };
     session.output(&format!("{line}\n"))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -93,20 +103,19 @@ fn label(report: &ImageReport, name: &str) -> Result<String, Problem> {
 }
 
 async fn subject(session: &Session, places: &Places, text: &str) -> Result<Subject, Problem> {
-    let declared = |name: &str| {
-        places.known.as_ref().is_some_and(|(loaded, _)| loaded.release.images.contains_key(name))
+    if let Some(name) = host(text).filter(|_| !places.declares(text)) {
+        let reference = Reference { repository: name.clone(), tag: None, digest: None };
+        let end = End::Registry { reference, registry: Box::new(places.registry(&name)) };
+        if let Repository::Registry(registry) = end.open_to_read(&places.publisher(session)).await? {
+            return Ok(Subject::Repositories(registry));
+        }
+    }
+    // Nobody means an image of Docker Hub by one word.
+    let end = if text.contains(['/', ':', '@']) {
+        places.source(session, text)?
+    } else {
+        places.built(session, text)?
     };
-    let head = text.split(['@', ':']).next().unwrap_or(text);
-    if text != head && declared(head) {
-        let title = format!("`{head}` is an image of release.kdl, which has no tags here");
-        let help =
-            format!("`{head}` alone is what was built last; name its repository for what was published");
-        return Err(Problem::new(Code::InvalidReference, title).help(help));
-    }
-    if declared(text) || !text.contains(['/', ':', '@']) {
-        return built(session, places, text);
-    }
-    let end = places.end(session, text)?;
     let repository = end.open_to_read(&places.publisher(session)).await?;
     match (&end, &repository) {
         (End::Layout { name: None, .. }, Repository::Layout(layout)) => match layout.only() {
@@ -124,23 +133,48 @@ async fn subject(session: &Session, places: &Places, text: &str) -> Result<Subje
     }
 }
 
-/// The image of the file as it was built last.
-fn built(session: &Session, places: &Places, name: &str) -> Result<Subject, Problem> {
-    let known = places.known.as_ref().filter(|(loaded, _)| loaded.release.images.contains_key(name));
-    let Some((loaded, _)) = known else {
-        let images = places.known.iter().flat_map(|(loaded, _)| loaded.release.images.keys());
-        let images: Vec<_> = images.map(|known| format!("`{known}`, ")).collect();
-        let images = images.concat();
-        let help = format!("name {images}a repository as `HOST/{name}`, or a layout as `oci:DIR:TAG`");
-        return Err(Problem::new(Code::UnknownTarget, format!("there is no image `{name}`")).help(help));
+/// The registry that a text names, as some repository there: a host with a dot or a `/`
+/// behind it, with a port or without.
+fn host(text: &str) -> Option<RepositoryName> {
+    let host = text.strip_prefix("https://").unwrap_or(text);
+    let (name, port) = host.trim_end_matches('/').split_once(':').unwrap_or((host, "0"));
+    let is_host = host.ends_with('/') || name.trim_end_matches('/').contains('.') || name == "localhost";
+    if !is_host || host.trim_end_matches('/').contains('/') || port.parse::<u16>().is_err() {
+        return None;
+    }
+    format!("{}/x/x", host.trim_end_matches('/')).parse().ok()
+}
+
+/// Refuses what can only be asked of one image.
+fn only_of_images(options: &Inspect, name: &str, kind: &str, help: String) -> Result<(), Problem> {
+    let one = options.platform.is_some() || options.digest || options.label.is_some() || options.files;
+    if one || options.html.is_some() {
+        let title = format!("`{name}` names a {kind}, not an image");
+        return Err(Problem::new(Code::InvalidReference, title).help(help));
+    }
+    Ok(())
+}
+
+/// All repositories of a registry, by the names that can be typed.
+fn catalogue(session: &Session, options: &Inspect, registry: &Registry) -> Result<ExitCode, Problems> {
+    let host = registry.name().host();
+    only_of_images(options, host, "registry", format!("name an image: `{host}/REPOSITORY:TAG`"))?;
+    let mut paths = until_signalled(registry.repositories(), "inspecting was stopped")?;
+    paths.sort();
+    if paths.is_empty() {
+        let problem = Problem::new(Code::NotFound, format!("`{host}` lists no repositories"));
+        let help = "it has none, or shows them to nobody; name one: `hoist inspect HOST/REPOSITORY`";
+        return Err(problem.help(help).into());
+    }
+    let line = |path: &String| {
+        if session.global.json {
+            format!("{}\n", json!({ "repository": format!("{host}/{path}") }))
+        } else {
+            format!("{host}/{}\n", session.output_look().tame(path))
+        }
     };
-    let cache = session.cache(&loaded.release, &loaded.project)?;
-    let last = cache.last(&StepId::of(name, Verb::Index, None)).and_then(|last| last.record.image);
-    let image = last.ok_or_else(|| {
-        let problem = Problem::new(Code::NoRecord, format!("`{name}` has not been built here yet"));
-        problem.help(format!("build it with `hoist run {name}`"))
-    })?;
-    Ok(Subject::Image(Repository::Layout(cache.images().clone()), Box::new(image)))
+    session.output(&paths.iter().map(line).collect::<Vec<_>>().concat())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// All tags of a repository. Names alone need one request for a thousand of them.
@@ -150,32 +184,31 @@ fn list(
     repository: &Repository,
     name: &str,
 ) -> Result<ExitCode, Problems> {
-    let one = options.platform.is_some() || options.digest || options.label.is_some() || options.files;
-    if one || options.html.is_some() {
-        let title = format!("`{name}` names a repository, not an image");
-        return Err(Problem::new(Code::InvalidReference, title)
-            .help(format!("name a tag: `{name}:TAG`"))
-            .into());
-    }
+    only_of_images(options, name, "repository", format!("name a tag: `{name}:TAG`"))?;
     let bare = session.global.quiet;
     let work = async {
         let mut tags = repository.tags().await?;
+        if let (true, Repository::Registry(registry)) = (tags.is_empty(), repository) {
+            let problem = Problem::new(Code::NotFound, format!("`{name}` has no tags"));
+            return Err(problem.help(repository_meant(registry).await));
+        }
         // Registries have them in any order.
         tags.sort_by(|one, other| natural(one).cmp(&natural(other)));
         let reports = if bare { Vec::new() } else { look_at(repository, tags.clone()).await? };
         Ok::<_, Problem>((tags, reports))
     };
     let (names, reports) = until_signalled(work, "inspecting was stopped")?;
-    if names.is_empty() {
-        let problem = Problem::new(Code::NotFound, format!("`{name}` has no tags"));
-        return Err(problem.help("nothing was pushed there, or it is spelled otherwise").into());
-    }
     let lines = |line: &dyn Fn(&String) -> String| names.iter().map(line).collect::<Vec<_>>().concat();
+    let look = session.output_look();
     let text = match (bare, session.global.json) {
-        (true, false) => lines(&|tag| format!("{}\n", session.output_look().tame(tag))),
+        (true, false) => lines(&|tag| format!("{}\n", look.tame(tag))),
         (true, true) => lines(&|tag| format!("{}\n", json!({ "tag": tag }))),
         (false, true) => tag_list_json(&reports),
-        (false, false) => tag_list(&reports, session.output_look()),
+        // Whoever reads it line by line gets whole lines.
+        (false, false) if !session.host.output_is_terminal => {
+            tag_list(&reports, Look { width: usize::MAX, ..look })
+        }
+        (false, false) => tag_list(&reports, look),
     };
     session.output(&text)?;
     Ok(ExitCode::SUCCESS)
@@ -196,16 +229,36 @@ fn natural(tag: &str) -> Vec<(Option<u64>, &str)> {
     parts
 }
 
-/// What tags point to, in their order.
+/// What tags point to, in their order. One that cannot be read hides no other.
 async fn look_at(repository: &Repository, tags: Vec<String>) -> Result<Vec<TagReport>, Problem> {
-    let look = |repository: Repository, tag: String| async move { tagged(&repository, &tag).await };
+    let look = |repository: Repository, tag: String| async move { Ok(tagged(&repository, &tag).await) };
     let found = each_tag(repository, tags, "inspecting", look).await?;
-    Ok(found.into_iter().flatten().collect())
+    let mut reports: Vec<TagReport> = found.into_iter().flatten().collect();
+    if reports.iter().all(|report| report.image.is_err())
+        && let Some(TagReport { image: Err(problem), .. }) = reports.pop()
+    {
+        return Err(problem);
+    }
+    Ok(reports)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_is_told_from_an_image() {
+        for text in
+            ["ghcr.io", "ghcr.io/", "localhost:5000", "127.0.0.1:5000", "registry:5000/", "https://quay.io"]
+        {
+            assert!(host(text).is_some_and(|name| name.path() == "x/x"), "{text}");
+        }
+        for text in
+            ["alpine", "alpine:3", "ghcr.io/acme", "web:1.2.3", "oci:dist", "a.b:1.2", "alpine@sha256:0"]
+        {
+            assert_eq!(host(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn tags_are_in_the_order_that_people_expect() {

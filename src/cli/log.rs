@@ -90,7 +90,9 @@ fn whole(session: &Session, root: &Path, run: Option<&str>) -> Result<(), Proble
     let failed: Vec<&str> = story.told().filter(|(_, part)| bad(part)).map(|(name, _)| name).collect();
     for name in &failed {
         heading(session, name, look)?;
-        lines(session, root, &id, |step| step == *name)?;
+        if !lines(session, root, &id, |step| step == *name)? {
+            session.output(&look.paint(Paint::Faint, "(no output)\n"))?;
+        }
     }
     let mut table = Table::new();
     let mut present = 0;
@@ -144,7 +146,7 @@ fn step_of(session: &Session, root: &Path, step: &str, run: Option<&str>) -> Res
             seen.extend(story.told().map(|(name, _)| name.to_owned()));
             continue;
         }
-        return show(session, root, id, &meant);
+        return show(session, root, id, &meant, &story);
     }
     let near = nearest(step, seen.iter().map(String::as_str));
     let help = near
@@ -194,7 +196,7 @@ fn glob(text: &str) -> Option<GlobMatcher> {
     Some(glob.compile_matcher())
 }
 
-fn show(session: &Session, root: &Path, id: &str, meant: &[&str]) -> Result<(), Problems> {
+fn show(session: &Session, root: &Path, id: &str, meant: &[&str], story: &Story) -> Result<(), Problems> {
     if session.global.json {
         for event in read(root, id)?.filter(|event| about(event).is_some_and(|step| meant.contains(&step))) {
             session.output(&json(&event))?;
@@ -206,7 +208,12 @@ fn show(session: &Session, root: &Path, id: &str, meant: &[&str]) -> Result<(), 
         if meant.len() > 1 {
             heading(session, name, look)?;
         }
-        lines(session, root, id, |step| step == *name)?;
+        if !lines(session, root, id, |step| step == *name)? {
+            // Who asked for output learns why there is none.
+            let end = story.told().find(|(told, _)| told == name).and_then(|(_, part)| part.end.as_ref());
+            let ended = end.map(|end| format!(": {}", ending(end, &[], session.status_look())));
+            session.say(&format!("`{name}` wrote nothing{}\n", ended.unwrap_or_default().trim_end()));
+        }
     }
     Ok(())
 }
@@ -216,11 +223,12 @@ fn heading(session: &Session, name: &str, look: Look) -> Result<(), Problems> {
     session.output(&format!("{}\n", look.paint(Paint::Strong, &format!("{rule} {name}"))))
 }
 
-/// What steps wrote, with its colours where they can be seen.
-fn lines(session: &Session, root: &Path, id: &str, wanted: impl Fn(&str) -> bool) -> Result<(), Problems> {
+/// What steps wrote, with its colours where they can be seen; `false` if they wrote
+/// nothing.
+fn lines(session: &Session, root: &Path, id: &str, wanted: impl Fn(&str) -> bool) -> Result<bool, Problems> {
     let look = session.output_look();
     let terminal = session.host.output_is_terminal;
-    let mut waiting = String::new();
+    let (mut waiting, mut any) = (String::new(), false);
     for event in read(root, id)? {
         let Happening::Output(line) = event.what else { continue };
         if wanted(&line.step) {
@@ -230,13 +238,15 @@ fn lines(session: &Session, root: &Path, id: &str, wanted: impl Fn(&str) -> bool
                 (false, true) => line.text,
                 (false, false) => console::strip_ansi_codes(&line.text).into_owned(),
             };
+            any = true;
             waiting.extend([text.as_str(), "\n"]);
             if waiting.len() > AT_ONCE {
                 session.output(&std::mem::take(&mut waiting))?;
             }
         }
     }
-    session.output(&waiting)
+    session.output(&waiting)?;
+    Ok(any)
 }
 
 fn json(event: &Event) -> String {

@@ -1,6 +1,8 @@
 //! `hoist login` and `hoist logout`: who one is at a registry.
 
 use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::json;
@@ -13,7 +15,7 @@ use crate::diagnostic::{Code, Problem, Problems};
 use crate::oci::{InvalidReference, RepositoryName};
 use crate::plan::{RegistryPlace, RegistryPlan, declared_registries};
 use crate::release::Publisher;
-use crate::report::{Paint, Table, status};
+use crate::report::{Look, Paint, Table, status};
 use crate::store::{Account, Kept, Password, Who, forget, keep};
 
 /// The longest password that is read, in bytes.
@@ -36,20 +38,25 @@ pub(crate) fn login(session: &mut Session, options: &Login) -> Result<ExitCode, 
     }
     let password = Password::new(password);
     let publisher = places.publisher(session);
-    let environment = session.host.environment.clone();
+    let environment = places.environment(session);
     let work = async {
-        let asked = publisher.network().verify(&name, &access, &username, &password).await?;
+        let asked = publisher.network().verify(&name, &access, &username, &password).await;
+        let asked = asked.map_err(|problem| retyped(problem, name.host(), registry.login.is_some()))?;
         let kept = keep(name.host(), &username, &password, &environment).await?;
         Ok::<_, Problem>((asked, kept))
     };
     let (asked, kept) = until_signalled(work, "nothing was kept")?;
     let place = match &kept {
         Kept::Helper(program) => program.clone(),
-        Kept::File(path) => path.display().to_string(),
+        Kept::File { path, .. } => path.display().to_string(),
     };
     if session.global.json {
+        let narrower: &[String] = match &kept {
+            Kept::Helper(_) => &[],
+            Kept::File { narrower, .. } => narrower,
+        };
         let value = json!({
-            "host": name.host(), "username": username, "kept": place,
+            "host": name.host(), "username": username, "kept": place, "narrower": narrower,
             "encrypted": matches!(kept, Kept::Helper(_)), "verified": asked,
         });
         session.output(&format!("{value}\n"))?;
@@ -62,11 +69,19 @@ pub(crate) fn login(session: &mut Session, options: &Login) -> Result<ExitCode, 
             "{warn} the registry did not ask for credentials: they are not known to be right\n"
         ));
     }
-    if matches!(kept, Kept::File(_)) {
+    if let Kept::File { path, narrower } = &kept {
         session.say(&format!(
             "{warn} the password lies there unencrypted; a credential helper keeps it better \
              (`credsStore` in that file)\n"
         ));
+        if is_readable_for_others(path) {
+            session.say(&format!("{warn} others may read that file: `chmod go= {}`\n", path.display()));
+        }
+        for path in narrower {
+            session.say(&format!(
+                "{warn} for what is below {path} the file has another login, which is used instead\n"
+            ));
+        }
     }
     if registry.login.is_some() {
         session.say(&format!("{warn} release.kdl has a `login` for this registry, which is used instead\n"));
@@ -74,9 +89,34 @@ pub(crate) fn login(session: &mut Session, options: &Login) -> Result<ExitCode, 
     Ok(ExitCode::SUCCESS)
 }
 
+/// What to do where the registry does not accept what was typed: typing it again, and not
+/// what helps where something that is kept is wrong.
+fn retyped(problem: Problem, host: &str, has_login: bool) -> Problem {
+    if problem.code != Code::Unauthorized {
+        return problem;
+    }
+    let help = format!("nothing was kept: run `hoist login {host}` again with the right user and password");
+    let problem = problem.help(help);
+    if has_login {
+        return problem
+            .note("release.kdl has a `login` for this registry, which is used instead of what is kept");
+    }
+    problem
+}
+
+/// Whether a file can be read by others than its owner.
+fn is_readable_for_others(path: &Path) -> bool {
+    path.metadata().is_ok_and(|found| found.permissions().mode() & 0o077 != 0)
+}
+
 pub(crate) fn logout(session: &mut Session, options: &Logout) -> Result<ExitCode, Problems> {
     let name = host_of(&options.host)?;
-    let forgotten = until_signalled(forget(name.host(), &session.host.environment), "stopped")?;
+    // A release file that is wrong keeps nobody from leaving.
+    let environment = match Places::read(session) {
+        Ok(places) => places.environment(session),
+        Err(_) => session.host.environment.clone(),
+    };
+    let forgotten = until_signalled(forget(name.host(), &environment), "stopped")?;
     if session.global.json {
         session.output(&format!("{}\n", json!({ "host": name.host(), "forgotten": forgotten })))?;
     } else if forgotten.is_empty() {
@@ -129,8 +169,11 @@ fn piped() -> Result<String, Problem> {
         Problem::new(Code::CommandLine, "no password can be read from standard input").note(note)
     };
     let mut text = String::new();
-    let read = std::io::stdin().lock().take(MAX_PASSWORD).read_to_string(&mut text);
+    let read = std::io::stdin().lock().take(MAX_PASSWORD + 1).read_to_string(&mut text);
     read.map_err(|error| unreadable(error.to_string()))?;
+    if text.len() as u64 > MAX_PASSWORD {
+        return Err(unreadable(format!("it has more than {MAX_PASSWORD} bytes")));
+    }
     let text = text.strip_suffix('\n').unwrap_or(&text);
     Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
 }
@@ -171,7 +214,8 @@ fn show(session: &Session, places: &Places) -> Result<ExitCode, Problems> {
             (Some(Paint::Faint), from),
         ]);
     }
-    session.output(&table.render(look, 0))?;
+    let width = if session.host.output_is_terminal { look.width } else { usize::MAX };
+    session.output(&table.render_whole(Look { width, ..look }, 0))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -17,6 +17,7 @@ mod doctor;
 mod each;
 mod fmt;
 mod graph;
+mod immutable;
 mod init;
 mod inspect;
 mod list;

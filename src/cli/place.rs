@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use crate::cli::run::ci;
 use crate::cli::session::{Loaded, Session, runtime};
 use crate::diagnostic::{Code, Problem, Problems};
-use crate::facts::{Facts, Needs};
+use crate::facts::{Environment, Facts, Needs};
 use crate::oci::{Digest, InvalidPlatform, Platform, Reference, RepositoryName, Tag};
-use crate::plan::{RegistryPlan, registry_of};
+use crate::plan::{RegistryPlan, StepId, Verb, registry_of};
 use crate::release::{End, Publisher};
+use crate::report::Gauge;
 use crate::run::interrupts;
 
 /// How long what writes files may take to notice that it is to stop.
@@ -33,12 +35,17 @@ impl Places {
         Ok(Self { known: Some((loaded, facts)) })
     }
 
+    /// The environment, with what the `dotenv` of the release file adds.
+    pub(crate) fn environment(&self, session: &Session) -> Environment {
+        self.known
+            .as_ref()
+            .map_or_else(|| session.host.environment.clone(), |(_, facts)| facts.environment.clone())
+    }
+
     /// What opens them.
     pub(crate) fn publisher(&self, session: &Session) -> Publisher {
-        match &self.known {
-            Some((loaded, facts)) => Publisher::new(loaded.project.root.clone(), facts.environment.clone()),
-            None => Publisher::new(session.host.directory.clone(), session.host.environment.clone()),
-        }
+        let root = self.known.as_ref().map_or(&session.host.directory, |(loaded, _)| &loaded.project.root);
+        Publisher::new(root.clone(), self.environment(session))
     }
 
     /// How the registry of a repository is reached.
@@ -47,6 +54,59 @@ impl Places {
             Some((loaded, facts)) => registry_of(&loaded.release, facts, name),
             None => RegistryPlan::plain(name),
         }
+    }
+
+    /// Whether release.kdl declares an image of this name.
+    pub(crate) fn declares(&self, name: &str) -> bool {
+        self.known.as_ref().is_some_and(|(loaded, _)| loaded.release.images.contains_key(name))
+    }
+
+    /// What is read from: as [`end`](Self::end), or the name of an image of release.kdl
+    /// for what was built of it last.
+    pub(crate) fn source(&self, session: &Session, text: &str) -> Result<End, Problem> {
+        if self.declares(text) {
+            return self.built(session, text);
+        }
+        let head = text.split(['@', ':']).next().unwrap_or(text);
+        if self.declares(head) {
+            let title = format!("`{head}` is an image of release.kdl, which has no tags here");
+            let help =
+                format!("`{head}` alone is what was built last; name its repository for what was published");
+            return Err(Problem::new(Code::InvalidReference, title).help(help));
+        }
+        self.end(session, text)
+    }
+
+    /// Adds to a problem of an image named by one word that it was taken for one of Docker
+    /// Hub, where release.kdl has images of other names.
+    pub(crate) fn not_declared(&self, text: &str, problem: Problem) -> Problem {
+        let images = self.known.iter().flat_map(|(loaded, _)| loaded.release.images.keys());
+        let images: Vec<_> = images.map(|known| format!("`{known}`")).collect();
+        if images.is_empty() || text.contains('/') || text.starts_with("oci:") || self.declares(text) {
+            return problem;
+        }
+        problem.note(format!(
+            "`{text}` was taken for an image of Docker Hub; release.kdl declares {}",
+            images.join(", ")
+        ))
+    }
+
+    /// The image of the file as it was built last, by its digest in the cache.
+    pub(crate) fn built(&self, session: &Session, name: &str) -> Result<End, Problem> {
+        let known = self.known.as_ref().filter(|(loaded, _)| loaded.release.images.contains_key(name));
+        let Some((loaded, _)) = known else {
+            let images = self.known.iter().flat_map(|(loaded, _)| loaded.release.images.keys());
+            let images = images.map(|known| format!("`{known}`, ")).collect::<Vec<_>>().concat();
+            let help = format!("name {images}a repository as `HOST/{name}`, or a layout as `oci:DIR:TAG`");
+            return Err(Problem::new(Code::UnknownTarget, format!("there is no image `{name}`")).help(help));
+        };
+        let cache = session.cache(&loaded.release, &loaded.project)?;
+        let last = cache.last(&StepId::of(name, Verb::Index, None)).and_then(|last| last.record.image);
+        let image = last.ok_or_else(|| {
+            let problem = Problem::new(Code::NoRecord, format!("`{name}` has not been built here yet"));
+            problem.help(format!("build it with `hoist run {name}`"))
+        })?;
+        Ok(End::Layout { path: cache.images().path().to_owned(), name: Some(image.digest.to_string()) })
     }
 
     /// `oci:DIR[:TAG]`, `oci:DIR@DIGEST`, or a reference.
@@ -82,6 +142,14 @@ fn split_layout<'a>(session: &Session, place: &'a str) -> (&'a str, Option<&'a s
         Some((directory, name)) if !session.host.directory.join(place).is_dir() => (directory, Some(name)),
         _ => (place, None),
     }
+}
+
+/// A line that says how far a copy has come, where somebody watches.
+pub(crate) fn gauge(session: &Session) -> Option<Gauge> {
+    let dumb = session.host.environment.text("TERM").is_none_or(|term| term == "dumb");
+    let quiet = session.global.quiet || session.global.json;
+    let watched = session.host.error_is_terminal && !dumb && !quiet && !ci(session);
+    watched.then(|| Gauge::new(session.status_look()))
 }
 
 /// A platform of the command line.

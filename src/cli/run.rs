@@ -174,7 +174,7 @@ fn above(root: &Path) -> String {
 }
 
 /// Whether this is a CI system, where nobody watches or answers.
-fn ci(session: &Session) -> bool {
+pub(crate) fn ci(session: &Session) -> bool {
     session.host.environment.text("CI").is_some_and(|value| !value.is_empty() && value != "false")
 }
 

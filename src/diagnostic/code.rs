@@ -209,7 +209,7 @@ codes! {
     ImmutableTag "release::immutable_tag" Refused,
     /// The user did not agree, or could not be asked.
     NotConfirmed "release::not_confirmed" Refused,
-    /// A release stopped after some of its tags were moved.
+    /// A release, a copy, or a removal stopped after a part of it was visible.
     HalfReleased "release::half_released" Stands,
 
     // cli

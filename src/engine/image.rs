@@ -2,7 +2,8 @@
 
 use crate::diagnostic::{Code, Problem};
 use crate::oci::{
-    Descriptor, FileTree, ImageConfig, Index, InvalidDocument, Manifest, Platform, decompress, media_type,
+    Descriptor, FileTree, ImageConfig, Index, InvalidDocument, Manifest, Platform, decompress, is_hostile,
+    media_type,
 };
 use crate::store::Layout;
 
@@ -89,7 +90,7 @@ impl Image {
         for layer in &self.manifest.layers {
             let applied = decompress(compression(layer)?, layout.open_blob(layer)?)
                 .and_then(|archive| tree.apply(archive));
-            applied.map_err(|error| unreadable(layer, &error))?;
+            applied.map_err(|error| unread(layer, layout, &error))?;
         }
         Ok(())
     }
@@ -103,10 +104,17 @@ pub(crate) fn compression(layer: &Descriptor) -> Result<media_type::Compression,
     })
 }
 
-/// A layer cannot be read to its end.
+/// A layer of a layout cannot be read to its end. Where it is not what its digest says,
+/// nothing that it seems to hold counts.
+pub(crate) fn unread(layer: &Descriptor, layout: &Layout, error: &std::io::Error) -> Problem {
+    layout.verify(layer).err().unwrap_or_else(|| unreadable(layer, error))
+}
+
+/// A layer that is what its digest says cannot be read to its end: it would do harm, or
+/// whoever made it made no archive.
 pub(crate) fn unreadable(layer: &Descriptor, error: &std::io::Error) -> Problem {
-    Problem::new(Code::HostileLayer, format!("the layer `{}` cannot be read", layer.digest))
-        .note(error.to_string())
+    let code = if is_hostile(error) { Code::HostileLayer } else { Code::Registry };
+    Problem::new(code, format!("the layer `{}` cannot be read", layer.digest)).note(error.to_string())
 }
 
 fn damaged(descriptor: &Descriptor, error: &InvalidDocument) -> Problem {

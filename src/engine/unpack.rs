@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::diagnostic::{Code, Problem};
-use crate::engine::image::{Image, compression, unreadable};
+use crate::engine::image::{Image, compression, unread};
 use crate::oci::{
     ArchiveEntry, ArchiveKind, Descriptor, FileTree, MAX_ARCHIVE_ENTRIES, decompress, read_archive,
 };
@@ -28,8 +28,8 @@ const LARGE: u64 = 1 << 20;
 /// one. Devices are left out; what needs them finds those of the container.
 ///
 /// # Errors
-/// [`Code::HostileLayer`]: a path or a hard link leads out, or a layer cannot be
-/// read. [`Code::NoRuntime`]: the disk refuses.
+/// [`Code::HostileLayer`]: a path or a hard link leads out, or a layer is larger than
+/// any. [`Code::NoRuntime`]: the disk refuses. A layer is damaged.
 pub(super) fn unpack(image: &Image, layout: &Layout, rootfs: &Path) -> Result<FileTree, Problem> {
     let is_root = rustix::process::geteuid().is_root();
     let mut target =
@@ -37,11 +37,11 @@ pub(super) fn unpack(image: &Image, layout: &Layout, rootfs: &Path) -> Result<Fi
     set_mode(rootfs, 0o755).map_err(|error| refused(rootfs, &error))?;
     for layer in &image.manifest.layers {
         let compression = compression(layer)?;
-        let archive =
-            decompress(compression, layout.open_blob(layer)?).map_err(|error| unreadable(layer, &error))?;
+        let archive = decompress(compression, layout.open_blob(layer)?)
+            .map_err(|error| unread(layer, layout, &error))?;
         target.tree.begin_layer();
         read_archive(archive, MAX_ARCHIVE_ENTRIES, &mut |entry, content| target.apply(entry, content))
-            .map_err(|failure| failure.problem(layer))?;
+            .map_err(|failure| failure.problem(layer, layout))?;
     }
     Ok(target.tree)
 }
@@ -61,9 +61,9 @@ impl From<io::Error> for Failure {
 }
 
 impl Failure {
-    fn problem(self, layer: &Descriptor) -> Problem {
+    fn problem(self, layer: &Descriptor, layout: &Layout) -> Problem {
         match self {
-            Self::Archive(error) => unreadable(layer, &error),
+            Self::Archive(error) => unread(layer, layout, &error),
             Self::Disk(path, error) => refused(&path, &error),
             Self::Link(path, target) => {
                 let (path, target) = (String::from_utf8_lossy(&path), String::from_utf8_lossy(&target));

@@ -33,7 +33,7 @@ fn in_layout(root: &Path, path: &ProjectPath, name: Option<&str>) -> Result<Reso
     let bytes = fs::read(layout.join("index.json")).map_err(|error| {
         let near = nearest_path(root, path.as_path()).map(|near| format!("did you mean `oci:{near}`?"));
         Problem::new(Code::UnknownBase, format!("`{path}` is not an OCI image layout"))
-            .help(format!("`skopeo copy docker://IMAGE oci:{path}:TAG` makes one"))
+            .help(format!("`hoist copy IMAGE oci:{path}:TAG` makes one"))
             .maybe_help(near)
             .note(format!("{path}/index.json: {error}"))
     })?;
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn a_layout_that_is_damaged_or_none_is_told() {
         let files = Files::with(&[]);
-        let help = Some("`skopeo copy docker://IMAGE oci:base:TAG` makes one".to_owned());
+        let help = Some("`hoist copy IMAGE oci:base:TAG` makes one".to_owned());
         let none = (Code::UnknownBase, "`base` is not an OCI image layout".to_owned(), help);
         assert_eq!(refused(&files, None), none);
         let one = image(&files, "one", Some("1"));

@@ -11,4 +11,4 @@ mod tag;
 
 pub use budget::weigh;
 pub use image::{FileReport, ImageReport, LayerReport, PlatformReport, View, image, largest, wasted};
-pub use tag::{TagReport, tagged};
+pub use tag::{TagReport, TaggedImage, tagged};

@@ -140,6 +140,17 @@ fn images(draft: &mut Draft, found: &Found) {
         "\ntags \"standard\" {\n    semver \"{version}\" \"{major}.{minor}\"\n    latest\n    \
          branch \"{branch}-{short}\"\n    pr \"pr-{number}\"\n}\n",
     );
+    let goals = ["build", "test", "scan", "push"].into_iter().filter(|goal| draft.has(goal));
+    let shadowed: Vec<&str> = goals.collect();
+    if !shadowed.is_empty() {
+        draft.text.push('\n');
+    }
+    for goal in shadowed {
+        let _ = writeln!(
+            draft.text,
+            "// `hoist {goal}` is the target above; that of all images is `hoist run '*:{goal}*'`."
+        );
+    }
     let project = image_name(&found.name);
     for path in &found.dockerfiles {
         let file = path.rsplit('/').next().unwrap_or(path);

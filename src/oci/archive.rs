@@ -1,6 +1,8 @@
 //! Reading the archives of layers, whoever wrote them (POSIX.1-2001 pax, and
 //! GNU's extensions for long names).
 
+use std::error::Error;
+use std::fmt;
 use std::io::{self, Read};
 
 use crate::oci::media_type::Compression;
@@ -60,8 +62,9 @@ pub enum ArchiveKind {
 /// Reads an archive, one entry after the other.
 ///
 /// # Errors
-/// What `visit` returns; an archive that is damaged, has more than `most`
-/// entries, has names beyond all bounds, or a path that leads out of the root.
+/// What `visit` returns; an archive that is damaged; one that [is hostile](is_hostile):
+/// with more than `most` entries, names beyond all bounds, or a path that leads out of
+/// the root.
 pub fn read_archive<E: From<io::Error>>(
     mut archive: impl Read,
     most: usize,
@@ -78,14 +81,14 @@ pub fn read_archive<E: From<io::Error>>(
         let mut content = (&mut archive).take(size);
         count += 1;
         if count > most {
-            return Err(invalid("it has too many entries").into());
+            return Err(hostile("it has too many entries").into());
         }
         if extends {
             extension.read(kind, &mut content)?;
         } else {
             total = total.saturating_add(size);
             if total > MAX_CONTENT {
-                return Err(invalid("it unpacks to more than 256 GiB").into());
+                return Err(hostile("it unpacks to more than 256 GiB").into());
             }
             if !kind.is_pax_global_extensions() {
                 let entry = std::mem::take(&mut extension).entry(&header, size)?;
@@ -101,7 +104,7 @@ pub fn read_archive<E: From<io::Error>>(
     // What follows the end still belongs to the blob, whose digest is checked
     // when all of it was read.
     if io::copy(&mut (&mut archive).take(MAX_TRAILER), &mut io::sink())? == MAX_TRAILER {
-        return Err(invalid("it goes on behind its end").into());
+        return Err(hostile("it goes on behind its end").into());
     }
     Ok(())
 }
@@ -137,7 +140,7 @@ struct Extension {
 impl Extension {
     fn read(&mut self, kind: tar::EntryType, content: &mut io::Take<impl Read>) -> io::Result<()> {
         if content.limit() > MAX_EXTENSION {
-            return Err(invalid("it has an extended header that is too large"));
+            return Err(hostile("it has an extended header that is too large"));
         }
         let mut bytes = Vec::new();
         content.read_to_end(&mut bytes)?;
@@ -243,34 +246,59 @@ fn plain(path: &[u8]) -> io::Result<Vec<u8>> {
             b"" | b"." => {}
             b".." => {
                 let path = String::from_utf8_lossy(path);
-                return Err(invalid(&format!("`{path}` leads out of it")));
+                return Err(hostile(&format!("`{path}` leads out of it")));
             }
             // A deletion names one thing beside it, not the directory or the one above.
             b".wh." | b".wh.." | b".wh..." => {
                 let path = String::from_utf8_lossy(path);
-                return Err(invalid(&format!("`{path}` deletes what is no name")));
+                return Err(hostile(&format!("`{path}` deletes what is no name")));
             }
             name => names.push(name),
         }
     }
     if names.len() > MAX_DEPTH {
-        return Err(invalid("it has a path of more than 512 names"));
+        return Err(hostile("it has a path of more than 512 names"));
     }
     bounded(names.join(&b'/'))
 }
 
 fn bounded(path: Vec<u8>) -> io::Result<Vec<u8>> {
     if path.len() > MAX_PATH {
-        return Err(invalid("it has a path of more than 4096 bytes"));
+        return Err(hostile("it has a path of more than 4096 bytes"));
     }
     if path.contains(&0) {
-        return Err(invalid("it has a path with a zero byte"));
+        return Err(hostile("it has a path with a zero byte"));
     }
     Ok(path)
 }
 
+/// An archive is damaged.
 fn invalid(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+/// An archive is well formed, and would do harm: it leads out of the root, or holds more
+/// than any image does.
+#[derive(Debug)]
+struct Hostile(String);
+
+impl fmt::Display for Hostile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for Hostile {}
+
+fn hostile(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, Hostile(what.to_owned()))
+}
+
+/// Whether an archive was not read because it would do harm, and not because it is
+/// damaged.
+#[must_use]
+pub fn is_hostile(error: &io::Error) -> bool {
+    error.get_ref().and_then(|error| error.downcast_ref::<Hostile>()).is_some()
 }
 
 #[cfg(test)]

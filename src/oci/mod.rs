@@ -20,7 +20,7 @@ mod platform;
 mod reference;
 mod tag;
 
-pub use archive::{ArchiveEntry, ArchiveKind, MAX_ARCHIVE_ENTRIES, decompress, read_archive};
+pub use archive::{ArchiveEntry, ArchiveKind, MAX_ARCHIVE_ENTRIES, decompress, is_hostile, read_archive};
 pub use compressor::LayerCompression;
 pub use config::{ContainerConfig, History, ImageConfig, Nothing, RootFs};
 pub use descriptor::Descriptor;

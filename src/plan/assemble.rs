@@ -65,7 +65,8 @@ impl Lower<'_> {
         let mut layers = Vec::new();
         for layer in &recipe.layers {
             let copies = layer.copies.iter().map(|copy| self.copy(&scope, image, copy)).collect();
-            let remove = |path: &Template| RemovePlan { path: self.fill(&scope, path), span: path.span };
+            let remove =
+                |path: &Template| RemovePlan { path: self.fill_absolute(&scope, path), span: path.span };
             let removes = layer.removes.iter().map(remove).collect();
             layers.push(LayerPlan { compression: layer.compression, removes, copies });
         }
@@ -102,7 +103,7 @@ impl Lower<'_> {
 
     fn copy(&mut self, scope: &Scope<'_>, image: &Image, copy: &Copy) -> CopyPlan {
         let from = self.fill(scope, &copy.from);
-        let to = self.fill(scope, &copy.to);
+        let to = self.fill_absolute(scope, &copy.to);
         let path = image.home.join(&from).unwrap_or_else(|OutsideProject| {
             let title = format!("`{from}` leads out of the project");
             let problem = Problem::new(Code::OutsideProject, title).label(copy.from.span, "");
@@ -127,21 +128,33 @@ impl Lower<'_> {
         let entrypoint = list(&recipe.entrypoint);
         // Arguments of the base's entry point mean nothing to another one.
         let cmd = list(&recipe.cmd).or_else(|| entrypoint.is_some().then(Vec::new));
-        let mut one =
-            |template: &Option<Template>| template.as_ref().map(|template| self.fill(scope, template));
-        let (user, workdir) = (one(&recipe.user), one(&recipe.workdir));
+        let user = recipe.user.as_ref().map(|template| self.fill(scope, template));
+        let workdir = recipe.workdir.as_ref().map(|template| self.fill_absolute(scope, template));
         ImageSettings {
             entrypoint,
             cmd,
             user,
             workdir,
             expose: recipe.expose.iter().map(|port| with_protocol(port)).collect(),
-            volumes: self.fill_all(scope, &recipe.volumes),
+            volumes: recipe.volumes.iter().map(|path| self.fill_absolute(scope, path)).collect(),
             env: self.fill_map(scope, &recipe.env),
             labels: self.labels(scope, image),
             stop_signal: recipe.stop_signal.clone(),
             created: self.created(),
         }
+    }
+
+    /// A path in an image, which starts at its root whatever a template makes of it.
+    fn fill_absolute(&mut self, scope: &Scope<'_>, template: &Template) -> String {
+        let known = self.problems.as_slice().len();
+        let path = self.fill(scope, template);
+        if self.problems.as_slice().len() == known && !path.starts_with('/') {
+            let problem = Problem::new(Code::InvalidValue, format!("`{path}` is not an absolute path"))
+                .label(template.span, "a path in an image starts with `/`")
+                .help(format!("write `/{template}`"));
+            self.problems.push(problem);
+        }
+        path
     }
 
     pub(super) fn fill_map(

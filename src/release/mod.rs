@@ -10,6 +10,7 @@
 mod base;
 mod history;
 mod label;
+mod likeness;
 mod preflight;
 mod publisher;
 mod push;
@@ -20,8 +21,9 @@ mod transfer;
 mod verdict;
 
 pub use base::{find_base, note_layers, pull};
+pub use likeness::repository_meant;
 pub use preflight::{PresentTag, check_place, preflight};
 pub use publisher::Publisher;
 pub use push::{Pushed, push};
 pub use tag::{TagChange, TagReport, TagResult, check_immutable, tag};
-pub use transfer::{End, Transferred, transfer};
+pub use transfer::{Delivered, End, Source, Transferred, shown};

@@ -2,9 +2,12 @@
 
 use std::path::PathBuf;
 
-use crate::diagnostic::{Code, Problem};
-use crate::oci::{Descriptor, Digest, LATEST, Reference, Tag};
+use crate::diagnostic::{Code, Problem, nearest};
+use crate::oci::{
+    Descriptor, Digest, ImageConfig, Index, LATEST, Manifest, Platform, Reference, Tag, media_type,
+};
 use crate::plan::RegistryPlan;
+use crate::release::likeness::{repository_meant, tag_meant};
 use crate::release::publisher::Publisher;
 use crate::store::{Copied, Layout, Observe, Repository, copy_read};
 
@@ -42,6 +45,24 @@ pub struct Transferred {
     pub before: Option<Digest>,
 }
 
+/// An image that was found, to be copied to any number of places.
+#[derive(Clone, Debug)]
+pub struct Source {
+    repository: Repository,
+    image: Descriptor,
+    /// Its manifest or index.
+    document: Vec<u8>,
+    /// The tag that a place gets that names none.
+    tag: Option<Tag>,
+}
+
+/// A place that has all that an image consists of, and no name for it yet.
+#[derive(Clone, Debug)]
+pub struct Delivered {
+    repository: Repository,
+    copied: Copied,
+}
+
 impl End {
     /// Its repository, to be read from.
     ///
@@ -77,15 +98,28 @@ impl End {
         if let Some(found) = repository.resolve(&name).await? {
             return Ok(found);
         }
-        let problem =
-            Problem::new(Code::NotFound, format!("there is no image `{name}` in `{}`", shown(self)));
-        Err(match repository {
+        let missing =
+            |place: &str| Problem::new(Code::NotFound, format!("there is no image `{name}` in `{place}`"));
+        match repository {
             Repository::Layout(layout) => {
                 let names: Vec<_> = layout.refs()?.into_iter().map(|(name, _)| name).collect();
-                problem.maybe_help((!names.is_empty()).then(|| format!("it has {}", names.join(", "))))
+                let place = format!("oci:{}", layout.path().display());
+                let help = match nearest(&name, names.iter().map(String::as_str)) {
+                    Some(meant) => Some(format!("did you mean `{meant}`?")),
+                    None => (!names.is_empty()).then(|| format!("it has {}", names.join(", "))),
+                };
+                Err(missing(&place).maybe_help(help))
             }
-            Repository::Registry(_) => problem,
-        })
+            Repository::Registry(registry) => {
+                let place = registry.name().to_string();
+                let help = match registry.tags().await {
+                    Ok(tags) if tags.is_empty() => Some(repository_meant(registry).await),
+                    Ok(tags) => Some(tag_meant(&place, &name, &tags)),
+                    Err(_) => None,
+                };
+                Err(missing(&place).maybe_help(help))
+            }
+        }
     }
 
     /// The image that is meant in a place that is open, and its manifest or index.
@@ -113,16 +147,6 @@ impl End {
         }
     }
 
-    /// The tag that is meant where neither tag nor digest is given.
-    fn implied_tag(&self) -> Option<Tag> {
-        match self {
-            Self::Registry { reference: Reference { tag: None, digest: None, .. }, .. } => {
-                LATEST.parse().ok()
-            }
-            _ => None,
-        }
-    }
-
     /// Its digest, if that is part of its name.
     #[must_use]
     pub fn digest(&self) -> Option<Digest> {
@@ -141,64 +165,185 @@ impl End {
     }
 }
 
-/// Copies an image with all that it names: of an index, every platform. Its tag
-/// there is the one that `to` has, else that of `from`; it is set last and read
-/// back. Without either, or where `to` has a digest, a layout lists it without a name.
-/// What is there already is not sent again.
-///
-/// # Errors
-/// There is no such image; a part of it is missing or damaged; one of the places
-/// cannot be reached or refuses; `to` names another digest.
-pub async fn transfer(
-    from: &End,
-    to: &End,
-    publisher: &Publisher,
-    observe: Observe,
-) -> Result<Transferred, Problem> {
-    let source = from.open_to_read(publisher).await?;
-    let (image, document) = from.fetch(&source).await?;
-    if to.digest().is_some_and(|digest| digest != image.digest) {
-        let title = format!("`{}` cannot become another image", shown(to));
-        return Err(
-            Problem::new(Code::DigestMismatch, title).note(format!("what is copied is {}", image.digest))
-        );
+impl Source {
+    /// Finds an image; of an index, the image for a platform if one is given.
+    ///
+    /// The tag that goes with it is the one that it is named by: where it is named by
+    /// nothing, `latest` at a registry, and the only tag of the only image of a layout.
+    ///
+    /// # Errors
+    /// There is no such image; the place cannot be read; what is there is not what its
+    /// digest says.
+    pub async fn find(
+        from: &End,
+        platform: Option<&Platform>,
+        publisher: &Publisher,
+    ) -> Result<Self, Problem> {
+        let repository = from.open_to_read(publisher).await?;
+        let (mut image, mut document) = from.fetch(&repository).await?;
+        let tag = match (from, &repository) {
+            (End::Layout { name: None, .. }, Repository::Layout(layout)) => {
+                let tags = layout.refs()?.into_iter().filter(|(_, named)| named.digest == image.digest);
+                let tags: Vec<_> = tags.filter_map(|(name, _)| name.parse().ok()).collect();
+                <[Tag; 1]>::try_from(tags).ok().map(|[only]| only)
+            }
+            (End::Registry { reference: Reference { tag: None, digest: None, .. }, .. }, _) => {
+                LATEST.parse().ok()
+            }
+            _ => from.tag(),
+        };
+        if let Some(platform) = platform {
+            image = one_platform(&repository, image, &document, platform).await?;
+            document = repository.read(&image).await?;
+        }
+        Ok(Self { repository, image, document, tag })
     }
-    let target = match to {
-        End::Layout { path, .. } => Repository::Layout(Layout::create(path)?),
-        End::Registry { registry, .. } => publisher.open(registry).await?,
-    };
-    let copied = copy_read(&source, (&image, document.clone()), &target, observe).await?;
-    let inherited = || from.tag().or_else(|| from.implied_tag()).or_else(|| to.implied_tag());
-    let tag = to.tag().or_else(|| if to.digest().is_none() { inherited() } else { None });
-    let name = tag.as_ref().map_or_else(|| image.digest.to_string(), Tag::to_string);
-    let mut before = None;
-    if let Some(tag) = &tag {
-        // Whoever names a tag here wants it to be this image.
-        loop {
-            before = target.resolve(&name).await?.map(|held| held.digest);
-            if before == Some(image.digest) || target.swap_tag(tag, before, (&image, &document)).await? {
-                break;
+
+    /// The index or manifest.
+    #[must_use]
+    pub const fn image(&self) -> &Descriptor {
+        &self.image
+    }
+
+    /// The tag that it gets in a place: the one that the place is named with, else its
+    /// own. None where the place is named with a digest.
+    #[must_use]
+    pub fn tag_in(&self, to: &End) -> Option<Tag> {
+        to.tag().or_else(|| self.tag.clone().filter(|_| to.digest().is_none()))
+    }
+
+    /// What the tag of [`tag_in`](Self::tag_in) holds in a place now.
+    ///
+    /// # Errors
+    /// The place cannot be read.
+    pub async fn held(&self, to: &End, publisher: &Publisher) -> Result<Option<Digest>, Problem> {
+        let is_made = !matches!(to, End::Layout { path, .. } if !path.join("oci-layout").exists());
+        let Some(tag) = self.tag_in(to).filter(|_| is_made) else { return Ok(None) };
+        let repository = to.open_to_read(publisher).await?;
+        Ok(repository.resolve(tag.as_str()).await?.map(|held| held.digest))
+    }
+
+    /// Copies it with all that it names: of an index, every platform. What is there
+    /// already is not sent again, and no name is set: nobody sees it yet.
+    ///
+    /// # Errors
+    /// A part of it is missing or damaged; one of the places cannot be reached or
+    /// refuses; `to` names another digest.
+    pub async fn deliver(
+        &self,
+        to: &End,
+        publisher: &Publisher,
+        observe: Observe,
+    ) -> Result<Delivered, Problem> {
+        if to.digest().is_some_and(|digest| digest != self.image.digest) {
+            let title = format!("`{}` cannot become another image", shown(to));
+            let problem = Problem::new(Code::DigestMismatch, title);
+            return Err(problem.note(format!("what is copied is {}", self.image.digest)));
+        }
+        let repository = match to {
+            End::Layout { path, .. } => Repository::Layout(Layout::create(path)?),
+            End::Registry { registry, .. } => publisher.open(registry).await?,
+        };
+        let read = (&self.image, self.document.clone());
+        let copied = copy_read(&self.repository, read, &repository, observe).await?;
+        Ok(Delivered { repository, copied })
+    }
+
+    /// Makes it visible where it was delivered: sets the tag of [`tag_in`](Self::tag_in),
+    /// and reads it back. Without one, a layout lists it without a name.
+    ///
+    /// # Errors
+    /// The place refuses, or cannot be reached; [`Code::HalfReleased`]: whether the tag
+    /// was set is not known.
+    pub async fn name(&self, to: &End, delivered: Delivered) -> Result<Transferred, Problem> {
+        let Delivered { repository: target, copied } = delivered;
+        let tag = self.tag_in(to);
+        let name = tag.as_ref().map_or_else(|| self.image.digest.to_string(), Tag::to_string);
+        let mut before = None;
+        if let Some(tag) = &tag {
+            // Whoever names a tag here wants it to be this image.
+            loop {
+                before = target.resolve(&name).await?.map(|held| held.digest);
+                if before == Some(self.image.digest) || self.swap(&target, to, tag, before).await? {
+                    break;
+                }
+            }
+        } else if let Repository::Layout(layout) = &target {
+            // Nobody finds there what the index does not list.
+            layout.list(&self.image)?;
+        }
+        let is_there = before == Some(self.image.digest)
+            || target.resolve(&name).await?.is_some_and(|found| found.digest == self.image.digest);
+        if !is_there {
+            let title = format!("`{}` does not have `{name}` after it was copied there", shown(to));
+            return Err(
+                Problem::new(Code::Registry, title).help("run again: what is there is not sent twice")
+            );
+        }
+        let repository = match to {
+            End::Registry { reference, .. } => reference.repository.to_string(),
+            End::Layout { .. } => shown(to),
+        };
+        Ok(Transferred { image: self.image.clone(), copied, repository, tag, before })
+    }
+
+    /// Sets a tag that still holds what is expected; `false` if it does not.
+    async fn swap(
+        &self,
+        target: &Repository,
+        to: &End,
+        tag: &Tag,
+        from: Option<Digest>,
+    ) -> Result<bool, Problem> {
+        let problem = match target.swap_tag(tag, from, (&self.image, &self.document)).await {
+            Ok(swapped) => return Ok(swapped),
+            Err(problem) => problem,
+        };
+        // It may be the answer that was lost, and not the tag.
+        match target.resolve(tag.as_str()).await.map(|found| found.map(|found| found.digest)) {
+            Ok(found) if found == Some(self.image.digest) => Ok(true),
+            Ok(found) if found == from => Err(problem),
+            _ => {
+                let unknown = format!("whether `{}` was set to `{tag}` is not known", shown(to));
+                Err(Problem { code: Code::HalfReleased, ..problem }.note(unknown))
             }
         }
-    } else if let Repository::Layout(layout) = &target {
-        // Nobody finds there what the index does not list.
-        layout.list(&image)?;
     }
-    let is_there = before == Some(image.digest)
-        || target.resolve(&name).await?.is_some_and(|found| found.digest == image.digest);
-    if !is_there {
-        let title = format!("`{}` does not have `{name}` after it was copied there", shown(to));
-        return Err(Problem::new(Code::Registry, title).help("run again: what is there is not sent twice"));
-    }
-    let repository = match to {
-        End::Registry { reference, .. } => reference.repository.to_string(),
-        End::Layout { .. } => shown(to),
+}
+
+/// The image of an index for a platform; or the image, if it is for that.
+async fn one_platform(
+    repository: &Repository,
+    image: Descriptor,
+    document: &[u8],
+    platform: &Platform,
+) -> Result<Descriptor, Problem> {
+    let unfit = |error: &dyn std::fmt::Display| {
+        Problem::new(Code::Registry, format!("`{}` cannot be copied", image.digest)).note(error.to_string())
     };
-    Ok(Transferred { image, copied, repository, tag, before })
+    let found = if media_type::is_index(&image.media_type) {
+        let index = Index::parse(document).map_err(|error| unfit(&error))?;
+        if let Some(found) = index.find(platform) {
+            return Ok(found.clone());
+        }
+        index.platforms()
+    } else {
+        let manifest = Manifest::parse(document).map_err(|error| unfit(&error))?;
+        let config = repository.read(&manifest.config).await?;
+        let found = ImageConfig::parse(&config).map_err(|error| unfit(&error))?.platform();
+        if found.serves(platform) {
+            return Ok(image);
+        }
+        vec![found]
+    };
+    let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+    let problem = Problem::new(Code::NotFound, format!("there is no image for `{platform}`"));
+    Err(problem.help(format!("it is for {}", found.join(", "))))
 }
 
 /// The place of an image, as a user would name it.
-fn shown(end: &End) -> String {
+#[must_use]
+pub fn shown(end: &End) -> String {
     match end {
         End::Layout { path, .. } => format!("oci:{}", path.display()),
         End::Registry { reference, .. } => reference.to_string(),

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::report::table::wrap;
 use crate::report::{Look, Paint, Table};
 
 /// Something that was checked.
@@ -56,13 +57,14 @@ pub fn checkup(checks: &[Check], look: Look) -> String {
             (None, look.tame(&check.found)),
         ]);
     }
-    // Nothing of it may be missing: the terminal breaks the lines.
-    let mut out = table.render(Look { width: usize::MAX, ..look }, 0);
+    let mut out = table.render_whole(look, 0);
     for check in checks.iter().filter(|check| check.help.is_some()) {
-        let name = look.paint(Paint::Name, &look.tame(&check.name));
-        let help = check.help.iter().flat_map(|help| help.lines());
-        let lines = help.map(|line| look.tame(line)).collect::<Vec<_>>().join("\n");
-        out.extend(["\n", &name, ": ", &lines, "\n"]);
+        out.extend(["\n", &look.paint(Paint::Name, &look.tame(&check.name)), "\n"]);
+        for line in check.help.iter().flat_map(|help| help.lines()) {
+            for part in wrap(&look.tame(line), look.width.saturating_sub(2)) {
+                out.extend(["  ", &part, "\n"]);
+            }
+        }
     }
     out
 }
@@ -95,7 +97,7 @@ mod tests {
             help: help.map(ToOwned::to_owned),
         };
         let checks = [check("git", Level::Good, None), check("cache", Level::Warn, Some("do this"))];
-        let expected = "ok    git    so\nwarn  cache  so\n\ncache: do this\n";
+        let expected = "ok    git    so\nwarn  cache  so\n\ncache\n  do this\n";
         assert_eq!(checkup(&checks, Look::PLAIN), expected);
         let value = json!({
             "status": "warn",

@@ -4,7 +4,7 @@ use crate::report::{Look, Paint};
 use console::measure_text_width;
 
 /// Rows of cells that are printed in columns; the last column is cut at the
-/// width of the look.
+/// width of the look, or goes on below itself.
 #[derive(Debug, Default)]
 pub struct Table {
     rows: Vec<Vec<(Option<Paint>, String)>>,
@@ -36,6 +36,16 @@ impl Table {
     /// The rows as lines, each with `indent` spaces before it.
     #[must_use]
     pub fn render(&self, look: Look, indent: usize) -> String {
+        self.lines(look, indent, &|text, room| vec![look.cut(text, room)])
+    }
+
+    /// The same, with all of the last column: what finds no room goes on below it.
+    #[must_use]
+    pub fn render_whole(&self, look: Look, indent: usize) -> String {
+        self.lines(look, indent, &wrap)
+    }
+
+    fn lines(&self, look: Look, indent: usize, fit: &dyn Fn(&str, usize) -> Vec<String>) -> String {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
             let cells =
@@ -50,9 +60,12 @@ impl Table {
             for (column, (paint, text)) in row.iter().enumerate() {
                 let last = column + 1 == row.len();
                 let room = look.width.saturating_sub(used).max(16);
-                let shown = if last { look.cut(text, room) } else { look.pad(text, widths[column]) };
-                line.push_str(&paint.map_or(shown.clone(), |paint| look.paint(paint, &shown)));
-                if !last {
+                let painted = |shown: String| paint.map_or(shown.clone(), |paint| look.paint(paint, &shown));
+                if last {
+                    let lines: Vec<String> = fit(text, room).into_iter().map(painted).collect();
+                    line.push_str(&lines.join(&format!("\n{}", " ".repeat(used))));
+                } else {
+                    line.push_str(&painted(look.pad(text, widths[column])));
                     line.push_str("  ");
                     used += widths[column] + 2;
                 }
@@ -62,6 +75,22 @@ impl Table {
         }
         out
     }
+}
+
+/// The text in lines of at most `room` columns, broken between words. A word that is
+/// wider has a line of its own.
+pub(super) fn wrap(text: &str, room: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if measure_text_width(line) + 1 + measure_text_width(word) <= room => {
+                line.extend([" ", word]);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -77,5 +106,13 @@ mod tests {
         let out = table.render(Look { width: 40, ..Look::PLAIN }, 2);
         let cut = format!("{}...", "x".repeat(27));
         assert_eq!(out, format!("  a       short\n  longer  {cut}\n  c\n"));
+    }
+    #[test]
+    fn a_last_column_goes_on_below_itself() {
+        let mut table = Table::new();
+        table.row([(None, "a".into()), (None, "linux/amd64 linux/arm64 linux/s390x".into())]);
+        let out = table.render_whole(Look { width: 30, ..Look::PLAIN }, 2);
+        assert_eq!(out, "  a  linux/amd64 linux/arm64\n     linux/s390x\n");
+        assert_eq!(wrap("wider-than-the-room b", 5), ["wider-than-the-room", "b"]);
     }
 }

@@ -132,10 +132,26 @@ impl BlobReader {
         let mut bytes = Vec::new();
         match self.read_to_end(&mut bytes) {
             Ok(_) => Ok(bytes),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                Err(damaged(&self.path, &self.expected))
-            }
-            Err(error) => Err(unusable("read", &self.path, &error)),
+            Err(error) => Err(self.unread(&error)),
+        }
+    }
+
+    /// Reads it for its digest alone.
+    ///
+    /// # Errors
+    /// Another digest or size than described.
+    pub(super) fn verify(mut self) -> Result<(), Problem> {
+        match io::copy(&mut self, &mut io::sink()) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.unread(&error)),
+        }
+    }
+
+    fn unread(&self, error: &io::Error) -> Problem {
+        if error.kind() == io::ErrorKind::InvalidData {
+            damaged(&self.path, &self.expected)
+        } else {
+            unusable("read", &self.path, error)
         }
     }
 }

@@ -50,12 +50,16 @@ impl fmt::Display for Copied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { sent, sent_bytes, mounted, present } = *self;
         let parts = [
-            (sent, format!("{} sent, {}", counted(sent, "blob"), bytes(sent_bytes))),
-            (mounted, format!("{mounted} taken from another repository")),
-            (present, format!("{present} there before")),
+            (sent, format!(" sent, {}", bytes(sent_bytes))),
+            (mounted, " taken from another repository".to_owned()),
+            (present, " there before".to_owned()),
         ];
-        let parts = parts.into_iter().filter(|(count, _)| *count > 0).map(|(_, part)| part);
-        f.write_str(&parts.collect::<Vec<_>>().join(", "))
+        for (at, (count, part)) in parts.into_iter().filter(|(count, _)| *count > 0).enumerate() {
+            // What is counted is said once.
+            let count = if at == 0 { counted(count, "blob") } else { format!(", {count}") };
+            write!(f, "{count}{part}")?;
+        }
+        Ok(())
     }
 }
 
@@ -129,6 +133,13 @@ pub async fn copy_read(
     observe: Observe,
 ) -> Result<Copied, Problem> {
     let Contents { blobs, manifests } = contents(from, image, document).await?;
+    let _hold = match to {
+        Repository::Layout(layout) => {
+            let layout = layout.clone();
+            blocking(move || Ok(layout.hold())).await?
+        }
+        Repository::Registry(_) => None,
+    };
     let total = blobs.iter().map(|blob| blob.size).sum();
     let meter = Arc::new(Meter::new(total, observe));
     if let Repository::Registry(registry) = to
@@ -235,11 +246,8 @@ fn carry(from: &Layout, blob: &Descriptor, to: &Layout) -> Result<Delivery, Prob
     let mut writer = to.writer()?;
     let mut reader = from.open_blob(blob)?;
     let copied = io::copy(&mut reader, &mut io::BufWriter::with_capacity(1 << 20, &mut writer));
-    copied.map_err(|error| {
-        let problem = unusable("copy to", to.path(), &error);
-        let damaged = error.kind() == io::ErrorKind::InvalidData;
-        problem.maybe_help(damaged.then(|| "remove the file and run again".to_owned()))
-    })?;
+    copied
+        .map_err(|error| from.verify(blob).err().unwrap_or_else(|| unusable("copy to", to.path(), &error)))?;
     writer.commit_as(blob)?;
     Ok(Delivery::Sent)
 }

@@ -13,6 +13,9 @@ use crate::oci::{Descriptor, Digest, MAX_DOCUMENT, media_type};
 use crate::store::blob::{UNFINISHED, unfinished, unusable};
 use crate::store::{BlobReader, BlobWriter};
 
+pub use collect::Collected;
+
+mod collect;
 mod referrers;
 #[cfg(test)]
 mod tests;
@@ -139,6 +142,14 @@ impl Layout {
         BlobReader::open(self.blob_path(&descriptor.digest), descriptor)
     }
 
+    /// Reads a blob to make sure that it is what its digest says.
+    ///
+    /// # Errors
+    /// It is not, or is not there.
+    pub fn verify(&self, descriptor: &Descriptor) -> Result<(), Problem> {
+        self.open_blob(descriptor)?.verify()
+    }
+
     /// All names and what they point to, in the order of the index.
     ///
     /// # Errors
@@ -205,12 +216,13 @@ impl Layout {
     /// Lists a manifest or index without a name, unless it is listed already.
     ///
     /// # Errors
-    /// The file system refuses; the index is damaged.
+    /// The file system refuses; the index is damaged; not all of it is here.
     pub fn list(&self, descriptor: &Descriptor) -> Result<(), Problem> {
         let _lock = self.lock()?;
         if self.tops()?.iter().any(|(_, top)| top.digest == descriptor.digest) {
             return Ok(());
         }
+        self.check_whole(descriptor)?;
         let mut index = self.index()?;
         let mut entry = descriptor.clone();
         // What it was called elsewhere is no name here.
@@ -224,7 +236,7 @@ impl Layout {
     /// expected; `false`, and nothing changed, if it does not.
     ///
     /// # Errors
-    /// The file system refuses; the index is damaged.
+    /// The file system refuses; the index is damaged; not all of the image is here.
     pub fn swap_ref(
         &self,
         name: &str,
@@ -235,6 +247,7 @@ impl Layout {
         if self.resolve(name)?.map(|found| found.digest) != expected {
             return Ok(false);
         }
+        self.check_whole(descriptor)?;
         self.rename(name, descriptor).map(|()| true)
     }
 

@@ -58,7 +58,12 @@ impl Repository {
         match self {
             Self::Layout(layout) => {
                 let (layout, blob) = (layout.clone(), blob.clone());
-                blocking(move || work(&mut layout.open_blob(&blob)?)).await
+                blocking(move || {
+                    let made = work(&mut layout.open_blob(&blob)?);
+                    // Of damaged content, whatever the work says of it is beside the point.
+                    made.map_err(|problem| layout.verify(&blob).err().unwrap_or(problem))
+                })
+                .await
             }
             Self::Registry(registry) => registry.stream(blob, work).await,
         }

@@ -152,7 +152,8 @@ const LAYER: NodeForm = NodeForm::new("layer", "A layer on top.")
         .repeatable()
         .notes(
             "Written as a whiteout, so that no runtime shows it; the bytes stay in the layer that has them. \
-                 Whatever the order, all of it is deleted before anything is copied.",
+                 Whatever the order, all of it is deleted before anything is copied. A path that no layer below has is \
+                 an error: it is misspelled, or the base has changed.",
         ),
     ])
     .repeatable()

@@ -111,7 +111,9 @@ const TEST: NodeForm = NodeForm::new("test", "A command that must succeed in the
     .children(&[
         target::ENV.notes("Beside the image's own."),
         NodeForm::new("run", "Arguments, in place of the image's `CMD`.").arguments(WORDS),
-        NodeForm::new("entrypoint", "In place of the image's `ENTRYPOINT`.").arguments(WORDS),
+        NodeForm::new("entrypoint", "In place of the image's `ENTRYPOINT`.")
+            .arguments(WORDS)
+            .notes("The image's `CMD` goes with it: `run` gives the arguments, without it there are none."),
         NodeForm::new("user", "In place of the image's `USER`.")
             .arguments(&[ArgumentForm::one("user", Kind::Template, "")]),
         TEST_EXPECT,

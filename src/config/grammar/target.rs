@@ -92,11 +92,12 @@ pub(super) const TARGET: NodeForm =
                 ])
                 .some_of(&["env", "os", "branch"])
                 .repeatable(),
-            NodeForm::new("timeout", "How long one attempt may take.").arguments(&[ArgumentForm::one(
-                "duration",
-                Kind::Duration,
-                "",
-            )]),
+            NodeForm::new("timeout", "How long one attempt may take.")
+                .arguments(&[ArgumentForm::one("duration", Kind::Duration, "")])
+                .notes(
+                    "When it is over, all that the attempt started is asked to end (SIGTERM); what is left 10 seconds \
+                     later is killed.",
+                ),
             NodeForm::new("retries", "How often it is tried again after a failure.")
                 .arguments(&[ArgumentForm::one("count", Kind::Integer(0, 100), "")]),
             NodeForm::new("pool", "The pool that bounds how many run at once.")

@@ -236,3 +236,64 @@ fn a_name_is_taken_away_and_by_a_digest_all_of_them() {
     assert_eq!(layout.remove_ref(&one.digest.to_string()), Ok(true));
     assert_eq!(layout.refs(), Ok(vec![("c".to_owned(), two)]));
 }
+
+/// An image with one layer of these bytes, listed under a name.
+fn named_image(layout: &Layout, name: &str, layer: &[u8]) -> Descriptor {
+    let image = crate::store::fixture::image(layout, "linux/amd64", layer, &[]);
+    layout.set_ref(name, &image).unwrap();
+    image
+}
+
+fn blobs(layout: &Layout) -> usize {
+    fs::read_dir(layout.blobs()).unwrap().count()
+}
+
+#[test]
+fn blobs_that_nothing_needs_are_collected_and_no_others() {
+    let (_directory, layout) = layout();
+    named_image(&layout, "one", b"shared");
+    let other = crate::store::fixture::image(&layout, "linux/arm64", b"shared", &[("a", "b")]);
+    let both = crate::store::fixture::index(&layout, vec![other]);
+    layout.set_ref("both", &both).unwrap();
+    layout.list(&layout.write("text/plain", b"not a document").unwrap()).unwrap();
+    let before = blobs(&layout);
+    assert_eq!(layout.collect(), Ok(Some(Collected::default())));
+    layout.remove_ref("both").unwrap();
+    let freed = layout.collect().unwrap().unwrap();
+    // The index, its manifest, and its configuration; the layer is another's, too.
+    assert_eq!((freed.blobs, blobs(&layout)), (3, before - 3));
+    assert!(freed.bytes > both.size);
+    assert!(layout.check_whole(&layout.resolve("one").unwrap().unwrap()).is_ok());
+}
+
+#[test]
+fn nothing_is_collected_while_somebody_brings_an_image_or_where_it_is_not_understood() {
+    let (_directory, layout) = layout();
+    layout.write("text/plain", b"on its way").unwrap();
+    let hold = layout.hold().unwrap();
+    assert!(layout.hold().is_some(), "several bring images at once");
+    assert_eq!(layout.collect(), Ok(None));
+    drop(hold);
+    let index = fs::read_to_string(layout.path().join(INDEX)).unwrap();
+    let foreign = r#""manifests":[{"mediaType":"a/b","digest":"sha512:ab","size":1}]"#;
+    fs::write(layout.path().join(INDEX), index.replace("\"manifests\":[]", foreign)).unwrap();
+    assert_eq!(layout.collect(), Ok(None));
+    fs::write(layout.path().join(INDEX), index).unwrap();
+    assert_eq!(layout.collect().unwrap().map(|freed| freed.blobs), Some(1));
+    // A manifest that cannot be read may need anything.
+    let broken = layout.write(media_type::MANIFEST, b"{").unwrap();
+    layout.set_ref("broken", &broken).unwrap();
+    assert!(layout.collect().is_err() && layout.has(&broken.digest));
+}
+
+#[test]
+fn no_name_is_given_to_what_was_collected_meanwhile() {
+    let (_directory, layout) = layout();
+    let image = crate::store::fixture::image(&layout, "linux/amd64", b"layer", &[]);
+    fs::remove_file(layout.blob_path(&Digest::of(b"layer"))).unwrap();
+    let refused = layout.swap_ref("latest", None, &image).unwrap_err();
+    assert_eq!(refused.code, Code::Registry);
+    assert_eq!(refused.notes, [format!("`{}` is missing", Digest::of(b"layer"))]);
+    assert_eq!(layout.list(&image), Err(refused));
+    assert_eq!(layout.refs(), Ok(vec![]));
+}

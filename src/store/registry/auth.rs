@@ -15,7 +15,7 @@ use serde::Deserialize;
 use crate::diagnostic::{Code, Problem};
 use crate::store::registry::answer::{refused, unexpected, unreachable};
 use crate::store::registry::body::once;
-use crate::store::registry::credentials::{Credentials, Found};
+use crate::store::registry::credentials::{Credentials, Found, LOGIN};
 use crate::store::registry::retry::Backoff;
 use crate::store::registry::secret::Password;
 
@@ -182,7 +182,13 @@ impl Authentication {
             (Credentials::Identity(_), Some(source)) => format!("asked with a token from {source}"),
             _ => "asked without credentials".to_owned(),
         };
-        let help = format!("run `hoist login {}`, or give the registry a `login`", self.host);
+        let help = match self.found.source.as_deref() {
+            Some(LOGIN) => {
+                "mend the `login` of the registry in release.kdl: it is used instead of what `hoist login` keeps"
+                    .to_owned()
+            }
+            _ => format!("run `hoist login {}`, or give the registry a `login`", self.host),
+        };
         problem.note(who).help(help)
     }
 }

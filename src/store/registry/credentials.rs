@@ -20,6 +20,9 @@ use crate::store::registry::secret::{self, Password, output};
 /// The largest file of credentials that is read, in bytes.
 pub(super) const MAX_FILE: u64 = 4 << 20;
 
+/// Where credentials come from that release.kdl names.
+pub(super) const LOGIN: &str = "the `login` of the registry";
+
 /// The surroundings that credentials are found in.
 #[derive(Clone, Debug)]
 pub struct Surroundings {
@@ -82,7 +85,7 @@ pub(super) async fn find(
         let password =
             secret::find("a password", password, &surroundings.root, &surroundings.environment).await?;
         let credentials = Credentials::new(username, password);
-        let source = Some("the `login` of the registry".to_owned());
+        let source = Some(LOGIN.to_owned());
         return Ok(Found { credentials, source, notes: Vec::new() });
     }
     let mut notes = Vec::new();

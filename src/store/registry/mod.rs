@@ -8,6 +8,7 @@
 mod account;
 mod answer;
 mod auth;
+mod auth_file;
 mod body;
 mod certificates;
 mod connection;
@@ -17,6 +18,7 @@ mod download;
 #[cfg(fuzzing)]
 pub(super) mod fuzzing;
 mod handover;
+mod kept;
 mod network;
 mod page;
 mod referrers;
@@ -27,10 +29,11 @@ mod secret;
 mod tests;
 mod upload;
 
-pub use account::{Account, Kept, Who, forget, keep};
+pub use account::{Account, Who};
 pub use connection::Access;
 pub use credentials::Surroundings;
 pub use deletion::Deletion;
+pub use kept::{Kept, forget, keep};
 pub use network::Network;
 pub use repository::Registry;
 pub use secret::{Password, secret_file};

@@ -80,13 +80,16 @@ async fn a_password_is_asked_for_and_given() {
     let wrong = registry(&network(&[("PASSWORD", "hunter2")]), &name, &login("user")).await;
     let refused = wrong.check_push().await.unwrap_err();
     assert_eq!(refused.code, Code::Unauthorized);
-    let help = format!("run `hoist login {}`, or give the registry a `login`", server.address);
-    assert_eq!(refused.help, Some(help));
+    let help =
+        "mend the `login` of the registry in release.kdl: it is used instead of what `hoist login` keeps";
+    assert_eq!(refused.help.as_deref(), Some(help));
     assert!(refused.notes.contains(&"asked as `user`, from the `login` of the registry".to_owned()));
     assert!(!format!("{refused:?}").contains("hunter2"));
     let nobody = open(&name).await;
     let refused = nobody.check_push().await.unwrap_err();
     assert!(refused.notes.contains(&"asked without credentials".to_owned()), "{refused:?}");
+    let help = format!("run `hoist login {}`, or give the registry a `login`", server.address);
+    assert_eq!(refused.help, Some(help));
 }
 
 /// Gives tokens to `user`, for whatever is asked, signed with `key.pem`.

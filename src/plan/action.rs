@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use crate::config::{Pattern, ProjectPath};
 use crate::diagnostic::Span;
 use crate::facts::Environment;
-use crate::plan::{AssembleStep, BudgetStep, IndexStep, PushStep, TagStep, TestStep};
+use crate::plan::{AssembleStep, BudgetStep, DockerfileStep, IndexStep, PushStep, TagStep, TestStep};
 use serde::{Deserialize, Serialize};
 
 /// What a step does, with all that it needs for it.
@@ -22,6 +22,9 @@ pub enum Action {
     /// Makes an image of one platform from files.
     #[serde(skip)]
     Assemble(Box<AssembleStep>),
+    /// Builds an image of one platform from a Dockerfile.
+    #[serde(skip)]
+    Dockerfile(Box<DockerfileStep>),
     /// Joins the platforms of an image.
     #[serde(skip)]
     Index(IndexStep),

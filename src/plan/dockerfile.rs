@@ -15,14 +15,15 @@ use crate::plan::{RemoteBase, StepIndex};
 pub struct DockerfileStep {
     /// What it is built for.
     pub platform: Platform,
-    /// The Dockerfile; what it starts from is named by digest.
+    /// The Dockerfile; images of registries that it starts from are named by digest.
     pub dockerfile: Arc<str>,
     /// What spans into the Dockerfile as it is written name.
     pub source: SourceId,
     /// Directory whose files are sent to the engine.
     pub context: ProjectPath,
-    /// Further directories, by the names that the Dockerfile gives them.
-    pub directories: Vec<(String, ProjectPath)>,
+    /// Names that stand in [`dockerfile`](Self::dockerfile) for images of further
+    /// directories, in the order of the step's inputs.
+    pub directories: Vec<String>,
     /// Images of this plan that it starts from, by the names that stand for them in
     /// [`dockerfile`](Self::dockerfile).
     pub images: Vec<(String, StepIndex)>,

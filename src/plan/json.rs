@@ -61,6 +61,7 @@ enum Does {
     Skip { reason: String },
     Command { outputs: Vec<String> },
     Assemble { platform: String },
+    Build { platform: String },
     Index { platforms: Vec<String> },
     Test { image: String, tests: Vec<String> },
     Budget { image: String },
@@ -172,6 +173,7 @@ impl Does {
                 Self::Command { outputs: outputs.collect() }
             }
             Action::Assemble(step) => Self::Assemble { platform: step.platform.to_string() },
+            Action::Dockerfile(step) => Self::Build { platform: step.platform.to_string() },
             Action::Index(step) => {
                 let platforms = step.platforms.iter().map(|(platform, _)| platform.to_string());
                 Self::Index { platforms: platforms.collect() }

@@ -13,6 +13,7 @@ mod build;
 mod check;
 mod command;
 mod definition;
+mod dockerfile;
 mod drawing;
 mod edge;
 mod files;
@@ -38,6 +39,7 @@ pub use action::{Action, CommandStep, Exec, Gap, Variables};
 pub use base::{BASE_NAME, RemoteBase, declared_registries, not_for, registry_of, remote_base};
 pub use build::build;
 pub use definition::{Definition, KeyPart, PartValue, Subject};
+pub use dockerfile::{CachePlan, DockerfileStep};
 pub use drawing::{dot, mermaid, svg};
 pub use goals::{Goals, Options};
 pub use image::{

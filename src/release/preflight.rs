@@ -156,6 +156,7 @@ async fn read_tags(
 fn revision(plan: &Plan, image: StepIndex) -> Option<&str> {
     match &plan.steps.get(image.0 as usize)?.action {
         Action::Assemble(step) => step.settings.labels.get(REVISION).map(String::as_str),
+        Action::Dockerfile(step) => step.labels.get(REVISION).map(String::as_str),
         Action::Index(step) => revision(plan, step.platforms.first()?.1),
         _ => None,
     }

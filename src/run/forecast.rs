@@ -151,7 +151,7 @@ impl Seen<'_> {
 
 /// What a step adds to the keys of others once it ran, if that is known before.
 fn ran(step: &Step, trace: &Trace) -> Option<Product> {
-    let makes_image = matches!(step.action, Action::Assemble(_) | Action::Index(_));
+    let makes_image = matches!(step.action, Action::Assemble(_) | Action::Dockerfile(_) | Action::Index(_));
     match step.effect {
         _ if makes_image || !outputs(step).is_empty() => None,
         Effect::Cacheable => Some(Product::Key(trace.key())),

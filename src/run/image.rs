@@ -19,6 +19,7 @@ use crate::plan::{
 use crate::release::{
     Publisher, TagChange, TagReport, TagResult, check_immutable, note_layers, pull, push, tag,
 };
+use crate::run::build::Builds;
 use crate::run::command::Unsuccessful;
 use crate::run::mask::Secrets;
 use crate::run::process::Halt;
@@ -38,6 +39,7 @@ pub(super) struct Images {
     built: Layout,
     secrets: Arc<Secrets>,
     publisher: Arc<Publisher>,
+    builds: Builds,
     /// Whether the tags of the whole run may be moved; asked once, before the
     /// first of them is.
     immutable: OnceCell<Result<(), Problems>>,
@@ -67,6 +69,7 @@ impl Images {
             facts: Arc::clone(&request.facts),
             cache: request.cache.clone(),
             built: request.cache.images().clone(),
+            builds: Builds::new(request, Arc::clone(&secrets), Arc::clone(&publisher)),
             secrets,
             publisher,
             immutable: OnceCell::new(),
@@ -89,6 +92,10 @@ impl Images {
         let made = match &step.action {
             Action::Assemble(assemble) => {
                 self.assemble(assemble, known, step, halt).await.map(|image| Yielded::Image(Box::new(image)))
+            }
+            Action::Dockerfile(build) => {
+                let built = self.builds.build(build, step, known, halt, teller).await;
+                built.map(|image| Yielded::Image(Box::new(image)))
             }
             Action::Index(index) => {
                 self.index(index, known, step).await.map(|image| Yielded::Image(Box::new(image)))
@@ -181,7 +188,7 @@ impl Images {
         halt: &mut watch::Receiver<Halt>,
         teller: &Teller,
     ) -> Result<Yielded, Unsuccessful> {
-        for base in plan.steps.iter().filter_map(remote_base_of) {
+        for base in plan.steps.iter().flat_map(remote_bases_of) {
             // Without it, layers are sent that could have been mounted.
             let _ = note_layers(base, &self.publisher, &self.built).await;
         }
@@ -228,6 +235,7 @@ pub(super) fn images_of(plan: &Plan, step: &Step) -> Vec<StepIndex> {
             BaseSource::Step(base) => vec![base],
             _ => Vec::new(),
         },
+        Action::Dockerfile(build) => build.images.iter().map(|(_, step)| *step).collect(),
         Action::Index(index) => index.platforms.iter().map(|(_, step)| *step).collect(),
         Action::Test(test) => vec![test.image],
         Action::Budget(budget) => vec![budget.image],
@@ -237,10 +245,15 @@ pub(super) fn images_of(plan: &Plan, step: &Step) -> Vec<StepIndex> {
     }
 }
 
-fn remote_base_of(step: &Step) -> Option<&RemoteBase> {
-    let Action::Assemble(assemble) = &step.action else { return None };
-    let BaseSource::Registry(base) = &assemble.base else { return None };
-    Some(base)
+fn remote_bases_of(step: &Step) -> Vec<&RemoteBase> {
+    match &step.action {
+        Action::Assemble(assemble) => match &assemble.base {
+            BaseSource::Registry(base) => vec![base],
+            _ => Vec::new(),
+        },
+        Action::Dockerfile(build) => build.bases.iter().collect(),
+        _ => Vec::new(),
+    }
 }
 
 fn tag_steps(plan: &Plan) -> impl Iterator<Item = &TagStep> {
@@ -251,7 +264,7 @@ fn tag_steps(plan: &Plan) -> impl Iterator<Item = &TagStep> {
 }
 
 /// The step that was to make the image made none: a fault of the plan.
-fn no_image(step: &Step) -> Unsuccessful {
+pub(super) fn no_image(step: &Step) -> Unsuccessful {
     let problem = Problem::new(Code::NotFound, format!("`{}` has no image to work on", step.id));
     Unsuccessful::failed(problem.label(step.span, "the step that was to make it made none"))
 }
@@ -267,7 +280,7 @@ fn moved(change: TagChange) -> TagMove {
 }
 
 /// What comes of some work, unless the step is asked to stop in a way that ends it.
-async fn unless<T>(
+pub(super) async fn unless<T>(
     halt: &mut watch::Receiver<Halt>,
     ends: fn(Halt) -> bool,
     work: impl Future<Output = T>,
@@ -284,7 +297,7 @@ fn kills(halt: Halt) -> bool {
 }
 
 /// Ends what can be given up at any time.
-fn stops(halt: Halt) -> bool {
+pub(super) fn stops(halt: Halt) -> bool {
     halt != Halt::No
 }
 

@@ -6,6 +6,7 @@
 //! here. Assumes a sealed plan: needs point backwards. Must not import report,
 //! interop, or cli.
 
+mod build;
 mod claim;
 mod command;
 mod event;

@@ -181,6 +181,7 @@ const fn action_word(action: &Action) -> &'static str {
         Action::Skip(_) => "skip",
         Action::Command(_) => "command",
         Action::Assemble(_) => "assemble",
+        Action::Dockerfile(_) => "build",
         Action::Index(_) => "index",
         Action::Test(_) => "test",
         Action::Budget(_) => "budget",

@@ -11,6 +11,7 @@ use crate::engine::builder::progress::{CacheHits, Progress};
 use crate::engine::builder::session::{Offer, offer};
 use crate::engine::builder::solve::{BuildKit, Solve, places};
 use crate::oci::Platform;
+use crate::plan::CachePlan;
 
 /// Messages of the engine that wait to be told.
 const BACKLOG: usize = 64;
@@ -38,10 +39,8 @@ pub struct Build {
     pub network: Option<String>,
     /// Whether what the engine has of earlier builds is left aside.
     pub no_cache: bool,
-    /// Where further layers of earlier builds are found.
-    pub cache_from: Vec<CacheOptionsEntry>,
-    /// Where layers are left for later builds.
-    pub cache_to: Vec<CacheOptionsEntry>,
+    /// Where layers are kept between machines.
+    pub caches: Vec<CachePlan>,
     /// A label by which hoist finds what it left at the engine.
     pub owner: String,
     /// What the engine may ask for.
@@ -103,8 +102,8 @@ impl Engine {
             exporter: "moby".to_owned(),
             exporter_attributes: [("name".to_owned(), build.name.clone())].into(),
             attributes,
-            cache_from: build.cache_from,
-            cache_to: build.cache_to,
+            cache_from: build.caches.iter().filter_map(cache_from).collect(),
+            cache_to: build.caches.iter().filter_map(cache_to).collect(),
         };
         let (told, mut heard) = mpsc::channel(BACKLOG);
         let mut progress = Progress::default();
@@ -122,4 +121,30 @@ impl Engine {
         let image = answer?.exporter_response.remove("containerimage.digest").unwrap_or(build.name);
         Ok(Built { image, hits: progress.hits() })
     }
+}
+
+fn cache_from(cache: &CachePlan) -> Option<CacheOptionsEntry> {
+    match cache {
+        CachePlan::Registry { reference, .. } => Some(entry("registry", [("ref", reference.as_str())])),
+        CachePlan::Inline | CachePlan::Local(_) => None,
+    }
+}
+
+fn cache_to(cache: &CachePlan) -> Option<CacheOptionsEntry> {
+    match cache {
+        CachePlan::Inline => Some(entry::<String>("inline", [])),
+        CachePlan::Registry { reference, max } => {
+            let mode = if *max { "max" } else { "min" };
+            Some(entry("registry", [("ref", reference.as_str()), ("mode", mode)]))
+        }
+        CachePlan::Local(_) => None,
+    }
+}
+
+fn entry<'a, T: Into<String>>(
+    kind: &str,
+    attributes: impl IntoIterator<Item = (&'a str, T)>,
+) -> CacheOptionsEntry {
+    let attributes = attributes.into_iter().map(|(name, value)| (name.to_owned(), value.into()));
+    CacheOptionsEntry { r#type: kind.to_owned(), attrs: attributes.collect() }
 }

@@ -20,7 +20,7 @@ pub fn finish(step: &DockerfileStep, built: &Descriptor, images: &Layout) -> Res
         let title = format!("the engine built for `{found}`, and not for `{}`", step.platform);
         return Err(Problem::new(Code::BuildFailed, title).label(step.span, "built from this"));
     }
-    config.config.labels.remove(OWNER);
+    config.config.labels.shift_remove(OWNER);
     config.config.labels.extend(step.labels.clone());
     config.created = Some(step.created.to_string());
     let config = images.write(media_type::CONFIG, &config.to_bytes())?;

@@ -5,9 +5,12 @@ mod archive;
 mod build;
 mod classic;
 mod connector;
+mod context;
+mod directory;
 mod engine;
 mod engines;
 mod error;
+mod finish;
 #[cfg(test)]
 mod fixture;
 mod layers;
@@ -24,8 +27,11 @@ mod tests;
 
 pub use address::{Address, Destination};
 pub use build::{Build, Built, CONTEXT};
+pub use context::context;
+pub use directory::directory_image;
 pub use engine::{About, Engine, EngineKind};
 pub use engines::{Certificates, Engines, NoEngine, Place};
 pub use error::EngineError;
+pub use finish::finish;
 pub use progress::CacheHits;
 pub use session::{ByteStream, Login, Logins, Offer, Source};

@@ -71,13 +71,13 @@ impl Engine {
 }
 
 /// Pieces that come one by one, as something to read.
-struct Pieces {
+pub(super) struct Pieces {
     pieces: mpsc::Receiver<io::Result<Bytes>>,
     piece: Bytes,
 }
 
 impl Pieces {
-    fn new(pieces: mpsc::Receiver<io::Result<Bytes>>) -> Self {
+    pub(super) fn new(pieces: mpsc::Receiver<io::Result<Bytes>>) -> Self {
         Self { pieces, piece: Bytes::new() }
     }
 }

@@ -37,8 +37,7 @@ fn build(name: &str, dockerfile: &str, text: &str) -> Build {
         arguments: HashMap::new(),
         network: None,
         no_cache: false,
-        cache_from: Vec::new(),
-        cache_to: Vec::new(),
+        caches: Vec::new(),
         owner: "test".to_owned(),
         offer: Offer {
             archives: [(CONTEXT.to_owned(), context(text))].into(),

@@ -1,0 +1,48 @@
+//! A directory as an image, for Dockerfiles that copy from it by name.
+
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+use tokio_stream::StreamExt;
+
+use crate::engine::builder::error::{EngineError, chain};
+use crate::engine::builder::save::Pieces;
+use crate::engine::builder::session::Source;
+use crate::oci::{Descriptor, ImageConfig, LayerCompression, Manifest, Platform, media_type};
+use crate::store::Layout;
+
+/// Pieces that were made and not read yet.
+const BACKLOG: usize = 4;
+
+/// Makes an image of nothing but the files of an archive, and returns its manifest.
+///
+/// # Errors
+/// The archive cannot be made; the layout cannot be written.
+pub async fn directory_image(
+    archive: &Source,
+    platform: &Platform,
+    images: &Layout,
+) -> Result<Descriptor, EngineError> {
+    let (sender, receiver) = mpsc::channel(BACKLOG);
+    let (platform, images) = (platform.clone(), images.clone());
+    let writing = spawn_blocking(move || {
+        let compression = LayerCompression::GZIP;
+        let mut blob = images.writer()?;
+        let diff_id = compression
+            .compress(&mut Pieces::new(receiver), &mut blob)
+            .map_err(|error| EngineError::Broken(chain(&error)))?;
+        let layer = blob.commit(compression.media_type())?;
+        let mut config = ImageConfig::new(&platform);
+        config.rootfs.diff_ids.push(diff_id);
+        let config = images.write(media_type::CONFIG, &config.to_bytes())?;
+        Ok(images.write(media_type::MANIFEST, &Manifest::new(config, vec![layer]).to_bytes())?)
+    });
+    let mut pieces = archive();
+    while let Some(piece) = pieces.next().await {
+        // Whoever takes it ended early, and says why.
+        if sender.send(piece).await.is_err() {
+            break;
+        }
+    }
+    drop(sender);
+    writing.await.map_err(|error| EngineError::Broken(chain(&error)))?
+}

@@ -3,19 +3,20 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 
 use crate::cache::{Cache, State};
 use crate::cli::arguments::{Global, When};
-use crate::config::{Base, Release};
-use crate::diagnostic::{Class, Code, Problem, Problems, Sources};
+use crate::config::{Base, ProjectPath, Release};
+use crate::diagnostic::{Class, Code, Problem, Problems, Sources, Spanned};
 use crate::facts::{
-    Compiled, Facts, Host, KnownFiles, Needs, Origin, Project, Question, ResolvedBase, ToolQuery,
+    Compiled, Facts, Host, KnownFiles, Needs, Origin, Project, Question, ResolvedBase, Text, ToolQuery,
     compile_release,
 };
 use crate::oci::Reference;
-use crate::plan::{Goals, Options, Plan, remote_base};
+use crate::plan::{Goals, Options, Plan, Selection, dockerfile_bases, remote_base};
 use crate::release::{Publisher, find_base};
 use crate::report::{Dialect, Look, output, problems_json, render, status};
 
@@ -180,7 +181,7 @@ impl Session {
 
     /// From a release file to a plan.
     pub(crate) fn plan(
-        &self,
+        &mut self,
         loaded: Loaded,
         goals: &Goals,
         overrides: &IndexMap<String, String>,
@@ -188,35 +189,78 @@ impl Session {
     ) -> Result<Planned, Problems> {
         let selection = crate::plan::select(&loaded.release, goals)?;
         let mut facts = self.gather(&loaded, &selection.needs, overrides)?;
-        self.find_bases(&loaded, &selection.needs, &mut facts)?;
+        facts.dockerfiles = self.read_dockerfiles(&loaded.project, &selection.needs)?;
+        self.find_bases(&loaded, &selection, &mut facts)?;
         let plan = crate::plan::build(&loaded.release, &facts, &selection, &options)?;
         let Loaded { project, release, known, .. } = loaded;
         Ok(Planned { project, release, facts, plan, tools: selection.needs.tools, known })
     }
 
-    /// Asks registries what the names of base images stand for.
-    fn find_bases(&self, loaded: &Loaded, needs: &Needs, facts: &mut Facts) -> Result<(), Problems> {
-        if !needs.bases.iter().any(|base| matches!(base.value, Base::Reference(_))) {
-            return Ok(());
-        }
+    /// Reads Dockerfiles, so that problems can point into them.
+    fn read_dockerfiles(&mut self, project: &Project, needs: &Needs) -> Result<Vec<Text>, Problems> {
         let mut problems = Problems::new();
+        let mut known: HashMap<&ProjectPath, Text> = HashMap::new();
+        let mut texts = Vec::new();
+        for Spanned { value: path, span } in &needs.dockerfiles {
+            if let Some(text) = known.get(path) {
+                texts.push(text.clone());
+                continue;
+            }
+            match std::fs::read_to_string(project.root.join(path.as_path())) {
+                Ok(text) => {
+                    let source = self.sources.add(path.to_string(), text);
+                    let text = self.sources.get(source).map(|source| Arc::clone(&source.text));
+                    let text = Text { source, text: text.unwrap_or_default() };
+                    known.insert(path, text.clone());
+                    texts.push(text);
+                }
+                Err(error) => problems.push(
+                    Problem::new(Code::Unreadable, format!("`{path}` cannot be read"))
+                        .label(*span, "the image is built from it")
+                        .note(error.to_string())
+                        .help(
+                            "what an image starts from is planned before anything runs: no step can make it",
+                        ),
+                ),
+            }
+        }
+        problems.or(texts)
+    }
+
+    /// Asks registries what the names of base images stand for.
+    fn find_bases(&self, loaded: &Loaded, selection: &Selection, facts: &mut Facts) -> Result<(), Problems> {
+        let mut problems = Problems::new();
+        let of_dockerfiles = dockerfile_bases(&loaded.release, facts, selection)?;
+        let assembled = selection.needs.bases.iter().enumerate();
+        let assembled: Vec<_> = assembled
+            .filter_map(|(at, base)| {
+                let Base::Reference(template) = &base.value else { return None };
+                let named = problems.take(remote_base(&loaded.release, facts, template));
+                named.map(|(reference, registry)| (at, reference, registry, base.span))
+            })
+            .collect();
+        if assembled.is_empty() && of_dockerfiles.is_empty() {
+            return problems.or(());
+        }
         let cache = self.cache(&loaded.release, &loaded.project)?;
         let publisher = Publisher::new(&loaded.project.root, facts.environment.clone());
         let runtime = runtime()?;
+        let of_layers = assembled.iter().map(|(_, reference, registry, span)| (reference, registry, *span));
+        let of_builds = of_dockerfiles.iter().map(|base| (&base.reference, &base.registry, base.span));
         let mut known: HashMap<Reference, ResolvedBase> = HashMap::new();
-        for (at, base) in needs.bases.iter().enumerate() {
-            let Base::Reference(template) = &base.value else { continue };
-            let named = problems.take(remote_base(&loaded.release, facts, template));
-            let Some((reference, registry)) = named else { continue };
-            if !known.contains_key(&reference) {
-                let found = find_base(&reference, &registry, base.span, &publisher, cache.images());
+        for (reference, registry, span) in of_layers.chain(of_builds) {
+            if !known.contains_key(reference) {
+                let found = find_base(reference, registry, span, &publisher, cache.images());
                 let Some((descriptor, bytes)) = problems.take(runtime.block_on(found)) else { continue };
                 known.insert(reference.clone(), ResolvedBase::Found(Box::new(descriptor), bytes.into()));
             }
-            if let (Some(place), Some(found)) = (facts.bases.get_mut(at), known.get(&reference)) {
+        }
+        for (at, reference, ..) in &assembled {
+            if let (Some(place), Some(found)) = (facts.bases.get_mut(*at), known.get(reference)) {
                 place.clone_from(found);
             }
         }
+        facts.images = known;
         problems.or(())
     }
 

@@ -50,6 +50,17 @@ pub struct Image {
     pub push: Vec<Push>,
 }
 
+impl Image {
+    /// The secrets that its build may mount.
+    pub fn build_secrets(&self) -> impl Iterator<Item = &Secret> {
+        let secrets = match &self.recipe {
+            Recipe::Dockerfile(recipe) => recipe.secrets.as_slice(),
+            Recipe::Assemble(_) => &[],
+        };
+        secrets.iter().map(|secret| &secret.from)
+    }
+}
+
 /// How an image is made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Recipe {

@@ -3,9 +3,7 @@
 use indexmap::IndexMap;
 use jiff::Timestamp;
 
-use crate::config::{
-    Assemble, Base, BuildContext, Copy, Image, OutsideProject, ProjectPath, Recipe, Template,
-};
+use crate::config::{Assemble, Base, Copy, Image, OutsideProject, ProjectPath, Recipe, Template};
 use crate::diagnostic::{Code, Problem, Span};
 use crate::facts::{ResolvedBase, Scope};
 use crate::oci::Platform;
@@ -25,14 +23,7 @@ impl Lower<'_> {
     pub(super) fn build(&mut self, at: usize, image: &Image, number: usize, edges: &[Edge]) -> Made {
         let recipe = match &image.recipe {
             Recipe::Assemble(recipe) => recipe,
-            Recipe::Dockerfile(recipe) => {
-                for context in &recipe.contexts {
-                    if let BuildContext::Image { image: base, .. } = context {
-                        self.check_base(image, &base.value, base.span, number);
-                    }
-                }
-                return Made::not_available("building from a Dockerfile", recipe.span, Effect::Cacheable);
-            }
+            Recipe::Dockerfile(recipe) => return self.dockerfile(at, image, recipe, number, edges),
         };
         let unit = Unit::Image { image: at, job: Job::Build(number) };
         let answers = self.answers(unit);
@@ -83,7 +74,7 @@ impl Lower<'_> {
     }
 
     /// An image that another starts from is built for the same platform.
-    fn check_base(&mut self, image: &Image, base: &str, span: Span, number: usize) {
+    pub(super) fn check_base(&mut self, image: &Image, base: &str, span: Span, number: usize) {
         let Some(base) = self.release.images.get(base) else { return };
         let wanted = platform(image, number, &self.facts.platform);
         let built = (0..base.platforms.len().max(1)).map(|at| platform(base, at, &self.facts.platform));

@@ -1,14 +1,25 @@
 //! Steps that build an image from a Dockerfile.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
 
-use crate::config::{BuildSecret, ProjectPath};
-use crate::diagnostic::{SourceId, Span, Spanned};
-use crate::oci::Platform;
-use crate::plan::{RemoteBase, StepIndex};
+use crate::config::{self, BuildCache, BuildContext, BuildSecret, Image, ProjectPath, Recipe, Release};
+use crate::diagnostic::{Code, Problem, Problems, SourceId, Span, Spanned};
+use crate::dockerfile::{Dockerfile, Feature, Origin, Request, Resolved};
+use crate::facts::{Facts, ResolvedBase, Scope, Text};
+use crate::oci::{Platform, Reference};
+use crate::plan::base::{for_platform, not_for, registry_of};
+use crate::plan::edge::{Edge, Why};
+use crate::plan::lower::{Lower, Made};
+use crate::plan::select::Selection;
+use crate::plan::unit::{Job, Unit, platform};
+use crate::plan::{Action, Definition, Effect, RegistryPlan, RemoteBase, StepIndex, Subject};
+
+/// Changes where equal parts come to make another image.
+const FORMAT: &str = "dockerfile 1";
 
 /// Builds an image of one platform from a Dockerfile.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,8 +28,8 @@ pub struct DockerfileStep {
     pub platform: Platform,
     /// The Dockerfile; images of registries that it starts from are named by digest.
     pub dockerfile: Arc<str>,
-    /// What spans into the Dockerfile as it is written name.
-    pub source: SourceId,
+    /// What spans into the Dockerfile as it is written name; `None` where it was not read.
+    pub source: Option<SourceId>,
     /// Directory whose files are sent to the engine.
     pub context: ProjectPath,
     /// Names that stand in [`dockerfile`](Self::dockerfile) for images of further
@@ -43,6 +54,8 @@ pub struct DockerfileStep {
     pub caches: Vec<CachePlan>,
     /// Images of registries that it starts from.
     pub bases: Vec<RemoteBase>,
+    /// What it uses that not every builder has.
+    pub features: Vec<Feature>,
     /// `Labels`, added to those of the Dockerfile, those of hoist among them.
     pub labels: IndexMap<String, String>,
     /// `created`: the commit's time.
@@ -65,4 +78,254 @@ pub enum CachePlan {
     },
     /// In a directory.
     Local(ProjectPath),
+}
+
+/// An image of a registry that a Dockerfile starts from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DockerfileBase {
+    /// Its name.
+    pub reference: Reference,
+    /// How its repository is reached.
+    pub registry: RegistryPlan,
+    /// The place that names it.
+    pub span: Span,
+}
+
+/// The images of registries that the Dockerfiles of a selection start from, each once:
+/// what their names stand for is a fact that the plan needs.
+///
+/// # Errors
+/// All that is wrong with the Dockerfiles, and with the arguments that they are given.
+pub fn dockerfile_bases(
+    release: &Release,
+    facts: &Facts,
+    selection: &Selection,
+) -> Result<Vec<DockerfileBase>, Problems> {
+    let mut problems = Problems::new();
+    let mut bases: IndexMap<String, DockerfileBase> = IndexMap::new();
+    for (unit, answers) in &selection.answers {
+        let Unit::Image { image, job: Job::Build(number) } = *unit else { continue };
+        let Some(text) = answers.dockerfile.and_then(|at| facts.dockerfiles.get(at)) else { continue };
+        let image = &release.images[image];
+        let Recipe::Dockerfile(recipe) = &image.recipe else { continue };
+        let platform = platform(image, number, &facts.platform);
+        let scope = Scope::new(release, facts).on(platform);
+        let filled = recipe.args.iter().map(|(name, value)| Ok((name.clone(), scope.fill(value)?)));
+        let Some(arguments) = problems.take(filled.collect::<Result<_, Problem>>()) else { continue };
+        let resolved = problems.take(resolve(release, facts, recipe, text, &arguments, platform));
+        for base in resolved.into_iter().flat_map(|resolved| resolved.bases) {
+            let Spanned { value: reference, span } = base.reference;
+            bases.entry(reference.to_string()).or_insert_with(|| DockerfileBase {
+                registry: registry_of(release, facts, &reference.repository),
+                reference,
+                span,
+            });
+        }
+    }
+    problems.once().or(bases.into_values().collect())
+}
+
+/// What a build needs of a Dockerfile.
+fn resolve(
+    release: &Release,
+    facts: &Facts,
+    recipe: &config::Dockerfile,
+    text: &Text,
+    arguments: &IndexMap<String, String>,
+    platform: &Platform,
+) -> Result<Resolved, Problems> {
+    let contexts: Vec<String> =
+        recipe.contexts.iter().map(|context| context_name(context).value.clone()).collect();
+    // A builder is meant for what it builds natively.
+    let natively = |builder: &config::Builder| builder.platforms.iter().any(|native| native.serves(platform));
+    let is_native = release.builders.values().any(natively);
+    let request = Request {
+        target: recipe.target.as_deref(),
+        args: arguments,
+        contexts: &contexts,
+        platform,
+        builder: if is_native { platform } else { &facts.platform },
+    };
+    Dockerfile::parse(text.source, &text.text)?.resolve(&request)
+}
+
+fn context_name(context: &BuildContext) -> &Spanned<String> {
+    match context {
+        BuildContext::Image { name, .. } | BuildContext::Directory { name, .. } => name,
+    }
+}
+
+/// What stands in a Dockerfile for an image that is known by its digest when the build
+/// begins.
+fn stand_in(number: usize) -> String {
+    format!("hoist.local/context-{number}:pending")
+}
+
+impl Lower<'_> {
+    /// The build of an image from a Dockerfile.
+    pub(super) fn dockerfile(
+        &mut self,
+        at: usize,
+        image: &Image,
+        recipe: &config::Dockerfile,
+        number: usize,
+        edges: &[Edge],
+    ) -> Made {
+        for context in &recipe.contexts {
+            if let BuildContext::Image { image: base, .. } = context {
+                self.check_base(image, &base.value, base.span, number);
+            }
+        }
+        let platform = platform(image, number, &self.facts.platform).clone();
+        let scope = Scope::new(self.release, self.facts).on(&platform);
+        let answers = self.answers(Unit::Image { image: at, job: Job::Build(number) });
+        // Of a plan that is only looked at, the Dockerfile is not read.
+        let text = answers.dockerfile.and_then(|at| self.facts.dockerfiles.get(at));
+        let arguments = self.fill_map(&scope, &recipe.args);
+        let resolved =
+            text.map(|text| resolve(self.release, self.facts, recipe, text, &arguments, &platform));
+        let resolved = resolved.and_then(|resolved| self.problems.take(resolved));
+        let mut definition = Definition::default();
+        definition.text(Subject::Format, FORMAT);
+        definition.text(Subject::Platform, platform.to_string());
+        let mut edits: BTreeMap<Span, String> = BTreeMap::new();
+        let mut bases = Vec::new();
+        let resolved = resolved.unwrap_or_default();
+        for (span, origin) in &resolved.origins {
+            match origin {
+                Origin::Image(reference, wanted) => {
+                    let Some(base) = self.remote(reference) else { continue };
+                    match for_platform(&base.descriptor, &base.bytes, wanted) {
+                        Ok(found) => {
+                            let subject = Subject::Setting(format!("FROM {reference}"));
+                            if !definition.parts.iter().any(|part| part.subject == subject) {
+                                definition.text(subject, found.digest.to_string());
+                            }
+                        }
+                        Err(platforms) => {
+                            self.problems.push(not_for(Code::InvalidPlatform, wanted, &platforms, *span));
+                        }
+                    }
+                    edits.insert(*span, format!("{}@{}", reference.repository, base.descriptor.digest));
+                    if !bases.contains(&base) {
+                        bases.push(base);
+                    }
+                }
+                Origin::Context(name) => {
+                    let number =
+                        recipe.contexts.iter().position(|context| context_name(context).value == *name);
+                    edits.extend(number.map(|number| (*span, stand_in(number))));
+                }
+                Origin::Stage(_) | Origin::Scratch => {}
+            }
+        }
+        let (mut images, mut directories) = (Vec::new(), Vec::new());
+        for (number, context) in recipe.contexts.iter().enumerate() {
+            match context {
+                BuildContext::Image { image: base, .. } => {
+                    let based = |edge: &&Edge| edge.why == Why::Named(base.span);
+                    let built = edges.iter().find(based).and_then(|edge| self.places.get(&edge.to));
+                    images.extend(built.map(|step| (stand_in(number), *step)));
+                }
+                BuildContext::Directory { .. } => directories.push(stand_in(number)),
+            }
+        }
+        let caches = recipe.caches.iter().map(|cache| match &cache.value {
+            BuildCache::Inline => CachePlan::Inline,
+            BuildCache::Registry { reference, max } => {
+                CachePlan::Registry { reference: self.fill(&scope, reference), max: *max }
+            }
+            BuildCache::Local(path) => CachePlan::Local(path.clone()),
+        });
+        let caches = caches.collect();
+        let step = DockerfileStep {
+            platform: platform.clone(),
+            dockerfile: text.map(|text| edited(&text.text, &edits)).unwrap_or_default().into(),
+            source: text.map(|text| text.source),
+            context: recipe.context.value.clone(),
+            directories,
+            images,
+            target: recipe.target.clone(),
+            network: recipe.network.clone(),
+            no_cache: recipe.no_cache,
+            arguments,
+            secrets: recipe.secrets.clone(),
+            ssh: recipe.ssh.clone(),
+            caches,
+            bases,
+            features: resolved.features,
+            labels: self.labels(&scope, image),
+            created: self.created(),
+            span: recipe.span,
+        };
+        self.define_dockerfile(&step, recipe, &mut definition);
+        if let Some(files) = answers.inputs.and_then(|at| self.facts.inputs.get(at)) {
+            definition.inputs(&files.files);
+        }
+        let inputs = answers.inputs.and_then(|at| self.selection.needs.inputs.get(at)).cloned();
+        Made { action: Action::Dockerfile(Box::new(step)), definition, effect: Effect::Cacheable, inputs }
+    }
+
+    /// What the name of an image stands for; `None` if it was not asked for.
+    fn remote(&self, reference: &Reference) -> Option<RemoteBase> {
+        let ResolvedBase::Found(descriptor, bytes) = self.facts.images.get(reference)? else { return None };
+        let registry = registry_of(self.release, self.facts, &reference.repository);
+        let (reference, descriptor) = (reference.clone(), (**descriptor).clone());
+        Some(RemoteBase { reference, registry, descriptor, bytes: Arc::clone(bytes) })
+    }
+
+    fn define_dockerfile(
+        &self,
+        step: &DockerfileStep,
+        recipe: &config::Dockerfile,
+        definition: &mut Definition,
+    ) {
+        let mut setting = |name: String, value: String| {
+            self.define(definition, Subject::Setting(name), value);
+        };
+        setting("dockerfile".to_owned(), recipe.path.value.to_string());
+        setting("context".to_owned(), step.context.to_string());
+        for context in &recipe.contexts {
+            let place = match context {
+                BuildContext::Image { image, .. } => format!("image {}", image.value),
+                BuildContext::Directory { path, .. } => format!("directory {path}"),
+            };
+            setting(format!("context {}", context_name(context).value), place);
+        }
+        let texts = [("target", &step.target), ("network", &step.network)];
+        for (name, text) in texts {
+            if let Some(text) = text {
+                setting(name.to_owned(), text.clone());
+            }
+        }
+        step.arguments.iter().for_each(|(name, value)| setting(format!("ARG {name}"), value.clone()));
+        step.secrets.iter().for_each(|secret| setting(format!("secret {}", secret.id.value), String::new()));
+        step.ssh.iter().for_each(|id| setting(format!("ssh {}", id.value), String::new()));
+        step.labels.iter().for_each(|(name, value)| setting(format!("Labels {name}"), value.clone()));
+        setting("created".to_owned(), step.created.to_string());
+    }
+}
+
+/// A Dockerfile with other names in some places: a reference as it stands, or the `from`
+/// of a flag.
+fn edited(text: &str, edits: &BTreeMap<Span, String>) -> String {
+    let mut edited = String::with_capacity(text.len());
+    let mut at = 0;
+    for (span, name) in edits {
+        let (start, end) = (span.start as usize, span.end as usize);
+        let (Some(before), Some(old)) = (text.get(at..start), text.get(start..end)) else { continue };
+        edited.push_str(before);
+        match old.strip_prefix("--").and_then(|_| old.find("from=")) {
+            Some(found) => {
+                let value = found + "from=".len();
+                let rest = old.get(value..).unwrap_or_default();
+                let behind = rest.find(',').map_or("", |comma| rest.get(comma..).unwrap_or_default());
+                edited.extend([old.get(..value).unwrap_or_default(), name, behind]);
+            }
+            None => edited.push_str(name),
+        }
+        at = end;
+    }
+    edited.push_str(text.get(at..).unwrap_or_default());
+    edited
 }

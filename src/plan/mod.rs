@@ -39,7 +39,7 @@ pub use action::{Action, CommandStep, Exec, Gap, Variables};
 pub use base::{BASE_NAME, RemoteBase, declared_registries, not_for, registry_of, remote_base};
 pub use build::build;
 pub use definition::{Definition, KeyPart, PartValue, Subject};
-pub use dockerfile::{CachePlan, DockerfileStep};
+pub use dockerfile::{CachePlan, DockerfileBase, DockerfileStep, dockerfile_bases};
 pub use drawing::{dot, mermaid, svg};
 pub use goals::{Goals, Options};
 pub use image::{

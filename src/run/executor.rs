@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{self, JoinError, JoinSet};
 
 use crate::cache::{Cache, MAX_SIZE, Product, Ran};
-use crate::config::{Registry, Secret};
+use crate::config::{Image, Registry, Secret};
 use crate::diagnostic::{Class, Code, Problem, Problems};
 use crate::oci::Descriptor;
 use crate::plan::{Action, Effect, NeedKind, Plan, Step, StepIndex};
@@ -513,10 +513,12 @@ fn secrets(request: &Request) -> Secrets {
         _ => &[],
     });
     let environment = &request.facts.environment;
-    let (mut of_registries, mut files) = (Vec::new(), Vec::new());
-    for secret in request.release.registries.values().flat_map(Registry::secrets) {
+    let (mut named, mut files) = (Vec::new(), Vec::new());
+    let of_registries = request.release.registries.values().flat_map(Registry::secrets);
+    let of_builds = request.release.images.values().flat_map(Image::build_secrets);
+    for secret in of_registries.chain(of_builds) {
         match secret {
-            Secret::Env(name) => of_registries.push(name),
+            Secret::Env(name) => named.push(name),
             Secret::File(path) => files.extend(fs::read(secret_file(path, &request.root, environment))),
             // It is run only where it is needed: what it prints is not known here.
             Secret::Command(_) => {}
@@ -524,7 +526,7 @@ fn secrets(request: &Request) -> Secrets {
     }
     let all = request.release.targets.values().flat_map(|target| &target.pass_env);
     let all = all.map(|name| &name.value).chain(&request.settled.passed);
-    let names = passed.chain(all).chain(of_registries).chain(&request.facts.dotenv);
+    let names = passed.chain(all).chain(named).chain(&request.facts.dotenv);
     let values = names.filter_map(|name| environment.get(name)).map(OsStr::as_encoded_bytes);
     Secrets::new(values.chain(files.iter().map(Vec::as_slice)))
 }

@@ -148,6 +148,7 @@ fn asks_others(step: &Step) -> bool {
             BaseSource::Layout(..) => true,
             BaseSource::Scratch | BaseSource::Step(_) => false,
         },
+        Action::Dockerfile(build) => build.bases.iter().any(|base| base.reference.digest.is_none()),
         _ => false,
     }
 }

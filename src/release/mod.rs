@@ -23,5 +23,5 @@ pub use base::{find_base, note_layers, pull};
 pub use preflight::{PresentTag, check_place, preflight};
 pub use publisher::Publisher;
 pub use push::{Pushed, push};
-pub use tag::{TagChange, TagReport, TagResult, check_immutable, tag};
+pub use tag::{TagChange, TagReport, TagResult, check_immutable, check_tags, tag};
 pub use transfer::{End, Transferred, transfer};

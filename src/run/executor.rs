@@ -121,8 +121,8 @@ struct Run<'a> {
     problems: Problems,
     /// Whether the check of all that publishing needs found something.
     unfit_to_publish: bool,
-    /// The tags that steps moved which succeeded.
-    moved: Vec<TagMove>,
+    /// The tags that hold their image by steps that succeeded, now or earlier.
+    standing: Vec<TagMove>,
     signals: usize,
     /// What steps are asked to do.
     halt: Halt,
@@ -180,7 +180,7 @@ impl<'a> Run<'a> {
             images: vec![None; count],
             problems,
             unfit_to_publish: false,
-            moved: Vec::new(),
+            standing: Vec::new(),
             signals: 0,
             halt: Halt::No,
             places: Places::new(jobs),
@@ -401,8 +401,7 @@ impl<'a> Run<'a> {
             *its_image = image;
         }
         if outcome.is_success() {
-            let moved = |tag: &&TagMove| tag.kept.is_none() && tag.from.as_ref() != Some(&tag.to);
-            self.moved.extend(tags.iter().filter(moved).cloned());
+            self.standing.extend(tags.iter().filter(|tag| tag.kept.is_none()).cloned());
         }
         self.narrator.ended(step, outcome.clone(), took, digest, tags);
         self.outcomes[at] = Some(outcome);
@@ -417,12 +416,12 @@ impl<'a> Run<'a> {
             matches!(step.action, Action::Tag(_)) && !done
         });
         let missing: Vec<String> = missing.map(|(step, _)| format!("`{}` was not done", step.id)).collect();
-        if self.moved.is_empty() || missing.is_empty() {
+        if self.standing.is_empty() || missing.is_empty() {
             return Problems::new();
         }
         let mut problem = Problem::new(Code::HalfReleased, "only a part of the tags was moved")
             .help("run the same again: what is done is not done twice, and the rest follows");
-        for TagMove { repository, tag, to, .. } in &self.moved {
+        for TagMove { repository, tag, to, .. } in &self.standing {
             problem = problem.note(format!("`{repository}:{tag}` holds {to} now"));
         }
         for missing in missing {

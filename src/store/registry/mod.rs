@@ -10,6 +10,7 @@ mod answer;
 mod auth;
 mod body;
 mod certificates;
+mod client;
 mod connection;
 mod credentials;
 mod deletion;
@@ -22,6 +23,7 @@ mod referrers;
 mod repository;
 mod retry;
 mod secret;
+mod tagging;
 #[cfg(test)]
 mod tests;
 mod upload;

@@ -11,9 +11,14 @@ use reqwest::{RequestBuilder, Response, StatusCode};
 
 use crate::facts::Environment;
 use crate::store::blob::Damaged;
+use crate::store::registry::answer::NoAnswer;
 
 /// How often a request is sent at most.
 pub(super) const ATTEMPTS: u32 = 5;
+/// How often it is waited for who says nothing.
+pub(super) const SILENCES: u32 = 2;
+/// How long is waited for the head of an answer.
+const ANSWER: Duration = Duration::from_secs(30);
 /// The longest that is waited because a registry asks for it.
 const LONGEST: Duration = Duration::from_mins(1);
 
@@ -23,18 +28,21 @@ pub(super) const WORTH: u64 = 1 << 20;
 const FIRST: Duration = Duration::from_millis(250);
 /// Where tests say how long that is, in milliseconds. A release of hoist does not look.
 const FIRST_IN_TESTS: &str = "HOIST_TEST_FIRST_WAIT";
+/// Where tests say how long is waited for an answer, in milliseconds.
+const ANSWER_IN_TESTS: &str = "HOIST_TEST_ANSWER_WAIT";
 
 /// How long is waited between attempts.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Backoff {
     first: Duration,
+    answer: Duration,
 }
 
 impl Backoff {
     pub(super) fn new(environment: &Environment) -> Self {
-        let shorter = environment.text(FIRST_IN_TESTS).filter(|_| cfg!(debug_assertions));
-        let first = shorter.and_then(|text| text.parse().ok()).map_or(FIRST, Duration::from_millis);
-        Self { first }
+        let told = |name| environment.text(name).filter(|_| cfg!(debug_assertions))?.parse().ok();
+        let wait = |name, usual| told(name).map_or(usual, Duration::from_millis);
+        Self { first: wait(FIRST_IN_TESTS, FIRST), answer: wait(ANSWER_IN_TESTS, ANSWER) }
     }
 
     /// The first wait, doubled each time.
@@ -43,14 +51,22 @@ impl Backoff {
     }
 
     /// Sends what `build` makes until it succeeds, cannot succeed, or has been sent
-    /// [`ATTEMPTS`] times. An answer that says that it failed is an answer.
-    pub(super) async fn send(self, build: impl Fn() -> RequestBuilder) -> Result<Response, reqwest::Error> {
-        let mut attempt = 1;
+    /// [`ATTEMPTS`] times; to who says nothing, [`SILENCES`] times. An answer that says
+    /// that it failed is an answer.
+    pub(super) async fn send(self, build: impl Fn() -> RequestBuilder) -> Result<Response, NoAnswer> {
+        let (mut attempt, mut silences) = (1, 0);
         loop {
-            let wait = match build().send().await {
-                Ok(response) if attempt < ATTEMPTS && is_passing(response.status()) => asked(&response),
-                Err(error) if attempt < attempts(&error) && is_transient(&error) => None,
-                result => return result,
+            let wait = match tokio::time::timeout(self.answer, build().send()).await {
+                Ok(Ok(response)) if attempt < ATTEMPTS && is_passing(response.status()) => asked(&response),
+                Ok(Err(error)) if attempt < attempts(&error) && is_transient(&error) => None,
+                Ok(result) => return result.map_err(NoAnswer::from),
+                Err(_silent) => {
+                    silences += 1;
+                    if silences == SILENCES || attempt >= ATTEMPTS {
+                        return Err(NoAnswer::Silent(self.answer, silences));
+                    }
+                    None
+                }
             };
             tokio::time::sleep(wait.unwrap_or_else(|| self.wait(attempt))).await;
             attempt += 1;

@@ -1,6 +1,6 @@
 //! What all commands share: the host, the texts read, and how to speak.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -204,11 +204,13 @@ impl Session {
         let publisher = Publisher::new(&loaded.project.root, facts.environment.clone());
         let runtime = runtime()?;
         let mut known: HashMap<Reference, ResolvedBase> = HashMap::new();
+        let mut asked: HashSet<Reference> = HashSet::new();
         for (at, base) in needs.bases.iter().enumerate() {
             let Base::Reference(template) = &base.value else { continue };
             let named = problems.take(remote_base(&loaded.release, facts, template));
             let Some((reference, registry)) = named else { continue };
-            if !known.contains_key(&reference) {
+            // One that cannot be had is not asked for again, for another platform.
+            if asked.insert(reference.clone()) {
                 let found = find_base(&reference, &registry, base.span, &publisher, cache.images());
                 let Some((descriptor, bytes)) = problems.take(runtime.block_on(found)) else { continue };
                 known.insert(reference.clone(), ResolvedBase::Found(Box::new(descriptor), bytes.into()));

@@ -271,7 +271,8 @@ impl Mover<'_> {
                 continue;
             }
             before = Some(from);
-            found = self.read_back(planned).await?;
+            let shown = self.read_back(planned).await;
+            found = shown.map_err(|problem| self.unknown(planned, problem))?;
             if found == Some(self.image.digest) {
                 return Ok(change(self.image.digest, TagResult::Moved));
             }
@@ -302,11 +303,14 @@ impl Mover<'_> {
         {
             Ok(found) if found == Some(self.image.digest) => Ok(true),
             Ok(found) if found == from => Err(problem),
-            _ => {
-                let unknown = format!("whether `{}:{}` was set is not known", self.name, planned.tag);
-                Err(Problem { code: Code::HalfReleased, ..problem }.note(unknown))
-            }
+            _ => Err(self.unknown(planned, problem)),
         }
+    }
+
+    /// A tag may have been set.
+    fn unknown(&self, planned: &PlannedTag, problem: Problem) -> Problem {
+        let unknown = format!("whether `{}:{}` was set is not known", self.name, planned.tag);
+        Problem { code: Code::HalfReleased, ..problem }.note(unknown)
     }
 
     /// What a tag holds; labels are read where the verdict depends on them.
@@ -403,10 +407,10 @@ async fn half_released(
             }
             Ok(Some(held)) => format!("`{name}:{tag}` was not moved: it holds {held}"),
             Ok(None) => format!("`{name}:{tag}` was not set: it is not there"),
-            Err(_) => format!("`{name}:{tag}`: what it holds cannot be read"),
+            Err(_) => format!("`{name}:{tag}` cannot be read: whether it was set is not known"),
         });
     }
-    if !stands {
+    if !stands && cause.code != Code::HalfReleased {
         return cause;
     }
     let title = format!("`{name}` was tagged in part: {}", cause.title);

@@ -16,7 +16,7 @@ use crate::store::registry::answer::NoAnswer;
 /// How often a request is sent at most.
 pub(super) const ATTEMPTS: u32 = 5;
 /// How often it is waited for who says nothing.
-pub(super) const SILENCES: u32 = 2;
+pub(super) const SILENCES: u32 = 3;
 /// How long is waited for the head of an answer.
 const ANSWER: Duration = Duration::from_secs(30);
 /// The longest that is waited because a registry asks for it.

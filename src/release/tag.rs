@@ -89,9 +89,8 @@ async fn set_all(
     let mover = Mover { repository, name: &name, image, document, labels: &labels, publisher };
     let together = mover.set_together(step).await?;
     for planned in published(step) {
-        // What was not there before, and was set.
-        let before = together.contains(&&planned.tag).then_some(None);
-        changes.push(mover.set(planned, before).await.map_err(|problem| made_by(planned, problem))?);
+        let was_set = together.contains(&&planned.tag);
+        changes.push(mover.set(planned, was_set).await.map_err(|problem| made_by(planned, problem))?);
     }
     Ok(())
 }
@@ -233,12 +232,10 @@ impl Mover<'_> {
         Ok(set)
     }
 
-    /// Sets a tag; `before` is what it held before it was set, if it was.
-    async fn set(
-        &self,
-        planned: &PlannedTag,
-        mut before: Option<Option<Digest>>,
-    ) -> Result<TagChange, Problem> {
+    /// Sets a tag, unless it was not there and was set with others.
+    async fn set(&self, planned: &PlannedTag, was_set: bool) -> Result<TagChange, Problem> {
+        // What it held before it was set, once it was.
+        let mut before = was_set.then_some(None);
         let mut found = None;
         for _ in 0..RACES {
             let (verdict, from) = self.look(planned).await?;

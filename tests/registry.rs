@@ -282,6 +282,7 @@ fn a_registry_that_never_answers_is_given_up_soon() {
         "hoist::release::unreachable",
         &format!("the registry `127.0.0.1:{port}` does not answer"),
         "nothing came for 0.1 s, 3 times",
+        &format!("nothing came from the registry `127.0.0.1:{port}` for 0.1 s: it is asked again"),
         "asked for `POST /v2/team/web/blobs/uploads/`",
         "push \"local\"",
     ] {

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 
@@ -201,7 +202,14 @@ impl Session {
         }
         let mut problems = Problems::new();
         let cache = self.cache(&loaded.release, &loaded.project)?;
-        let publisher = Publisher::new(&loaded.project.root, facts.environment.clone());
+        let quiet = self.global.quiet || self.global.json;
+        let tell = move |text: &str| {
+            if !quiet {
+                status(&format!("{text}\n"))
+            }
+        };
+        let publisher =
+            Publisher::new(&loaded.project.root, facts.environment.clone()).telling(Arc::new(tell));
         let runtime = runtime()?;
         let mut known: HashMap<Reference, ResolvedBase> = HashMap::new();
         let mut asked: HashSet<Reference> = HashSet::new();

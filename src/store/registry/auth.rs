@@ -17,7 +17,7 @@ use crate::store::registry::answer::{refused, unexpected, unreachable};
 use crate::store::registry::body::once;
 use crate::store::registry::client::Clients;
 use crate::store::registry::credentials::{Credentials, Found};
-use crate::store::registry::retry::Backoff;
+use crate::store::registry::retry::{Backoff, Tell};
 use crate::store::registry::secret::Password;
 
 /// How long a token is used that does not say how long it is valid, in seconds.
@@ -61,6 +61,11 @@ impl Authentication {
     pub(super) fn new(host: &str, found: Found, backoff: Backoff) -> Self {
         let host = host.to_owned();
         Self { host, found, backoff, challenge: Mutex::default(), tokens: Mutex::default() }
+    }
+
+    /// The same, which says aloud what is waited for.
+    pub(super) fn telling(&mut self, tell: Option<Tell>) {
+        self.backoff.telling(tell);
     }
 
     /// Learns from a 401 how the registry wants to be asked, and forgets the

@@ -14,7 +14,7 @@ use crate::store::registry::auth::Authentication;
 use crate::store::registry::certificates::Certificates;
 use crate::store::registry::client::Clients;
 use crate::store::registry::credentials::{Found, Surroundings, find};
-use crate::store::registry::retry::Backoff;
+use crate::store::registry::retry::{Backoff, Tell};
 
 /// How a registry is reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -86,9 +86,21 @@ impl Connection {
         let base = Url::parse(&format!("{scheme}://{address}/v2/"))
             .map_err(|error| unexpected(host, &error.to_string()))?;
         let clients = Clients::new(&base, host, &certificates, here)?;
-        let backoff = Backoff::new(&surroundings.environment);
-        let authentication = Authentication::new(host, found, backoff);
+        let backoff = Backoff::new(host, &surroundings.environment);
+        let authentication = Authentication::new(host, found, backoff.clone());
         Ok(Self { host: host.to_owned(), base, clients, authentication, backoff })
+    }
+
+    /// The same, which says aloud what is waited for.
+    pub(super) fn telling(mut self, tell: Option<Tell>) -> Self {
+        self.authentication.telling(tell.clone());
+        self.backoff.telling(tell);
+        self
+    }
+
+    /// Says that nothing came for so long, and that it is asked for again.
+    pub(super) fn tell_silence(&self, waited: Duration) {
+        self.backoff.tell_silence(waited);
     }
 
     pub(super) fn host(&self) -> &str {

@@ -123,6 +123,9 @@ impl Registry {
             } else if attempt >= most {
                 return Err(problem);
             }
+            if most == SILENCES {
+                self.connection.tell_silence(self.stalled);
+            }
             tokio::time::sleep(asked.unwrap_or_else(|| self.connection.backoff(attempt))).await;
             (attempt, before) = (attempt + 1, receipt.passed);
         }

@@ -34,6 +34,7 @@ pub use credentials::Surroundings;
 pub use deletion::Deletion;
 pub use network::Network;
 pub use repository::Registry;
+pub use retry::Tell;
 pub use secret::{Password, secret_file};
 pub use upload::Delivery;
 pub(super) use upload::Offer;

@@ -138,7 +138,12 @@ fn a_release_to_a_registry_names_versions_and_never_moves_them_back() {
     repo.commit("Other content");
     let lie = at("v1.1.0");
     assert_eq!(lie.code, 3, "{}", lie.stderr);
-    assert!(lie.stderr.contains("`v1.1.0` names another commit"), "{}", lie.stderr);
+    for looks in ["tags", "plan"] {
+        let warned = repo.hoist(&[looks, "--event", "tag=v1.1.0"]);
+        assert_eq!(warned.code, 0, "{}", warned.stderr);
+        assert!(warned.stderr.contains("Nothing would be published: the git tag"), "{}", warned.stderr);
+    }
+    assert!(lie.stderr.contains("the git tag `v1.1.0` names commit"), "{}", lie.stderr);
     repo.git(&["tag", "--force", "v1.1.0"]);
     let other = at("v1.1.0");
     assert_eq!(other.code, 3, "{}", other.stderr);

@@ -16,7 +16,7 @@ use crate::cli::shortcut::{self, Prepared, prepare};
 use crate::cli::watch::watch;
 use crate::cli::words::Words;
 use crate::diagnostic::{Class, Code, Problem, Problems};
-use crate::facts::{Event as Occasion, EventSource, commit_of_tag};
+use crate::facts::{Event as Occasion, EventSource, Facts, commit_of_tag};
 use crate::plan::{Action, Effect, Goals, Plan, RegistryPlace, Step, TagStep};
 use crate::report::{View, status};
 use crate::run::{Confirm, Event, Request, Settled};
@@ -110,26 +110,48 @@ fn go(
 /// Refuses to publish what a git tag names that is the name of another commit. That
 /// there is no such tag here is only told: it may be made when the release succeeded.
 fn check_tag(session: &Session, planned: &Planned) -> Result<(), Problem> {
-    let facts = &planned.facts;
-    let (Occasion::Tag(tag), Some(git)) = (&facts.event, &facts.git) else { return Ok(()) };
+    let (root, facts) = (&planned.project.root, &planned.facts);
     let publishes = planned.plan.steps.iter().any(|step| step.effect == Effect::Publishing);
-    if !publishes || facts.event_source == EventSource::Head {
-        return Ok(());
-    }
-    match commit_of_tag(&planned.project.root, &session.host.environment, tag) {
-        Some(commit) if commit != git.sha => {
-            let title = format!("the git tag `{tag}` names another commit than the one that is built");
-            let problem = Problem::new(Code::NotPublishable, title);
-            let problem = problem.note(format!("it names {commit}, this is {}", git.sha));
+    match (&facts.event, tag_elsewhere(session, root, facts)) {
+        (Occasion::Tag(tag), Some(why)) if publishes => {
+            let problem = Problem::new(Code::NotPublishable, why);
             Err(problem.help(format!("`git checkout {tag}`, or name the event that this commit is for")))
         }
-        None if facts.event_source == EventSource::CommandLine && !session.global.json => {
+        (Occasion::Tag(tag), None)
+            if publishes
+                && facts.git.is_some()
+                && facts.event_source == EventSource::CommandLine
+                && !session.global.json
+                && commit_of_tag(root, &session.host.environment, tag).is_none() =>
+        {
             session.say(&format!(
                 "There is no git tag `{tag}` here: this commit is released as it all the same.\n"
             ));
             Ok(())
         }
         _ => Ok(()),
+    }
+}
+
+/// That the git tag of the event names another commit than the one that is built, if
+/// it does.
+fn tag_elsewhere(session: &Session, root: &Path, facts: &Facts) -> Option<String> {
+    let (Occasion::Tag(tag), Some(git)) = (&facts.event, &facts.git) else { return None };
+    let commit = commit_of_tag(root, &session.host.environment, tag)?;
+    let short = |sha: &str| sha.get(..7).unwrap_or(sha).to_owned();
+    (commit != git.sha).then(|| {
+        format!(
+            "the git tag `{tag}` names commit {}, and not {}, which is built",
+            short(&commit),
+            short(&git.sha)
+        )
+    })
+}
+
+/// Says of what only looks at an event that publishing it would be refused.
+pub(crate) fn warn_of_tag(session: &Session, root: &Path, facts: &Facts) {
+    if let (false, Some(why)) = (session.global.json, tag_elsewhere(session, root, facts)) {
+        session.say(&format!("Nothing would be published: {why}\n"));
     }
 }
 

@@ -205,7 +205,7 @@ impl Session {
         let quiet = self.global.quiet || self.global.json;
         let tell = move |text: &str| {
             if !quiet {
-                status(&format!("{text}\n"))
+                status(&format!("{text}\n"));
             }
         };
         let publisher =

@@ -20,7 +20,7 @@ use crate::oci::{Descriptor, LayerCompression};
 use crate::plan::{DockerfileStep, Step};
 use crate::release::Publisher;
 use crate::run::command::Unsuccessful;
-use crate::run::image::{Known, no_image, stops, unless};
+use crate::run::image::{Known, no_image, unless};
 use crate::run::line::Written;
 use crate::run::mask::Secrets;
 use crate::run::process::Halt;
@@ -121,7 +121,7 @@ impl Builds {
         halt: &mut watch::Receiver<Halt>,
         teller: &mut Teller,
     ) -> Result<Descriptor, Unsuccessful> {
-        let engine = unless(halt, stops, self.engines.find(&build.platform)).await?;
+        let engine = unless(halt, self.engines.find(&build.platform)).await?;
         let engine = engine.map_err(|error| Unsuccessful::failed(no_engine(build, error)))?;
         check_features(build, &engine).map_err(Unsuccessful::Failed)?;
         let wrong = |error| Unsuccessful::failed(self.failed(build, &engine, error));
@@ -130,12 +130,12 @@ impl Builds {
         let main = sources.next();
         for (name, source) in build.directories.iter().zip(sources) {
             let made = directory_image(&source, &build.platform, &self.built);
-            images.push((name.clone(), unless(halt, stops, made).await?.map_err(wrong)?));
+            images.push((name.clone(), unless(halt, made).await?.map_err(wrong)?));
         }
         let mut dockerfile = build.dockerfile.to_string();
         for (name, image) in images {
             let given = format!("hoist.local/base:{}", image.digest.hex());
-            unless(halt, stops, engine.load(&image, &given, &self.built)).await?.map_err(wrong)?;
+            unless(halt, engine.load(&image, &given, &self.built)).await?.map_err(wrong)?;
             dockerfile = dockerfile.replace(name.as_str(), &given);
         }
         let archives = main.map(|source| (CONTEXT.to_owned(), source)).into_iter().collect();
@@ -157,7 +157,7 @@ impl Builds {
         let (sender, mut lines) = mpsc::channel::<Vec<u8>>(BACKLOG);
         let mut output = Written::new(Stream::Stdout, Arc::clone(&self.secrets));
         let result = {
-            let mut building = pin!(unless(halt, stops, engine.build(asked, sender)));
+            let mut building = pin!(unless(halt, engine.build(asked, sender)));
             loop {
                 tokio::select! {
                     Some(line) = lines.recv() => take(line, &mut output, teller).await,
@@ -177,7 +177,7 @@ impl Builds {
             })
         })?;
         let save = engine.save(&made.image, LayerCompression::GZIP, &self.built);
-        unless(halt, stops, save).await?.map_err(wrong)
+        unless(halt, save).await?.map_err(wrong)
     }
 
     /// What the engine may ask for.

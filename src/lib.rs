@@ -10,6 +10,7 @@ pub mod cache;
 pub mod cli;
 pub mod config;
 pub mod diagnostic;
+pub mod dockerfile;
 pub mod engine;
 pub mod facts;
 pub mod inspect;

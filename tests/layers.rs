@@ -11,6 +11,7 @@ const ORDER: &[&str] = &[
     "diagnostic",
     "oci",
     "syntax",
+    "dockerfile",
     "config",
     "facts",
     "tags",
@@ -53,7 +54,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
 ];
 
 /// Modules that touch no file, environment, clock, network, or process.
-const PURE: &[&str] = &["diagnostic", "oci", "syntax", "config", "tags", "plan"];
+const PURE: &[&str] = &["diagnostic", "oci", "syntax", "dockerfile", "config", "tags", "plan"];
 
 /// What a pure module must not name.
 const EFFECTS: &[&str] = &[

@@ -13,6 +13,17 @@ use crate::fixture::Repo;
 /// Codes that no call in a quiet directory can provoke, and the tests that do:
 /// each names its code as in the program.
 const ELSEWHERE: &[(&str, &str, &str)] = &[
+    (
+        "hoist::dockerfile::unknown_instruction",
+        "src/dockerfile/tests/problems.rs",
+        "Code::UnknownInstruction",
+    ),
+    (
+        "hoist::dockerfile::invalid_instruction",
+        "src/dockerfile/tests/problems.rs",
+        "Code::InvalidInstruction",
+    ),
+    ("hoist::dockerfile::unknown_stage", "src/dockerfile/tests/problems.rs", "Code::UnknownStage"),
     ("hoist::store::registry", "src/store/registry/tests/misbehaving.rs", "Code::Registry"),
     ("hoist::store::unauthorized", "src/store/registry/tests/real.rs", "Code::Unauthorized"),
     ("hoist::store::digest_mismatch", "src/store/registry/tests/misbehaving.rs", "Code::DigestMismatch"),

@@ -114,6 +114,14 @@ codes! {
     /// The file asks for a newer hoist.
     NewerHoist "config::newer_hoist" Usage,
 
+    // dockerfile
+    /// An instruction that Dockerfiles do not have.
+    UnknownInstruction "dockerfile::unknown_instruction" Usage,
+    /// An instruction of a Dockerfile that is not well formed, or stands in the wrong place.
+    InvalidInstruction "dockerfile::invalid_instruction" Usage,
+    /// A stage that the Dockerfile does not have.
+    UnknownStage "dockerfile::unknown_stage" Usage,
+
     // facts
     /// No release.kdl here or above.
     NoReleaseFile "facts::no_release_file" Usage,

@@ -1,0 +1,35 @@
+//! Dockerfiles as values: text in, what a build needs out.
+//!
+//! Owns the reading of Dockerfiles as BuildKit's `dockerfile.v0` frontend does
+//! ([`Dockerfile`]), and what one build of them needs ([`Dockerfile::resolve`]). Every place is a span of
+//! bytes in the file. Touches no file, starts nothing, asks no registry; a text
+//! of any shape costs bounded time, memory, and stack. Must not import config,
+//! facts, or anything behind them.
+
+mod argument;
+mod base;
+mod chain;
+mod directive;
+mod effect;
+mod feature;
+mod flag;
+mod heredoc;
+mod instruction;
+mod keyword;
+mod line;
+mod platform;
+mod scope;
+mod stage;
+#[cfg(test)]
+mod tests;
+mod word;
+
+pub use base::{ExternalBase, Request, Resolved, context_name};
+pub use directive::Directives;
+pub use effect::Effect;
+pub use feature::{Feature, FeatureKind};
+pub use flag::Flag;
+pub use heredoc::Heredoc;
+pub use instruction::Instruction;
+pub use keyword::Keyword;
+pub use stage::{Dockerfile, MAX_BYTES, Stage};

@@ -24,6 +24,11 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "Code::InvalidInstruction",
     ),
     ("hoist::dockerfile::unknown_stage", "src/dockerfile/tests/problems.rs", "Code::UnknownStage"),
+    (
+        "hoist::dockerfile::invalid_ignore_pattern",
+        "src/dockerfile/tests/ignore.rs",
+        "Code::InvalidIgnorePattern",
+    ),
     ("hoist::store::registry", "src/store/registry/tests/misbehaving.rs", "Code::Registry"),
     ("hoist::store::unauthorized", "src/store/registry/tests/real.rs", "Code::Unauthorized"),
     ("hoist::store::digest_mismatch", "src/store/registry/tests/misbehaving.rs", "Code::DigestMismatch"),

@@ -121,6 +121,8 @@ codes! {
     InvalidInstruction "dockerfile::invalid_instruction" Usage,
     /// A stage that the Dockerfile does not have.
     UnknownStage "dockerfile::unknown_stage" Usage,
+    /// A pattern of a `.dockerignore` that is not well formed.
+    InvalidIgnorePattern "dockerfile::invalid_ignore_pattern" Usage,
 
     // facts
     /// No release.kdl here or above.

@@ -1,7 +1,8 @@
-//! Dockerfiles as values: text in, what a build needs out.
+//! Dockerfiles and ignore files as values: text in, what a build needs out.
 //!
 //! Owns the reading of Dockerfiles as BuildKit's `dockerfile.v0` frontend does
-//! ([`Dockerfile`]), and what one build of them needs ([`Dockerfile::resolve`]). Every place is a span of
+//! ([`Dockerfile`]), what one build of them needs ([`Dockerfile::resolve`]), and
+//! the rules of `.dockerignore` files ([`IgnoreRules`]). Every place is a span of
 //! bytes in the file. Touches no file, starts nothing, asks no registry; a text
 //! of any shape costs bounded time, memory, and stack. Must not import config,
 //! facts, or anything behind them.
@@ -14,9 +15,11 @@ mod effect;
 mod feature;
 mod flag;
 mod heredoc;
+mod ignore;
 mod instruction;
 mod keyword;
 mod line;
+mod pattern;
 mod platform;
 mod scope;
 mod stage;
@@ -30,6 +33,7 @@ pub use effect::Effect;
 pub use feature::{Feature, FeatureKind};
 pub use flag::Flag;
 pub use heredoc::Heredoc;
+pub use ignore::{IgnoreRules, Matched};
 pub use instruction::Instruction;
 pub use keyword::Keyword;
 pub use stage::{Dockerfile, MAX_BYTES, Stage};

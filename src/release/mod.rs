@@ -20,7 +20,7 @@ mod tests;
 mod transfer;
 mod verdict;
 
-pub use base::{find_base, note_layers, pull};
+pub use base::{find_base, last_base, note_layers, pull};
 pub use likeness::repository_meant;
 pub use preflight::{PresentTag, check_place, preflight};
 pub use publisher::Publisher;

@@ -9,11 +9,11 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 
 use crate::config::{BuildSecret, Builder, ProjectPath, Release, Secret};
-use crate::diagnostic::{Code, Problem, Problems, Sources, Span};
+use crate::diagnostic::{Code, Problem, Problems, Sources, Span, counted};
 use crate::dockerfile::{Dockerfile, FeatureKind};
 use crate::engine::builder::{
-    Address, Build, BuildKey, CONTEXT, Engine, EngineError, EngineKind, Engines, Login, NoEngine, Offer,
-    Place, Source, context, directory_image, fingerprint, finish, recall_build, remember_build,
+    Address, Build, BuildKey, CONTEXT, CacheHits, Engine, EngineError, EngineKind, Engines, Login, NoEngine,
+    Offer, Place, Source, context, directory_image, fingerprint, finish, recall_build, remember_build,
 };
 use crate::facts::{Facts, InputFile, InputQuery, KnownFiles, Scope, any_number, read_inputs};
 use crate::oci::{Descriptor, LayerCompression};
@@ -121,6 +121,7 @@ impl Builds {
         halt: &mut watch::Receiver<Halt>,
         teller: &mut Teller,
     ) -> Result<Descriptor, Unsuccessful> {
+        let secrets = self.secrets_of(build).map_err(Unsuccessful::Failed)?;
         let engine = unless(halt, self.engines.find(&build.platform)).await?;
         let engine = engine.map_err(|error| Unsuccessful::failed(no_engine(build, error)))?;
         check_features(build, &engine).map_err(Unsuccessful::Failed)?;
@@ -139,7 +140,7 @@ impl Builds {
             dockerfile = dockerfile.replace(name.as_str(), &given);
         }
         let archives = main.map(|source| (CONTEXT.to_owned(), source)).into_iter().collect();
-        let offer = self.offer(build, dockerfile, archives).await.map_err(Unsuccessful::failed)?;
+        let offer = self.offer(build, dockerfile, archives, secrets).await.map_err(Unsuccessful::failed)?;
         let owner = self.owner();
         let asked = Build {
             id: id(),
@@ -153,7 +154,6 @@ impl Builds {
             caches: build.caches.clone(),
             offer,
         };
-        teller.tell(Told::Notice(format!("built by {engine}"))).await;
         let (sender, mut lines) = mpsc::channel::<Vec<u8>>(BACKLOG);
         let mut output = Written::new(Stream::Stdout, Arc::clone(&self.secrets));
         let result = {
@@ -176,6 +176,9 @@ impl Builds {
                 None => problem,
             })
         })?;
+        let CacheHits { steps, cached } = made.hits;
+        let hits = format!("built by {engine}: {cached} of {} from its cache", counted(steps, "instruction"));
+        teller.tell(Told::Notice(hits)).await;
         let save = engine.save(&made.image, LayerCompression::GZIP, &self.built);
         unless(halt, save).await?.map_err(wrong)
     }
@@ -186,11 +189,8 @@ impl Builds {
         build: &DockerfileStep,
         dockerfile: String,
         archives: HashMap<String, Source>,
+        secrets: HashMap<String, Vec<u8>>,
     ) -> Result<Offer, Problem> {
-        let mut secrets = HashMap::new();
-        for secret in &build.secrets {
-            secrets.insert(secret.id.value.clone(), self.secret(secret)?);
-        }
         let mut logins = HashMap::new();
         for base in &build.bases {
             if let Some((user, secret)) = self.publisher.hand_over(&base.registry).await? {
@@ -270,6 +270,15 @@ impl Builds {
         let wanted = shrunk(instruction);
         let mut instructions = dockerfile.stages.iter().flat_map(|stage| &stage.instructions);
         instructions.find(|one| shrunk(self.sources.slice(one.span)) == wanted).map(|one| one.span)
+    }
+
+    /// The values of all secrets.
+    fn secrets_of(&self, build: &DockerfileStep) -> Result<HashMap<String, Vec<u8>>, Problems> {
+        let mut problems = Problems::new();
+        let value =
+            |secret: &BuildSecret| Some((secret.id.value.clone(), problems.take(self.secret(secret))?));
+        let values = build.secrets.iter().filter_map(value).collect();
+        problems.or(values)
     }
 
     /// The value of a secret.

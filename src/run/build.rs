@@ -1,6 +1,6 @@
 //! Builds images from Dockerfiles, with the engines of a run.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,8 +17,8 @@ use crate::engine::builder::{
 };
 use crate::facts::{Facts, InputFile, InputQuery, KnownFiles, Scope, any_number, read_inputs};
 use crate::oci::{Descriptor, LayerCompression};
-use crate::plan::{DockerfileStep, Step};
-use crate::release::Publisher;
+use crate::plan::{Action, DockerfileStep, Plan, Step, StepId, StepIndex};
+use crate::release::{Publisher, content_tag, fetch_shared, share};
 use crate::run::command::Unsuccessful;
 use crate::run::image::{Known, no_image, unless};
 use crate::run::line::Written;
@@ -43,6 +43,8 @@ pub(super) struct Builds {
     secrets: Arc<Secrets>,
     publisher: Arc<Publisher>,
     engines: Engines,
+    /// The builds of which this run publishes something.
+    published: HashSet<StepId>,
 }
 
 /// The files that are sent for a directory.
@@ -76,6 +78,7 @@ impl Builds {
             secrets,
             publisher,
             engines: Engines::new(builders, &facts.environment),
+            published: published(&request.plan),
         }
     }
 
@@ -99,16 +102,45 @@ impl Builds {
         }
         let key = key(build, &contexts, &images);
         let forced = self.options.no_cache || (self.options.force && step.goal);
-        let before = if forced { None } else { recall_build(&key, &self.built) };
+        let mut before = if forced { None } else { recall_build(&key, &self.built) };
+        if before.is_none() && !forced {
+            before = unless(halt, self.fetch(build, &key, teller)).await?;
+        }
         let built = match before {
             Some(built) => built,
-            None => {
-                let built = self.build_with_engine(build, step, contexts, images, halt, teller).await?;
-                remember_build(&key, &built, &self.built).map_err(Unsuccessful::failed)?;
-                built
-            }
+            None => self.build_with_engine(build, step, contexts, images, halt, teller).await?,
         };
+        remember_build(&key, &built, &self.built).map_err(Unsuccessful::failed)?;
+        if self.published.contains(&step.id) {
+            unless(halt, self.share(build, &key, &built, teller)).await?;
+        }
         finish(build, &built, &self.built).map_err(Unsuccessful::failed)
+    }
+
+    /// What another machine built of the same parts.
+    async fn fetch(&self, build: &DockerfileStep, key: &BuildKey, teller: &Teller) -> Option<Descriptor> {
+        let tag = content_tag(&key.hex())?;
+        for registry in &build.shared {
+            match fetch_shared(&tag, registry, &self.publisher, &self.built).await {
+                Ok(Some(found)) => {
+                    teller.tell(Told::Notice(format!("built before: `{tag}` of {}", registry.name))).await;
+                    return Some(found);
+                }
+                Ok(None) => {}
+                Err(problem) => teller.tell(Told::Notice(not_shared(&problem))).await,
+            }
+        }
+        None
+    }
+
+    /// Leaves what was built for other machines.
+    async fn share(&self, build: &DockerfileStep, key: &BuildKey, built: &Descriptor, teller: &Teller) {
+        let Some(tag) = content_tag(&key.hex()) else { return };
+        for registry in &build.shared {
+            if let Err(problem) = share(&tag, built, registry, &self.publisher, &self.built).await {
+                teller.tell(Told::Notice(not_shared(&problem))).await;
+            }
+        }
     }
 
     /// Builds an image with an engine, and brings it here.
@@ -373,6 +405,25 @@ fn check_features(build: &DockerfileStep, engine: &Engine) -> Result<(), Problem
         }));
     }
     problems.or(())
+}
+
+/// The builds whose images a plan pushes.
+fn published(plan: &Plan) -> HashSet<StepId> {
+    let step = |at: StepIndex| plan.steps.get(at.0 as usize);
+    let pushed = plan.steps.iter().filter_map(|step| match &step.action {
+        Action::Push(push) => Some(push.image),
+        _ => None,
+    });
+    let builds = pushed.filter_map(step).flat_map(|index| match &index.action {
+        Action::Index(index) => index.platforms.iter().map(|(_, build)| *build).collect(),
+        _ => Vec::new(),
+    });
+    builds.filter_map(step).map(|build| build.id.clone()).collect()
+}
+
+/// A registry does not help: what is to be built is built all the same.
+fn not_shared(problem: &Problem) -> String {
+    format!("builds are not shared: {}", problem.title)
 }
 
 /// There is no engine for a build.

@@ -12,6 +12,9 @@ mod bases;
 mod cache;
 mod commands;
 mod containers;
+#[path = "../src/engine/builder/fixture.rs"]
+mod daemons;
+mod engines;
 mod examples;
 mod faults;
 mod fixture;

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use hoist::oci::{
-    ArchiveEntry, ArchiveKind, Descriptor, Digest, ImageConfig, LayerCompression, MAX_ARCHIVE_ENTRIES,
-    Manifest, Platform, decompress, media_type, read_archive,
+    ArchiveEntry, ArchiveKind, Descriptor, Digest, History, ImageConfig, Index, LayerCompression,
+    MAX_ARCHIVE_ENTRIES, Manifest, Platform, decompress, media_type, read_archive,
 };
 use hoist::store::Layout;
 
@@ -358,13 +358,18 @@ fn base(project: &Project, word: &str, platform: &str) -> String {
     let mut layer = layout.writer().unwrap();
     LayerCompression::GZIP.compress(&mut archive.as_slice(), &mut layer).unwrap();
     let layer = layer.commit(media_type::LAYER_GZIP).unwrap();
-    let mut config = ImageConfig::new(&platform.parse::<Platform>().unwrap());
+    let platform: Platform = platform.parse().unwrap();
+    let mut config = ImageConfig::new(&platform);
     config.config.env = vec!["PATH=/bin".to_owned()];
     config.rootfs.diff_ids = vec![Digest::of(&archive)];
+    config.history = vec![History { created_by: Some("the tests".to_owned()), ..History::default() }];
     let config = layout.write(media_type::CONFIG, &config.to_bytes()).unwrap();
     let manifest =
         layout.write(media_type::MANIFEST, &Manifest::new(config, vec![layer]).to_bytes()).unwrap();
-    layout.set_ref("1", &manifest).unwrap();
+    // As most bases are: one of several platforms.
+    let manifest = Descriptor { platform: Some(platform), ..manifest };
+    let index = layout.write(media_type::INDEX, &Index::new(vec![manifest]).to_bytes()).unwrap();
+    layout.set_ref("1", &index).unwrap();
     name
 }
 
@@ -488,29 +493,30 @@ registry "images" "oci:dist"
         repo.write("middle.Dockerfile", "FROM below\nRUN echo middle > /middle\n");
         repo.write(
             "web/Dockerfile",
-            "FROM base\nCOPY --from=conf a /\n\
+            "FROM base\nCOPY --from=conf a /\nCOPY --from=conf / /conf/\n\
              RUN --mount=type=bind,from=conf,target=/conf cp /conf/b /b && \
              echo $(cat /conf/b /middle) > /made\n\
              COPY --from=other /bin/busybox /other\n",
         );
         repo.write("conf/a", "of a\n");
         repo.write("conf/b", "of b\n");
+        repo.write("dirty", "0\n");
         repo.commit("Begin");
         repo.write("dirty", "1\n");
         project.succeed(&["run", "web:test"]);
         project.release();
         let image = Published::read(&project, "dist/web");
         assert_eq!((image.file("b"), image.file("made")), ("of b\n", "of b middle\n"), "{engine}");
-        assert_eq!(image.layers, 5, "{engine}: of `tools`, of `middle`, and its own");
+        assert_eq!(image.layers, 6, "{engine}: of `tools`, of `middle`, and its own");
         assert!(image.has("other"));
         assert!(!image.holds("hoist.local"), "{engine}: {}", image.config);
 
-        repo.write("conf/a", "another a\n");
+        repo.write("conf/c", "c\n");
         let plan = project.hoist(&["why", "web:build*"]).stdout;
-        assert!(plan.contains("conf/a"), "{engine}: {plan}");
+        assert!(plan.contains("conf/c"), "{engine}: {plan}");
         let told = project.release();
         assert!(told.contains("web:build") && !told.contains("middle:build"), "{engine}: {told}");
-        assert_eq!(Published::read(&project, "dist/web").file("a"), "another a\n");
+        assert_eq!(Published::read(&project, "dist/web").file("conf/c"), "c\n");
         // What the lowest of them holds is in all of them.
         repo.write("tools/lowest", "low\n");
         let told = project.release();

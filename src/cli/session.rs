@@ -16,7 +16,7 @@ use crate::facts::{
     compile_release,
 };
 use crate::oci::Reference;
-use crate::plan::{Goals, Options, Plan, Selection, dockerfile_bases, remote_base};
+use crate::plan::{DockerfileBase, Goals, Options, Plan, Selection, dockerfile_bases, remote_base};
 use crate::release::{Publisher, find_base};
 use crate::report::{Dialect, Look, output, problems_json, render, status};
 
@@ -194,6 +194,14 @@ impl Session {
         let plan = crate::plan::build(&loaded.release, &facts, &selection, &options)?;
         let Loaded { project, release, known, .. } = loaded;
         Ok(Planned { project, release, facts, plan, tools: selection.needs.tools, known })
+    }
+
+    /// The images of registries that Dockerfiles of the release file start from.
+    pub(crate) fn bases_of_dockerfiles(&mut self, loaded: &Loaded) -> Result<Vec<DockerfileBase>, Problems> {
+        let selection = crate::plan::select(&loaded.release, &Goals::All)?;
+        let mut facts = self.gather(loaded, &Needs::default(), &IndexMap::new())?;
+        facts.dockerfiles = self.read_dockerfiles(&loaded.project, &selection.needs)?;
+        dockerfile_bases(&loaded.release, &facts, &selection)
     }
 
     /// Reads Dockerfiles, so that problems can point into them.

@@ -8,17 +8,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 
-use crate::config::{BuildSecret, Builder, Release, Secret};
-use crate::diagnostic::{Code, Problem};
+use crate::config::{BuildSecret, Release, Secret};
+use crate::diagnostic::{Code, Problem, Problems};
 use crate::engine::builder::{
-    Address, Build, CONTEXT, Engine, EngineError, Engines, Login, NoEngine, Offer, Place, Source, context,
-    directory_image, finish,
+    Build, CONTEXT, Engine, EngineError, Engines, Login, Offer, Source, context, directory_image, finish,
+    repository,
 };
-use crate::facts::{Facts, InputQuery, KnownFiles, Scope, any_number, read_inputs};
+use crate::facts::{Facts, InputQuery, KnownFiles, any_number, read_inputs};
 use crate::oci::{Descriptor, LayerCompression};
 use crate::plan::{DockerfileStep, Step};
 use crate::release::Publisher;
 use crate::run::command::Unsuccessful;
+use crate::run::engines::{engines, no_engine, owner};
 use crate::run::image::{Known, no_image, stops, unless};
 use crate::run::line::Written;
 use crate::run::mask::Secrets;
@@ -39,24 +40,14 @@ pub(super) struct Builds {
     built: Layout,
     secrets: Arc<Secrets>,
     publisher: Arc<Publisher>,
-    engines: Engines,
+    /// What is wrong with them is told by whoever needs one.
+    engines: Result<Engines, Problems>,
 }
 
 impl Builds {
     /// Builds of files of the project, into the store of its cache.
     pub(super) fn new(request: &Request, secrets: Arc<Secrets>, publisher: Arc<Publisher>) -> Self {
         let Request { root, facts, release, cache, .. } = request;
-        let scope = Scope::new(release, facts);
-        // What is wrong with an address was told when it was planned.
-        let place = |builder: &Builder| {
-            Some(Place {
-                name: format!("builder `{}`", builder.name.value),
-                address: Address::parse(&scope.fill(&builder.address.value).ok()?).ok()?,
-                platforms: builder.platforms.iter().map(|platform| platform.value.clone()).collect(),
-                certificates: None,
-            })
-        };
-        let builders = release.builders.values().filter_map(place).collect();
         Self {
             root: root.clone(),
             facts: Arc::clone(facts),
@@ -64,7 +55,7 @@ impl Builds {
             built: cache.images().clone(),
             secrets,
             publisher,
-            engines: Engines::new(builders, &facts.environment),
+            engines: engines(root, release, facts),
         }
     }
 
@@ -80,11 +71,13 @@ impl Builds {
         halt: &mut watch::Receiver<Halt>,
         teller: &mut Teller,
     ) -> Result<Descriptor, Unsuccessful> {
-        let find = self.engines.find(&build.platform);
-        let engine = unless(halt, stops, find).await?;
-        let engine = engine.map_err(|error| Unsuccessful::failed(no_engine(build, error)))?;
+        let engines = self.engines.as_ref().map_err(|problems| Unsuccessful::Failed(problems.clone()))?;
+        let engine = unless(halt, stops, engines.find(&build.platform)).await?;
+        let missing = |error| Unsuccessful::failed(no_engine(&build.platform, build.span, error));
+        let engine = engine.map_err(missing)?;
         let wrong = |error| Unsuccessful::failed(failed(build, &engine, error));
         let mut archives = self.archives(step).await?;
+        let owner = owner(&self.root);
         let mut bases = Vec::new();
         for (name, from) in &build.images {
             bases.push((name, known.get(from).ok_or_else(|| no_image(step))?.clone()));
@@ -97,12 +90,11 @@ impl Builds {
         }
         let mut dockerfile = build.dockerfile.to_string();
         for (name, image) in bases {
-            let given = format!("hoist.local/base:{}", image.digest.hex());
+            let given = format!("{}:base-{}", repository(&owner), image.digest.hex());
             unless(halt, stops, engine.load(&image, &given, &self.built)).await?.map_err(wrong)?;
             dockerfile = dockerfile.replace(name.as_str(), &given);
         }
         let offer = self.offer(build, dockerfile, archives).await?;
-        let owner = self.owner();
         let asked = Build {
             id: id(),
             name: name(&owner, step),
@@ -198,16 +190,6 @@ impl Builds {
         agents.collect()
     }
 
-    /// What hoist's images of this project are known by at an engine.
-    fn owner(&self) -> String {
-        let name = self.root.file_name().unwrap_or_default().to_string_lossy();
-        let fits = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-        let name: String = name.chars().map(fits).collect();
-        // Two checkouts of a project do not take each other's place.
-        let path = blake3::hash(self.root.as_os_str().as_encoded_bytes()).to_hex();
-        format!("{}-{}", name.trim_matches('-'), path.get(..8).unwrap_or_default())
-    }
-
     /// The value of a secret.
     fn secret(&self, secret: &BuildSecret) -> Result<Vec<u8>, Problem> {
         let id = &secret.id;
@@ -250,36 +232,7 @@ fn id() -> String {
 fn name(owner: &str, step: &Step) -> String {
     let fits = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
     let id: String = step.id.to_string().chars().map(fits).collect();
-    format!("hoist.local/{owner}:{}", id.trim_matches('-'))
-}
-
-/// There is no engine for a build.
-fn no_engine(build: &DockerfileStep, error: NoEngine) -> Problem {
-    let wanted = &build.platform;
-    match error {
-        NoEngine::Nowhere(tried) => {
-            let problem = Problem::new(Code::NoEngine, "there is no engine that builds a Dockerfile")
-                .label(build.span, "built from this")
-                .help(
-                    "start Docker (`systemctl start docker`), or install Podman, which hoist starts itself",
-                );
-            tried.into_iter().fold(problem, |problem, (name, error)| problem.note(format!("{name}: {error}")))
-        }
-        NoEngine::Builder(name, error) => {
-            Problem::new(Code::NoEngine, format!("the {name} for `{wanted}` cannot be used"))
-                .label(build.span, "built from this")
-                .note(error.to_string())
-        }
-        NoEngine::Foreign(engine, native) => {
-            Problem::new(Code::NoEngine, format!("no engine builds for `{wanted}`"))
-                .label(build.span, "built from this")
-                .note(format!("{engine} runs on `{native}` and emulates nothing for it"))
-                .help(format!(
-                    "`apt-get install qemu-user-static binfmt-support` registers emulators; \
-                     or name a builder: `builder \"native\" \"ssh://host\" platforms=\"{wanted}\"`"
-                ))
-        }
-    }
+    format!("{}:{}", repository(owner), id.trim_matches('-'))
 }
 
 /// A build did not succeed.

@@ -50,7 +50,7 @@ fn dockerfiles() -> impl Strategy<Value = String> {
         "\\",
     ];
     proptest::collection::vec(
-        prop_oneof![4 => proptest::sample::select(&pieces[..]).prop_map(str::to_owned), 1 => ".{0,3}"],
+        prop_oneof![4 => proptest::sample::select(pieces.to_vec()).prop_map(str::to_owned), 1 => ".{0,3}"],
         0..40,
     )
     .prop_map(|pieces| pieces.concat())

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::config::Address;
 use crate::engine::Image;
 use crate::oci::{LayerCompression, Platform};
 use crate::store::Layout;

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use crate::cli::arguments::{Plan, Running};
+use crate::cli::run::warn_of_tag;
 use crate::cli::session::{Planned, Session};
 use crate::cli::words::Words;
 use crate::config::Release;
@@ -23,6 +24,7 @@ pub(crate) fn plan(session: &mut Session, options: &Plan) -> Result<ExitCode, Pr
     if !session.global.json {
         session.say(heading);
     }
+    warn_of_tag(session, &planned.project.root, &planned.facts);
     show(session, &planned, &crate::run::Options::default())
 }
 

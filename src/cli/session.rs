@@ -1,6 +1,6 @@
 //! What all commands share: the host, the texts read, and how to speak.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -251,13 +251,22 @@ impl Session {
             return problems.or(());
         }
         let cache = self.cache(&loaded.release, &loaded.project)?;
-        let publisher = Publisher::new(&loaded.project.root, facts.environment.clone());
+        let quiet = self.global.quiet || self.global.json;
+        let tell = move |text: &str| {
+            if !quiet {
+                status(&format!("{text}\n"));
+            }
+        };
+        let publisher =
+            Publisher::new(&loaded.project.root, facts.environment.clone()).telling(Arc::new(tell));
         let runtime = runtime()?;
         let of_layers = assembled.iter().map(|(_, reference, registry, span)| (reference, registry, *span));
         let of_builds = of_dockerfiles.iter().map(|base| (&base.reference, &base.registry, base.span));
         let mut known: HashMap<Reference, ResolvedBase> = HashMap::new();
+        let mut asked: HashSet<&Reference> = HashSet::new();
         for (reference, registry, span) in of_layers.chain(of_builds) {
-            if !known.contains_key(reference) {
+            // One that cannot be had is not asked for again, for another platform.
+            if asked.insert(reference) {
                 let found = find_base(reference, registry, span, &publisher, cache.images());
                 let Some((descriptor, bytes)) = problems.take(runtime.block_on(found)) else { continue };
                 known.insert(reference.clone(), ResolvedBase::Found(Box::new(descriptor), bytes.into()));

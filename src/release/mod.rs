@@ -25,5 +25,5 @@ pub use likeness::repository_meant;
 pub use preflight::{PresentTag, check_place, preflight};
 pub use publisher::Publisher;
 pub use push::{Pushed, push};
-pub use tag::{TagChange, TagReport, TagResult, check_immutable, tag};
+pub use tag::{TagChange, TagReport, TagResult, check_immutable, check_tags, tag};
 pub use transfer::{Delivered, End, Source, Transferred, shown};

@@ -8,25 +8,26 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 
-use crate::config::{BuildSecret, Release, Secret};
-use crate::diagnostic::{Code, Problem, Problems};
+use crate::config::{BuildSecret, ProjectPath, Release, Secret};
+use crate::diagnostic::{Code, Problem, Problems, Sources, Span};
+use crate::dockerfile::{Dockerfile, FeatureKind};
 use crate::engine::builder::{
-    Build, CONTEXT, Engine, EngineError, Engines, Login, Offer, Source, context, directory_image, finish,
-    repository,
+    Build, BuildKey, CONTEXT, Engine, EngineError, EngineKind, Engines, Login, Offer, Source, context,
+    directory_image, fingerprint, finish, recall_build, remember_build, repository,
 };
-use crate::facts::{Facts, InputQuery, KnownFiles, any_number, read_inputs};
+use crate::facts::{Facts, InputFile, InputQuery, KnownFiles, any_number, read_inputs};
 use crate::oci::{Descriptor, LayerCompression};
 use crate::plan::{DockerfileStep, Step};
 use crate::release::Publisher;
 use crate::run::command::Unsuccessful;
-use crate::run::engines::{engines, no_engine, owner};
-use crate::run::image::{Known, no_image, stops, unless};
+use crate::run::engines::{engines, no_engine, owner, plain};
+use crate::run::image::{Known, no_image, unless};
 use crate::run::line::Written;
 use crate::run::mask::Secrets;
 use crate::run::process::Halt;
 use crate::run::teller::{Teller, Told};
 use crate::run::worker::blocking;
-use crate::run::{Request, Stream};
+use crate::run::{Options, Request, Stream};
 use crate::store::{Layout, secret_file};
 
 /// Lines of an engine that nobody heard yet: more than this, and the build waits.
@@ -37,6 +38,8 @@ pub(super) struct Builds {
     root: PathBuf,
     facts: Arc<Facts>,
     release: Arc<Release>,
+    sources: Arc<Sources>,
+    options: Options,
     built: Layout,
     secrets: Arc<Secrets>,
     publisher: Arc<Publisher>,
@@ -44,14 +47,22 @@ pub(super) struct Builds {
     engines: Result<Engines, Problems>,
 }
 
+/// The files that are sent for a directory.
+struct Context {
+    directory: ProjectPath,
+    files: Vec<InputFile>,
+}
+
 impl Builds {
     /// Builds of files of the project, into the store of its cache.
     pub(super) fn new(request: &Request, secrets: Arc<Secrets>, publisher: Arc<Publisher>) -> Self {
-        let Request { root, facts, release, cache, .. } = request;
+        let Request { root, facts, release, cache, sources, options, .. } = request;
         Self {
             root: root.clone(),
             facts: Arc::clone(facts),
             release: Arc::clone(release),
+            sources: Arc::clone(sources),
+            options: options.clone(),
             built: cache.images().clone(),
             secrets,
             publisher,
@@ -59,7 +70,8 @@ impl Builds {
         }
     }
 
-    /// Builds an image, and returns its manifest.
+    /// Builds an image, and returns its manifest. What an engine built before of the
+    /// same parts is not built again, whatever hoist adds to it.
     ///
     /// # Errors
     /// There is no engine for it; the build fails; or the step was asked to stop.
@@ -71,30 +83,57 @@ impl Builds {
         halt: &mut watch::Receiver<Halt>,
         teller: &mut Teller,
     ) -> Result<Descriptor, Unsuccessful> {
+        let contexts = self.contexts(step).await.map_err(Unsuccessful::Failed)?;
+        let mut images = Vec::new();
+        for (name, from) in &build.images {
+            images.push((name.clone(), known.get(from).ok_or_else(|| no_image(step))?.clone()));
+        }
+        let key = key(build, &contexts, &images);
+        let forced = self.options.no_cache || (self.options.force && step.goal);
+        let before = if forced { None } else { recall_build(&key, &self.built) };
+        let built = match before {
+            Some(built) => built,
+            None => {
+                let built = self.build_with_engine(build, step, contexts, images, halt, teller).await?;
+                remember_build(&key, &built, &self.built).map_err(Unsuccessful::failed)?;
+                built
+            }
+        };
+        finish(build, &built, &self.built).map_err(Unsuccessful::failed)
+    }
+
+    /// Builds an image with an engine, and brings it here.
+    async fn build_with_engine(
+        &self,
+        build: &DockerfileStep,
+        step: &Step,
+        contexts: Vec<Context>,
+        mut images: Vec<(String, Descriptor)>,
+        halt: &mut watch::Receiver<Halt>,
+        teller: &mut Teller,
+    ) -> Result<Descriptor, Unsuccessful> {
         let engines = self.engines.as_ref().map_err(|problems| Unsuccessful::Failed(problems.clone()))?;
-        let engine = unless(halt, stops, engines.find(&build.platform)).await?;
+        let engine = unless(halt, engines.find(&build.platform)).await?;
         let missing = |error| Unsuccessful::failed(no_engine(&build.platform, build.span, error));
         let engine = engine.map_err(missing)?;
-        let wrong = |error| Unsuccessful::failed(failed(build, &engine, error));
-        let mut archives = self.archives(step).await?;
+        check_features(build, &engine).map_err(Unsuccessful::Failed)?;
+        let wrong = |error| Unsuccessful::failed(self.failed(build, &engine, error));
+        let source = |Context { directory, files }: Context| context(&self.root, directory.as_path(), files);
+        let mut sources = contexts.into_iter().map(source);
+        let main = sources.next();
+        for (name, source) in build.directories.iter().zip(sources) {
+            let made = directory_image(&source, &build.platform, &self.built);
+            images.push((name.clone(), unless(halt, made).await?.map_err(wrong)?));
+        }
         let owner = owner(&self.root);
-        let mut bases = Vec::new();
-        for (name, from) in &build.images {
-            bases.push((name, known.get(from).ok_or_else(|| no_image(step))?.clone()));
-        }
-        for (number, name) in (1..).zip(&build.directories) {
-            if let Some(source) = archives.remove(&archive(number)) {
-                let made = directory_image(&source, &build.platform, &self.built);
-                bases.push((name, unless(halt, stops, made).await?.map_err(wrong)?));
-            }
-        }
         let mut dockerfile = build.dockerfile.to_string();
-        for (name, image) in bases {
+        for (name, image) in images {
             let given = format!("{}:base-{}", repository(&owner), image.digest.hex());
-            unless(halt, stops, engine.load(&image, &given, &self.built)).await?.map_err(wrong)?;
+            unless(halt, engine.load(&image, &given, &self.built)).await?.map_err(wrong)?;
             dockerfile = dockerfile.replace(name.as_str(), &given);
         }
-        let offer = self.offer(build, dockerfile, archives).await?;
+        let archives = main.map(|source| (CONTEXT.to_owned(), source)).into_iter().collect();
+        let offer = self.offer(build, dockerfile, archives).await.map_err(Unsuccessful::failed)?;
         let asked = Build {
             id: id(),
             name: name(&owner, step),
@@ -103,32 +142,35 @@ impl Builds {
             target: build.target.clone(),
             arguments: build.arguments.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
             network: build.network.clone(),
-            no_cache: build.no_cache,
+            no_cache: build.no_cache || self.options.no_cache,
             caches: build.caches.clone(),
             offer,
         };
         teller.tell(Told::Notice(format!("built by {engine}"))).await;
+        let (sender, mut lines) = mpsc::channel::<Vec<u8>>(BACKLOG);
+        let mut output = Written::new(Stream::Stdout, Arc::clone(&self.secrets));
         let result = {
-            let (sender, mut lines) = mpsc::channel::<Vec<u8>>(BACKLOG);
-            let mut output = Written::new(Stream::Stdout, Arc::clone(&self.secrets));
-            let mut building = pin!(unless(halt, stops, engine.build(asked, sender)));
-            let result = loop {
+            let mut building = pin!(unless(halt, engine.build(asked, sender)));
+            loop {
                 tokio::select! {
                     Some(line) = lines.recv() => take(line, &mut output, teller).await,
                     result = &mut building => break result,
                 }
-            };
-            while let Ok(line) = lines.try_recv() {
-                take(line, &mut output, teller).await;
             }
-            teller.finish(&mut output).await;
-            result
         };
-        let made = result?.map_err(|error| Unsuccessful::failed(failed(build, &engine, error)))?;
+        while let Ok(line) = lines.try_recv() {
+            take(line, &mut output, teller).await;
+        }
+        teller.finish(&mut output).await;
+        let made = result?.map_err(|error| {
+            let problem = self.failed(build, &engine, error);
+            Unsuccessful::failed(match teller.tail() {
+                Some(tail) => problem.note(tail),
+                None => problem,
+            })
+        })?;
         let save = engine.save(&made.image, LayerCompression::GZIP, &self.built);
-        let saved = unless(halt, stops, save).await?;
-        let saved = saved.map_err(|error| Unsuccessful::failed(failed(build, &engine, error)))?;
-        finish(build, &saved, &self.built).map_err(Unsuccessful::failed)
+        unless(halt, save).await?.map_err(wrong)
     }
 
     /// What the engine may ask for.
@@ -137,43 +179,34 @@ impl Builds {
         build: &DockerfileStep,
         dockerfile: String,
         archives: HashMap<String, Source>,
-    ) -> Result<Offer, Unsuccessful> {
+    ) -> Result<Offer, Problem> {
         let mut secrets = HashMap::new();
         for secret in &build.secrets {
-            secrets.insert(secret.id.value.clone(), self.secret(secret).map_err(Unsuccessful::failed)?);
+            secrets.insert(secret.id.value.clone(), self.secret(secret)?);
         }
         let mut logins = HashMap::new();
         for base in &build.bases {
-            let found = self.publisher.hand_over(&base.registry).await.map_err(Unsuccessful::failed)?;
-            if let Some((user, secret)) = found {
+            if let Some((user, secret)) = self.publisher.hand_over(&base.registry).await? {
                 logins.insert(base.reference.repository.host().to_owned(), Login { user, secret });
             }
         }
-        Ok(Offer {
-            archives,
-            dockerfile: Bytes::from(dockerfile),
-            secrets,
-            agents: self.agents(build).map_err(Unsuccessful::failed)?,
-            logins,
-        })
+        let agents = self.agents(build)?;
+        Ok(Offer { archives, dockerfile: Bytes::from(dockerfile), secrets, agents, logins })
     }
 
-    /// The archives of the context and of the directories that the Dockerfile names.
-    async fn archives(&self, step: &Step) -> Result<HashMap<String, Source>, Unsuccessful> {
-        let queries = step.inputs.iter().flat_map(|inputs| &inputs.contexts);
-        let mut archives = HashMap::new();
-        for (number, query) in queries.enumerate() {
-            // What other steps made meanwhile belongs to it.
+    /// The files of the context and of the directories that the Dockerfile names, with
+    /// those that other steps made meanwhile.
+    async fn contexts(&self, step: &Step) -> Result<Vec<Context>, Problems> {
+        let mut contexts = Vec::new();
+        for query in step.inputs.iter().flat_map(|inputs| &inputs.contexts) {
+            let directory = query.directory.value.clone();
             let query = InputQuery { contexts: vec![query.clone()], ..InputQuery::default() };
-            let directory = query.contexts.first().map(|context| context.directory.value.clone());
             let (root, release, facts) =
                 (self.root.clone(), Arc::clone(&self.release), Arc::clone(&self.facts));
             let read = move || read_inputs(&root, &release, &facts, &query, &KnownFiles::new());
-            let files = blocking(read).await.map_err(Unsuccessful::Failed)?;
-            let source = context(&self.root, directory.unwrap_or_default().as_path(), files);
-            archives.insert(archive(number), source);
+            contexts.push(Context { directory, files: blocking(read).await? });
         }
-        Ok(archives)
+        Ok(contexts)
     }
 
     /// Sockets of the agents of ssh.
@@ -188,6 +221,40 @@ impl Builds {
             Ok((id.value.clone(), socket?))
         });
         agents.collect()
+    }
+
+    /// A build did not succeed.
+    fn failed(&self, build: &DockerfileStep, engine: &Engine, error: EngineError) -> Problem {
+        let problem = |title: &str| Problem::new(Code::BuildFailed, title);
+        let here = |problem: Problem| problem.label(build.span, "built from this");
+        match error {
+            EngineError::Local(problem) => *problem,
+            EngineError::Failed { words, instruction } => {
+                let place = instruction.and_then(|instruction| self.place(build, &instruction));
+                match place {
+                    Some(place) => problem("the build failed").label(place, words),
+                    None => here(problem("the build failed")).note(words),
+                }
+            }
+            EngineError::Refused(words) => {
+                here(problem("the engine refused")).note(format!("{engine}: {words}"))
+            }
+            EngineError::Unreachable(words) | EngineError::Denied(words) | EngineError::Broken(words) => {
+                here(problem("the engine went away")).note(format!("{engine}: {words}"))
+            }
+        }
+    }
+
+    /// Where an instruction stands that an engine names by its text.
+    fn place(&self, build: &DockerfileStep, instruction: &str) -> Option<Span> {
+        let source = build.source?;
+        let text = &self.sources.get(source)?.text;
+        let dockerfile = Dockerfile::parse(source, text).ok()?;
+        // Engines put lines together, and pass over what stands between them.
+        let shrunk = |text: &str| text.split(|c: char| c.is_whitespace() || c == '\\').collect::<String>();
+        let wanted = shrunk(instruction);
+        let mut instructions = dockerfile.stages.iter().flat_map(|stage| &stage.instructions);
+        instructions.find(|one| shrunk(self.sources.slice(one.span)) == wanted).map(|one| one.span)
     }
 
     /// The value of a secret.
@@ -218,11 +285,6 @@ async fn take(line: Vec<u8>, output: &mut Written, teller: &mut Teller) {
     teller.take(output).await;
 }
 
-/// The name of an archive, by its place among the contexts.
-fn archive(number: usize) -> String {
-    if number == 0 { CONTEXT.to_owned() } else { format!("{CONTEXT}-{number}") }
-}
-
 /// A name for a build that no other has.
 fn id() -> String {
     format!("{:016x}{:016x}", any_number(), any_number())
@@ -230,20 +292,54 @@ fn id() -> String {
 
 /// What an image is called at an engine; one of an earlier build gives the name up.
 fn name(owner: &str, step: &Step) -> String {
-    let fits = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-    let id: String = step.id.to_string().chars().map(fits).collect();
-    format!("{}:{}", repository(owner), id.trim_matches('-'))
+    format!("{}:{}", repository(owner), plain(&step.id.to_string()))
 }
 
-/// A build did not succeed.
-fn failed(build: &DockerfileStep, engine: &Engine, error: EngineError) -> Problem {
-    let problem = |title: &str| Problem::new(Code::BuildFailed, title).label(build.span, "built from this");
-    match error {
-        EngineError::Local(problem) => *problem,
-        EngineError::Failed(words) => problem("the build failed").note(words),
-        EngineError::Refused(words) => problem("the engine refused").note(format!("{engine}: {words}")),
-        EngineError::Unreachable(words) | EngineError::Denied(words) | EngineError::Broken(words) => {
-            problem("the engine went away").note(format!("{engine}: {words}"))
-        }
+/// All that a build depends on; not what hoist adds to the image that comes of it.
+fn key(build: &DockerfileStep, contexts: &[Context], images: &[(String, Descriptor)]) -> BuildKey {
+    let mut sum = blake3::Hasher::new_derive_key("hoist 2026-11 build of a Dockerfile");
+    let mut part = |text: &str| {
+        sum.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
+    };
+    part(&build.platform.to_string());
+    part(&build.dockerfile);
+    part(build.target.as_deref().unwrap_or_default());
+    part(build.network.as_deref().unwrap_or_default());
+    for (name, value) in &build.arguments {
+        part(name);
+        part(value);
     }
+    part("images");
+    for (name, image) in images {
+        part(name);
+        part(&image.digest.to_string());
+    }
+    part("secrets");
+    build.secrets.iter().for_each(|secret| part(&secret.id.value));
+    part("ssh");
+    build.ssh.iter().for_each(|id| part(&id.value));
+    for context in contexts {
+        sum.update(b"context");
+        fingerprint(context.directory.as_path(), &context.files, &mut sum);
+    }
+    BuildKey(*sum.finalize().as_bytes())
+}
+
+/// What a Dockerfile uses that the engine does not have.
+fn check_features(build: &DockerfileStep, engine: &Engine) -> Result<(), Problems> {
+    let mut problems = Problems::new();
+    if !engine.about().has_buildkit {
+        let is_podman = engine.about().kind == EngineKind::Podman;
+        let missing = build.features.iter().filter(|feature| !(is_podman && feature.kind.is_in_buildah()));
+        // Named contexts are bridged on every engine.
+        let missing = missing.filter(|feature| feature.kind != FeatureKind::NamedContext);
+        problems.extend(missing.map(|feature| {
+            Problem::new(Code::NoEngine, format!("{engine} does not have {}", feature.kind))
+                .label(feature.span, "used here")
+                .help(
+                    "build it with Docker, whose BuildKit has it: `DOCKER_HOST=unix:///var/run/docker.sock`",
+                )
+        }));
+    }
+    problems.or(())
 }

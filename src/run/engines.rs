@@ -67,10 +67,15 @@ fn identity(
 #[must_use]
 pub fn owner(root: &Path) -> String {
     let name = root.file_name().unwrap_or_default().to_string_lossy();
-    let fits = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-    let name: String = name.chars().map(fits).collect();
     let path = blake3::hash(root.as_os_str().as_encoded_bytes()).to_hex();
-    format!("{}-{}", name.trim_matches('-'), path.get(..8).unwrap_or_default())
+    format!("{}-{}", plain(&name), path.get(..8).unwrap_or_default())
+}
+
+/// A text of the characters that names of images have.
+pub(super) fn plain(text: &str) -> String {
+    let fits = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let text: String = text.chars().map(fits).collect();
+    text.trim_matches('-').to_owned()
 }
 
 /// Says that there is no engine for a build at this place of the release file.
@@ -105,6 +110,6 @@ mod tests {
         let owner = owner(Path::new("/srv/My Shop"));
         assert!(owner.starts_with("my-shop-") && owner.len() == "my-shop-".len() + 8, "{owner}");
         assert_ne!(owner, super::owner(Path::new("/home/My Shop")));
-        assert!(super::owner(Path::new("/")).starts_with('-'));
+        assert!(super::owner(Path::new("/")).starts_with('-'), "a root has no name");
     }
 }

@@ -32,7 +32,7 @@ fn lines_are_continued_as_buildkit_does() {
         dumped("  run a # not a comment\n\n\t# one\nuser b"),
         [r##"RUN "a # not a comment""##, r#"USER "b""#]
     );
-    assert_eq!(dumped("RUN a \\"), [r#"RUN "a ""#]);
+    assert_eq!(dumped("RUN a \\"), [r#"RUN "a""#]);
     assert_eq!(dumped("\\\n\\\nRUN a"), [r#"RUN "a""#]);
     let (file, _) = read("\u{feff}# escape=`\nFROM x\nCOPY a `\n c:\\\nRUN b");
     assert_eq!(dump(&file.unwrap()), [r#"COPY "a" "c:\\""#, r#"RUN "b""#]);

@@ -46,6 +46,18 @@ pub struct About {
     pub has_buildkit: bool,
 }
 
+impl About {
+    /// Whether its version is one before this. One that cannot be read is not.
+    #[must_use]
+    pub fn is_before(&self, major: u64, minor: u64) -> bool {
+        let mut parts = self.version.split('.').map(|part| part.parse::<u64>().ok());
+        match (parts.next().flatten(), parts.next().flatten()) {
+            (Some(own), Some(below)) => (own, below) < (major, minor),
+            _ => false,
+        }
+    }
+}
+
 /// An engine that answers.
 #[derive(Clone)]
 pub struct Engine {

@@ -329,8 +329,15 @@ fn key(build: &DockerfileStep, contexts: &[Context], images: &[(String, Descript
 fn check_features(build: &DockerfileStep, engine: &Engine) -> Result<(), Problems> {
     let mut problems = Problems::new();
     if !engine.about().has_buildkit {
-        let is_podman = engine.about().kind == EngineKind::Podman;
-        let missing = build.features.iter().filter(|feature| !(is_podman && feature.kind.is_in_buildah()));
+        let about = engine.about();
+        let has = |feature: &FeatureKind| match about.kind {
+            EngineKind::Docker => false,
+            EngineKind::Podman if about.is_before(4, 4) => feature.is_in_buildah(),
+            // Later ones have more, and say themselves what they do not have; but of this
+            // flag they take the patterns for paths of the context, and copy too much.
+            EngineKind::Podman => !matches!(feature, FeatureKind::Flag(_, name) if name == "exclude"),
+        };
+        let missing = build.features.iter().filter(|feature| !has(&feature.kind));
         // Named contexts are bridged on every engine.
         let missing = missing.filter(|feature| feature.kind != FeatureKind::NamedContext);
         problems.extend(missing.map(|feature| {
@@ -339,6 +346,11 @@ fn check_features(build: &DockerfileStep, engine: &Engine) -> Result<(), Problem
                 .help(
                     "build it with Docker, whose BuildKit has it: `DOCKER_HOST=unix:///var/run/docker.sock`",
                 )
+        }));
+        problems.extend(build.ssh.iter().map(|id| {
+            Problem::new(Code::NoEngine, format!("{engine} reaches no agent of ssh"))
+                .label(id.span, "asks for one")
+                .help("build it with Docker, whose BuildKit does: `DOCKER_HOST=unix:///var/run/docker.sock`")
         }));
     }
     problems.or(())

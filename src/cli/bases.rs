@@ -8,7 +8,7 @@ use crate::config::Base;
 use crate::diagnostic::{Code, Problem, Problems, Span};
 use crate::facts::{Facts, ResolvedBase};
 use crate::oci::Reference;
-use crate::plan::{Goals, Options, RegistryPlan, Selection, dockerfile_bases, remote_base};
+use crate::plan::{Options, RegistryPlan, Selection, dockerfile_bases, remote_base};
 use crate::release::{Publisher, find_base, last_base};
 use crate::report::status;
 
@@ -24,12 +24,12 @@ pub(crate) enum Strictness {
 }
 
 impl Strictness {
-    /// What goals allow.
-    pub(crate) const fn of(goals: &Goals, options: Options) -> Self {
-        match goals {
+    /// What a selection allows.
+    pub(crate) fn of(selection: &Selection, options: Options) -> Self {
+        match selection.publishes() {
             _ if options.looked_at => Self::Open,
-            Goals::Release => Self::Ask,
-            Goals::All | Goals::Default | Goals::Named(_) => Self::Recall,
+            true => Self::Ask,
+            false => Self::Recall,
         }
     }
 }

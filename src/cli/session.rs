@@ -193,7 +193,7 @@ impl Session {
         let selection = crate::plan::select(&loaded.release, goals)?;
         let mut facts = self.gather(&loaded, &selection.needs, overrides)?;
         facts.dockerfiles = self.read_dockerfiles(&loaded.project, &selection.needs)?;
-        let strict = Strictness::of(goals, options);
+        let strict = Strictness::of(&selection, options);
         self.find_bases(&loaded, &selection, strict, &mut facts)?;
         let plan = crate::plan::build(&loaded.release, &facts, &selection, &options)?;
         let Loaded { project, release, known, .. } = loaded;

@@ -21,10 +21,13 @@ pub(super) fn read(
     context: &ContextQuery,
     looked: &mut Vec<(PathBuf, Option<Seen>)>,
 ) -> Result<IgnoreRules, Problem> {
-    let mut own = context.dockerfile.as_path().as_os_str().to_owned();
-    own.push(NAME);
+    let own = context.dockerfile.as_ref().map(|dockerfile| {
+        let mut name = dockerfile.as_path().as_os_str().to_owned();
+        name.push(NAME);
+        PathBuf::from(name)
+    });
     let of_directory = context.directory.value.as_path().join(NAME);
-    for path in [PathBuf::from(own), of_directory] {
+    for path in own.into_iter().chain([of_directory]) {
         let seen = Seen::of(&root.join(&path)).ok();
         let is_there = seen.is_some();
         looked.push((path.clone(), seen));

@@ -55,7 +55,7 @@ impl Meant {
         for context in &query.contexts {
             let ignore = problems.take(dockerignore::read(places.root(), context, &mut ignore_files));
             let Some(ignore) = ignore else { continue };
-            rules.extend(problems.take(Rule::context(places, &context.directory, ignore)));
+            rules.extend(problems.take(Rule::context(places, context, ignore)));
         }
         let wanted = || query.patterns.iter().filter(|pattern| !pattern.negated);
         let wild = wanted().next().filter(|_| wanted().all(|pattern| !pattern.is_literal()));
@@ -76,7 +76,7 @@ impl Meant {
         }
         for context in &query.contexts {
             let ignore = dockerignore::read(places.root(), context, &mut Vec::new()).unwrap_or_default();
-            rules.extend(Rule::context(places, &context.directory, ignore));
+            rules.extend(Rule::context(places, context, ignore));
         }
         let generated = rules_of(places, &query.generated);
         let (honour_ignore, ignore_files) = (query.honour_ignore, Vec::new());

@@ -45,9 +45,12 @@ pub struct InputQuery {
 pub struct ContextQuery {
     /// The directory.
     pub directory: Spanned<ProjectPath>,
-    /// The Dockerfile: where there is a file of its name with `.dockerignore` behind
-    /// it, that is the ignore file; else it is the `.dockerignore` of the directory.
-    pub dockerfile: ProjectPath,
+    /// The Dockerfile that it is the context of: where there is a file of its name with
+    /// `.dockerignore` behind it, that is the ignore file; else it is the
+    /// `.dockerignore` of the directory.
+    pub dockerfile: Option<ProjectPath>,
+    /// Directories that are left out whatever the ignore file says.
+    pub without: Vec<ProjectPath>,
 }
 
 /// Files that the layers of an image copy. Their paths are templates, so only

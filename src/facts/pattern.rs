@@ -10,7 +10,7 @@ use crate::diagnostic::{Code, Problem, Span, Spanned};
 use crate::dockerfile::IgnoreRules;
 use crate::facts::places::Places;
 use crate::facts::tree::{Entry, EntryKind, Tree};
-use crate::facts::{Scope, tree};
+use crate::facts::{ContextQuery, Scope, tree};
 
 /// One pattern.
 pub(super) struct Rule {
@@ -27,6 +27,8 @@ pub(super) struct Rule {
     pub(super) linked: bool,
     /// Of a directory that is sent to an engine: what is left out.
     ignore: Option<IgnoreRules>,
+    /// And what is, whatever that says.
+    without: Vec<PathBuf>,
 }
 
 pub(super) enum Place {
@@ -52,6 +54,7 @@ impl Rule {
             is_copy: false,
             linked,
             ignore: None,
+            without: Vec::new(),
         })
     }
 
@@ -71,19 +74,36 @@ impl Rule {
             Place::Named(path, _) | Place::Glob(_, path) => path.clone(),
         };
         let exclude = copy.exclude.iter().map(|glob| compile(glob, glob.span)).collect::<Result<_, _>>()?;
-        Ok(Self { place, negated: false, exclude, from, span, is_copy: true, linked, ignore: None })
+        Ok(Self {
+            place,
+            negated: false,
+            exclude,
+            from,
+            span,
+            is_copy: true,
+            linked,
+            ignore: None,
+            without: Vec::new(),
+        })
     }
 
     /// A directory that is sent to an engine.
     pub(super) fn context(
         places: &Places<'_>,
-        directory: &Spanned<ProjectPath>,
+        context: &ContextQuery,
         ignore: IgnoreRules,
     ) -> Result<Self, Problem> {
-        let Spanned { value, span } = directory;
+        let Spanned { value, span } = &context.directory;
         let (place, linked) = Place::of(places, &value.as_path().to_string_lossy(), true, *span, true)?;
         let (Place::Named(from, _) | Place::Glob(_, from)) = &place;
+        let is_link = matches!(place, Place::Named(_, Some(EntryKind::Symlink)));
+        if linked || is_link {
+            let title = format!("`{value}` leads through a symbolic link");
+            let problem = Problem::new(Code::OutsideProject, title).label(*span, "is sent to an engine");
+            return Err(problem.help("name the directory that it leads to"));
+        }
         let (from, ignore) = (from.clone(), Some(ignore));
+        let without = context.without.iter().map(|path| path.as_path().to_owned()).collect();
         Ok(Self {
             place,
             negated: false,
@@ -93,6 +113,7 @@ impl Rule {
             is_copy: true,
             linked,
             ignore,
+            without,
         })
     }
 
@@ -114,6 +135,9 @@ impl Rule {
 
     pub(super) fn excludes(&self, path: &Path) -> bool {
         let Ok(below) = path.strip_prefix(&self.from) else { return false };
+        if self.without.iter().any(|without| path.starts_with(without)) {
+            return true;
+        }
         if let Some(ignore) = &self.ignore {
             return !below.as_os_str().is_empty() && ignore.is_ignored(&below.to_string_lossy());
         }

@@ -12,14 +12,14 @@ use crate::dockerfile::{Dockerfile, Feature, Origin, Request, Resolved};
 use crate::facts::{Facts, ResolvedBase, Scope, Text};
 use crate::oci::{Platform, Reference};
 use crate::plan::base::{for_platform, not_for, registry_of};
-use crate::plan::edge::{Edge, Why};
+use crate::plan::edge::{Edge, Outline, Why};
 use crate::plan::lower::{Lower, Made};
 use crate::plan::select::Selection;
 use crate::plan::unit::{Job, Unit, platform};
 use crate::plan::{Action, Definition, Effect, RegistryPlan, RemoteBase, StepIndex, Subject};
 
 /// Changes where equal parts come to make another image.
-const FORMAT: &str = "dockerfile 1";
+const FORMAT: &str = "dockerfile 2";
 
 /// Builds an image of one platform from a Dockerfile.
 #[derive(Clone, Debug, PartialEq)]
@@ -173,6 +173,15 @@ impl Lower<'_> {
         number: usize,
         edges: &[Edge],
     ) -> Made {
+        for edge in Outline::new(self.release, Some(self.facts)).makers_of(&recipe.path) {
+            let Why::Reads(_, made, _) = edge.why else { continue };
+            let title = format!("the Dockerfile `{}` is made by a step", recipe.path.value);
+            let problem = Problem::new(Code::Conflict, title)
+                .label(recipe.path.span, "read when it is planned")
+                .label(made, "made here");
+            let help = "check it in: what an image is built from is planned before anything runs";
+            self.problems.push(problem.help(help));
+        }
         for context in &recipe.contexts {
             if let BuildContext::Image { image: base, .. } = context {
                 self.check_base(image, &base.value, base.span, number);
@@ -199,16 +208,18 @@ impl Lower<'_> {
                     let Some(base) = self.remote(reference) else { continue };
                     match for_platform(&base.descriptor, &base.bytes, wanted) {
                         Ok(found) => {
-                            let subject = Subject::Setting(format!("FROM {reference}"));
+                            let subject = Subject::Setting(format!("FROM {reference} for {wanted}"));
                             if !definition.parts.iter().any(|part| part.subject == subject) {
                                 definition.text(subject, found.digest.to_string());
                             }
+                            // Not the index: engines take what they have of it for any
+                            // platform.
+                            edits.insert(*span, format!("{}@{}", reference.repository, found.digest));
                         }
                         Err(platforms) => {
                             self.problems.push(not_for(Code::InvalidPlatform, wanted, &platforms, *span));
                         }
                     }
-                    edits.insert(*span, format!("{}@{}", reference.repository, base.descriptor.digest));
                     if !bases.contains(&base) {
                         bases.push(base);
                     }
@@ -318,12 +329,13 @@ fn edited(text: &str, edits: &BTreeMap<Span, String>) -> String {
         let (start, end) = (span.start as usize, span.end as usize);
         let (Some(before), Some(old)) = (text.get(at..start), text.get(start..end)) else { continue };
         edited.push_str(before);
-        match old.strip_prefix("--").and_then(|_| old.find("from=")) {
-            Some(found) => {
-                let value = found + "from=".len();
-                let rest = old.get(value..).unwrap_or_default();
-                let behind = rest.find(',').map_or("", |comma| rest.get(comma..).unwrap_or_default());
-                edited.extend([old.get(..value).unwrap_or_default(), name, behind]);
+        match value_of_from(old) {
+            Some((start, end)) => {
+                edited.extend([
+                    old.get(..start).unwrap_or_default(),
+                    name,
+                    old.get(end..).unwrap_or_default(),
+                ]);
             }
             None => edited.push_str(name),
         }
@@ -331,4 +343,15 @@ fn edited(text: &str, edits: &BTreeMap<Span, String>) -> String {
     }
     edited.push_str(text.get(at..).unwrap_or_default());
     edited
+}
+
+/// Where the value of `from` stands in a flag: `--from=x` or `--mount=type=bind,from=x`.
+fn value_of_from(flag: &str) -> Option<(usize, usize)> {
+    let flag = flag.starts_with("--").then(|| flag.to_ascii_lowercase())?;
+    let keys = flag.match_indices("from=").map(|(at, key)| (at, at + key.len()));
+    let is_key =
+        |at: usize| flag.get(..at).is_some_and(|before| before.ends_with(['-', ',', '=', '"', '\'']));
+    let (_, start) = keys.into_iter().find(|(at, _)| is_key(*at))?;
+    let rest = flag.get(start..)?;
+    Some((start, start + rest.find([',', '"', '\'']).unwrap_or(rest.len())))
 }

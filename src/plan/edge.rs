@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use indexmap::IndexMap;
 
-use crate::config::{Base, BuildContext, Copy, Image, Part, Recipe, Release, Stage, Template};
+use crate::config::{Base, BuildContext, Copy, Image, Part, ProjectPath, Recipe, Release, Stage, Template};
 use crate::diagnostic::{Problem, Problems, Span, Spanned};
 use crate::facts::{Facts, Scope};
 use crate::plan::NeedKind;
@@ -97,6 +97,16 @@ impl<'a> Outline<'a> {
         })
     }
 
+    /// The steps that make a file, if some do.
+    pub(super) fn makers_of(&self, path: &Spanned<ProjectPath>) -> Vec<Edge> {
+        let named = path.value.as_path().to_str().map(|text| Named::copied(text, path.span));
+        named
+            .iter()
+            .flat_map(|named| self.made(named))
+            .filter(|edge| !matches!(edge.why, Why::Reads(.., true)))
+            .collect()
+    }
+
     fn named(&self, names: &[Spanned<String>], problems: &mut Problems) -> Vec<Edge> {
         let edges = names.iter().flat_map(|name| {
             let units: Result<Vec<Unit>, Problem> = resolve(self.release, name, Speaker::File);
@@ -116,7 +126,11 @@ impl<'a> Outline<'a> {
         let edge = |job: Job, kind: NeedKind| Edge { to: Unit::Image { image, job }, kind, why: Why::Order };
         let jobs = || image_jobs(self.release, declared).into_iter();
         match job {
-            Job::Build(at) => self.build_needs(declared, at, problems),
+            Job::Build(at) => {
+                let edges = self.build_needs(declared, at, problems);
+                let sent = self.sent(declared, &edges);
+                edges.into_iter().chain(sent).collect()
+            }
             Job::Index => jobs()
                 .filter(|job| matches!(job, Job::Build(_)))
                 .map(|job| edge(job, NeedKind::Product))
@@ -153,32 +167,47 @@ impl<'a> Outline<'a> {
                         edges.extend(self.bases(base, base.span, image, platform));
                     }
                 }
-                // A context may hold whatever is there: what is read of it is only what
-                // was to be made before.
-                let before = self.behind(&edges);
-                let sent = contexts_of(recipe);
-                let sent = sent.iter().filter_map(|context| {
-                    let Spanned { value, span } = &context.directory;
-                    Some(Named::copied(value.as_path().to_str()?, *span))
-                });
-                let sent: Vec<Named> = sent.collect();
-                edges.extend(
-                    sent.iter().flat_map(|named| self.made(named)).filter(|edge| before.contains(&edge.to)),
-                );
             }
         }
         edges
     }
 
-    /// All steps that come before one with these needs.
+    /// What a build reads of its contexts that steps make which it needs. A context may
+    /// hold whatever is there: what is read of it is only what was to be made before.
+    fn sent(&self, image: &Image, edges: &[Edge]) -> Vec<Edge> {
+        let Recipe::Dockerfile(recipe) = &image.recipe else { return Vec::new() };
+        let contexts = contexts_of(self.release, recipe);
+        let sent = contexts.iter().filter_map(|context| {
+            let Spanned { value, span } = &context.directory;
+            Some(Named::copied(value.as_path().to_str()?, *span))
+        });
+        let sent: Vec<Named> = sent.collect();
+        let made: Vec<Edge> = sent.iter().flat_map(|named| self.made(named)).collect();
+        if made.is_empty() {
+            return made;
+        }
+        let before = self.behind(edges);
+        made.into_iter().filter(|edge| before.contains(&edge.to)).collect()
+    }
+
+    /// All steps that come before one with these needs, but for what those read of
+    /// contexts: that comes before them anyway.
     fn behind(&self, edges: &[Edge]) -> BTreeSet<Unit> {
         let mut behind = BTreeSet::new();
         let mut open: Vec<Unit> = edges.iter().map(|edge| edge.to).collect();
+        // What is wrong with them is told where they are planned.
+        let mut told = Problems::new();
         while let Some(unit) = open.pop() {
-            if behind.insert(unit) {
-                // What is wrong with them is told where they are planned.
-                open.extend(self.needs(unit, &mut Problems::new()).iter().map(|edge| edge.to));
+            if !behind.insert(unit) {
+                continue;
             }
+            let needs = match unit {
+                Unit::Image { image, job: Job::Build(at) } => {
+                    self.build_needs(&self.release.images[image], at, &mut told)
+                }
+                _ => self.needs(unit, &mut told),
+            };
+            open.extend(needs.iter().map(|edge| edge.to));
         }
         behind
     }

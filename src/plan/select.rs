@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::config::{
-    Base, BuildContext, Command, Consulted, Dockerfile, GOALS, Image, Pattern, Recipe, Release, Target,
+    Base, BuildContext, Command, Consulted, Dockerfile, GOALS, Image, Pattern, Place, ProjectPath, Recipe,
+    Release, Target,
 };
 use crate::diagnostic::{Code, Problem, Problems, Span, Spanned};
 use crate::facts::{ContextQuery, CopyQuery, InputQuery, Needs, ToolQuery};
@@ -26,6 +27,15 @@ pub struct Selection {
     pub(super) roots: BTreeMap<Unit, Root>,
     /// Which answers belong to which step.
     pub(super) answers: BTreeMap<Unit, Answers>,
+}
+
+impl Selection {
+    /// Whether some of its steps publish something, unless the event or the tree forbid
+    /// it.
+    #[must_use]
+    pub fn publishes(&self) -> bool {
+        self.answers.keys().any(|unit| unit.publishes())
+    }
 }
 
 /// A step that a goal names.
@@ -250,8 +260,12 @@ impl Asking<'_> {
         let Spanned { value, span } = &recipe.path;
         let glob = Spanned::new(value.to_string(), *span);
         let patterns = vec![Pattern { glob, negated: false }];
-        let query =
-            InputQuery { patterns, contexts: contexts_of(recipe), generated, ..InputQuery::default() };
+        let query = InputQuery {
+            patterns,
+            contexts: contexts_of(self.release, recipe),
+            generated,
+            ..InputQuery::default()
+        };
         Answers { inputs: Some(self.input(query)), dockerfile, ..Answers::default() }
     }
 
@@ -282,13 +296,24 @@ impl Asking<'_> {
 }
 
 /// The directories that are sent for a Dockerfile: its context, and those that it names.
-pub(super) fn contexts_of(recipe: &Dockerfile) -> Vec<ContextQuery> {
+/// What is published into the project is no part of them.
+pub(super) fn contexts_of(release: &Release, recipe: &Dockerfile) -> Vec<ContextQuery> {
+    let layouts = release.registries.values().filter_map(|registry| match &registry.place {
+        Place::Layout(path) => Some(path.clone()),
+        Place::Remote(_) => None,
+    });
+    let without: Vec<ProjectPath> = layouts.collect();
+    let context = |directory: Spanned<ProjectPath>, dockerfile: Option<ProjectPath>| ContextQuery {
+        directory,
+        dockerfile,
+        without: without.clone(),
+    };
     let named = recipe.contexts.iter().filter_map(|context| match context {
         BuildContext::Directory { name, path } => Some(Spanned::new(path.clone(), name.span)),
         BuildContext::Image { .. } => None,
     });
-    let directories = [recipe.context.clone()].into_iter().chain(named);
-    directories.map(|directory| ContextQuery { directory, dockerfile: recipe.path.value.clone() }).collect()
+    let main = context(recipe.context.clone(), Some(recipe.path.value.clone()));
+    [main].into_iter().chain(named.map(|directory| context(directory, None))).collect()
 }
 
 /// What a step of a target makes, by its declaration.

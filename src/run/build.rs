@@ -33,6 +33,9 @@ use crate::store::{Layout, secret_file};
 /// Lines of an engine that nobody heard yet: more than this, and the build waits.
 const BACKLOG: usize = 64;
 
+/// What Podman reads in the place of `.dockerignore`.
+const CONTAINERIGNORE: &str = ".containerignore";
+
 /// What the builds of a run share.
 pub(super) struct Builds {
     root: PathBuf,
@@ -101,11 +104,13 @@ impl Builds {
             Some(built) => built,
             None => self.build_with_engine(build, step, contexts, images, halt, teller).await?,
         };
+        // What is not what it was to be is not kept for anybody.
+        let finished = finish(build, &built, &self.built).map_err(Unsuccessful::failed)?;
         remember_build(&key, &built, &self.built).map_err(Unsuccessful::failed)?;
         if self.published.contains(&step.id) {
             unless(halt, self.share(build, &key, &built, teller)).await?;
         }
-        finish(build, &built, &self.built).map_err(Unsuccessful::failed)
+        Ok(finished)
     }
 
     /// What another machine built of the same parts.
@@ -152,7 +157,14 @@ impl Builds {
         check_features(build, &engine).map_err(Unsuccessful::Failed)?;
         let wrong = |error| Unsuccessful::failed(self.failed(build, &engine, error));
         let source = |Context { directory, files }: Context| context(&self.root, directory.as_path(), files);
-        let mut sources = contexts.into_iter().map(source);
+        let is_podman = engine.about().kind == EngineKind::Podman;
+        let contexts = contexts.into_iter().map(|mut context| {
+            // To Podman hoist sends its own, in the place of this one.
+            let own = context.directory.join(CONTAINERIGNORE).ok();
+            context.files.retain(|file| !is_podman || Some(&file.path) != own.as_ref());
+            context
+        });
+        let mut sources = contexts.map(source);
         let main = sources.next();
         for (name, source) in build.directories.iter().zip(sources) {
             let made = directory_image(&source, &build.platform, &self.built);
@@ -272,7 +284,7 @@ impl Builds {
                 here(problem("the engine refused")).note(format!("{engine}: {words}"))
             }
             EngineError::Unreachable(words) | EngineError::Denied(words) | EngineError::Broken(words) => {
-                here(problem("the engine went away")).note(format!("{engine}: {words}"))
+                here(problem("the build broke off")).note(format!("{engine}: {words}"))
             }
         }
     }

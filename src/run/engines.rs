@@ -75,7 +75,16 @@ pub fn owner(root: &Path) -> String {
 pub(super) fn plain(text: &str) -> String {
     let fits = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
     let text: String = text.chars().map(fits).collect();
-    text.trim_matches('-').to_owned()
+    let text = text.trim_matches('-');
+    // A tag has at most 128 characters, and no name is empty.
+    match text.len() {
+        0 => "project".to_owned(),
+        1..=100 => text.to_owned(),
+        _ => {
+            let sum = blake3::hash(text.as_bytes()).to_hex();
+            format!("{}-{}", text.get(..80).unwrap_or_default(), sum.get(..16).unwrap_or_default())
+        }
+    }
 }
 
 /// Says that there is no engine for a build at this place of the release file.
@@ -110,6 +119,8 @@ mod tests {
         let owner = owner(Path::new("/srv/My Shop"));
         assert!(owner.starts_with("my-shop-") && owner.len() == "my-shop-".len() + 8, "{owner}");
         assert_ne!(owner, super::owner(Path::new("/home/My Shop")));
-        assert!(super::owner(Path::new("/")).starts_with('-'), "a root has no name");
+        assert!(super::owner(Path::new("/")).starts_with("project-"), "a root has no name");
+        assert!(super::owner(Path::new("/srv/項目")).starts_with("project-"));
+        assert!(plain(&"long/".repeat(100)).len() <= 128);
     }
 }

@@ -17,6 +17,10 @@ use crate::store::Layout;
 
 /// Most entries of such an archive.
 const MAX_ENTRIES: usize = 100_000;
+/// Bytes that tell what an entry is: the header of an archive.
+const HEAD: u64 = 512;
+/// Most bytes of all documents.
+const MAX_DOCUMENTS: u64 = 64 << 20;
 /// The list of images in the archive.
 const LIST: &[u8] = b"manifest.json";
 /// What a gzip file begins with (RFC 1952).
@@ -57,6 +61,7 @@ pub(super) fn take_image(
     images: &Layout,
 ) -> Result<Descriptor, EngineError> {
     let mut parts: HashMap<Vec<u8>, Part> = HashMap::new();
+    let mut documents = 0;
     let visit = &mut |entry: &crate::oci::ArchiveEntry, content: &mut dyn Read| {
         let part = match &entry.kind {
             ArchiveKind::File => take_part(entry.size, content, compression, &mut known, images)?,
@@ -64,6 +69,12 @@ pub(super) fn take_image(
             ArchiveKind::Symlink(text) => Part::Link(beside(&entry.path, text)),
             ArchiveKind::Directory | ArchiveKind::Special => return Ok(()),
         };
+        if let Part::Document(bytes) = &part {
+            documents += bytes.len() as u64;
+        }
+        if documents > MAX_DOCUMENTS {
+            return Err(Unread(no_image("it has more documents than an image")));
+        }
         parts.insert(entry.path.clone(), part);
         Ok::<(), Unread>(())
     };
@@ -125,11 +136,11 @@ fn take_part(
     images: &Layout,
 ) -> Result<Part, EngineError> {
     let mut head = Vec::new();
-    content.take(4).read_to_end(&mut head).map_err(|error| broken(&error))?;
+    content.take(HEAD).read_to_end(&mut head).map_err(|error| broken(&error))?;
     let mut content = Read::chain(head.as_slice(), content);
     let packed = match head.as_slice() {
         [a, b, ..] if [*a, *b] == GZIP => Some((media_type::Compression::Gzip, media_type::LAYER_GZIP)),
-        head if head == ZSTD => Some((media_type::Compression::Zstd, media_type::LAYER_ZSTD)),
+        head if head.starts_with(&ZSTD) => Some((media_type::Compression::Zstd, media_type::LAYER_ZSTD)),
         _ => None,
     };
     if let Some((how, media_type)) = packed {
@@ -144,8 +155,10 @@ fn take_part(
             .map_err(|error| broken(&error))?;
         return Ok(Part::Layer(Box::new(WrittenLayer { descriptor, diff_id: digester.finish().0 })));
     }
-    // Documents begin with a brace, a bracket, or are a line; archives begin with a name.
-    if size <= MAX_DOCUMENT && matches!(head.first(), Some(b'{' | b'[')) || size < 512 {
+    // Documents begin with a brace or a bracket, or are a line; archives begin with a
+    // name, which may do so, too.
+    let is_archive = head.get(257..262) == Some(b"ustar");
+    if size <= MAX_DOCUMENT && matches!(head.first(), Some(b'{' | b'[')) && !is_archive || size < HEAD {
         let mut bytes = Vec::new();
         content.read_to_end(&mut bytes).map_err(|error| broken(&error))?;
         return Ok(Part::Document(bytes));

@@ -31,6 +31,9 @@ const NO_NETWORK: &str = "NetworkDisabled";
 /// The longest line of an engine.
 const LONGEST: usize = 16 << 20;
 
+/// Most bytes of a line of the build that are kept until it ends.
+const LONGEST_SHOWN: usize = 64 << 10;
+
 /// A line of the engine's answer.
 #[derive(Default, Deserialize)]
 struct Told {
@@ -58,7 +61,7 @@ impl Engine {
         let broken = |error: &(dyn std::error::Error + 'static)| EngineError::Broken(chain(error));
         let context = build.offer.archives.get(CONTEXT).cloned();
         let context = context.ok_or_else(|| EngineError::Broken("there is no context".to_owned()))?;
-        let head = head(&build).map_err(|error| broken(&error))?;
+        let head = head(&build, self.about().kind).map_err(|error| broken(&error))?;
         let body =
             tokio_stream::once(Ok(Bytes::from(head))).chain(context()).map(|piece| piece.map(Frame::data));
         let request = Request::builder()
@@ -95,7 +98,8 @@ impl Engine {
             }
         }
         if !status.is_success() {
-            return Err(EngineError::Refused(message(&refused)));
+            let words = message(&refused);
+            return Err(EngineError::Refused(if words.is_empty() { status.to_string() } else { words }));
         }
         let told: Told = serde_json::from_slice(&open).unwrap_or_default();
         output.take(told, &lines).await?;
@@ -108,11 +112,12 @@ impl Engine {
 fn message(body: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Refusal {
-        #[serde(alias = "cause")]
-        message: String,
+        message: Option<String>,
+        cause: Option<String>,
     }
-    let refusal = serde_json::from_slice::<Refusal>(body);
-    refusal.map_or_else(|_| String::from_utf8_lossy(body).trim().to_owned(), |refusal| refusal.message)
+    let refusal = serde_json::from_slice::<Refusal>(body).ok();
+    let words = refusal.and_then(|refusal| refusal.message.or(refusal.cause));
+    words.unwrap_or_else(|| String::from_utf8_lossy(body).trim().to_owned())
 }
 
 /// What the engine wrote, and what came of it.
@@ -138,6 +143,10 @@ impl Output {
             self.count(line);
             // Nobody listens any more once the run was given up.
             let _ = lines.send(line.as_bytes().to_vec()).await;
+        }
+        // A line without an end is shown in pieces.
+        if self.open.len() > LONGEST_SHOWN {
+            let _ = lines.send(std::mem::take(&mut self.open).into_bytes()).await;
         }
         if let Some(id) = told.aux.and_then(|aux| aux.id) {
             self.image = Some(id);
@@ -166,7 +175,7 @@ impl Output {
 
 /// The beginning of the archive that is sent: what belongs to the build and not to the
 /// context, and the list that hides it.
-fn head(build: &Build) -> io::Result<Vec<u8>> {
+fn head(build: &Build, kind: EngineKind) -> io::Result<Vec<u8>> {
     let mut archive = tar::Builder::new(Vec::new());
     let mut add = |name: &str, bytes: &[u8]| {
         let mut header = tar::Header::new_ustar();
@@ -175,7 +184,8 @@ fn head(build: &Build) -> io::Result<Vec<u8>> {
         archive.append_data(&mut header, name, bytes)
     };
     add(&dockerfile(), &build.offer.dockerfile)?;
-    for (number, (_, value)) in secrets(build).into_iter().enumerate() {
+    let secrets = if kind == EngineKind::Podman { secrets(build) } else { BTreeMap::new() };
+    for (number, (_, value)) in secrets.into_iter().enumerate() {
         add(&secret(number), value)?;
     }
     add(IGNORE, format!("{IGNORE}\n{HIDDEN}*\n").as_bytes())?;
@@ -236,7 +246,11 @@ fn query(build: &Build, kind: EngineKind) -> String {
 /// Who logs in at the registries of the bases, as engines take it.
 fn logins(build: &Build) -> String {
     let logins = build.offer.logins.iter().flat_map(|(host, login)| {
-        let login = json!({ "username": login.user, "password": login.secret });
+        let login = if login.user.is_empty() {
+            json!({ "identitytoken": login.secret })
+        } else {
+            json!({ "username": login.user, "password": login.secret })
+        };
         let hub = HUB.into_iter().filter(move |_| host == "docker.io");
         hub.chain([host.as_str()]).map(move |host| (host.to_owned(), login.clone()))
     });

@@ -48,7 +48,7 @@ fn write(root: &Path, directory: &Path, files: &[InputFile], out: &mut dyn Write
     // An archive of nothing at all is none to BuildKit.
     archive.append_data(&mut header(EntryType::Directory, 0o755), "./", io::empty())?;
     for file in files {
-        let Ok(path) = file.path.as_path().strip_prefix(directory) else { continue };
+        let path = file.path.as_path().strip_prefix(directory).map_err(io::Error::other)?;
         let above: Vec<&Path> =
             path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()).collect();
         for above in above.into_iter().rev() {
@@ -65,6 +65,9 @@ fn write(root: &Path, directory: &Path, files: &[InputFile], out: &mut dyn Write
             }
             InputKind::Symlink => {
                 let text = fs::read_link(&here).map_err(|error| unreadable(file, &error))?;
+                if *blake3::hash(text.as_os_str().as_encoded_bytes()).as_bytes() != file.digest {
+                    return Err(changed(file));
+                }
                 archive.append_link(&mut header(EntryType::Symlink, 0o777), path, text)?;
             }
             InputKind::File | InputKind::Executable => {
@@ -77,7 +80,7 @@ fn write(root: &Path, directory: &Path, files: &[InputFile], out: &mut dyn Write
                     Summed { content: content.take(size), sum: blake3::Hasher::new(), left: size };
                 archive.append_data(&mut header, path, &mut content)?;
                 if content.left > 0 || *content.sum.finalize().as_bytes() != file.digest {
-                    return Err(io::Error::other(format!("`{}` changed while it was sent", file.path)));
+                    return Err(changed(file));
                 }
             }
         }
@@ -92,6 +95,10 @@ fn header(kind: EntryType, mode: u32) -> Header {
     header.set_mtime(CHANGED);
     header.set_size(0);
     header
+}
+
+fn changed(file: &InputFile) -> io::Error {
+    io::Error::other(format!("`{}` changed while it was sent", file.path))
 }
 
 fn unreadable(file: &InputFile, error: &io::Error) -> io::Error {

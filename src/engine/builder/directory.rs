@@ -7,7 +7,7 @@ use tokio_stream::StreamExt;
 use crate::engine::builder::error::{EngineError, chain};
 use crate::engine::builder::save::Pieces;
 use crate::engine::builder::session::Source;
-use crate::oci::{Descriptor, ImageConfig, LayerCompression, Manifest, Platform, media_type};
+use crate::oci::{Descriptor, History, ImageConfig, LayerCompression, Manifest, Platform, media_type};
 use crate::store::Layout;
 
 /// Pieces that were made and not read yet.
@@ -33,6 +33,8 @@ pub async fn directory_image(
         let layer = blob.commit(compression.media_type())?;
         let mut config = ImageConfig::new(&platform);
         config.rootfs.diff_ids.push(diff_id);
+        let created_by = Some("hoist: copy of a directory".to_owned());
+        config.history.push(History { created_by, ..History::default() });
         let config = images.write(media_type::CONFIG, &config.to_bytes())?;
         Ok(images.write(media_type::MANIFEST, &Manifest::new(config, vec![layer]).to_bytes())?)
     });

@@ -5,6 +5,9 @@ use std::collections::HashMap;
 use bollard_buildkit_proto::google::protobuf::Timestamp;
 use bollard_buildkit_proto::moby::buildkit::v1::{StatusResponse, Vertex};
 
+/// Most bytes of a line that are kept until it ends.
+const LONGEST: usize = 64 << 10;
+
 /// How many steps of a build there were, and how many of them had been done before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CacheHits {
@@ -54,6 +57,10 @@ impl Progress {
                 let rest = known.open.split_off(end + 1);
                 let text = std::mem::replace(&mut known.open, rest);
                 line(&[format!("#{number} ").as_bytes(), text.trim_ascii_end()].concat());
+            }
+            // A line without an end is shown in pieces.
+            if known.open.len() > LONGEST {
+                line(&[format!("#{number} ").as_bytes(), &std::mem::take(&mut known.open)].concat());
             }
         }
         for warning in told.warnings {

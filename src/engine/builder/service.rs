@@ -34,7 +34,7 @@ impl PodmanService {
         let socket = directory.path().join("podman.sock");
         let log = directory.path().join("log");
         let mut process = Command::new("podman")
-            .args(["system", "service", "--time=0"])
+            .args(["system", "service", "--time=3600"])
             .arg(format!("unix://{}", socket.display()))
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -26,7 +26,8 @@ use bollard_buildkit_proto::moby::filesync::v1::auth_server::AuthServer;
 use bollard_buildkit_proto::moby::sshforward::v1::ssh_server::SshServer;
 use bollard_buildkit_proto::moby::upload::v1::upload_server::UploadServer;
 use bytes::Bytes;
-use tokio_stream::Stream;
+use tokio::sync::oneshot;
+use tokio_stream::{Stream, StreamExt as _};
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
@@ -108,19 +109,18 @@ pub(super) fn headers(id: &str) -> Vec<(&'static str, String)> {
 /// Offers a session to an engine that has an HTTP API, until it is dropped.
 pub(super) async fn offer(connector: &Connector, id: &str, offer: Offer) -> io::Result<Session> {
     let pipe = connector.upgraded("/session", &headers(id)).await?;
-    Ok(Session(tokio::spawn(serve(pipe, offer))))
+    let (session, dropped) = oneshot::channel();
+    tokio::spawn(serve(pipe, offer, dropped));
+    Ok(Session(session))
 }
 
-/// A session that goes on; ended when dropped.
-pub(super) struct Session(tokio::task::JoinHandle<()>);
+/// A session that goes on; when this is dropped, it ends as soon as nothing of it is
+/// under way any more.
+pub(super) struct Session(
+    #[expect(dead_code, reason = "that it goes away is what it tells")] oneshot::Sender<()>,
+);
 
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-async fn serve(pipe: Pipe, offer: Offer) {
+async fn serve(pipe: Pipe, offer: Offer, dropped: oneshot::Receiver<()>) {
     let router = Server::builder()
         .add_service(HealthServer::new(Healthy))
         .add_service(UploadServer::new(Uploads(offer.archives)))
@@ -129,7 +129,8 @@ async fn serve(pipe: Pipe, offer: Offer) {
         .add_service(SecretsServer::new(Secrets(offer.secrets)))
         .add_service(SshServer::new(Agents(offer.agents)));
     // How it ended is told by the build that it belongs to.
-    let _ = router.serve_with_incoming(tokio_stream::once(Ok::<_, io::Error>(pipe))).await;
+    let pipes = tokio_stream::once(Ok::<_, io::Error>(pipe)).chain(tokio_stream::pending());
+    let _ = router.serve_with_incoming_shutdown(pipes, async { drop(dropped.await) }).await;
 }
 
 /// Says that the session is there.

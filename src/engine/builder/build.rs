@@ -69,10 +69,24 @@ impl Engine {
             let _ = lines.send(said).await;
         }
         if has_buildkit {
-            self.build_with_buildkit(build, lines).await
-        } else {
-            self.build_classic(build, lines).await
+            return self.build_with_buildkit(build, lines).await;
         }
+        let built = self.build_classic(build.clone(), lines.clone()).await?;
+        if build.no_cache || self.is_for(&built, &build.platform).await? {
+            return Ok(built);
+        }
+        // Podman takes layers on `scratch` for those of every platform.
+        let said =
+            b"hoist: the engine has it for another platform; it builds again without its cache".to_vec();
+        let _ = lines.send(said).await;
+        self.build_classic(Build { no_cache: true, ..build }, lines).await
+    }
+
+    /// Whether what was built says that it is for a platform.
+    async fn is_for(&self, built: &Built, platform: &Platform) -> Result<bool, EngineError> {
+        let image = self.docker.inspect_image(&built.image).await?;
+        let is = |found: Option<String>, wanted: &str| found.is_none_or(|found| found == wanted);
+        Ok(is(image.os, &platform.os) && is(image.architecture, &platform.architecture))
     }
 
     async fn build_with_buildkit(

@@ -233,6 +233,25 @@ async fn the_network_of_the_machine_and_caches_that_an_engine_does_not_know() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn layers_of_one_platform_are_not_taken_for_those_of_another() {
+    let test = "layers_of_one_platform_are_not_taken_for_those_of_another";
+    for socket in [fixture::docker(test), fixture::podman(test)].into_iter().flatten() {
+        let engine = Engine::connect(&Address::Unix(socket), None).await.unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let images = Layout::create(directory.path()).unwrap();
+        for (number, platform) in (0..).zip(["linux/amd64", "linux/arm64", "linux/amd64"]) {
+            let platform: Platform = platform.parse().unwrap();
+            let name = format!("platform-{number}-{}", platform.architecture);
+            let build = build(&name, "FROM scratch\nCOPY greeting /platform\n", "hi");
+            let (built, lines) = run(&engine, Build { platform: platform.clone(), ..build }).await;
+            let saved = engine.save(&built.unwrap().image, LayerCompression::GZIP, &images).await.unwrap();
+            let image = Image::read(&images, &saved).unwrap();
+            assert_eq!(image.config.platform(), platform, "{engine}: {lines:#?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_left_is_found_and_removed_and_nothing_of_others() {
     let test = "what_is_left_is_found_and_removed_and_nothing_of_others";
     for socket in [fixture::docker(test), fixture::podman(test)].into_iter().flatten() {
@@ -245,7 +264,8 @@ async fn what_is_left_is_found_and_removed_and_nothing_of_others() {
         };
         run(&engine, owned("mine", "web", "one")).await.0.unwrap();
         // The first one loses its name.
-        run(&engine, owned("mine", "web", "two")).await.0.unwrap();
+        let again = Build { id: format!("again-{}", std::process::id()), ..owned("mine", "web", "two") };
+        run(&engine, again).await.0.unwrap();
         run(&engine, owned("minetoo", "web", "three")).await.0.unwrap();
         let container = bollard::models::ContainerCreateBody {
             image: Some(format!("{}:web", repository("mine"))),
@@ -336,10 +356,11 @@ async fn an_engine_is_reached_over_tls_by_who_has_a_certificate() {
         Engines::new(vec![place], &crate::facts::Environment::default())
     };
     let held = std::fs::read(path.join("client.key")).unwrap();
-    for key in [PrivateKey::File(path.join("client.key")), PrivateKey::Held(held)] {
+    let keys = [("file", PrivateKey::File(path.join("client.key"))), ("held", PrivateKey::Held(held))];
+    for (name, key) in keys {
         let engine = engines(Some(key), "ca.pem").find(&platform).await.map_err(|error| format!("{error:?}"));
         let text = "FROM scratch\nCOPY greeting /tls\n";
-        run(&engine.unwrap(), build("tls", text, "hi")).await.0.unwrap();
+        run(&engine.unwrap(), build(&format!("tls-{name}"), text, "hi")).await.0.unwrap();
     }
     let refused = |engine: Result<Engine, NoEngine>| match engine {
         Err(NoEngine::Builder(name, error)) => format!("{name}: {error}"),

@@ -12,6 +12,10 @@ mod bases;
 mod cache;
 mod commands;
 mod containers;
+#[path = "../src/engine/builder/fixture.rs"]
+mod daemons;
+mod engine_faults;
+mod engines;
 mod examples;
 mod faults;
 mod fixture;

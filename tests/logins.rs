@@ -6,7 +6,7 @@ use crate::fixture::{Repo, installed};
 use crate::registry::Registry;
 
 /// `user` with the password `s3cret`, as `htpasswd -B` writes it.
-const HTPASSWD: &str = "user:$2y$05$abcdefghijklmnopqrstuuLK7U1u6pVRmL7L1BBM2aS35PSZnDXlK\n";
+pub(crate) const HTPASSWD: &str = "user:$2y$05$abcdefghijklmnopqrstuuLK7U1u6pVRmL7L1BBM2aS35PSZnDXlK\n";
 
 fn release(port: u16, password: &str) -> String {
     format!(
@@ -22,7 +22,7 @@ image "web" {{
 }
 
 /// Files below a directory that hold a text.
-fn that_hold(directory: &Path, text: &str) -> Vec<String> {
+pub(crate) fn that_hold(directory: &Path, text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();

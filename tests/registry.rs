@@ -93,7 +93,7 @@ fn digest(port: u16, tag: &str) -> String {
     digest_of(port, &format!("web:{tag}"))
 }
 
-fn digest_of(port: u16, image: &str) -> String {
+pub(crate) fn digest_of(port: u16, image: &str) -> String {
     let reference = format!("docker://127.0.0.1:{port}/team/{image}");
     let output = Command::new("skopeo").args(["inspect", "--raw", "--tls-verify=false", &reference]).output();
     let output = output.expect("skopeo is installed");

@@ -19,7 +19,7 @@ pub(crate) fn plan(session: &mut Session, options: &Plan) -> Result<ExitCode, Pr
         [] => usual(&loaded.release),
         _ => (Goals::Named(words.names), ""),
     };
-    let allow = Options { allow_dirty: options.allow_dirty };
+    let allow = Options { allow_dirty: options.allow_dirty, looked_at: true };
     let planned = session.plan(loaded, &goals, &words.values, allow)?;
     if !session.global.json {
         session.say(heading);

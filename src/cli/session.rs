@@ -1,6 +1,6 @@
 //! What all commands share: the host, the texts read, and how to speak.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,15 +9,13 @@ use indexmap::IndexMap;
 
 use crate::cache::{Cache, State};
 use crate::cli::arguments::{Global, When};
-use crate::config::{Base, ProjectPath, Release};
+use crate::cli::bases::Strictness;
+use crate::config::{ProjectPath, Release};
 use crate::diagnostic::{Class, Code, Problem, Problems, Sources, Spanned};
 use crate::facts::{
-    Compiled, Facts, Host, KnownFiles, Needs, Origin, Project, Question, ResolvedBase, Text, ToolQuery,
-    compile_release,
+    Compiled, Facts, Host, KnownFiles, Needs, Origin, Project, Question, Text, ToolQuery, compile_release,
 };
-use crate::oci::Reference;
-use crate::plan::{DockerfileBase, Goals, Options, Plan, Selection, dockerfile_bases, remote_base};
-use crate::release::{Publisher, find_base};
+use crate::plan::{Goals, Options, Plan};
 use crate::report::{Dialect, Look, output, problems_json, render, status};
 
 /// One call of hoist.
@@ -176,7 +174,12 @@ impl Session {
         let tools = std::mem::take(&mut selection.needs.tools).len();
         let mut facts = self.gather(loaded, &selection.needs, overrides)?;
         facts.tools = vec![String::new(); tools];
-        crate::plan::build(&loaded.release, &facts, &selection, &Options { allow_dirty: true })
+        crate::plan::build(
+            &loaded.release,
+            &facts,
+            &selection,
+            &Options { allow_dirty: true, looked_at: true },
+        )
     }
 
     /// From a release file to a plan.
@@ -190,22 +193,19 @@ impl Session {
         let selection = crate::plan::select(&loaded.release, goals)?;
         let mut facts = self.gather(&loaded, &selection.needs, overrides)?;
         facts.dockerfiles = self.read_dockerfiles(&loaded.project, &selection.needs)?;
-        self.find_bases(&loaded, &selection, &mut facts)?;
+        let strict = Strictness::of(goals, options);
+        self.find_bases(&loaded, &selection, strict, &mut facts)?;
         let plan = crate::plan::build(&loaded.release, &facts, &selection, &options)?;
         let Loaded { project, release, known, .. } = loaded;
         Ok(Planned { project, release, facts, plan, tools: selection.needs.tools, known })
     }
 
-    /// The images of registries that Dockerfiles of the release file start from.
-    pub(crate) fn bases_of_dockerfiles(&mut self, loaded: &Loaded) -> Result<Vec<DockerfileBase>, Problems> {
-        let selection = crate::plan::select(&loaded.release, &Goals::All)?;
-        let mut facts = self.gather(loaded, &Needs::default(), &IndexMap::new())?;
-        facts.dockerfiles = self.read_dockerfiles(&loaded.project, &selection.needs)?;
-        dockerfile_bases(&loaded.release, &facts, &selection)
-    }
-
     /// Reads Dockerfiles, so that problems can point into them.
-    fn read_dockerfiles(&mut self, project: &Project, needs: &Needs) -> Result<Vec<Text>, Problems> {
+    pub(crate) fn read_dockerfiles(
+        &mut self,
+        project: &Project,
+        needs: &Needs,
+    ) -> Result<Vec<Text>, Problems> {
         let mut problems = Problems::new();
         let mut known: HashMap<&ProjectPath, Text> = HashMap::new();
         let mut texts = Vec::new();
@@ -233,52 +233,6 @@ impl Session {
             }
         }
         problems.or(texts)
-    }
-
-    /// Asks registries what the names of base images stand for.
-    fn find_bases(&self, loaded: &Loaded, selection: &Selection, facts: &mut Facts) -> Result<(), Problems> {
-        let mut problems = Problems::new();
-        let of_dockerfiles = dockerfile_bases(&loaded.release, facts, selection)?;
-        let assembled = selection.needs.bases.iter().enumerate();
-        let assembled: Vec<_> = assembled
-            .filter_map(|(at, base)| {
-                let Base::Reference(template) = &base.value else { return None };
-                let named = problems.take(remote_base(&loaded.release, facts, template));
-                named.map(|(reference, registry)| (at, reference, registry, base.span))
-            })
-            .collect();
-        if assembled.is_empty() && of_dockerfiles.is_empty() {
-            return problems.or(());
-        }
-        let cache = self.cache(&loaded.release, &loaded.project)?;
-        let quiet = self.global.quiet || self.global.json;
-        let tell = move |text: &str| {
-            if !quiet {
-                status(&format!("{text}\n"));
-            }
-        };
-        let publisher =
-            Publisher::new(&loaded.project.root, facts.environment.clone()).telling(Arc::new(tell));
-        let runtime = runtime()?;
-        let of_layers = assembled.iter().map(|(_, reference, registry, span)| (reference, registry, *span));
-        let of_builds = of_dockerfiles.iter().map(|base| (&base.reference, &base.registry, base.span));
-        let mut known: HashMap<Reference, ResolvedBase> = HashMap::new();
-        let mut asked: HashSet<&Reference> = HashSet::new();
-        for (reference, registry, span) in of_layers.chain(of_builds) {
-            // One that cannot be had is not asked for again, for another platform.
-            if asked.insert(reference) {
-                let found = find_base(reference, registry, span, &publisher, cache.images());
-                let Some((descriptor, bytes)) = problems.take(runtime.block_on(found)) else { continue };
-                known.insert(reference.clone(), ResolvedBase::Found(Box::new(descriptor), bytes.into()));
-            }
-        }
-        for (at, reference, ..) in &assembled {
-            if let (Some(place), Some(found)) = (facts.bases.get_mut(*at), known.get(reference)) {
-                place.clone_from(found);
-            }
-        }
-        facts.images = known;
-        problems.or(())
     }
 
     /// Opens the cache: the directory that the file names, or that of the user.

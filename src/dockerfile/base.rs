@@ -352,7 +352,7 @@ impl<'a, 'p> Linker<'a, 'p> {
     /// What an instruction takes files from.
     fn copies(&mut self, instruction: &Instruction, names: &HashMap<&str, usize>) -> Vec<(Origin, Span)> {
         let by_index = instruction.keyword.value == Keyword::Copy;
-        let named: BTreeSet<(Span, String)> = match instruction.keyword.value {
+        let wanted: BTreeSet<(Span, String)> = match instruction.keyword.value {
             Keyword::Copy => instruction
                 .flag("from")
                 .into_iter()
@@ -365,8 +365,8 @@ impl<'a, 'p> Linker<'a, 'p> {
             _ => return Vec::new(),
         };
         let few = self.problems.as_slice().len() < MAX_PROBLEMS;
-        let named = named.into_iter().filter(|(_, name)| few && !name.is_empty());
-        named.filter_map(|(span, name)| Some((self.origin(&name, span, names, by_index)?, span))).collect()
+        let wanted = wanted.into_iter().filter(|(_, name)| few && !name.is_empty());
+        wanted.filter_map(|(span, name)| Some((self.origin(&name, span, names, by_index)?, span))).collect()
     }
 
     fn origin(

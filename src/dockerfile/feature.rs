@@ -109,6 +109,6 @@ fn of(instruction: &Instruction, found: &mut Vec<Feature>) {
 fn is_git(source: &str) -> bool {
     let address = source.split(['#', '?']).next().unwrap_or_default();
     let http = address.starts_with("https://") || address.starts_with("http://");
-    http && address.ends_with(".git")
-        || ["git://", "git@", "ssh://"].iter().any(|scheme| address.starts_with(scheme))
+    let git = address.strip_suffix(".git").is_some();
+    http && git || ["git://", "git@", "ssh://"].iter().any(|scheme| address.starts_with(scheme))
 }

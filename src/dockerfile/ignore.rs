@@ -4,6 +4,7 @@
 
 use crate::diagnostic::{Code, Problem, Problems, SourceId, Span, Spanned, bytes};
 use crate::dockerfile::pattern::{Pattern, clean};
+use crate::dockerfile::stage::MAX_PROBLEMS;
 
 /// Most bytes of an ignore file that is read.
 const MAX_BYTES: usize = 256 << 10;
@@ -51,16 +52,17 @@ impl IgnoreRules {
                 Some(pattern) => (true, pattern),
                 None => (false, line.as_str()),
             };
-            match Pattern::parse(pattern).filter(|_| !pattern.is_empty()) {
-                Some(pattern) => rules.push(Rule { pattern, negated }),
-                None => {
-                    let title = format!("`{}` is not a pattern", line.value);
-                    let problem = Problem::new(Code::InvalidIgnorePattern, title);
-                    let help = "a backslash makes `*`, `?`, `[`, and itself stand for themselves";
-                    let label =
-                        if pattern.is_empty() { "nothing behind `!`" } else { "a `[` or `\\` is not ended" };
-                    problems.push(problem.label(line.span, label).help(help));
-                }
+            if let Some(pattern) = Pattern::parse(pattern).filter(|_| !pattern.is_empty()) {
+                rules.push(Rule { pattern, negated });
+                continue;
+            }
+            let problem =
+                Problem::new(Code::InvalidIgnorePattern, format!("`{}` is not a pattern", line.value));
+            let help = "a backslash makes `*`, `?`, `[`, and itself stand for themselves";
+            let label = if pattern.is_empty() { "nothing behind `!`" } else { "a `[` or `\\` is not ended" };
+            problems.push(problem.label(line.span, label).help(help));
+            if problems.as_slice().len() >= MAX_PROBLEMS {
+                break;
             }
         }
         problems.or(Self { rules })

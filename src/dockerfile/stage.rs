@@ -66,10 +66,6 @@ impl Dockerfile {
         let mut lost = false;
         let mut reader = Reader { source, directives: &directives, problems: &mut problems };
         while let Some(instruction) = reader.next(&mut lines) {
-            if reader.problems.as_slice().len() >= MAX_PROBLEMS {
-                break;
-            }
-            let Some(instruction) = instruction else { continue };
             if instruction.keyword.value == Keyword::From {
                 let stage = stage(instruction, reader.problems);
                 lost |= stage.is_none();

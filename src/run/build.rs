@@ -1,6 +1,6 @@
 //! Builds images from Dockerfiles, with the engines of a run.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,16 +9,16 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 
 use crate::config::{BuildSecret, ProjectPath, Release, Secret};
-use crate::diagnostic::{Code, Problem, Problems, Sources, Span};
+use crate::diagnostic::{Code, Problem, Problems, Sources, Span, counted};
 use crate::dockerfile::{Dockerfile, FeatureKind};
 use crate::engine::builder::{
-    Build, BuildKey, CONTEXT, Engine, EngineError, EngineKind, Engines, Login, Offer, Source, context,
-    directory_image, fingerprint, finish, recall_build, remember_build, repository,
+    Build, BuildKey, CONTEXT, CacheHits, Engine, EngineError, EngineKind, Engines, Login, Offer, Source,
+    context, directory_image, fingerprint, finish, recall_build, remember_build, repository,
 };
 use crate::facts::{Facts, InputFile, InputQuery, KnownFiles, any_number, read_inputs};
 use crate::oci::{Descriptor, LayerCompression};
-use crate::plan::{DockerfileStep, Step};
-use crate::release::Publisher;
+use crate::plan::{Action, DockerfileStep, Plan, Step, StepId, StepIndex};
+use crate::release::{Publisher, content_tag, fetch_shared, share};
 use crate::run::command::Unsuccessful;
 use crate::run::engines::{engines, no_engine, owner, plain};
 use crate::run::image::{Known, no_image, unless};
@@ -45,6 +45,8 @@ pub(super) struct Builds {
     publisher: Arc<Publisher>,
     /// What is wrong with them is told by whoever needs one.
     engines: Result<Engines, Problems>,
+    /// The builds of which this run publishes something.
+    published: HashSet<StepId>,
 }
 
 /// The files that are sent for a directory.
@@ -67,6 +69,7 @@ impl Builds {
             secrets,
             publisher,
             engines: engines(root, release, facts),
+            published: published(&request.plan),
         }
     }
 
@@ -90,16 +93,45 @@ impl Builds {
         }
         let key = key(build, &contexts, &images);
         let forced = self.options.no_cache || (self.options.force && step.goal);
-        let before = if forced { None } else { recall_build(&key, &self.built) };
+        let mut before = if forced { None } else { recall_build(&key, &self.built) };
+        if before.is_none() && !forced {
+            before = unless(halt, self.fetch(build, &key, teller)).await?;
+        }
         let built = match before {
             Some(built) => built,
-            None => {
-                let built = self.build_with_engine(build, step, contexts, images, halt, teller).await?;
-                remember_build(&key, &built, &self.built).map_err(Unsuccessful::failed)?;
-                built
-            }
+            None => self.build_with_engine(build, step, contexts, images, halt, teller).await?,
         };
+        remember_build(&key, &built, &self.built).map_err(Unsuccessful::failed)?;
+        if self.published.contains(&step.id) {
+            unless(halt, self.share(build, &key, &built, teller)).await?;
+        }
         finish(build, &built, &self.built).map_err(Unsuccessful::failed)
+    }
+
+    /// What another machine built of the same parts.
+    async fn fetch(&self, build: &DockerfileStep, key: &BuildKey, teller: &Teller) -> Option<Descriptor> {
+        let tag = content_tag(&key.hex())?;
+        for registry in &build.shared {
+            match fetch_shared(&tag, registry, &self.publisher, &self.built).await {
+                Ok(Some(found)) => {
+                    teller.tell(Told::Notice(format!("built before: `{tag}` of {}", registry.name))).await;
+                    return Some(found);
+                }
+                Ok(None) => {}
+                Err(problem) => teller.tell(Told::Notice(not_shared(&problem))).await,
+            }
+        }
+        None
+    }
+
+    /// Leaves what was built for other machines.
+    async fn share(&self, build: &DockerfileStep, key: &BuildKey, built: &Descriptor, teller: &Teller) {
+        let Some(tag) = content_tag(&key.hex()) else { return };
+        for registry in &build.shared {
+            if let Err(problem) = share(&tag, built, registry, &self.publisher, &self.built).await {
+                teller.tell(Told::Notice(not_shared(&problem))).await;
+            }
+        }
     }
 
     /// Builds an image with an engine, and brings it here.
@@ -112,6 +144,7 @@ impl Builds {
         halt: &mut watch::Receiver<Halt>,
         teller: &mut Teller,
     ) -> Result<Descriptor, Unsuccessful> {
+        let secrets = self.secrets_of(build).map_err(Unsuccessful::Failed)?;
         let engines = self.engines.as_ref().map_err(|problems| Unsuccessful::Failed(problems.clone()))?;
         let engine = unless(halt, engines.find(&build.platform)).await?;
         let missing = |error| Unsuccessful::failed(no_engine(&build.platform, build.span, error));
@@ -133,7 +166,7 @@ impl Builds {
             dockerfile = dockerfile.replace(name.as_str(), &given);
         }
         let archives = main.map(|source| (CONTEXT.to_owned(), source)).into_iter().collect();
-        let offer = self.offer(build, dockerfile, archives).await.map_err(Unsuccessful::failed)?;
+        let offer = self.offer(build, dockerfile, archives, secrets).await.map_err(Unsuccessful::failed)?;
         let asked = Build {
             id: id(),
             name: name(&owner, step),
@@ -146,7 +179,6 @@ impl Builds {
             caches: build.caches.clone(),
             offer,
         };
-        teller.tell(Told::Notice(format!("built by {engine}"))).await;
         let (sender, mut lines) = mpsc::channel::<Vec<u8>>(BACKLOG);
         let mut output = Written::new(Stream::Stdout, Arc::clone(&self.secrets));
         let result = {
@@ -169,6 +201,9 @@ impl Builds {
                 None => problem,
             })
         })?;
+        let CacheHits { steps, cached } = made.hits;
+        let hits = format!("built by {engine}: {cached} of {} from its cache", counted(steps, "instruction"));
+        teller.tell(Told::Notice(hits)).await;
         let save = engine.save(&made.image, LayerCompression::GZIP, &self.built);
         unless(halt, save).await?.map_err(wrong)
     }
@@ -179,11 +214,8 @@ impl Builds {
         build: &DockerfileStep,
         dockerfile: String,
         archives: HashMap<String, Source>,
+        secrets: HashMap<String, Vec<u8>>,
     ) -> Result<Offer, Problem> {
-        let mut secrets = HashMap::new();
-        for secret in &build.secrets {
-            secrets.insert(secret.id.value.clone(), self.secret(secret)?);
-        }
         let mut logins = HashMap::new();
         for base in &build.bases {
             if let Some((user, secret)) = self.publisher.hand_over(&base.registry).await? {
@@ -255,6 +287,15 @@ impl Builds {
         let wanted = shrunk(instruction);
         let mut instructions = dockerfile.stages.iter().flat_map(|stage| &stage.instructions);
         instructions.find(|one| shrunk(self.sources.slice(one.span)) == wanted).map(|one| one.span)
+    }
+
+    /// The values of all secrets.
+    fn secrets_of(&self, build: &DockerfileStep) -> Result<HashMap<String, Vec<u8>>, Problems> {
+        let mut problems = Problems::new();
+        let value =
+            |secret: &BuildSecret| Some((secret.id.value.clone(), problems.take(self.secret(secret))?));
+        let values = build.secrets.iter().filter_map(value).collect();
+        problems.or(values)
     }
 
     /// The value of a secret.
@@ -354,4 +395,23 @@ fn check_features(build: &DockerfileStep, engine: &Engine) -> Result<(), Problem
         }));
     }
     problems.or(())
+}
+
+/// The builds whose images a plan pushes.
+fn published(plan: &Plan) -> HashSet<StepId> {
+    let step = |at: StepIndex| plan.steps.get(at.0 as usize);
+    let pushed = plan.steps.iter().filter_map(|step| match &step.action {
+        Action::Push(push) => Some(push.image),
+        _ => None,
+    });
+    let builds = pushed.filter_map(step).flat_map(|index| match &index.action {
+        Action::Index(index) => index.platforms.iter().map(|(_, build)| *build).collect(),
+        _ => Vec::new(),
+    });
+    builds.filter_map(step).map(|build| build.id.clone()).collect()
+}
+
+/// A registry does not help: what is to be built is built all the same.
+fn not_shared(problem: &Problem) -> String {
+    format!("builds are not shared: {}", problem.title)
 }

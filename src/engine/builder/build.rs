@@ -99,7 +99,7 @@ impl Engine {
         let _session = offer(&self.connector, &session, build.offer.clone()).await.map_err(broken)?;
         let buildkit =
             BuildKit::within(&self.connector).await.map_err(|error| EngineError::Broken(chain(&error)))?;
-        let mut attributes = places(CONTEXT);
+        let mut attributes = places(&build.id, CONTEXT);
         let mut set = |name: String, value: String| attributes.insert(name, value);
         set("platform".to_owned(), build.platform.to_string());
         set(format!("label:{OWNER}"), build.owner);

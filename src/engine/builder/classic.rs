@@ -124,6 +124,8 @@ struct Output {
     image: Option<String>,
     /// The instruction that was begun last.
     instruction: Option<String>,
+    /// Whether that is one that hoist added.
+    is_ours: bool,
 }
 
 impl Output {
@@ -151,10 +153,14 @@ impl Output {
         let step = line.split_once("STEP ").or_else(|| line.split_once("Step "));
         let instruction = step.and_then(|(_, rest)| Some(rest.split_once(':')?.1.trim_start()));
         if let Some(instruction) = instruction {
+            self.is_ours = instruction.starts_with("LABEL") && instruction.contains(OWNER);
+            if self.is_ours {
+                return;
+            }
             self.hits.steps += usize::from(!instruction.starts_with("FROM "));
             self.instruction = Some(instruction.to_owned());
         }
-        self.hits.cached += usize::from(line.contains("> Using cache"));
+        self.hits.cached += usize::from(!self.is_ours && line.contains("> Using cache"));
     }
 }
 

@@ -45,6 +45,8 @@ pub fn context(root: &Path, directory: &Path, files: Vec<InputFile>) -> Source {
 fn write(root: &Path, directory: &Path, files: &[InputFile], out: &mut dyn Write) -> io::Result<()> {
     let mut archive = Builder::new(out);
     let mut made: BTreeSet<PathBuf> = BTreeSet::new();
+    // An archive of nothing at all is none to BuildKit.
+    archive.append_data(&mut header(EntryType::Directory, 0o755), "./", io::empty())?;
     for file in files {
         let Ok(path) = file.path.as_path().strip_prefix(directory) else { continue };
         let above: Vec<&Path> =

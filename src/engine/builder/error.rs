@@ -41,7 +41,12 @@ impl Error for EngineError {}
 impl EngineError {
     /// What connecting failed with.
     pub(super) fn connecting(error: &(dyn Error + 'static)) -> Self {
-        let text = chain(error);
+        // What lies above it says no more than that a connection was to be opened.
+        let mut root = error;
+        while let Some(below) = root.source() {
+            root = below;
+        }
+        let text = root.to_string();
         match cause(error) {
             Some(io::ErrorKind::PermissionDenied) => Self::Denied(text),
             _ => Self::Unreachable(text),

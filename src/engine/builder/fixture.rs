@@ -19,8 +19,10 @@ umask 022
 start() {
     case $2 in
     docker)
-        exec dockerd --data-root "$1/data" --exec-root "$1/exec" --pidfile "$1/pid" \
-            --host "unix://$1/socket" --storage-driver "$3" --log-level error ;;
+        engine=$1 driver=$3
+        shift 3
+        exec dockerd --data-root "$engine/data" --exec-root "$engine/exec" --pidfile "$engine/pid" \
+            --host "unix://$engine/socket" --storage-driver "$driver" --log-level error "$@" ;;
     podman)
         # What containers inherit, older kernels and small machines do not grant.
         printf '[engine]\nruntime="runc"\ncgroup_manager="cgroupfs"\n[containers]\n%s\n' \
@@ -33,6 +35,7 @@ start() {
 }
 start "$@" > "$1/log" 2>&1 < /dev/null &
 daemon=$!
+echo $daemon > "$1/daemon"
 cat > /dev/null
 kill $daemon
 wait $daemon
@@ -40,60 +43,84 @@ umount "$1"/exec/netns/* "$1"/data/overlay*/*/merged "$1"/data/overlay 2> /dev/n
 rm -rf "$1"
 "#;
 
-type Daemon = Result<(PathBuf, Mutex<Child>), String>;
+type Shared = Result<Mutex<Daemon>, String>;
+
+/// A daemon, which ends when this is dropped or the process ends.
+pub(crate) struct Daemon {
+    pub(crate) socket: PathBuf,
+    keeper: Child,
+}
+
+impl Daemon {
+    /// Starts one of a test's own: `docker` with further arguments, or `podman`. It keeps
+    /// what it has in the first way that the machine carries.
+    pub(crate) fn start(kind: &str, name: &str, more: &[&str]) -> Result<Self, String> {
+        let drivers = if kind == "docker" { ["overlay2", "vfs"] } else { ["overlay", "vfs"] };
+        start(kind, &drivers, name, more)
+    }
+
+    /// The process of the daemon.
+    pub(crate) fn process(&self) -> i32 {
+        let text = std::fs::read_to_string(self.socket.with_file_name("daemon"));
+        text.ok().and_then(|text| text.trim().parse().ok()).expect("the keeper writes it")
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        drop(self.keeper.stdin.take());
+        let _ = self.keeper.wait();
+    }
+}
 
 /// The socket of a Docker daemon that runs as long as this process, or nothing and word
 /// of the test that is left out. Where all tests are asked for, a daemon that is missing
 /// is a failure.
 pub(crate) fn docker(test: &str) -> Option<PathBuf> {
-    static DAEMON: OnceLock<Daemon> = OnceLock::new();
-    running(test, "dockerd", DAEMON.get_or_init(|| start("docker", &["overlay2", "vfs"])))
+    static DAEMON: OnceLock<Shared> = OnceLock::new();
+    running(test, "docker", &DAEMON)
 }
 
 /// As [`docker`], of a service of Podman.
 pub(crate) fn podman(test: &str) -> Option<PathBuf> {
-    static DAEMON: OnceLock<Daemon> = OnceLock::new();
-    running(test, "podman", DAEMON.get_or_init(|| start("podman", &["overlay", "vfs"])))
+    static DAEMON: OnceLock<Shared> = OnceLock::new();
+    running(test, "podman", &DAEMON)
 }
 
-fn running(test: &str, program: &str, daemon: &Daemon) -> Option<PathBuf> {
-    match daemon {
-        Ok((socket, _)) => Some(socket.clone()),
+fn running(test: &str, kind: &str, shared: &OnceLock<Shared>) -> Option<PathBuf> {
+    match shared.get_or_init(|| Daemon::start(kind, "shared", &[]).map(Mutex::new)) {
+        Ok(daemon) => daemon.lock().ok().map(|daemon| daemon.socket.clone()),
         Err(why) => {
-            assert!(std::env::var_os("HOIST_TEST_REQUIRE").is_none(), "{test} needs `{program}`: {why}");
+            assert!(std::env::var_os("HOIST_TEST_REQUIRE").is_none(), "{test} needs {kind}: {why}");
             // Not captured, unlike what the macros print.
-            let _ = writeln!(std::io::stderr(), "left out: {test} (`{program}` does not run: {why})");
+            let _ = writeln!(std::io::stderr(), "left out: {test} ({kind} does not run: {why})");
             None
         }
     }
 }
 
-/// Starts a daemon that keeps what it has in the first of these ways that the machine
-/// carries.
-fn start(kind: &str, drivers: &[&str]) -> Daemon {
-    let directory = std::env::temp_dir().join(format!("hoist-test-{kind}-{}", std::process::id()));
+fn start(kind: &str, drivers: &[&str], name: &str, more: &[&str]) -> Result<Daemon, String> {
+    let directory = std::env::temp_dir().join(format!("hoist-test-{kind}-{}-{name}", std::process::id()));
     let mut why = String::new();
     for driver in drivers {
         std::fs::create_dir_all(&directory).map_err(|error| error.to_string())?;
         let mut keeper = Command::new("sh");
-        keeper.args(["-c", KEEPER, "keeper"]).arg(&directory).args([kind, driver]);
+        keeper.args(["-c", KEEPER, "keeper"]).arg(&directory).args([kind, driver]).args(more);
         // A Ctrl-C ends the tests, and by that the keeper.
         keeper.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut keeper = keeper.spawn().map_err(|error| error.to_string())?;
-        let (socket, log) = (directory.join("socket"), directory.join("log"));
+        let keeper = keeper.spawn().map_err(|error| error.to_string())?;
+        let daemon = Daemon { socket: directory.join("socket"), keeper };
         let since = Instant::now();
         while since.elapsed() < STARTING {
-            if UnixStream::connect(&socket).is_ok() {
-                return Ok((socket, Mutex::new(keeper)));
+            if UnixStream::connect(&daemon.socket).is_ok() {
+                return Ok(daemon);
             }
-            why = std::fs::read_to_string(&log).unwrap_or_default();
+            why = std::fs::read_to_string(directory.join("log")).unwrap_or_default();
             if ["failed to start", "not found", "Error:"].iter().any(|word| why.contains(word)) {
                 break;
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        drop(keeper.stdin.take());
-        let _ = keeper.wait();
     }
     Err(why)
 }

@@ -130,10 +130,10 @@ impl BuildKit {
     }
 }
 
-/// Attributes that say where the context and the Dockerfile are found.
-pub(super) fn places(context: &str) -> HashMap<String, String> {
+/// Attributes that say where a build finds the context and the Dockerfile.
+pub(super) fn places(build: &str, context: &str) -> HashMap<String, String> {
     let attributes = [
-        ("context", session::address_of(context)),
+        ("context", session::address_of(build, context)),
         ("filename", session::NAME.to_owned()),
         // Looked for apart from the context.
         ("dockerfilekey", DOCKERFILE.to_owned()),

@@ -157,6 +157,41 @@ async fn a_build_that_fails_says_what_failed() {
     assert!(lines.iter().any(|line| line.ends_with(" why")), "{lines:#?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn builds_at_the_same_time_have_each_its_own_files() {
+    let test = "builds_at_the_same_time_have_each_its_own_files";
+    for socket in [fixture::docker(test), fixture::podman(test)].into_iter().flatten() {
+        let engine = Engine::connect(&Address::Unix(socket), None).await.unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let images = Layout::create(directory.path()).unwrap();
+        // Once more with Dockerfiles that are of the same sizes, and not the same.
+        for round in ["a", "b"] {
+            let one = async |word: &str| {
+                let dockerfile = format!(
+                    "FROM scratch\nCOPY busybox greeting /\nRUN [\"/busybox\", \"echo\", \"{round}{word}\"]\nLABEL word={round}{word}\n"
+                );
+                let (built, lines) = run(&engine, build(&format!("{round}{word}"), &dockerfile, word)).await;
+                let saved =
+                    engine.save(&built.unwrap().image, LayerCompression::GZIP, &images).await.unwrap();
+                let image = Image::read(&images, &saved).unwrap();
+                let label = image.config.config.labels.get("word").cloned();
+                assert_eq!(label, Some(format!("{round}{word}")), "{engine}: {lines:#?}");
+                let layer = images.open_blob(&image.manifest.layers[0]).unwrap();
+                let mut archive = tar::Archive::new(
+                    crate::oci::decompress(crate::oci::media_type::Compression::Gzip, layer).unwrap(),
+                );
+                let text = archive.entries().unwrap().map(Result::unwrap).find_map(|mut entry| {
+                    let mut text = String::new();
+                    let is_it = entry.path().unwrap().ends_with("greeting");
+                    is_it.then(|| std::io::Read::read_to_string(&mut entry, &mut text).map(|_| text).unwrap())
+                });
+                assert_eq!(text.as_deref(), Some(word), "{engine}");
+            };
+            tokio::join!(one("one"), one("two"), one("six"));
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_engine_that_is_not_there_is_told_from_one_that_is_no_engine() {
     let directory = tempfile::tempdir().unwrap();

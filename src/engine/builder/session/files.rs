@@ -44,6 +44,18 @@ impl FileSync for Files {
     }
 }
 
+/// When the file was changed, as far as the engine is told, in nanoseconds since 1970: a
+/// number that its content alone decides. A file of the same size and time is not asked
+/// for again.
+fn changed(file: &[u8]) -> i64 {
+    let sum = blake3::hash(file);
+    let [a, b, c, d, e, f, g, ..] = *sum.as_bytes();
+    // Before 2038: not every file system goes on.
+    let seconds = u32::from_le_bytes([a, b, c, d]) >> 1;
+    let nanoseconds = u32::from_le_bytes([e, f, g, 0]);
+    i64::from(seconds) * 1_000_000_000 + i64::from(nanoseconds)
+}
+
 /// Tells of the file, and sends it if it is asked for; whoever asked may have gone away.
 async fn send(
     file: Bytes,
@@ -51,7 +63,8 @@ async fn send(
     sender: mpsc::Sender<Result<Packet, Status>>,
 ) -> Option<()> {
     let size = i64::try_from(file.len()).ok()?;
-    let stat = Stat { path: NAME.to_owned(), mode: 0o644, size, mod_time: changed(&file), ..Stat::default() };
+    let mod_time = changed(&file);
+    let stat = Stat { path: NAME.to_owned(), mode: 0o644, size, mod_time, ..Stat::default() };
     let told = |stat| Packet { r#type: PacketType::PacketStat.into(), stat, ..Packet::default() };
     sender.send(Ok(told(Some(stat)))).await.ok()?;
     sender.send(Ok(told(None))).await.ok()?;
@@ -78,12 +91,4 @@ async fn send(
         }
     }
     None
-}
-
-/// When the file was changed, in nanoseconds: another time for each content. An engine
-/// that has a file of this size and time from an earlier build does not ask for it.
-fn changed(file: &[u8]) -> i64 {
-    let [a, b, c, d, e, f, g, h, ..] = *blake3::hash(file).as_bytes();
-    // Within 36 years, so that every file system can hold it.
-    i64::from_le_bytes([a, b, c, d, e, f, g, h & 0x0f])
 }

@@ -76,9 +76,12 @@ pub struct Offer {
 /// Name of the directory that holds the Dockerfile alone.
 pub(super) const DOCKERFILE: &str = "dockerfile";
 
-/// The address at which an engine finds one of the archives.
-pub(super) fn address_of(archive: &str) -> String {
-    format!("{}{archive}", upload::PREFIX)
+/// The address at which an engine finds one of the archives during a build.
+///
+/// No other build has it: what two builds ask for at one address at the same time, an
+/// engine fetches once, from either of them.
+pub(super) fn address_of(build: &str, archive: &str) -> String {
+    format!("{}{build}/{archive}", upload::PREFIX)
 }
 
 /// How an engine finds a service: a header for each method.

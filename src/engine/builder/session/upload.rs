@@ -25,7 +25,7 @@ impl Upload for Uploads {
         request: Request<Streaming<BytesMessage>>,
     ) -> Result<Response<Self::PullStream>, Status> {
         let path = request.metadata().get("urlpath").and_then(|path| path.to_str().ok());
-        let name = path.map(|path| path.trim_start_matches('/')).unwrap_or_default();
+        let name = path.and_then(|path| path.rsplit('/').next()).unwrap_or_default();
         let source = self.0.get(name).ok_or_else(|| Status::not_found(format!("no archive `{name}`")))?;
         let pieces = source().map(|piece| match piece {
             Ok(bytes) => Ok(BytesMessage { data: bytes.into() }),

@@ -69,17 +69,17 @@ impl Engine {
             let _ = lines.send(said).await;
         }
         if has_buildkit {
-            return self.build_with_buildkit(build, lines).await;
+            return Box::pin(self.build_with_buildkit(build, lines)).await;
         }
-        let built = self.build_classic(build.clone(), lines.clone()).await?;
-        if build.no_cache || self.is_for(&built, &build.platform).await? {
-            return Ok(built);
+        let first = Box::pin(self.build_classic(build.clone(), lines.clone())).await?;
+        if build.no_cache || self.is_for(&first, &build.platform).await? {
+            return Ok(first);
         }
         // Podman takes layers on `scratch` for those of every platform.
         let said =
             b"hoist: the engine has it for another platform; it builds again without its cache".to_vec();
         let _ = lines.send(said).await;
-        self.build_classic(Build { no_cache: true, ..build }, lines).await
+        Box::pin(self.build_classic(Build { no_cache: true, ..build }, lines)).await
     }
 
     /// Whether what was built says that it is for a platform.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::engines::{Project, busybox, engines};
+use crate::engines::{Project, engines};
 use crate::schemas::check;
 
 const RELEASE: &str = r#"
@@ -14,8 +14,7 @@ image "web" { dockerfile; }
 fn project(engine: &str) -> Project {
     let project = Project::new(engine);
     project.repo.write("release.kdl", RELEASE);
-    project.repo.write("busybox", busybox());
-    project.repo.write("Dockerfile", "FROM scratch\nCOPY busybox /\nRUN [\"/busybox\", \"true\"]\n");
+    project.repo.write("Dockerfile", "FROM scratch\nCOPY release.kdl /\n");
     project.repo.commit("Begin");
     project
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use bollard_buildkit_proto::moby::buildkit::v1::{CacheOptionsEntry, SolveResponse};
+use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::engine::builder::engine::Engine;
@@ -118,6 +119,12 @@ impl Engine {
         if build.no_cache {
             set("no-cache".to_owned(), String::new());
         }
+        let cache_from: Vec<CacheOptionsEntry> = build.caches.iter().filter_map(cache_from).collect();
+        if !cache_from.is_empty() {
+            // The frontend asks for them, and knows of none but those that it is told.
+            let known = cache_from.iter().map(|cache| json!({ "Type": cache.r#type, "Attrs": cache.attrs }));
+            set("cache-imports".to_owned(), known.collect::<serde_json::Value>().to_string());
+        }
         let mut solve = Solve {
             id: build.id,
             session,
@@ -125,7 +132,7 @@ impl Engine {
             exporter_attributes: [("name".to_owned(), build.name.clone())].into(),
             attributes,
             entitlements: entitlements.into_iter().map(ToOwned::to_owned).collect(),
-            cache_from: build.caches.iter().filter_map(cache_from).collect(),
+            cache_from,
             cache_to: build.caches.iter().filter_map(cache_to).collect(),
         };
         let (mut answer, mut hits) = attempt(&buildkit, solve.clone(), &lines).await;

@@ -230,10 +230,10 @@ async fn a_dockerfile_of_the_length_of_another_is_not_taken_for_it() {
     let Some(socket) = fixture::docker(test) else { return };
     let engine = Engine::connect(&Address::Unix(socket), None).await.unwrap();
     for word in ["one", "two"] {
-        let text = format!(
+        let dockerfile = format!(
             "FROM scratch\nCOPY busybox /bin/busybox\nRUN [\"/bin/busybox\", \"echo\", \"{word}\"]\n"
         );
-        let (built, lines) = run(&engine, build(&format!("length-{word}"), &text, "hi")).await;
+        let (built, lines) = run(&engine, build(&format!("length-{word}"), &dockerfile, "hi")).await;
         built.unwrap();
         assert!(lines.iter().any(|line| line.ends_with(&format!(" {word}"))), "{lines:#?}");
     }
@@ -242,14 +242,14 @@ async fn a_dockerfile_of_the_length_of_another_is_not_taken_for_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_network_of_the_machine_and_caches_that_an_engine_does_not_know() {
     let test = "the_network_of_the_machine_and_caches_that_an_engine_does_not_know";
-    let text = "FROM scratch\nCOPY busybox /bin/busybox\nRUN [\"/bin/busybox\", \"ip\", \"link\"]\n";
+    let dockerfile = "FROM scratch\nCOPY busybox /bin/busybox\nRUN [\"/bin/busybox\", \"ip\", \"link\"]\n";
     for socket in [fixture::docker(test), fixture::podman(test)].into_iter().flatten() {
         let engine = Engine::connect(&Address::Unix(socket), None).await.unwrap();
         let devices = |lines: &[String]| lines.iter().filter(|line| line.contains("link/")).count();
         let with = |network: &str| Build {
             network: Some(network.to_owned()),
             no_cache: true,
-            ..build(&format!("network-{network}"), text, "hi")
+            ..build(&format!("network-{network}"), dockerfile, "hi")
         };
         let (built, host) = run(&engine, with("host")).await;
         built.unwrap();
@@ -261,7 +261,7 @@ async fn the_network_of_the_machine_and_caches_that_an_engine_does_not_know() {
 
         let reference = "127.0.0.1:1/cache:one".to_owned();
         let caches = vec![CachePlan::Registry { reference, max: true }];
-        let (built, lines) = run(&engine, Build { caches, ..build("cached", text, "hi") }).await;
+        let (built, lines) = run(&engine, Build { caches, ..build("cached", dockerfile, "hi") }).await;
         built.unwrap();
         assert!(lines.iter().any(|line| line.starts_with("hoist: ")), "{engine}: {lines:#?}");
     }
@@ -277,8 +277,8 @@ async fn layers_of_one_platform_are_not_taken_for_those_of_another() {
         for (number, platform) in (0..).zip(["linux/amd64", "linux/arm64", "linux/amd64"]) {
             let platform: Platform = platform.parse().unwrap();
             let name = format!("platform-{number}-{}", platform.architecture);
-            let build = build(&name, "FROM scratch\nCOPY greeting /platform\n", "hi");
-            let (built, lines) = run(&engine, Build { platform: platform.clone(), ..build }).await;
+            let asked = build(&name, "FROM scratch\nCOPY greeting /platform\n", "hi");
+            let (built, lines) = run(&engine, Build { platform: platform.clone(), ..asked }).await;
             let saved = engine.save(&built.unwrap().image, LayerCompression::GZIP, &images).await.unwrap();
             let image = Image::read(&images, &saved).unwrap();
             assert_eq!(image.config.platform(), platform, "{engine}: {lines:#?}");
@@ -291,11 +291,11 @@ async fn what_is_left_is_found_and_removed_and_nothing_of_others() {
     let test = "what_is_left_is_found_and_removed_and_nothing_of_others";
     for socket in [fixture::docker(test), fixture::podman(test)].into_iter().flatten() {
         let engine = Engine::connect(&Address::Unix(socket), None).await.unwrap();
-        let text = "FROM scratch\nCOPY greeting /greeting\nCMD [\"/greeting\"]\n";
+        let dockerfile = "FROM scratch\nCOPY greeting /greeting\nCMD [\"/greeting\"]\n";
         let owned = |owner: &str, name: &str, greeting: &str| Build {
             name: format!("{}:{name}", repository(owner)),
             owner: owner.to_owned(),
-            ..build(&format!("left-{owner}-{name}"), text, greeting)
+            ..build(&format!("left-{owner}-{name}"), dockerfile, greeting)
         };
         run(&engine, owned("mine", "web", "one")).await.0.unwrap();
         // The first one loses its name.
@@ -394,8 +394,8 @@ async fn an_engine_is_reached_over_tls_by_who_has_a_certificate() {
     let keys = [("file", PrivateKey::File(path.join("client.key"))), ("held", PrivateKey::Held(held))];
     for (name, key) in keys {
         let engine = engines(Some(key), "ca.pem").find(&platform).await.map_err(|error| format!("{error:?}"));
-        let text = "FROM scratch\nCOPY greeting /tls\n";
-        run(&engine.unwrap(), build(&format!("tls-{name}"), text, "hi")).await.0.unwrap();
+        let dockerfile = "FROM scratch\nCOPY greeting /tls\n";
+        run(&engine.unwrap(), build(&format!("tls-{name}"), dockerfile, "hi")).await.0.unwrap();
     }
     let refused = |engine: Result<Engine, NoEngine>| match engine {
         Err(NoEngine::Builder(name, error)) => format!("{name}: {error}"),

@@ -180,12 +180,12 @@ async fn builds_at_the_same_time_have_each_its_own_files() {
                 let mut archive = tar::Archive::new(
                     crate::oci::decompress(crate::oci::media_type::Compression::Gzip, layer).unwrap(),
                 );
-                let text = archive.entries().unwrap().map(Result::unwrap).find_map(|mut entry| {
-                    let mut text = String::new();
+                let content = archive.entries().unwrap().map(Result::unwrap).find_map(|mut entry| {
+                    let mut read = String::new();
                     let is_it = entry.path().unwrap().ends_with("greeting");
-                    is_it.then(|| std::io::Read::read_to_string(&mut entry, &mut text).map(|_| text).unwrap())
+                    is_it.then(|| std::io::Read::read_to_string(&mut entry, &mut read).map(|_| read).unwrap())
                 });
-                assert_eq!(text.as_deref(), Some(word), "{engine}");
+                assert_eq!(content.as_deref(), Some(word), "{engine}");
             };
             tokio::join!(one("one"), one("two"), one("six"));
         }

@@ -3,12 +3,14 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use indexmap::IndexMap;
+
 use crate::cli::session::{Loaded, Session, runtime};
 use crate::config::Base;
 use crate::diagnostic::{Code, Problem, Problems, Span};
-use crate::facts::{Facts, ResolvedBase};
+use crate::facts::{Facts, Needs, ResolvedBase};
 use crate::oci::Reference;
-use crate::plan::{Options, RegistryPlan, Selection, dockerfile_bases, remote_base};
+use crate::plan::{DockerfileBase, Goals, Options, RegistryPlan, Selection, dockerfile_bases, remote_base};
 use crate::release::{Publisher, find_base, last_base};
 use crate::report::status;
 
@@ -44,6 +46,14 @@ struct Wanted<'a> {
 }
 
 impl Session {
+    /// The images of registries that Dockerfiles of the release file start from.
+    pub(crate) fn bases_of_dockerfiles(&mut self, loaded: &Loaded) -> Result<Vec<DockerfileBase>, Problems> {
+        let selection = crate::plan::select(&loaded.release, &Goals::All)?;
+        let mut facts = self.gather(loaded, &Needs::default(), &IndexMap::new())?;
+        facts.dockerfiles = self.read_dockerfiles(&loaded.project, &selection.needs)?;
+        dockerfile_bases(&loaded.release, &facts, &selection)
+    }
+
     /// Asks registries what the names of base images stand for.
     pub(crate) fn find_bases(
         &self,

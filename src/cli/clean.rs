@@ -36,7 +36,7 @@ pub(crate) fn clean(session: &mut Session, options: &Clean) -> Result<ExitCode, 
     } else {
         outputs(session, &cache, root)?
     };
-    let work = async {
+    let cleaning = async {
         // A run that goes on may need what it gave to an engine.
         let engines = !options.cache && found.running.is_none();
         let mut at_engines =
@@ -51,7 +51,7 @@ pub(crate) fn clean(session: &mut Session, options: &Clean) -> Result<ExitCode, 
         }
         Ok::<_, Problems>(at_engines)
     };
-    let at_engines = until_signalled(work, "cleaning was stopped")?;
+    let at_engines = until_signalled(cleaning, "cleaning was stopped")?;
     if session.global.json {
         let value = as_json(root, &found, &at_engines, !options.dry_run);
         session.output(&format!("{value}\n"))?;

@@ -48,19 +48,18 @@ pub(super) async fn checks(places: &Places, environment: &Environment, plan: Opt
     let surveyed = engines.survey(PATIENCE).await;
     let mut builds: Vec<(Address, Platform)> = Vec::new();
     let mut unserved = Vec::new();
-    let is_needed = !wanted.is_empty();
-    for (platform, span) in wanted {
-        match engines.find(&platform).await {
-            Ok(engine) => builds.push((engine.address().clone(), platform)),
+    for (platform, span) in &wanted {
+        match engines.find(platform).await {
+            Ok(engine) => builds.push((engine.address().clone(), platform.clone())),
             Err(error) => {
-                let problem = no_engine(&platform, span, error);
+                let problem = no_engine(platform, *span, error);
                 let help = problem.help.unwrap_or_else(|| "repair it, or name another builder".to_owned());
                 // What each place says stands in its own line.
                 unserved.push(missing(&format!("build for {platform}"), true, problem.title, &help));
             }
         }
     }
-    let spared = !is_needed || surveyed.iter().any(|found| found.answer.is_ok());
+    let spared = wanted.is_empty() || surveyed.iter().any(|found| found.answer.is_ok());
     let mut absent: IndexMap<&str, Vec<String>> = IndexMap::new();
     for found in &surveyed {
         match &found.answer {
@@ -73,7 +72,11 @@ pub(super) async fn checks(places: &Places, environment: &Environment, plan: Opt
                 };
                 absent.entry(&found.name).or_default().push(why);
             }
-            Err(error) => checks.push(unusable(found, error, is_needed)),
+            Err(error) => {
+                let is_meant = |platform: &Platform| found.platforms.iter().any(|own| own.serves(platform));
+                let is_needed = wanted.keys().any(|wanted| found.platforms.is_empty() || is_meant(wanted));
+                checks.push(unusable(found, error, is_needed));
+            }
         }
     }
     for (name, why) in absent {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use bollard_buildkit_proto::moby::buildkit::v1::{CacheOptionsEntry, SolveResponse};
+use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::engine::builder::engine::Engine;
@@ -69,10 +70,24 @@ impl Engine {
             let _ = lines.send(said).await;
         }
         if has_buildkit {
-            self.build_with_buildkit(build, lines).await
-        } else {
-            self.build_classic(build, lines).await
+            return Box::pin(self.build_with_buildkit(build, lines)).await;
         }
+        let first = Box::pin(self.build_classic(build.clone(), lines.clone())).await?;
+        if build.no_cache || self.is_for(&first, &build.platform).await? {
+            return Ok(first);
+        }
+        // Podman takes layers on `scratch` for those of every platform.
+        let said =
+            b"hoist: the engine has it for another platform; it builds again without its cache".to_vec();
+        let _ = lines.send(said).await;
+        Box::pin(self.build_classic(Build { no_cache: true, ..build }, lines)).await
+    }
+
+    /// Whether what was built says that it is for a platform.
+    async fn is_for(&self, built: &Built, platform: &Platform) -> Result<bool, EngineError> {
+        let image = self.docker.inspect_image(&built.image).await?;
+        let is = |found: Option<String>, wanted: &str| found.is_none_or(|found| found == wanted);
+        Ok(is(image.os, &platform.os) && is(image.architecture, &platform.architecture))
     }
 
     async fn build_with_buildkit(
@@ -104,6 +119,12 @@ impl Engine {
         if build.no_cache {
             set("no-cache".to_owned(), String::new());
         }
+        let cache_from: Vec<CacheOptionsEntry> = build.caches.iter().filter_map(cache_from).collect();
+        if !cache_from.is_empty() {
+            // The frontend asks for them, and knows of none but those that it is told.
+            let known = cache_from.iter().map(|cache| json!({ "Type": cache.r#type, "Attrs": cache.attrs }));
+            set("cache-imports".to_owned(), known.collect::<serde_json::Value>().to_string());
+        }
         let mut solve = Solve {
             id: build.id,
             session,
@@ -111,7 +132,7 @@ impl Engine {
             exporter_attributes: [("name".to_owned(), build.name.clone())].into(),
             attributes,
             entitlements: entitlements.into_iter().map(ToOwned::to_owned).collect(),
-            cache_from: build.caches.iter().filter_map(cache_from).collect(),
+            cache_from,
             cache_to: build.caches.iter().filter_map(cache_to).collect(),
         };
         let (mut answer, mut hits) = attempt(&buildkit, solve.clone(), &lines).await;

@@ -71,10 +71,10 @@ fn write(root: &Path, directory: &Path, files: &[InputFile], out: &mut dyn Write
                 archive.append_link(&mut header(EntryType::Symlink, 0o777), path, text)?;
             }
             InputKind::File | InputKind::Executable => {
-                let mode = if file.kind == InputKind::Executable { 0o755 } else { 0o644 };
+                let bits = if file.kind == InputKind::Executable { 0o755 } else { 0o644 };
                 let content = File::open(&here).map_err(|error| unreadable(file, &error))?;
                 let size = content.metadata().map_err(|error| unreadable(file, &error))?.len();
-                let mut header = header(EntryType::Regular, mode);
+                let mut header = header(EntryType::Regular, bits);
                 header.set_size(size);
                 let mut content =
                     Summed { content: content.take(size), sum: blake3::Hasher::new(), left: size };

@@ -123,7 +123,7 @@ pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
         if let Some(cause) = next.map(ToString::to_string)
             && let Some(own) = said.strip_suffix(&cause)
         {
-            said = own.trim_end_matches([':', ' ']).to_owned();
+            said.truncate(own.trim_end_matches([':', ' ']).len());
         }
         if !said.is_empty() && !all.iter().any(|known| known.contains(&said)) {
             all.push(said);

@@ -55,9 +55,9 @@ impl Engine {
                 found.push(Leftover::Container { name: name.unwrap_or_else(|| id.clone()), id });
             }
         }
-        let named = || HashMap::from([("reference".to_owned(), vec![repository(owner)])]);
+        let reference = HashMap::from([("reference".to_owned(), vec![repository(owner)])]);
         let mut images = BTreeSet::new();
-        for filters in [label(), named()] {
+        for filters in [label(), reference] {
             let options = ListImagesOptions { filters: Some(filters), ..Default::default() };
             for image in self.docker.list_images(Some(options)).await? {
                 let bytes = u64::try_from(image.size).unwrap_or_default();

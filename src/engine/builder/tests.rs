@@ -180,12 +180,12 @@ async fn builds_at_the_same_time_have_each_its_own_files() {
                 let mut archive = tar::Archive::new(
                     crate::oci::decompress(crate::oci::media_type::Compression::Gzip, layer).unwrap(),
                 );
-                let text = archive.entries().unwrap().map(Result::unwrap).find_map(|mut entry| {
-                    let mut text = String::new();
+                let content = archive.entries().unwrap().map(Result::unwrap).find_map(|mut entry| {
+                    let mut read = String::new();
                     let is_it = entry.path().unwrap().ends_with("greeting");
-                    is_it.then(|| std::io::Read::read_to_string(&mut entry, &mut text).map(|_| text).unwrap())
+                    is_it.then(|| std::io::Read::read_to_string(&mut entry, &mut read).map(|_| read).unwrap())
                 });
-                assert_eq!(text.as_deref(), Some(word), "{engine}");
+                assert_eq!(content.as_deref(), Some(word), "{engine}");
             };
             tokio::join!(one("one"), one("two"), one("six"));
         }
@@ -230,10 +230,10 @@ async fn a_dockerfile_of_the_length_of_another_is_not_taken_for_it() {
     let Some(socket) = fixture::docker(test) else { return };
     let engine = Engine::connect(&Address::Unix(socket), None).await.unwrap();
     for word in ["one", "two"] {
-        let text = format!(
+        let dockerfile = format!(
             "FROM scratch\nCOPY busybox /bin/busybox\nRUN [\"/bin/busybox\", \"echo\", \"{word}\"]\n"
         );
-        let (built, lines) = run(&engine, build(&format!("length-{word}"), &text, "hi")).await;
+        let (built, lines) = run(&engine, build(&format!("length-{word}"), &dockerfile, "hi")).await;
         built.unwrap();
         assert!(lines.iter().any(|line| line.ends_with(&format!(" {word}"))), "{lines:#?}");
     }
@@ -242,14 +242,14 @@ async fn a_dockerfile_of_the_length_of_another_is_not_taken_for_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_network_of_the_machine_and_caches_that_an_engine_does_not_know() {
     let test = "the_network_of_the_machine_and_caches_that_an_engine_does_not_know";
-    let text = "FROM scratch\nCOPY busybox /bin/busybox\nRUN [\"/bin/busybox\", \"ip\", \"link\"]\n";
+    let dockerfile = "FROM scratch\nCOPY busybox /bin/busybox\nRUN [\"/bin/busybox\", \"ip\", \"link\"]\n";
     for socket in [fixture::docker(test), fixture::podman(test)].into_iter().flatten() {
         let engine = Engine::connect(&Address::Unix(socket), None).await.unwrap();
         let devices = |lines: &[String]| lines.iter().filter(|line| line.contains("link/")).count();
         let with = |network: &str| Build {
             network: Some(network.to_owned()),
             no_cache: true,
-            ..build(&format!("network-{network}"), text, "hi")
+            ..build(&format!("network-{network}"), dockerfile, "hi")
         };
         let (built, host) = run(&engine, with("host")).await;
         built.unwrap();
@@ -261,9 +261,28 @@ async fn the_network_of_the_machine_and_caches_that_an_engine_does_not_know() {
 
         let reference = "127.0.0.1:1/cache:one".to_owned();
         let caches = vec![CachePlan::Registry { reference, max: true }];
-        let (built, lines) = run(&engine, Build { caches, ..build("cached", text, "hi") }).await;
+        let (built, lines) = run(&engine, Build { caches, ..build("cached", dockerfile, "hi") }).await;
         built.unwrap();
         assert!(lines.iter().any(|line| line.starts_with("hoist: ")), "{engine}: {lines:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn layers_of_one_platform_are_not_taken_for_those_of_another() {
+    let test = "layers_of_one_platform_are_not_taken_for_those_of_another";
+    for socket in [fixture::docker(test), fixture::podman(test)].into_iter().flatten() {
+        let engine = Engine::connect(&Address::Unix(socket), None).await.unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let images = Layout::create(directory.path()).unwrap();
+        for (number, platform) in (0..).zip(["linux/amd64", "linux/arm64", "linux/amd64"]) {
+            let platform: Platform = platform.parse().unwrap();
+            let name = format!("platform-{number}-{}", platform.architecture);
+            let asked = build(&name, "FROM scratch\nCOPY greeting /platform\n", "hi");
+            let (built, lines) = run(&engine, Build { platform: platform.clone(), ..asked }).await;
+            let saved = engine.save(&built.unwrap().image, LayerCompression::GZIP, &images).await.unwrap();
+            let image = Image::read(&images, &saved).unwrap();
+            assert_eq!(image.config.platform(), platform, "{engine}: {lines:#?}");
+        }
     }
 }
 
@@ -272,15 +291,16 @@ async fn what_is_left_is_found_and_removed_and_nothing_of_others() {
     let test = "what_is_left_is_found_and_removed_and_nothing_of_others";
     for socket in [fixture::docker(test), fixture::podman(test)].into_iter().flatten() {
         let engine = Engine::connect(&Address::Unix(socket), None).await.unwrap();
-        let text = "FROM scratch\nCOPY greeting /greeting\nCMD [\"/greeting\"]\n";
+        let dockerfile = "FROM scratch\nCOPY greeting /greeting\nCMD [\"/greeting\"]\n";
         let owned = |owner: &str, name: &str, greeting: &str| Build {
             name: format!("{}:{name}", repository(owner)),
             owner: owner.to_owned(),
-            ..build(&format!("left-{owner}-{name}"), text, greeting)
+            ..build(&format!("left-{owner}-{name}"), dockerfile, greeting)
         };
         run(&engine, owned("mine", "web", "one")).await.0.unwrap();
         // The first one loses its name.
-        run(&engine, owned("mine", "web", "two")).await.0.unwrap();
+        let again = Build { id: format!("again-{}", std::process::id()), ..owned("mine", "web", "two") };
+        run(&engine, again).await.0.unwrap();
         run(&engine, owned("minetoo", "web", "three")).await.0.unwrap();
         let container = bollard::models::ContainerCreateBody {
             image: Some(format!("{}:web", repository("mine"))),
@@ -371,10 +391,11 @@ async fn an_engine_is_reached_over_tls_by_who_has_a_certificate() {
         Engines::new(vec![place], &crate::facts::Environment::default())
     };
     let held = std::fs::read(path.join("client.key")).unwrap();
-    for key in [PrivateKey::File(path.join("client.key")), PrivateKey::Held(held)] {
+    let keys = [("file", PrivateKey::File(path.join("client.key"))), ("held", PrivateKey::Held(held))];
+    for (name, key) in keys {
         let engine = engines(Some(key), "ca.pem").find(&platform).await.map_err(|error| format!("{error:?}"));
-        let text = "FROM scratch\nCOPY greeting /tls\n";
-        run(&engine.unwrap(), build("tls", text, "hi")).await.0.unwrap();
+        let dockerfile = "FROM scratch\nCOPY greeting /tls\n";
+        run(&engine.unwrap(), build(&format!("tls-{name}"), dockerfile, "hi")).await.0.unwrap();
     }
     let refused = |engine: Result<Engine, NoEngine>| match engine {
         Err(NoEngine::Builder(name, error)) => format!("{name}: {error}"),

@@ -49,11 +49,10 @@ impl FileSync for Files {
 /// for again.
 fn changed(file: &[u8]) -> i64 {
     let sum = blake3::hash(file);
-    let [a, b, c, d, e, f, g, ..] = *sum.as_bytes();
+    let number = u64::from_le_bytes(sum.as_bytes().first_chunk().copied().unwrap_or_default());
     // Before 2038: not every file system goes on.
-    let seconds = u32::from_le_bytes([a, b, c, d]) >> 1;
-    let nanoseconds = u32::from_le_bytes([e, f, g, 0]);
-    i64::from(seconds) * 1_000_000_000 + i64::from(nanoseconds)
+    let (seconds, nanoseconds) = (number >> 33, number & 0x00ff_ffff);
+    seconds.cast_signed() * 1_000_000_000 + nanoseconds.cast_signed()
 }
 
 /// Tells of the file, and sends it if it is asked for; whoever asked may have gone away.

@@ -33,6 +33,7 @@ mod random;
 mod recall;
 mod reference;
 mod registry;
+mod remote_engines;
 mod sandbox;
 mod schemas;
 mod signals;

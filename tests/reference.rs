@@ -34,6 +34,7 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("hoist::store::digest_mismatch", "src/store/registry/tests/misbehaving.rs", "Code::DigestMismatch"),
     ("hoist::engine::no_runtime", "tests/containers.rs", "Code::NoRuntime"),
     ("hoist::engine::hostile_layer", "tests/bases.rs", "Code::HostileLayer"),
+    ("hoist::engine::build_failed", "tests/engine_faults.rs", "hoist::engine::build_failed"),
     ("hoist::run::interrupted", "tests/signals.rs", "Some(130)"),
     ("hoist::run::no_sandbox", "tests/sandbox.rs", "hoist::run::no_sandbox"),
     ("hoist::release::half_released", "src/release/tests.rs", "Code::HalfReleased"),

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Signal, kill_process};
 
 use crate::fixture::{Repo, installed};
+use crate::proxy::{Fault, Proxy, direct};
 use crate::signals::pid;
 
 /// A registry with its own storage, stopped when it is dropped.
@@ -135,6 +136,15 @@ fn a_release_to_a_registry_names_versions_and_never_moves_them_back() {
     // The same version with other content is refused before anything moves.
     repo.write("web", "2\n");
     repo.commit("Other content");
+    let lie = at("v1.1.0");
+    assert_eq!(lie.code, 3, "{}", lie.stderr);
+    for looks in ["tags", "plan"] {
+        let warned = repo.hoist(&[looks, "--event", "tag=v1.1.0"]);
+        assert_eq!(warned.code, 0, "{}", warned.stderr);
+        assert!(warned.stderr.contains("Nothing would be published: the git tag"), "{}", warned.stderr);
+    }
+    assert!(lie.stderr.contains("the git tag `v1.1.0` names commit"), "{}", lie.stderr);
+    repo.git(&["tag", "--force", "v1.1.0"]);
     let other = at("v1.1.0");
     assert_eq!(other.code, 3, "{}", other.stderr);
     assert!(other.stderr.contains("hoist::release::immutable_tag"), "{}", other.stderr);
@@ -170,6 +180,133 @@ fn nobody_is_asked_where_nobody_could_answer() {
     let ended = repo.hoist(&["release", "--event", "tag=v1.0.0"]);
     assert_eq!(ended.code, 3, "{}", ended.stderr);
     assert!(ended.stderr.contains("hoist::release::not_confirmed"), "{}", ended.stderr);
+    let told = repo.hoist(&["release", "--event", "tag=v1.0.0", "--json"]);
+    assert_eq!((told.code, &*told.stderr), (3, ""), "{}", told.stdout);
+    let told: serde_json::Value = serde_json::from_str(&told.stdout).expect("it is one line of JSON");
+    let told = told.to_string();
+    assert!(
+        told.contains("hoist::release::not_confirmed") && told.contains("would publish 127.0.0.1:"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_release_that_dies_between_two_tags_says_what_stands_each_time() {
+    if !installed("releases that die", &["docker-registry", "skopeo"]) {
+        return;
+    }
+    let (repo, registry) = project();
+    let harm = |name: &str, _| {
+        name.starts_with("PUT /v2/team/web/manifests/latest").then_some(Fault::Status("403 Forbidden", None))
+    };
+    let proxy = Proxy::start(registry.port, Box::new(harm));
+    repo.write("release.kdl", release(proxy.port));
+    repo.commit("Through a proxy");
+    let place = format!("127.0.0.1:{}/team/web", proxy.port);
+    let at_once = || repo.hoist(&["release", "--event", "tag=v1.0.0", "--yes"]);
+    for _ in 0..2 {
+        let ended = at_once();
+        assert_eq!(ended.code, 5, "{}", ended.stderr);
+        let image = digest(registry.port, "1.0.0");
+        for tag in ["1.0.0", "1.0"] {
+            assert!(ended.stderr.contains(&format!("`{place}:{tag}` holds {image} now")), "{}", ended.stderr);
+        }
+        let missing = format!("`{place}:latest` was not set");
+        assert!(ended.stderr.contains(&missing) && ended.stderr.contains("release.kdl:"), "{}", ended.stderr);
+    }
+    proxy.heal();
+    let healed = at_once();
+    assert_eq!(healed.code, 0, "{}", healed.stderr);
+    // What to deploy by is said, whether it was sent now or earlier.
+    let image = digest(registry.port, "latest");
+    assert!(healed.stderr.contains(&format!("{place}@{image}")), "{}", healed.stderr);
+}
+
+#[test]
+fn an_image_without_tags_is_pushed_by_its_digest_and_that_is_said() {
+    if !installed("images without tags", &["docker-registry", "skopeo"]) {
+        return;
+    }
+    let (repo, registry) = project();
+    let text = release(registry.port).replace("sha\n", "").replace("latest\n", "");
+    repo.write("release.kdl", text.replace("semver", "schedule \"nightly\"; //"));
+    repo.commit("No tags");
+    let ended = repo.hoist(&["release", "--event", "branch=main", "--yes", "--json"]);
+    assert_eq!(ended.code, 0, "{}{}", ended.stdout, ended.stderr);
+    let said = format!("127.0.0.1:{}/team/web@sha256:", registry.port);
+    let line = ended.stdout.lines().find(|line| line.contains(&said)).expect("the reference is told");
+    assert!(line.contains("by its digest alone"), "{line}");
+}
+
+#[test]
+fn a_push_is_given_up_when_the_release_is_interrupted() {
+    if !installed("releases that are interrupted", &["docker-registry"]) {
+        return;
+    }
+    let (repo, registry) = project();
+    let harm = |name: &str, _| {
+        let sends = name.starts_with("PUT /v2/team/web/blobs/");
+        sends.then_some(Fault::Delay(120_000))
+    };
+    let proxy = Proxy::start(registry.port, Box::new(harm));
+    repo.write("release.kdl", release(proxy.port));
+    repo.commit("Through a proxy");
+    let mut child = repo
+        .command(&["release", "--event", "tag=v1.0.0", "--yes"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("hoist can be started");
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while proxy.told().is_empty() {
+        assert!(Instant::now() < deadline, "a blob is sent");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let begun = Instant::now();
+    kill_process(pid(child.id()), Signal::INT).expect("hoist runs");
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+    assert!(begun.elapsed() < Duration::from_mins(1), "it does not wait for the registry");
+    assert!(direct(registry.port, "/v2/team/web/tags/list").is_none(), "nothing is visible");
+}
+
+#[test]
+fn a_registry_that_never_answers_is_given_up_soon() {
+    let repo = Repo::new();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    let port = listener.local_addr().expect("it has an address").port();
+    // The system accepts connections, and nobody reads them.
+    repo.write("release.kdl", release(port));
+    repo.write("web", "1\n");
+    repo.git(&["init", "--quiet", "--initial-branch=main"]);
+    repo.commit("Begin");
+    let waits = [("HOIST_TEST_ANSWER_WAIT", "100"), ("HOIST_TEST_FIRST_WAIT", "1")];
+    let ended = repo.hoist_with(&["release", "--event", "branch=main", "--yes"], &waits);
+    assert_eq!(ended.code, 3, "{}", ended.stderr);
+    for said in [
+        "hoist::release::unreachable",
+        &format!("the registry `127.0.0.1:{port}` does not answer"),
+        "nothing came for 0.1 s, 3 times",
+        &format!("nothing came from the registry `127.0.0.1:{port}` for 0.1 s: it is asked again"),
+        "asked for `POST /v2/team/web/blobs/uploads/`",
+        "push \"local\"",
+    ] {
+        assert!(ended.stderr.contains(said), "{said}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_release_whose_base_cannot_be_asked_for_is_refused_once() {
+    let repo = Repo::new();
+    repo.write("app", "1\n");
+    repo.write("release.kdl", based(1).1);
+    repo.git(&["init", "--quiet", "--initial-branch=main"]);
+    repo.commit("Begin");
+    let refused = repo.hoist(&["release", "--event", "branch=main", "--yes"]);
+    assert_eq!(refused.code, 3, "{}", refused.stderr);
+    assert_eq!(refused.stderr.matches("cannot be reached").count(), 1, "{}", refused.stderr);
+    // What is only built could not be built.
+    assert_eq!(repo.hoist(&["run", "app"]).code, 1);
 }
 
 /// Two images of the registry: `base`, and `app` that starts from it.

@@ -9,6 +9,7 @@
 //! 130 interrupted.
 
 mod arguments;
+mod bases;
 mod check;
 mod clean;
 mod completions;

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use crate::cli::arguments::{Plan, Running};
+use crate::cli::run::warn_of_tag;
 use crate::cli::session::{Planned, Session};
 use crate::cli::words::Words;
 use crate::config::Release;
@@ -18,11 +19,12 @@ pub(crate) fn plan(session: &mut Session, options: &Plan) -> Result<ExitCode, Pr
         [] => usual(&loaded.release),
         _ => (Goals::Named(words.names), ""),
     };
-    let allow = Options { allow_dirty: options.allow_dirty };
+    let allow = Options { allow_dirty: options.allow_dirty, looked_at: true };
     let planned = session.plan(loaded, &goals, &words.values, allow)?;
     if !session.global.json {
         session.say(heading);
     }
+    warn_of_tag(session, &planned.project.root, &planned.facts);
     show(session, &planned, &crate::run::Options::default())
 }
 

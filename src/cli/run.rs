@@ -11,13 +11,13 @@ use crate::cache::Cache;
 use crate::cli::arguments::{Release, Run, Running};
 use crate::cli::plan::show_forecast;
 use crate::cli::report::Files;
-use crate::cli::session::{Planned, Session, runtime, unwritable};
+use crate::cli::session::{Planned, Session, exit_code, runtime, unwritable};
 use crate::cli::shortcut::{self, Prepared, prepare};
 use crate::cli::watch::watch;
 use crate::cli::words::Words;
-use crate::diagnostic::{Code, Problem, Problems};
-use crate::facts::EventSource;
-use crate::plan::{Action, Goals, Plan, RegistryPlace, Step, TagStep};
+use crate::diagnostic::{Class, Code, Problem, Problems};
+use crate::facts::{Event as Occasion, EventSource, Facts, commit_of_tag};
+use crate::plan::{Action, Effect, Goals, Plan, RegistryPlace, Step, TagStep};
 use crate::report::{View, status};
 use crate::run::{Confirm, Event, Request, Settled};
 
@@ -45,7 +45,15 @@ pub(crate) fn asked(
 
 pub(crate) fn release(session: &mut Session, options: &Release) -> Result<ExitCode, Problems> {
     let words = Words::values_only(&options.words, &mut session.sources)?;
-    go(session, &options.running, false, &Goals::Release, &words.values)
+    match go(session, &options.running, false, &Goals::Release, &words.values) {
+        // A base that cannot be asked for, a tool that does not say its version: no step
+        // has begun, and what was to be released is refused.
+        Err(problems) if problems.class() == Class::Failed => {
+            session.report(&problems);
+            Ok(exit_code(Class::Refused))
+        }
+        ended => ended,
+    }
 }
 
 fn go(
@@ -61,6 +69,7 @@ fn go(
         let problem = Problem::new(Code::CommandLine, "`--learn` needs the name of a target with commands");
         return Err(problem.help("`hoist graph` shows the names of all steps").into());
     }
+    check_tag(session, &prepared.planned)?;
     if running.dry_run {
         return show_forecast(session, &prepared.planned, running);
     }
@@ -96,6 +105,54 @@ fn go(
         return Ok(if summary.exit_code() == 0 { code } else { ExitCode::from(summary.exit_code()) });
     }
     Ok(ExitCode::from(summary.exit_code()))
+}
+
+/// Refuses to publish what a git tag names that is the name of another commit. That
+/// there is no such tag here is only told: it may be made when the release succeeded.
+fn check_tag(session: &Session, planned: &Planned) -> Result<(), Problem> {
+    let (root, facts) = (&planned.project.root, &planned.facts);
+    let publishes = planned.plan.steps.iter().any(|step| step.effect == Effect::Publishing);
+    match (&facts.event, tag_elsewhere(session, root, facts)) {
+        (Occasion::Tag(tag), Some(why)) if publishes => {
+            let problem = Problem::new(Code::NotPublishable, why);
+            Err(problem.help(format!("`git checkout {tag}`, or name the event that this commit is for")))
+        }
+        (Occasion::Tag(tag), None)
+            if publishes
+                && facts.git.is_some()
+                && facts.event_source == EventSource::CommandLine
+                && !session.global.json
+                && commit_of_tag(root, &session.host.environment, tag).is_none() =>
+        {
+            session.say(&format!(
+                "There is no git tag `{tag}` here: this commit is released as it all the same.\n"
+            ));
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// That the git tag of the event names another commit than the one that is built, if
+/// it does.
+fn tag_elsewhere(session: &Session, root: &Path, facts: &Facts) -> Option<String> {
+    let (Occasion::Tag(tag), Some(git)) = (&facts.event, &facts.git) else { return None };
+    let commit = commit_of_tag(root, &session.host.environment, tag)?;
+    let short = |sha: &str| sha.get(..7).unwrap_or(sha).to_owned();
+    (commit != git.sha).then(|| {
+        format!(
+            "the git tag `{tag}` names commit {}, and not {}, which is built",
+            short(&commit),
+            short(&git.sha)
+        )
+    })
+}
+
+/// Says of what only looks at an event that publishing it would be refused.
+pub(crate) fn warn_of_tag(session: &Session, root: &Path, facts: &Facts) {
+    if let (false, Some(why)) = (session.global.json, tag_elsewhere(session, root, facts)) {
+        session.say(&format!("Nothing would be published: {why}\n"));
+    }
 }
 
 /// What is asked of `run`.
@@ -207,6 +264,13 @@ fn agree(session: &Session, planned: &Planned, yes: bool, confirm: &Confirm) -> 
     let refused = !planned.plan.gaps.is_empty() || steps.any(|step| step.action.gap().is_some());
     if lines.is_empty() || automatic || refused {
         return Ok(());
+    }
+    if session.global.json {
+        // Nobody can be asked: what the question was about is part of the refusal.
+        let tell = |problem: Problem| {
+            lines.iter().fold(problem, |problem, line| problem.note(format!("would publish {}", line.trim())))
+        };
+        return consent(confirm, "Publish?", "published").map_err(tell);
     }
     status(&format!("This would publish:\n{}", lines.concat()));
     consent(confirm, "Publish?", "published")

@@ -9,15 +9,13 @@ use indexmap::IndexMap;
 
 use crate::cache::{Cache, State};
 use crate::cli::arguments::{Global, When};
-use crate::config::{Base, ProjectPath, Release};
+use crate::cli::bases::Strictness;
+use crate::config::{ProjectPath, Release};
 use crate::diagnostic::{Class, Code, Problem, Problems, Sources, Spanned};
 use crate::facts::{
-    Compiled, Facts, Host, KnownFiles, Needs, Origin, Project, Question, ResolvedBase, Text, ToolQuery,
-    compile_release,
+    Compiled, Facts, Host, KnownFiles, Needs, Origin, Project, Question, Text, ToolQuery, compile_release,
 };
-use crate::oci::Reference;
-use crate::plan::{Goals, Options, Plan, Selection, dockerfile_bases, remote_base};
-use crate::release::{Publisher, find_base};
+use crate::plan::{Goals, Options, Plan};
 use crate::report::{Dialect, Look, output, problems_json, render, status};
 
 /// One call of hoist.
@@ -176,7 +174,12 @@ impl Session {
         let tools = std::mem::take(&mut selection.needs.tools).len();
         let mut facts = self.gather(loaded, &selection.needs, overrides)?;
         facts.tools = vec![String::new(); tools];
-        crate::plan::build(&loaded.release, &facts, &selection, &Options { allow_dirty: true })
+        crate::plan::build(
+            &loaded.release,
+            &facts,
+            &selection,
+            &Options { allow_dirty: true, looked_at: true },
+        )
     }
 
     /// From a release file to a plan.
@@ -190,7 +193,8 @@ impl Session {
         let selection = crate::plan::select(&loaded.release, goals)?;
         let mut facts = self.gather(&loaded, &selection.needs, overrides)?;
         facts.dockerfiles = self.read_dockerfiles(&loaded.project, &selection.needs)?;
-        self.find_bases(&loaded, &selection, &mut facts)?;
+        let strict = Strictness::of(goals, options);
+        self.find_bases(&loaded, &selection, strict, &mut facts)?;
         let plan = crate::plan::build(&loaded.release, &facts, &selection, &options)?;
         let Loaded { project, release, known, .. } = loaded;
         Ok(Planned { project, release, facts, plan, tools: selection.needs.tools, known })
@@ -225,43 +229,6 @@ impl Session {
             }
         }
         problems.or(texts)
-    }
-
-    /// Asks registries what the names of base images stand for.
-    fn find_bases(&self, loaded: &Loaded, selection: &Selection, facts: &mut Facts) -> Result<(), Problems> {
-        let mut problems = Problems::new();
-        let of_dockerfiles = dockerfile_bases(&loaded.release, facts, selection)?;
-        let assembled = selection.needs.bases.iter().enumerate();
-        let assembled: Vec<_> = assembled
-            .filter_map(|(at, base)| {
-                let Base::Reference(template) = &base.value else { return None };
-                let named = problems.take(remote_base(&loaded.release, facts, template));
-                named.map(|(reference, registry)| (at, reference, registry, base.span))
-            })
-            .collect();
-        if assembled.is_empty() && of_dockerfiles.is_empty() {
-            return problems.or(());
-        }
-        let cache = self.cache(&loaded.release, &loaded.project)?;
-        let publisher = Publisher::new(&loaded.project.root, facts.environment.clone());
-        let runtime = runtime()?;
-        let of_layers = assembled.iter().map(|(_, reference, registry, span)| (reference, registry, *span));
-        let of_builds = of_dockerfiles.iter().map(|base| (&base.reference, &base.registry, base.span));
-        let mut known: HashMap<Reference, ResolvedBase> = HashMap::new();
-        for (reference, registry, span) in of_layers.chain(of_builds) {
-            if !known.contains_key(reference) {
-                let found = find_base(reference, registry, span, &publisher, cache.images());
-                let Some((descriptor, bytes)) = problems.take(runtime.block_on(found)) else { continue };
-                known.insert(reference.clone(), ResolvedBase::Found(Box::new(descriptor), bytes.into()));
-            }
-        }
-        for (at, reference, ..) in &assembled {
-            if let (Some(place), Some(found)) = (facts.bases.get_mut(*at), known.get(reference)) {
-                place.clone_from(found);
-            }
-        }
-        facts.images = known;
-        problems.or(())
     }
 
     /// Opens the cache: the directory that the file names, or that of the user.

@@ -154,7 +154,7 @@ impl Round<'_> {
         let (goals, values) = asked(session, &self.options.words)?;
         let loaded = session.load()?;
         let needs = select(&loaded.release, &goals)?.needs;
-        let options = Options { allow_dirty: self.options.running.allow_dirty };
+        let options = Options { allow_dirty: self.options.running.allow_dirty, ..Options::default() };
         let planned = session.plan(loaded, &goals, &values, options)?;
         let publishing = planned.plan.steps.iter().find(|step| step.effect == Effect::Publishing);
         match publishing {

@@ -8,6 +8,7 @@ use indexmap::IndexMap;
 use crate::diagnostic::{Code, Problem, Problems, Span, Spanned, nearest};
 use crate::dockerfile::chain::{self, Edges};
 use crate::dockerfile::scope::Scope;
+use crate::dockerfile::stage::MAX_PROBLEMS;
 use crate::dockerfile::word::{Style, expand};
 use crate::dockerfile::{
     Dockerfile, Effect, Feature, Instruction, Keyword, Stage, effect, feature, platform,
@@ -173,6 +174,8 @@ impl Dockerfile {
             let set = value.and_then(|value| value.map_or(Ok(()), |value| scope.set(name, value)));
             if let Err(error) = set {
                 problems.push(not_expanded(argument, &error));
+                // What follows may be wrong for that alone.
+                break;
             }
         }
         scope
@@ -267,6 +270,9 @@ impl<'a, 'p> Linker<'a, 'p> {
         let mut names: HashMap<&str, usize> = HashMap::new();
         let mut bases = Vec::new();
         for (stage, at) in self.file.stages.iter().zip(0..) {
+            if self.problems.as_slice().len() >= MAX_PROBLEMS {
+                return None;
+            }
             bases.push(self.base(stage, &names));
             names.extend(stage.name.as_ref().map(|name| (name.as_str(), at)));
         }
@@ -346,7 +352,7 @@ impl<'a, 'p> Linker<'a, 'p> {
     /// What an instruction takes files from.
     fn copies(&mut self, instruction: &Instruction, names: &HashMap<&str, usize>) -> Vec<(Origin, Span)> {
         let by_index = instruction.keyword.value == Keyword::Copy;
-        let named: BTreeSet<(Span, String)> = match instruction.keyword.value {
+        let wanted: BTreeSet<(Span, String)> = match instruction.keyword.value {
             Keyword::Copy => instruction
                 .flag("from")
                 .into_iter()
@@ -358,8 +364,9 @@ impl<'a, 'p> Linker<'a, 'p> {
             }
             _ => return Vec::new(),
         };
-        let named = named.into_iter().filter(|(_, name)| !name.is_empty());
-        named.filter_map(|(span, name)| Some((self.origin(&name, span, names, by_index)?, span))).collect()
+        let few = self.problems.as_slice().len() < MAX_PROBLEMS;
+        let wanted = wanted.into_iter().filter(|(_, name)| few && !name.is_empty());
+        wanted.filter_map(|(span, name)| Some((self.origin(&name, span, names, by_index)?, span))).collect()
     }
 
     fn origin(

@@ -66,13 +66,9 @@ impl Directives {
 
 /// Sets what is not set; else returns where it was.
 fn set<T>(to: &mut Option<Spanned<T>>, value: T, span: Span) -> Option<Span> {
-    match to {
-        Some(first) => Some(first.span),
-        None => {
-            *to = Some(Spanned::new(value, span));
-            None
-        }
-    }
+    let first = to.as_ref().map(|first| first.span);
+    to.get_or_insert(Spanned::new(value, span));
+    first
 }
 
 /// Name, value, and where the value begins, of `# name = value`.

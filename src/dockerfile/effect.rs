@@ -45,13 +45,10 @@ pub(super) fn of(
     }
     let mut walk =
         Walk { escape: file.escape(), request, globals, scope: Scope::default(), effect: Effect::default() };
-    for stage in chain.into_iter().rev().filter_map(|stage| file.stages.get(stage)) {
-        for instruction in &stage.instructions {
-            if let Err((word, error)) = walk.step(instruction) {
-                problems.push(not_expanded(word, &error));
-            }
-        }
-    }
+    let stages = chain.into_iter().rev().filter_map(|stage| file.stages.get(stage));
+    // What follows a word that is wrong may be wrong for that alone.
+    let wrong = stages.flat_map(|stage| &stage.instructions).find_map(|it| walk.step(it).err());
+    problems.extend(wrong.map(|(word, error)| not_expanded(word, &error)));
     walk.effect
 }
 
@@ -94,6 +91,8 @@ impl Walk<'_> {
                 for word in arguments {
                     let style = Style { keep_unset: true, ..Style::plain(self.escape) };
                     let ports = expand(word, &self.scope, style).map_err(|error| (word, error))?.words;
+                    let count = ports.iter().map(String::len).sum();
+                    self.scope.spend(count).map_err(|error| (word, error))?;
                     self.effect.exposed.extend(ports.into_iter().map(|port| Spanned::new(port, word.span)));
                 }
                 Ok(())
@@ -102,9 +101,11 @@ impl Walk<'_> {
         }
     }
 
-    fn fill<'i>(&self, word: &'i Spanned<String>, text: &str) -> Result<String, Wrong<'i>> {
+    fn fill<'i>(&mut self, word: &'i Spanned<String>, text: &str) -> Result<String, Wrong<'i>> {
         let style = Style { keep_unset: true, ..Style::plain(self.escape) };
-        expand(text, &self.scope, style).map(|filled| filled.text).map_err(|error| (word, error))
+        let filled = expand(text, &self.scope, style).map_err(|error| (word, error))?.text;
+        self.scope.spend(filled.len()).map_err(|error| (word, error))?;
+        Ok(filled)
     }
 
     /// An argument: that of the build, else its default, else that before the first

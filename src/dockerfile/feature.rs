@@ -1,6 +1,8 @@
 //! What a Dockerfile uses that the classic builder does not have, and whether
 //! Podman has it.
 
+use std::fmt;
+
 use crate::diagnostic::{Span, Spanned};
 use crate::dockerfile::{Dockerfile, Instruction, Keyword};
 
@@ -28,6 +30,19 @@ pub enum FeatureKind {
     GitAdd,
     /// A named context.
     NamedContext,
+}
+
+impl fmt::Display for FeatureKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Syntax(_) => f.write_str("other frontends (`# syntax=`)"),
+            Self::Heredoc => f.write_str("here-documents (`<<`)"),
+            Self::Mount(kind) => write!(f, "`RUN --mount=type={kind}`"),
+            Self::Flag(keyword, name) => write!(f, "`{keyword} --{name}`"),
+            Self::GitAdd => f.write_str("`ADD` of a git repository"),
+            Self::NamedContext => f.write_str("named contexts"),
+        }
+    }
 }
 
 impl FeatureKind {
@@ -94,6 +109,6 @@ fn of(instruction: &Instruction, found: &mut Vec<Feature>) {
 fn is_git(source: &str) -> bool {
     let address = source.split(['#', '?']).next().unwrap_or_default();
     let http = address.starts_with("https://") || address.starts_with("http://");
-    http && address.ends_with(".git")
-        || ["git://", "git@", "ssh://"].iter().any(|scheme| address.starts_with(scheme))
+    let git = address.strip_suffix(".git").is_some();
+    http && git || ["git://", "git@", "ssh://"].iter().any(|scheme| address.starts_with(scheme))
 }

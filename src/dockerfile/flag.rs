@@ -34,9 +34,11 @@ impl Flag {
     }
 }
 
-/// Name, value, and bytes of each flag at the beginning of a text, and where the
-/// arguments begin.
-pub(super) fn split(text: &str) -> (Vec<(String, Option<String>, Range<usize>)>, usize) {
+/// Name, value, and bytes of a flag.
+pub(super) type Written = (String, Option<String>, Range<usize>);
+
+/// Each flag at the beginning of a text, and where the arguments begin.
+pub(super) fn split(text: &str) -> (Vec<Written>, usize) {
     let mut found = Vec::new();
     let mut at = 0;
     loop {

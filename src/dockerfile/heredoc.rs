@@ -58,10 +58,10 @@ fn parse(word: &str, empty: Span) -> Result<Option<Heredoc>, InvalidWord> {
     let plain = expand(rest, &Scope::default(), style)?.words;
     let quoted = expand(rest, &Scope::default(), Style { keep_quotes: true, ..style })?.words;
     let ([name], [with_quotes]) = (plain.as_slice(), quoted.as_slice()) else { return Ok(None) };
-    let quotes = |word: &str| word.matches(['\'', '"']).count();
+    let count = |word: &str| word.matches(['\'', '"']).count();
     Ok(Some(Heredoc {
         name: name.clone(),
-        expands: quotes(name) == quotes(with_quotes),
+        expands: count(name) == count(with_quotes),
         chomps,
         descriptor: digits.parse().unwrap_or_default(),
         content: empty,

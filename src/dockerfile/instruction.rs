@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::diagnostic::{Code, Problem, Problems, SourceId, Span, Spanned, nearest};
 use crate::dockerfile::argument::{BLANKS, divided, quoted};
 use crate::dockerfile::line::{Line, Lines};
+use crate::dockerfile::stage::MAX_PROBLEMS;
 use crate::dockerfile::{Directives, Flag, Heredoc, Keyword, flag, heredoc};
 
 /// An instruction of a Dockerfile.
@@ -45,14 +46,16 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The next instruction; `Some(None)` for one that is wrong.
-    pub(super) fn next(&mut self, lines: &mut Lines<'_>) -> Option<Option<Instruction>> {
-        let line = lines.logical()?;
-        let mut instruction = self.instruction(&line, 0, lines.escape);
-        if let Some(read) = &mut instruction {
-            self.heredocs(read, &line, lines);
+    /// The next instruction that can be read; what is wrong is told and passed over.
+    pub(super) fn next(&mut self, lines: &mut Lines<'_>) -> Option<Instruction> {
+        while self.problems.as_slice().len() < MAX_PROBLEMS {
+            let line = lines.logical()?;
+            if let Some(mut read) = self.instruction(&line, 0, lines.escape) {
+                self.heredocs(&mut read, &line, lines);
+                return Some(read);
+            }
         }
-        Some(instruction)
+        None
     }
 
     fn span(&self, line: &Line, range: Range<usize>) -> Span {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::dockerfile::word::InvalidWord;
 
-/// Most bytes that all values ever set in one scope may have together: without a
-/// bound, each `ARG` may double what the one before it holds.
+/// Most bytes that all that is filled in from one scope may have together: without a
+/// bound, a file that repeats a long value costs a thousand times its size.
 const MOST: usize = 8 << 20;
 
 /// Values by name.
@@ -21,12 +21,15 @@ impl Scope {
         self.values.get(name).map(String::as_str)
     }
 
+    /// Counts bytes that were filled in here.
+    pub(super) fn spend(&mut self, count: usize) -> Result<(), InvalidWord> {
+        self.spent += count;
+        if self.spent > MOST { Err(InvalidWord::TooLarge) } else { Ok(()) }
+    }
+
     /// Gives a variable a value.
     pub(super) fn set(&mut self, name: &str, value: String) -> Result<(), InvalidWord> {
-        self.spent += name.len() + value.len();
-        if self.spent > MOST {
-            return Err(InvalidWord::TooLarge);
-        }
+        self.spend(name.len() + value.len())?;
         self.values.insert(name.to_owned(), value);
         Ok(())
     }

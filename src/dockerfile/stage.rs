@@ -8,6 +8,9 @@ use crate::dockerfile::{Directives, Instruction, Keyword};
 /// Most bytes of a Dockerfile that is read.
 pub const MAX_BYTES: usize = 1 << 20;
 
+/// Most problems that are told of one: what is no Dockerfile has one in each line.
+pub(super) const MAX_PROBLEMS: usize = 50;
+
 /// A Dockerfile, read. Variables are not filled in yet: that takes the arguments
 /// of a build, see [`Dockerfile::resolve`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +66,6 @@ impl Dockerfile {
         let mut lost = false;
         let mut reader = Reader { source, directives: &directives, problems: &mut problems };
         while let Some(instruction) = reader.next(&mut lines) {
-            let Some(instruction) = instruction else { continue };
             if instruction.keyword.value == Keyword::From {
                 let stage = stage(instruction, reader.problems);
                 lost |= stage.is_none();

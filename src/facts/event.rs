@@ -1,8 +1,10 @@
 //! What a run is for: a tag, a branch, a pull request, a schedule.
 
+use std::path::Path;
+
 use crate::config::{Release, Rule, RuleKind};
 use crate::diagnostic::{Code, Problem, nearest};
-use crate::facts::{Environment, Repository, ci};
+use crate::facts::{Environment, Repository, ci, git};
 
 /// The event that a run belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,6 +111,15 @@ pub(super) fn version_of(tag: &str, release: &Release) -> Option<semver::Version
     });
     let versions = prefixes.chain(["", "v"]).filter_map(|prefix| tag.strip_prefix(prefix)?.parse().ok());
     versions.max()
+}
+
+/// The commit that a git tag names in the repository that `directory` lies in, as 40
+/// hex digits; `None` where there is no such tag, or it cannot be read.
+#[must_use]
+pub fn commit_of_tag(directory: &Path, environment: &Environment, tag: &str) -> Option<String> {
+    let repository = git::open(directory, environment).ok()??;
+    let reference = repository.find_reference(&format!("refs/tags/{tag}")).ok()?;
+    Some(reference.peel_to_commit().ok()?.id().to_string())
 }
 
 fn rules(release: &Release) -> impl Iterator<Item = &Rule> {

@@ -279,7 +279,7 @@ mod tests {
         let project = Project::with(&["gen/a.py", "gen/by_hand.py", "src/b.py"]);
         let generated = patterns(&["gen/*.py", "!gen/by_hand.py", "dist/web", "out/**"]);
         let asked = patterns(&["**/*.py", "dist/web", "dist", "out/x/y"]);
-        let query = InputQuery { patterns: asked, generated, honour_ignore: true, copies: None };
+        let query = InputQuery { patterns: asked, generated, honour_ignore: true, ..InputQuery::default() };
         assert_eq!(paths(project.ask(&query)), ["gen/by_hand.py", "src/b.py"]);
     }
 

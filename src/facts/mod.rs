@@ -46,7 +46,7 @@ mod world;
 pub use answer::{Facts, Git, InputFile, InputKind, Inputs, ResolvedBase, Text};
 pub use compiled::{Compiled, Origin};
 pub use content::moment;
-pub use event::{Event, EventSource};
+pub use event::{Event, EventSource, commit_of_tag};
 pub use gather::{Question, gather};
 pub use git::remote;
 pub use host::{Environment, Host};

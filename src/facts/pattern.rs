@@ -7,7 +7,7 @@ use globset::{GlobBuilder, GlobMatcher};
 
 use crate::config::{Copy, Pattern, ProjectPath, Template, glob_fits};
 use crate::diagnostic::{Code, Problem, Span, Spanned};
-use crate::facts::dockerignore::DockerIgnore;
+use crate::dockerfile::IgnoreRules;
 use crate::facts::places::Places;
 use crate::facts::tree::{Entry, EntryKind, Tree};
 use crate::facts::{Scope, tree};
@@ -26,7 +26,7 @@ pub(super) struct Rule {
     /// A symbolic link leads to the place.
     pub(super) linked: bool,
     /// Of a directory that is sent to an engine: what is left out.
-    ignore: Option<DockerIgnore>,
+    ignore: Option<IgnoreRules>,
 }
 
 pub(super) enum Place {
@@ -78,7 +78,7 @@ impl Rule {
     pub(super) fn context(
         places: &Places<'_>,
         directory: &Spanned<ProjectPath>,
-        ignore: DockerIgnore,
+        ignore: IgnoreRules,
     ) -> Result<Self, Problem> {
         let Spanned { value, span } = directory;
         let (place, linked) = Place::of(places, &value.as_path().to_string_lossy(), true, *span, true)?;
@@ -115,7 +115,7 @@ impl Rule {
     pub(super) fn excludes(&self, path: &Path) -> bool {
         let Ok(below) = path.strip_prefix(&self.from) else { return false };
         if let Some(ignore) = &self.ignore {
-            return ignore.excludes(below);
+            return !below.as_os_str().is_empty() && ignore.is_ignored(&below.to_string_lossy());
         }
         let mut parts = below.ancestors().filter(|part| !part.as_os_str().is_empty());
         parts.any(|part| self.exclude.iter().any(|glob| glob.is_match(part)))

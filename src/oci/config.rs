@@ -96,7 +96,7 @@ pub struct RootFs {
     #[serde(rename = "type")]
     pub kind: String,
     /// Digest of each layer as an uncompressed archive, the lowest first.
-    #[serde(deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "nullable")]
     pub diff_ids: Vec<Digest>,
 }
 

@@ -54,6 +54,8 @@ pub struct DockerfileStep {
     pub caches: Vec<CachePlan>,
     /// Images of registries that it starts from.
     pub bases: Vec<RemoteBase>,
+    /// Registries that builds of it are shared through.
+    pub shared: Vec<RegistryPlan>,
     /// What it uses that not every builder has.
     pub features: Vec<Feature>,
     /// `Labels`, added to those of the Dockerfile, those of hoist among them.
@@ -253,6 +255,7 @@ impl Lower<'_> {
             ssh: recipe.ssh.clone(),
             caches,
             bases,
+            shared: self.shared_registries(image),
             features: resolved.features,
             labels: self.labels(&scope, image),
             created: self.created(),

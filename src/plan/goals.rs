@@ -22,4 +22,7 @@ pub enum Goals {
 pub struct Options {
     /// Publish although tracked files differ from the commit.
     pub allow_dirty: bool,
+    /// The plan is only looked at: what a registry that cannot be reached would say of
+    /// the base of a Dockerfile is left open.
+    pub looked_at: bool,
 }

@@ -48,6 +48,21 @@ impl Lower<'_> {
     }
 
     /// A registry with the repository of an image in it.
+    /// The registries that builds of an image are shared through. What is wrong with one
+    /// is told where something is published there.
+    pub(super) fn shared_registries(&mut self, image: &Image) -> Vec<RegistryPlan> {
+        if !self.release.cache.registry {
+            return Vec::new();
+        }
+        let told = std::mem::take(&mut self.problems);
+        let channels = 0..channels(self.release, image).len();
+        let registries = channels.filter_map(|channel| self.registry(image, channel));
+        let registries = registries.filter(|registry| matches!(registry.place, RegistryPlace::Remote(_)));
+        let registries = registries.collect();
+        self.problems = told;
+        registries
+    }
+
     fn registry(&mut self, image: &Image, channel: usize) -> Option<RegistryPlan> {
         let scope = Scope::new(self.release, self.facts);
         let repository = self.problems.take(scope.fill(&image.repository))?;

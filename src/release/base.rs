@@ -1,6 +1,11 @@
 //! Base images of registries: what a name stands for, and bringing it here.
 
+use std::fs;
+use std::io::{self, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
+
+use tempfile::NamedTempFile;
 
 use crate::diagnostic::{Code, Problem, Span};
 use crate::oci::{Descriptor, Index, Manifest, Platform, Reference, media_type};
@@ -36,12 +41,40 @@ pub async fn find_base(
         let help = "registries also say so of images that one may not see: `hoist login` may help";
         return Err(here(problem.help(help)));
     };
-    if let Ok(bytes) = images.read(&found) {
-        return Ok((found, bytes));
-    }
-    let bytes = repository.read(&found).await.map_err(here)?;
-    images.write(&found.media_type, &bytes)?;
+    let bytes = match images.read(&found) {
+        Ok(bytes) => bytes,
+        Err(_) => {
+            let bytes = repository.read(&found).await.map_err(here)?;
+            images.write(&found.media_type, &bytes)?;
+            bytes
+        }
+    };
+    let _forgotten = note(reference, &found, images);
     Ok((found, bytes))
+}
+
+/// What the name of a base stood for when it was asked for the last time.
+#[must_use]
+pub fn last_base(reference: &Reference, images: &Layout) -> Option<(Descriptor, Vec<u8>)> {
+    let found: Descriptor = serde_json::from_slice(&fs::read(place(reference, images)).ok()?).ok()?;
+    let bytes = images.read(&found).ok()?;
+    Some((found, bytes))
+}
+
+fn note(reference: &Reference, found: &Descriptor, images: &Layout) -> io::Result<()> {
+    let place = place(reference, images);
+    let directory = place.parent().unwrap_or(images.path());
+    fs::create_dir_all(directory)?;
+    let mut file = NamedTempFile::new_in(directory)?;
+    file.write_all(&serde_json::to_vec(found)?)?;
+    file.persist(place)?;
+    Ok(())
+}
+
+/// Where in a layout it is noted what a name stands for. No part of what others see
+/// there.
+fn place(reference: &Reference, images: &Layout) -> PathBuf {
+    images.path().join("bases").join(blake3::hash(reference.to_string().as_bytes()).to_hex().as_str())
 }
 
 /// Takes note of where the layers of a base lie: a push to another repository of

@@ -14,16 +14,18 @@ mod likeness;
 mod preflight;
 mod publisher;
 mod push;
+mod shared;
 mod tag;
 #[cfg(test)]
 mod tests;
 mod transfer;
 mod verdict;
 
-pub use base::{find_base, note_layers, pull};
+pub use base::{find_base, last_base, note_layers, pull};
 pub use likeness::repository_meant;
 pub use preflight::{PresentTag, check_place, preflight};
 pub use publisher::Publisher;
 pub use push::{Pushed, push};
-pub use tag::{TagChange, TagReport, TagResult, check_immutable, tag};
+pub use shared::{content_tag, fetch_shared, share};
+pub use tag::{TagChange, TagReport, TagResult, check_immutable, check_tags, tag};
 pub use transfer::{Delivered, End, Source, Transferred, shown};

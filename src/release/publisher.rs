@@ -6,7 +6,7 @@ use crate::config::ProjectPath;
 use crate::diagnostic::{Code, Problem};
 use crate::facts::Environment;
 use crate::plan::{RegistryPlace, RegistryPlan};
-use crate::store::{Access, Layout, Network, Repository, Surroundings};
+use crate::store::{Access, Layout, Network, Repository, Surroundings, Tell};
 
 /// A repository as a user would name it.
 pub(super) fn place(registry: &RegistryPlan) -> String {
@@ -29,6 +29,13 @@ impl Publisher {
     pub fn new(root: impl Into<PathBuf>, environment: Environment) -> Self {
         let surroundings = Surroundings { root: root.into(), environment };
         Self { network: Network::new(surroundings), allow_regress: false }
+    }
+
+    /// Says aloud that a registry is asked again which said nothing.
+    #[must_use]
+    pub fn telling(mut self, tell: Tell) -> Self {
+        self.network = self.network.telling(tell);
+        self
     }
 
     /// Lets moving tags go backwards, too.

@@ -11,7 +11,7 @@ use crate::release::history::{Kinship, kinship};
 use crate::release::label::Labels;
 use crate::release::publisher::{Publisher, place};
 use crate::release::verdict::{Held, Verdict, judge};
-use crate::store::Repository;
+use crate::store::{Layout, Repository};
 use crate::tags::{Movement, PlannedTag, Track};
 
 /// How often a tag is read until it shows what was just put there: some
@@ -58,68 +58,114 @@ pub struct TagReport {
     pub problems: Problems,
 }
 
-/// Gives an image its names, in their order, after it was pushed there.
+/// Gives an image its names, in their order, after it was pushed there and
+/// [`check_tags`] found nothing in the way of any tag of the release.
 ///
-/// If an immutable tag holds another image, nothing is moved. If something goes
-/// wrong after a tag was moved, the problem is [`Code::HalfReleased`] and says
-/// what stands.
+/// If something goes wrong while a tag holds the image, whether since now or since
+/// before, the problem is [`Code::HalfReleased`] and says what stands.
 pub async fn tag(step: &TagStep, image: &Descriptor, publisher: &Publisher) -> TagReport {
     let mut report = TagReport::default();
-    if let Err(problems) = check_immutable(&[(step, image)], publisher).await {
-        report.problems = problems;
-        return report;
-    }
-    let moved = async {
-        let repository = publisher.open(&step.registry).await?;
-        let labels = Labels::read(&repository, image).await?;
-        let name = place(&step.registry);
-        let document = OnceCell::new();
-        let mover =
-            Mover { repository: &repository, name: &name, image, document, labels: &labels, publisher };
-        for planned in published(step) {
-            let change = mover.set(planned).await?;
-            report.changes.push(change);
-        }
-        Ok::<_, Problem>(())
+    let repository = match publisher.open(&step.registry).await {
+        Ok(repository) => repository,
+        Err(problem) => return TagReport { problems: problem.into(), ..report },
     };
-    if let Err(problem) = moved.await {
-        report.problems.push(half_released(step, &report.changes, problem));
+    if let Err(problem) = set_all(step, image, &repository, publisher, &mut report.changes).await {
+        report.problems.push(half_released(step, image, &repository, &report.changes, problem).await);
     }
     report
 }
 
-/// Makes sure that no immutable tag of any of the steps holds another image
-/// than the step's. To be asked for all steps before the first tag moves.
+/// Sets the tags of a step; `changes` gets those that were dealt with.
+async fn set_all(
+    step: &TagStep,
+    image: &Descriptor,
+    repository: &Repository,
+    publisher: &Publisher,
+    changes: &mut Vec<TagChange>,
+) -> Result<(), Problem> {
+    let labels = Labels::read(repository, image).await?;
+    let name = place(&step.registry);
+    let document = OnceCell::new();
+    let mover = Mover { repository, name: &name, image, document, labels: &labels, publisher };
+    let together = mover.set_together(step).await?;
+    for planned in published(step) {
+        let was_set = together.contains(&&planned.tag);
+        changes.push(mover.set(planned, was_set).await.map_err(|problem| made_by(planned, problem))?);
+    }
+    Ok(())
+}
+
+/// Makes sure that all tags of all steps can be read, that it can be said of each
+/// whether it may move, and that no immutable one holds another image. To be asked for
+/// all steps before the first tag moves. What is in `images` says of itself there what
+/// it is; what is not, where it was pushed to.
 ///
 /// # Errors
-/// All tags that do ([`Code::ImmutableTag`]); a destination that cannot be read.
+/// All immutable tags that hold another image ([`Code::ImmutableTag`]); a destination
+/// that cannot be read.
+pub async fn check_tags(
+    steps: &[(&TagStep, &Descriptor)],
+    images: &Layout,
+    publisher: &Publisher,
+) -> Result<(), Problems> {
+    check(steps, images, publisher, |_| true).await
+}
+
+/// As [`check_tags`], of the immutable tags alone: where the image is known, they are
+/// looked at before it is sent anywhere.
+///
+/// # Errors
+/// As [`check_tags`].
 pub async fn check_immutable(
     steps: &[(&TagStep, &Descriptor)],
+    images: &Layout,
     publisher: &Publisher,
+) -> Result<(), Problems> {
+    check(steps, images, publisher, |planned| planned.movement == Movement::Immutable).await
+}
+
+async fn check(
+    steps: &[(&TagStep, &Descriptor)],
+    images: &Layout,
+    publisher: &Publisher,
+    counts: fn(&PlannedTag) -> bool,
 ) -> Result<(), Problems> {
     let mut problems = Problems::new();
     for (step, image) in steps {
-        let checked = async {
-            let Some(repository) = publisher.look(&step.registry).await? else { return Ok(()) };
-            for planned in published(step).filter(|planned| planned.movement == Movement::Immutable) {
-                let held = repository.resolve(planned.tag.as_str()).await?;
-                if let Some(held) = held.filter(|held| held.digest != image.digest) {
-                    let ours = Labels::read(&repository, image).await?.revision;
-                    if names_commit(planned, ours.as_deref())
-                        && Labels::read(&repository, &held).await?.revision == ours
-                    {
-                        continue;
-                    }
-                    problems.push(conflict(&place(&step.registry), planned, held.digest, image.digest));
+        let repository = match publisher.look(&step.registry).await {
+            Ok(Some(repository)) => repository,
+            Ok(None) => continue,
+            Err(problem) => {
+                problems.push(problem);
+                continue;
+            }
+        };
+        let staged = Repository::Layout(images.clone());
+        let from = if images.has(&image.digest) { &staged } else { &repository };
+        let Some(labels) = problems.take(Labels::read(from, image).await) else { continue };
+        let (name, document) = (place(&step.registry), OnceCell::new());
+        let mover =
+            Mover { repository: &repository, name: &name, image, document, labels: &labels, publisher };
+        for planned in published(step).filter(|planned| counts(planned)) {
+            match mover.look(planned).await {
+                Ok((Verdict::Conflict, Some(held))) => {
+                    problems.push(conflict(&name, planned, held, image.digest));
+                }
+                Ok(_) => {}
+                Err(problem) => {
+                    problems.push(made_by(planned, problem));
+                    // The others would say the same.
+                    break;
                 }
             }
-            Ok::<_, Problem>(())
-        };
-        if let Err(problem) = checked.await {
-            problems.push(problem);
         }
     }
     problems.or(())
+}
+
+/// A problem with a tag that shows no place is shown at the rule that makes the tag.
+fn made_by(planned: &PlannedTag, problem: Problem) -> Problem {
+    if problem.labels.is_empty() { problem.label(planned.span, "this rule makes the tag") } else { problem }
 }
 
 /// The tags of a step that are for its registry.
@@ -157,13 +203,42 @@ struct Mover<'a> {
 }
 
 impl Mover<'_> {
-    async fn set(&self, planned: &PlannedTag) -> Result<TagChange, Problem> {
+    /// Sets the immutable tags that are not there, where a registry takes several at
+    /// once; those that are there then. All others are left to [`set`](Self::set).
+    async fn set_together<'t>(&self, step: &'t TagStep) -> Result<Vec<&'t Tag>, Problem> {
+        let immutable = published(step).filter(|planned| planned.movement == Movement::Immutable);
+        let immutable: Vec<&PlannedTag> = immutable.collect();
+        if immutable.len() < 2 || !self.repository.may_take_tags() {
+            return Ok(Vec::new());
+        }
+        let mut absent = Vec::new();
+        for planned in immutable {
+            if self.repository.resolve(planned.tag.as_str()).await?.is_none() {
+                absent.push(planned);
+            }
+        }
+        if absent.len() < 2 {
+            return Ok(Vec::new());
+        }
+        let tags: Vec<&Tag> = absent.iter().map(|planned| &planned.tag).collect();
+        let taken = self.repository.put_tags(&tags, (self.image, self.document().await?)).await;
+        let mut set = Vec::new();
+        for planned in absent.iter().filter(|planned| taken.contains(&planned.tag)) {
+            // That it was taken is a claim.
+            if self.read_back(planned).await? == Some(self.image.digest) {
+                set.push(&planned.tag);
+            }
+        }
+        Ok(set)
+    }
+
+    /// Sets a tag, unless it was not there and was set with others.
+    async fn set(&self, planned: &PlannedTag, was_set: bool) -> Result<TagChange, Problem> {
         // What it held before it was set, once it was.
-        let mut before = None;
+        let mut before = was_set.then_some(None);
         let mut found = None;
         for _ in 0..RACES {
-            let held = self.held(planned).await?;
-            let from = held.as_ref().map(|held| held.digest);
+            let (verdict, from) = self.look(planned).await?;
             let change = |to, result| TagChange {
                 repository: self.name.to_owned(),
                 tag: planned.tag.clone(),
@@ -171,7 +246,7 @@ impl Mover<'_> {
                 to,
                 result,
             };
-            match self.judge(planned, held.as_ref()).await {
+            match verdict {
                 Verdict::Already => {
                     let already = change(self.image.digest, TagResult::Already);
                     return Ok(match before {
@@ -189,10 +264,12 @@ impl Mover<'_> {
                 Verdict::Move => {}
             }
             if !self.swap(planned, from).await? {
+                found = from;
                 continue;
             }
             before = Some(from);
-            found = self.read_back(planned).await?;
+            let shown = self.read_back(planned).await;
+            found = shown.map_err(|problem| self.unknown(planned, problem))?;
             if found == Some(self.image.digest) {
                 return Ok(change(self.image.digest, TagResult::Moved));
             }
@@ -200,9 +277,20 @@ impl Mover<'_> {
         Err(self.lost(planned, found))
     }
 
+    async fn document(&self) -> Result<&[u8], Problem> {
+        self.document.get_or_try_init(|| self.repository.read(self.image)).await.map(Vec::as_slice)
+    }
+
+    /// What is to become of a tag, and what it holds.
+    async fn look(&self, planned: &PlannedTag) -> Result<(Verdict, Option<Digest>), Problem> {
+        let held = self.held(planned).await?;
+        let from = held.as_ref().map(|held| held.digest);
+        Ok((self.judge(planned, held.as_ref()).await, from))
+    }
+
     /// Sets a tag, if it still holds what is expected; `false` if it does not.
     async fn swap(&self, planned: &PlannedTag, from: Option<Digest>) -> Result<bool, Problem> {
-        let document = self.document.get_or_try_init(|| self.repository.read(self.image)).await?;
+        let document = self.document().await?;
         let problem = match self.repository.swap_tag(&planned.tag, from, (self.image, document)).await {
             Ok(swapped) => return Ok(swapped),
             Err(problem) => problem,
@@ -212,11 +300,14 @@ impl Mover<'_> {
         {
             Ok(found) if found == Some(self.image.digest) => Ok(true),
             Ok(found) if found == from => Err(problem),
-            _ => {
-                let unknown = format!("whether `{}:{}` was set is not known", self.name, planned.tag);
-                Err(Problem { code: Code::HalfReleased, ..problem }.note(unknown))
-            }
+            _ => Err(self.unknown(planned, problem)),
         }
+    }
+
+    /// A tag may have been set.
+    fn unknown(&self, planned: &PlannedTag, problem: Problem) -> Problem {
+        let unknown = format!("whether `{}:{}` was set is not known", self.name, planned.tag);
+        Problem { code: Code::HalfReleased, ..problem }.note(unknown)
     }
 
     /// What a tag holds; labels are read where the verdict depends on them.
@@ -285,17 +376,42 @@ impl Mover<'_> {
     }
 }
 
-/// Says what stands, if anything does.
-fn half_released(step: &TagStep, changes: &[TagChange], cause: Problem) -> Problem {
-    let stands: Vec<_> = changes.iter().filter(|change| change.result == TagResult::Moved).collect();
-    let Some(first) = stands.first() else { return cause };
-    let title = format!("`{}` was tagged in part: {}", first.repository, cause.title);
-    let mut problem = Problem { code: Code::HalfReleased, title, ..cause };
-    for change in &stands {
-        problem = problem.note(format!("`{}:{}` holds {} now", change.repository, change.tag, change.to));
+/// Says what stands, if anything does, and what each of the other tags holds.
+async fn half_released(
+    step: &TagStep,
+    image: &Descriptor,
+    repository: &Repository,
+    changes: &[TagChange],
+    cause: Problem,
+) -> Problem {
+    let name = place(&step.registry);
+    let mut stands = false;
+    let mut notes = Vec::new();
+    for (planned, change) in published(step).zip(changes.iter().map(Some).chain(std::iter::repeat(None))) {
+        let tag = &planned.tag;
+        let held = match change {
+            Some(TagChange { result: TagResult::Kept(_), to, .. }) => {
+                notes.push(format!("`{name}:{tag}` was not moved: it holds {to}"));
+                continue;
+            }
+            Some(change) => Ok(Some(change.to)),
+            None => repository.resolve(tag.as_str()).await.map(|held| held.map(|held| held.digest)),
+        };
+        notes.push(match held {
+            Ok(Some(held)) if held == image.digest => {
+                stands = true;
+                format!("`{name}:{tag}` holds {held} now")
+            }
+            Ok(Some(held)) => format!("`{name}:{tag}` was not moved: it holds {held}"),
+            Ok(None) => format!("`{name}:{tag}` was not set: it is not there"),
+            Err(_) => format!("`{name}:{tag}` cannot be read: whether it was set is not known"),
+        });
     }
-    for planned in published(step).skip(changes.len()) {
-        problem = problem.note(format!("`{}:{}` was not moved", first.repository, planned.tag));
+    if !stands && cause.code != Code::HalfReleased {
+        return cause;
     }
+    let title = format!("`{name}` was tagged in part: {}", cause.title);
+    let problem = Problem { code: Code::HalfReleased, title, ..cause };
+    let problem = notes.into_iter().fold(problem, Problem::note);
     problem.help("run the same again: what is done is not done twice, and the rest follows")
 }

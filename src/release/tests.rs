@@ -1,5 +1,7 @@
 //! Publishing into layouts.
 
+mod tagging;
+
 use semver::Version;
 
 use super::*;
@@ -48,7 +50,11 @@ impl Project {
     }
 
     async fn tag(&self, image: &Descriptor, tags: Vec<PlannedTag>) -> TagReport {
-        tag(&step_of(tags), image, &self.publisher).await
+        let step = step_of(tags);
+        match check_tags(&[(&step, image)], &self.images, &self.publisher).await {
+            Ok(()) => tag(&step, image, &self.publisher).await,
+            Err(problems) => TagReport { problems, ..TagReport::default() },
+        }
     }
 
     async fn release(&self, version: &str) -> Vec<(String, TagResult)> {
@@ -253,24 +259,50 @@ async fn the_version_of_an_index_is_that_of_its_images() {
     assert_eq!(kept.to, new.digest);
 }
 
-#[tokio::test]
-async fn a_release_that_stops_midway_says_what_stands() {
-    let project = Project::new();
-    let web = project.image("1.0.0");
-    project.push(&web).await;
-    // What `latest` holds cannot be read: its manifest is damaged.
+/// What `latest` holds cannot be read: its manifest is damaged. Its digest.
+async fn damaged(project: &Project) -> Digest {
     let held = project.image("0.9.0");
     project.push(&held).await;
     project.out().set_ref("latest", &held).unwrap();
     std::fs::write(project.out().blob_path(&held.digest), "{}").unwrap();
+    held.digest
+}
+
+#[tokio::test]
+async fn a_tag_that_cannot_be_judged_stops_everything_before_anything_moved() {
+    let project = Project::new();
+    let web = project.image("1.0.0");
+    project.push(&web).await;
+    damaged(&project).await;
     let report = project.tag(&web, vec![immutable("1.0.0"), moving("latest", "1.0.0")]).await;
-    assert_eq!(report.changes.len(), 1);
-    let [problem] = report.problems.as_slice() else { panic!("{report:?}") };
-    assert_eq!(problem.code, Code::HalfReleased);
-    assert!(problem.title.starts_with("`oci:out/web` was tagged in part: the content of "));
-    let stands = format!("`oci:out/web:1.0.0` holds {} now", web.digest);
-    assert!(problem.notes.contains(&stands), "{:?}", problem.notes);
-    assert!(problem.notes.contains(&"`oci:out/web:latest` was not moved".to_owned()));
+    assert_eq!(report.changes, []);
+    assert_eq!(report.problems.as_slice()[0].code, Code::DigestMismatch);
+    assert_eq!(report.problems.as_slice()[0].labels[0].text, "this rule makes the tag");
+    assert_eq!(project.out().resolve("1.0.0"), Ok(None));
+}
+
+#[tokio::test]
+async fn a_release_that_stops_midway_says_what_stands_each_time() {
+    let project = Project::new();
+    let web = project.image("1.0.0");
+    project.push(&web).await;
+    // After all tags were judged.
+    let held = damaged(&project).await;
+    let step = step_of(vec![immutable("1.0.0"), moving("latest", "1.0.0"), moving("next", "1.0.0")]);
+    for result in [TagResult::Moved, TagResult::Already] {
+        let report = tag(&step, &web, &project.publisher).await;
+        let results: Vec<_> = report.changes.into_iter().map(|change| change.result).collect();
+        assert_eq!(results, [result]);
+        let [problem] = report.problems.as_slice() else { panic!("{:?}", report.problems) };
+        assert_eq!(problem.code, Code::HalfReleased);
+        assert!(problem.title.starts_with("`oci:out/web` was tagged in part: the content of "));
+        let notes = [
+            format!("`oci:out/web:1.0.0` holds {} now", web.digest),
+            format!("`oci:out/web:latest` was not moved: it holds {held}"),
+            "`oci:out/web:next` was not set: it is not there".to_owned(),
+        ];
+        assert!(problem.notes.ends_with(&notes), "{:?}", problem.notes);
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Builds images from Dockerfiles, with the engines of a run.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -8,24 +8,25 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 
-use crate::config::{BuildSecret, Builder, Release, Secret};
-use crate::diagnostic::{Code, Problem};
+use crate::config::{BuildSecret, Builder, ProjectPath, Release, Secret};
+use crate::diagnostic::{Code, Problem, Problems, Sources, Span, counted};
+use crate::dockerfile::{Dockerfile, FeatureKind};
 use crate::engine::builder::{
-    Address, Build, CONTEXT, Engine, EngineError, Engines, Login, NoEngine, Offer, Place, Source, context,
-    directory_image, finish,
+    Address, Build, BuildKey, CONTEXT, CacheHits, Engine, EngineError, EngineKind, Engines, Login, NoEngine,
+    Offer, Place, Source, context, directory_image, fingerprint, finish, recall_build, remember_build,
 };
-use crate::facts::{Facts, InputQuery, KnownFiles, Scope, any_number, read_inputs};
+use crate::facts::{Facts, InputFile, InputQuery, KnownFiles, Scope, any_number, read_inputs};
 use crate::oci::{Descriptor, LayerCompression};
-use crate::plan::{DockerfileStep, Step};
-use crate::release::Publisher;
+use crate::plan::{Action, DockerfileStep, Plan, Step, StepId, StepIndex};
+use crate::release::{Publisher, content_tag, fetch_shared, share};
 use crate::run::command::Unsuccessful;
-use crate::run::image::{Known, no_image, stops, unless};
+use crate::run::image::{Known, no_image, unless};
 use crate::run::line::Written;
 use crate::run::mask::Secrets;
 use crate::run::process::Halt;
 use crate::run::teller::{Teller, Told};
 use crate::run::worker::blocking;
-use crate::run::{Request, Stream};
+use crate::run::{Options, Request, Stream};
 use crate::store::{Layout, secret_file};
 
 /// Lines of an engine that nobody heard yet: more than this, and the build waits.
@@ -36,16 +37,26 @@ pub(super) struct Builds {
     root: PathBuf,
     facts: Arc<Facts>,
     release: Arc<Release>,
+    sources: Arc<Sources>,
+    options: Options,
     built: Layout,
     secrets: Arc<Secrets>,
     publisher: Arc<Publisher>,
     engines: Engines,
+    /// The builds of which this run publishes something.
+    published: HashSet<StepId>,
+}
+
+/// The files that are sent for a directory.
+struct Context {
+    directory: ProjectPath,
+    files: Vec<InputFile>,
 }
 
 impl Builds {
     /// Builds of files of the project, into the store of its cache.
     pub(super) fn new(request: &Request, secrets: Arc<Secrets>, publisher: Arc<Publisher>) -> Self {
-        let Request { root, facts, release, cache, .. } = request;
+        let Request { root, facts, release, cache, sources, options, .. } = request;
         let scope = Scope::new(release, facts);
         // What is wrong with an address was told when it was planned.
         let place = |builder: &Builder| {
@@ -61,14 +72,18 @@ impl Builds {
             root: root.clone(),
             facts: Arc::clone(facts),
             release: Arc::clone(release),
+            sources: Arc::clone(sources),
+            options: options.clone(),
             built: cache.images().clone(),
             secrets,
             publisher,
             engines: Engines::new(builders, &facts.environment),
+            published: published(&request.plan),
         }
     }
 
-    /// Builds an image, and returns its manifest.
+    /// Builds an image, and returns its manifest. What an engine built before of the
+    /// same parts is not built again, whatever hoist adds to it.
     ///
     /// # Errors
     /// There is no engine for it; the build fails; or the step was asked to stop.
@@ -80,28 +95,84 @@ impl Builds {
         halt: &mut watch::Receiver<Halt>,
         teller: &mut Teller,
     ) -> Result<Descriptor, Unsuccessful> {
-        let find = self.engines.find(&build.platform);
-        let engine = unless(halt, stops, find).await?;
-        let engine = engine.map_err(|error| Unsuccessful::failed(no_engine(build, error)))?;
-        let wrong = |error| Unsuccessful::failed(failed(build, &engine, error));
-        let mut archives = self.archives(step).await?;
-        let mut bases = Vec::new();
+        let contexts = self.contexts(step).await.map_err(Unsuccessful::Failed)?;
+        let mut images = Vec::new();
         for (name, from) in &build.images {
-            bases.push((name, known.get(from).ok_or_else(|| no_image(step))?.clone()));
+            images.push((name.clone(), known.get(from).ok_or_else(|| no_image(step))?.clone()));
         }
-        for (number, name) in (1..).zip(&build.directories) {
-            if let Some(source) = archives.remove(&archive(number)) {
-                let made = directory_image(&source, &build.platform, &self.built);
-                bases.push((name, unless(halt, stops, made).await?.map_err(wrong)?));
+        let key = key(build, &contexts, &images);
+        let forced = self.options.no_cache || (self.options.force && step.goal);
+        let mut before = if forced { None } else { recall_build(&key, &self.built) };
+        if before.is_none() && !forced {
+            before = unless(halt, self.fetch(build, &key, teller)).await?;
+        }
+        let built = match before {
+            Some(built) => built,
+            None => self.build_with_engine(build, step, contexts, images, halt, teller).await?,
+        };
+        remember_build(&key, &built, &self.built).map_err(Unsuccessful::failed)?;
+        if self.published.contains(&step.id) {
+            unless(halt, self.share(build, &key, &built, teller)).await?;
+        }
+        finish(build, &built, &self.built).map_err(Unsuccessful::failed)
+    }
+
+    /// What another machine built of the same parts.
+    async fn fetch(&self, build: &DockerfileStep, key: &BuildKey, teller: &Teller) -> Option<Descriptor> {
+        let tag = content_tag(&key.hex())?;
+        for registry in &build.shared {
+            match fetch_shared(&tag, registry, &self.publisher, &self.built).await {
+                Ok(Some(found)) => {
+                    teller.tell(Told::Notice(format!("built before: `{tag}` of {}", registry.name))).await;
+                    return Some(found);
+                }
+                Ok(None) => {}
+                Err(problem) => teller.tell(Told::Notice(not_shared(&problem))).await,
             }
         }
+        None
+    }
+
+    /// Leaves what was built for other machines.
+    async fn share(&self, build: &DockerfileStep, key: &BuildKey, built: &Descriptor, teller: &Teller) {
+        let Some(tag) = content_tag(&key.hex()) else { return };
+        for registry in &build.shared {
+            if let Err(problem) = share(&tag, built, registry, &self.publisher, &self.built).await {
+                teller.tell(Told::Notice(not_shared(&problem))).await;
+            }
+        }
+    }
+
+    /// Builds an image with an engine, and brings it here.
+    async fn build_with_engine(
+        &self,
+        build: &DockerfileStep,
+        step: &Step,
+        contexts: Vec<Context>,
+        mut images: Vec<(String, Descriptor)>,
+        halt: &mut watch::Receiver<Halt>,
+        teller: &mut Teller,
+    ) -> Result<Descriptor, Unsuccessful> {
+        let secrets = self.secrets_of(build).map_err(Unsuccessful::Failed)?;
+        let engine = unless(halt, self.engines.find(&build.platform)).await?;
+        let engine = engine.map_err(|error| Unsuccessful::failed(no_engine(build, error)))?;
+        check_features(build, &engine).map_err(Unsuccessful::Failed)?;
+        let wrong = |error| Unsuccessful::failed(self.failed(build, &engine, error));
+        let source = |Context { directory, files }: Context| context(&self.root, directory.as_path(), files);
+        let mut sources = contexts.into_iter().map(source);
+        let main = sources.next();
+        for (name, source) in build.directories.iter().zip(sources) {
+            let made = directory_image(&source, &build.platform, &self.built);
+            images.push((name.clone(), unless(halt, made).await?.map_err(wrong)?));
+        }
         let mut dockerfile = build.dockerfile.to_string();
-        for (name, image) in bases {
+        for (name, image) in images {
             let given = format!("hoist.local/base:{}", image.digest.hex());
-            unless(halt, stops, engine.load(&image, &given, &self.built)).await?.map_err(wrong)?;
+            unless(halt, engine.load(&image, &given, &self.built)).await?.map_err(wrong)?;
             dockerfile = dockerfile.replace(name.as_str(), &given);
         }
-        let offer = self.offer(build, dockerfile, archives).await?;
+        let archives = main.map(|source| (CONTEXT.to_owned(), source)).into_iter().collect();
+        let offer = self.offer(build, dockerfile, archives, secrets).await.map_err(Unsuccessful::failed)?;
         let owner = self.owner();
         let asked = Build {
             id: id(),
@@ -111,32 +182,37 @@ impl Builds {
             target: build.target.clone(),
             arguments: build.arguments.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
             network: build.network.clone(),
-            no_cache: build.no_cache,
+            no_cache: build.no_cache || self.options.no_cache,
             caches: build.caches.clone(),
             offer,
         };
-        teller.tell(Told::Notice(format!("built by {engine}"))).await;
+        let (sender, mut lines) = mpsc::channel::<Vec<u8>>(BACKLOG);
+        let mut output = Written::new(Stream::Stdout, Arc::clone(&self.secrets));
         let result = {
-            let (sender, mut lines) = mpsc::channel::<Vec<u8>>(BACKLOG);
-            let mut output = Written::new(Stream::Stdout, Arc::clone(&self.secrets));
-            let mut building = pin!(unless(halt, stops, engine.build(asked, sender)));
-            let result = loop {
+            let mut building = pin!(unless(halt, engine.build(asked, sender)));
+            loop {
                 tokio::select! {
                     Some(line) = lines.recv() => take(line, &mut output, teller).await,
                     result = &mut building => break result,
                 }
-            };
-            while let Ok(line) = lines.try_recv() {
-                take(line, &mut output, teller).await;
             }
-            teller.finish(&mut output).await;
-            result
         };
-        let made = result?.map_err(|error| Unsuccessful::failed(failed(build, &engine, error)))?;
+        while let Ok(line) = lines.try_recv() {
+            take(line, &mut output, teller).await;
+        }
+        teller.finish(&mut output).await;
+        let made = result?.map_err(|error| {
+            let problem = self.failed(build, &engine, error);
+            Unsuccessful::failed(match teller.tail() {
+                Some(tail) => problem.note(tail),
+                None => problem,
+            })
+        })?;
+        let CacheHits { steps, cached } = made.hits;
+        let hits = format!("built by {engine}: {cached} of {} from its cache", counted(steps, "instruction"));
+        teller.tell(Told::Notice(hits)).await;
         let save = engine.save(&made.image, LayerCompression::GZIP, &self.built);
-        let saved = unless(halt, stops, save).await?;
-        let saved = saved.map_err(|error| Unsuccessful::failed(failed(build, &engine, error)))?;
-        finish(build, &saved, &self.built).map_err(Unsuccessful::failed)
+        unless(halt, save).await?.map_err(wrong)
     }
 
     /// What the engine may ask for.
@@ -145,43 +221,31 @@ impl Builds {
         build: &DockerfileStep,
         dockerfile: String,
         archives: HashMap<String, Source>,
-    ) -> Result<Offer, Unsuccessful> {
-        let mut secrets = HashMap::new();
-        for secret in &build.secrets {
-            secrets.insert(secret.id.value.clone(), self.secret(secret).map_err(Unsuccessful::failed)?);
-        }
+        secrets: HashMap<String, Vec<u8>>,
+    ) -> Result<Offer, Problem> {
         let mut logins = HashMap::new();
         for base in &build.bases {
-            let found = self.publisher.hand_over(&base.registry).await.map_err(Unsuccessful::failed)?;
-            if let Some((user, secret)) = found {
+            if let Some((user, secret)) = self.publisher.hand_over(&base.registry).await? {
                 logins.insert(base.reference.repository.host().to_owned(), Login { user, secret });
             }
         }
-        Ok(Offer {
-            archives,
-            dockerfile: Bytes::from(dockerfile),
-            secrets,
-            agents: self.agents(build).map_err(Unsuccessful::failed)?,
-            logins,
-        })
+        let agents = self.agents(build)?;
+        Ok(Offer { archives, dockerfile: Bytes::from(dockerfile), secrets, agents, logins })
     }
 
-    /// The archives of the context and of the directories that the Dockerfile names.
-    async fn archives(&self, step: &Step) -> Result<HashMap<String, Source>, Unsuccessful> {
-        let queries = step.inputs.iter().flat_map(|inputs| &inputs.contexts);
-        let mut archives = HashMap::new();
-        for (number, query) in queries.enumerate() {
-            // What other steps made meanwhile belongs to it.
+    /// The files of the context and of the directories that the Dockerfile names, with
+    /// those that other steps made meanwhile.
+    async fn contexts(&self, step: &Step) -> Result<Vec<Context>, Problems> {
+        let mut contexts = Vec::new();
+        for query in step.inputs.iter().flat_map(|inputs| &inputs.contexts) {
+            let directory = query.directory.value.clone();
             let query = InputQuery { contexts: vec![query.clone()], ..InputQuery::default() };
-            let directory = query.contexts.first().map(|context| context.directory.value.clone());
             let (root, release, facts) =
                 (self.root.clone(), Arc::clone(&self.release), Arc::clone(&self.facts));
             let read = move || read_inputs(&root, &release, &facts, &query, &KnownFiles::new());
-            let files = blocking(read).await.map_err(Unsuccessful::Failed)?;
-            let source = context(&self.root, directory.unwrap_or_default().as_path(), files);
-            archives.insert(archive(number), source);
+            contexts.push(Context { directory, files: blocking(read).await? });
         }
-        Ok(archives)
+        Ok(contexts)
     }
 
     /// Sockets of the agents of ssh.
@@ -201,11 +265,52 @@ impl Builds {
     /// What hoist's images of this project are known by at an engine.
     fn owner(&self) -> String {
         let name = self.root.file_name().unwrap_or_default().to_string_lossy();
-        let fits = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-        let name: String = name.chars().map(fits).collect();
         // Two checkouts of a project do not take each other's place.
         let path = blake3::hash(self.root.as_os_str().as_encoded_bytes()).to_hex();
-        format!("{}-{}", name.trim_matches('-'), path.get(..8).unwrap_or_default())
+        format!("{}-{}", plain(&name), path.get(..8).unwrap_or_default())
+    }
+
+    /// A build did not succeed.
+    fn failed(&self, build: &DockerfileStep, engine: &Engine, error: EngineError) -> Problem {
+        let problem = |title: &str| Problem::new(Code::BuildFailed, title);
+        let here = |problem: Problem| problem.label(build.span, "built from this");
+        match error {
+            EngineError::Local(problem) => *problem,
+            EngineError::Failed { words, instruction } => {
+                let place = instruction.and_then(|instruction| self.place(build, &instruction));
+                match place {
+                    Some(place) => problem("the build failed").label(place, words),
+                    None => here(problem("the build failed")).note(words),
+                }
+            }
+            EngineError::Refused(words) => {
+                here(problem("the engine refused")).note(format!("{engine}: {words}"))
+            }
+            EngineError::Unreachable(words) | EngineError::Denied(words) | EngineError::Broken(words) => {
+                here(problem("the engine went away")).note(format!("{engine}: {words}"))
+            }
+        }
+    }
+
+    /// Where an instruction stands that an engine names by its text.
+    fn place(&self, build: &DockerfileStep, instruction: &str) -> Option<Span> {
+        let source = build.source?;
+        let text = &self.sources.get(source)?.text;
+        let dockerfile = Dockerfile::parse(source, text).ok()?;
+        // Engines put lines together, and pass over what stands between them.
+        let shrunk = |text: &str| text.split(|c: char| c.is_whitespace() || c == '\\').collect::<String>();
+        let wanted = shrunk(instruction);
+        let mut instructions = dockerfile.stages.iter().flat_map(|stage| &stage.instructions);
+        instructions.find(|one| shrunk(self.sources.slice(one.span)) == wanted).map(|one| one.span)
+    }
+
+    /// The values of all secrets.
+    fn secrets_of(&self, build: &DockerfileStep) -> Result<HashMap<String, Vec<u8>>, Problems> {
+        let mut problems = Problems::new();
+        let value =
+            |secret: &BuildSecret| Some((secret.id.value.clone(), problems.take(self.secret(secret))?));
+        let values = build.secrets.iter().filter_map(value).collect();
+        problems.or(values)
     }
 
     /// The value of a secret.
@@ -236,11 +341,6 @@ async fn take(line: Vec<u8>, output: &mut Written, teller: &mut Teller) {
     teller.take(output).await;
 }
 
-/// The name of an archive, by its place among the contexts.
-fn archive(number: usize) -> String {
-    if number == 0 { CONTEXT.to_owned() } else { format!("{CONTEXT}-{number}") }
-}
-
 /// A name for a build that no other has.
 fn id() -> String {
     format!("{:016x}{:016x}", any_number(), any_number())
@@ -248,9 +348,82 @@ fn id() -> String {
 
 /// What an image is called at an engine; one of an earlier build gives the name up.
 fn name(owner: &str, step: &Step) -> String {
+    format!("hoist.local/{owner}:{}", plain(&step.id.to_string()))
+}
+
+/// A text of the characters that names of images have.
+fn plain(text: &str) -> String {
     let fits = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-    let id: String = step.id.to_string().chars().map(fits).collect();
-    format!("hoist.local/{owner}:{}", id.trim_matches('-'))
+    let text: String = text.chars().map(fits).collect();
+    text.trim_matches('-').to_owned()
+}
+
+/// All that a build depends on; not what hoist adds to the image that comes of it.
+fn key(build: &DockerfileStep, contexts: &[Context], images: &[(String, Descriptor)]) -> BuildKey {
+    let mut sum = blake3::Hasher::new_derive_key("hoist 2026-11 build of a Dockerfile");
+    let mut part = |text: &str| {
+        sum.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
+    };
+    part(&build.platform.to_string());
+    part(&build.dockerfile);
+    part(build.target.as_deref().unwrap_or_default());
+    part(build.network.as_deref().unwrap_or_default());
+    for (name, value) in &build.arguments {
+        part(name);
+        part(value);
+    }
+    part("images");
+    for (name, image) in images {
+        part(name);
+        part(&image.digest.to_string());
+    }
+    part("secrets");
+    build.secrets.iter().for_each(|secret| part(&secret.id.value));
+    part("ssh");
+    build.ssh.iter().for_each(|id| part(&id.value));
+    for context in contexts {
+        sum.update(b"context");
+        fingerprint(context.directory.as_path(), &context.files, &mut sum);
+    }
+    BuildKey(*sum.finalize().as_bytes())
+}
+
+/// What a Dockerfile uses that the engine does not have.
+fn check_features(build: &DockerfileStep, engine: &Engine) -> Result<(), Problems> {
+    let mut problems = Problems::new();
+    if !engine.about().has_buildkit {
+        let is_podman = engine.about().kind == EngineKind::Podman;
+        let missing = build.features.iter().filter(|feature| !(is_podman && feature.kind.is_in_buildah()));
+        // Named contexts are bridged on every engine.
+        let missing = missing.filter(|feature| feature.kind != FeatureKind::NamedContext);
+        problems.extend(missing.map(|feature| {
+            Problem::new(Code::NoEngine, format!("{engine} does not have {}", feature.kind))
+                .label(feature.span, "used here")
+                .help(
+                    "build it with Docker, whose BuildKit has it: `DOCKER_HOST=unix:///var/run/docker.sock`",
+                )
+        }));
+    }
+    problems.or(())
+}
+
+/// The builds whose images a plan pushes.
+fn published(plan: &Plan) -> HashSet<StepId> {
+    let step = |at: StepIndex| plan.steps.get(at.0 as usize);
+    let pushed = plan.steps.iter().filter_map(|step| match &step.action {
+        Action::Push(push) => Some(push.image),
+        _ => None,
+    });
+    let builds = pushed.filter_map(step).flat_map(|index| match &index.action {
+        Action::Index(index) => index.platforms.iter().map(|(_, build)| *build).collect(),
+        _ => Vec::new(),
+    });
+    builds.filter_map(step).map(|build| build.id.clone()).collect()
+}
+
+/// A registry does not help: what is to be built is built all the same.
+fn not_shared(problem: &Problem) -> String {
+    format!("builds are not shared: {}", problem.title)
 }
 
 /// There is no engine for a build.
@@ -278,19 +451,6 @@ fn no_engine(build: &DockerfileStep, error: NoEngine) -> Problem {
                     "`apt-get install qemu-user-static binfmt-support` registers emulators; \
                      or name a builder: `builder \"native\" \"ssh://host\" platforms=\"{wanted}\"`"
                 ))
-        }
-    }
-}
-
-/// A build did not succeed.
-fn failed(build: &DockerfileStep, engine: &Engine, error: EngineError) -> Problem {
-    let problem = |title: &str| Problem::new(Code::BuildFailed, title).label(build.span, "built from this");
-    match error {
-        EngineError::Local(problem) => *problem,
-        EngineError::Failed(words) => problem("the build failed").note(words),
-        EngineError::Refused(words) => problem("the engine refused").note(format!("{engine}: {words}")),
-        EngineError::Unreachable(words) | EngineError::Denied(words) | EngineError::Broken(words) => {
-            problem("the engine went away").note(format!("{engine}: {words}"))
         }
     }
 }

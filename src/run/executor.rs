@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -114,6 +115,8 @@ struct Run<'a> {
     running: HashMap<task::Id, Running>,
     tellers: mpsc::Sender<(StepIndex, Told)>,
     told: mpsc::Receiver<(StepIndex, Told)>,
+    /// What registries are waited for.
+    said: mpsc::UnboundedReceiver<String>,
     outcomes: Vec<Option<Outcome>>,
     products: Vec<Product>,
     ran: Vec<Ran>,
@@ -121,8 +124,8 @@ struct Run<'a> {
     problems: Problems,
     /// Whether the check of all that publishing needs found something.
     unfit_to_publish: bool,
-    /// The tags that steps moved which succeeded.
-    moved: Vec<TagMove>,
+    /// The tags that hold their image by steps that succeeded, now or earlier.
+    standing: Vec<TagMove>,
     signals: usize,
     /// What steps are asked to do.
     halt: Halt,
@@ -155,8 +158,12 @@ impl<'a> Run<'a> {
     ) -> Self {
         let count = request.plan.steps.len();
         let secrets = Arc::new(secrets(&request));
-        let publisher = Publisher::new(&request.root, request.facts.environment.clone());
-        let publisher = Arc::new(publisher.allow_regress(request.options.allow_regress));
+        let (say, said) = mpsc::unbounded_channel();
+        let publisher = Publisher::new(&request.root, request.facts.environment.clone())
+            .allow_regress(request.options.allow_regress)
+            // Nobody hears it who does not wait for the run any more.
+            .telling(Arc::new(move |text| drop(say.send(text.to_owned()))));
+        let publisher = Arc::new(publisher);
         let images = Images::new(&request, Arc::clone(&secrets), Arc::clone(&publisher));
         let (tellers, told) = mpsc::channel(BACKLOG);
         let makeflags = request.host.environment.get(jobserver::VARIABLE);
@@ -174,13 +181,14 @@ impl<'a> Run<'a> {
             running: HashMap::new(),
             tellers,
             told,
+            said,
             outcomes: vec![None; count],
             products: vec![Product::Nothing; count],
             ran: vec![Ran::default(); count],
             images: vec![None; count],
             problems,
             unfit_to_publish: false,
-            moved: Vec::new(),
+            standing: Vec::new(),
             signals: 0,
             halt: Halt::No,
             places: Places::new(jobs),
@@ -198,13 +206,22 @@ impl<'a> Run<'a> {
             return;
         }
         let publisher = Arc::clone(&self.publisher);
-        tokio::select! {
-            checked = preflight(&plan, &publisher) => {
-                self.unfit_to_publish = checked.is_err();
-                self.problems.take(checked);
+        let mut checked = pin!(preflight(&plan, &publisher));
+        loop {
+            tokio::select! {
+                checked = &mut checked => {
+                    self.unfit_to_publish = checked.is_err();
+                    self.problems.take(checked);
+                    return;
+                }
+                Some(text) = self.said.recv() => self.notice(text),
+                Some(signal) = signals.recv() => return self.signalled(signal),
             }
-            Some(signal) = signals.recv() => self.signalled(signal),
         }
+    }
+
+    fn notice(&mut self, text: String) {
+        self.narrator.say(Happening::Notice { step: None, text });
     }
 
     /// Runs all steps that may run.
@@ -226,6 +243,7 @@ impl<'a> Run<'a> {
                     }
                 }
                 Some(ended) = self.tasks.join_next_with_id() => self.joined(ended),
+                Some(text) = self.said.recv() => self.notice(text),
                 Some(signal) = signals.recv() => self.signalled(signal),
             }
             if self.signals > 2 {
@@ -241,14 +259,14 @@ impl<'a> Run<'a> {
         }
         let (cache, max_size) = (self.request.cache.clone(), self.request.release.cache.max_size);
         if let Err(problem) = blocking(move || cache.trim(max_size.unwrap_or(MAX_SIZE))).await {
-            self.narrator.say(Happening::Notice { step: None, text: problem.title });
+            self.notice(problem.title);
         }
     }
 
     /// Says what was not in the sandbox that was asked for.
     fn tell_unchecked(&mut self) {
         for text in unchecked(&self.request, &self.outcomes, self.counts().cached) {
-            self.narrator.say(Happening::Notice { step: None, text });
+            self.notice(text);
         }
     }
 
@@ -360,7 +378,7 @@ impl<'a> Run<'a> {
         };
         let Some(Running { step, since, pressed, turn, .. }) = self.running.remove(&id) else { return };
         turn.end();
-        let mut done = done.unwrap_or_else(|| broken(&self.narrator.name(step)));
+        let mut done = done.unwrap_or_else(|| Done::broken(&self.narrator.name(step)));
         if pressed && matches!(done.ended, Ended::Failed(_)) {
             // Whatever it says: this is why it ended.
             done.ended = Ended::Halted;
@@ -401,8 +419,7 @@ impl<'a> Run<'a> {
             *its_image = image;
         }
         if outcome.is_success() {
-            let moved = |tag: &&TagMove| tag.kept.is_none() && tag.from.as_ref() != Some(&tag.to);
-            self.moved.extend(tags.iter().filter(moved).cloned());
+            self.standing.extend(tags.iter().filter(|tag| tag.kept.is_none()).cloned());
         }
         self.narrator.ended(step, outcome.clone(), took, digest, tags);
         self.outcomes[at] = Some(outcome);
@@ -417,12 +434,12 @@ impl<'a> Run<'a> {
             matches!(step.action, Action::Tag(_)) && !done
         });
         let missing: Vec<String> = missing.map(|(step, _)| format!("`{}` was not done", step.id)).collect();
-        if self.moved.is_empty() || missing.is_empty() {
+        if self.standing.is_empty() || missing.is_empty() {
             return Problems::new();
         }
         let mut problem = Problem::new(Code::HalfReleased, "only a part of the tags was moved")
             .help("run the same again: what is done is not done twice, and the rest follows");
-        for TagMove { repository, tag, to, .. } in &self.moved {
+        for TagMove { repository, tag, to, .. } in &self.standing {
             problem = problem.note(format!("`{repository}:{tag}` holds {to} now"));
         }
         for missing in missing {
@@ -573,13 +590,6 @@ fn pools(plan: &Plan) -> Vec<(String, usize)> {
     pools.sort();
     pools.dedup_by(|one, other| one.0 == other.0);
     pools
-}
-
-/// A step whose code gave up: a fault of hoist.
-fn broken(name: &str) -> Done {
-    let problem = Problem::new(Code::CommandFailed, format!("hoist itself failed in `{name}`"))
-        .help("this is a mistake in hoist: please report it with what was printed above");
-    Done::failed(problem)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a plan's steps are numbered in 32 bits")]

@@ -17,7 +17,7 @@ use crate::plan::{
     TagStep,
 };
 use crate::release::{
-    Publisher, TagChange, TagReport, TagResult, check_immutable, note_layers, pull, push, tag,
+    Publisher, TagChange, TagReport, TagResult, check_immutable, check_tags, note_layers, pull, push, tag,
 };
 use crate::run::build::Builds;
 use crate::run::command::Unsuccessful;
@@ -42,7 +42,7 @@ pub(super) struct Images {
     builds: Builds,
     /// Whether the tags of the whole run may be moved; asked once, before the
     /// first of them is.
-    immutable: OnceCell<Result<(), Problems>>,
+    judged: OnceCell<Result<(), Problems>>,
 }
 
 /// What a step that succeeded leaves behind.
@@ -72,7 +72,7 @@ impl Images {
             builds: Builds::new(request, Arc::clone(&secrets), Arc::clone(&publisher)),
             secrets,
             publisher,
-            immutable: OnceCell::new(),
+            judged: OnceCell::new(),
         }
     }
 
@@ -105,11 +105,17 @@ impl Images {
                 None => Err(no_image(step)),
             },
             Action::Push(push) => match known.get(&push.image) {
-                Some(image) => self.push(plan, push, image, halt, teller).await,
+                Some(image) => {
+                    let pushed = self.push(plan, push, image, halt, teller).await;
+                    pushed.map_err(|failed| at(step, "pushed by this", failed))
+                }
                 None => Err(no_image(step)),
             },
             Action::Tag(tag) => match known.get(&tag.image) {
-                Some(image) => return self.tag(plan, tag, image, known, halt).await,
+                Some(image) => {
+                    let (moved, tagged) = self.tag(plan, tag, image, known, halt).await;
+                    return (moved, tagged.map_err(|failed| at(step, "tagged by this", failed)));
+                }
                 None => Err(no_image(step)),
             },
             Action::Test(image_test) => match known.get(&image_test.image) {
@@ -147,7 +153,7 @@ impl Images {
             BaseSource::Registry(base) => {
                 let pulled = pull(base, &assemble.platform, &self.publisher, &self.built);
                 let at = |problem: Problem| problem.label(assemble.span, "the base of this image");
-                unless(halt, stops, pulled).await?.map_err(|problem| Unsuccessful::failed(at(problem)))?;
+                unless(halt, pulled).await?.map_err(|problem| Unsuccessful::failed(at(problem)))?;
                 Some((self.built.clone(), base.descriptor.clone()))
             }
         };
@@ -192,8 +198,18 @@ impl Images {
             // Without it, layers are sent that could have been mounted.
             let _ = note_layers(base, &self.publisher, &self.built).await;
         }
-        let work = push(step, image, &self.built, &self.publisher, Arc::new(|_| ()));
-        let pushed = unless(halt, kills, work).await?.map_err(Unsuccessful::failed)?;
+        // Nobody sees what is given up half way: it has no name.
+        let work = async {
+            let its = |tag: &&TagStep| tag.image == step.image && tag.registry == step.registry;
+            let tags: Vec<_> = tag_steps(plan).filter(its).map(|tag| (tag, image)).collect();
+            check_immutable(&tags, &self.built, &self.publisher).await?;
+            let pushed = push(step, image, &self.built, &self.publisher, Arc::new(|_| ())).await;
+            pushed.map_err(Problems::from).map(|pushed| (pushed, tags.is_empty()))
+        };
+        let pushed = unless(halt, work).await?;
+        let (pushed, unnamed) = pushed.map_err(Unsuccessful::Failed)?;
+        let by = if unnamed { ", without a tag: by its digest alone" } else { "" };
+        teller.tell(Told::Notice(format!("{}@{}{by}", pushed.repository, image.digest))).await;
         if pushed.copied.sent + pushed.copied.mounted == 0 {
             return Ok(Yielded::Again);
         }
@@ -209,12 +225,12 @@ impl Images {
         known: &Known,
         halt: &mut watch::Receiver<Halt>,
     ) -> (Vec<TagMove>, Result<Yielded, Unsuccessful>) {
-        let allowed = self.immutable.get_or_init(|| async {
+        let allowed = self.judged.get_or_init(|| async {
             let steps: Vec<_> =
                 tag_steps(plan).filter_map(|step| Some((step, known.get(&step.image)?))).collect();
-            check_immutable(&steps, &self.publisher).await
+            check_tags(&steps, &self.built, &self.publisher).await
         });
-        match unless(halt, kills, allowed).await {
+        match unless(halt, allowed).await {
             Ok(Ok(())) => {}
             Ok(Err(problems)) => return (Vec::new(), Err(Unsuccessful::Failed(problems.clone()))),
             Err(halted) => return (Vec::new(), Err(halted)),
@@ -269,6 +285,17 @@ pub(super) fn no_image(step: &Step) -> Unsuccessful {
     Unsuccessful::failed(problem.label(step.span, "the step that was to make it made none"))
 }
 
+/// Shows problems that show no place at a step.
+fn at(step: &Step, what: &str, failed: Unsuccessful) -> Unsuccessful {
+    let Unsuccessful::Failed(problems) = failed else { return failed };
+    let shown = |problem: Problem| {
+        if problem.labels.is_empty() { problem.label(step.span, what) } else { problem }
+    };
+    let mut placed = Problems::new();
+    placed.extend(problems.into_iter().map(shown));
+    Unsuccessful::Failed(placed)
+}
+
 fn moved(change: TagChange) -> TagMove {
     let TagChange { repository, tag, from, to, result } = change;
     let kept = match result {
@@ -279,26 +306,16 @@ fn moved(change: TagChange) -> TagMove {
     TagMove { repository, tag: tag.to_string(), from, to: to.to_string(), kept }
 }
 
-/// What comes of some work, unless the step is asked to stop in a way that ends it.
+/// What comes of some work that can be given up at any time, unless the step is asked to
+/// stop.
 pub(super) async fn unless<T>(
     halt: &mut watch::Receiver<Halt>,
-    ends: fn(Halt) -> bool,
     work: impl Future<Output = T>,
 ) -> Result<T, Unsuccessful> {
     tokio::select! {
         done = work => Ok(done),
-        _ = halt.wait_for(|halt| ends(*halt)) => Err(Unsuccessful::Halted),
+        _ = halt.wait_for(|halt| *halt != Halt::No) => Err(Unsuccessful::Halted),
     }
-}
-
-/// Ends what is not given up half way.
-fn kills(halt: Halt) -> bool {
-    halt == Halt::Now
-}
-
-/// Ends what can be given up at any time.
-pub(super) fn stops(halt: Halt) -> bool {
-    halt != Halt::No
 }
 
 #[cfg(test)]

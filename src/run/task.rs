@@ -1,7 +1,7 @@
 //! What a worker is asked to carry out, and what became of it.
 
 use crate::cache::{Hit, Outputs, Product};
-use crate::diagnostic::Problems;
+use crate::diagnostic::{Code, Problem, Problems};
 use crate::oci::Descriptor;
 use crate::plan::{Step, StepIndex};
 use crate::run::command::Unsuccessful;
@@ -64,6 +64,12 @@ impl Done {
     /// Failed for these reasons.
     pub(super) fn failed(problems: impl Into<Problems>) -> Self {
         Self::new(Ended::Failed(problems.into()))
+    }
+
+    /// A step whose code gave up: a fault of hoist.
+    pub(super) fn broken(name: &str) -> Self {
+        let problem = Problem::new(Code::CommandFailed, format!("hoist itself failed in `{name}`"));
+        Self::failed(problem.help("this is a mistake in hoist: please report it with what was printed above"))
     }
 }
 

@@ -57,7 +57,13 @@ impl Whole {
             event: Some("branch=main"),
         };
         let facts = gather(&host, &project, &release, &question).unwrap();
-        let plan = plan::build(&release, &facts, &selection, &plan::Options { allow_dirty: true }).unwrap();
+        let plan = plan::build(
+            &release,
+            &facts,
+            &selection,
+            &plan::Options { allow_dirty: true, ..plan::Options::default() },
+        )
+        .unwrap();
         let cache = Cache::open(&self.dir.path().join("cache"), &self.root()).unwrap();
         let request = Request {
             plan: Arc::new(plan),

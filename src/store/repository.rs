@@ -91,7 +91,7 @@ impl Repository {
     }
 
     /// Makes a tag point to an image that is here, whose manifest or index was read, if
-    /// it still points to what is expected; `false` if it does not. A registry cannot
+    /// it still points to what is expected; `false` if it does not. Most registries cannot
     /// compare: there, what somebody else sets in the same moment is lost.
     ///
     /// # Errors
@@ -111,7 +111,26 @@ impl Repository {
                 })
                 .await
             }
-            Self::Registry(registry) => registry.put(tag.as_str(), image, document).await.map(|()| true),
+            Self::Registry(registry) => registry.swap_tag(tag, expected, image, document).await,
+        }
+    }
+
+    /// Whether several tags may be set at once, as far as it is known.
+    #[must_use]
+    pub fn may_take_tags(&self) -> bool {
+        match self {
+            Self::Layout(_) => false,
+            Self::Registry(registry) => registry.may_take_tags(),
+        }
+    }
+
+    /// Makes several tags point to an image that is here, whose manifest or index was
+    /// read, with one request; those that the registry says it has set. Where it does
+    /// not know how, or refuses, none.
+    pub async fn put_tags(&self, tags: &[&Tag], (image, document): (&Descriptor, &[u8])) -> Vec<Tag> {
+        match self {
+            Self::Layout(_) => Vec::new(),
+            Self::Registry(registry) => registry.put_tags(tags, image, document).await,
         }
     }
 

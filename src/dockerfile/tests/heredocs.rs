@@ -2,9 +2,12 @@
 
 use super::read;
 
+/// Name, content, whether it expands, whether it chomps, and descriptor.
+type Found<'a> = (&'a str, &'a str, bool, bool, u32);
+
 #[test]
 fn here_documents_are_found_and_ended_as_buildkit_does() {
-    let cases: &[(&str, &[(&str, &str, bool, bool, u32)])] = &[
+    let cases: &[(&str, &[Found<'_>])] = &[
         ("RUN <<EMPTY\nEMPTY", &[("EMPTY", "", true, false, 0)]),
         ("RUN 3<<EMPTY2\nEMPTY2", &[("EMPTY2", "", true, false, 3)]),
         ("RUN \"<<NOHEREDOC\"", &[]),

@@ -1,6 +1,7 @@
 //! Dockerfiles as BuildKit's own tests have them, and what holds for all texts.
 
 mod heredocs;
+mod ignore;
 mod problems;
 mod properties;
 mod reading;

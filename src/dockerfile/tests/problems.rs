@@ -19,12 +19,12 @@ fn one(text: &str) -> (Code, String) {
 
 #[test]
 fn an_unknown_instruction_is_told_with_the_one_that_was_meant() {
-    let (file, sources) = read("FROM a\nRUNN ls\nCOPPY a b\nfoo\n");
+    let (file, sources) = read("FROM a\nRUNN ls\nCOPPY a b\nqqqqqq\n");
     let problems = file.unwrap_err();
     let helps: Vec<_> = problems.as_slice().iter().map(|problem| problem.help.clone().unwrap()).collect();
     let unknown =
         |name: &str| (Code::UnknownInstruction, format!("there is no instruction `{name}`"), name.to_owned());
-    assert_eq!(sources.told(&problems), ["RUNN", "COPPY", "foo"].map(unknown));
+    assert_eq!(sources.told(&problems), ["RUNN", "COPPY", "qqqqqq"].map(unknown));
     assert_eq!(helps[..2], ["did you mean `RUN`?", "did you mean `COPY`?"]);
     assert!(helps[2].starts_with("a line that belongs to the one before"));
 }
@@ -90,8 +90,8 @@ fn names_that_lead_nowhere_are_told_where_they_stand() {
     assert_eq!(one("FROM a\nCOPY --from=-1 x y"), (Code::UnknownStage, "--from=-1".to_owned()));
     assert_eq!(one("FROM --platform=$NONE a"), (Code::InvalidPlatform, "--platform=$NONE".to_owned()));
     assert_eq!(
-        one("ARG X=${A?must be set}\nFROM a"),
-        (Code::InvalidInstruction, "X=${A?must be set}".to_owned())
+        one("ARG X=\"${A?must be set}\"\nFROM a"),
+        (Code::InvalidInstruction, "X=\"${A?must be set}\"".to_owned())
     );
     let (resolved, _) = resolve("FROM a AS build\nFROM Build", None, &[], &[], "linux/amd64");
     let problems = resolved.unwrap_err();

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::resolve;
+use crate::dockerfile::stage::MAX_PROBLEMS;
 
 /// Texts of the words that mean something.
 fn dockerfiles() -> impl Strategy<Value = String> {
@@ -50,7 +51,7 @@ fn dockerfiles() -> impl Strategy<Value = String> {
         "\\",
     ];
     proptest::collection::vec(
-        prop_oneof![4 => proptest::sample::select(&pieces[..]).prop_map(str::to_owned), 1 => ".{0,3}"],
+        prop_oneof![4 => proptest::sample::select(pieces.to_vec()).prop_map(str::to_owned), 1 => ".{0,3}"],
         0..40,
     )
     .prop_map(|pieces| pieces.concat())
@@ -82,20 +83,23 @@ proptest! {
     }
 }
 
+/// One line for each number.
+fn lines(count: usize, line: impl Fn(usize) -> String) -> String {
+    (1..count).map(line).collect::<Vec<_>>().join("\n")
+}
+
 #[test]
 fn large_files_take_bounded_time_and_stack() {
-    let stages: String = (0..20_000).map(|at| format!("FROM s{at} AS s{}\nENV A=$A$A$A\n", at + 1)).collect();
-    assert_eq!(
-        resolve(&stages, None, &[], &[], "linux/amd64").0.map(|found| found.stages.len()).unwrap_or(1),
-        1
-    );
-    let chain: String = (1..20_000).map(|at| format!("FROM s{} AS s{at}\n", at - 1)).collect();
-    let found = resolve(&format!("FROM a AS s0\n{chain}"), None, &[], &[], "linux/amd64").0.unwrap();
-    assert_eq!(found.stages.len(), 20_000);
-    let arguments: String = (1..20_000).map(|at| format!("ARG A{at}=$A{}$A{}\n", at - 1, at - 1)).collect();
-    assert!(
-        resolve(&format!("ARG A0=xxxxxxxx\n{arguments}FROM a"), None, &[], &[], "linux/amd64").0.is_err()
-    );
-    let nested = format!("FROM a\nUSER {}", "${a:-\"".repeat(100_000));
-    assert!(resolve(&nested, None, &[], &[], "linux/amd64").0.is_err());
+    let stages = |text: &str| resolve(text, None, &[], &[], "linux/amd64").0.map(|found| found.stages.len());
+    let growing = lines(20_000, |at| format!("FROM s{at} AS s{}\nENV A=$A$A$A", at + 1));
+    assert!(stages(&growing).is_err());
+    let chain = lines(20_000, |at| format!("FROM s{} AS s{at}", at - 1));
+    assert_eq!(stages(&format!("FROM a AS s0\n{chain}")), Ok(20_000));
+    let arguments = lines(20_000, |at| format!("ARG A{at}=$A{0}$A{0}", at - 1));
+    assert!(stages(&format!("ARG A0=xxxxxxxx\n{arguments}\nFROM a")).is_err());
+    let long = format!("ARG A={}\n", "x".repeat(60_000));
+    assert!(stages(&format!("{long}{}", lines(20_000, |_| "FROM $A".to_owned()))).is_err());
+    assert!(stages(&format!("FROM a\n{long}{}", lines(20_000, |_| "EXPOSE $A".to_owned()))).is_err());
+    assert!(stages(&format!("FROM a\nUSER {}", "${a:-\"".repeat(100_000))).is_err());
+    assert!(stages(&lines(200_000, |_| "x".to_owned())).is_err_and(|it| it.as_slice().len() == MAX_PROBLEMS));
 }

@@ -6,13 +6,13 @@ use crate::dockerfile::{Dockerfile, Instruction};
 /// The instructions as BuildKit's parser dumps them: keyword, flags, arguments.
 fn dump(file: &Dockerfile) -> Vec<String> {
     let one = |read: &Instruction| {
-        let mut out = read.keyword.to_string();
-        for flag in &read.flags {
-            out += &format!(" --{}", flag.name);
-            out.extend(flag.value.as_ref().map(|value| format!("={value}")));
-        }
-        out.extend(read.arguments.iter().map(|argument| format!(" {:?}", argument.value)));
-        out
+        let flags = read.flags.iter().map(|flag| match &flag.value {
+            Some(value) => format!("--{}={value}", flag.name),
+            None => format!("--{}", flag.name),
+        });
+        let arguments = read.arguments.iter().map(|argument| format!("{:?}", argument.value));
+        let words = std::iter::once(read.keyword.to_string()).chain(flags).chain(arguments);
+        words.collect::<Vec<_>>().join(" ")
     };
     let stages = file.stages.iter().flat_map(|stage| stage.instructions.iter());
     file.globals.iter().chain(stages).map(one).collect()
@@ -30,9 +30,9 @@ fn lines_are_continued_as_buildkit_does() {
     assert_eq!(dumped("RUN a \\\r\n  b\r\nUSER c\r\n"), [r#"RUN "a   b""#, r#"USER "c""#]);
     assert_eq!(
         dumped("  run a # not a comment\n\n\t# one\nuser b"),
-        [r##"RUN "a # not a comment""##, r#"USER "b""#]
+        [r#"RUN "a # not a comment""#, r#"USER "b""#]
     );
-    assert_eq!(dumped("RUN a \\"), [r#"RUN "a ""#]);
+    assert_eq!(dumped("RUN a \\"), [r#"RUN "a""#]);
     assert_eq!(dumped("\\\n\\\nRUN a"), [r#"RUN "a""#]);
     let (file, _) = read("\u{feff}# escape=`\nFROM x\nCOPY a `\n c:\\\nRUN b");
     assert_eq!(dump(&file.unwrap()), [r#"COPY "a" "c:\\""#, r#"RUN "b""#]);

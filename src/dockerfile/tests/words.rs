@@ -4,6 +4,9 @@
 use crate::dockerfile::scope::Scope;
 use crate::dockerfile::word::{InvalidWord, Style, expand};
 
+/// A text, values of variables, and what it becomes; `None` where it is wrong.
+type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], Option<&'a str>);
+
 fn filled(text: &str, scope: &[(&str, &str)]) -> Result<String, InvalidWord> {
     let scope: Scope = scope.iter().copied().collect();
     expand(text, &scope, Style::plain('\\')).map(|read| read.text)
@@ -70,7 +73,7 @@ fn words_are_expanded_as_buildkit_does() {
 fn modifiers_mean_what_they_mean_in_buildkit() {
     let abc = [("FOO", "xxx"), ("BAR", "")];
     let xy = [("FOO", "xxyy")];
-    let cases: &[(&str, &[(&str, &str)], Option<&str>)] = &[
+    let cases: &[Case<'_>] = &[
         ("x ${UNUSED}", &abc, Some("x ")),
         ("${FOO-aaa} ${BAR-bbb} ${BAZ-ccc}", &abc, Some("xxx  ccc")),
         ("${FOO:-aaa} ${BAR:-bbb} ${BAZ:-ccc}", &abc, Some("xxx bbb ccc")),

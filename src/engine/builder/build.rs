@@ -118,8 +118,15 @@ impl Engine {
             }
         };
         let (answer, ()) = tokio::join!(buildkit.solve(solve, told), telling);
-        let image = answer?.exporter_response.remove("containerimage.digest").unwrap_or(build.name);
-        Ok(Built { image, hits: progress.hits() })
+        let hits = progress.hits();
+        let mut answer = answer.map_err(|status| match EngineError::from(status) {
+            EngineError::Failed { words, .. } => {
+                EngineError::Failed { words, instruction: progress.failed() }
+            }
+            other => other,
+        })?;
+        let image = answer.exporter_response.remove("containerimage.digest").unwrap_or(build.name);
+        Ok(Built { image, hits })
     }
 }
 

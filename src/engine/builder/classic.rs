@@ -120,6 +120,10 @@ struct Output {
     open: String,
     hits: CacheHits,
     image: Option<String>,
+    /// The instruction that was begun last.
+    instruction: Option<String>,
+    /// Whether that is one that hoist added.
+    is_ours: bool,
 }
 
 impl Output {
@@ -136,17 +140,25 @@ impl Output {
         if let Some(id) = told.aux.and_then(|aux| aux.id) {
             self.image = Some(id);
         }
-        told.error.map_or(Ok(()), |error| Err(EngineError::Failed(error.trim().to_owned())))
+        told.error.map_or(Ok(()), |error| {
+            let instruction = self.instruction.take();
+            Err(EngineError::Failed { words: error.trim().to_owned(), instruction })
+        })
     }
 
     /// `[1/2] STEP 2/3: COPY …` of Podman and `Step 2/3 : COPY …` of Docker.
     fn count(&mut self, line: &str) {
         let step = line.split_once("STEP ").or_else(|| line.split_once("Step "));
         let instruction = step.and_then(|(_, rest)| Some(rest.split_once(':')?.1.trim_start()));
-        if instruction.is_some_and(|instruction| !instruction.starts_with("FROM ")) {
-            self.hits.steps += 1;
+        if let Some(instruction) = instruction {
+            self.is_ours = instruction.starts_with("LABEL") && instruction.contains(OWNER);
+            if self.is_ours {
+                return;
+            }
+            self.hits.steps += usize::from(!instruction.starts_with("FROM "));
+            self.instruction = Some(instruction.to_owned());
         }
-        self.hits.cached += usize::from(line.contains("> Using cache"));
+        self.hits.cached += usize::from(!self.is_ours && line.contains("> Using cache"));
     }
 }
 

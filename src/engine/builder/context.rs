@@ -16,6 +16,18 @@ use crate::facts::{InputFile, InputKind};
 /// other kinds, which are made of them, do not reach as far back as to 1970.
 const CHANGED: u64 = 946_684_800;
 
+/// Adds what tells the archive of some files from that of others to a digest.
+pub fn fingerprint(directory: &Path, files: &[InputFile], sum: &mut blake3::Hasher) {
+    for file in files {
+        let Ok(path) = file.path.as_path().strip_prefix(directory) else { continue };
+        let path = path.as_os_str().as_encoded_bytes();
+        sum.update(&(path.len() as u64).to_le_bytes())
+            .update(path)
+            .update(&[file.kind as u8])
+            .update(&file.digest);
+    }
+}
+
 /// The files of a directory of the project as an archive. The same files make the same
 /// archive: owners, times, and permissions but for that to execute are not theirs.
 ///

@@ -124,7 +124,7 @@ impl Connected {
         for place in places {
             match self.engine(place).await {
                 Ok(engine) => return Ok(self.here.insert(engine).clone()),
-                Err(error) => tried.push((place.name.clone(), error)),
+                Err(error) => tried.push((format!("{} at {}", place.name, place.address), error)),
             }
         }
         // Who names an engine means that one.

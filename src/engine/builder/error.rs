@@ -15,8 +15,13 @@ pub enum EngineError {
     Refused(String),
     /// The connection broke, or what came is no answer.
     Broken(String),
-    /// The build failed: the engine's last word.
-    Failed(String),
+    /// The build failed.
+    Failed {
+        /// The engine's last word.
+        words: String,
+        /// The instruction that failed, as the engine tells it, if it was one.
+        instruction: Option<String>,
+    },
     /// A layout here cannot be read or written.
     Local(Box<crate::diagnostic::Problem>),
 }
@@ -25,7 +30,7 @@ impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreachable(why) | Self::Denied(why) | Self::Broken(why) => f.write_str(why),
-            Self::Refused(words) | Self::Failed(words) => f.write_str(words),
+            Self::Refused(words) | Self::Failed { words, .. } => f.write_str(words),
             Self::Local(problem) => f.write_str(&problem.title),
         }
     }
@@ -36,7 +41,12 @@ impl Error for EngineError {}
 impl EngineError {
     /// What connecting failed with.
     pub(super) fn connecting(error: &(dyn Error + 'static)) -> Self {
-        let text = chain(error);
+        // What lies above it says no more than that a connection was to be opened.
+        let mut root = error;
+        while let Some(below) = root.source() {
+            root = below;
+        }
+        let text = root.to_string();
         match cause(error) {
             Some(io::ErrorKind::PermissionDenied) => Self::Denied(text),
             _ => Self::Unreachable(text),
@@ -66,7 +76,7 @@ impl From<tonic::Status> for EngineError {
     fn from(status: tonic::Status) -> Self {
         match status.code() {
             tonic::Code::Unavailable | tonic::Code::Cancelled => Self::Broken(status.message().to_owned()),
-            _ => Self::Failed(status.message().to_owned()),
+            _ => Self::Failed { words: status.message().to_owned(), instruction: None },
         }
     }
 }

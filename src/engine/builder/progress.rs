@@ -20,6 +20,8 @@ pub(super) struct Progress {
     known: HashMap<String, Known>,
     /// The step whose lines are written.
     speaking: Option<usize>,
+    /// The instruction that failed.
+    failed: Option<String>,
 }
 
 /// What is known of a step.
@@ -83,12 +85,20 @@ impl Progress {
             line(format!("#{number} {}", known.name).as_bytes());
             self.speaking = Some(number);
         }
+        if !vertex.error.is_empty() {
+            self.failed = known.name.split_once("] ").map(|(_, instruction)| instruction.to_owned());
+        }
         let end = match (vertex.error.is_empty(), vertex.cached) {
             (false, _) => format!("#{number} ERROR: {}", vertex.error),
             (true, true) => format!("#{number} CACHED"),
             (true, false) => format!("#{number} DONE {:.1}s", seconds(known.started, vertex.completed)),
         };
         line(end.as_bytes());
+    }
+
+    /// The instruction that failed.
+    pub(super) fn failed(self) -> Option<String> {
+        self.failed
     }
 
     /// How many steps of the Dockerfile were done before: those whose names say where

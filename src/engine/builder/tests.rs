@@ -135,7 +135,8 @@ async fn podman_builds_the_same() {
     let failing =
         "FROM scratch\nCOPY busybox /busybox\nRUN [\"/busybox\", \"sh\", \"-c\", \"echo why; exit 3\"]\n";
     let (failed, lines) = run(&engine, build("failing", failing, "hi")).await;
-    let EngineError::Failed(words) = failed.unwrap_err() else { panic!("{lines:?}") };
+    let EngineError::Failed { words, instruction } = failed.unwrap_err() else { panic!("{lines:?}") };
+    assert_eq!(instruction.as_deref(), Some(r#"RUN ["/busybox", "sh", "-c", "echo why; exit 3"]"#));
     assert!(words.contains("exit status 3"), "{words}");
     assert!(lines.iter().any(|line| line == "why"), "{lines:#?}");
 }
@@ -147,7 +148,8 @@ async fn a_build_that_fails_says_what_failed() {
     let dockerfile =
         "FROM scratch\nCOPY busybox /busybox\nRUN [\"/busybox\", \"sh\", \"-c\", \"echo why; exit 3\"]\n";
     let (built, lines) = run(&engine, build("failing", dockerfile, "hi")).await;
-    let EngineError::Failed(words) = built.unwrap_err() else { panic!("{lines:?}") };
+    let EngineError::Failed { words, instruction } = built.unwrap_err() else { panic!("{lines:?}") };
+    assert_eq!(instruction.as_deref(), Some(r#"RUN ["/busybox", "sh", "-c", "echo why; exit 3"]"#));
     assert!(words.contains("exit code: 3"), "{words}");
     assert!(lines.iter().any(|line| line.ends_with(" why")), "{lines:#?}");
 }

@@ -156,11 +156,9 @@ fn what_this_version_cannot_do_is_planned_and_says_where_it_is_declared() {
             _ => None,
         })
         .collect();
-    let platform = &world.facts.platform;
     assert_eq!(
         gaps,
         [
-            format!("web:build@{platform}: building from a Dockerfile at dockerfile \"Dockerfile\""),
             "web:scan@trivy: scanning an image at scan \"trivy\" fail-on=\"high\"".to_owned(),
             "web:sign@ghcr: signing an image at sign key=\"env:KEY\"".to_owned(),
             "web:attest@ghcr: attesting how an image was made at #true".to_owned(),

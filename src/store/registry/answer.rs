@@ -1,5 +1,7 @@
 //! What a registry answers when it does not do what was asked.
 
+use std::time::Duration;
+
 use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 
@@ -10,6 +12,23 @@ use crate::store::registry::retry::{causes, is_certificate, is_damage};
 const MAX_BODY: usize = 64 << 10;
 /// The most characters of a registry's words that are shown.
 const MAX_SHOWN: usize = 300;
+
+/// How long is waited for an answer that says why not, once it has begun.
+const WORDS: Duration = Duration::from_secs(10);
+
+/// Why there is no answer, or not all of it.
+pub(super) enum NoAnswer {
+    /// The connection could not be made, or broke.
+    Failed(reqwest::Error),
+    /// Nothing came for so long, so many times.
+    Silent(Duration, u32),
+}
+
+impl From<reqwest::Error> for NoAnswer {
+    fn from(error: reqwest::Error) -> Self {
+        Self::Failed(error)
+    }
+}
 
 /// The body of a failed request (OCI distribution specification, "Error Codes").
 #[derive(Default, Deserialize)]
@@ -36,12 +55,16 @@ pub(super) async fn refused(host: &str, asked: &str, mut response: Response) -> 
         _ => Code::Registry,
     };
     let mut body = Vec::new();
-    while let Ok(Some(piece)) = response.chunk().await {
-        body.extend_from_slice(&piece);
-        if body.len() > MAX_BODY {
-            break;
+    let words = async {
+        while let Ok(Some(piece)) = response.chunk().await {
+            body.extend_from_slice(&piece);
+            if body.len() > MAX_BODY {
+                break;
+            }
         }
-    }
+    };
+    // What came until then is shown.
+    let _ = tokio::time::timeout(WORDS, words).await;
     let problem = Problem::new(code, format!("the registry `{host}` did not {asked}"));
     let mut problem = problem.note(status.to_string());
     let errors = serde_json::from_slice::<Errors>(&body).unwrap_or_default().errors;
@@ -55,7 +78,11 @@ pub(super) async fn refused(host: &str, asked: &str, mut response: Response) -> 
 }
 
 /// A request that got no answer.
-pub(super) fn unreachable(host: &str, error: reqwest::Error) -> Problem {
+pub(super) fn unreachable(host: &str, why: impl Into<NoAnswer>) -> Problem {
+    let error = match why.into() {
+        NoAnswer::Failed(error) => error,
+        NoAnswer::Silent(wait, times) => return silent(host, wait, times),
+    };
     if is_damage(&error) {
         let problem = Problem::new(Code::DigestMismatch, "content to be sent is damaged");
         return problem.note(causes(&error).last().map(ToString::to_string).unwrap_or_default());
@@ -72,6 +99,15 @@ pub(super) fn unreachable(host: &str, error: reqwest::Error) -> Problem {
         problem = problem.help("name its certificate authority with `ca=\"ca.pem\"`, or say `insecure=#true` if it speaks plain HTTP");
     }
     problem
+}
+
+/// Nothing came for so long, so many times.
+fn silent(host: &str, wait: Duration, times: u32) -> Problem {
+    let seconds = wait.as_secs_f64();
+    let often = if times == 1 { String::new() } else { format!(", {times} times") };
+    Problem::new(Code::Registry, format!("the registry `{host}` does not answer"))
+        .note(format!("nothing came for {seconds} s{often}"))
+        .help("run again when it works: what is there is not sent twice")
 }
 
 /// An answer that does not keep to the specification.

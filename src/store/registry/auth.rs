@@ -15,8 +15,9 @@ use serde::Deserialize;
 use crate::diagnostic::{Code, Problem};
 use crate::store::registry::answer::{refused, unexpected, unreachable};
 use crate::store::registry::body::once;
+use crate::store::registry::client::Clients;
 use crate::store::registry::credentials::{Credentials, Found, LOGIN};
-use crate::store::registry::retry::Backoff;
+use crate::store::registry::retry::{Backoff, Tell};
 use crate::store::registry::secret::Password;
 
 /// How long a token is used that does not say how long it is valid, in seconds.
@@ -62,6 +63,11 @@ impl Authentication {
         Self { host, found, backoff, challenge: Mutex::default(), tokens: Mutex::default() }
     }
 
+    /// The same, which says aloud what is waited for.
+    pub(super) fn telling(&mut self, tell: Option<Tell>) {
+        self.backoff.telling(tell);
+    }
+
     /// Learns from a 401 how the registry wants to be asked, and forgets the
     /// token that it did not accept. False if that is not known afterwards.
     pub(super) fn challenged(&self, headers: &HeaderMap, scopes: &[String], plain: bool) -> bool {
@@ -90,7 +96,7 @@ impl Authentication {
     /// The server for tokens cannot be reached, or refuses.
     pub(super) async fn header(
         &self,
-        client: &Client,
+        clients: &Clients,
         scopes: &[String],
     ) -> Result<Option<HeaderValue>, Problem> {
         let challenge = self.challenge.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -103,7 +109,7 @@ impl Authentication {
                 if let Some(token) = self.cached(scopes) {
                     return Ok(bearer(&token));
                 }
-                let token = self.fetch(client, &realm, service.as_deref(), scopes).await?;
+                let token = self.fetch(clients.to(&realm), &realm, service.as_deref(), scopes).await?;
                 let header = bearer(&token.text);
                 self.tokens.lock().unwrap_or_else(PoisonError::into_inner).insert(scopes.to_vec(), token);
                 Ok(header)
@@ -153,15 +159,17 @@ impl Authentication {
             };
             self.backoff.send(build).await
         };
-        let cut = |error| unreachable(&self.host, error).note(format!("a token was asked for {all_scopes}"));
-        let mut response = sent.map_err(cut)?;
+        let asked = format!("a token was asked for {all_scopes}");
+        let mut response = sent.map_err(|why| unreachable(&self.host, why).note(asked.clone()))?;
         if !response.status().is_success() {
             let mut problem = refused(&self.host, &format!("give a token for {all_scopes}"), response).await;
             problem.code = Code::Unauthorized;
             return Err(self.explain(problem));
         }
         let mut body = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(cut)? {
+        while let Some(piece) =
+            response.chunk().await.map_err(|error| unreachable(&self.host, error).note(asked.clone()))?
+        {
             body.extend_from_slice(&piece);
             if body.len() > MAX_TOKEN {
                 return Err(unexpected(&self.host, "the answer with a token is too large"));

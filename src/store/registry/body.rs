@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_core::Stream;
 use reqwest::Body;
@@ -32,6 +33,22 @@ impl Counted {
     fn add(&self, count: u64) {
         self.sent.fetch_add(count, Ordering::Relaxed);
         self.meter.add(count);
+    }
+
+    /// Ends when nothing was taken of a body of `length` bytes for `patience`, or, once
+    /// all of it was, when that and what it takes to store it passed without an answer.
+    pub(super) async fn stall(&self, length: u64, patience: Duration, storing: Duration) {
+        let (mut before, mut idle) = (0, Duration::ZERO);
+        loop {
+            tokio::time::sleep(patience).await;
+            let sent = self.sent.load(Ordering::Relaxed);
+            idle = if sent == before { idle + patience } else { Duration::ZERO };
+            before = sent;
+            let most = if sent < length { patience } else { patience + storing };
+            if idle >= most {
+                return;
+            }
+        }
     }
 
     /// It arrived.

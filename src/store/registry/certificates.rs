@@ -76,10 +76,20 @@ impl Certificates {
         self.authorities.is_empty() && self.identity.is_none()
     }
 
+    /// Whether there is a certificate to show.
+    pub(super) const fn has_identity(&self) -> bool {
+        self.identity.is_some()
+    }
+
+    /// The same for servers that the registry leads to: nothing is shown to them.
+    pub(super) fn to_others(&self) -> Self {
+        Self { authorities: self.authorities.clone(), identity: None }
+    }
+
     /// Gives them to a client.
-    pub(super) fn install(self, builder: ClientBuilder) -> ClientBuilder {
-        let builder = builder.tls_certs_merge(self.authorities);
-        self.identity.into_iter().fold(builder, ClientBuilder::identity)
+    pub(super) fn install(&self, builder: ClientBuilder) -> ClientBuilder {
+        let builder = builder.tls_certs_merge(self.authorities.clone());
+        self.identity.iter().cloned().fold(builder, ClientBuilder::identity)
     }
 }
 

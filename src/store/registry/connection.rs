@@ -4,8 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap};
-use reqwest::redirect::Policy;
-use reqwest::{Body, Client, Method, Response, StatusCode, Url};
+use reqwest::{Body, Method, Response, StatusCode, Url};
 
 use crate::config::Secret;
 use crate::diagnostic::{Code, Problem, Spanned};
@@ -13,18 +12,9 @@ use crate::oci::RepositoryName;
 use crate::store::registry::answer::{refused, unexpected, unreachable};
 use crate::store::registry::auth::Authentication;
 use crate::store::registry::certificates::Certificates;
+use crate::store::registry::client::Clients;
 use crate::store::registry::credentials::{Found, Surroundings, find};
-use crate::store::registry::retry::Backoff;
-
-/// How long a connection may take to be made.
-const CONNECT: Duration = Duration::from_secs(20);
-/// How long a request may take whose bodies are small.
-const SMALL: Duration = Duration::from_mins(1);
-/// How long a request may take whose answer comes piece by piece: in effect, any
-/// time. Each piece has a time of its own.
-pub(super) const PATIENCE: Duration = Duration::from_hours(24);
-/// How many other addresses an answer may lead to, one after the other.
-const REDIRECTS: usize = 5;
+use crate::store::registry::retry::{Backoff, Tell};
 
 /// How a registry is reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,7 +55,7 @@ impl Call {
 pub(super) struct Connection {
     host: String,
     base: Url,
-    client: Client,
+    clients: Clients,
     authentication: Authentication,
     backoff: Backoff,
 }
@@ -95,10 +85,22 @@ impl Connection {
         let scheme = if plain { "http" } else { "https" };
         let base = Url::parse(&format!("{scheme}://{address}/v2/"))
             .map_err(|error| unexpected(host, &error.to_string()))?;
-        let client = client(host, certificates, plain, here)?;
-        let backoff = Backoff::new(&surroundings.environment);
-        let authentication = Authentication::new(host, found, backoff);
-        Ok(Self { host: host.to_owned(), base, client, authentication, backoff })
+        let clients = Clients::new(&base, host, &certificates, here)?;
+        let backoff = Backoff::new(host, &surroundings.environment);
+        let authentication = Authentication::new(host, found, backoff.clone());
+        Ok(Self { host: host.to_owned(), base, clients, authentication, backoff })
+    }
+
+    /// The same, which says aloud what is waited for.
+    pub(super) fn telling(mut self, tell: Option<Tell>) -> Self {
+        self.authentication.telling(tell.clone());
+        self.backoff.telling(tell);
+        self
+    }
+
+    /// Says that nothing came for so long, and that it is asked for again.
+    pub(super) fn tell_silence(&self, waited: Duration) {
+        self.backoff.tell_silence(waited);
     }
 
     pub(super) fn host(&self) -> &str {
@@ -153,15 +155,23 @@ impl Connection {
     async fn attempt(&self, call: &Call) -> Result<Response, Problem> {
         let mut headers = call.headers.clone();
         if self.is_own(&call.url)
-            && let Some(header) = self.authentication.header(&self.client, &call.scopes).await?
+            && let Some(header) = self.authentication.header(&self.clients, &call.scopes).await?
         {
             headers.insert(AUTHORIZATION, header);
         }
         let build = || {
-            let request = self.client.request(call.method.clone(), call.url.clone());
-            request.headers(headers.clone()).timeout(SMALL).body(call.body.clone())
+            let request = self.clients.to(&call.url).request(call.method.clone(), call.url.clone());
+            request.headers(headers.clone()).body(call.body.clone())
         };
-        self.backoff.send(build).await.map_err(|error| unreachable(&self.host, error).note(call.shown()))
+        let silent = |why| unreachable(&self.host, why).note(call.shown());
+        let response = self.backoff.send(build).await.map_err(silent)?;
+        match self.clients.leads_to_others(&call.method, &response) {
+            None => Ok(response),
+            Some(url) => {
+                let build = || self.clients.to(&url).request(call.method.clone(), url.clone());
+                self.backoff.send(|| build().headers(call.headers.clone())).await.map_err(silent)
+            }
+        }
     }
 
     /// Sends a request once: one whose body, or whose answer, comes piece by piece.
@@ -172,19 +182,28 @@ impl Connection {
         &self,
         call: &Call,
         body: Option<Body>,
-        patience: Duration,
     ) -> Result<Result<Response, reqwest::Error>, Problem> {
-        let request = self.client.request(call.method.clone(), call.url.clone());
-        let mut request = request.headers(call.headers.clone()).timeout(patience);
+        let request = self.clients.to(&call.url).request(call.method.clone(), call.url.clone());
+        let mut request = request.headers(call.headers.clone());
         if let Some(body) = body {
             request = request.body(body);
         }
         if self.is_own(&call.url)
-            && let Some(header) = self.authentication.header(&self.client, &call.scopes).await?
+            && let Some(header) = self.authentication.header(&self.clients, &call.scopes).await?
         {
             request = request.header(AUTHORIZATION, header);
         }
-        Ok(request.send().await)
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => return Ok(Err(error)),
+        };
+        Ok(match self.clients.leads_to_others(&call.method, &response) {
+            None => Ok(response),
+            Some(url) => {
+                let request = self.clients.to(&url).request(call.method.clone(), url);
+                request.headers(call.headers.clone()).send().await
+            }
+        })
     }
 
     /// Why the registry did not do what was asked, with what there is to know
@@ -227,39 +246,6 @@ fn is_here(host: &str) -> bool {
     name == "localhost"
         || name.ends_with(".localhost")
         || address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-fn client(host: &str, certificates: Certificates, plain: bool, here: bool) -> Result<Client, Problem> {
-    // It is set once for the process; a second time says that it is set already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let down = |from: &Url, to: &Url| from.scheme() == "https" && to.scheme() != "https";
-    let policy = Policy::custom(move |attempt| {
-        let last = attempt.previous().last();
-        if attempt.previous().len() > REDIRECTS {
-            attempt.error("it leads from one address to the next")
-        } else if last.is_some_and(|from| down(from, attempt.url())) {
-            attempt.error("it leads from TLS to clear text")
-        } else {
-            attempt.follow()
-        }
-    });
-    let agent = concat!("hoist/", env!("CARGO_PKG_VERSION"));
-    let mut builder = Client::builder().user_agent(agent).connect_timeout(CONNECT).redirect(policy);
-    // Nobody else is told an address: it may be as good as a password.
-    builder = builder.referer(false);
-    if here {
-        builder = builder.no_proxy();
-    }
-    if plain {
-        // A machine without certificates can still speak plain HTTP.
-        builder = builder.tls_certs_only([]);
-    } else {
-        builder = certificates.install(builder);
-    }
-    builder.build().map_err(|error| {
-        let problem = unreachable(host, error);
-        problem.help("install the package `ca-certificates`, or name an authority with `ca=\"ca.pem\"`")
-    })
 }
 
 #[cfg(test)]

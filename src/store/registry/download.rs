@@ -13,8 +13,9 @@ use crate::diagnostic::{Code, Problem};
 use crate::oci::{Descriptor, Digester};
 use crate::store::blob::{mismatch, unusable};
 use crate::store::copy::{blocking, broken};
-use crate::store::registry::connection::{Call, PATIENCE};
-use crate::store::registry::retry::{ATTEMPTS, WORTH, asked, is_passing, is_transient};
+use crate::store::registry::answer::NoAnswer;
+use crate::store::registry::connection::Call;
+use crate::store::registry::retry::{ATTEMPTS, SILENCES, WORTH, asked, is_passing, is_transient};
 use crate::store::registry::{Delivery, Registry};
 use crate::store::{Layout, Meter};
 
@@ -37,6 +38,8 @@ enum Ended {
     /// Before that, for a reason that may pass, with how long the registry asks to
     /// wait, if it does.
     Early(Problem, Option<Duration>),
+    /// Before that, because nothing came any more.
+    Silent(Problem),
 }
 
 impl Registry {
@@ -110,11 +113,18 @@ impl Registry {
     async fn receive(&self, receipt: &mut Receipt<'_>) -> Result<(), Problem> {
         let (mut attempt, mut before) = (1, 0);
         loop {
-            let Ended::Early(problem, asked) = self.connect(receipt).await? else { return Ok(()) };
+            let (problem, asked, most) = match self.connect(receipt).await? {
+                Ended::Complete => return Ok(()),
+                Ended::Early(problem, asked) => (problem, asked, ATTEMPTS),
+                Ended::Silent(problem) => (problem, None, SILENCES),
+            };
             if receipt.passed - before >= WORTH {
                 attempt = 1;
-            } else if attempt == ATTEMPTS {
+            } else if attempt >= most {
                 return Err(problem);
+            }
+            if most == SILENCES {
+                self.connection.tell_silence(self.stalled);
             }
             tokio::time::sleep(asked.unwrap_or_else(|| self.connection.backoff(attempt))).await;
             (attempt, before) = (attempt + 1, receipt.passed);
@@ -134,7 +144,10 @@ impl Registry {
         let what = format!("hand out the blob `{}`", self.shown(&digest.to_string()));
         let answer = match tokio::time::timeout(self.stalled, self.ask(&call)).await {
             Ok(answer) => answer?,
-            Err(_stalled) => return Ok(Ended::Early(self.unexpected("it does not answer"), None)),
+            Err(_stalled) => {
+                let silent = NoAnswer::Silent(self.stalled, 1);
+                return Ok(Ended::Silent(self.unanswered(silent, &what)));
+            }
         };
         let response = match answer {
             Ok(response) => response,
@@ -160,13 +173,13 @@ impl Registry {
 
     /// Asks for a blob; once more with a fresh token where the one known has expired.
     async fn ask(&self, call: &Call) -> Result<Result<Response, reqwest::Error>, Problem> {
-        let answer = self.connection.send_once(call, None, PATIENCE).await?;
+        let answer = self.connection.send_once(call, None).await?;
         match answer {
             Ok(response)
                 if response.status() == StatusCode::UNAUTHORIZED
                     && self.connection.is_challenge(&response, call) =>
             {
-                self.connection.send_once(call, None, PATIENCE).await
+                self.connection.send_once(call, None).await
             }
             answer => Ok(answer),
         }
@@ -187,7 +200,10 @@ impl Registry {
         // How a connection ends behind the last byte does not matter.
         while receipt.passed < size {
             let mut piece = match tokio::time::timeout(self.stalled, response.chunk()).await {
-                Err(_stalled) => return Ok(Ended::Early(cut(receipt), None)),
+                Err(_stalled) => {
+                    let waited = format!("nothing came for {} s", self.stalled.as_secs());
+                    return Ok(Ended::Silent(cut(receipt).note(waited)));
+                }
                 Ok(Err(error)) if is_transient(&error) => {
                     return Ok(Ended::Early(self.unanswered(error, &what), None));
                 }

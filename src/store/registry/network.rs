@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::diagnostic::Problem;
 use crate::oci::{Digest, RepositoryName};
 use crate::store::registry::connection::Connection;
+use crate::store::registry::retry::Tell;
 use crate::store::registry::{Access, Registry, Surroundings};
 
 /// The repositories that a run uses, each opened once.
@@ -13,13 +14,21 @@ pub struct Network {
     surroundings: Surroundings,
     opened: Mutex<Vec<(RepositoryName, Access, Registry)>>,
     origins: Arc<Origins>,
+    tell: Option<Tell>,
 }
 
 impl Network {
     /// Nothing opened yet.
     #[must_use]
     pub fn new(surroundings: Surroundings) -> Self {
-        Self { surroundings, opened: Mutex::default(), origins: Arc::default() }
+        Self { surroundings, opened: Mutex::default(), origins: Arc::default(), tell: None }
+    }
+
+    /// The same, which says aloud that a registry is asked again which said nothing.
+    #[must_use]
+    pub fn telling(mut self, tell: Tell) -> Self {
+        self.tell = Some(tell);
+        self
     }
 
     /// The surroundings that credentials are found in.
@@ -42,6 +51,7 @@ impl Network {
             return Ok(registry);
         }
         let connection = Connection::open(name, access, &self.surroundings).await?;
+        let connection = connection.telling(self.tell.clone());
         let registry = Registry::new(connection, name.clone(), Arc::clone(&self.origins));
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         opened.push((name.clone(), access.clone(), registry.clone()));

@@ -89,11 +89,23 @@ impl Registry {
 }
 
 /// The next page of a list, if there is one at the same host: `<…>; rel="next"`
-/// (RFC 8288).
+/// (RFC 8288), in any of the headers, each of which may hold several links.
 pub(super) fn next_page(url: &Url, headers: &HeaderMap) -> Option<Url> {
-    let text = headers.get(LINK)?.to_str().ok()?;
-    let (target, parameters) = text.trim().strip_prefix('<')?.split_once('>')?;
-    let next = parameters.split(';').any(|one| matches!(one.trim(), "rel=\"next\"" | "rel=next"));
-    let found = url.join(target).ok()?;
-    (next && found.origin() == url.origin()).then_some(found)
+    let texts = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
+    let next = texts.flat_map(links).find(|(_, parameters)| {
+        parameters.split([';', ',']).any(|one| matches!(one.trim(), "rel=\"next\"" | "rel=next"))
+    });
+    let found = url.join(next?.0).ok()?;
+    (found.origin() == url.origin()).then_some(found)
+}
+
+/// The links of a header: each its target, and its parameters as they are written.
+fn links(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let (target, after) = rest.split_once('<')?.1.split_once('>')?;
+        let parameters = after.split('<').next().unwrap_or(after);
+        rest = &after[parameters.len()..];
+        Some((target, parameters))
+    })
 }

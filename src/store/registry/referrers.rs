@@ -72,17 +72,21 @@ impl Registry {
             return Ok(());
         }
         let _turn = self.referring.lock().await;
-        for race in 1..=RACES {
+        for race in 0..=RACES {
+            if race > 1 {
+                tokio::time::sleep(self.connection.backoff(race)).await;
+            }
             let mut index = self.fallback(subject).await?;
             if index.manifests.iter().any(|listed| listed.digest == entry.digest) {
                 return Ok(());
             }
+            // What was written last is read, too.
+            if race == RACES {
+                break;
+            }
             index.manifests.push(entry.clone());
             let bytes = index.to_bytes();
             self.put(&fallback_tag(subject), &Descriptor::of(media_type::INDEX, &bytes), &bytes).await?;
-            if race > 1 {
-                tokio::time::sleep(self.connection.backoff(race)).await;
-            }
         }
         let title = format!("`{}` is changed all the time", self.shown(&fallback_tag(subject)));
         Err(Problem::new(Code::Registry, title).note("it lists what refers to an image").help("run again"))

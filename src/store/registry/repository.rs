@@ -11,10 +11,11 @@ use tokio::sync::Mutex;
 use crate::diagnostic::Problem;
 use crate::oci::{Descriptor, Digest, MAX_DOCUMENT, RepositoryName, media_type};
 use crate::store::blob::mismatch;
-use crate::store::registry::answer::{unexpected, unreachable};
+use crate::store::registry::answer::{NoAnswer, unexpected, unreachable};
 use crate::store::registry::connection::{Call, Connection};
 use crate::store::registry::network::Origins;
-use crate::store::registry::retry::{ATTEMPTS, is_transient};
+use crate::store::registry::retry::{ATTEMPTS, SILENCES, is_transient};
+use crate::store::registry::tagging::Abilities;
 
 /// The digest that a registry says content has.
 const CONTENT_DIGEST: &str = "docker-content-digest";
@@ -50,6 +51,8 @@ pub struct Registry {
     pub(super) stalled: Duration,
     /// Held while a list of referrers is changed.
     pub(super) referring: Arc<Mutex<()>>,
+    /// What it was found to be able to.
+    pub(super) abilities: Arc<Abilities>,
 }
 
 impl fmt::Debug for Registry {
@@ -61,8 +64,9 @@ impl fmt::Debug for Registry {
 impl Registry {
     pub(super) fn new(connection: Connection, name: RepositoryName, origins: Arc<Origins>) -> Self {
         let connection = Arc::new(connection);
-        let (actions, stalled, referring) = ("pull,push", STALLED, Arc::default());
-        Self { connection, name, origins, actions, stalled, referring }
+        let (actions, stalled) = ("pull,push", STALLED);
+        let (referring, abilities) = (Arc::default(), Arc::default());
+        Self { connection, name, origins, actions, stalled, referring, abilities }
     }
 
     /// The same, only to be read from: who may not write there is not asked to.
@@ -201,12 +205,27 @@ impl Registry {
         descriptor: &Descriptor,
         bytes: &[u8],
     ) -> Result<HeaderMap, Problem> {
+        let response = self.connection.send(&self.putting(name, descriptor, bytes)?).await?;
+        self.stored(name, descriptor, response).await
+    }
+
+    /// The request that stores a manifest or index.
+    pub(super) fn putting(&self, name: &str, descriptor: &Descriptor, bytes: &[u8]) -> Result<Call, Problem> {
         let mut call = self.call(Method::PUT, &format!("manifests/{name}"))?;
         let media_type = HeaderValue::from_str(&descriptor.media_type);
         let media_type = media_type.map_err(|error| self.unexpected(&error.to_string()))?;
         call.headers.insert(CONTENT_TYPE, media_type);
         bytes.clone_into(&mut call.body);
-        let response = self.connection.send(&call).await?;
+        Ok(call)
+    }
+
+    /// The headers of the answer to that, if it was stored.
+    pub(super) async fn stored(
+        &self,
+        name: &str,
+        descriptor: &Descriptor,
+        response: Response,
+    ) -> Result<HeaderMap, Problem> {
         let response = self.expect(response, &format!("accept the manifest `{}`", self.shown(name))).await?;
         match digest_of(response.headers()) {
             Some(digest) if digest != descriptor.digest => {
@@ -272,23 +291,24 @@ impl Registry {
             let (url, headers) = (response.url().clone(), response.headers().clone());
             match self.body(response).await? {
                 Ok(bytes) => return Ok(Some(Document { url, headers, bytes })),
-                Err(error) if attempt < ATTEMPTS && is_transient(&error) => {
+                Err(why) if is_worth_asking_again(&why, attempt) => {
                     tokio::time::sleep(self.connection.backoff(attempt)).await;
                     attempt += 1;
                 }
-                Err(error) => return Err(self.unanswered(error, asked)),
+                Err(why) => return Err(self.unanswered(why, asked)),
             }
         }
     }
 
     /// The body of an answer, if it is not too large; `Err` in `Ok` if it is cut.
-    async fn body(&self, mut response: Response) -> Result<Result<Vec<u8>, reqwest::Error>, Problem> {
+    async fn body(&self, mut response: Response) -> Result<Result<Vec<u8>, NoAnswer>, Problem> {
         let mut bytes = Vec::new();
         loop {
-            match response.chunk().await {
-                Ok(Some(piece)) => bytes.extend_from_slice(&piece),
-                Ok(None) => return Ok(Ok(bytes)),
-                Err(error) => return Ok(Err(error)),
+            match tokio::time::timeout(self.stalled, response.chunk()).await {
+                Ok(Ok(Some(piece))) => bytes.extend_from_slice(&piece),
+                Ok(Ok(None)) => return Ok(Ok(bytes)),
+                Ok(Err(error)) => return Ok(Err(error.into())),
+                Err(_silent) => return Ok(Err(NoAnswer::Silent(self.stalled, 1))),
             }
             if bytes.len() as u64 > MAX_DOCUMENT {
                 return Err(self.unexpected(&format!("it sends more than {MAX_DOCUMENT} bytes")));
@@ -298,8 +318,8 @@ impl Registry {
 
     /// A request that got no answer, or not all of it: what was asked completes "it was
     /// to …".
-    pub(super) fn unanswered(&self, error: reqwest::Error, asked: &str) -> Problem {
-        unreachable(self.connection.host(), error).note(format!("it was to {asked}"))
+    pub(super) fn unanswered(&self, why: impl Into<NoAnswer>, asked: &str) -> Problem {
+        unreachable(self.connection.host(), why).note(format!("it was to {asked}"))
     }
 
     pub(super) fn unexpected(&self, what: &str) -> Problem {
@@ -309,6 +329,14 @@ impl Registry {
     /// Content of the registry is not what was announced.
     pub(super) fn mismatch(&self, expected: &Descriptor, digest: Digest, size: u64) -> Problem {
         mismatch(expected, digest, size).note(format!("it came from `{}`", self.name))
+    }
+}
+
+/// Whether an answer that broke off may come as a whole the next time.
+fn is_worth_asking_again(why: &NoAnswer, attempt: u32) -> bool {
+    match why {
+        NoAnswer::Failed(error) => attempt < ATTEMPTS && is_transient(error),
+        NoAnswer::Silent(..) => attempt < SILENCES,
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -11,9 +12,14 @@ use reqwest::{RequestBuilder, Response, StatusCode};
 
 use crate::facts::Environment;
 use crate::store::blob::Damaged;
+use crate::store::registry::answer::NoAnswer;
 
 /// How often a request is sent at most.
 pub(super) const ATTEMPTS: u32 = 5;
+/// How often it is waited for who says nothing.
+pub(super) const SILENCES: u32 = 3;
+/// How long is waited for the head of an answer.
+const ANSWER: Duration = Duration::from_secs(30);
 /// The longest that is waited because a registry asks for it.
 const LONGEST: Duration = Duration::from_mins(1);
 
@@ -23,34 +29,69 @@ pub(super) const WORTH: u64 = 1 << 20;
 const FIRST: Duration = Duration::from_millis(250);
 /// Where tests say how long that is, in milliseconds. A release of hoist does not look.
 const FIRST_IN_TESTS: &str = "HOIST_TEST_FIRST_WAIT";
+/// Where tests say how long is waited for an answer, in milliseconds.
+const ANSWER_IN_TESTS: &str = "HOIST_TEST_ANSWER_WAIT";
 
-/// How long is waited between attempts.
-#[derive(Clone, Copy, Debug)]
+/// Says aloud what is waited for, in a sentence without a period.
+pub type Tell = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// How long is waited between attempts, and for an answer.
+#[derive(Clone)]
 pub(super) struct Backoff {
+    /// Who is waited for.
+    host: String,
     first: Duration,
+    answer: Duration,
+    tell: Option<Tell>,
 }
 
 impl Backoff {
-    pub(super) fn new(environment: &Environment) -> Self {
-        let shorter = environment.text(FIRST_IN_TESTS).filter(|_| cfg!(debug_assertions));
-        let first = shorter.and_then(|text| text.parse().ok()).map_or(FIRST, Duration::from_millis);
-        Self { first }
+    pub(super) fn new(host: &str, environment: &Environment) -> Self {
+        let told = |name| environment.text(name).filter(|_| cfg!(debug_assertions))?.parse().ok();
+        let wait = |name, usual| told(name).map_or(usual, Duration::from_millis);
+        let (first, answer) = (wait(FIRST_IN_TESTS, FIRST), wait(ANSWER_IN_TESTS, ANSWER));
+        Self { host: host.to_owned(), first, answer, tell: None }
+    }
+
+    /// The same, which says aloud that somebody is asked again who said nothing.
+    pub(super) fn telling(&mut self, tell: Option<Tell>) {
+        self.tell = tell;
+    }
+
+    /// Says that nothing came for so long.
+    pub(super) fn tell_silence(&self, waited: Duration) {
+        if let Some(tell) = &self.tell {
+            let seconds = waited.as_secs_f64();
+            tell(&format!(
+                "nothing came from the registry `{}` for {seconds} s: it is asked again",
+                self.host
+            ));
+        }
     }
 
     /// The first wait, doubled each time.
-    pub(super) fn wait(self, attempt: u32) -> Duration {
+    pub(super) fn wait(&self, attempt: u32) -> Duration {
         self.first * 2u32.saturating_pow(attempt.min(6).saturating_sub(1))
     }
 
     /// Sends what `build` makes until it succeeds, cannot succeed, or has been sent
-    /// [`ATTEMPTS`] times. An answer that says that it failed is an answer.
-    pub(super) async fn send(self, build: impl Fn() -> RequestBuilder) -> Result<Response, reqwest::Error> {
-        let mut attempt = 1;
+    /// [`ATTEMPTS`] times; to who says nothing, [`SILENCES`] times. An answer that says
+    /// that it failed is an answer.
+    pub(super) async fn send(&self, build: impl Fn() -> RequestBuilder) -> Result<Response, NoAnswer> {
+        let (mut attempt, mut silences) = (1, 0);
         loop {
-            let wait = match build().send().await {
-                Ok(response) if attempt < ATTEMPTS && is_passing(response.status()) => asked(&response),
-                Err(error) if attempt < attempts(&error) && is_transient(&error) => None,
-                result => return result,
+            let wait = match tokio::time::timeout(self.answer, build().send()).await {
+                Ok(Ok(response)) if attempt < ATTEMPTS && is_passing(response.status()) => asked(&response),
+                Ok(Err(error)) if attempt < attempts(&error) && is_transient(&error) => None,
+                Ok(result) => return result.map_err(NoAnswer::from),
+                Err(_silent) => {
+                    silences += 1;
+                    if silences == SILENCES || attempt >= ATTEMPTS {
+                        return Err(NoAnswer::Silent(self.answer, silences));
+                    }
+                    self.tell_silence(self.answer);
+                    None
+                }
             };
             tokio::time::sleep(wait.unwrap_or_else(|| self.wait(attempt))).await;
             attempt += 1;
@@ -125,7 +166,7 @@ mod tests {
 
     #[test]
     fn waiting_grows_and_stays_bounded() {
-        let backoff = Backoff::new(&Environment::default());
+        let backoff = Backoff::new("x", &Environment::default());
         let waits: Vec<_> = (1..=4).map(|attempt| backoff.wait(attempt).as_millis()).collect();
         assert_eq!(waits, [250, 500, 1000, 2000]);
         assert_eq!(backoff.wait(40), backoff.wait(6));

@@ -10,10 +10,11 @@ use reqwest::{Body, Method, Response, StatusCode, Url};
 use crate::diagnostic::Problem;
 use crate::oci::Descriptor;
 use crate::store::registry::Registry;
+use crate::store::registry::answer::NoAnswer;
 use crate::store::registry::body::{Counted, pieces};
 use crate::store::registry::connection::Call;
 use crate::store::registry::repository::{digest_of, header};
-use crate::store::registry::retry::{ATTEMPTS, WORTH, asked, is_passing, is_transient};
+use crate::store::registry::retry::{ATTEMPTS, SILENCES, WORTH, asked, is_passing, is_transient};
 use crate::store::{Layout, Meter};
 
 /// The smallest chunk that the registry takes (OCI distribution specification,
@@ -21,10 +22,8 @@ use crate::store::{Layout, Meter};
 const CHUNK_MIN_LENGTH: &str = "oci-chunk-min-length";
 /// The size of a chunk in bytes, unless the registry asks for larger ones.
 const CHUNK: u64 = 16 << 20;
-/// The slowest that an upload may be, in bytes a second, after the first minutes.
+/// The slowest that a registry may be in taking note of what it got, in bytes a second.
 const SLOWEST: u64 = 64 << 10;
-/// How long any upload may take.
-const PATIENCE: Duration = Duration::from_mins(5);
 
 /// How a blob came to be at a registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +64,8 @@ enum Step {
     /// It failed for a reason that may pass, with how long the registry asks to wait,
     /// if it does.
     Early(Problem, Option<Duration>),
+    /// The registry takes nothing more, or does not answer.
+    Silent(Problem),
 }
 
 impl Registry {
@@ -141,7 +142,7 @@ impl Registry {
     ) -> Result<(), Problem> {
         let (mut attempt, mut before, mut in_chunks) = (1, 0, false);
         loop {
-            let (problem, wait) = match self.send_next(from, blob, session, in_chunks, meter).await? {
+            let (problem, wait, most) = match self.send_next(from, blob, session, in_chunks, meter).await? {
                 Step::Stored => return Ok(()),
                 Step::Received => continue,
                 Step::TooMuch(problem) if in_chunks => return Err(problem),
@@ -150,12 +151,16 @@ impl Registry {
                     self.begin_again(blob, session, meter).await?;
                     continue;
                 }
-                Step::Early(problem, wait) => (problem, wait),
+                Step::Early(problem, wait) => (problem, wait, ATTEMPTS),
+                Step::Silent(problem) => (problem, None, SILENCES),
             };
             if session.received >= before + WORTH {
                 attempt = 1;
-            } else if attempt == ATTEMPTS {
+            } else if attempt >= most {
                 return Err(problem);
+            }
+            if most == SILENCES {
+                self.connection.tell_silence(self.stalled);
             }
             tokio::time::sleep(wait.unwrap_or_else(|| self.connection.backoff(attempt))).await;
             (attempt, before) = (attempt + 1, session.received);
@@ -196,9 +201,15 @@ impl Registry {
         let reader = from.open_blob(blob)?.skip(at)?.take(length);
         let counted = Arc::new(Counted::new(meter));
         let body = Body::wrap_stream(pieces(reader, Arc::clone(&counted)));
-        let patience = PATIENCE + Duration::from_secs(length / SLOWEST);
         let asked_for = self.to_accept(blob);
-        let response = match self.connection.send_once(&call, Some(body), patience).await? {
+        let sent = tokio::select! {
+            sent = self.connection.send_once(&call, Some(body)) => sent?,
+            () = counted.stall(length, self.stalled, Duration::from_secs(length / SLOWEST)) => {
+                let silent = NoAnswer::Silent(self.stalled, 1);
+                return Ok(Step::Silent(self.unanswered(silent, &asked_for)));
+            }
+        };
+        let response = match sent {
             Ok(response) => response,
             Err(error) if is_transient(&error) => {
                 return Ok(Step::Early(self.unanswered(error, &asked_for), None));

@@ -127,3 +127,18 @@ async fn a_registry_that_allows_no_deletion_is_said_not_to() {
         assert!(problem.code == code && problem.title.contains(words), "{problem:?}");
     }
 }
+
+#[tokio::test]
+async fn the_next_page_may_be_in_any_link_of_any_header() {
+    let server = FakeServer::start(|request: &Received| {
+        let answer = Answer::new("200 OK");
+        if request.line.contains("last=a") {
+            return answer.body(r#"{"tags": ["b"]}"#);
+        }
+        let answer = answer.header("Link", "</help>; rel=\"help\"");
+        let several = "</first>; rel=first, </v2/acme/web/tags/list?last=a>; title=\"x\"; rel=\"next\", </x>";
+        answer.header("Link", several).body(r#"{"tags": ["a"]}"#)
+    });
+    let web = open(&format!("{}/acme/web", server.address)).await;
+    assert_eq!(web.tags().await, Ok(vec!["a".to_owned(), "b".to_owned()]));
+}

@@ -181,3 +181,29 @@ async fn a_list_that_cannot_be_had_is_not_an_empty_one() {
         "{problem:?}"
     );
 }
+
+#[tokio::test]
+async fn what_is_written_last_to_a_list_is_read_too() {
+    let list: Mutex<(usize, Option<Vec<u8>>)> = Mutex::default();
+    let server = FakeServer::start(move |request: &Received| {
+        let mut list = list.lock().unwrap();
+        let is_list = request.line.contains("/manifests/sha256-");
+        match &mut *list {
+            // Somebody else writes it in the same moment, four times.
+            (writes, stored) if request.line.starts_with("PUT") && is_list => {
+                *writes += 1;
+                *stored = (*writes > 4).then(|| request.body.clone());
+                Answer::new("201 Created")
+            }
+            (_, Some(stored)) if is_list => {
+                Answer::new("200 OK").header("Content-Type", media_type::INDEX).body(stored.clone())
+            }
+            _ if request.line.starts_with("PUT") => Answer::new("201 Created"),
+            _ => Answer::new("404 Not Found"),
+        }
+    });
+    let quick = network(&[("HOIST_TEST_FIRST_WAIT", "1")]);
+    let web = registry(&quick, &format!("{}/acme/web", server.address), &Access::default()).await;
+    let (subject, entry) = (Digest::of(b"subject"), Descriptor::of(media_type::MANIFEST, b"{}"));
+    assert_eq!(web.put_referrer(&subject, &entry, b"{}").await, Ok(()));
+}

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use super::*;
 use crate::diagnostic::{Code, Problem};
+use crate::oci::media_type;
+use crate::store::Meter;
 use crate::store::fixture::{DockerRegistry, openssl, program};
 
 /// A new certificate of an authority in `ca.pem`: `NAME.pem` with its `NAME.key`.
@@ -109,4 +111,53 @@ async fn certificates_that_docker_and_podman_keep_for_a_host_are_used() {
     fs::remove_file(kept.join("client.key")).unwrap();
     let half = push(&server, &Access::default(), &[("HOME", &home)]).await.unwrap_err();
     assert!(half.code == Code::Unreadable && half.title.contains("client.key"), "{half:?}");
+}
+
+/// How it ends that a registry, which asks for a certificate, leads to another server
+/// for tokens and for contents: one that asks for a certificate too, or does not.
+async fn led_away(test: &str, asks: bool) -> Option<[Result<(), Problem>; 2]> {
+    let clients = ", clientcas: [\"[DIR]/ca.pem\"]";
+    let (directory, other) = registry_with_tls(test, if asks { clients } else { "" })?;
+    let path = directory.path();
+    certificate(path, "client");
+    let dir = path.display();
+    let tls = format!("  tls: {{certificate: {dir}/server.pem, key: {dir}/server.key{clients}}}");
+    let tls = tls.replace("[DIR]", &dir.to_string());
+    let start = |settings: String| DockerRegistry::start(test, &tls, &settings);
+    let span = Span::new(Sources::new().add("release.kdl", ""), 0..0);
+    let key = Secret::File(path.join("client.key").display().to_string());
+    let access = Access {
+        ca: Some(path.join("ca.pem")),
+        client: Some((path.join("client.pem"), Spanned::new(key, span))),
+        ..Access::default()
+    };
+    let variables = [("HOIST_TEST_FIRST_WAIT", "1")];
+    let address = &other.address;
+    let tokens = start(format!(
+        "auth: {{token: {{realm: \"https://{address}/token\", service: s, issuer: i, rootcertbundle: {dir}/ca.pem}}}}"
+    ))?;
+    let token = push(&tokens, &access, &variables).await;
+    let contents = start(format!(
+        "middleware: {{storage: [{{name: redirect, options: {{baseurl: \"https://{address}/\"}}}}]}}"
+    ))?;
+    let name = format!("{}/acme/web", contents.address);
+    let web = registry(&network(&variables), &name, &access).await;
+    let ((_one, images), (_two, empty)) = (layout(), layout());
+    let blob = images.write(media_type::LAYER, b"content").unwrap();
+    let meter = Arc::new(Meter::silent());
+    web.upload(&images, &blob, &meter).await.unwrap();
+    let content = web.download(&blob, &empty, &meter).await.map(drop);
+    Some([token, content])
+}
+
+#[tokio::test]
+async fn a_certificate_is_shown_to_the_registry_that_it_is_for_and_to_nobody_else() {
+    let test = "a_certificate_is_shown_to_the_registry_that_it_is_for_and_to_nobody_else";
+    let Some([token, content]) = led_away(test, false).await else { return };
+    assert_eq!(token.unwrap_err().notes[0], "404 Not Found");
+    assert_eq!(content.unwrap_err().notes[0], "404 Not Found");
+    for refused in led_away(test, true).await.unwrap() {
+        let refused = refused.unwrap_err();
+        assert!(refused.title.ends_with("cannot be reached"), "{refused:?}");
+    }
 }

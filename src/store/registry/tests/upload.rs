@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use super::*;
 use crate::diagnostic::{Code, Problem};
@@ -91,7 +92,7 @@ async fn send(server: &FakeServer, content: &[u8]) -> (Result<Delivery, Problem>
         if meter.done() == expected {
             break;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     (sent, meter.done())
 }
@@ -217,4 +218,27 @@ async fn what_a_registry_took_for_something_else_is_not_there() {
     assert_eq!((problem.code, told), (Code::DigestMismatch, 0));
     let from = format!("it came from `{}/acme/web`", lying.address);
     assert!(problem.notes.contains(&from), "{problem:?}");
+}
+
+#[tokio::test]
+async fn a_registry_that_takes_a_blob_and_says_nothing_is_given_up() {
+    let server = FakeServer::start(|request: &Received| match request.line.split(' ').next() {
+        Some("POST") => Answer::new("202 Accepted").header("Location", "/upload"),
+        Some("PUT") => {
+            std::thread::sleep(Duration::from_millis(400));
+            Answer::new("201 Created")
+        }
+        _ => Answer::new("404 Not Found"),
+    });
+    let quick = network(&[("HOIST_TEST_FIRST_WAIT", "1")]);
+    let mut web = registry(&quick, &format!("{}/acme/web", server.address), &Access::default()).await;
+    web.stalled = Duration::from_millis(100);
+    let (_directory, images) = layout();
+    let blob = images.write(media_type::LAYER, b"content").unwrap();
+    let meter = Arc::new(Meter::silent());
+    let problem = web.upload(&images, &blob, &meter).await.unwrap_err();
+    let asked = format!("it was to accept the blob `acme/web@{}`", blob.digest);
+    assert_eq!(problem.title, format!("the registry `{}` does not answer", server.address));
+    assert_eq!(problem.notes, ["nothing came for 0.1 s".to_owned(), asked]);
+    assert_eq!(server.lines().iter().filter(|line| line.starts_with("PUT")).count(), 3);
 }

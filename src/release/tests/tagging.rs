@@ -1,0 +1,187 @@
+//! Setting tags at registries that can do more than most, or less than they say.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use super::*;
+use crate::store::fixture::Received;
+
+/// What a stand-in for a registry does beyond setting one tag at a time.
+#[derive(Clone, Copy, Default)]
+struct Does {
+    /// Sets all tags of `?tag=`, and says so.
+    tags: bool,
+    /// Says that it has set them, and has set the first one alone.
+    lies: bool,
+    /// Compares what a name holds with `If-Match` and `If-None-Match`.
+    compares: bool,
+    /// Compares with something else than the digest.
+    compares_otherwise: bool,
+    /// Somebody else sets this tag just before it is set for the first time.
+    raced: Option<(&'static str, Digest)>,
+}
+
+/// A stand-in for a registry: it has what a layout has, and tags of its own.
+struct FakeRegistry {
+    server: FakeServer,
+    tags: Arc<Mutex<BTreeMap<String, Digest>>>,
+}
+
+impl FakeRegistry {
+    fn start(images: &Layout, does: Does) -> Self {
+        let tags = Arc::new(Mutex::new(BTreeMap::new()));
+        let (shared, images, raced) = (Arc::clone(&tags), images.clone(), Mutex::new(does.raced));
+        let server = FakeServer::start(move |request| {
+            let mut tags = shared.lock().unwrap();
+            let (method, target) = request.line.split_once(' ').unwrap();
+            let (path, query) = target.split_once('?').unwrap_or((target, ""));
+            let name = path.rsplit('/').next().unwrap();
+            let mut raced = raced.lock().unwrap();
+            if method == "PUT" && raced.is_some_and(|(tag, _)| tag == name) {
+                tags.extend(raced.take().map(|(tag, digest)| (tag.to_owned(), digest)));
+            }
+            let held = name.parse().ok().or_else(|| tags.get(name).copied());
+            if method != "PUT" {
+                let Some(bytes) = held.and_then(|held| std::fs::read(images.blob_path(&held)).ok()) else {
+                    return Answer::new("404 Not Found");
+                };
+                let answer = Answer::new("200 OK").header("Content-Type", media_type::MANIFEST);
+                return answer.header("Docker-Content-Digest", Digest::of(&bytes).to_string()).body(bytes);
+            }
+            if does.compares && !holds(request, held, does.compares_otherwise) {
+                return Answer::new("412 Precondition Failed");
+            }
+            let image = Digest::of(&request.body);
+            let wanted: Vec<&str> = query.split('&').filter_map(|one| one.strip_prefix("tag=")).collect();
+            let set = if does.lies { 1 } else { wanted.len() };
+            let answer = Answer::new("201 Created");
+            if !wanted.is_empty() && does.tags {
+                tags.extend(wanted.iter().take(set).map(|tag| ((*tag).to_owned(), image)));
+                return answer.header("OCI-Tag", wanted.join(", "));
+            }
+            if name.parse::<Digest>().is_err() {
+                tags.insert(name.to_owned(), image);
+            }
+            answer
+        });
+        Self { server, tags }
+    }
+
+    fn plan(&self) -> RegistryPlan {
+        let name = format!("{}/acme/web", self.server.address);
+        RegistryPlan { place: RegistryPlace::Remote(name), ..registry() }
+    }
+
+    fn holds(&self) -> BTreeMap<String, Digest> {
+        self.tags.lock().unwrap().clone()
+    }
+
+    /// The names that were put, without the host's part of the path.
+    fn put(&self) -> Vec<String> {
+        let lines = self.server.lines();
+        let put = lines.iter().filter_map(|line| line.strip_prefix("PUT /v2/acme/web/manifests/"));
+        put.map(str::to_owned).collect()
+    }
+}
+
+/// Whether the conditions of a request are met by what its name holds.
+fn holds(request: &Received, held: Option<Digest>, otherwise: bool) -> bool {
+    let matches = request
+        .header("if-match")
+        .is_none_or(|tag| !otherwise && held.is_some_and(|held| tag == format!("\"{held}\"")));
+    matches && (request.header("if-none-match").is_none() || held.is_none())
+}
+
+/// Sets two immutable tags and a moving one; what became of them, and the registry.
+async fn set(project: &Project, image: &Descriptor, does: Does) -> (TagReport, FakeRegistry) {
+    let registry = FakeRegistry::start(&project.images, does);
+    let tags = vec![immutable("1.0.0"), immutable("sha-1"), moving("latest", "1.0.0")];
+    let step = TagStep { registry: registry.plan(), ..step_of(tags) };
+    let report = tag(&step, image, &project.publisher).await;
+    (report, registry)
+}
+
+fn results(report: &TagReport) -> Vec<TagResult> {
+    report.changes.iter().map(|change| change.result.clone()).collect()
+}
+
+#[tokio::test]
+async fn tags_that_never_change_are_set_at_once_where_the_registry_says_that_it_did() {
+    let project = Project::new();
+    let web = project.image("1.0.0");
+    let all = |digest| ["1.0.0", "latest", "sha-1"].map(|tag| (tag.to_owned(), digest));
+    let moved = vec![TagResult::Moved; 3];
+    let together = format!("{}?tag=1.0.0&tag=sha-1", web.digest);
+    let probe = web.digest.to_string();
+
+    let (report, registry) = set(&project, &web, Does { tags: true, ..Does::default() }).await;
+    assert_eq!((results(&report), report.problems.as_slice()), (moved.clone(), &[][..]));
+    assert_eq!(registry.put(), [together.clone(), probe.clone(), "latest".to_owned()]);
+    assert_eq!(registry.holds(), all(web.digest).into());
+
+    // One that does not know how, and one that has set less than it says.
+    let one_by_one = [together.clone(), probe.clone(), "1.0.0".into(), "sha-1".into(), "latest".into()];
+    let (report, registry) = set(&project, &web, Does::default()).await;
+    assert_eq!((results(&report), registry.put()), (moved.clone(), one_by_one.to_vec()));
+    assert_eq!(registry.holds(), all(web.digest).into());
+    let (report, registry) = set(&project, &web, Does { tags: true, lies: true, ..Does::default() }).await;
+    assert_eq!(results(&report), moved);
+    assert_eq!(registry.put(), [together, probe, "sha-1".to_owned(), "latest".to_owned()]);
+    assert_eq!(registry.holds(), all(web.digest).into());
+}
+
+#[tokio::test]
+async fn a_race_is_lost_to_whoever_is_first_where_the_registry_compares() {
+    let project = Project::new();
+    let (web, newer) = (project.image("1.0.0"), project.image("2.0.0"));
+    let raced = Some(("latest", newer.digest));
+    let (report, registry) = set(&project, &web, Does { compares: true, raced, ..Does::default() }).await;
+    assert_eq!(report.problems.as_slice(), []);
+    let TagResult::Kept(why) = &results(&report)[2] else { panic!("{report:?}") };
+    assert!(why.starts_with("it holds 2.0.0, which is higher than 1.0.0"), "{why}");
+    assert_eq!(registry.holds()["latest"], newer.digest);
+
+    // An immutable tag that somebody else sets first is not overwritten, and what
+    // stands by then is said.
+    let raced = Some(("sha-1", newer.digest));
+    let (report, registry) = set(&project, &web, Does { compares: true, raced, ..Does::default() }).await;
+    assert_eq!(report.problems.as_slice()[0].code, Code::HalfReleased);
+    assert_eq!(registry.holds()["sha-1"], newer.digest);
+    assert!(!registry.holds().contains_key("latest"));
+}
+
+#[tokio::test]
+async fn a_registry_that_compares_something_else_is_set_as_all_others_are() {
+    let project = Project::new();
+    let (web, older) = (project.image("1.0.0"), project.image("0.9.0"));
+    let does = Does { compares: true, compares_otherwise: true, ..Does::default() };
+    let registry = FakeRegistry::start(&project.images, does);
+    registry.tags.lock().unwrap().insert("latest".to_owned(), older.digest);
+    let step = TagStep { registry: registry.plan(), ..step_of(vec![moving("latest", "1.0.0")]) };
+    let report = tag(&step, &web, &project.publisher).await;
+    assert_eq!(results(&report), [TagResult::Moved]);
+    assert_eq!(registry.holds()["latest"], web.digest);
+}
+
+#[tokio::test]
+async fn every_tag_of_every_registry_is_judged_before_the_first_is_set() {
+    let project = Project::new();
+    let (web, other) = (project.image("1.0.0"), project.image("1.0.0+other"));
+    let registries = [(); 2].map(|()| FakeRegistry::start(&project.images, Does::default()));
+    registries[1].tags.lock().unwrap().insert("1.0.0".to_owned(), other.digest);
+    let steps = registries.each_ref().map(|registry| TagStep {
+        registry: registry.plan(),
+        ..step_of(vec![immutable("1.0.0"), moving("latest", "1.0.0")])
+    });
+    let steps = steps.each_ref().map(|step| (step, &web));
+    let refused = check_tags(&steps, &project.images, &project.publisher).await.unwrap_err();
+    assert_eq!(refused.as_slice()[0].code, Code::ImmutableTag);
+    assert_eq!(refused.as_slice().len(), 1);
+    // Where the image is known, so is that before it is sent anywhere.
+    assert!(check_immutable(&steps[1..], &project.images, &project.publisher).await.is_err());
+    assert!(check_immutable(&steps[..1], &project.images, &project.publisher).await.is_ok());
+    let read = |line: &String| line.starts_with("HEAD ") || line.starts_with("GET ");
+    assert!(registries.iter().all(|registry| registry.server.lines().iter().all(read)));
+    let asked = registries[0].server.lines();
+    assert!(asked.contains(&"HEAD /v2/acme/web/manifests/latest".to_owned()), "{asked:?}");
+}

@@ -14,6 +14,7 @@ mod commands;
 mod containers;
 #[path = "../src/engine/builder/fixture.rs"]
 mod daemons;
+mod emulation;
 mod engine_faults;
 mod engines;
 mod examples;

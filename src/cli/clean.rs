@@ -7,11 +7,15 @@ use serde_json::{Value, json};
 
 use crate::cache::{Cache, Cleaning, Item};
 use crate::cli::arguments::Clean;
+use crate::cli::clean::engine::AtEngines;
+use crate::cli::place::until_signalled;
 use crate::cli::session::Session;
 use crate::config::ProjectPath;
 use crate::diagnostic::{Problems, bytes, counted};
 use crate::facts::Tracked;
 use crate::run::{directory_of, is_written, recorded};
+
+mod engine;
 
 /// What would be removed.
 struct Found {
@@ -32,21 +36,36 @@ pub(crate) fn clean(session: &mut Session, options: &Clean) -> Result<ExitCode, 
     } else {
         outputs(session, &cache, root)?
     };
-    if !session.global.json {
-        announce(session, root, &found);
-    }
-    if !options.dry_run {
-        found.cleaning.remove()?;
-    }
+    let work = async {
+        // A run that goes on may need what it gave to an engine.
+        let engines = !options.cache && found.running.is_none();
+        let mut at_engines =
+            if engines { AtEngines::find(session, &loaded).await } else { AtEngines::default() };
+        if !session.global.json {
+            announce(session, root, &found);
+            at_engines.lines().for_each(|line| session.say(&format!("{line}\n")));
+        }
+        if !options.dry_run {
+            found.cleaning.remove()?;
+            at_engines.remove().await;
+        }
+        Ok::<_, Problems>(at_engines)
+    };
+    let at_engines = until_signalled(work, "cleaning was stopped")?;
     if session.global.json {
-        session.output(&format!("{}\n", as_json(root, &found, !options.dry_run)))?;
+        let value = as_json(root, &found, &at_engines, !options.dry_run);
+        session.output(&format!("{value}\n"))?;
         return Ok(ExitCode::SUCCESS);
     }
+    at_engines.refusals().for_each(|line| session.say(&format!("{line}\n")));
     let word = if options.dry_run { "would remove" } else { "removed" };
-    let said = match found.cleaning.items.len() {
-        0 => "nothing to remove".to_owned(),
-        count => format!("{word} {}, {}", counted(count, "item"), bytes(found.cleaning.bytes())),
-    };
+    let here = Some(found.cleaning.items.len()).filter(|count| *count > 0);
+    let here = here.map(|count| format!("{}, {}", counted(count, "item"), bytes(found.cleaning.bytes())));
+    let there = Some(at_engines.found.len()).filter(|count| *count > 0);
+    let there = there.map(|count| format!("{} of engines", counted(count, "leftover")));
+    let said: Vec<String> = here.into_iter().chain(there).collect();
+    let said =
+        if said.is_empty() { "nothing to remove".to_owned() } else { format!("{word} {}", said.join("; ")) };
     session.say(&format!("{said}\n"));
     Ok(ExitCode::SUCCESS)
 }
@@ -74,7 +93,12 @@ fn announce(session: &Session, root: &Path, Found { cleaning, records, running }
 }
 
 /// `schema/clean.schema.json`.
-fn as_json(root: &Path, Found { cleaning, running, .. }: &Found, removed: bool) -> Value {
+fn as_json(
+    root: &Path,
+    Found { cleaning, running, .. }: &Found,
+    at_engines: &AtEngines,
+    removed: bool,
+) -> Value {
     let items = cleaning.items.iter().map(|item| json!({ "path": shown(root, item), "bytes": item.bytes }));
     let texts = |paths: &[ProjectPath]| paths.iter().map(ToString::to_string).collect::<Vec<_>>();
     json!({
@@ -84,6 +108,7 @@ fn as_json(root: &Path, Found { cleaning, running, .. }: &Found, removed: bool) 
         "kept": texts(&cleaning.kept),
         "tracked": texts(&cleaning.tracked),
         "running": running,
+        "engines": at_engines.as_json(),
     })
 }
 

@@ -46,11 +46,17 @@ pub(crate) fn doctor(session: &mut Session) -> Result<ExitCode, Problems> {
     checks.push(git(&places));
     checks.push(runtime(plan.as_ref()));
     checks.push(sandbox(plan.as_ref()));
-    checks.extend(engine::checks(session, &places));
     checks.push(cache(session, &places));
+    let bases = places.known.as_ref().map(|(loaded, _)| session.bases_of_dockerfiles(loaded));
+    let bases = bases.unwrap_or_else(|| Ok(Vec::new())).unwrap_or_else(|problems| {
+        checks.push(first_of("Dockerfiles", &problems, "`hoist plan` shows where"));
+        Vec::new()
+    });
     let publisher = places.publisher(session);
+    let environment = places.environment(session);
     let work = async {
-        let mut found = registry::bases(&places, &publisher).await;
+        let mut found = engine::checks(&places, &environment, plan.as_ref()).await;
+        found.extend(registry::bases(&places, bases, &publisher).await);
         found.extend(registry::registries(&places, plan.as_ref(), &publisher).await);
         Ok::<_, Problem>(found)
     };
@@ -69,26 +75,31 @@ pub(crate) fn doctor(session: &mut Session) -> Result<ExitCode, Problems> {
 }
 
 fn good(name: &str, found: String) -> Check {
-    Check { name: name.to_owned(), level: Level::Good, found, help: None }
+    Check { name: name.to_owned(), level: Level::Good, found, help: None, engine: None }
 }
 
 fn warn(name: &str, found: String, help: &str) -> Check {
-    Check { name: name.to_owned(), level: Level::Warn, found, help: Some(help.to_owned()) }
+    Check { name: name.to_owned(), level: Level::Warn, found, help: Some(help.to_owned()), engine: None }
 }
 
 /// What is missing is a failure only where it is needed.
 fn missing(name: &str, needed: bool, found: String, help: &str) -> Check {
     let level = if needed { Level::Bad } else { Level::Warn };
-    Check { name: name.to_owned(), level, found, help: Some(help.to_owned()) }
+    Check { name: name.to_owned(), level, found, help: Some(help.to_owned()), engine: None }
 }
 
 /// The release file is wrong.
 fn wrong(problems: &Problems) -> Check {
+    first_of("release.kdl", problems, "`hoist check` shows where")
+}
+
+/// The first of some problems, and how many there are.
+fn first_of(name: &str, problems: &Problems, help: &str) -> Check {
     let all = problems.as_slice();
     let first = all.first().map(|problem| problem.title.clone()).unwrap_or_default();
     let more = all.len().checked_sub(1).filter(|more| *more > 0);
     let more = more.map(|more| format!(", and {}", counted(more, "other problem"))).unwrap_or_default();
-    missing("release.kdl", true, format!("{first}{more}"), "`hoist check` shows where")
+    missing(name, true, format!("{first}{more}"), help)
 }
 
 fn git(places: &Places) -> Check {

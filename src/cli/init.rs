@@ -31,7 +31,7 @@ pub(crate) fn init(session: &mut Session, options: &Init) -> Result<ExitCode, Pr
     })?;
     session.say("wrote release.kdl; `hoist` lists what it declares, `hoist run` does its default\n");
     if !found.dockerfiles.is_empty() {
-        session.say("images of Dockerfiles are checked and planned; this version cannot build them yet\n");
+        session.say("images are built by Docker or Podman; `hoist doctor` says whether there is one\n");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -15,7 +15,7 @@ use crate::diagnostic::{Class, Code, Problem, Problems, Sources, Spanned};
 use crate::facts::{
     Compiled, Facts, Host, KnownFiles, Needs, Origin, Project, Question, Text, ToolQuery, compile_release,
 };
-use crate::plan::{Goals, Options, Plan};
+use crate::plan::{DockerfileBase, Goals, Options, Plan, dockerfile_bases};
 use crate::report::{Dialect, Look, output, problems_json, render, status};
 
 /// One call of hoist.
@@ -198,6 +198,14 @@ impl Session {
         let plan = crate::plan::build(&loaded.release, &facts, &selection, &options)?;
         let Loaded { project, release, known, .. } = loaded;
         Ok(Planned { project, release, facts, plan, tools: selection.needs.tools, known })
+    }
+
+    /// The images of registries that Dockerfiles of the release file start from.
+    pub(crate) fn bases_of_dockerfiles(&mut self, loaded: &Loaded) -> Result<Vec<DockerfileBase>, Problems> {
+        let selection = crate::plan::select(&loaded.release, &Goals::All)?;
+        let mut facts = self.gather(loaded, &Needs::default(), &IndexMap::new())?;
+        facts.dockerfiles = self.read_dockerfiles(&loaded.project, &selection.needs)?;
+        dockerfile_bases(&loaded.release, &facts, &selection)
     }
 
     /// Reads Dockerfiles, so that problems can point into them.

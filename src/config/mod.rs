@@ -5,6 +5,7 @@
 //! After this station no string is unchecked. Touches no file, environment,
 //! clock, or network.
 
+mod address;
 mod consulted;
 mod decode;
 pub mod grammar;
@@ -23,6 +24,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use address::{Address, Destination};
 pub use consulted::Consulted;
 pub use decode::decode;
 pub(crate) use decode::name_fits;

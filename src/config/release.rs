@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
-use crate::config::{Image, ProjectPath, Registry, Stage, TagSet, Target, Template};
+use crate::config::{ClientCertificate, Image, ProjectPath, Registry, Stage, TagSet, Target, Template};
 use crate::diagnostic::{Span, Spanned};
 use crate::oci::Platform;
 use serde::{Deserialize, Serialize};
@@ -138,6 +138,10 @@ pub struct Builder {
     /// What it builds natively; empty for what it says itself.
     #[serde(with = "crate::config::platforms")]
     pub platforms: Vec<Spanned<Platform>>,
+    /// The authority that vouches for it; the connection is one over TLS then.
+    pub ca: Option<Spanned<ProjectPath>>,
+    /// A certificate to show; its key is in a file or a variable.
+    pub client: Option<ClientCertificate>,
 }
 
 /// `cache dir="…" max-size="20GB" { remote … }`.

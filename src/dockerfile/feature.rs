@@ -46,7 +46,8 @@ impl fmt::Display for FeatureKind {
 }
 
 impl FeatureKind {
-    /// Whether Buildah 1.28, which is in Podman 4.3, has it.
+    /// Whether Buildah 1.28, which is in Podman 4.3, has it. What later ones have, they say
+    /// themselves.
     #[must_use]
     pub fn is_in_buildah(&self) -> bool {
         match self {
@@ -54,8 +55,7 @@ impl FeatureKind {
             Self::Syntax(foreign) => !foreign,
             Self::Heredoc | Self::GitAdd => false,
             Self::Mount(kind) => ["bind", "cache", "secret", "ssh", "tmpfs"].contains(&kind.as_str()),
-            Self::Flag(Keyword::Run, name) => name == "network",
-            Self::Flag(_, name) => name == "chmod",
+            Self::Flag(keyword, name) => *keyword != Keyword::Run && name == "chmod",
             Self::NamedContext => true,
         }
     }

@@ -16,6 +16,27 @@ pub struct Check {
     pub found: String,
     /// What to do about it.
     pub help: Option<String>,
+    /// What is known of an engine.
+    pub engine: Option<Box<EngineFound>>,
+}
+
+/// An engine that builds images of Dockerfiles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineFound {
+    /// `Docker` or `Podman`.
+    pub program: String,
+    /// Its version.
+    pub version: String,
+    /// Where it listens; `None` for one that is started for a run.
+    pub address: Option<String>,
+    /// What it runs on.
+    pub platform: String,
+    /// What else it runs programs of; `None` where that is not known.
+    pub others: Option<Vec<String>>,
+    /// Whether it builds with `BuildKit`.
+    pub buildkit: bool,
+    /// The platforms of the project that it is the one to build for.
+    pub builds: Vec<String>,
 }
 
 /// How something that was checked stands.
@@ -79,6 +100,18 @@ pub fn checkup_json(checks: &[Check]) -> Value {
         if let Some(help) = &check.help {
             value["help"] = json!(help);
         }
+        if let Some(engine) = &check.engine {
+            let EngineFound { program, version, address, platform, others, buildkit, builds } = &**engine;
+            value["engine"] = json!({
+                "program": program,
+                "version": version,
+                "address": address,
+                "platform": platform,
+                "other_platforms": others,
+                "buildkit": buildkit,
+                "builds": builds,
+            });
+        }
         value
     });
     json!({ "status": worst.unwrap_or(Level::Good).word(), "checks": all.collect::<Vec<_>>() })
@@ -95,6 +128,7 @@ mod tests {
             level,
             found: "so".to_owned(),
             help: help.map(ToOwned::to_owned),
+            engine: None,
         };
         let checks = [check("git", Level::Good, None), check("cache", Level::Warn, Some("do this"))];
         let expected = "ok    git    so\nwarn  cache  so\n\ncache\n  do this\n";

@@ -36,7 +36,7 @@ mod treemap;
 mod view;
 mod writer;
 
-pub use checkup::{Check, Level, checkup, checkup_json};
+pub use checkup::{Check, EngineFound, Level, checkup, checkup_json};
 pub use diagnostic::{problems_json, render};
 pub use dialect::Dialect;
 pub use digest::digest;

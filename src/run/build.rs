@@ -8,18 +8,19 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 
-use crate::config::{BuildSecret, Builder, ProjectPath, Release, Secret};
+use crate::config::{BuildSecret, ProjectPath, Release, Secret};
 use crate::diagnostic::{Code, Problem, Problems, Sources, Span, counted};
 use crate::dockerfile::{Dockerfile, FeatureKind};
 use crate::engine::builder::{
-    Address, Build, BuildKey, CONTEXT, CacheHits, Engine, EngineError, EngineKind, Engines, Login, NoEngine,
-    Offer, Place, Source, context, directory_image, fingerprint, finish, recall_build, remember_build,
+    Build, BuildKey, CONTEXT, CacheHits, Engine, EngineError, EngineKind, Engines, Login, Offer, Source,
+    context, directory_image, fingerprint, finish, recall_build, remember_build, repository,
 };
-use crate::facts::{Facts, InputFile, InputQuery, KnownFiles, Scope, any_number, read_inputs};
+use crate::facts::{Facts, InputFile, InputQuery, KnownFiles, any_number, read_inputs};
 use crate::oci::{Descriptor, LayerCompression};
 use crate::plan::{Action, DockerfileStep, Plan, Step, StepId, StepIndex};
 use crate::release::{Publisher, content_tag, fetch_shared, share};
 use crate::run::command::Unsuccessful;
+use crate::run::engines::{engines, no_engine, owner, plain};
 use crate::run::image::{Known, no_image, unless};
 use crate::run::line::Written;
 use crate::run::mask::Secrets;
@@ -42,7 +43,8 @@ pub(super) struct Builds {
     built: Layout,
     secrets: Arc<Secrets>,
     publisher: Arc<Publisher>,
-    engines: Engines,
+    /// What is wrong with them is told by whoever needs one.
+    engines: Result<Engines, Problems>,
     /// The builds of which this run publishes something.
     published: HashSet<StepId>,
 }
@@ -57,17 +59,6 @@ impl Builds {
     /// Builds of files of the project, into the store of its cache.
     pub(super) fn new(request: &Request, secrets: Arc<Secrets>, publisher: Arc<Publisher>) -> Self {
         let Request { root, facts, release, cache, sources, options, .. } = request;
-        let scope = Scope::new(release, facts);
-        // What is wrong with an address was told when it was planned.
-        let place = |builder: &Builder| {
-            Some(Place {
-                name: format!("builder `{}`", builder.name.value),
-                address: Address::parse(&scope.fill(&builder.address.value).ok()?).ok()?,
-                platforms: builder.platforms.iter().map(|platform| platform.value.clone()).collect(),
-                certificates: None,
-            })
-        };
-        let builders = release.builders.values().filter_map(place).collect();
         Self {
             root: root.clone(),
             facts: Arc::clone(facts),
@@ -77,7 +68,7 @@ impl Builds {
             built: cache.images().clone(),
             secrets,
             publisher,
-            engines: Engines::new(builders, &facts.environment),
+            engines: engines(root, release, facts),
             published: published(&request.plan),
         }
     }
@@ -154,8 +145,10 @@ impl Builds {
         teller: &mut Teller,
     ) -> Result<Descriptor, Unsuccessful> {
         let secrets = self.secrets_of(build).map_err(Unsuccessful::Failed)?;
-        let engine = unless(halt, self.engines.find(&build.platform)).await?;
-        let engine = engine.map_err(|error| Unsuccessful::failed(no_engine(build, error)))?;
+        let engines = self.engines.as_ref().map_err(|problems| Unsuccessful::Failed(problems.clone()))?;
+        let engine = unless(halt, engines.find(&build.platform)).await?;
+        let missing = |error| Unsuccessful::failed(no_engine(&build.platform, build.span, error));
+        let engine = engine.map_err(missing)?;
         check_features(build, &engine).map_err(Unsuccessful::Failed)?;
         let wrong = |error| Unsuccessful::failed(self.failed(build, &engine, error));
         let source = |Context { directory, files }: Context| context(&self.root, directory.as_path(), files);
@@ -165,15 +158,15 @@ impl Builds {
             let made = directory_image(&source, &build.platform, &self.built);
             images.push((name.clone(), unless(halt, made).await?.map_err(wrong)?));
         }
+        let owner = owner(&self.root);
         let mut dockerfile = build.dockerfile.to_string();
         for (name, image) in images {
-            let given = format!("hoist.local/base:{}", image.digest.hex());
+            let given = format!("{}:base-{}", repository(&owner), image.digest.hex());
             unless(halt, engine.load(&image, &given, &self.built)).await?.map_err(wrong)?;
             dockerfile = dockerfile.replace(name.as_str(), &given);
         }
         let archives = main.map(|source| (CONTEXT.to_owned(), source)).into_iter().collect();
         let offer = self.offer(build, dockerfile, archives, secrets).await.map_err(Unsuccessful::failed)?;
-        let owner = self.owner();
         let asked = Build {
             id: id(),
             name: name(&owner, step),
@@ -262,14 +255,6 @@ impl Builds {
         agents.collect()
     }
 
-    /// What hoist's images of this project are known by at an engine.
-    fn owner(&self) -> String {
-        let name = self.root.file_name().unwrap_or_default().to_string_lossy();
-        // Two checkouts of a project do not take each other's place.
-        let path = blake3::hash(self.root.as_os_str().as_encoded_bytes()).to_hex();
-        format!("{}-{}", plain(&name), path.get(..8).unwrap_or_default())
-    }
-
     /// A build did not succeed.
     fn failed(&self, build: &DockerfileStep, engine: &Engine, error: EngineError) -> Problem {
         let problem = |title: &str| Problem::new(Code::BuildFailed, title);
@@ -348,14 +333,7 @@ fn id() -> String {
 
 /// What an image is called at an engine; one of an earlier build gives the name up.
 fn name(owner: &str, step: &Step) -> String {
-    format!("hoist.local/{owner}:{}", plain(&step.id.to_string()))
-}
-
-/// A text of the characters that names of images have.
-fn plain(text: &str) -> String {
-    let fits = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-    let text: String = text.chars().map(fits).collect();
-    text.trim_matches('-').to_owned()
+    format!("{}:{}", repository(owner), plain(&step.id.to_string()))
 }
 
 /// All that a build depends on; not what hoist adds to the image that comes of it.
@@ -392,8 +370,15 @@ fn key(build: &DockerfileStep, contexts: &[Context], images: &[(String, Descript
 fn check_features(build: &DockerfileStep, engine: &Engine) -> Result<(), Problems> {
     let mut problems = Problems::new();
     if !engine.about().has_buildkit {
-        let is_podman = engine.about().kind == EngineKind::Podman;
-        let missing = build.features.iter().filter(|feature| !(is_podman && feature.kind.is_in_buildah()));
+        let about = engine.about();
+        let has = |feature: &FeatureKind| match about.kind {
+            EngineKind::Docker => false,
+            EngineKind::Podman if about.is_before(4, 4) => feature.is_in_buildah(),
+            // Later ones have more, and say themselves what they do not have; but of this
+            // flag they take the patterns for paths of the context, and copy too much.
+            EngineKind::Podman => !matches!(feature, FeatureKind::Flag(_, name) if name == "exclude"),
+        };
+        let missing = build.features.iter().filter(|feature| !has(&feature.kind));
         // Named contexts are bridged on every engine.
         let missing = missing.filter(|feature| feature.kind != FeatureKind::NamedContext);
         problems.extend(missing.map(|feature| {
@@ -402,6 +387,11 @@ fn check_features(build: &DockerfileStep, engine: &Engine) -> Result<(), Problem
                 .help(
                     "build it with Docker, whose BuildKit has it: `DOCKER_HOST=unix:///var/run/docker.sock`",
                 )
+        }));
+        problems.extend(build.ssh.iter().map(|id| {
+            Problem::new(Code::NoEngine, format!("{engine} reaches no agent of ssh"))
+                .label(id.span, "asks for one")
+                .help("build it with Docker, whose BuildKit does: `DOCKER_HOST=unix:///var/run/docker.sock`")
         }));
     }
     problems.or(())
@@ -424,33 +414,4 @@ fn published(plan: &Plan) -> HashSet<StepId> {
 /// A registry does not help: what is to be built is built all the same.
 fn not_shared(problem: &Problem) -> String {
     format!("builds are not shared: {}", problem.title)
-}
-
-/// There is no engine for a build.
-fn no_engine(build: &DockerfileStep, error: NoEngine) -> Problem {
-    let wanted = &build.platform;
-    match error {
-        NoEngine::Nowhere(tried) => {
-            let problem = Problem::new(Code::NoEngine, "there is no engine that builds a Dockerfile")
-                .label(build.span, "built from this")
-                .help(
-                    "start Docker (`systemctl start docker`), or install Podman, which hoist starts itself",
-                );
-            tried.into_iter().fold(problem, |problem, (name, error)| problem.note(format!("{name}: {error}")))
-        }
-        NoEngine::Builder(name, error) => {
-            Problem::new(Code::NoEngine, format!("the {name} for `{wanted}` cannot be used"))
-                .label(build.span, "built from this")
-                .note(error.to_string())
-        }
-        NoEngine::Foreign(engine, native) => {
-            Problem::new(Code::NoEngine, format!("no engine builds for `{wanted}`"))
-                .label(build.span, "built from this")
-                .note(format!("{engine} runs on `{native}` and emulates nothing for it"))
-                .help(format!(
-                    "`apt-get install qemu-user-static binfmt-support` registers emulators; \
-                     or name a builder: `builder \"native\" \"ssh://host\" platforms=\"{wanted}\"`"
-                ))
-        }
-    }
 }

@@ -533,7 +533,9 @@ fn secrets(request: &Request) -> Secrets {
     let (mut named, mut files) = (Vec::new(), Vec::new());
     let of_registries = request.release.registries.values().flat_map(Registry::secrets);
     let of_builds = request.release.images.values().flat_map(Image::build_secrets);
-    for secret in of_registries.chain(of_builds) {
+    let of_builders = request.release.builders.values().filter_map(|builder| builder.client.as_ref());
+    let of_builders = of_builders.map(|client| &client.key.value);
+    for secret in of_registries.chain(of_builds).chain(of_builders) {
         match secret {
             Secret::Env(name) => named.push(name),
             Secret::File(path) => files.extend(fs::read(secret_file(path, &request.root, environment))),

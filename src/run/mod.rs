@@ -9,6 +9,7 @@
 mod build;
 mod claim;
 mod command;
+mod engines;
 mod event;
 mod executor;
 mod fault;
@@ -49,6 +50,7 @@ mod tree;
 mod whole;
 mod worker;
 
+pub use engines::{engines, no_engine, owner};
 pub use event::{
     Counts, Event, FORMAT, Happening, LogPlace, Output, PlannedStep, RunEnded, RunStarted, StepEnded, Stream,
     TagMove, Trigger, Written, result_word,

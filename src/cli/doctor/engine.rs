@@ -1,147 +1,170 @@
-//! Whether docker or podman answer.
+//! The engines that could build the project's images of Dockerfiles.
 
-use std::io::{Error, ErrorKind, Read, Result as IoResult, Write};
-use std::net::{TcpStream, ToSocketAddrs as _};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::cli::doctor::{good, warn};
+use indexmap::IndexMap;
+
+use crate::cli::doctor::{good, missing, warn};
 use crate::cli::place::Places;
-use crate::cli::session::Session;
-use crate::config::Recipe;
-use crate::report::Check;
+use crate::config::Address;
+use crate::diagnostic::Span;
+use crate::engine::builder::{About, Engine, EngineError, EngineKind, Engines, Surveyed};
+use crate::facts::Environment;
+use crate::oci::Platform;
+use crate::plan::{Action, Plan};
+use crate::report::{Check, EngineFound};
+use crate::run::{engines, no_engine};
 
-/// How long the service of an engine may take to answer.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long an engine may take to say what it is.
+const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Where the service of an engine is.
-enum Address {
-    Socket(PathBuf),
-    /// `HOST:PORT`.
-    Network(String),
-    /// Where it cannot be asked without more: an address, and why.
-    Elsewhere(String, &'static str),
-}
-
-/// Services of docker and podman. Without a Dockerfile nothing needs them.
-pub(super) fn checks(session: &Session, places: &Places) -> Vec<Check> {
-    let recipes = places.known.iter().flat_map(|(loaded, _)| loaded.release.images.values());
-    let needed = recipes.map(|image| &image.recipe).any(|recipe| !matches!(recipe, Recipe::Assemble(_)));
-    let variable = |name: &str| session.host.environment.text(name).filter(|value| !value.is_empty());
-    let docker = match variable("DOCKER_HOST") {
-        Some(named) => address(named),
-        None => Address::Socket(PathBuf::from("/var/run/docker.sock")),
+/// Each engine that could be used, or why it cannot be; and each platform of the project
+/// for which there is none. Without a Dockerfile nothing needs them.
+pub(super) async fn checks(places: &Places, environment: &Environment, plan: Option<&Plan>) -> Vec<Check> {
+    let engines = match &places.known {
+        Some((loaded, facts)) => engines(&loaded.project.root, &loaded.release, facts),
+        None => Ok(Engines::new(Vec::new(), environment)),
     };
-    let own = variable("XDG_RUNTIME_DIR").map(|runtime| Path::new(runtime).join("podman/podman.sock"));
-    let podman = own.into_iter().chain([PathBuf::from("/run/podman/podman.sock")]);
-    let podman = podman.map(Address::Socket).collect();
-    let all = [engine("docker", vec![docker]), engine("podman", podman)];
-    if needed && all.iter().all(Result::is_err) {
-        let help = "Dockerfiles are built by docker or podman: start one of them";
-        return all.into_iter().filter_map(Result::err).map(|(name, why)| warn(name, why, help)).collect();
-    }
-    let not_needed = |(name, why): (&str, String)| {
-        let rest = if needed { "" } else { ", not needed" };
-        good(name, format!("{why}{rest}"))
+    let engines = match engines {
+        Ok(engines) => engines,
+        Err(problems) => {
+            let titles = problems.as_slice().iter().map(|problem| problem.title.clone());
+            let help = problems.as_slice().iter().find_map(|problem| problem.help.clone());
+            let found = titles.collect::<Vec<_>>().join("; ");
+            return vec![missing("builders", true, found, &help.unwrap_or_default())];
+        }
     };
-    all.into_iter().map(|engine| engine.unwrap_or_else(not_needed)).collect()
+    let mut wanted: IndexMap<Platform, Span> = IndexMap::new();
+    for step in plan.iter().flat_map(|plan| &plan.steps) {
+        if let Action::Dockerfile(build) = &step.action {
+            wanted.entry(build.platform.clone()).or_insert(build.span);
+        }
+    }
+    let mut checks = Vec::new();
+    if let Some(error) = engines.misnamed() {
+        let help = "such as `unix:///run/docker.sock`, `tcp://host:2376`, or `ssh://user@host`";
+        checks.push(missing("DOCKER_HOST", !wanted.is_empty(), error.to_string(), help));
+    }
+    let surveyed = engines.survey(PATIENCE).await;
+    let mut builds: Vec<(Address, Platform)> = Vec::new();
+    let mut unserved = Vec::new();
+    let is_needed = !wanted.is_empty();
+    for (platform, span) in wanted {
+        match engines.find(&platform).await {
+            Ok(engine) => builds.push((engine.address().clone(), platform)),
+            Err(error) => {
+                let problem = no_engine(&platform, span, error);
+                let help = problem.help.unwrap_or_else(|| "repair it, or name another builder".to_owned());
+                // What each place says stands in its own line.
+                unserved.push(missing(&format!("build for {platform}"), true, problem.title, &help));
+            }
+        }
+    }
+    let spared = !is_needed || surveyed.iter().any(|found| found.answer.is_ok());
+    let mut absent: IndexMap<&str, Vec<String>> = IndexMap::new();
+    for found in &surveyed {
+        match &found.answer {
+            Ok(engine) => checks.push(usable(found, engine, &builds).await),
+            Err(error) if is_usual(found) && !matches!(error, EngineError::Denied(_)) => {
+                let why = match &found.address {
+                    Some(Address::Unix(path)) if !path.exists() => format!("none at {}", path.display()),
+                    Some(address) => format!("{address}: {error}"),
+                    None => error.to_string(),
+                };
+                absent.entry(&found.name).or_default().push(why);
+            }
+            Err(error) => checks.push(unusable(found, error, is_needed)),
+        }
+    }
+    for (name, why) in absent {
+        let rest = if spared { ", not needed" } else { "" };
+        checks.push(good(name, format!("{}{rest}", why.join("; "))));
+    }
+    checks.extend(unserved);
+    checks
 }
 
-/// What `DOCKER_HOST` names (Docker's command line, "Environment variables").
-fn address(named: &str) -> Address {
-    // A user may stand before the host, and what stands behind it may be a secret.
-    let shown = match named.split_once('@') {
-        Some((user, host)) if user.rfind(':') > user.find("//") => {
-            format!("{}@{host}", &user[..user.rfind(':').unwrap_or_default()])
-        }
-        _ => named.to_owned(),
+/// `builder arm`, `docker`.
+fn title(found: &Surveyed) -> String {
+    found.name.replace('`', "")
+}
+
+/// Whether nobody named it, so that it need not be there.
+fn is_usual(found: &Surveyed) -> bool {
+    ["docker", "podman"].contains(&found.name.as_str())
+}
+
+/// An engine that answers, and what it is for.
+async fn usable(found: &Surveyed, engine: &Engine, builds: &[(Address, Platform)]) -> Check {
+    let About { kind, version, platform, has_buildkit } = engine.about();
+    let program = match kind {
+        EngineKind::Docker => "Docker",
+        EngineKind::Podman => "Podman",
     };
-    match named.split_once("://") {
-        Some(("unix", path)) => Address::Socket(PathBuf::from(path)),
-        Some(("tcp" | "http", host)) => {
-            let host = host.trim_end_matches('/');
-            Address::Network(if host.contains(':') { host.to_owned() } else { format!("{host}:2375") })
+    let others = engine.other_platforms().await;
+    let texts = |platforms: &[Platform]| platforms.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let builds = builds.iter().filter(|(address, _)| address == engine.address());
+    let builds: Vec<String> = builds.map(|(_, platform)| platform.to_string()).collect();
+    let place = match &found.address {
+        Some(address) => format!("at {address}"),
+        None => "that hoist starts for a run".to_owned(),
+    };
+    let buildkit = if *has_buildkit { " with BuildKit" } else { "" };
+    let runs = match &others {
+        None => format!("runs {platform}, what else is not known"),
+        Some(others) if others.is_empty() => format!("runs {platform}, emulates nothing"),
+        Some(others) => format!("runs {platform} and {}", texts(others).join(" ")),
+    };
+    let mut says = vec![format!("{program} {version}{buildkit} {place}"), runs];
+    if !found.platforms.is_empty() {
+        says.push(format!("meant for {}", texts(&found.platforms).join(" ")));
+    }
+    if !builds.is_empty() {
+        says.push(format!("builds {} here", builds.join(" ")));
+    }
+    let name = title(found);
+    let check = if *kind == EngineKind::Docker && !has_buildkit {
+        let help = "it builds without secrets, ssh, caches, and mounts: update it to Docker 18.09 or later";
+        warn(&name, says.join(", "), help)
+    } else {
+        good(&name, says.join(", "))
+    };
+    let engine = EngineFound {
+        program: program.to_owned(),
+        version: version.clone(),
+        address: found.address.as_ref().map(ToString::to_string),
+        platform: platform.to_string(),
+        others: others.map(|others| texts(&others)),
+        buildkit: *has_buildkit,
+        builds,
+    };
+    Check { engine: Some(Box::new(engine)), ..check }
+}
+
+/// An engine that was named, or that may not be used.
+fn unusable(found: &Surveyed, error: &EngineError, is_needed: bool) -> Check {
+    let place = found.address.as_ref().map(|address| format!("{address}: ")).unwrap_or_default();
+    let help = match (error, &found.address) {
+        (EngineError::Denied(_), Some(Address::Unix(_))) if found.name == "docker" => {
+            "who may use Docker is in its group, which is as good as root: `sudo usermod -aG docker $USER`, and \
+             log in anew; or set up rootless Docker or Podman"
         }
-        Some(("ssh", _)) => Address::Elsewhere(shown, "it is reached through ssh, which is not tried here"),
-        _ => Address::Elsewhere(shown, "that is no address of an engine"),
-    }
-}
-
-/// An engine that answers at one of these addresses; or its name, and why it does not.
-fn engine(name: &'static str, addresses: Vec<Address>) -> Result<Check, (&'static str, String)> {
-    let mut why = Vec::new();
-    for address in addresses {
-        let (shown, answered) = match address {
-            Address::Socket(path) => (path.display().to_string(), connect(&path).and_then(ping)),
-            Address::Network(host) => {
-                let answered = dial(&host).and_then(ping);
-                (host, answered)
-            }
-            Address::Elsewhere(shown, what) => {
-                why.push(format!("{shown}: {what}"));
-                continue;
-            }
-        };
-        match answered {
-            Ok(()) => return Ok(good(name, format!("answers at {shown}"))),
-            Err(error) if error.kind() == ErrorKind::NotFound => why.push(format!("none at {shown}")),
-            Err(error) => why.push(format!("{shown}: {error}")),
+        (EngineError::Denied(_), Some(Address::Unix(_))) => {
+            "the socket belongs to another user; for one of your own: `systemctl --user enable --now podman.socket`"
         }
-    }
-    Err((name, why.join("; ")))
-}
-
-fn connect(socket: &Path) -> IoResult<UnixStream> {
-    let stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    Ok(stream)
-}
-
-fn dial(host: &str) -> IoResult<TcpStream> {
-    let mut last = Error::new(ErrorKind::NotFound, "the host has no address");
-    for address in host.to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, PATIENCE) {
-            Ok(stream) => {
-                stream.set_read_timeout(Some(PATIENCE))?;
-                stream.set_write_timeout(Some(PATIENCE))?;
-                return Ok(stream);
-            }
-            Err(error) => last = error,
+        (_, Some(Address::Ssh(_))) => {
+            "`ssh -o BatchMode=yes HOST docker version` has to work: the key in the agent, the host known, and \
+             `docker` installed there"
         }
-    }
-    Err(last)
-}
-
-/// Whether an engine's service answers (`GET /_ping`, Docker Engine API).
-fn ping(mut stream: impl Read + Write) -> IoResult<()> {
-    stream.write_all(b"GET /_ping HTTP/1.0\r\nHost: engine\r\n\r\n")?;
-    let mut answer = [0; 12];
-    let read = stream.read_exact(&mut answer);
-    if read.is_ok() && answer.ends_with(b" 200") {
-        return Ok(());
-    }
-    let what = "something is there, but does not answer as an engine without TLS";
-    Err(Error::other(what))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_form_of_docker_host_is_understood() {
-        let found = |named: &str| match address(named) {
-            Address::Socket(path) => format!("socket {}", path.display()),
-            Address::Network(host) => format!("network {host}"),
-            Address::Elsewhere(shown, _) => format!("elsewhere {shown}"),
-        };
-        assert_eq!(found("unix:///run/docker.sock"), "socket /run/docker.sock");
-        assert_eq!(found("tcp://build:2376/"), "network build:2376");
-        assert_eq!(found("tcp://build"), "network build:2375");
-        assert_eq!(found("ssh://ci@arm-1"), "elsewhere ssh://ci@arm-1");
-        assert_eq!(found("ssh://ci:s3cret@arm-1:22"), "elsewhere ssh://ci@arm-1:22");
-        assert_eq!(found("nonsense"), "elsewhere nonsense");
+        (_, Some(Address::Tcp(_))) => {
+            "does it listen there? With TLS it needs `ca`, `cert`, and `key`, or `DOCKER_TLS_VERIFY`"
+        }
+        _ => "start it, or name another",
+    };
+    let found_there = format!("{place}{error}");
+    if is_usual(found) {
+        warn(&found.name, found_there, help)
+    } else {
+        missing(&title(found), is_needed, found_there, help)
     }
 }

@@ -6,7 +6,9 @@ use crate::cli::place::Places;
 use crate::config::{Base, Recipe};
 use crate::diagnostic::{Code, Problem};
 use crate::oci::{InvalidReference, Reference};
-use crate::plan::{Action, Plan, RegistryPlace, RegistryPlan, declared_registries, remote_base};
+use crate::plan::{
+    Action, DockerfileBase, Plan, RegistryPlace, RegistryPlan, declared_registries, remote_base,
+};
 use crate::release::{End, Publisher, check_place};
 use crate::report::{Check, Level};
 
@@ -14,9 +16,16 @@ use crate::report::{Check, Level};
 const UNREACHED: &str = "cannot be reached";
 
 /// Each base image of a registry: whether it is there, and as whom one sees it.
-pub(super) async fn bases(places: &Places, publisher: &Publisher) -> Vec<Check> {
+pub(super) async fn bases(
+    places: &Places,
+    of_dockerfiles: Vec<DockerfileBase>,
+    publisher: &Publisher,
+) -> Vec<Check> {
     let Some((loaded, facts)) = &places.known else { return Vec::new() };
     let mut checks: Vec<Check> = Vec::new();
+    for DockerfileBase { reference, registry, .. } in of_dockerfiles {
+        checks.push(base(reference, registry, publisher).await);
+    }
     for image in loaded.release.images.values() {
         let Recipe::Assemble(recipe) = &image.recipe else { continue };
         let Base::Reference(template) = &recipe.from.value else { continue };
@@ -137,7 +146,7 @@ fn failed(name: &str, found: String, problem: &Problem) -> Check {
     let said = Some(said.join("; ")).filter(|said| !said.is_empty());
     let help: Vec<String> = said.into_iter().chain(problem.help.clone()).collect();
     let help = Some(help.join("\n")).filter(|help| !help.is_empty());
-    Check { name: name.to_owned(), level: Level::Bad, found, help }
+    Check { name: name.to_owned(), level: Level::Bad, found, help, engine: None }
 }
 
 /// Whether a note says why, and not who one was, which the line does, or what was asked.

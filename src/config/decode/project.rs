@@ -9,8 +9,8 @@ use crate::config::decode::read::{
     argument, boolean, child, children, form, number, property, string, text, word,
 };
 use crate::config::{
-    Builder, CacheSettings, Execute, LoadedDocument, Pool, Release, RemoteCache, Settings, Template, Var,
-    value,
+    Address, Builder, CacheSettings, Execute, LoadedDocument, Pool, Release, RemoteCache, Secret, Settings,
+    Template, Var, value,
 };
 use crate::diagnostic::{Code, Problem, Problems, Spanned};
 use crate::oci::Platform;
@@ -105,9 +105,51 @@ impl Decoder<'_> {
 
     pub(super) fn builder(&mut self, node: &Node) -> Option<Builder> {
         let name = self.declared(node)?;
-        let address = argument(node, 1).map(|value| self.address(value))?;
+        let address = argument(node, 1).map(|value| self.engine(value))?;
         let platforms = property(node, "platforms").into_iter().flat_map(platforms).collect();
-        Some(Builder { name, address, platforms })
+        let ca = property(node, "ca").and_then(|value| self.path(value));
+        let client = self.client_certificate(node);
+        self.check_certificates(node, &address.value, client.as_ref().map(|client| &client.key));
+        Some(Builder { name, address, platforms, ca, client })
+    }
+
+    /// Where an engine listens; what fields stand for is checked when they are known.
+    fn engine(&mut self, value: &Value) -> Spanned<Template> {
+        let template = self.template(value);
+        if let Some(text) = template.literal()
+            && let Err(why) = Address::parse(&text)
+        {
+            // What is wrong with it may be that it holds a password.
+            let problem = Problem::new(Code::InvalidValue, "that is not the address of an engine")
+                .label(value.span, why)
+                .help("such as `ssh://user@host`, `tcp://host:2376`, or `unix:///run/podman/podman.sock`");
+            self.problems.push(problem);
+        }
+        Spanned::new(template, value.span)
+    }
+
+    /// Certificates belong to TCP, and a client's to an authority.
+    fn check_certificates(&mut self, node: &Node, address: &Template, key: Option<&Spanned<Secret>>) {
+        let first = ["ca", "cert", "key"].into_iter().find_map(|name| property(node, name));
+        let Some(first) = first else { return };
+        let address = address.literal().and_then(|text| Address::parse(&text).ok());
+        if address.is_some_and(|address| !matches!(address, Address::Tcp(_))) {
+            let problem = Problem::new(Code::UnknownProperty, "certificates for what is not reached by TLS")
+                .label(first.span, "belongs to an address with `tcp://`")
+                .help("leave it out: ssh has its own keys, and a socket needs none");
+            self.problems.push(problem);
+        } else if property(node, "ca").is_none() {
+            let problem = Problem::new(Code::MissingProperty, "`builder` needs `ca=`, too")
+                .label(first.span, "belongs to an engine that a certificate authority vouches for")
+                .help("write `ca=\"ca.pem\"`");
+            self.problems.push(problem);
+        }
+        if let Some(Spanned { value: Secret::Command(_), span }) = key {
+            let problem = Problem::new(Code::InvalidValue, "the key of a builder does not come of a command")
+                .label(*span, "is read from a file or a variable")
+                .help("write the path of the file, or `env:NAME`");
+            self.problems.push(problem);
+        }
     }
 
     fn address(&mut self, value: &Value) -> Spanned<Template> {
@@ -117,7 +159,7 @@ impl Decoder<'_> {
         {
             let problem = Problem::new(Code::InvalidValue, format!("`{text}` is not an address"))
                 .label(value.span, "has no scheme")
-                .help("such as `grpcs://cache.example.com` or `ssh://user@host`");
+                .help("such as `grpcs://cache.example.com`");
             self.problems.push(problem);
         }
         Spanned::new(template, value.span)

@@ -18,7 +18,8 @@ impl Decoder<'_> {
         Some(Registry { name: name?, place: place?, insecure, ca, client, login })
     }
 
-    fn client_certificate(&mut self, node: &Node) -> Option<ClientCertificate> {
+    /// `cert=` and `key=`, which belong together.
+    pub(super) fn client_certificate(&mut self, node: &Node) -> Option<ClientCertificate> {
         let (given, missing) = match (property(node, "cert"), property(node, "key")) {
             (Some(certificate), Some(key)) => {
                 let (certificate, key) = (self.path(certificate), self.key(key));
@@ -28,9 +29,10 @@ impl Decoder<'_> {
             (None, Some(key)) => (key, "cert"),
             (None, None) => return None,
         };
-        let problem = Problem::new(Code::MissingProperty, format!("`registry` needs `{missing}=`, too"))
-            .label(given.span, "a certificate and its key belong together")
-            .help("write `cert=\"client.pem\" key=\"client.key\"`");
+        let problem =
+            Problem::new(Code::MissingProperty, format!("`{}` needs `{missing}=`, too", node.name.value))
+                .label(given.span, "a certificate and its key belong together")
+                .help("write `cert=\"client.pem\" key=\"client.key\"`");
         self.problems.push(problem);
         None
     }

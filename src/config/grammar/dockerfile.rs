@@ -6,62 +6,105 @@ use crate::oci::LayerCompression;
 const WORDS: &[ArgumentForm] = &[ArgumentForm::many("word", Kind::Template, "")];
 
 pub(super) const DOCKERFILE: NodeForm =
-    NodeForm::new("dockerfile", "The image is built by an engine from a Dockerfile.")
+    NodeForm::new("dockerfile", "The image is built by an engine, Docker or Podman, from a Dockerfile.")
         .arguments(&[ArgumentForm::optional(
             "path",
             Kind::Path,
             "`Dockerfile` in the context",
-            "The Dockerfile.",
+            "The Dockerfile; it need not lie in the context.",
         )])
         .properties(&[
-            PropertyForm::new("context", Kind::Path, "The directory that is sent to the engine.")
-                .default("`.`"),
-            PropertyForm::new("target", Kind::Text, "The stage to build.").default("the last one"),
+            PropertyForm::new(
+                "context",
+                Kind::Path,
+                "The directory whose files are sent to the engine, less what its `.dockerignore` names.",
+            )
+            .default("`.`"),
+            PropertyForm::new("target", Kind::Text, "The stage to build; part of the key.")
+                .default("the last one"),
             PropertyForm::new(
                 "network",
                 Kind::Text,
-                "Network mode of its `RUN` steps, such as `host` or `none`.",
-            ),
-            PropertyForm::new("no-cache", Kind::Bool, "Leaves the engine's layer cache aside.")
-                .default("`#false`"),
+                "Network of its `RUN` steps: `default`, `none`, or `host`, which is that of the engine's \
+                 machine; part of the key.",
+            )
+            .default("what the engine takes: a network of their own with Docker"),
+            PropertyForm::new(
+                "no-cache",
+                Kind::Bool,
+                "Whether the engine's layer cache is left aside. Whether hoist builds at all, its own cache says.",
+            )
+            .default("`#false`"),
         ])
         .children(&[
-            NodeForm::new("arg", "Build arguments.")
+            NodeForm::new("arg", "Build arguments; part of the key.")
                 .open(PropertyForm::new("NAME", Kind::Template, "The value of the argument `NAME`."))
-                .repeatable(),
+                .repeatable()
+                .notes(
+                    "An argument shows in the history of the image: for what is secret there is `secret`. \
+                     `TARGETPLATFORM`, `BUILDPLATFORM`, and their kin have their values without being given.",
+                ),
             NodeForm::new("secret", "A secret that its `RUN` steps may mount.")
                 .arguments(&[ArgumentForm::one("id", Kind::Text, "Its id in the Dockerfile.")])
                 .properties(&[
-                    PropertyForm::new("env", Kind::Variable, "The environment variable that holds it."),
-                    PropertyForm::new("file", Kind::Text, "The file that holds it."),
+                    PropertyForm::new(
+                        "env",
+                        Kind::Variable,
+                        "The variable of the environment, or of a `dotenv`, that holds it.",
+                    ),
+                    PropertyForm::new(
+                        "file",
+                        Kind::Text,
+                        "The file that holds it; it may lie outside the project (`~/.netrc`).",
+                    ),
                 ])
                 .one_of(&["env", "file"])
                 .repeatable()
-                .notes("Never in a key, a log, or a layer."),
-            NodeForm::new("ssh", "Agent sockets that its `RUN` steps may use.")
+                .notes(
+                    "Its id is in the key, never its value; the value is masked in output, and in no layer. Docker \
+                     asks for it over a session; Podman gets it as a file beside the context that no `COPY` sees.",
+                ),
+            NodeForm::new("ssh", "Agents of ssh that its `RUN` steps may use.")
                 .arguments(&[ArgumentForm::many(
                     "id",
                     Kind::Text,
-                    "`default` is the agent of `$SSH_AUTH_SOCK`.",
+                    "`default`, or the `id` of a mount; each is the agent of `$SSH_AUTH_SOCK`.",
                 )])
-                .repeatable(),
-            NodeForm::new("context", "What stands in for a `FROM` or `COPY --from` name.")
-                .arguments(&[ArgumentForm::one("name", Kind::Text, "The name in the Dockerfile.")])
-                .properties(&[
-                    PropertyForm::new(
-                        "image",
-                        Kind::NameOf("image"),
-                        "An image of this file, which is then built first.",
-                    ),
-                    PropertyForm::new("dir", Kind::Path, "A directory."),
-                ])
-                .one_of(&["image", "dir"])
-                .repeatable(),
+                .repeatable()
+                .notes("With Docker; Podman's API has no way to an agent."),
+            NodeForm::new(
+                "context",
+                "What stands in for a name of `FROM`, `COPY --from`, or `RUN --mount=from=`.",
+            )
+            .arguments(&[ArgumentForm::one("name", Kind::Text, "The name in the Dockerfile.")])
+            .properties(&[
+                PropertyForm::new(
+                    "image",
+                    Kind::NameOf("image"),
+                    "An image of this file, which is then built first.",
+                ),
+                PropertyForm::new("dir", Kind::Path, "A directory, less what its `.dockerignore` names."),
+            ])
+            .one_of(&["image", "dir"])
+            .repeatable()
+            .notes(
+                "On every engine, also those that have no named contexts: hoist gives them an image in its place. \
+                 Images may be assembled ones. The digest of the image, or of each file, is part of the key.",
+            ),
             NodeForm::new("cache", "Where the engine's layers are kept between machines.")
                 .properties(&[
-                    PropertyForm::new("inline", Kind::Bool, "In the image itself."),
-                    PropertyForm::new("registry", Kind::Template, "At this reference."),
-                    PropertyForm::new("local", Kind::Path, "In this directory."),
+                    PropertyForm::new(
+                        "inline",
+                        Kind::Bool,
+                        "In the image's configuration, for builds elsewhere that name the image. With Docker.",
+                    ),
+                    PropertyForm::new(
+                        "registry",
+                        Kind::Template,
+                        "Read from, and written to, this reference. Written by a Docker whose images lie in \
+                         containerd; others read from it.",
+                    ),
+                    PropertyForm::new("local", Kind::Path, "In this directory. No engine has this yet."),
                     PropertyForm::new(
                         "mode",
                         Kind::Word(&["min", "max"]),
@@ -70,8 +113,37 @@ pub(super) const DOCKERFILE: NodeForm =
                     .default("`min`"),
                 ])
                 .one_of(&["inline", "registry", "local"])
-                .repeatable(),
-        ]);
+                .repeatable()
+                .notes(
+                    "A cache that the engine cannot have is left out, and a line of the step's output says so: it \
+                     changes how long a build takes, and never what comes of it. So it is in no key. What hoist \
+                     itself does not build again needs none of this.",
+                ),
+        ])
+        .notes(
+            "Which engine builds, and in what engines differ, is told in [Engines](engines.md). Files are sent as \
+             they are named by content: changed on 2000-01-01, of owner 0, with mode 0755 where the owner may \
+             execute them, else 0644; directories 0755. `.git` and `.hoist` are never sent. The `.dockerignore` \
+             that counts is `NAME.dockerignore` beside the Dockerfile `NAME`, else that of the context. In the key \
+             are the text of the Dockerfile, the files that are sent, arguments, target, platform, network, ids of \
+             secrets and of ssh agents, labels, and the digest that each image of a registry stands for; the engine \
+             is told that digest, too, so that no tag can move in between. Which engine builds is in no key.",
+        )
+        .example(
+            r#"image "base" {
+    assemble from="scratch" { layer { copy "bin/busybox" "/bin/busybox" mode="0755"; }; }
+}
+image "web" {
+    dockerfile "docker/Dockerfile" target="production" {
+        arg GREETING="hello"
+        secret "pip_token" env="PIP_TOKEN"
+        context "base" image="base"
+        context "assets" dir="web/assets"
+        cache inline=#true
+    }
+}
+"#,
+        );
 
 pub(super) const ASSEMBLE: NodeForm = NodeForm::new(
     "assemble",

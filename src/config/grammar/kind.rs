@@ -67,6 +67,8 @@ pub enum Kind {
     Place,
     /// The address of a service.
     Address,
+    /// Where an engine listens.
+    Engine,
 }
 
 /// The type of a KDL value.
@@ -141,6 +143,9 @@ impl Kind {
             }
             Self::Place => "`host[:port][/prefix]` or `oci:DIR`, a template".to_owned(),
             Self::Address => "an address: `grpcs://cache.example.com`".to_owned(),
+            Self::Engine => "`ssh://[user@]host[:port][/socket]`, `tcp://host:port`, or `unix:///socket`, \
+                             a template"
+                .to_owned(),
         }
     }
 
@@ -148,7 +153,7 @@ impl Kind {
     #[must_use]
     pub const fn section(self) -> Option<&'static str> {
         match self {
-            Self::Template | Self::Place | Self::Base => Some("templates"),
+            Self::Template | Self::Place | Self::Base | Self::Engine => Some("templates"),
             Self::Name | Self::Work | Self::NameOf(_) => Some("names"),
             Self::Command => Some("commands"),
             Self::Path | Self::Pattern => Some("paths"),

@@ -43,12 +43,51 @@ registry "out" "oci:dist/images"
 "#,
     );
 
-pub(super) const BUILDER: NodeForm = NodeForm::new("builder", "An engine on another machine.")
-    .arguments(&[ArgumentForm::one("name", Kind::Name, ""), ArgumentForm::one("address", Kind::Address, "")])
-    .properties(&[PropertyForm::new("platforms", Kind::Platforms, "What it builds natively.")
-        .default("what it says itself")])
-    .repeatable()
-    .example(
-        r#"builder "arm" "ssh://ci@arm-1" platforms="linux/arm64"
+pub(super) const BUILDER: NodeForm =
+    NodeForm::new("builder", "An engine that builds images of Dockerfiles, on another machine.")
+        .arguments(&[
+            ArgumentForm::one("name", Kind::Name, ""),
+            ArgumentForm::one(
+                "address",
+                Kind::Engine,
+                "Where it listens: Docker's daemon, or Podman's service.",
+            ),
+        ])
+        .properties(&[
+            PropertyForm::new(
+                "platforms",
+                Kind::Platforms,
+                "What it builds natively: it is the one that builds for these, and for no others.",
+            )
+            .default("the platform that it says it runs on"),
+            PropertyForm::new(
+                "ca",
+                Kind::Path,
+                "The certificate authority that vouches for it, in PEM; with it, `tcp://` is TLS.",
+            ),
+            PropertyForm::new(
+                "cert",
+                Kind::Path,
+                "A certificate that says who one is, in PEM (mutual TLS); with `ca` and `key`.",
+            ),
+            PropertyForm::new(
+                "key",
+                Kind::Text,
+                "The private key of `cert`, in PEM: its path, or `env:NAME`.",
+            ),
+        ])
+        .repeatable()
+        .notes(
+            "An image is built by the first `builder` whose `platforms` have its platform, else by the engine of \
+             this machine. A builder that is meant for a platform and does not answer is an error: nothing else \
+             takes its place. [Engines](engines.md) says how one is chosen, and in what they differ. `ssh://` needs \
+             a `docker` command on the other machine, and asks no questions: the key is in the agent or without a \
+             passphrase, the host is known. `tcp://` without `ca` is not encrypted, and whoever reaches it is root \
+             on that machine. `hoist doctor` asks each builder what it is.",
+        )
+        .example(
+            r#"builder "arm" "ssh://ci@arm-1" platforms="linux/arm64"
+builder "big" "tcp://build.example.com:2376" platforms="linux/amd64" ca="ca.pem" cert="client.pem" key="env:BUILDER_KEY"
+builder "podman" "ssh://ci@s390x-1/run/user/1000/podman/podman.sock" platforms="linux/s390x"
 "#,
-    );
+        );

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::config::grammar::walk;
-use crate::config::tests::{problems, release, release_of};
+use crate::config::tests::{Files, problems, release, release_of};
 use crate::config::{
-    Base, BuildCache, BuildContext, Command, Condition, Deploy, Edit, EventPattern, Expect, Image, Place,
-    Recipe, RuleKind, Secret, Severity, Waste, includes,
+    Address, Base, BuildCache, BuildContext, Command, Condition, Deploy, Edit, EventPattern, Expect, Image,
+    Place, Recipe, RuleKind, Secret, Severity, Waste, includes,
 };
 use crate::diagnostic::Sources;
 use crate::syntax::parse;
@@ -19,7 +19,7 @@ fn written<T: ToString>(all: impl IntoIterator<Item = T>) -> Vec<String> {
 #[test]
 fn every_example_of_the_language_decodes() {
     let examples = walk().into_iter().map(|(_, form)| form.example).filter(|example| !example.is_empty());
-    assert_eq!(examples.map(release).filter(|release| release.project == "directory").count(), 11);
+    assert_eq!(examples.map(release).filter(|release| release.project == "directory").count(), 12);
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn names_of_an_included_file_have_its_prefix_and_are_found_without_it() {
 fn what_holds_for_the_whole_project_is_not_said_by_an_included_file() {
     let included = "cache dir=\"x\"\nsettings { jobs 2; hoist \">=0.1\"; }\n";
     let files = [("release.kdl", "", ""), ("a/release.kdl", "a", included)];
-    let (sources, decoded) = super::Files(&files).decode();
+    let (sources, decoded) = Files(&files).decode();
     let expected = "\
 hoist::config::unknown_node: `cache` in an included file
   1:1 `cache` holds for the whole project
@@ -80,7 +80,7 @@ fn parts_of_one_file_say_once_what_holds_for_the_project() {
     let files = [("release.kdl", "", "project \"a\"\n"), ("ci.kdl", "", "default \"t\"\ntarget \"t\"\n")];
     assert_eq!(release_of(&files).default[0].value, "t");
     let files = [("release.kdl", "", "project \"a\"\n"), ("ci.kdl", "", "project \"b\"\n")];
-    let (sources, decoded) = super::Files(&files).decode();
+    let (sources, decoded) = Files(&files).decode();
     let expected = "\
 hoist::config::repeated: `project` is given twice
   1:1 `project` given again
@@ -437,6 +437,7 @@ fn what_holds_for_the_project_has_its_defaults() {
         cache dir="~/c" max-size="1GiB" registry=#false { remote "grpcs://x" instance="m" read-only=#true; }
         execute "grpcs://y" { platform OSFamily="linux"; }
         builder "arm" "ssh://ci@arm" platforms="linux/arm64, linux/arm/v7"
+        builder "big" "tcp://big:2376" ca="ca.pem" cert="client.pem" key="env:KEY"
         registry "out" "oci:dist/images"
         registry "lab" "lab:5000/{project}" insecure=#true ca="ca.pem"
         registry "tls" "lab:5001" cert="client.pem" key="client.key"
@@ -456,6 +457,12 @@ fn what_holds_for_the_project_has_its_defaults() {
     assert_eq!(
         written(said.builders["arm"].platforms.iter().map(|platform| &platform.value)),
         ["linux/arm64", "linux/arm/v7"]
+    );
+    let big = &said.builders["big"];
+    assert_eq!(written(big.ca.iter().map(|ca| &ca.value)), ["ca.pem"]);
+    assert_eq!(
+        big.client.as_ref().map(|client| client.key.value.clone()),
+        Some(Secret::Env("KEY".to_owned()))
     );
     assert!(
         matches!(&said.registries["out"].place, Place::Layout(path) if path.to_string() == "dist/images")
@@ -480,4 +487,14 @@ fn variables_that_stand_in_each_other_without_end_are_refused_and_not_followed()
         problems(&chain(3000)).lines().next(),
         Some("hoist::config::invalid_template: the variable `v2935` is nested too deeply")
     );
+}
+
+#[test]
+fn what_is_said_of_a_builder_is_what_an_engine_can_be_reached_at() {
+    let texts = ["unix:///run/x.sock", "tcp://h:1", "ssh://u@h:2/s", "tcp://h", "unix://x", "ssh://", "h:1"];
+    for text in texts {
+        let document = format!("builder \"b\" \"{text}\"");
+        let (_, decoded) = Files(&[("release.kdl", "", &document)]).decode();
+        assert_eq!(decoded.is_ok(), Address::parse(text).is_ok(), "{text}");
+    }
 }

@@ -144,7 +144,7 @@ fn what_needs_buildkit_is_told_with_its_place_and_whether_buildah_has_it() {
         ("base", true),
         ("--mount=type=cache,target=/c", true),
         ("--mount=type=new", false),
-        ("--network=none", true),
+        ("--network=none", false),
         ("--security=insecure", false),
         ("--chmod=755", true),
         ("--link", false),

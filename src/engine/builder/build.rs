@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use bollard_buildkit_proto::moby::buildkit::v1::CacheOptionsEntry;
+use bollard_buildkit_proto::moby::buildkit::v1::{CacheOptionsEntry, SolveResponse};
 use tokio::sync::mpsc;
 
 use crate::engine::builder::engine::Engine;
@@ -63,7 +63,12 @@ impl Engine {
     /// # Errors
     /// The build fails; the engine goes away.
     pub async fn build(&self, build: Build, lines: mpsc::Sender<Vec<u8>>) -> Result<Built, EngineError> {
-        if self.about().has_buildkit {
+        let has_buildkit = self.about().has_buildkit;
+        if build.caches.iter().any(|cache| !has_buildkit || matches!(cache, CachePlan::Local(_))) {
+            let said = b"hoist: a `cache` has no effect with this engine; it keeps its own".to_vec();
+            let _ = lines.send(said).await;
+        }
+        if has_buildkit {
             self.build_with_buildkit(build, lines).await
         } else {
             self.build_classic(build, lines).await
@@ -90,44 +95,74 @@ impl Engine {
         for (name, value) in build.arguments {
             set(format!("build-arg:{name}"), value);
         }
-        if let Some(network) = build.network {
+        let network = build.network.filter(|network| network != "default");
+        // Engines ask for it to be said twice.
+        let entitlements = if network.as_deref() == Some("host") { vec![HOST_NETWORK] } else { Vec::new() };
+        if let Some(network) = network {
             set("force-network-mode".to_owned(), network);
         }
         if build.no_cache {
             set("no-cache".to_owned(), String::new());
         }
-        let solve = Solve {
+        let mut solve = Solve {
             id: build.id,
             session,
             exporter: "moby".to_owned(),
             exporter_attributes: [("name".to_owned(), build.name.clone())].into(),
             attributes,
+            entitlements: entitlements.into_iter().map(ToOwned::to_owned).collect(),
             cache_from: build.caches.iter().filter_map(cache_from).collect(),
             cache_to: build.caches.iter().filter_map(cache_to).collect(),
         };
-        let (told, mut heard) = mpsc::channel(BACKLOG);
-        let mut progress = Progress::default();
-        let telling = async {
-            while let Some(message) = heard.recv().await {
-                let mut made = Vec::new();
-                progress.take(message, |line| made.push(line.to_vec()));
-                for line in made {
-                    // Nobody listens any more once the run was given up.
-                    let _ = lines.send(line).await;
-                }
-            }
-        };
-        let (answer, ()) = tokio::join!(buildkit.solve(solve, told), telling);
-        let hits = progress.hits();
-        let mut answer = answer.map_err(|status| match EngineError::from(status) {
-            EngineError::Failed { words, .. } => {
-                EngineError::Failed { words, instruction: progress.failed() }
-            }
-            other => other,
-        })?;
-        let image = answer.exporter_response.remove("containerimage.digest").unwrap_or(build.name);
+        let (mut answer, mut hits) = attempt(&buildkit, solve.clone(), &lines).await;
+        if answer.as_ref().is_err_and(knows_no_cache) {
+            let said = "hoist: this engine keeps no caches at registries; it builds without".to_owned();
+            let _ = lines.send(said.into_bytes()).await;
+            solve.id.push_str("-again");
+            solve.cache_to.retain(|cache| cache.r#type == INLINE);
+            (answer, hits) = attempt(&buildkit, solve, &lines).await;
+        }
+        let image = answer?.exporter_response.remove("containerimage.digest").unwrap_or(build.name);
         Ok(Built { image, hits })
     }
+}
+
+/// What allows a build the network of the machine.
+const HOST_NETWORK: &str = "network.host";
+/// The kind of cache that lies in the image itself, which all engines have.
+const INLINE: &str = "inline";
+
+/// Builds once, and passes on what the engine says.
+async fn attempt(
+    buildkit: &BuildKit,
+    solve: Solve,
+    lines: &mpsc::Sender<Vec<u8>>,
+) -> (Result<SolveResponse, EngineError>, CacheHits) {
+    let (told, mut heard) = mpsc::channel(BACKLOG);
+    let mut progress = Progress::default();
+    let telling = async {
+        while let Some(message) = heard.recv().await {
+            let mut made = Vec::new();
+            progress.take(message, |line| made.push(line.to_vec()));
+            for line in made {
+                // Nobody listens any more once the run was given up.
+                let _ = lines.send(line).await;
+            }
+        }
+    };
+    let (answer, ()) = tokio::join!(buildkit.solve(solve, told), telling);
+    let hits = progress.hits();
+    let answer = answer.map_err(|status| match EngineError::from(status) {
+        EngineError::Failed { words, .. } => EngineError::Failed { words, instruction: progress.failed() },
+        other => other,
+    });
+    (answer, hits)
+}
+
+/// Whether an engine has no place for caches but the image: Docker's, unless it keeps its
+/// images in containerd.
+fn knows_no_cache(error: &EngineError) -> bool {
+    matches!(error, EngineError::Failed { words, .. } if words.contains("unknown cache exporter"))
 }
 
 fn cache_from(cache: &CachePlan) -> Option<CacheOptionsEntry> {
@@ -139,7 +174,7 @@ fn cache_from(cache: &CachePlan) -> Option<CacheOptionsEntry> {
 
 fn cache_to(cache: &CachePlan) -> Option<CacheOptionsEntry> {
     match cache {
-        CachePlan::Inline => Some(entry::<String>("inline", [])),
+        CachePlan::Inline => Some(entry::<String>(INLINE, [])),
         CachePlan::Registry { reference, max } => {
             let mode = if *max { "max" } else { "min" };
             Some(entry("registry", [("ref", reference.as_str()), ("mode", mode)]))

@@ -26,6 +26,8 @@ use crate::engine::builder::session::HUB;
 const HIDDEN: &str = ".hoist-build-";
 /// Podman's own list of files that no instruction sees; it comes before `.dockerignore`.
 const IGNORE: &str = ".containerignore";
+/// What Podman's API calls the network mode `none`.
+const NO_NETWORK: &str = "NetworkDisabled";
 /// The longest line of an engine.
 const LONGEST: usize = 16 << 20;
 
@@ -210,6 +212,10 @@ fn query(build: &Build, kind: EngineKind) -> String {
         query.append_pair("target", target);
     }
     if let Some(network) = &build.network {
+        let network = match (kind, network.as_str()) {
+            (EngineKind::Podman, "none") => NO_NETWORK,
+            (_, network) => network,
+        };
         query.append_pair("networkmode", network);
     }
     if build.no_cache {

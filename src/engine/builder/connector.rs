@@ -5,7 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use http::{Request, Response, Uri};
 use http_body_util::Empty;
@@ -15,11 +15,11 @@ use hyper::header::{CONNECTION, HOST, UPGRADE};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpStream, UnixStream};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
-use crate::engine::builder::address::{Address, Destination};
+use crate::config::{Address, Destination};
 use crate::engine::builder::pipe::Pipe;
 
 /// Opens connections to the engine at an address.
@@ -96,9 +96,17 @@ impl Service<Uri> for Connector {
 /// The standard streams of an ssh whose other end passes on what an engine says.
 struct Dialled {
     streams: tokio::io::Join<ChildStdout, ChildStdin>,
+    /// Where ssh says why there is no connection, and what it has said so far.
+    stderr: ChildStderr,
+    words: Vec<u8>,
+    /// Whether anything came from the other end.
+    answered: bool,
     /// Killed when the connection is dropped.
     _ssh: Child,
 }
+
+/// The most that is kept of what ssh says, in bytes.
+const WORDS: usize = 4096;
 
 /// Reaches the engine at the other end of ssh as `docker` does: by its own client
 /// there.
@@ -119,11 +127,12 @@ fn dial(destination: &Destination) -> io::Result<impl super::pipe::Carrier + use
         ssh.args(["--host", &format!("unix://{socket}")]);
     }
     ssh.args(["system", "dial-stdio"]);
-    ssh.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+    ssh.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut ssh = ssh.spawn()?;
-    let streams = ssh.stdout.take().zip(ssh.stdin.take());
-    let (stdout, stdin) = streams.ok_or_else(|| io::Error::other("ssh has no standard streams"))?;
-    Ok(Dialled { streams: tokio::io::join(stdout, stdin), _ssh: ssh })
+    let streams = ssh.stdout.take().zip(ssh.stdin.take()).zip(ssh.stderr.take());
+    let ((stdout, stdin), stderr) = streams.ok_or_else(|| io::Error::other("ssh has no standard streams"))?;
+    let streams = tokio::io::join(stdout, stdin);
+    Ok(Dialled { streams, stderr, words: Vec::new(), answered: false, _ssh: ssh })
 }
 
 impl tokio::io::AsyncRead for Dialled {
@@ -132,7 +141,24 @@ impl tokio::io::AsyncRead for Dialled {
         context: &mut Context<'_>,
         buffer: &mut tokio::io::ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.streams).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.streams).poll_read(context, buffer))?;
+        self.answered |= buffer.filled().len() > before;
+        if self.answered {
+            return Poll::Ready(Ok(()));
+        }
+        // It ended before the engine said a word.
+        loop {
+            let mut piece = [0; 512];
+            let mut piece = tokio::io::ReadBuf::new(&mut piece);
+            ready!(Pin::new(&mut self.stderr).poll_read(context, &mut piece))?;
+            if piece.filled().is_empty() || self.words.len() > WORDS {
+                let words = String::from_utf8_lossy(&self.words);
+                let last = words.trim().lines().last().unwrap_or("it says nothing");
+                return Poll::Ready(Err(io::Error::other(format!("ssh ended: {last}"))));
+            }
+            self.words.extend_from_slice(piece.filled());
+        }
     }
 }
 

@@ -9,11 +9,11 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use tokio::time::timeout;
 
-use crate::engine::builder::address::Address;
+use crate::config::Address;
 use crate::engine::builder::connector::Connector;
 use crate::engine::builder::error::EngineError;
 use crate::engine::builder::solve::BuildKit;
-use crate::engine::emulation::is_emulated;
+use crate::engine::emulation::{emulated, is_emulated};
 use crate::oci::Platform;
 
 /// How long an engine may take to say what it is.
@@ -44,6 +44,18 @@ pub struct About {
     pub platform: Platform,
     /// Whether it builds with BuildKit.
     pub has_buildkit: bool,
+}
+
+impl About {
+    /// Whether its version is one before this. One that cannot be read is not.
+    #[must_use]
+    pub fn is_before(&self, major: u64, minor: u64) -> bool {
+        let mut parts = self.version.split('.').map(|part| part.parse::<u64>().ok());
+        match (parts.next().flatten(), parts.next().flatten()) {
+            (Some(own), Some(below)) => (own, below) < (major, minor),
+            _ => false,
+        }
+    }
 }
 
 /// An engine that answers.
@@ -122,6 +134,25 @@ impl Engine {
         }
         let Ok(buildkit) = BuildKit::within(&self.connector).await else { return false };
         buildkit.platforms().await.iter().any(|found| found.serves(platform))
+    }
+
+    /// Other platforms that it says it runs programs of, natively or emulated; `None`
+    /// where only trying tells.
+    pub async fn other_platforms(&self) -> Option<Vec<Platform>> {
+        let is_here = matches!(self.address, Address::Unix(_));
+        let mut others = if is_here { emulated() } else { Vec::new() };
+        if self.about.has_buildkit {
+            let buildkit = BuildKit::within(&self.connector).await.ok()?;
+            for found in buildkit.platforms().await {
+                let is_known = |other: &Platform| other.serves(&found);
+                if !self.about.platform.serves(&found) && !others.iter().any(is_known) {
+                    others.push(found);
+                }
+            }
+        } else if !is_here {
+            return None;
+        }
+        Some(others)
     }
 
     /// Where it was found.

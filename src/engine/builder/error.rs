@@ -108,16 +108,30 @@ fn cause(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
     None
 }
 
-/// An error with what caused it, each said once.
+/// What the layers of an HTTP client say before what happened.
+const WRAPPERS: [&str; 3] = ["Error in the hyper legacy client", "client error (", "connection error"];
+
+/// An error with what caused it, each said once; wrappers that say nothing are left out
+/// where something else does.
 pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
+    let mut all: Vec<String> = Vec::new();
+    let mut next = Some(error);
     while let Some(error) = next {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
+        let mut said = error.to_string();
         next = error.source();
+        // Some say what caused them themselves.
+        if let Some(cause) = next.map(ToString::to_string)
+            && let Some(own) = said.strip_suffix(&cause)
+        {
+            said = own.trim_end_matches([':', ' ']).to_owned();
+        }
+        if !said.is_empty() && !all.iter().any(|known| known.contains(&said)) {
+            all.push(said);
+        }
     }
-    text
+    let is_wrapper = |said: &String| WRAPPERS.iter().any(|wrapper| said.starts_with(wrapper));
+    if all.iter().any(|said| !is_wrapper(said)) {
+        all.retain(|said| !is_wrapper(said));
+    }
+    all.join(": ")
 }

@@ -1,6 +1,5 @@
 //! Engines that build from Dockerfiles: Docker and Podman by their API, and BuildKit.
 
-mod address;
 mod archive;
 mod build;
 mod classic;
@@ -14,6 +13,7 @@ mod finish;
 #[cfg(test)]
 mod fixture;
 mod layers;
+mod leftover;
 mod load;
 mod memory;
 mod pipe;
@@ -26,14 +26,14 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use address::{Address, Destination};
 pub use build::{Build, Built, CONTEXT};
 pub use context::{context, fingerprint};
 pub use directory::directory_image;
 pub use engine::{About, Engine, EngineKind};
-pub use engines::{Certificates, Engines, NoEngine, Place};
+pub use engines::{Certificates, Engines, NoEngine, Place, PrivateKey, Surveyed};
 pub use error::EngineError;
 pub use finish::finish;
+pub use leftover::{Leftover, repository};
 pub use memory::{BuildKey, recall_build, remember_build};
 pub use progress::CacheHits;
 pub use session::{ByteStream, Login, Logins, Offer, Source};

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
-use crate::engine::builder::address::Address;
+use crate::config::Address;
 use crate::engine::builder::engine::Engine;
 use crate::engine::builder::error::{EngineError, chain};
 
@@ -43,7 +43,12 @@ impl PodmanService {
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
-            .map_err(failed)?;
+            .map_err(|error| match error.kind() {
+                std::io::ErrorKind::NotFound => {
+                    EngineError::Unreachable("`podman` is not installed".to_owned())
+                }
+                _ => failed(error),
+            })?;
         let address = Address::Unix(socket);
         let since = Instant::now();
         loop {

@@ -37,6 +37,8 @@ pub(super) struct Solve {
     pub(super) exporter_attributes: HashMap<String, String>,
     /// Attributes of the frontend: arguments, labels, the target, and so on.
     pub(super) attributes: HashMap<String, String>,
+    /// What it may do that engines do not let everybody do.
+    pub(super) entitlements: Vec<String>,
     /// Where caches are read from.
     pub(super) cache_from: Vec<CacheOptionsEntry>,
     /// Where caches are written to.
@@ -108,6 +110,7 @@ impl BuildKit {
             frontend_attrs: solve.attributes,
             exporter_deprecated: solve.exporter,
             exporter_attrs_deprecated: solve.exporter_attributes,
+            entitlements: solve.entitlements,
             cache: Some(CacheOptions {
                 exports: solve.cache_to,
                 imports: solve.cache_from,

@@ -7,9 +7,12 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::config::Address;
 use crate::engine::Image;
 use crate::oci::{LayerCompression, Platform};
+use crate::plan::CachePlan;
 use crate::store::Layout;
+use crate::store::fixture::{openssl, program};
 
 /// An archive of a program that needs nothing else, and a file.
 fn context(text: &str) -> Source {
@@ -219,4 +222,170 @@ async fn an_image_of_a_layout_is_what_another_starts_from() {
         let layers = |manifest| Image::read(&images, manifest).unwrap().manifest.layers;
         assert_eq!(layers(&above)[0], layers(&saved)[0]);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dockerfile_of_the_length_of_another_is_not_taken_for_it() {
+    let test = "a_dockerfile_of_the_length_of_another_is_not_taken_for_it";
+    let Some(socket) = fixture::docker(test) else { return };
+    let engine = Engine::connect(&Address::Unix(socket), None).await.unwrap();
+    for word in ["one", "two"] {
+        let text = format!(
+            "FROM scratch\nCOPY busybox /bin/busybox\nRUN [\"/bin/busybox\", \"echo\", \"{word}\"]\n"
+        );
+        let (built, lines) = run(&engine, build(&format!("length-{word}"), &text, "hi")).await;
+        built.unwrap();
+        assert!(lines.iter().any(|line| line.ends_with(&format!(" {word}"))), "{lines:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_network_of_the_machine_and_caches_that_an_engine_does_not_know() {
+    let test = "the_network_of_the_machine_and_caches_that_an_engine_does_not_know";
+    let text = "FROM scratch\nCOPY busybox /bin/busybox\nRUN [\"/bin/busybox\", \"ip\", \"link\"]\n";
+    for socket in [fixture::docker(test), fixture::podman(test)].into_iter().flatten() {
+        let engine = Engine::connect(&Address::Unix(socket), None).await.unwrap();
+        let devices = |lines: &[String]| lines.iter().filter(|line| line.contains("link/")).count();
+        let with = |network: &str| Build {
+            network: Some(network.to_owned()),
+            no_cache: true,
+            ..build(&format!("network-{network}"), text, "hi")
+        };
+        let (built, host) = run(&engine, with("host")).await;
+        built.unwrap();
+        let (built, none) = run(&engine, with("none")).await;
+        built.unwrap();
+        assert!(devices(&host) > devices(&none), "{engine}: {host:#?} {none:#?}");
+        let (built, _) = run(&engine, with("default")).await;
+        built.unwrap();
+
+        let reference = "127.0.0.1:1/cache:one".to_owned();
+        let caches = vec![CachePlan::Registry { reference, max: true }];
+        let (built, lines) = run(&engine, Build { caches, ..build("cached", text, "hi") }).await;
+        built.unwrap();
+        assert!(lines.iter().any(|line| line.starts_with("hoist: ")), "{engine}: {lines:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_is_found_and_removed_and_nothing_of_others() {
+    let test = "what_is_left_is_found_and_removed_and_nothing_of_others";
+    for socket in [fixture::docker(test), fixture::podman(test)].into_iter().flatten() {
+        let engine = Engine::connect(&Address::Unix(socket), None).await.unwrap();
+        let text = "FROM scratch\nCOPY greeting /greeting\nCMD [\"/greeting\"]\n";
+        let owned = |owner: &str, name: &str, greeting: &str| Build {
+            name: format!("{}:{name}", repository(owner)),
+            owner: owner.to_owned(),
+            ..build(&format!("left-{owner}-{name}"), text, greeting)
+        };
+        run(&engine, owned("mine", "web", "one")).await.0.unwrap();
+        // The first one loses its name.
+        run(&engine, owned("mine", "web", "two")).await.0.unwrap();
+        run(&engine, owned("minetoo", "web", "three")).await.0.unwrap();
+        let container = bollard::models::ContainerCreateBody {
+            image: Some(format!("{}:web", repository("mine"))),
+            ..Default::default()
+        };
+        let options = None::<bollard::query_parameters::CreateContainerOptions>;
+        engine.docker.create_container(options, container).await.unwrap();
+
+        let left = engine.leftovers("mine").await.unwrap();
+        let is_image = |left: &&Leftover| matches!(left, Leftover::Image { .. });
+        assert_eq!((left.len(), left.iter().filter(is_image).count()), (3, 2), "{engine}: {left:#?}");
+        assert!(matches!(left[0], Leftover::Container { .. }), "{left:#?}");
+        for leftover in &left {
+            engine.remove(leftover).await.unwrap();
+        }
+        assert_eq!(engine.leftovers("mine").await.unwrap(), []);
+        assert_eq!(engine.leftovers("minetoo").await.unwrap().len(), 1);
+    }
+}
+
+/// Passes on what comes over TLS from who has a certificate of an authority.
+async fn tls_before(socket: std::path::PathBuf, directory: &std::path::Path) -> String {
+    use rustls::pki_types::pem::PemObject as _;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    let certificate = |name: &str| CertificateDer::from_pem_file(directory.join(name)).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certificate("ca.pem")).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let clients = rustls::server::WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(clients.build().unwrap())
+        .with_single_cert(
+            vec![certificate("server.pem")],
+            PrivateKeyDer::from_pem_file(directory.join("server.key")).unwrap(),
+        )
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (acceptor, socket) = (acceptor.clone(), socket.clone());
+            tokio::spawn(async move {
+                let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                let mut engine = tokio::net::UnixStream::connect(socket).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut stream, &mut engine).await;
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_is_reached_over_tls_by_who_has_a_certificate() {
+    let test = "an_engine_is_reached_over_tls_by_who_has_a_certificate";
+    let Some(socket) = fixture::docker(test) else { return };
+    if program(test, "openssl", "HOIST_TEST_OPENSSL_BIN").is_none() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    std::fs::write(path.join("extensions"), "subjectAltName=IP:127.0.0.1\n").unwrap();
+    openssl(path, "req -x509 -newkey rsa:2048 -nodes -days 2 -keyout ca.key -out ca.pem -subj /CN=ca");
+    for name in ["server", "client"] {
+        openssl(
+            path,
+            &format!("req -newkey rsa:2048 -nodes -keyout {name}.key -out request -subj /CN={name}"),
+        );
+        openssl(
+            path,
+            &format!(
+                "x509 -req -in request -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile extensions -out {name}.pem"
+            ),
+        );
+    }
+    let address = Address::Tcp(tls_before(socket, path).await);
+    let platform = Platform::host();
+    let engines = |identity: Option<PrivateKey>, ca: &str| {
+        let identity = identity.map(|key| (path.join("client.pem"), key));
+        let place = Place {
+            name: "builder `big`".to_owned(),
+            address: address.clone(),
+            platforms: vec![Platform::host()],
+            certificates: Some(Certificates { ca: path.join(ca), identity }),
+        };
+        Engines::new(vec![place], &crate::facts::Environment::default())
+    };
+    let held = std::fs::read(path.join("client.key")).unwrap();
+    for key in [PrivateKey::File(path.join("client.key")), PrivateKey::Held(held)] {
+        let engine = engines(Some(key), "ca.pem").find(&platform).await.map_err(|error| format!("{error:?}"));
+        let text = "FROM scratch\nCOPY greeting /tls\n";
+        run(&engine.unwrap(), build("tls", text, "hi")).await.0.unwrap();
+    }
+    let refused = |engine: Result<Engine, NoEngine>| match engine {
+        Err(NoEngine::Builder(name, error)) => format!("{name}: {error}"),
+        other => panic!("{:?}", other.err()),
+    };
+    let anonymous = refused(engines(None, "ca.pem").find(&platform).await);
+    assert!(anonymous.starts_with("builder `big`: "), "{anonymous}");
+    let wrong_key = PrivateKey::Held(b"s3cret".to_vec());
+    assert!(!format!("{wrong_key:?}").contains("s3cret"));
+    let unusable = refused(engines(Some(wrong_key), "ca.pem").find(&platform).await);
+    assert!(unusable.ends_with("client.pem: its key is to be in PEM, and not encrypted"), "{unusable}");
+    let stranger = refused(engines(None, "client.pem").find(&platform).await);
+    assert!(stranger.contains("certificate"), "{stranger}");
 }

@@ -51,6 +51,7 @@ impl Address {
 fn authority(text: &str) -> Result<String, String> {
     let port = text.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
     match port {
+        Some(Ok(_)) if text.starts_with(':') => Err("no host".to_owned()),
         Some(Ok(_)) => Ok(text.to_owned()),
         Some(Err(_)) => Err("a port that is no number".to_owned()),
         None => Err("no port".to_owned()),
@@ -71,6 +72,10 @@ fn destination(text: &str) -> Result<Destination, String> {
         Some((host, port)) => (host, Some(port.parse().map_err(|_| "a port that is no number".to_owned())?)),
         None => (host, None),
     };
+    // What is after the user would be shown wherever the address is.
+    if user.as_deref().is_some_and(|user| user.contains(':')) {
+        return Err("a password: ssh has keys and an agent for that".to_owned());
+    }
     // A host that began with `-` would be an option of ssh.
     let is_sound = |part: &str| !part.is_empty() && !part.starts_with('-');
     if !is_sound(host) || user.as_deref().is_some_and(|user| !is_sound(user)) {
@@ -124,7 +129,9 @@ mod tests {
             ("unix://docker.sock", "a path that is not absolute"),
             ("tcp://host", "no port"),
             ("tcp://host:http", "a port that is no number"),
+            ("tcp://:2375", "no host"),
             ("ssh://", "no host"),
+            ("ssh://ci:s3cret@arm-1", "a password: ssh has keys and an agent for that"),
             ("ssh://-oProxyCommand=x", "no host"),
             ("ssh://-l@host", "no host"),
             ("npipe:////./pipe/docker", "an unknown scheme `npipe`: `unix`, `tcp`, and `ssh` are known"),

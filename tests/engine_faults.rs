@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::daemons::Daemon;
-use crate::engines::{Project, Published, engines, processes};
+use crate::engines::{Project, Published, engines, pids, processes};
 use crate::fixture::{Ended, installed, left_out};
 
 const RELEASE: &str = r#"
@@ -119,7 +119,7 @@ fn an_engine_that_is_not_there_is_told_with_what_to_do() {
         &["run", "web"],
         &[("DOCKER_HOST", "")],
     );
-    let told = ["hoist::engine::no_engine", "/var/run/docker.sock", "podman: No such file"];
+    let told = ["hoist::engine::no_engine", "/var/run/docker.sock", "podman: `podman` is not installed"];
     says(&nothing, 3, &told);
 }
 
@@ -230,7 +230,6 @@ fn a_build_that_is_interrupted_ends_at_the_engine() {
 #[test]
 fn an_engine_that_goes_away_is_told() {
     const TEST: &str = "engines that go away";
-    // Processes that a daemon leaves behind are not hoist's.
     for (kind, signal) in [("docker", Signal::TERM), ("podman", Signal::KILL)] {
         if engines(TEST).is_empty() {
             return;
@@ -239,16 +238,18 @@ fn an_engine_that_goes_away_is_told() {
             Ok(daemon) => daemon,
             Err(why) => return left_out(TEST, &why),
         };
-        let sleep = format!("sleep 87{}", daemon.process());
+        let process = fs::read_to_string(daemon.socket.with_file_name("daemon")).unwrap();
+        let process = Pid::from_raw(process.trim().parse().unwrap()).unwrap();
+        let sleep = format!("sleep 87{process}");
         let engine = format!("unix://{}", daemon.socket.display());
         let project = project(&engine, &format!("FROM scratch\nCOPY bin /bin\nRUN {sleep}\n"));
         let child = start(&project, &sleep);
-        kill_process(Pid::from_raw(daemon.process()).unwrap(), signal).unwrap();
+        kill_process(process, signal).unwrap();
         says(&ended(child), 1, &["hoist::engine::build_failed"]);
-        for line in processes(&sleep) {
-            eprintln!("{kind} leaves {line}");
+        // What a daemon that was killed leaves behind is not hoist's.
+        for left in pids(&sleep) {
+            let _ = kill_process(left, Signal::KILL);
         }
-        let _ = Command::new("pkill").args(["-KILL", "-f", &sleep]).status();
         assert!(soon(|| processes(&sleep).is_empty()));
     }
 }

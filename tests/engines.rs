@@ -11,6 +11,7 @@ use hoist::oci::{
     MAX_ARCHIVE_ENTRIES, Manifest, Platform, decompress, media_type, read_archive,
 };
 use hoist::store::Layout;
+use rustix::process::Pid;
 
 use crate::daemons;
 use crate::fixture::{Ended, Repo, installed};
@@ -161,13 +162,24 @@ impl Published {
     }
 }
 
-/// Processes of this machine that have a text among their arguments.
+/// The arguments of the processes of this machine that have a text among them.
 pub(crate) fn processes(text: &str) -> Vec<String> {
-    let lines = fs::read_dir("/proc").unwrap().filter_map(|entry| {
-        let line = fs::read(entry.ok()?.path().join("cmdline")).ok()?;
-        Some(String::from_utf8_lossy(&line).replace('\0', " "))
+    all_with(text).map(|(_, line)| line).collect()
+}
+
+/// The processes of this machine that have a text among their arguments.
+pub(crate) fn pids(text: &str) -> Vec<Pid> {
+    all_with(text).map(|(process, _)| process).collect()
+}
+
+fn all_with(text: &str) -> impl Iterator<Item = (Pid, String)> {
+    let all = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let path = entry.ok()?.path();
+        let process = Pid::from_raw(path.file_name()?.to_str()?.parse().ok()?)?;
+        let line = fs::read(path.join("cmdline")).ok()?;
+        Some((process, String::from_utf8_lossy(&line).replace('\0', " ")))
     });
-    lines.filter(|line| line.contains(text)).collect()
+    all.filter(move |(_, line)| line.contains(text))
 }
 
 const STAGES: &str = r#"FROM scratch AS tools

@@ -318,7 +318,9 @@ fn two_builds_of_one_image_at_once_make_one_result() {
                 .map(|()| scope.spawn(|| project.hoist(&["run", "web"])))
                 .map(|hoist| hoist.join().unwrap())
         });
-        both.iter().for_each(|ended| says(ended, 0, &[]));
+        for ended in &both {
+            says(ended, 0, &[]);
+        }
         says(&project.hoist(&["release", "--yes"]), 0, &[]);
         assert_eq!(Published::read(&project, "dist/web").file("made"), "made\n");
         says(&project.hoist(&["run", "web"]), 0, &["Nothing to do"]);

@@ -373,7 +373,9 @@ fn base(project: &Project, word: &str, platform: &str) -> String {
         header.set_entry_type(kind);
         header.set_mode(mode);
         header.set_size(size);
-        (header.set_uid(0), header.set_gid(0), header.set_mtime(0));
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
         header
     };
     for (path, mode, content) in [("bin/busybox", 0o755, busybox()), ("base", 0o644, word.into())] {

@@ -11,6 +11,7 @@ use hoist::oci::{
     MAX_ARCHIVE_ENTRIES, Manifest, Platform, decompress, media_type, read_archive,
 };
 use hoist::store::Layout;
+use rustix::process::Pid;
 
 use crate::daemons;
 use crate::fixture::{Ended, Repo, installed};
@@ -42,6 +43,23 @@ impl Project {
     pub(crate) fn hoist_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
         let variables = [&[("DOCKER_HOST", self.engine.as_str())], variables].concat();
         self.repo.hoist_with(arguments, &variables)
+    }
+
+    /// Calls hoist where other things are mounted, which a script for the shell says.
+    pub(crate) fn hoist_where(&self, mounts: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
+        let hoist = self.repo.command(arguments);
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", &format!("{mounts} && exec \"$@\""), "sh"]);
+        command.arg(hoist.get_program()).args(arguments).current_dir(self.repo.path()).env_clear();
+        command.envs(hoist.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.env("DOCKER_HOST", &self.engine).envs(variables.iter().copied());
+        let output = command.output().expect("unshare is installed");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ended {
+            code: output.status.code().unwrap_or(-1),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+        }
     }
 
     /// Calls hoist, which must succeed, and returns what it tells.
@@ -102,7 +120,8 @@ impl Published {
         Self::of(&layout, &layout.only().expect("it has one image"))
     }
 
-    fn of(layout: &Layout, image: &Descriptor) -> Self {
+    /// One image of a layout.
+    pub(crate) fn of(layout: &Layout, image: &Descriptor) -> Self {
         let manifest = Manifest::parse(&layout.read(image).unwrap()).unwrap();
         let config = serde_json::from_slice(&layout.read(&manifest.config).unwrap()).unwrap();
         let mut files = BTreeMap::new();
@@ -143,13 +162,24 @@ impl Published {
     }
 }
 
-/// Processes of this machine that have a text among their arguments.
+/// The arguments of the processes of this machine that have a text among them.
 pub(crate) fn processes(text: &str) -> Vec<String> {
-    let lines = fs::read_dir("/proc").unwrap().filter_map(|entry| {
-        let line = fs::read(entry.ok()?.path().join("cmdline")).ok()?;
-        Some(String::from_utf8_lossy(&line).replace('\0', " "))
+    all_with(text).map(|(_, line)| line).collect()
+}
+
+/// The processes of this machine that have a text among their arguments.
+pub(crate) fn pids(text: &str) -> Vec<Pid> {
+    all_with(text).map(|(process, _)| process).collect()
+}
+
+fn all_with(text: &str) -> impl Iterator<Item = (Pid, String)> {
+    let all = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let path = entry.ok()?.path();
+        let process = Pid::from_raw(path.file_name()?.to_str()?.parse().ok()?)?;
+        let line = fs::read(path.join("cmdline")).ok()?;
+        Some((process, String::from_utf8_lossy(&line).replace('\0', " ")))
     });
-    lines.filter(|line| line.contains(text)).collect()
+    all.filter(move |(_, line)| line.contains(text))
 }
 
 const STAGES: &str = r#"FROM scratch AS tools
@@ -343,7 +373,9 @@ fn base(project: &Project, word: &str, platform: &str) -> String {
         header.set_entry_type(kind);
         header.set_mode(mode);
         header.set_size(size);
-        (header.set_uid(0), header.set_gid(0), header.set_mtime(0));
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
         header
     };
     for (path, mode, content) in [("bin/busybox", 0o755, busybox()), ("base", 0o644, word.into())] {
@@ -568,8 +600,8 @@ registry "local" "{team}"
         let release =
             |version: &str| project.succeed(&["release", "--event", &format!("tag=v{version}"), "--yes"]);
         let told = release("1.0.0");
-        // The layers went there with the build, those of the base from its repository.
-        assert!(told.contains("1 blob sent") && told.contains("3 there before"), "{engine}: {told}");
+        // Nothing but the configuration: what was built was put there when it was.
+        assert!(told.contains("1 blob sent"), "{engine}: {told}");
         let tag = |tag: &str| digest_of(registry.port, &format!("web:{tag}"));
         let first = tag("1.0.0");
         assert_ne!(first, "none", "{engine}");

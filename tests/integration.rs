@@ -15,6 +15,7 @@ mod containers;
 #[path = "../src/engine/builder/fixture.rs"]
 mod daemons;
 mod doctor;
+mod emulation;
 mod engine_faults;
 mod engines;
 mod examples;
@@ -34,6 +35,7 @@ mod random;
 mod recall;
 mod reference;
 mod registry;
+mod remote_engines;
 mod sandbox;
 mod schemas;
 mod signals;

@@ -58,12 +58,6 @@ impl Daemon {
         let drivers = if kind == "docker" { ["overlay2", "vfs"] } else { ["overlay", "vfs"] };
         start(kind, &drivers, name, more)
     }
-
-    /// The process of the daemon.
-    pub(crate) fn process(&self) -> i32 {
-        let text = std::fs::read_to_string(self.socket.with_file_name("daemon"));
-        text.ok().and_then(|text| text.trim().parse().ok()).expect("the keeper writes it")
-    }
 }
 
 impl Drop for Daemon {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -32,8 +33,10 @@ fn context(text: &str) -> Source {
 }
 
 fn build(name: &str, dockerfile: &str, text: &str) -> Build {
+    // An engine takes a while to forget the session of a build that has ended.
+    static COUNT: AtomicU32 = AtomicU32::new(0);
     Build {
-        id: format!("{name}-{}", std::process::id()),
+        id: format!("{name}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)),
         name: format!("hoist.test/{name}:x"),
         platform: Platform::host(),
         target: None,

@@ -173,15 +173,7 @@ impl Lower<'_> {
         number: usize,
         edges: &[Edge],
     ) -> Made {
-        for edge in Outline::new(self.release, Some(self.facts)).makers_of(&recipe.path) {
-            let Why::Reads(_, made, _) = edge.why else { continue };
-            let title = format!("the Dockerfile `{}` is made by a step", recipe.path.value);
-            let problem = Problem::new(Code::Conflict, title)
-                .label(recipe.path.span, "read when it is planned")
-                .label(made, "made here");
-            let help = "check it in: what an image is built from is planned before anything runs";
-            self.problems.push(problem.help(help));
-        }
+        self.check_dockerfile(recipe);
         for context in &recipe.contexts {
             if let BuildContext::Image { image: base, .. } = context {
                 self.check_base(image, &base.value, base.span, number);
@@ -236,8 +228,8 @@ impl Lower<'_> {
         for (number, context) in recipe.contexts.iter().enumerate() {
             match context {
                 BuildContext::Image { image: base, .. } => {
-                    let based = |edge: &&Edge| edge.why == Why::Named(base.span);
-                    let built = edges.iter().find(based).and_then(|edge| self.places.get(&edge.to));
+                    let is_it = |edge: &&Edge| edge.why == Why::Named(base.span);
+                    let built = edges.iter().find(is_it).and_then(|edge| self.places.get(&edge.to));
                     images.extend(built.map(|step| (stand_in(number), *step)));
                 }
                 BuildContext::Directory { .. } => directories.push(stand_in(number)),
@@ -278,6 +270,19 @@ impl Lower<'_> {
         }
         let inputs = answers.inputs.and_then(|at| self.selection.needs.inputs.get(at)).cloned();
         Made { action: Action::Dockerfile(Box::new(step)), definition, effect: Effect::Cacheable, inputs }
+    }
+
+    /// A Dockerfile is read before anything runs.
+    fn check_dockerfile(&mut self, recipe: &config::Dockerfile) {
+        for edge in Outline::new(self.release, Some(self.facts)).makers_of(&recipe.path) {
+            let Why::Reads(_, made, _) = edge.why else { continue };
+            let title = format!("the Dockerfile `{}` is made by a step", recipe.path.value);
+            let problem = Problem::new(Code::Conflict, title)
+                .label(recipe.path.span, "read when it is planned")
+                .label(made, "made here");
+            let help = "check it in: what an image is built from is planned before anything runs";
+            self.problems.push(problem.help(help));
+        }
     }
 
     /// What the name of an image stands for; `None` if it was not asked for.

@@ -41,13 +41,12 @@ pub async fn find_base(
         let help = "registries also say so of images that one may not see: `hoist login` may help";
         return Err(here(problem.help(help)));
     };
-    let bytes = match images.read(&found) {
-        Ok(bytes) => bytes,
-        Err(_) => {
-            let bytes = repository.read(&found).await.map_err(here)?;
-            images.write(&found.media_type, &bytes)?;
-            bytes
-        }
+    let bytes = if let Ok(bytes) = images.read(&found) {
+        bytes
+    } else {
+        let bytes = repository.read(&found).await.map_err(here)?;
+        images.write(&found.media_type, &bytes)?;
+        bytes
     };
     let _forgotten = note(reference, &found, images);
     Ok((found, bytes))

@@ -100,15 +100,15 @@ impl Builds {
         if before.is_none() && !forced {
             before = unless(halt, self.fetch(build, &key, teller)).await?;
         }
-        let built = match before {
-            Some(built) => built,
+        let made = match before {
+            Some(before) => before,
             None => self.build_with_engine(build, step, contexts, images, halt, teller).await?,
         };
         // What is not what it was to be is not kept for anybody.
-        let finished = finish(build, &built, &self.built).map_err(Unsuccessful::failed)?;
-        remember_build(&key, &built, &self.built).map_err(Unsuccessful::failed)?;
+        let finished = finish(build, &made, &self.built).map_err(Unsuccessful::failed)?;
+        remember_build(&key, &made, &self.built).map_err(Unsuccessful::failed)?;
         if self.published.contains(&step.id) {
-            unless(halt, self.share(build, &key, &built, teller)).await?;
+            unless(halt, self.share(build, &key, &made, teller)).await?;
         }
         Ok(finished)
     }
@@ -130,10 +130,10 @@ impl Builds {
     }
 
     /// Leaves what was built for other machines.
-    async fn share(&self, build: &DockerfileStep, key: &BuildKey, built: &Descriptor, teller: &Teller) {
+    async fn share(&self, build: &DockerfileStep, key: &BuildKey, made: &Descriptor, teller: &Teller) {
         let Some(tag) = content_tag(&key.hex()) else { return };
         for registry in &build.shared {
-            if let Err(problem) = share(&tag, built, registry, &self.publisher, &self.built).await {
+            if let Err(problem) = share(&tag, made, registry, &self.publisher, &self.built).await {
                 teller.tell(Told::Notice(not_shared(&problem))).await;
             }
         }

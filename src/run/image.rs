@@ -94,8 +94,8 @@ impl Images {
                 self.assemble(assemble, known, step, halt).await.map(|image| Yielded::Image(Box::new(image)))
             }
             Action::Dockerfile(build) => {
-                let built = self.builds.build(build, step, known, halt, teller).await;
-                built.map(|image| Yielded::Image(Box::new(image)))
+                let made = Box::pin(self.builds.build(build, step, known, halt, teller)).await;
+                made.map(|image| Yielded::Image(Box::new(image)))
             }
             Action::Index(index) => {
                 self.index(index, known, step).await.map(|image| Yielded::Image(Box::new(image)))

@@ -86,6 +86,8 @@ pub fn facts(needs: &Needs, event: Event) -> Facts {
         walked: Walked::default(),
         inputs: (0..needs.inputs.len()).map(answer).collect(),
         tools: vec!["1.0".to_owned(); needs.tools.len()],
+        dockerfiles: Vec::new(),
         bases: vec![ResolvedBase::Later; needs.bases.len()],
+        images: std::collections::HashMap::new(),
     }
 }

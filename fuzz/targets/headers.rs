@@ -13,7 +13,8 @@ fuzz_target!(|data: &[u8]| {
     let (first, second) = text.split_once('\n').unwrap_or((text, text));
     if let Some((realm, service)) = challenge(first) {
         // Said as it was understood, it is understood as the same.
-        if let Some(service) = service.filter(|service| !service.contains('"')) {
+        // What has quotes in it cannot be said in quotes.
+        if let Some(service) = service.filter(|service| !service.contains('"') && !realm.contains('"')) {
             let said = format!("Bearer realm=\"{realm}\",service=\"{service}\"");
             assert_eq!(challenge(&said), Some((realm, Some(service))), "{first:?}");
         }

@@ -22,7 +22,8 @@ pub fn record(bytes: &[u8]) -> Option<bool> {
 #[must_use]
 pub fn snapshot(bytes: &[u8]) -> Option<bool> {
     let build = bytes.get(4..36)?.try_into().ok()?;
-    let snapshot = Snapshot::read(bytes.to_vec(), &build)?;
+    // What names one build before it and another in it, no hoist has written.
+    let snapshot = Snapshot::read(bytes.to_vec(), &build).filter(|snapshot| snapshot.head.build == build)?;
     let written = snapshot.to_bytes()?;
     Some(Snapshot::read(written.clone(), &build).and_then(|again| again.to_bytes()) == Some(written))
 }

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::engine::runtime::Request;
+use crate::engine::runtime::request::Unmet;
 
 /// How long it is waited before the same is asked again.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -28,8 +29,17 @@ impl Asking {
         let told = Arc::clone(&unmet);
         thread::spawn(move || {
             for (at, request) in requests.iter().enumerate() {
-                while let Err(reason) = request.ask() {
-                    tell(&told, at, Some(reason));
+                let mut has_answered = false;
+                while let Err(unmet) = request.ask() {
+                    match unmet {
+                        Unmet::Answer(reason) => {
+                            has_answered = true;
+                            tell(&told, at, Some(reason));
+                        }
+                        // That it was ended says less than what it answered before.
+                        Unmet::NoAnswer(reason) if !has_answered => tell(&told, at, Some(reason)),
+                        Unmet::NoAnswer(_) => {}
+                    }
                     thread::sleep(PAUSE);
                 }
                 tell(&told, at, None);

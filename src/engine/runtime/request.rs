@@ -26,27 +26,38 @@ pub struct Request {
     pub body: Option<String>,
 }
 
+/// Why a request was not answered as it must be, in a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Unmet {
+    /// Nothing came back.
+    NoAnswer(String),
+    /// Something else came back.
+    Answer(String),
+}
+
 impl Request {
     /// Asks once.
     ///
     /// # Errors
-    /// What came back instead of what must, in a sentence.
-    pub(super) fn ask(&self) -> Result<(), String> {
+    /// What came back instead of what must.
+    pub(super) fn ask(&self) -> Result<(), Unmet> {
         let Self { port, path, status, body } = self;
         let asked = format!("GET http://localhost:{port}{path}");
-        let (got, text) = self.answer().map_err(|error| format!("`{asked}`: no answer: {error}"))?;
+        let (got, text) =
+            self.answer().map_err(|error| Unmet::NoAnswer(format!("`{asked}`: no answer: {error}")))?;
         let text = String::from_utf8_lossy(&text);
         let words: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
         let shown: String = words.chars().take(SHOWN).collect();
         let more = if shown.len() < words.len() { "…" } else { "" };
         if got != *status {
-            return Err(format!("`{asked}`: expected status {status}, got {got} with `{shown}{more}`"));
+            let reason = format!("`{asked}`: expected status {status}, got {got} with `{shown}{more}`");
+            return Err(Unmet::Answer(reason));
         }
         match body.as_ref().filter(|body| !text.contains(*body)) {
             None => Ok(()),
-            Some(body) => {
-                Err(format!("`{asked}`: the body does not contain `{body}`, it is `{shown}{more}`"))
-            }
+            Some(body) => Err(Unmet::Answer(format!(
+                "`{asked}`: the body does not contain `{body}`, it is `{shown}{more}`"
+            ))),
         }
     }
 
@@ -166,7 +177,10 @@ mod tests {
             String::from_utf8(head).unwrap().lines().next().unwrap().to_owned()
         });
         let result = Request { port, ..request.clone() }.ask();
-        (result.map_err(|text| text.replace(&port.to_string(), "PORT")), server.join().unwrap())
+        let said = |unmet| match unmet {
+            Unmet::NoAnswer(text) | Unmet::Answer(text) => text.replace(&port.to_string(), "PORT"),
+        };
+        (result.map_err(said), server.join().unwrap())
     }
 
     fn request(path: &str, status: u16, body: Option<&str>) -> Request {

@@ -1,17 +1,15 @@
 //! Base images of registries: what a name stands for, and bringing it here.
 
-use std::fs;
-use std::io::{self, Write};
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use tempfile::NamedTempFile;
-
 use crate::diagnostic::{Code, Problem, Span};
-use crate::oci::{Descriptor, Index, Manifest, Platform, Reference, media_type};
+use crate::oci::{Descriptor, Index, MAX_DOCUMENT, Manifest, Platform, Reference, media_type};
 use crate::plan::{RegistryPlan, RemoteBase};
 use crate::release::publisher::Publisher;
 use crate::store::{Layout, Repository, copy};
+
+/// Where in a layout it is noted what names stand for.
+const MEMORY: &str = "bases";
 
 /// Asks a registry what the name of a base image stands for, and reads it. What is
 /// in `images` is not read again, and of a name with a digest not asked for; what is
@@ -48,32 +46,21 @@ pub async fn find_base(
         images.write(&found.media_type, &bytes)?;
         bytes
     };
-    let _forgotten = note(reference, &found, images);
+    let _forgotten = images.keep_note(MEMORY, &name(reference), &found);
     Ok((found, bytes))
 }
 
 /// What the name of a base stood for when it was asked for the last time.
 #[must_use]
 pub fn last_base(reference: &Reference, images: &Layout) -> Option<(Descriptor, Vec<u8>)> {
-    let found: Descriptor = serde_json::from_slice(&fs::read(place(reference, images)).ok()?).ok()?;
+    let found: Descriptor = images.note(MEMORY, &name(reference), MAX_DOCUMENT)?;
     let bytes = images.read(&found).ok()?;
     Some((found, bytes))
 }
 
-fn note(reference: &Reference, found: &Descriptor, images: &Layout) -> io::Result<()> {
-    let place = place(reference, images);
-    let directory = place.parent().unwrap_or(images.path());
-    fs::create_dir_all(directory)?;
-    let mut file = NamedTempFile::new_in(directory)?;
-    file.write_all(&serde_json::to_vec(found)?)?;
-    file.persist(place)?;
-    Ok(())
-}
-
-/// Where in a layout it is noted what a name stands for. No part of what others see
-/// there.
-fn place(reference: &Reference, images: &Layout) -> PathBuf {
-    images.path().join("bases").join(blake3::hash(reference.to_string().as_bytes()).to_hex().as_str())
+/// What a name is noted by.
+fn name(reference: &Reference) -> String {
+    blake3::hash(reference.to_string().as_bytes()).to_hex().to_string()
 }
 
 /// Takes note of where the layers of a base lie: a push to another repository of

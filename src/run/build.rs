@@ -8,20 +8,21 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 
+use crate::cache::Cache;
 use crate::config::{BuildSecret, ProjectPath, Release, Secret};
 use crate::diagnostic::{Code, Problem, Problems, Sources, Span, counted};
 use crate::dockerfile::{Dockerfile, FeatureKind};
 use crate::engine::builder::{
-    Build, BuildKey, CONTEXT, CacheHits, Engine, EngineError, EngineKind, Engines, Login, Offer, Source,
-    context, directory_image, fingerprint, finish, recall_build, remember_build, repository,
+    Build, BuildKey, CacheHits, Engine, EngineError, EngineKind, Engines, Login, Offer, Source, context,
+    directory_image, fingerprint, finish, recall_build, remember_build, repository,
 };
-use crate::facts::{Facts, InputFile, InputQuery, KnownFiles, any_number, read_inputs};
+use crate::facts::{Facts, InputFile, InputQuery, any_number, read_inputs};
 use crate::oci::{Descriptor, LayerCompression};
 use crate::plan::{Action, DockerfileStep, Plan, Step, StepId, StepIndex};
 use crate::release::{Publisher, content_tag, fetch_shared, share};
 use crate::run::command::Unsuccessful;
 use crate::run::engines::{engines, no_engine, owner, plain};
-use crate::run::image::{Known, no_image, unless};
+use crate::run::image::{Known, known_files, no_image, unless};
 use crate::run::line::Written;
 use crate::run::mask::Secrets;
 use crate::run::process::Halt;
@@ -43,6 +44,7 @@ pub(super) struct Builds {
     release: Arc<Release>,
     sources: Arc<Sources>,
     options: Options,
+    cache: Cache,
     built: Layout,
     secrets: Arc<Secrets>,
     publisher: Arc<Publisher>,
@@ -68,6 +70,7 @@ impl Builds {
             release: Arc::clone(release),
             sources: Arc::clone(sources),
             options: options.clone(),
+            cache: cache.clone(),
             built: cache.images().clone(),
             secrets,
             publisher,
@@ -165,7 +168,8 @@ impl Builds {
             context
         });
         let mut sources = contexts.map(source);
-        let main = sources.next();
+        // A build has a context, and it is the first.
+        let main = sources.next().ok_or_else(|| no_image(step))?;
         for (name, source) in build.directories.iter().zip(sources) {
             let made = directory_image(&source, &build.platform, &self.built);
             images.push((name.clone(), unless(halt, made).await?.map_err(wrong)?));
@@ -177,8 +181,7 @@ impl Builds {
             unless(halt, engine.load(&image, &given, &self.built)).await?.map_err(wrong)?;
             dockerfile = dockerfile.replace(name.as_str(), &given);
         }
-        let archives = main.map(|source| (CONTEXT.to_owned(), source)).into_iter().collect();
-        let offer = self.offer(build, dockerfile, archives, secrets).await.map_err(Unsuccessful::failed)?;
+        let offer = self.offer(build, dockerfile, main, secrets).await.map_err(Unsuccessful::failed)?;
         let asked = Build {
             id: id(),
             name: name(&owner, step),
@@ -225,7 +228,7 @@ impl Builds {
         &self,
         build: &DockerfileStep,
         dockerfile: String,
-        archives: HashMap<String, Source>,
+        context: Source,
         secrets: HashMap<String, Vec<u8>>,
     ) -> Result<Offer, Problem> {
         let mut logins = HashMap::new();
@@ -235,19 +238,22 @@ impl Builds {
             }
         }
         let agents = self.agents(build)?;
-        Ok(Offer { archives, dockerfile: Bytes::from(dockerfile), secrets, agents, logins })
+        Ok(Offer { context, dockerfile: Bytes::from(dockerfile), secrets, agents, logins })
     }
 
     /// The files of the context and of the directories that the Dockerfile names, with
     /// those that other steps made meanwhile.
     async fn contexts(&self, step: &Step) -> Result<Vec<Context>, Problems> {
+        let (cache, root, facts, answer) =
+            (self.cache.clone(), self.root.clone(), Arc::clone(&self.facts), step.answer);
+        let known = Arc::new(blocking(move || known_files(&cache, &root, &facts, answer)).await);
         let mut contexts = Vec::new();
         for query in step.inputs.iter().flat_map(|inputs| &inputs.contexts) {
             let directory = query.directory.value.clone();
             let query = InputQuery { contexts: vec![query.clone()], ..InputQuery::default() };
-            let (root, release, facts) =
-                (self.root.clone(), Arc::clone(&self.release), Arc::clone(&self.facts));
-            let read = move || read_inputs(&root, &release, &facts, &query, &KnownFiles::new());
+            let (root, release, facts, known) =
+                (self.root.clone(), Arc::clone(&self.release), Arc::clone(&self.facts), Arc::clone(&known));
+            let read = move || read_inputs(&root, &release, &facts, &query, &known);
             contexts.push(Context { directory, files: blocking(read).await? });
         }
         Ok(contexts)

@@ -9,7 +9,7 @@ use tokio::sync::{OnceCell, watch};
 use crate::cache::{Cache, clock};
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::engine;
-use crate::facts::{Facts, Stat};
+use crate::facts::{Facts, KnownFiles, Stat};
 use crate::inspect::weigh;
 use crate::oci::Descriptor;
 use crate::plan::{
@@ -161,10 +161,7 @@ impl Images {
         let (cache, facts, answer) = (self.cache.clone(), Arc::clone(&self.facts), step.answer);
         let work = move || {
             let base = base.as_ref().map(|(layout, descriptor)| (layout, descriptor));
-            let clock = clock(&root.join(".hoist"));
-            let mut fresh = cache.seen(clock);
-            let inputs = answer.and_then(|at| facts.inputs.get(at));
-            fresh.learn(inputs.into_iter().flat_map(|inputs| &inputs.files), clock);
+            let fresh = known_files(&cache, &root, &facts, answer);
             let known = |path: &Path| {
                 let stat = Stat::of(&path.symlink_metadata().ok()?);
                 let path = path.strip_prefix(&root).ok()?;
@@ -242,6 +239,16 @@ impl Images {
         let result = problems.or(made).map_err(Unsuccessful::Failed);
         (changes.into_iter().map(moved).collect(), result)
     }
+}
+
+/// What is known of the files of an answer and of what steps of this run made, of which
+/// every change would show.
+pub(super) fn known_files(cache: &Cache, root: &Path, facts: &Facts, answer: Option<usize>) -> KnownFiles {
+    let clock = clock(&root.join(".hoist"));
+    let mut known = cache.seen(clock);
+    let inputs = answer.and_then(|at| facts.inputs.get(at));
+    known.learn(inputs.into_iter().flat_map(|inputs| &inputs.files), clock);
+    known
 }
 
 /// The steps whose images a step needs to know.

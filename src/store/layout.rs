@@ -16,6 +16,7 @@ use crate::store::{BlobReader, BlobWriter};
 pub use collect::Collected;
 
 mod collect;
+mod notes;
 mod referrers;
 #[cfg(test)]
 mod tests;

@@ -16,8 +16,6 @@ use crate::plan::CachePlan;
 
 /// Messages of the engine that wait to be told.
 const BACKLOG: usize = 64;
-/// The archive of the context.
-pub const CONTEXT: &str = "context";
 
 /// The label of images that hoist left at an engine; it is not part of what is
 /// published.
@@ -100,7 +98,7 @@ impl Engine {
         let _session = offer(&self.connector, &session, build.offer.clone()).await.map_err(broken)?;
         let buildkit =
             BuildKit::within(&self.connector).await.map_err(|error| EngineError::Broken(chain(&error)))?;
-        let mut attributes = places(&build.id, CONTEXT);
+        let mut attributes = places(&build.id);
         let mut set = |name: String, value: String| attributes.insert(name, value);
         set("platform".to_owned(), build.platform.to_string());
         set(format!("label:{OWNER}"), build.owner);
@@ -128,8 +126,7 @@ impl Engine {
         let mut solve = Solve {
             id: build.id,
             session,
-            exporter: "moby".to_owned(),
-            exporter_attributes: [("name".to_owned(), build.name.clone())].into(),
+            name: build.name.clone(),
             attributes,
             entitlements: entitlements.into_iter().map(ToOwned::to_owned).collect(),
             cache_from,

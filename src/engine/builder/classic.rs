@@ -16,7 +16,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
 
-use crate::engine::builder::build::{Build, Built, CONTEXT, OWNER};
+use crate::engine::builder::build::{Build, Built, OWNER};
 use crate::engine::builder::engine::{Engine, EngineKind};
 use crate::engine::builder::error::{EngineError, chain};
 use crate::engine::builder::progress::CacheHits;
@@ -59,11 +59,10 @@ impl Engine {
         lines: mpsc::Sender<Vec<u8>>,
     ) -> Result<Built, EngineError> {
         let broken = |error: &(dyn std::error::Error + 'static)| EngineError::Broken(chain(error));
-        let context = build.offer.archives.get(CONTEXT).cloned();
-        let context = context.ok_or_else(|| EngineError::Broken("there is no context".to_owned()))?;
         let head = head(&build, self.about().kind).map_err(|error| broken(&error))?;
-        let body =
-            tokio_stream::once(Ok(Bytes::from(head))).chain(context()).map(|piece| piece.map(Frame::data));
+        let body = tokio_stream::once(Ok(Bytes::from(head)))
+            .chain((build.offer.context)())
+            .map(|piece| piece.map(Frame::data));
         let request = Request::builder()
             .method(Method::POST)
             .uri(format!("http://engine/build?{}", query(&build, self.about().kind)))

@@ -1,17 +1,10 @@
 //! A directory as an image, for Dockerfiles that copy from it by name.
 
-use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
-use tokio_stream::StreamExt;
-
 use crate::engine::builder::error::{EngineError, chain};
-use crate::engine::builder::save::Pieces;
 use crate::engine::builder::session::Source;
+use crate::engine::builder::stream::read;
 use crate::oci::{Descriptor, History, ImageConfig, LayerCompression, Manifest, Platform, media_type};
 use crate::store::Layout;
-
-/// Pieces that were made and not read yet.
-const BACKLOG: usize = 4;
 
 /// Makes an image of nothing but the files of an archive, and returns its manifest.
 ///
@@ -22,14 +15,12 @@ pub async fn directory_image(
     platform: &Platform,
     images: &Layout,
 ) -> Result<Descriptor, EngineError> {
-    let (sender, receiver) = mpsc::channel(BACKLOG);
     let (platform, images) = (platform.clone(), images.clone());
-    let writing = spawn_blocking(move || {
+    read(archive(), move |archive| {
         let compression = LayerCompression::GZIP;
         let mut blob = images.writer()?;
-        let diff_id = compression
-            .compress(&mut Pieces::new(receiver), &mut blob)
-            .map_err(|error| EngineError::Broken(chain(&error)))?;
+        let diff_id =
+            compression.compress(archive, &mut blob).map_err(|error| EngineError::Broken(chain(&error)))?;
         let layer = blob.commit(compression.media_type())?;
         let mut config = ImageConfig::new(&platform);
         config.rootfs.diff_ids.push(diff_id);
@@ -37,14 +28,6 @@ pub async fn directory_image(
         config.history.push(History { created_by, ..History::default() });
         let config = images.write(media_type::CONFIG, &config.to_bytes())?;
         Ok(images.write(media_type::MANIFEST, &Manifest::new(config, vec![layer]).to_bytes())?)
-    });
-    let mut pieces = archive();
-    while let Some(piece) = pieces.next().await {
-        // Whoever takes it ended early, and says why.
-        if sender.send(piece).await.is_err() {
-            break;
-        }
-    }
-    drop(sender);
-    writing.await.map_err(|error| EngineError::Broken(chain(&error)))?
+    })
+    .await
 }

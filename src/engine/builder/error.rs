@@ -60,6 +60,12 @@ impl From<crate::diagnostic::Problem> for EngineError {
     }
 }
 
+impl From<io::Error> for EngineError {
+    fn from(error: io::Error) -> Self {
+        Self::Broken(chain(&error))
+    }
+}
+
 impl From<bollard::errors::Error> for EngineError {
     fn from(error: bollard::errors::Error) -> Self {
         use bollard::errors::Error as Bollard;

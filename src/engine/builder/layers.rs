@@ -1,9 +1,6 @@
 //! Layers of engines that were compressed before.
 
 use std::collections::{HashMap, VecDeque};
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
 
 use crate::engine::layer::{MEMORY, WrittenLayer};
 use crate::oci::{Digest, LayerCompression};
@@ -19,17 +16,16 @@ pub(super) struct KnownLayers {
     /// In the order in which they come.
     order: VecDeque<Digest>,
     known: HashMap<Digest, WrittenLayer>,
-    directory: PathBuf,
+    images: Layout,
     compression: LayerCompression,
 }
 
 impl KnownLayers {
     /// Those of the layers with these `diff_ids`, from the lowest to the highest.
     pub(super) fn find(diff_ids: &[Digest], compression: LayerCompression, images: &Layout) -> Self {
-        let directory = images.path().join(MEMORY);
-        let recall = |id: &Digest| Some((*id, recall(&directory.join(name(id, compression)), id, images)?));
+        let recall = |id: &Digest| Some((*id, recall(id, compression, images)?));
         let known = diff_ids.iter().filter_map(recall).collect();
-        Self { order: diff_ids.iter().copied().collect(), known, directory, compression }
+        Self { order: diff_ids.iter().copied().collect(), known, images: images.clone(), compression }
     }
 
     /// Whether the layer that comes next is known.
@@ -44,16 +40,8 @@ impl KnownLayers {
 
     /// Takes note of a layer; without the note it is compressed again.
     pub(super) fn keep(&mut self, layer: &WrittenLayer) {
-        let _forgotten = self.note(layer);
+        let _forgotten = self.images.keep_note(MEMORY, &name(&layer.diff_id, self.compression), layer);
         self.known.insert(layer.diff_id, layer.clone());
-    }
-
-    fn note(&self, layer: &WrittenLayer) -> io::Result<()> {
-        fs::create_dir_all(&self.directory)?;
-        let mut file = tempfile::NamedTempFile::new_in(&self.directory)?;
-        file.write_all(&serde_json::to_vec(layer)?)?;
-        file.persist(self.directory.join(name(&layer.diff_id, self.compression)))?;
-        Ok(())
     }
 }
 
@@ -62,9 +50,7 @@ fn name(diff_id: &Digest, compression: LayerCompression) -> String {
     format!("{}.{compression}.{FORMAT}", diff_id.hex())
 }
 
-fn recall(path: &Path, diff_id: &Digest, images: &Layout) -> Option<WrittenLayer> {
-    let mut bytes = Vec::new();
-    File::open(path).ok()?.take(MAX_KNOWN).read_to_end(&mut bytes).ok()?;
-    let layer: WrittenLayer = serde_json::from_slice(&bytes).ok()?;
+fn recall(diff_id: &Digest, compression: LayerCompression, images: &Layout) -> Option<WrittenLayer> {
+    let layer: WrittenLayer = images.note(MEMORY, &name(diff_id, compression), MAX_KNOWN)?;
     (layer.diff_id == *diff_id && images.holds(&layer.descriptor)).then_some(layer)
 }

@@ -1,9 +1,5 @@
 //! Images that engines built before.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
-use std::path::PathBuf;
-
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::Problem;
@@ -38,9 +34,7 @@ struct Remembered {
 /// The manifest of the image that was built for a key, if all of it is still there.
 #[must_use]
 pub fn recall_build(key: &BuildKey, images: &Layout) -> Option<Descriptor> {
-    let mut bytes = Vec::new();
-    File::open(place(key, images)).ok()?.take(2 * MAX_DOCUMENT).read_to_end(&mut bytes).ok()?;
-    let Remembered { config, layers } = serde_json::from_slice(&bytes).ok()?;
+    let Remembered { config, layers } = images.note(MEMORY, &key.hex(), 2 * MAX_DOCUMENT)?;
     if !layers.iter().all(|layer| images.holds(layer)) {
         return None;
     }
@@ -56,19 +50,6 @@ pub fn remember_build(key: &BuildKey, built: &Descriptor, images: &Layout) -> Re
     let Image { manifest, .. } = Image::read(images, built)?;
     let config = images.read(&manifest.config)?;
     let config = String::from_utf8_lossy(&config).into_owned();
-    let _forgotten = keep(key, &Remembered { config, layers: manifest.layers }, images);
+    let _forgotten = images.keep_note(MEMORY, &key.hex(), &Remembered { config, layers: manifest.layers });
     Ok(())
-}
-
-fn keep(key: &BuildKey, remembered: &Remembered, images: &Layout) -> io::Result<()> {
-    let directory = images.path().join(MEMORY);
-    fs::create_dir_all(&directory)?;
-    let mut file = tempfile::NamedTempFile::new_in(&directory)?;
-    file.write_all(&serde_json::to_vec(remembered)?)?;
-    file.persist(place(key, images))?;
-    Ok(())
-}
-
-fn place(key: &BuildKey, images: &Layout) -> PathBuf {
-    images.path().join(MEMORY).join(key.hex())
 }

@@ -26,7 +26,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use build::{Build, Built, CONTEXT};
+pub use build::{Build, Built};
 pub use context::{context, fingerprint};
 pub use directory::directory_image;
 pub use engine::{About, Engine, EngineKind};

@@ -17,7 +17,6 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
 use crate::engine::builder::connector::Connector;
-use crate::engine::builder::pipe::Pipe;
 use crate::engine::builder::session::{self, DOCKERFILE};
 use crate::oci::Platform;
 
@@ -31,10 +30,8 @@ pub(super) struct Solve {
     pub(super) id: String,
     /// The session that offers what it needs.
     pub(super) session: String,
-    /// The kind of what comes out: `moby` or `oci`.
-    pub(super) exporter: String,
-    /// Attributes of that.
-    pub(super) exporter_attributes: HashMap<String, String>,
+    /// What the image is called at the engine.
+    pub(super) name: String,
     /// Attributes of the frontend: arguments, labels, the target, and so on.
     pub(super) attributes: HashMap<String, String>,
     /// What it may do that engines do not let everybody do.
@@ -59,14 +56,6 @@ impl BuildKit {
                 Ok::<_, io::Error>(TokioIo::new(pipe))
             }
         });
-        Self::at(connect).await
-    }
-
-    async fn at<C>(connect: C) -> Result<Self, tonic::transport::Error>
-    where
-        C: tower_service::Service<http::Uri, Response = TokioIo<Pipe>, Error = io::Error> + Send + 'static,
-        C::Future: Send,
-    {
         let channel = Endpoint::from_static("http://engine").connect_with_connector(connect).await?;
         let client = ControlClient::new(channel);
         Ok(Self(client.max_decoding_message_size(LARGEST).max_encoding_message_size(LARGEST)))
@@ -108,8 +97,9 @@ impl BuildKit {
             session: solve.session.clone(),
             frontend: "dockerfile.v0".to_owned(),
             frontend_attrs: solve.attributes,
-            exporter_deprecated: solve.exporter,
-            exporter_attrs_deprecated: solve.exporter_attributes,
+            // The store of the engine's own images.
+            exporter_deprecated: "moby".to_owned(),
+            exporter_attrs_deprecated: [("name".to_owned(), solve.name)].into(),
             entitlements: solve.entitlements,
             cache: Some(CacheOptions {
                 exports: solve.cache_to,
@@ -131,9 +121,9 @@ impl BuildKit {
 }
 
 /// Attributes that say where a build finds the context and the Dockerfile.
-pub(super) fn places(build: &str, context: &str) -> HashMap<String, String> {
+pub(super) fn places(build: &str) -> HashMap<String, String> {
     let attributes = [
-        ("context", session::address_of(build, context)),
+        ("context", session::address_of_context(build)),
         ("filename", session::NAME.to_owned()),
         // Looked for apart from the context.
         ("dockerfilekey", DOCKERFILE.to_owned()),

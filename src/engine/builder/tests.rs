@@ -46,7 +46,7 @@ fn build(name: &str, dockerfile: &str, text: &str) -> Build {
         caches: Vec::new(),
         owner: "test".to_owned(),
         offer: Offer {
-            archives: [(CONTEXT.to_owned(), context(text))].into(),
+            context: context(text),
             dockerfile: Bytes::from(dockerfile.to_owned()),
             secrets: [("token".to_owned(), b"hunter2".to_vec())].into(),
             agents: HashMap::new(),

@@ -39,7 +39,7 @@ use files::Files;
 pub(super) use files::NAME;
 use secrets::Secrets;
 use ssh::Agents;
-use upload::Uploads;
+use upload::Upload;
 
 /// Bytes that are made while they are sent.
 pub type ByteStream = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
@@ -62,8 +62,8 @@ pub type Logins = HashMap<String, Login>;
 /// What an engine may ask for while it builds.
 #[derive(Clone)]
 pub struct Offer {
-    /// Archives by name: the context, and further ones.
-    pub archives: HashMap<String, Source>,
+    /// The archive of the context.
+    pub context: Source,
     /// The Dockerfile.
     pub dockerfile: Bytes,
     /// Values of secrets by id.
@@ -77,12 +77,12 @@ pub struct Offer {
 /// Name of the directory that holds the Dockerfile alone.
 pub(super) const DOCKERFILE: &str = "dockerfile";
 
-/// The address at which an engine finds one of the archives during a build.
+/// The address at which an engine finds the context of a build.
 ///
 /// No other build has it: what two builds ask for at one address at the same time, an
 /// engine fetches once, from either of them.
-pub(super) fn address_of(build: &str, archive: &str) -> String {
-    format!("{}{build}/{archive}", upload::PREFIX)
+pub(super) fn address_of_context(build: &str) -> String {
+    format!("http://buildkit-session/{build}/{}", upload::NAME)
 }
 
 /// How an engine finds a service: a header for each method.
@@ -123,7 +123,7 @@ pub(super) struct Session(
 async fn serve(pipe: Pipe, offer: Offer, dropped: oneshot::Receiver<()>) {
     let router = Server::builder()
         .add_service(HealthServer::new(Healthy))
-        .add_service(UploadServer::new(Uploads(offer.archives)))
+        .add_service(UploadServer::new(Upload(offer.context)))
         .add_service(FileSyncServer::new(Files(offer.dockerfile)))
         .add_service(AuthServer::new(Credentials(offer.logins)))
         .add_service(SecretsServer::new(Secrets(offer.secrets)))

@@ -12,7 +12,7 @@ use crate::diagnostic::{Code, Problem, bytes, counted};
 use crate::oci::{Descriptor, Index, Manifest, media_type};
 use crate::store::blob::unusable;
 use crate::store::registry::{Delivery, Offer};
-use crate::store::{Layout, Registry, Repository};
+use crate::store::{Layout, Repository};
 
 /// How many blobs are under way at once.
 const AT_ONCE: usize = 4;
@@ -218,7 +218,7 @@ pub(super) async fn bring(
                 Offer::Open(session) => session,
             };
             // What arrives is verified before any of it is sent on.
-            match stage(from, blob).await {
+            match from.stage(blob).await {
                 Ok((between, _directory)) => to.deliver(&between, blob, session, meter).await,
                 Err(problem) => {
                     to.give_up(session).await;
@@ -227,15 +227,6 @@ pub(super) async fn bring(
             }
         }
     }
-}
-
-/// Brings a blob to a layout that is removed with its directory.
-async fn stage(from: &Registry, blob: &Descriptor) -> Result<(Layout, tempfile::TempDir), Problem> {
-    let unusable = |error| unusable("write to", &std::env::temp_dir(), &error);
-    let directory = tempfile::tempdir().map_err(unusable)?;
-    let between = Layout::create(directory.path())?;
-    from.download(blob, &between, &Arc::new(Meter::silent())).await?;
-    Ok((between, directory))
 }
 
 /// Copies a blob from directory to directory.

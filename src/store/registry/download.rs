@@ -1,5 +1,6 @@
 //! Receiving blobs.
 
+use std::env::temp_dir;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use reqwest::header::{CONTENT_RANGE, HeaderValue, RANGE};
 use reqwest::{Method, Response, StatusCode};
+use tempfile::{TempDir, tempdir};
 use tokio::sync::mpsc;
 
 use crate::diagnostic::{Code, Problem};
@@ -65,6 +67,24 @@ impl Registry {
         };
         self.note(blob);
         Ok(delivery)
+    }
+
+    /// Brings a blob from here into a layout of its own, which is removed with its
+    /// directory: once nobody writes there any more, also where this was given up.
+    ///
+    /// # Errors
+    /// As [`download`](Self::download).
+    pub(in crate::store) async fn stage(&self, blob: &Descriptor) -> Result<(Layout, Arc<TempDir>), Problem> {
+        let directory = tempdir().map_err(|error| unusable("write to", &temp_dir(), &error))?;
+        let directory = Arc::new(directory);
+        let between = Layout::create(directory.path())?;
+        let (held, layout, expected) = (Arc::clone(&directory), between.clone(), blob.clone());
+        let work = move |taken| {
+            let _held = held;
+            keep(taken, &layout, &expected)
+        };
+        self.fetch(blob, &Arc::new(Meter::silent()), work).await?;
+        Ok((between, directory))
     }
 
     /// Hands a blob to some work, piece by piece as it comes: it is nowhere as a whole.

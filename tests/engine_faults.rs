@@ -216,7 +216,7 @@ fn a_build_that_is_interrupted_ends_at_the_engine() {
     for engine in engines("builds that are interrupted") {
         // Podman lets an instruction end that runs, and begins no other.
         let is_podman = engine.contains("podman");
-        let (first, then) = if is_podman { ("sleep 3.125", "sleep 86.75") } else { ("sleep 86.5", "exit") };
+        let (first, then) = (if is_podman { "sleep 3.125" } else { "sleep 86.5" }, "sleep 86.75");
         let project = project(&engine, &format!("FROM scratch\nCOPY bin /bin\nRUN {first}\nRUN {then}\n"));
         let before = containers(&engine);
         let child = start(&project, first);

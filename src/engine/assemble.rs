@@ -114,6 +114,7 @@ mod tests {
     use super::*;
     use crate::diagnostic::{Code, SourceId, Sources, Span};
     use crate::engine::image::Image;
+    use crate::facts::Stat;
     use crate::oci::{FileTree, Index, LayerCompression, Platform, decompress, read_archive};
     use crate::plan::{CopyPlan, RemovePlan};
 
@@ -166,7 +167,7 @@ mod tests {
 
         fn on(&self, base: Option<&Descriptor>, step: &AssembleStep) -> Result<Image, Problem> {
             let base = base.map(|base| (&self.images, base));
-            let manifest = assemble(step, self.root.path(), base, &self.images, &|_| None)?;
+            let manifest = assemble(step, self.root.path(), base, &self.images, &|_, _| None)?;
             Image::read(&self.images, &manifest)
         }
 
@@ -334,21 +335,23 @@ mod tests {
             bench.layer(&Image::read(&bench.images, &manifest).unwrap(), 0)
         };
         let write = |text: &str| fs::write(bench.root.path().join("a"), text).unwrap();
-        // It is another file once it was read.
-        let asked = std::sync::atomic::AtomicU8::new(0);
-        let changing = |_: &Path| Some([asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed); 32]);
+        // It is touched before it is read.
+        let changing = |path: &Path, _: &Stat| {
+            let file = File::options().write(true).open(path).unwrap();
+            file.set_modified(std::time::UNIX_EPOCH).unwrap();
+            Some([1; 32])
+        };
         assert_eq!(assemble(&changing), ["644 0:0 a 1"]);
-        assert_eq!(asked.into_inner(), 2);
         write("2");
-        assert_eq!(assemble(&|_| Some([1; 32])), ["644 0:0 a 2"]);
+        assert_eq!(assemble(&|_, _| Some([1; 32])), ["644 0:0 a 2"]);
         // Whoever knows that nothing is new is believed.
         write("3");
-        assert_eq!(assemble(&|_| Some([1; 32])), ["644 0:0 a 2"]);
-        assert_eq!(assemble(&|_| Some([3; 32])), ["644 0:0 a 3"]);
+        assert_eq!(assemble(&|_, _| Some([1; 32])), ["644 0:0 a 2"]);
+        assert_eq!(assemble(&|_, _| Some([3; 32])), ["644 0:0 a 3"]);
         write("4");
-        assert_eq!(assemble(&|_| None), ["644 0:0 a 4"]);
+        assert_eq!(assemble(&|_, _| None), ["644 0:0 a 4"]);
         write("5");
-        assert_eq!(assemble(&|_| Some([3; 32])), ["644 0:0 a 5"]);
+        assert_eq!(assemble(&|_, _| Some([3; 32])), ["644 0:0 a 5"]);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! The files that a `copy` names.
 
-use std::ffi::OsString;
-use std::fs::{self, Metadata};
+use std::fs::{self, DirEntry, Metadata};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
@@ -9,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 use crate::diagnostic::{Code, Problem};
-use crate::facts::{PRIVATE, nearest_path};
+use crate::facts::{PRIVATE, Stat, nearest_path};
 use crate::plan::CopyPlan;
 
 /// What a `copy` puts into a layer.
@@ -30,6 +29,15 @@ pub(super) struct Source {
     pub(super) kind: SourceKind,
 }
 
+/// A file that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct FoundFile {
+    /// Where it lies.
+    pub(super) path: PathBuf,
+    /// What the file system said of it.
+    pub(super) stat: Stat,
+}
+
 /// What a source is.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum SourceKind {
@@ -40,9 +48,7 @@ pub(super) enum SourceKind {
     /// A file.
     File {
         /// Where it lies.
-        path: PathBuf,
-        /// Its bytes.
-        size: u64,
+        found: FoundFile,
         /// Whether its owner may execute it.
         executable: bool,
     },
@@ -113,16 +119,15 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn directory(&mut self, path: &Path, below: &Path, taken: bool) -> Result<(), Problem> {
-        let mut names = names(path).map_err(|error| unreadable(self.copy, path, &error))?;
-        names.sort();
-        for name in names {
-            let (path, below) = (path.join(&name), below.join(&name));
+        let mut entries = entries(path).map_err(|error| unreadable(self.copy, path, &error))?;
+        entries.sort_by_cached_key(DirEntry::file_name);
+        for entry in entries {
+            let (path, below) = (entry.path(), below.join(entry.file_name()));
             if self.exclude.is_match(&below) {
                 continue;
             }
             let taken = taken || self.only.as_ref().is_none_or(|only| only.is_match(&below));
-            let metadata =
-                fs::symlink_metadata(&path).map_err(|error| unreadable(self.copy, &path, &error))?;
+            let metadata = entry.metadata().map_err(|error| unreadable(self.copy, &path, &error))?;
             if metadata.is_dir() {
                 if taken {
                     self.sources.push(Source { below: below.clone(), kind: SourceKind::Directory });
@@ -141,7 +146,10 @@ impl Walk<'_> {
             SourceKind::Symlink(fs::read_link(path).map_err(|error| unreadable(self.copy, path, &error))?)
         } else if kind.is_file() {
             let executable = metadata.permissions().mode() & 0o100 != 0;
-            SourceKind::File { path: path.to_owned(), size: metadata.len(), executable }
+            SourceKind::File {
+                found: FoundFile { path: path.to_owned(), stat: Stat::of(metadata) },
+                executable,
+            }
         } else {
             let what = match kind {
                 kind if kind.is_socket() => "a socket",
@@ -160,10 +168,9 @@ impl Walk<'_> {
 
 /// What is in a directory, less what belongs to git and to hoist: it is no part
 /// of a step's key.
-fn names(directory: &Path) -> io::Result<Vec<OsString>> {
-    let names = fs::read_dir(directory)?.map(|entry| entry.map(|entry| entry.file_name()));
-    let private = |name: &OsString| PRIVATE.iter().any(|private| name == private);
-    names.filter(|name| !name.as_ref().is_ok_and(private)).collect()
+fn entries(directory: &Path) -> io::Result<Vec<DirEntry>> {
+    let private = |entry: &DirEntry| PRIVATE.iter().any(|private| entry.file_name() == *private);
+    fs::read_dir(directory)?.filter(|entry| !entry.as_ref().is_ok_and(private)).collect()
 }
 
 fn globs(copy: &CopyPlan, patterns: &[String]) -> Result<GlobSet, Problem> {

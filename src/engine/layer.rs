@@ -1,5 +1,6 @@
 //! Writes layers, unless they were written before.
 
+use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -9,6 +10,8 @@ use rustix::fs::{Timespec, Timestamps, UTIME_NOW, futimens};
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::{Code, Problem, Span};
+use crate::engine::copy::FoundFile;
+use crate::facts::Stat;
 use crate::oci::{Descriptor, Digest, Digester, Layer, LayerCompression, LayerEntryKind};
 use crate::store::Layout;
 
@@ -20,9 +23,9 @@ const FORMAT: &str = "layer 1";
 /// Most bytes of what is remembered of a layer.
 const MAX_KNOWN: u64 = 64 << 10;
 
-/// What is known of the content of a file without reading it, as long as every change
-/// of the file would show: its BLAKE3.
-pub type KnownContent<'a> = &'a (dyn Fn(&Path) -> Option<[u8; 32]> + Sync);
+/// What is known of the content of a file, by its path, of which the file system says
+/// this, without reading it; if every change of the file would show: its BLAKE3.
+pub type KnownContent<'a> = &'a (dyn Fn(&Path, &Stat) -> Option<[u8; 32]> + Sync);
 
 /// A layer that lies in a layout.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,7 +53,7 @@ struct Remembered {
 /// # Errors
 /// A file cannot be read, or changes meanwhile; the layout cannot be written.
 pub(super) fn write_layer(
-    layer: &Layer<PathBuf>,
+    layer: &Layer<FoundFile>,
     compression: LayerCompression,
     images: &Layout,
     known: KnownContent<'_>,
@@ -58,10 +61,10 @@ pub(super) fn write_layer(
 ) -> Result<WrittenLayer, Problem> {
     // Without a memory there is only more to do.
     let mut memory = Memory::open(layer, compression, images).ok();
-    let mut reading: Option<PathBuf> = None;
-    let mut open = |path: &PathBuf| {
-        reading = Some(path.clone());
-        File::open(path)
+    let (mut reading, changed) = (None, Cell::new(false));
+    let mut open = |found: &FoundFile| {
+        reading = Some(found.path.clone());
+        Ok(Watched { file: File::open(&found.path)?, stat: found.stat, changed: &changed })
     };
     let failed = |error: io::Error, reading: Option<PathBuf>| {
         let title = match reading {
@@ -74,7 +77,7 @@ pub(super) fn write_layer(
     };
     let before = content(layer, known);
     // What was known of a file that changed meanwhile says nothing of the layer.
-    let steady = || before.filter(|before| content(layer, known) == Some(*before));
+    let steady = || before.filter(|_| !changed.get());
     if let Some(Remembered { layer: written, content }) =
         memory.as_mut().and_then(|memory| memory.recall(images))
     {
@@ -102,6 +105,25 @@ pub(super) fn write_layer(
     Ok(written)
 }
 
+/// A file that is read, of which the file system is asked at the end whether it still is
+/// what was found.
+struct Watched<'a> {
+    file: File,
+    stat: Stat,
+    /// Becomes true if it is not.
+    changed: &'a Cell<bool>,
+}
+
+impl Read for Watched<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        if count == 0 && Stat::of(&self.file.metadata()?) != self.stat {
+            self.changed.set(true);
+        }
+        Ok(count)
+    }
+}
+
 /// What cannot be remembered is made again.
 fn remember(memory: &mut Option<Memory>, layer: &WrittenLayer, content: Option<Digest>) {
     if let Some(memory) = memory {
@@ -110,13 +132,14 @@ fn remember(memory: &mut Option<Memory>, layer: &WrittenLayer, content: Option<D
 }
 
 /// A digest of the contents of all files of a layer, if all are known.
-fn content(layer: &Layer<PathBuf>, known: KnownContent<'_>) -> Option<Digest> {
+fn content(layer: &Layer<FoundFile>, known: KnownContent<'_>) -> Option<Digest> {
     let files = layer.iter().filter_map(|(_, entry)| match &entry.kind {
         LayerEntryKind::File { content, .. } => Some(content),
         LayerEntryKind::Directory | LayerEntryKind::Symlink(_) => None,
     });
-    let files: Vec<&PathBuf> = files.collect();
-    let digests: Vec<[u8; 32]> = files.par_iter().map(|path| known(path)).collect::<Option<_>>()?;
+    let files: Vec<&FoundFile> = files.collect();
+    let digest = |found: &&FoundFile| known(&found.path, &found.stat);
+    let digests: Vec<[u8; 32]> = files.par_iter().map(digest).collect::<Option<_>>()?;
     let mut digester = Digester::new();
     for digest in &digests {
         digester.update(digest);
@@ -132,7 +155,7 @@ struct Memory {
 
 impl Memory {
     /// Waits until nobody else writes a layer of this shape.
-    fn open(layer: &Layer<PathBuf>, compression: LayerCompression, images: &Layout) -> io::Result<Self> {
+    fn open(layer: &Layer<FoundFile>, compression: LayerCompression, images: &Layout) -> io::Result<Self> {
         let directory = images.path().join(MEMORY);
         fs::create_dir_all(&directory)?;
         let path = directory.join(shape(layer, compression).hex());
@@ -162,7 +185,7 @@ impl Memory {
 }
 
 /// A digest of all that a layer is but the content of its files.
-fn shape(layer: &Layer<PathBuf>, compression: LayerCompression) -> Digest {
+fn shape(layer: &Layer<FoundFile>, compression: LayerCompression) -> Digest {
     let mut digester = Digester::new();
     let mut part = |bytes: &[u8]| {
         digester.update(&(bytes.len() as u64).to_le_bytes());

@@ -1,10 +1,10 @@
 //! Where copied files end up in an image.
 
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::diagnostic::{Code, Problem, Span, nearest};
-use crate::engine::copy::{Copied, Source, SourceKind};
+use crate::engine::copy::{Copied, FoundFile, Source, SourceKind};
 use crate::oci::{FileTree, InvalidEntry, Layer, LayerEntry, LayerEntryKind, NodeKind};
 use crate::plan::{CopyPlan, RemovePlan};
 
@@ -15,7 +15,7 @@ use crate::plan::{CopyPlan, RemovePlan};
 /// as `/bin` of many distributions, is followed and not replaced.
 pub(super) struct Placement<'a> {
     tree: &'a mut FileTree,
-    layer: Layer<PathBuf>,
+    layer: Layer<FoundFile>,
 }
 
 impl<'a> Placement<'a> {
@@ -24,7 +24,7 @@ impl<'a> Placement<'a> {
         Self { tree, layer: Layer::default() }
     }
 
-    pub(super) fn finish(self) -> Layer<PathBuf> {
+    pub(super) fn finish(self) -> Layer<FoundFile> {
         self.layer
     }
 
@@ -72,9 +72,10 @@ impl<'a> Placement<'a> {
                         0,
                     )?;
                 }
-                SourceKind::File { path: content, size, executable } => {
+                SourceKind::File { found, executable } => {
                     let mode = copy.mode.unwrap_or(if executable { 0o755 } else { 0o644 });
-                    let kind = LayerEntryKind::File { size, content };
+                    let size = found.stat.size;
+                    let kind = LayerEntryKind::File { size, content: found };
                     self.leaf(copy, &path, kind, mode, NodeKind::File, size)?;
                 }
             }
@@ -110,7 +111,7 @@ impl<'a> Placement<'a> {
         &mut self,
         copy: &CopyPlan,
         path: &[u8],
-        kind: LayerEntryKind<PathBuf>,
+        kind: LayerEntryKind<FoundFile>,
         mode: u32,
         node: NodeKind,
         size: u64,
@@ -133,7 +134,7 @@ impl<'a> Placement<'a> {
         &mut self,
         copy: &CopyPlan,
         path: &[u8],
-        entry: LayerEntry<PathBuf>,
+        entry: LayerEntry<FoundFile>,
         node: NodeKind,
         size: u64,
     ) -> Result<(), Problem> {

@@ -3,18 +3,16 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 use libdeflater::{CompressionLvl, Compressor};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::oci::{Digest, Digester, media_type};
 
-/// Blocks that are held in memory until they are compressed together, while as
-/// many are read.
-const BLOCKS: usize = 16;
+/// More threads than these compress no layer: their blocks would need much memory.
+const MOST_THREADS: usize = 32;
 
 /// How a layer is compressed, and how hard: a higher level makes it smaller and
 /// takes longer.
@@ -100,13 +98,15 @@ pub(super) fn compress(
     out: &mut (impl Write + Send),
     fill: impl FnOnce(&mut Blocks) -> io::Result<()>,
 ) -> io::Result<Digest> {
-    let (sender, receiver) = sync_channel(0);
+    let (queue, packed) = channel();
+    let (free, freed) = channel();
     thread::scope(|scope| {
-        let packing = scope.spawn(move || pack(how, &receiver, out));
-        let mut blocks = Blocks { size: how.block(), full: Vec::new(), sender };
+        let writing = scope.spawn(move || write(&packed, out, &free));
+        let most = rayon::current_num_threads().min(MOST_THREADS) + 2;
+        let mut blocks = Blocks { how, most, made: 0, current: None, freed, queue };
         let filled = fill(&mut blocks).and_then(|()| blocks.send());
         drop(blocks);
-        let ended = packing.join().map_err(|_| io::Error::other("a thread ended before its work"));
+        let ended = writing.join().map_err(|_| stopped());
         // Where nothing can be written any more, that is why nothing was taken.
         let digest = ended.flatten()?;
         filled.map(|()| digest)
@@ -115,30 +115,55 @@ pub(super) fn compress(
 
 /// What is to be compressed, collected in blocks.
 pub(super) struct Blocks {
-    size: usize,
-    full: Vec<Vec<u8>>,
-    sender: SyncSender<Vec<Vec<u8>>>,
+    how: LayerCompression,
+    /// As many blocks are filled, compressed, or written at once.
+    most: usize,
+    made: usize,
+    current: Option<Block>,
+    /// Those that are written come back, to be filled again.
+    freed: Receiver<Block>,
+    queue: Sender<Packed>,
 }
 
+/// A block that is compressed by now, or will be.
+type Packed = Receiver<io::Result<Block>>;
+
 impl Blocks {
+    /// A block that is to be filled.
+    fn next(&mut self) -> io::Result<Block> {
+        match self.freed.try_recv() {
+            Ok(block) => Ok(block),
+            Err(_) if self.made < self.most => {
+                self.made += 1;
+                Ok(Block::new(self.how))
+            }
+            Err(_) => self.freed.recv().map_err(|_| io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
     /// Hands over what was collected.
     fn send(&mut self) -> io::Result<()> {
-        let closed = |_| io::Error::from(io::ErrorKind::BrokenPipe);
-        self.sender.send(std::mem::take(&mut self.full)).map_err(closed)
+        let Some(mut block) = self.current.take() else { return Ok(()) };
+        let (sender, receiver) = channel();
+        // Who waits for it may have given up.
+        rayon::spawn(move || drop(sender.send(block.pack().map(|()| block))));
+        self.queue.send(receiver).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }
 
 impl Write for Blocks {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.full.last().is_none_or(|block| block.len() == self.size) {
-            if self.full.len() == BLOCKS {
-                self.send()?;
-            }
-            self.full.push(Vec::with_capacity(self.size));
+        let size = self.how.block();
+        if self.current.as_ref().is_some_and(|block| block.content.len() == size) {
+            self.send()?;
         }
-        let Some(block) = self.full.last_mut() else { return Ok(0) };
-        let count = bytes.len().min(self.size - block.len());
-        block.extend_from_slice(bytes.get(..count).unwrap_or_default());
+        let mut block = match self.current.take() {
+            Some(block) => block,
+            None => self.next()?,
+        };
+        let count = bytes.len().min(size - block.content.len());
+        block.content.extend_from_slice(bytes.get(..count).unwrap_or_default());
+        self.current = Some(block);
         Ok(count)
     }
 
@@ -147,51 +172,68 @@ impl Write for Blocks {
     }
 }
 
-/// Compresses batch after batch, while the next one is collected.
-fn pack(how: LayerCompression, batches: &Receiver<Vec<Vec<u8>>>, out: &mut impl Write) -> io::Result<Digest> {
+/// Writes block after block as they are compressed.
+fn write(packed: &Receiver<Packed>, out: &mut impl Write, free: &Sender<Block>) -> io::Result<Digest> {
     let mut digester = Digester::new();
-    for batch in batches {
-        let (packed, ()) = rayon::join(
-            || {
-                batch
-                    .par_iter()
-                    .map_init(|| Packer::new(how), |packer, block| packer.pack(block))
-                    .collect::<io::Result<Vec<_>>>()
-            },
-            || batch.iter().for_each(|block| digester.update(block)),
-        );
-        packed?.iter().try_for_each(|block| out.write_all(block))?;
+    for block in packed {
+        let mut block = block.recv().map_err(|_| stopped())??;
+        digester.update(&block.content);
+        out.write_all(block.packed.get(..block.length).unwrap_or_default())?;
+        block.content.clear();
+        // Who fills blocks may need no further one.
+        let _enough = free.send(block);
     }
     Ok(digester.finish().0)
 }
 
-/// Compresses one block after the other, each by itself.
+/// A thread that panicked.
+fn stopped() -> io::Error {
+    io::Error::other("a thread ended before its work")
+}
+
+/// A part of an archive, with what compresses it.
+struct Block {
+    content: Vec<u8>,
+    /// Room for as much as it may become.
+    packed: Vec<u8>,
+    /// How much of that it became.
+    length: usize,
+    packer: Packer,
+}
+
 enum Packer {
     Gzip(Compressor),
     Zstd(io::Result<zstd::bulk::Compressor<'static>>),
 }
 
-impl Packer {
+impl Block {
     fn new(how: LayerCompression) -> Self {
-        match how {
+        let (packer, bound) = match how {
             LayerCompression::Gzip(level) => {
-                Self::Gzip(Compressor::new(CompressionLvl::new(i32::from(level)).unwrap_or_default()))
+                let level = CompressionLvl::new(i32::from(level)).unwrap_or_default();
+                let mut compressor = Compressor::new(level);
+                let bound = compressor.gzip_compress_bound(how.block());
+                (Packer::Gzip(compressor), bound)
             }
-            LayerCompression::Zstd(level) => Self::Zstd(zstd::bulk::Compressor::new(i32::from(level))),
-        }
+            LayerCompression::Zstd(level) => {
+                let compressor = zstd::bulk::Compressor::new(i32::from(level));
+                (Packer::Zstd(compressor), zstd::zstd_safe::compress_bound(how.block()))
+            }
+        };
+        Self { content: Vec::with_capacity(how.block()), packed: vec![0; bound], length: 0, packer }
     }
 
-    fn pack(&mut self, block: &[u8]) -> io::Result<Vec<u8>> {
-        match self {
-            Self::Gzip(compressor) => {
-                let mut member = vec![0; compressor.gzip_compress_bound(block.len())];
-                let length = compressor.gzip_compress(block, &mut member).map_err(io::Error::other)?;
-                member.truncate(length);
-                Ok(member)
+    /// Compresses its content by itself.
+    fn pack(&mut self) -> io::Result<()> {
+        let (content, packed) = (self.content.as_slice(), self.packed.as_mut_slice());
+        self.length = match &mut self.packer {
+            Packer::Gzip(compressor) => {
+                compressor.gzip_compress(content, packed).map_err(io::Error::other)?
             }
-            Self::Zstd(Ok(compressor)) => compressor.compress(block),
-            Self::Zstd(Err(error)) => Err(io::Error::other(error.to_string())),
-        }
+            Packer::Zstd(Ok(compressor)) => compressor.compress_to_buffer(content, packed)?,
+            Packer::Zstd(Err(error)) => return Err(io::Error::other(error.to_string())),
+        };
+        Ok(())
     }
 }
 
@@ -251,11 +293,10 @@ mod tests {
                 assert_eq!(digest, Digest::of(&content));
             }
         }
-        let large = content(LayerCompression::ZSTD.block() * (BLOCKS + 2));
-        assert_eq!(
-            unpacked(LayerCompression::ZSTD, &packed(LayerCompression::ZSTD, &large, &[99_999]).0),
-            large
-        );
+        // More blocks than there are at once.
+        let large = content(LayerCompression::GZIP.block() * (MOST_THREADS + 3));
+        let (bytes, _) = packed(LayerCompression::GZIP, &large, &[99_999]);
+        assert_eq!(unpacked(LayerCompression::GZIP, &bytes), large);
     }
 
     #[test]
@@ -277,7 +318,7 @@ mod tests {
                 Ok(())
             }
         }
-        let content = content(LayerCompression::GZIP.block() * 3 * BLOCKS);
+        let content = content(LayerCompression::GZIP.block() * (MOST_THREADS + 3));
         let failed = compress(LayerCompression::GZIP, &mut Full, |blocks| blocks.write_all(&content));
         assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::StorageFull);
         let failed = compress(LayerCompression::GZIP, &mut io::sink(), |_| Err(io::Error::other("no")));

@@ -162,10 +162,9 @@ impl Images {
         let work = move || {
             let base = base.as_ref().map(|(layout, descriptor)| (layout, descriptor));
             let fresh = known_files(&cache, &root, &facts, answer);
-            let known = |path: &Path| {
-                let stat = Stat::of(&path.symlink_metadata().ok()?);
+            let known = |path: &Path, stat: &Stat| {
                 let path = path.strip_prefix(&root).ok()?;
-                fresh.digest(path, &stat).or_else(|| cache.known().digest(path, &stat))
+                fresh.digest(path, stat).or_else(|| cache.known().digest(path, stat))
             };
             engine::assemble(&assemble, &root, base, &built, &known)
         };

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use rayon::prelude::*;
+
 use crate::facts::{Clock, Facts, Seen, Stat};
 use crate::plan::Step;
 
@@ -22,7 +24,7 @@ pub(super) fn is_as_planned(root: &Path, facts: &Facts, step: &Step, clock: Cloc
     };
     let below = |path: &Path| inputs.directories.iter().any(|base| path.starts_with(base.as_path()));
     let mut listed = facts.walked.directories.iter().filter(|(path, _)| below(path));
-    inputs.files.iter().all(|file| same(file.path.as_path(), &file.seen))
+    inputs.files.par_iter().all(|file| same(file.path.as_path(), &file.seen))
         && (inputs.directories.is_empty() || listed.all(|(path, seen)| same(path, seen)))
 }
 

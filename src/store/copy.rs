@@ -249,7 +249,7 @@ async fn put(to: &Repository, one: &Descriptor, bytes: Vec<u8>, is_new: bool) ->
             if !is_new && registry.has(one).await? {
                 return Ok(());
             }
-            registry.put(&one.digest.to_string(), one, &bytes).await
+            registry.put_new(one, &bytes).await
         }
         Repository::Layout(layout) => {
             let (layout, media_type) = (layout.clone(), one.media_type.clone());

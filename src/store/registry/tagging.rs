@@ -10,6 +10,7 @@ use tokio::sync::OnceCell;
 use crate::diagnostic::Problem;
 use crate::oci::{Descriptor, Digest, Tag};
 use crate::store::Registry;
+use crate::store::registry::connection::Call;
 
 /// The tags that a registry has set (OCI distribution specification, "Pushing
 /// Manifests": `?tag=`). One that knows no such thing does not answer with it.
@@ -88,14 +89,31 @@ impl Registry {
         self.put(tag.as_str(), image, document).await.map(|()| true)
     }
 
+    /// Stores a manifest or index that is not there under its digest. Where it is not
+    /// known yet, this finds out whether the registry takes no note of conditions.
+    ///
+    /// # Errors
+    /// The registry cannot be reached or refuses.
+    pub async fn put_new(&self, descriptor: &Descriptor, bytes: &[u8]) -> Result<(), Problem> {
+        let name = descriptor.digest.to_string();
+        if !self.abilities.compares.initialized() {
+            let call = self.putting_if(&name, never(), descriptor, bytes)?;
+            let response = self.connection.send(&call).await?;
+            if response.status().is_success() {
+                let _known = self.abilities.compares.set(false);
+                return self.stored(&name, descriptor, response).await.map(drop);
+            }
+        }
+        self.put(&name, descriptor, bytes).await
+    }
+
     /// Whether the registry sets a name only while that holds what is expected. It is
     /// asked to store what it has, under conditions that do not hold: one that takes no
     /// note of them changes nothing by that.
     async fn compares(&self, image: &Descriptor, document: &[u8]) -> bool {
         let probe = async || {
             let name = image.digest.to_string();
-            let other = format!("\"{}\"", Digest::of(b""));
-            for condition in [(IF_NONE_MATCH, "*".to_owned()), (IF_MATCH, other)] {
+            for condition in [(IF_NONE_MATCH, "*".to_owned()), never()] {
                 if self.put_if(&name, condition, image, document).await? {
                     return Ok(false);
                 }
@@ -110,17 +128,34 @@ impl Registry {
     async fn put_if(
         &self,
         name: &str,
-        (header, value): (HeaderName, String),
+        condition: (HeaderName, String),
         image: &Descriptor,
         document: &[u8],
     ) -> Result<bool, Problem> {
-        let mut call = self.putting(name, image, document)?;
-        let value = HeaderValue::from_str(&value).map_err(|error| self.unexpected(&error.to_string()))?;
-        call.headers.insert(header, value);
+        let call = self.putting_if(name, condition, image, document)?;
         let response = self.connection.send(&call).await?;
         if response.status() == StatusCode::PRECONDITION_FAILED {
             return Ok(false);
         }
         self.stored(name, image, response).await.map(|_| true)
     }
+
+    /// The request for that.
+    fn putting_if(
+        &self,
+        name: &str,
+        (header, value): (HeaderName, String),
+        image: &Descriptor,
+        document: &[u8],
+    ) -> Result<Call, Problem> {
+        let mut call = self.putting(name, image, document)?;
+        let value = HeaderValue::from_str(&value).map_err(|error| self.unexpected(&error.to_string()))?;
+        call.headers.insert(header, value);
+        Ok(call)
+    }
+}
+
+/// A condition that no image meets.
+fn never() -> (HeaderName, String) {
+    (IF_MATCH, format!("\"{}\"", Digest::of(b"")))
 }

@@ -85,7 +85,15 @@ impl Script {
 
     pub(super) fn ended(&mut self, step: &str, outcome: Outcome, milliseconds: u64) -> &mut Self {
         let step = step.to_owned();
-        let ended = StepEnded { step, outcome, milliseconds, digest: None, tags: Vec::new(), log: None };
+        let ended = StepEnded {
+            step,
+            outcome,
+            milliseconds,
+            digest: None,
+            tags: Vec::new(),
+            images: Vec::new(),
+            log: None,
+        };
         self.say(Happening::StepEnded(ended))
     }
 

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::report::measured::{Measured, measured};
 use crate::report::story::{Part, Story};
 use crate::run::{FORMAT, Outcome};
 
@@ -24,8 +25,24 @@ pub fn digest(story: &Story) -> Value {
         "exit": story.ended.as_ref().map(|ended| ended.exit),
         "counts": story.counts(),
         "problems": story.ended.as_ref().map(|ended| &ended.problems),
+        "images": measured(story).iter().map(image).collect::<Vec<_>>(),
         "steps": story.told().map(|(name, part)| step(name, part)).collect::<Vec<_>>(),
     });
+    drop_nothing(&mut value);
+    value
+}
+
+/// All that was measured of an image, and how long it took.
+fn image(image: &Measured<'_>) -> Value {
+    let mut value = json!({
+        "step": image.maker.map(|(step, _)| step),
+        "built": image.built(),
+        "queued": image.queued(),
+        "growth": image.figures.growth().and_then(|growth| i64::try_from(growth).ok()),
+    });
+    if let Some(value) = value.as_object_mut() {
+        value.extend(object(serde_json::to_value(&image.figures)));
+    }
     drop_nothing(&mut value);
     value
 }
@@ -38,6 +55,7 @@ fn step(name: &str, part: &Part) -> Value {
         "started": part.started.map(|started| started.to_string()),
         "reasons": part.reasons,
         "attempts": part.attempts,
+        "queued": part.queued(),
         "milliseconds": part.milliseconds(),
     });
     if let (Some(step), Some(end)) = (value.as_object_mut(), &part.end) {

@@ -44,6 +44,8 @@ pub struct Story {
 pub struct Part {
     /// What was planned.
     pub planned: Option<PlannedStep>,
+    /// When it could start.
+    pub ready: Option<Timestamp>,
     /// When it started.
     pub started: Option<Timestamp>,
     /// Why it ran.
@@ -117,6 +119,7 @@ impl Story {
                 // They are kept with the steps.
                 self.started = Some(RunStarted { steps: Vec::new(), ..started.clone() });
             }
+            Happening::StepReady { step } => self.part(step).ready = Some(event.time),
             Happening::StepStarted { step, reasons } => {
                 let part = self.part(step);
                 part.started = Some(event.time);
@@ -135,10 +138,7 @@ impl Story {
             }
             Happening::Interrupted { signal, .. } => self.signal = Some(signal.clone()),
             Happening::RunEnded(ended) => self.ended = Some(ended.clone()),
-            Happening::StepReady { .. }
-            | Happening::Notice { .. }
-            | Happening::Written(_)
-            | Happening::Learned(_) => {}
+            Happening::Notice { .. } | Happening::Written(_) | Happening::Learned(_) => {}
         }
     }
 
@@ -221,10 +221,29 @@ impl Story {
 }
 
 impl Part {
+    /// What it does, in the word of the events.
+    #[must_use]
+    pub fn kind(&self) -> Option<&str> {
+        self.planned.as_ref().map(|planned| planned.kind.as_str())
+    }
+
     /// Whether it stands for what it needs, and does nothing itself.
     #[must_use]
     pub fn is_group(&self) -> bool {
-        self.planned.as_ref().is_some_and(|planned| planned.kind == "group")
+        self.kind() == Some("group")
+    }
+
+    /// Whether it changes what others see.
+    #[must_use]
+    pub fn publishes(&self) -> bool {
+        self.planned.as_ref().is_some_and(|planned| planned.effect == "publishing")
+    }
+
+    /// Milliseconds that it waited for its turn, with looking whether it has to run;
+    /// `None` for what did not start.
+    #[must_use]
+    pub fn queued(&self) -> Option<u64> {
+        between(self.ready?, self.started?)
     }
 
     /// Whether it began, and nothing tells of its end.

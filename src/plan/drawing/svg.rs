@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::plan::drawing::layer::{Columns, count};
 use crate::plan::drawing::place::middles;
-use crate::plan::drawing::{Box, Drawing, Colour, Node, Sketch, kinds};
+use crate::plan::drawing::{Box, Colour, Drawing, Node, Sketch, kinds};
 use crate::plan::{NeedKind, Plan};
 
 /// Distances, in pixels.

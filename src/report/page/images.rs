@@ -60,7 +60,8 @@ fn tiles(out: &mut String, image: &Measured<'_>) {
     };
     let change = figures.growth().map(growth_words).zip(figures.before.as_ref());
     let change = change.map(|(growth, before)| {
-        let since = before.released.as_ref().and_then(|time| time.get(..10)).map(|day| format!(", {day}"));
+        let since =
+            before.released.as_ref().and_then(|time| time.get(..10)).map(|day| format!(", {}", escape(day)));
         format!("{growth} since {}{}", escape(&before.name), since.unwrap_or_default())
     });
     let mut change = change.unwrap_or_default();

@@ -53,13 +53,12 @@ pub(crate) fn read(root: &Path, id: &str) -> Result<impl Iterator<Item = Event> 
 /// What cannot be read, or has just begun, is left out.
 pub(crate) fn before(root: &Path, id: &str, most: usize) -> impl Iterator<Item = Story> {
     let earlier = recorded(root).into_iter().filter(move |other| other.as_str() < id).take(most);
-    let told = earlier.filter_map(move |other| {
+    earlier.filter_map(move |other| {
         let live = is_written(root, &other);
         let story = Story::of(outline(root, &other).ok()?);
         let cut_off = story.ended.is_none() && !live;
         story.started.is_some().then_some(Story { cut_off, ..story })
-    });
-    told
+    })
 }
 
 /// The story that some events of a run tell: until now if it still goes on, and

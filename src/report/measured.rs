@@ -52,15 +52,15 @@ pub fn measured(story: &Story) -> Vec<Measured<'_>> {
 /// What there is to say of the images of a step that ended, a line each.
 pub(super) fn figure_lines(ended: &StepEnded, look: Look) -> String {
     let mut out = String::new();
-    for image in &ended.images {
-        let text = match &image.budget {
-            Some(budget) => {
-                let left = budget_words(budget).join(", ");
-                let platform = if ended.images.len() > 1 { image.platform.as_str() } else { "budget" };
-                if left.is_empty() { continue } else { format!("{platform}: {left}") }
-            }
-            None => summary(image),
-        };
+    let is_known = |image: &&ImageFigures| image.budget.is_none_or(|budget| !bounds(&budget).is_empty());
+    for image in ended.images.iter().filter(is_known) {
+        let text = image.budget.as_ref().map_or_else(
+            || summary(image),
+            |budget| {
+                let of = if ended.images.len() > 1 { image.platform.as_str() } else { "budget" };
+                format!("{of}: {}", budget_words(budget).join(", "))
+            },
+        );
         let _ = writeln!(out, "    {}", look.paint(Paint::Faint, &look.tame(&text)));
     }
     out

@@ -106,11 +106,7 @@ impl Builds {
         }
         let (made, hits) = match before {
             Some(before) => (before, None),
-            None => {
-                let (made, hits) =
-                    self.build_with_engine(build, step, contexts, images, halt, teller).await?;
-                (made, Some(hits))
-            }
+            None => self.build_with_engine(build, step, contexts, images, halt, teller).await?,
         };
         // What is not what it was to be is not kept for anybody.
         let finished = finish(build, &made, &self.built).map_err(Unsuccessful::failed)?;
@@ -156,7 +152,7 @@ impl Builds {
         mut images: Vec<(String, Descriptor)>,
         halt: &mut watch::Receiver<Halt>,
         teller: &mut Teller,
-    ) -> Result<(Descriptor, CacheHits), Unsuccessful> {
+    ) -> Result<(Descriptor, Option<CacheHits>), Unsuccessful> {
         let secrets = self.secrets_of(build).map_err(Unsuccessful::Failed)?;
         let engines = self.engines.as_ref().map_err(|problems| Unsuccessful::Failed(problems.clone()))?;
         let engine = unless(halt, engines.find(&build.platform)).await?;
@@ -226,7 +222,7 @@ impl Builds {
         teller.tell(Told::Notice(told)).await;
         let save = engine.save(&made.image, LayerCompression::GZIP, &self.built);
         let saved = unless(halt, save).await?.map_err(wrong)?;
-        Ok((saved, made.hits))
+        Ok((saved, Some(made.hits)))
     }
 
     /// What the engine may ask for.

@@ -390,7 +390,9 @@ impl<'a> Run<'a> {
         for tag in &mut tags {
             tag.repository = self.secrets.hide(&tag.repository);
         }
-        images.iter_mut().for_each(|image| self.secrets.hide_in_figures(image));
+        for image in &mut images {
+            self.secrets.hide_in_figures(image);
+        }
         let outcome = match ended {
             Ended::Ran => Outcome::Ran,
             Ended::Cached(found) => Outcome::Cached { found },

@@ -211,8 +211,8 @@ impl Reused {
 
     /// The share of what had been made before, in percent; 100 of nothing.
     #[must_use]
-    pub const fn percent(self) -> usize {
-        if self.all == 0 { 100 } else { self.reused * 100 / self.all }
+    pub fn percent(self) -> usize {
+        (self.reused * 100).checked_div(self.all).unwrap_or(100)
     }
 }
 

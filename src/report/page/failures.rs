@@ -50,7 +50,7 @@ pub(super) fn section(sheet: &Sheet<'_>) -> String {
         if !log.is_empty() {
             let end = log.get(start..).unwrap_or_default();
             let cut = if start > 0 { "<p class=\"hint\">The end of its log:</p>\n" } else { "" };
-            let _ = write!(out, "{cut}<pre class=\"log\"><span>{}</span></pre>\n", lines(end));
+            let _ = writeln!(out, "{cut}<pre class=\"log\"><span>{}</span></pre>", lines(end));
         }
         out.push_str("</article>\n");
     }

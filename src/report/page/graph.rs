@@ -61,12 +61,11 @@ fn sketches(sheet: &Sheet<'_>, steps: &[(&str, &Part)], chosen: &[Option<usize>]
         let mut boxes = Drawn::default();
         let needs = part.planned.iter().flat_map(|planned| &planned.needs);
         for need in needs.filter_map(|need| places.get(need.as_str())) {
-            match chosen[*need] {
-                Some(place) => boxes[place / 64] |= 1 << (place % 64),
-                None => {
-                    let further = before.get(*need).copied().unwrap_or_default();
-                    boxes.iter_mut().zip(further).for_each(|(word, further)| *word |= further);
-                }
+            if let Some(place) = chosen[*need] {
+                boxes[place / 64] |= 1 << (place % 64);
+            } else {
+                let further = before.get(*need).copied().unwrap_or_default();
+                boxes.iter_mut().zip(further).for_each(|(word, further)| *word |= further);
             }
         }
         if chosen[at].is_some() {

@@ -149,10 +149,9 @@ fn class(part: &Part) -> &'static str {
         Some(Outcome::Cached { found: Found::Present }) => "present",
         Some(Outcome::Skipped { .. }) => "skip",
         Some(Outcome::Failed { .. }) => "failed",
-        Some(Outcome::NotRun { .. }) => "not-run",
         Some(Outcome::Cancelled) => "stopped",
         None if part.is_unfinished() => "stopped",
-        None => "not-run",
+        Some(Outcome::NotRun { .. }) | None => "not-run",
     }
 }
 

@@ -54,13 +54,14 @@ pub(super) fn figure_lines(ended: &StepEnded, look: Look) -> String {
     let mut out = String::new();
     let is_known = |image: &&ImageFigures| image.budget.is_none_or(|budget| !bounds(&budget).is_empty());
     for image in ended.images.iter().filter(is_known) {
-        let text = image.budget.as_ref().map_or_else(
-            || summary(image),
-            |budget| {
-                let of = if ended.images.len() > 1 { image.platform.as_str() } else { "budget" };
-                format!("{of}: {}", budget_words(budget).join(", "))
-            },
-        );
+        let budget = image.budget.as_ref().map(|budget| budget_words(budget).join(", "));
+        let text = match (budget, ended.images.len()) {
+            (Some(budget), 1) => format!("budget: {budget}"),
+            (None, 1) => summary(image),
+            (budget, _) => {
+                format!("{}: {}", image.platform, budget.unwrap_or_else(|| summary(image)))
+            }
+        };
         let _ = writeln!(out, "    {}", look.paint(Paint::Faint, &look.tame(&text)));
     }
     out
@@ -155,8 +156,8 @@ mod tests {
         let bare = ImageFigures { size: None, before: None, ..built.clone() };
         script.measured("web:build@linux/amd64", Outcome::Ran, 1, vec![built, bare, figures()]);
         let Some(Happening::StepEnded(ended)) = script.events.pop().map(|event| event.what) else { panic!() };
-        let expected = "    24.0 MB in 2 layers, +4.0 MB since ghcr.io/acme/web:1.2; 1 of 2 layers reused\n    \
-                        9.0 MB to transfer in 2 layers; 1 of 2 layers reused\n    \
+        let expected = "    linux/amd64: 24.0 MB in 2 layers, +4.0 MB since ghcr.io/acme/web:1.2; 1 of 2 layers reused\n    \
+                        linux/amd64: 9.0 MB to transfer in 2 layers; 1 of 2 layers reused\n    \
                         linux/amd64: size 6.0 MB left, layers 1 over, wasted 200.0 kB left\n";
         assert_eq!(figure_lines(&ended, Look::PLAIN), expected);
     }

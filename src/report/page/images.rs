@@ -47,9 +47,13 @@ fn card(out: &mut String, sheet: &Sheet<'_>, image: &Measured<'_>, before: &[Pas
     }
     layers(out, figures);
     trend(out, figures, before);
-    if let Some((step, _)) = image.maker {
-        let _ = writeln!(out, "<p class=\"hint\">Made by {}</p>", sheet.link(step));
-    }
+    let made = image.maker.map(|(step, _)| format!("Made by {}. ", sheet.link(step)));
+    let _ = writeln!(
+        out,
+        "<p class=\"hint\">{}<code>hoist inspect {} --html FILE</code> draws its files.</p>",
+        made.unwrap_or_default(),
+        escape(&figures.image)
+    );
     out.push_str("</article>\n");
 }
 
@@ -64,11 +68,14 @@ fn tiles(out: &mut String, image: &Measured<'_>) {
             before.released.as_ref().and_then(|time| time.get(..10)).map(|day| format!(", {}", escape(day)));
         format!("{growth} since {}{}", escape(&before.name), since.unwrap_or_default())
     });
-    let mut change = change.unwrap_or_default();
+    let change = change.unwrap_or_default();
+    // What was compared stands above its change.
+    let of_files = figures.size.is_some() && figures.before.as_ref().is_none_or(|one| one.size.is_some());
+    let (of_size, of_transfer) = if of_files { (change, String::new()) } else { (String::new(), change) };
     if let Some(size) = figures.size {
-        tile("size", bytes(size), std::mem::take(&mut change));
+        tile("size", bytes(size), of_size);
     }
-    tile("to transfer", bytes(figures.transferred), change);
+    tile("to transfer", bytes(figures.transferred), of_transfer);
     let layers = figures.before.as_ref().map(|before| format!("{} before", before.layers));
     tile("layers", figures.layers.len().to_string(), layers.unwrap_or_default());
     if let Some(reused) = figures.reused {

@@ -73,7 +73,7 @@ fn summary(image: &ImageFigures) -> String {
     if let (Some(growth), Some(before)) = (image.growth(), &image.before) {
         let _ = write!(text, ", {} since {}", growth_words(growth), before.name);
     }
-    if let Some(reused) = image.reused {
+    if let Some(reused) = image.reused.filter(|reused| reused.all > 0) {
         let _ = write!(text, "; {} reused", reused_words(reused));
     }
     text

@@ -385,13 +385,10 @@ impl<'a> Run<'a> {
     }
 
     fn ended(&mut self, step: StepIndex, done: Done, took: Duration) {
-        let Done { ended, product, image, mut tags, mut images, lasting, place, .. } = done;
+        let Done { ended, product, image, mut tags, images, lasting, place, .. } = done;
         self.freed.extend(place);
         for tag in &mut tags {
             tag.repository = self.secrets.hide(&tag.repository);
-        }
-        for image in &mut images {
-            self.secrets.hide_in_figures(image);
         }
         let outcome = match ended {
             Ended::Ran => Outcome::Ran,

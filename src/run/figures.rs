@@ -7,9 +7,6 @@ use crate::engine::Weight;
 use crate::engine::builder::CacheHits;
 use crate::inspect::PlatformReport;
 
-/// Most characters that are kept of what made a layer.
-const LONGEST: usize = 200;
-
 /// What is measured of the image for one platform.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageFigures {
@@ -129,7 +126,7 @@ impl ImageFigures {
             digest: layer.descriptor.digest.to_string(),
             transferred: layer.descriptor.size,
             size: weight.and_then(|weight| weight.layers.get(at).copied()),
-            created_by: layer.created_by.as_ref().map(|text| text.chars().take(LONGEST).collect()),
+            created_by: layer.created_by.clone(),
         };
         Self {
             image: image.to_owned(),

@@ -9,7 +9,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 use crate::diagnostic::Problems;
-use crate::run::ImageFigures;
 
 /// What stands in place of a secret.
 const MASK: &[u8] = b"***";
@@ -95,15 +94,6 @@ impl Secrets {
         masker.feed(text.as_bytes(), &mut out);
         masker.finish(&mut out);
         String::from_utf8_lossy(&out).into_owned()
-    }
-
-    /// Takes secrets out of what made the layers of an image, and out of names.
-    pub(super) fn hide_in_figures(self: &Arc<Self>, image: &mut ImageFigures) {
-        let made_by = image.layers.iter_mut().filter_map(|layer| layer.created_by.as_mut());
-        let name = image.before.as_mut().map(|before| &mut before.name);
-        for text in made_by.chain(name) {
-            *text = self.hide(text);
-        }
     }
 
     /// Problems as they may be seen: a program that failed was quoted in them.

@@ -98,11 +98,11 @@ fn tiles(out: &mut String, image: &Measured<'_>) {
 /// How much of a bound is used.
 fn meter(out: &mut String, name: &str, bound: Bound) {
     let left = bound.left();
-    let (class, word) = if left < 0 { ("over", "over") } else { ("", "left") };
+    let (class, word) = if left < 0 { (" class=\"over\"", "over") } else { ("", "left") };
     let left = amount(name, u64::try_from(left.unsigned_abs()).unwrap_or(u64::MAX));
     let _ = write!(
         out,
-        "<div class=\"{class}\"><span>{name}</span><div class=\"meter\"><i style=\"width:{:.2}%\"></i></div>\
+        "<div{class}><span>{name}</span><div class=\"meter\"><i style=\"width:{:.2}%\"></i></div>\
          <span>{} of {}, <b>{left} {word}</b></span></div>",
         if bound.most == 0 && bound.used > 0 { 100.0 } else { percent(bound.used, bound.most) },
         amount(name, bound.used),

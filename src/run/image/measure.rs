@@ -19,6 +19,8 @@ use crate::store::Repository;
 const MEMORY: &str = "released";
 /// Most bytes of what is remembered of an image.
 const MAX_KNOWN: u64 = 1 << 20;
+/// Most characters that are told of what made a layer.
+const LONGEST: usize = 200;
 /// How long a registry may take to show what was released before.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -71,7 +73,12 @@ impl Images {
     fn figures_of(&self, name: &str, report: &ImageReport) -> Vec<ImageFigures> {
         let figures = report.platforms.iter().map(|platform| {
             let weight = Weight::recall(&platform.manifest.digest, &self.built);
-            ImageFigures::new(name, platform, weight.as_ref())
+            let mut figures = ImageFigures::new(name, platform, weight.as_ref());
+            for text in figures.layers.iter_mut().filter_map(|layer| layer.created_by.as_mut()) {
+                // Shortened only then: half of a secret is not recognised.
+                *text = self.secrets.hide(text).chars().take(LONGEST).collect();
+            }
+            figures
         });
         figures.collect()
     }
@@ -85,11 +92,12 @@ impl Images {
         image: &Descriptor,
         tags: &[TagMove],
     ) -> Vec<ImageFigures> {
-        let named = |tag: &TagMove| format!("{}:{}", tag.repository, tag.tag);
+        let named = |tag: &TagMove| self.secrets.hide(&format!("{}:{}", tag.repository, tag.tag));
         let Some(tag) = tags.iter().find(|tag| tag.kept.is_none()) else { return Vec::new() };
         let mut ours = self.figures(name, image).await;
         let mut told = Vec::new();
-        if self.released(name).0.is_empty()
+        let Released(mut known) = self.released(name);
+        if known.is_empty()
             && let Some(moved) = tags.iter().find(|tag| tag.kept.is_none() && moves(tag))
         {
             let before = tokio::time::timeout(PATIENCE, self.held(name, step, moved)).await;
@@ -102,8 +110,12 @@ impl Images {
             }
         }
         let time = Some(self.now.to_string());
-        let before = |one: ImageFigures| (one.platform.clone(), one.as_before(named(tag), time.clone()));
-        let released = Released(ours.into_iter().map(before).collect());
+        let mut before = |one: ImageFigures| {
+            // What was released already was not released again.
+            let same = known.remove(&one.platform).filter(|known| known.digest == one.digest);
+            (one.platform.clone(), same.unwrap_or_else(|| one.as_before(named(tag), time.clone())))
+        };
+        let released = Released(ours.into_iter().map(&mut before).collect());
         let _forgotten = self.built.keep_note(MEMORY, &self.memory_of(name), &released);
         told
     }

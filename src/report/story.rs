@@ -15,6 +15,9 @@ use crate::run::{
 /// ones.
 const TAIL: usize = 64 * 1024;
 
+/// Most notices that are remembered, of the run and of each step: the first ones.
+const NOTICES: usize = 20;
+
 /// What is known of a run from its events, as far as they go: a run that was
 /// killed has no end.
 ///
@@ -31,6 +34,8 @@ pub struct Story {
     pub latest: Option<Timestamp>,
     /// What became of the steps, in the order in which they were first heard of.
     pub steps: IndexMap<String, Part>,
+    /// What hoist had to say about it.
+    pub notices: Vec<String>,
     /// The signal that asked it to stop.
     pub signal: Option<String>,
     /// How it ended.
@@ -52,6 +57,8 @@ pub struct Part {
     pub reasons: Vec<Reason>,
     /// How often it was tried; 0 for a step that did not start.
     pub attempts: u32,
+    /// What hoist had to say about it.
+    pub notices: Vec<String>,
     /// When it ended.
     pub over: Option<Timestamp>,
     /// How it ended.
@@ -138,7 +145,16 @@ impl Story {
             }
             Happening::Interrupted { signal, .. } => self.signal = Some(signal.clone()),
             Happening::RunEnded(ended) => self.ended = Some(ended.clone()),
-            Happening::Notice { .. } | Happening::Written(_) | Happening::Learned(_) => {}
+            Happening::Notice { step, text } => {
+                let notices = match step {
+                    Some(step) => &mut self.part(step).notices,
+                    None => &mut self.notices,
+                };
+                if notices.len() < NOTICES {
+                    notices.push(text.clone());
+                }
+            }
+            Happening::Written(_) | Happening::Learned(_) => {}
         }
     }
 

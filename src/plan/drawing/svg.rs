@@ -139,9 +139,11 @@ impl Picture {
         let width = words.iter().map(|(_, text)| legend_width(text)).sum::<f64>() + 2.0 * MARGIN;
         let width = self.width.max(width);
         let height = self.height + if words.is_empty() { 0.0 } else { LEGEND_HEIGHT };
+        // What is an image for all has no parts that could be chosen.
+        let role = if drawing.boxes().any(|(_, step)| step.link.is_some()) { "group" } else { "img" };
         writeln!(
             out,
-            r#"<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0}" height="{height:.0}" viewBox="0 0 {width:.0} {height:.0}" role="img" aria-label="{} steps">"#,
+            r#"<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0}" height="{height:.0}" viewBox="0 0 {width:.0} {height:.0}" role="{role}" aria-label="{} steps">"#,
             drawing.boxes().count()
         )?;
         out.push_str(&style(&kinds));

@@ -99,6 +99,9 @@ fn header(page: &mut String, story: &Story) {
     if let Some(reason) = story.started.as_ref().and_then(|started| started.unpublished.as_ref()) {
         let _ = writeln!(page, "<p class=\"facts\">Nothing is published: {}</p>", escape(reason));
     }
+    for notice in &story.notices {
+        let _ = writeln!(page, "<p class=\"facts\">{}</p>", escape(notice));
+    }
     bar(page, story);
     page.push_str("</header>\n");
 }

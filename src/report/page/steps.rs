@@ -6,10 +6,12 @@ use crate::report::document::escape;
 use crate::report::ending::gist;
 use crate::report::page::{Sheet, class, named, time};
 use crate::report::story::{Part, Story};
-use crate::run::Outcome;
+use crate::run::{Fault, Outcome};
 
 /// Most steps that have a row.
 const ROWS: usize = 1000;
+/// Most reasons and most notices of a step.
+const LINES: usize = 3;
 
 /// The steps that the table lists: what failed first, what was up to date last.
 pub(super) fn order(story: &Story) -> Vec<(&str, &Part)> {
@@ -74,20 +76,25 @@ pub(super) fn section(sheet: &Sheet<'_>, order: &[(&str, &Part)]) -> String {
     out
 }
 
-/// Why a step ran, or what came of it otherwise.
+/// Why a step ran, or what came of it otherwise, and what there was to say about it.
 fn why(part: &Part) -> String {
-    match part.end.as_ref().map(|end| &end.outcome) {
-        Some(Outcome::Failed { problems }) => problems.first().map_or_else(String::new, |fault| {
-            let place = fault.labels.first().map(|place| format!(" ({}:{})", place.file, place.line));
-            escape(&format!("{}{}", gist(fault), place.unwrap_or_default()))
-        }),
-        Some(Outcome::Skipped { reason }) => escape(reason),
-        Some(Outcome::NotRun { cause }) => escape(&cause.to_string()),
-        _ => {
-            let reasons: Vec<String> = part.reasons.iter().take(3).map(|one| escape(&one.text)).collect();
-            let more = part.reasons.len().saturating_sub(3);
-            let more = if more > 0 { format!("<br>and {more} more") } else { String::new() };
-            reasons.join("<br>") + &more
+    let mut lines: Vec<String> = match part.end.as_ref().map(|end| &end.outcome) {
+        Some(Outcome::Failed { problems }) => {
+            let gist = |fault: &Fault| {
+                let place = fault.labels.first().map(|place| format!(" ({}:{})", place.file, place.line));
+                format!("{}{}", gist(fault), place.unwrap_or_default())
+            };
+            problems.first().map(gist).into_iter().collect()
         }
+        Some(Outcome::Skipped { reason }) => vec![reason.clone()],
+        Some(Outcome::NotRun { cause }) => vec![cause.to_string()],
+        _ => part.reasons.iter().map(|reason| reason.text.clone()).collect(),
+    };
+    let more = lines.len().saturating_sub(LINES);
+    lines.truncate(LINES);
+    if more > 0 {
+        lines.push(format!("and {more} more"));
     }
+    lines.extend(part.notices.iter().take(LINES).cloned());
+    lines.iter().map(|line| escape(line)).collect::<Vec<_>>().join("<br>")
 }

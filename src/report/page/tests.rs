@@ -14,6 +14,8 @@ fn shop() -> Script {
     ]);
     script.kind("web:build@linux/amd64", "build").ready("lint").at(100).started("lint").at(400);
     script.ended("lint", Outcome::Ran, 300).ready("web:build@linux/amd64").ready("unit").at(600);
+    let notice = Happening::Notice { step: Some("unit".to_owned()), text: "asked again".to_owned() };
+    script.say(notice).say(Happening::Notice { step: None, text: "the cache is full".to_owned() });
     script.started("web:build@linux/amd64").started("unit").line("unit", "assertion failed").at(1600);
     script.ended("unit", failed("`unit` failed"), 1000).at(2600);
     script.measured("web:build@linux/amd64", Outcome::Ran, 2000, vec![figures()]);
@@ -90,6 +92,8 @@ fn a_run_is_shown_with_what_failed_its_images_times_and_steps() {
         "<i class=\"ran critical\" style=\"left:23.08%;width:76.92%\"></i>",
         "2 steps, 2.3s",
         // The table.
+        "exit status 1 (release.kdl:3)<br>asked again",
+        "<p class=\"facts\">the cache is full</p>",
         "it needs `unit`, which did not succeed",
         "<title>unit\nfailed, 1.0s</title>",
     ] {
@@ -114,6 +118,8 @@ fn what_others_wrote_is_text_and_nothing_else() {
     }
     let reasons = vec![Reason::new(ReasonKind::Changed, evil)];
     script.say(Happening::StepStarted { step: evil.to_owned(), reasons: reasons.clone() });
+    script.say(Happening::Notice { step: None, text: evil.to_owned() });
+    script.say(Happening::Notice { step: Some(evil.to_owned()), text: evil.to_owned() });
     script.line(evil, evil).line(evil, "\u{1b}[31mred\u{1b}[0m");
     let mut outcome = failed(evil);
     if let Outcome::Failed { problems } = &mut outcome {

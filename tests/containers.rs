@@ -76,7 +76,7 @@ impl Bench {
             settings: self.settings.clone(),
             span: self.span,
         };
-        assemble(&step, self.directory.path(), None, &self.images, &|_, _| None).unwrap()
+        assemble(&step, self.directory.path(), None, &self.images, &|_, _| None).unwrap().image
     }
 
     fn image(&self) -> Descriptor {

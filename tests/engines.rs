@@ -602,6 +602,16 @@ registry "local" "{team}"
         let told = release("1.0.0");
         // Nothing but the configuration: what was built was put there when it was.
         assert!(told.contains("1 blob sent"), "{engine}: {told}");
+        let image = || {
+            let report = project.hoist(&["report", "--json"]).stdout;
+            let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+            report["images"][0].clone()
+        };
+        let built = image();
+        let reused = &built["reused"];
+        assert_eq!(reused["unit"], "instruction", "{engine}: {built:#}");
+        assert!(reused["all"].as_u64() > Some(0) && reused["reused"].is_u64(), "{engine}: {built:#}");
+        assert!(built["built"].is_u64() && built["budget"]["size"]["used"].is_u64(), "{engine}: {built:#}");
         let tag = |tag: &str| digest_of(registry.port, &format!("web:{tag}"));
         let first = tag("1.0.0");
         assert_ne!(first, "none", "{engine}");
@@ -632,6 +642,12 @@ registry "local" "{team}"
         repo.write("release.kdl", &text);
         repo.commit("Three");
         release("1.1.0");
+        // It was built when its budget was too small, and is one line longer.
+        let built = image();
+        let layers = built["layers"].as_array().map(Vec::len);
+        let all = serde_json::json!({ "unit": "layer", "all": layers, "reused": layers });
+        assert_eq!(built["reused"], all, "{engine}: {built:#}");
+        assert_eq!(built["before"]["name"], format!("{team}/web:1.0.0"), "{engine}: {built:#}");
         let second = tag("1.1.0");
         assert_eq!([tag("1"), tag("latest"), tag("1.0.0")], [second.clone(), second, first], "{engine}");
     }

@@ -20,6 +20,7 @@ mod engine_faults;
 mod engines;
 mod examples;
 mod faults;
+mod figures;
 mod fixture;
 mod init;
 mod inspect;

@@ -185,7 +185,7 @@ impl<'a> Held<'a> {
             // They save planning, and are soon made again.
             ["projects", _, name] => *name != "runs",
             // So do they compressing.
-            ["images", "layers", _] => true,
+            ["images", "layers" | "weights" | "released", _] => true,
             ["images", "blobs", "sha256", hex] => {
                 !format!("sha256:{hex}").parse().is_ok_and(|digest| self.blobs.contains(&digest))
             }

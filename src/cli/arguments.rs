@@ -97,7 +97,7 @@ pub(crate) enum Command {
     Doctor,
     /// Show the output of a step, or what became of a run
     Log(Log),
-    /// Show a run as a whole: Markdown, JUnit XML, a Chrome trace, JSON
+    /// Show a run as a whole: a page, Markdown, JUnit XML, a Chrome trace, JSON
     Report(Report),
     /// Remove what hoist made here
     Clean(Clean),
@@ -144,6 +144,9 @@ pub(crate) struct Running {
     /// Write when the steps ran as a Chrome trace, also if the run fails
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) trace: Option<PathBuf>,
+    /// Write a page that shows the run, also if it fails
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) html: Option<PathBuf>,
 }
 
 /// `hoist run`.
@@ -365,6 +368,9 @@ pub(crate) struct Report {
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) output: Option<PathBuf>,
+    /// Write a page of HTML to this file: failures, images, timeline, graph, steps, earlier runs
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["format", "output"])]
+    pub(crate) html: Option<PathBuf>,
 }
 
 /// Forms of a report.
@@ -376,6 +382,8 @@ pub(crate) enum ReportFormat {
     Junit,
     /// A Chrome trace, for Perfetto
     Trace,
+    /// A page of HTML, one file that loads nothing
+    Html,
     /// One JSON object, as `--json` writes it, too
     Json,
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::diagnostic::{Code, Problem};
 use crate::report::Story;
-use crate::run::{Event, events, is_written, recorded};
+use crate::run::{Event, events, is_written, outline, recorded};
 
 /// The id of the run that is meant: by its id or a part of it that no other has;
 /// without a name the newest.
@@ -46,6 +46,18 @@ pub(crate) fn read(root: &Path, id: &str) -> Result<impl Iterator<Item = Event> 
         Problem::new(Code::NoRecord, format!("the record of the run {id} cannot be read"))
             .note(error.to_string())
             .help("`hoist log --runs` lists the runs that are recorded")
+    })
+}
+
+/// The stories of the newest runs before one, the newest first, without what steps wrote.
+/// What cannot be read, or has just begun, is left out.
+pub(crate) fn before(root: &Path, id: &str, most: usize) -> impl Iterator<Item = Story> {
+    let earlier = recorded(root).into_iter().filter(move |other| other.as_str() < id).take(most);
+    earlier.filter_map(move |other| {
+        let live = is_written(root, &other);
+        let story = Story::of(outline(root, &other).ok()?);
+        let cut_off = story.ended.is_none() && !live;
+        story.started.is_some().then_some(Story { cut_off, ..story })
     })
 }
 

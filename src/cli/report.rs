@@ -10,8 +10,11 @@ use crate::cli::records;
 use crate::cli::session::Session;
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::Project;
-use crate::report::{Dialect, Story, digest, junit, markdown, trace};
+use crate::report::{Dialect, Past, Story, digest, html, junit, markdown, trace};
 use crate::run::{Event, Followed};
+
+/// Most earlier runs that a page compares a run with.
+const COMPARED: usize = 19;
 
 /// Most bytes of a summary that GitHub shows for a step of a job.
 const SUMMARY: u64 = 1024 * 1024;
@@ -20,19 +23,28 @@ pub(crate) fn report(session: &Session, options: &Report) -> Result<ExitCode, Pr
     let root = Project::find(&session.host, session.global.file.as_deref())?.root;
     let id = records::find(&root, options.run.as_deref())?;
     let story = records::story(&root, &id, records::read(&root, &id)?, session.host.now);
-    let format = if session.global.json { ReportFormat::Json } else { options.format };
-    let text = written(&story, format)?;
-    match &options.output {
-        None => session.output(&text)?,
-        Some(file) => write(&session.host.directory.join(file), &text)?,
+    let (format, file) = match &options.html {
+        Some(file) => (ReportFormat::Html, Some(file)),
+        None if session.global.json => (ReportFormat::Json, options.output.as_ref()),
+        None => (options.format, options.output.as_ref()),
+    };
+    let text = written(&root, &story, format)?;
+    let Some(file) = file.map(|file| session.host.directory.join(file)) else {
+        session.output(&text)?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    write(&file, &text)?;
+    if options.html.is_some() {
+        session.say(&format!("wrote {}\n", file.display()));
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// The run in a format, with a line break at its end.
-fn written(story: &Story, format: ReportFormat) -> Result<String, Problem> {
+fn written(root: &Path, story: &Story, format: ReportFormat) -> Result<String, Problem> {
     match format {
         ReportFormat::Markdown => Ok(markdown(story)),
+        ReportFormat::Html => Ok(html(story, &before(root, story))),
         ReportFormat::Trace => Ok(format!("{}\n", trace(story))),
         ReportFormat::Json => Ok(format!("{}\n", digest(story))),
         ReportFormat::Junit => junit(story).map_err(|error| {
@@ -41,10 +53,18 @@ fn written(story: &Story, format: ReportFormat) -> Result<String, Problem> {
     }
 }
 
+/// The runs before one, the newest first. One that cannot be read is left out.
+fn before(root: &Path, story: &Story) -> Vec<Past> {
+    let run = story.started.as_ref().map_or("", |started| started.run.as_str());
+    records::before(root, run, COMPARED).map(|earlier| Past::of(&earlier)).collect()
+}
+
 /// Files about a run that goes on: those that the command line names, and the
 /// summary of the job on GitHub.
 #[derive(Debug)]
 pub(crate) struct Files {
+    /// The project's directory.
+    root: PathBuf,
     wanted: Vec<(PathBuf, ReportFormat)>,
     summary: Option<PathBuf>,
     story: Story,
@@ -54,15 +74,25 @@ pub(crate) struct Files {
 
 impl Files {
     /// What is asked for.
-    pub(crate) fn of(session: &Session, running: &Running) -> Self {
-        let named = [(&running.junit, ReportFormat::Junit), (&running.trace, ReportFormat::Trace)];
+    pub(crate) fn of(session: &Session, root: &Path, running: &Running) -> Self {
+        let named = [
+            (&running.junit, ReportFormat::Junit),
+            (&running.trace, ReportFormat::Trace),
+            (&running.html, ReportFormat::Html),
+        ];
         let path = |file: &PathBuf| session.host.directory.join(file);
         let wanted = named.into_iter().filter_map(|(file, format)| Some((path(file.as_ref()?), format)));
         let summary = session.host.environment.get("GITHUB_STEP_SUMMARY").map(PathBuf::from);
         let summary = summary.filter(|file| {
             session.dialect() == Some(Dialect::GitHub) && !session.global.json && file.is_absolute()
         });
-        Self { wanted: wanted.collect(), summary, story: Story::default(), followed: Followed::default() }
+        Self {
+            root: root.to_owned(),
+            wanted: wanted.collect(),
+            summary,
+            story: Story::default(),
+            followed: Followed::default(),
+        }
     }
 
     /// Tells what happened.
@@ -80,7 +110,7 @@ impl Files {
     pub(crate) fn write(&self) -> Result<(), Problems> {
         let mut problems = Problems::new();
         for (file, format) in &self.wanted {
-            problems.take(written(&self.story, *format).and_then(|text| write(file, &text)));
+            problems.take(written(&self.root, &self.story, *format).and_then(|text| write(file, &text)));
         }
         if let Some(file) = &self.summary {
             problems.take(append(file, &markdown(&self.story)).map_err(|error| unwritable(file, &error)));

@@ -79,7 +79,7 @@ fn go(
     let cache = cache.knowing(std::mem::take(&mut prepared.planned.known));
     let owners = owners(&prepared.planned.plan);
     let remembering = prepared.remembering(session);
-    let mut files = Files::of(session, running);
+    let mut files = Files::of(session, &prepared.planned.project.root, running);
     let mut view = view(session, &prepared.planned.project.root, owners);
     let Prepared { planned, settled, .. } = prepared;
     let mut request = request(session, planned, settled, cache, goals, running, confirm);

@@ -218,7 +218,7 @@ impl Round<'_> {
         let owners = owners(&planned.plan);
         let may_stop = owners.is_empty();
         let cache = session.cache(&planned.release, &planned.project)?;
-        let files = Files::of(session, running);
+        let files = Files::of(session, &planned.project.root, running);
         let told = RefCell::new((files, view(session, &planned.project.root, owners)));
         let request =
             request(session, planned, Settled::default(), cache, goals, running, asker(session, running.yes));

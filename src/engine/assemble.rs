@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use crate::diagnostic::Problem;
+use crate::engine::Weight;
 use crate::engine::base::Base;
+use crate::engine::builder::CacheHits;
 use crate::engine::copy;
 use crate::engine::layer::{KnownContent, write_layer};
 use crate::engine::placement::Placement;
@@ -14,6 +16,15 @@ use crate::store::Layout;
 /// The annotation that holds the digest of the manifest of an image's base (OCI image
 /// specification, "Annotations").
 const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
+
+/// An image that was made of files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assembled {
+    /// Its manifest.
+    pub image: Descriptor,
+    /// How many layers it has, and how many of them did not have to be written.
+    pub hits: CacheHits,
+}
 
 /// Makes the image of a step from the files below `root` and its base, writes it
 /// to `images`, and describes its manifest. Files that are `known` are not read for a
@@ -32,11 +43,12 @@ pub fn assemble(
     base: Option<(&Layout, &Descriptor)>,
     images: &Layout,
     known: KnownContent<'_>,
-) -> Result<Descriptor, Problem> {
+) -> Result<Assembled, Problem> {
     let Base { mut config, mut layers, mut tree, digest } = match base {
         Some((layout, descriptor)) => Base::read(step, layout, descriptor, images)?,
         None => Base::scratch(step),
     };
+    let mut cached = layers.len();
     let created = step.settings.created.to_string();
     for plan in &step.layers {
         let mut placement = Placement::new(&mut tree);
@@ -46,7 +58,8 @@ pub fn assemble(
         for copy in &plan.copies {
             placement.place(copy, copy::find(copy, root)?)?;
         }
-        let written = write_layer(&placement.finish(), plan.compression, images, known, step.span)?;
+        let (written, before) = write_layer(&placement.finish(), plan.compression, images, known, step.span)?;
+        cached += usize::from(before);
         layers.push(written.descriptor);
         config.rootfs.diff_ids.push(written.diff_id);
         config.history.push(History {
@@ -58,12 +71,15 @@ pub fn assemble(
     apply(&step.settings, &mut config);
     config.created = Some(created);
     let config = images.write(media_type::CONFIG, &config.to_bytes())?;
+    let hits = CacheHits { steps: layers.len(), cached };
     let mut manifest = Manifest::new(config, layers);
     if let (BaseSource::Registry(base), Some(digest)) = (&step.base, digest) {
         let annotations = [(BASE_NAME, base.reference.to_string()), (BASE_DIGEST, digest.to_string())];
         manifest.annotations.extend(annotations.map(|(name, value)| (name.to_owned(), value)));
     }
-    images.write(media_type::MANIFEST, &manifest.to_bytes())
+    let image = images.write(media_type::MANIFEST, &manifest.to_bytes())?;
+    Weight::of(&tree).remember(&image.digest, images);
+    Ok(Assembled { image, hits })
 }
 
 /// What made a layer, for its history.
@@ -167,8 +183,8 @@ mod tests {
 
         fn on(&self, base: Option<&Descriptor>, step: &AssembleStep) -> Result<Image, Problem> {
             let base = base.map(|base| (&self.images, base));
-            let manifest = assemble(step, self.root.path(), base, &self.images, &|_, _| None)?;
-            Image::read(&self.images, &manifest)
+            let made = assemble(step, self.root.path(), base, &self.images, &|_, _| None)?;
+            Image::read(&self.images, &made.image)
         }
 
         /// The archive of a layer, a line for each entry: mode, owner, path, and
@@ -331,8 +347,8 @@ mod tests {
         let bench = Bench::new(&[("a", "1")]);
         let step = bench.step(vec![vec![bench.copy("a", "/a")]]);
         let assemble = |known: KnownContent<'_>| {
-            let manifest = assemble(&step, bench.root.path(), None, &bench.images, known).unwrap();
-            bench.layer(&Image::read(&bench.images, &manifest).unwrap(), 0)
+            let made = assemble(&step, bench.root.path(), None, &bench.images, known).unwrap();
+            bench.layer(&Image::read(&bench.images, &made.image).unwrap(), 0)
         };
         let write = |text: &str| fs::write(bench.root.path().join("a"), text).unwrap();
         // It is touched before it is read.

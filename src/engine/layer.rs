@@ -48,7 +48,7 @@ struct Remembered {
 /// Writes a layer to a layout. One that was written before, for whatever image, is
 /// not written again; unless all of its files are `known`, they are read, since they
 /// must be those that it was made of. Of several that want to write the same one, the
-/// first does.
+/// first does. Whether it had been written comes with it.
 ///
 /// # Errors
 /// A file cannot be read, or changes meanwhile; the layout cannot be written.
@@ -58,7 +58,7 @@ pub(super) fn write_layer(
     images: &Layout,
     known: KnownContent<'_>,
     span: Span,
-) -> Result<WrittenLayer, Problem> {
+) -> Result<(WrittenLayer, bool), Problem> {
     // Without a memory there is only more to do.
     let mut memory = Memory::open(layer, compression, images).ok();
     let (mut reading, changed) = (None, Cell::new(false));
@@ -82,13 +82,13 @@ pub(super) fn write_layer(
         memory.as_mut().and_then(|memory| memory.recall(images))
     {
         match before.zip(content) {
-            Some((now, then)) if now == then => return Ok(written),
+            Some((now, then)) if now == then => return Ok((written, true)),
             // It is another one.
             Some(_) => {}
             None => match layer.diff_id(&mut open) {
                 Ok(diff_id) if diff_id == written.diff_id => {
                     remember(&mut memory, &written, steady());
-                    return Ok(written);
+                    return Ok((written, true));
                 }
                 Ok(_) => {}
                 Err(error) => return Err(failed(error, reading)),
@@ -102,7 +102,7 @@ pub(super) fn write_layer(
     };
     let written = WrittenLayer { descriptor: blob.commit(compression.media_type())?, diff_id };
     remember(&mut memory, &written, steady());
-    Ok(written)
+    Ok((written, false))
 }
 
 /// A file that is read, of which the file system is asked at the end whether it still is

@@ -24,10 +24,12 @@ mod placement;
 mod runtime;
 mod test;
 mod unpack;
+mod weight;
 
-pub use assemble::assemble;
+pub use assemble::{Assembled, assemble};
 pub(crate) use image::{Image, compression, unreadable};
 pub use index::index;
 pub use layer::KnownContent;
 pub use runtime::{Container, Ended, Limits, Output, Request, Runtime, Stream, runtime_main};
 pub use test::{test, test_with};
+pub use weight::Weight;

@@ -3,22 +3,20 @@
 use crate::config;
 use crate::diagnostic::{Code, Problem, Problems, bytes};
 use crate::inspect::image::{largest, wasted};
-use crate::inspect::{PlatformReport, View, image};
-use crate::oci::{Descriptor, FileTree, Platform, Waste};
+use crate::inspect::{ImageReport, PlatformReport};
+use crate::oci::{FileTree, Platform, Waste};
 use crate::plan::BudgetStep;
-use crate::store::{Layout, Repository};
 
 /// Most offenders that a problem names.
 const NAMED: usize = 5;
 
-/// Compares each platform of an image with the budget of a step.
+/// Compares each platform of an image, of which the files were read, with the budget of a
+/// step.
 ///
 /// # Errors
-/// Every bound that a platform exceeds, with what weighs most; an image that
-/// cannot be read.
-pub async fn weigh(step: &BudgetStep, descriptor: &Descriptor, images: &Layout) -> Result<(), Problems> {
-    let view = View { files: true, ..View::default() };
-    let report = image(&Repository::Layout(images.clone()), descriptor, &view).await?;
+/// Every bound that a platform exceeds, with what weighs most. What is not known of the
+/// files of a platform exceeds nothing.
+pub fn weigh(step: &BudgetStep, report: &ImageReport) -> Result<(), Problems> {
     let mut problems = Problems::new();
     for image in &report.platforms {
         let files = image.files.as_ref();
@@ -91,10 +89,13 @@ mod tests {
     use super::*;
     use crate::config::Budget;
     use crate::diagnostic::{Sources, Span};
+    use crate::inspect::{View, image};
     use crate::oci::{
-        ImageConfig, Layer, LayerCompression, LayerEntry, LayerEntryKind, Manifest, Platform, media_type,
+        Descriptor, ImageConfig, Layer, LayerCompression, LayerEntry, LayerEntryKind, Manifest, Platform,
+        media_type,
     };
     use crate::plan::StepIndex;
+    use crate::store::{Layout, Repository};
 
     fn directory() -> (tempfile::TempDir, Layout) {
         let directory = tempfile::tempdir().unwrap();
@@ -126,15 +127,21 @@ mod tests {
         BudgetStep { image: StepIndex(0), budget: Budget { size, layers, wasted }, span }
     }
 
+    async fn weighed(step: &BudgetStep, descriptor: &Descriptor, images: &Layout) -> Result<(), Problems> {
+        let view = View { files: true, ..View::default() };
+        let report = image(&Repository::Layout(images.clone()), descriptor, &view).await?;
+        weigh(step, &report)
+    }
+
     #[tokio::test]
     async fn an_image_within_its_budget_is_not_complained_about() {
         let (_directory, images) = directory();
         let image = image_of(&images, &[&[("a", 1000)], &[("a", 1000)]]);
         let step = step(Some(2000), Some(2), Some(config::Waste::Percent(50.0)));
-        assert_eq!(weigh(&step, &image, &images).await, Ok(()));
+        assert_eq!(weighed(&step, &image, &images).await, Ok(()));
         // What else the layout lists, and lacks, says nothing of the image.
         images.set_ref("gone", &Descriptor::of(media_type::MANIFEST, b"gone")).unwrap();
-        assert_eq!(weigh(&step, &image, &images).await, Ok(()));
+        assert_eq!(weighed(&step, &image, &images).await, Ok(()));
     }
 
     #[tokio::test]
@@ -142,7 +149,7 @@ mod tests {
         let (_directory, images) = directory();
         let image = image_of(&images, &[&[("etc/a", 1500), ("b", 30)], &[("etc/a", 2_500_000)]]);
         let step = step(Some(2_000_000), Some(1), Some(config::Waste::Bytes(1000)));
-        let found = weigh(&step, &image, &images).await.unwrap_err();
+        let found = weighed(&step, &image, &images).await.unwrap_err();
         let over = |title: &str, label: &str, help: &str| {
             Problem::new(Code::OverBudget, title).label(step.span, label).help(help)
         };

@@ -40,7 +40,7 @@ pub use base::{BASE_NAME, RemoteBase, declared_registries, not_for, registry_of,
 pub use build::build;
 pub use definition::{Definition, KeyPart, PartValue, Subject};
 pub use dockerfile::{CachePlan, DockerfileBase, DockerfileStep, dockerfile_bases};
-pub use drawing::{dot, mermaid, svg};
+pub use drawing::{Colour, Sketch, dot, mermaid, svg, svg_of};
 pub use goals::{Goals, Options};
 pub use image::{
     AssembleStep, BaseSource, BudgetStep, CopyPlan, ExpectPlan, ImageSettings, IndexStep, LayerPlan,

@@ -49,7 +49,9 @@ impl<'a> StepName<'a> {
     }
 }
 
-fn split_outside_brackets(text: &str) -> (&str, Option<&str>) {
+/// What stands before and behind the first `:` of a step's name that is no part of the
+/// values of a matrix.
+pub(super) fn split_outside_brackets(text: &str) -> (&str, Option<&str>) {
     let mut depth = 0u32;
     for (at, c) in text.char_indices() {
         match c {

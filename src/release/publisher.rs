@@ -68,7 +68,10 @@ impl Publisher {
     }
 
     /// A repository that is only read from: who may not write there is not asked to.
-    pub(super) async fn open_to_read(&self, registry: &RegistryPlan) -> Result<Repository, Problem> {
+    ///
+    /// # Errors
+    /// The place leads out of the project, or cannot be opened.
+    pub async fn open_to_read(&self, registry: &RegistryPlan) -> Result<Repository, Problem> {
         Ok(match self.open(registry).await? {
             Repository::Registry(registry) => Repository::Registry(registry.to_read()),
             layout @ Repository::Layout(_) => layout,

@@ -3,8 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::run::{
-    Counts, Event, FORMAT, Fault, Happening, Outcome, Output, Place, PlannedStep, RunEnded, RunStarted,
-    StepEnded, Stream, Trigger,
+    Bound, BudgetFigures, Counts, Event, FORMAT, Fault, Happening, ImageBefore, ImageFigures, LayerFigures,
+    Outcome, Output, Place, PlannedStep, Reused, RunEnded, RunStarted, StepEnded, Stream, Trigger, Unit,
 };
 
 /// Events, and the time at which the next one happens.
@@ -33,6 +33,40 @@ pub(super) fn failed(title: &str) -> Outcome {
         notes: Vec::new(),
     };
     Outcome::Failed { problems: vec![fault] }
+}
+
+/// An image of two layers that is over its budget, and larger than the one before.
+pub(super) fn figures() -> ImageFigures {
+    let digest = |digit: char| format!("sha256:{}", digit.to_string().repeat(64));
+    let layer = |digit: char, transferred: u64, size: u64| LayerFigures {
+        digest: digest(digit),
+        transferred,
+        size: Some(size),
+        created_by: Some("COPY . /srv".to_owned()),
+    };
+    ImageFigures {
+        image: "web".to_owned(),
+        platform: "linux/amd64".to_owned(),
+        digest: digest('1'),
+        transferred: 9_000_000,
+        size: Some(24_000_000),
+        wasted: Some(1_000_000),
+        layers: vec![layer('2', 6_000_000, 16_000_000), layer('3', 3_000_000, 8_000_000)],
+        reused: Some(Reused { unit: Unit::Layer, all: 2, reused: 1 }),
+        budget: Some(BudgetFigures {
+            size: Some(Bound { used: 24_000_000, most: 30_000_000 }),
+            layers: Some(Bound { used: 2, most: 1 }),
+            wasted: Some(Bound { used: 1_000_000, most: 1_200_000 }),
+        }),
+        before: Some(ImageBefore {
+            name: "ghcr.io/acme/web:1.2".to_owned(),
+            released: Some("2026-11-20T12:00:00Z".to_owned()),
+            digest: digest('4'),
+            transferred: 8_000_000,
+            size: Some(20_000_000),
+            layers: 2,
+        }),
+    }
 }
 
 impl Script {
@@ -73,6 +107,19 @@ impl Script {
         self
     }
 
+    /// A step of the run does something else than run commands.
+    pub(super) fn kind(&mut self, step: &str, kind: &str) -> &mut Self {
+        if let Happening::RunStarted(run) = &mut self.events[0].what {
+            let planned = run.steps.iter_mut().filter(|planned| planned.name == step);
+            planned.for_each(|planned| kind.clone_into(&mut planned.kind));
+        }
+        self
+    }
+
+    pub(super) fn ready(&mut self, step: &str) -> &mut Self {
+        self.say(Happening::StepReady { step: step.to_owned() })
+    }
+
     pub(super) fn started(&mut self, step: &str) -> &mut Self {
         self.say(Happening::StepStarted { step: step.to_owned(), reasons: Vec::new() })
     }
@@ -84,8 +131,20 @@ impl Script {
     }
 
     pub(super) fn ended(&mut self, step: &str, outcome: Outcome, milliseconds: u64) -> &mut Self {
+        self.measured(step, outcome, milliseconds, Vec::new())
+    }
+
+    /// A step ended, and images were measured.
+    pub(super) fn measured(
+        &mut self,
+        step: &str,
+        outcome: Outcome,
+        milliseconds: u64,
+        images: Vec<ImageFigures>,
+    ) -> &mut Self {
         let step = step.to_owned();
-        let ended = StepEnded { step, outcome, milliseconds, digest: None, tags: Vec::new(), log: None };
+        let ended =
+            StepEnded { step, outcome, milliseconds, digest: None, tags: Vec::new(), images, log: None };
         self.say(Happening::StepEnded(ended))
     }
 

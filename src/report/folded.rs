@@ -11,6 +11,7 @@ use crate::report::dialect::Dialect;
 use crate::report::ending::{aside, closing, ending, tag_lines, unpublished};
 use crate::report::held::{Held, Waiting, hold};
 use crate::report::learned::learned_text;
+use crate::report::measured::figure_lines;
 use crate::report::plain::is_news;
 use crate::report::writer::Writer;
 use crate::report::{Look, render};
@@ -125,6 +126,7 @@ impl Folded {
             self.write(&group.close());
         }
         if self.verbose || is_news(&ended.outcome) {
+            self.say(&figure_lines(ended, self.look));
             self.say(&tag_lines(&ended.tags, self.look));
         }
     }

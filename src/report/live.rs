@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::report::ending::{aside, closing, ending, tag_lines, unpublished};
 use crate::report::frame::{Progress, frame};
 use crate::report::learned::learned_text;
+use crate::report::measured::figure_lines;
 use crate::report::plain::{is_news, writers};
 use crate::report::screen::Screen;
 use crate::report::{Look, Paint};
@@ -136,6 +137,7 @@ impl Live {
         let restored = matches!(ended.outcome, Outcome::Cached { found: Found::Restored });
         if self.verbose || is_news(&ended.outcome) && !restored {
             state.say(&format!("{}\n", ending(ended, &reasons, self.look)));
+            state.say(&figure_lines(ended, self.look));
         }
         let moved = ended.tags.iter().any(|tag| tag.from.as_ref() != Some(&tag.to));
         if moved || self.verbose {

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use crate::diagnostic::bytes;
 use crate::report::ending::{gist, seconds};
+use crate::report::measured::{Measured, budget_words, growth_words, measured, reused_words};
 use crate::report::story::{Part, Story};
 use crate::run::Outcome;
 
@@ -29,6 +31,7 @@ pub fn markdown(story: &Story) -> String {
     let _ = writeln!(out, "### {mark} {}{what}: {}\n", text(project), said(story));
     out += &about(story);
     out += &steps(story);
+    out += &figures(story);
     out += &images(story);
     out += &logs(story);
     out
@@ -106,6 +109,38 @@ fn more(part: &Part) -> String {
         Some(Outcome::NotRun { cause }) => cause.to_string(),
         _ => part.reasons.first().map(|reason| reason.text.clone()).unwrap_or_default(),
     }
+}
+
+/// What was measured of the images.
+fn figures(story: &Story) -> String {
+    let all = measured(story);
+    if all.is_empty() {
+        return String::new();
+    }
+    let mut out = "| Image | Size | Change | Transfer | Layers | Built in | Queued | Reused | Budget |\n\
+                   |---|---:|---:|---:|---:|---:|---:|---:|---|\n"
+        .to_owned();
+    for one in all.iter().take(ROWS) {
+        let Measured { figures: image, .. } = one;
+        let time = |milliseconds: Option<u64>| milliseconds.map(|time| seconds(Duration::from_millis(time)));
+        let cells = [
+            image.size.map(bytes),
+            image.growth().map(growth_words),
+            Some(bytes(image.transferred)),
+            Some(image.layers.len().to_string()),
+            time(one.built()),
+            time(one.queued()),
+            image.reused.map(reused_words),
+            image.budget.map(|budget| budget_words(&budget).join(", ")),
+        ];
+        let name = code(&format!("{} {}", image.image, image.platform));
+        let cells: Vec<String> = cells.into_iter().map(|cell| text(&cell.unwrap_or_default())).collect();
+        let _ = writeln!(out, "| {name} | {} |", cells.join(" | "));
+    }
+    if all.len() > ROWS {
+        let _ = writeln!(out, "\n… and {} more images.", all.len() - ROWS);
+    }
+    out + "\n"
 }
 
 fn images(story: &Story) -> String {
@@ -197,8 +232,20 @@ fn html(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture::{Script, failed};
+    use crate::report::fixture::{Script, failed, figures};
     use crate::run::{Counts, Found};
+
+    #[test]
+    fn what_was_measured_of_images_is_a_table() {
+        let mut script = Script::begin(&[("web:build@linux/amd64", &[])]);
+        script.kind("web:build@linux/amd64", "assemble").ready("web:build@linux/amd64").at(100);
+        script.started("web:build@linux/amd64").at(1500);
+        script.measured("web:build@linux/amd64", Outcome::Ran, 1400, vec![figures()]);
+        let expected = "| <code>web linux/amd64</code> | 24.0 MB | +4.0 MB | 9.0 MB | 2 | 1.4s | 100ms \
+                        | 1 of 2 layers | size 6.0 MB left, layers 1 over, wasted 200.0 kB left |\n";
+        let text = markdown(&Story::of(script.events));
+        assert!(text.contains(expected), "{text}");
+    }
 
     #[test]
     fn what_failed_comes_first_and_what_was_up_to_date_is_counted() {

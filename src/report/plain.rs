@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 
 use crate::report::ending::{aside, closing, ending, tag_lines, unpublished};
 use crate::report::learned::learned_text;
+use crate::report::measured::figure_lines;
 use crate::report::writer::Writer;
 use crate::report::{Look, output_log};
 use crate::run::{
@@ -95,6 +96,7 @@ impl Plain {
         if self.verbose || is_news(&ended.outcome) {
             let reasons = self.waiting.get(&ended.step).map(|waiting| waiting.reasons.as_slice());
             self.say(&format!("{}\n", ending(ended, reasons.unwrap_or_default(), self.look)));
+            self.say(&figure_lines(ended, self.look));
             self.say(&tag_lines(&ended.tags, self.look));
         }
         self.show(&ended.step, true);

@@ -15,6 +15,9 @@ use crate::run::{
 /// ones.
 const TAIL: usize = 64 * 1024;
 
+/// Most notices that are remembered, of the run and of each step: the first ones.
+const NOTICES: usize = 20;
+
 /// What is known of a run from its events, as far as they go: a run that was
 /// killed has no end.
 ///
@@ -31,6 +34,8 @@ pub struct Story {
     pub latest: Option<Timestamp>,
     /// What became of the steps, in the order in which they were first heard of.
     pub steps: IndexMap<String, Part>,
+    /// What hoist had to say about it.
+    pub notices: Vec<String>,
     /// The signal that asked it to stop.
     pub signal: Option<String>,
     /// How it ended.
@@ -44,12 +49,16 @@ pub struct Story {
 pub struct Part {
     /// What was planned.
     pub planned: Option<PlannedStep>,
+    /// When it could start.
+    pub ready: Option<Timestamp>,
     /// When it started.
     pub started: Option<Timestamp>,
     /// Why it ran.
     pub reasons: Vec<Reason>,
     /// How often it was tried; 0 for a step that did not start.
     pub attempts: u32,
+    /// What hoist had to say about it.
+    pub notices: Vec<String>,
     /// When it ended.
     pub over: Option<Timestamp>,
     /// How it ended.
@@ -117,6 +126,7 @@ impl Story {
                 // They are kept with the steps.
                 self.started = Some(RunStarted { steps: Vec::new(), ..started.clone() });
             }
+            Happening::StepReady { step } => self.part(step).ready = Some(event.time),
             Happening::StepStarted { step, reasons } => {
                 let part = self.part(step);
                 part.started = Some(event.time);
@@ -135,10 +145,16 @@ impl Story {
             }
             Happening::Interrupted { signal, .. } => self.signal = Some(signal.clone()),
             Happening::RunEnded(ended) => self.ended = Some(ended.clone()),
-            Happening::StepReady { .. }
-            | Happening::Notice { .. }
-            | Happening::Written(_)
-            | Happening::Learned(_) => {}
+            Happening::Notice { step, text } => {
+                let notices = match step {
+                    Some(step) => &mut self.part(step).notices,
+                    None => &mut self.notices,
+                };
+                if notices.len() < NOTICES {
+                    notices.push(text.clone());
+                }
+            }
+            Happening::Written(_) | Happening::Learned(_) => {}
         }
     }
 
@@ -221,10 +237,29 @@ impl Story {
 }
 
 impl Part {
+    /// What it does, in the word of the events.
+    #[must_use]
+    pub fn kind(&self) -> Option<&str> {
+        self.planned.as_ref().map(|planned| planned.kind.as_str())
+    }
+
     /// Whether it stands for what it needs, and does nothing itself.
     #[must_use]
     pub fn is_group(&self) -> bool {
-        self.planned.as_ref().is_some_and(|planned| planned.kind == "group")
+        self.kind() == Some("group")
+    }
+
+    /// Whether it changes what others see.
+    #[must_use]
+    pub fn publishes(&self) -> bool {
+        self.planned.as_ref().is_some_and(|planned| planned.effect == "publishing")
+    }
+
+    /// Milliseconds that it waited for its turn, with looking whether it has to run;
+    /// `None` for what did not start.
+    #[must_use]
+    pub fn queued(&self) -> Option<u64> {
+        between(self.ready?, self.started?)
     }
 
     /// Whether it began, and nothing tells of its end.

@@ -72,6 +72,7 @@ fn args(part: &Part, critical: bool) -> Value {
         "reasons": reasons,
         "needs": needs,
         "attempts": part.attempts,
+        "queued": part.queued(),
         "critical": critical,
     })
 }
@@ -89,9 +90,9 @@ fn micros(from: Timestamp, to: Timestamp) -> u64 {
 }
 
 /// The names of the steps on the critical path: the one that worked last, of those
-/// that it needs the one that ended last, and so on. Steps that did not work carry
-/// the path on and are not part of it.
-fn critical(story: &Story) -> BTreeSet<&str> {
+/// that it waited for the one that ended last, and so on. What publishes waits for all
+/// that does not. Steps that did not work carry the path on and are not part of it.
+pub(super) fn critical(story: &Story) -> BTreeSet<&str> {
     let over = |name: &str| story.steps.get(name).and_then(|part| part.over);
     let worked = story.told().filter(|(_, part)| part.started.is_some());
     let mut next = worked.max_by_key(|(_, part)| part.over).map(|(name, _)| name);
@@ -102,8 +103,11 @@ fn critical(story: &Story) -> BTreeSet<&str> {
         if part.started.is_some() {
             path.insert(name);
         }
-        let needs = part.planned.iter().flat_map(|planned| &planned.needs);
-        next = needs.map(String::as_str).filter(|need| over(need).is_some()).max_by_key(|need| over(need));
+        let needs = part.planned.iter().flat_map(|planned| &planned.needs).map(String::as_str);
+        let prepared = || story.told().filter(|(_, other)| !other.publishes() && other.over <= part.started);
+        let prepared = part.publishes().then(prepared).into_iter().flatten().map(|(name, _)| name);
+        let awaited = needs.chain(prepared).filter(|name| over(name).is_some());
+        next = awaited.max_by_key(|name| over(name));
     }
     path
 }
@@ -138,6 +142,18 @@ mod tests {
         assert_eq!(told("c"), (50_000, 40_000, 2, "critical"));
         assert_eq!(told("d"), (30_000, 30_000, 1, "step"));
         assert_eq!((of("old")["ph"].as_str(), of("old")["cat"].as_str()), (Some("i"), Some("up to date")));
+    }
+
+    #[test]
+    fn what_publishes_waited_for_all_that_does_not() {
+        let mut script = Script::begin(&[("build", &[]), ("test", &["build"]), ("push", &["build"])]);
+        if let crate::run::Happening::RunStarted(run) = &mut script.events[0].what {
+            run.steps[2].effect = "publishing".to_owned();
+        }
+        script.started("build").at(10).ended("build", Outcome::Ran, 10).started("test").at(90);
+        script.ended("test", Outcome::Ran, 80).started("push").at(95).ended("push", Outcome::Ran, 5);
+        let story = Story::of(script.events);
+        assert_eq!(critical(&story), BTreeSet::from(["build", "test", "push"]));
     }
 
     #[test]

@@ -79,7 +79,8 @@ impl Builds {
         }
     }
 
-    /// Builds an image, and returns its manifest. What an engine built before of the
+    /// Builds an image, and returns its manifest, with how much of it the engine had if one
+    /// built it. What an engine built before of the
     /// same parts is not built again, whatever hoist adds to it.
     ///
     /// # Errors
@@ -91,7 +92,7 @@ impl Builds {
         known: &Known,
         halt: &mut watch::Receiver<Halt>,
         teller: &mut Teller,
-    ) -> Result<Descriptor, Unsuccessful> {
+    ) -> Result<(Descriptor, Option<CacheHits>), Unsuccessful> {
         let contexts = self.contexts(step).await.map_err(Unsuccessful::Failed)?;
         let mut images = Vec::new();
         for (name, from) in &build.images {
@@ -103,8 +104,8 @@ impl Builds {
         if before.is_none() && !forced {
             before = unless(halt, self.fetch(build, &key, teller)).await?;
         }
-        let made = match before {
-            Some(before) => before,
+        let (made, hits) = match before {
+            Some(before) => (before, None),
             None => self.build_with_engine(build, step, contexts, images, halt, teller).await?,
         };
         // What is not what it was to be is not kept for anybody.
@@ -113,7 +114,7 @@ impl Builds {
         if self.published.contains(&step.id) {
             unless(halt, self.share(build, &key, &made, teller)).await?;
         }
-        Ok(finished)
+        Ok((finished, hits))
     }
 
     /// What another machine built of the same parts.
@@ -151,7 +152,7 @@ impl Builds {
         mut images: Vec<(String, Descriptor)>,
         halt: &mut watch::Receiver<Halt>,
         teller: &mut Teller,
-    ) -> Result<Descriptor, Unsuccessful> {
+    ) -> Result<(Descriptor, Option<CacheHits>), Unsuccessful> {
         let secrets = self.secrets_of(build).map_err(Unsuccessful::Failed)?;
         let engines = self.engines.as_ref().map_err(|problems| Unsuccessful::Failed(problems.clone()))?;
         let engine = unless(halt, engines.find(&build.platform)).await?;
@@ -217,10 +218,11 @@ impl Builds {
             })
         })?;
         let CacheHits { steps, cached } = made.hits;
-        let hits = format!("built by {engine}: {cached} of {} from its cache", counted(steps, "instruction"));
-        teller.tell(Told::Notice(hits)).await;
+        let told = format!("built by {engine}: {cached} of {} from its cache", counted(steps, "instruction"));
+        teller.tell(Told::Notice(told)).await;
         let save = engine.save(&made.image, LayerCompression::GZIP, &self.built);
-        unless(halt, save).await?.map_err(wrong)
+        let saved = unless(halt, save).await?.map_err(wrong)?;
+        Ok((saved, Some(made.hits)))
     }
 
     /// What the engine may ask for.

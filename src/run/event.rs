@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::Class;
-use crate::run::{Fault, Learned, Outcome, Reason};
+use crate::run::{Fault, ImageFigures, Learned, Outcome, Reason};
 
 /// The version of the format of events.
 pub const FORMAT: u32 = 1;
@@ -133,7 +133,7 @@ pub struct Trigger {
 pub struct PlannedStep {
     /// Its name.
     pub name: String,
-    /// What it does: `group`, `skip`, `command`, `assemble`, `index`, `test`,
+    /// What it does: `group`, `skip`, `command`, `assemble`, `build`, `index`, `test`,
     /// `budget`, `push`, `tag`, or `not-available`.
     pub kind: String,
     /// What running it means: `always`, `cacheable`, or `publishing`.
@@ -204,6 +204,9 @@ pub struct StepEnded {
     /// The tags that it was to give, in the order in which they became visible.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<TagMove>,
+    /// What is measured of the images that it made, found, or weighed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<ImageFigures>,
     /// The log of what it wrote, if it wrote something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<LogPlace>,

@@ -1,8 +1,6 @@
 //! Runs a plan: the one place where scheduler, steps, signals, and events meet.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
-use std::fs;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -13,7 +11,6 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{self, JoinError, JoinSet};
 
 use crate::cache::{Cache, MAX_SIZE, Product, Ran};
-use crate::config::{Image, Registry, Secret};
 use crate::diagnostic::{Class, Code, Problem, Problems};
 use crate::oci::Descriptor;
 use crate::plan::{Action, Effect, NeedKind, Plan, Step, StepIndex};
@@ -29,11 +26,11 @@ use crate::run::process::Halt;
 use crate::run::record::{Record, log_of};
 use crate::run::sandbox::unchecked;
 use crate::run::scheduler::{Dropped, Limits, Node, Order, Scheduler, estimated};
+use crate::run::secret::secrets;
 use crate::run::task::{Done, Ended, Task};
 use crate::run::teller::{Teller, Told};
 use crate::run::worker::{Worker, blocking, not_available};
 use crate::run::{Cause, Counts, Event, Found, Happening, Outcome, Request, Settled, Summary, TagMove};
-use crate::store::secret_file;
 
 /// What steps told and nobody heard yet: more than this, and they wait.
 const BACKLOG: usize = 64;
@@ -388,7 +385,7 @@ impl<'a> Run<'a> {
     }
 
     fn ended(&mut self, step: StepIndex, done: Done, took: Duration) {
-        let Done { ended, product, image, mut tags, lasting, place } = done;
+        let Done { ended, product, image, mut tags, images, lasting, place, .. } = done;
         self.freed.extend(place);
         for tag in &mut tags {
             tag.repository = self.secrets.hide(&tag.repository);
@@ -421,7 +418,7 @@ impl<'a> Run<'a> {
         if outcome.is_success() {
             self.standing.extend(tags.iter().filter(|tag| tag.kept.is_none()).cloned());
         }
-        self.narrator.ended(step, outcome.clone(), took, digest, tags);
+        self.narrator.ended(step, outcome.clone(), took, digest, tags, images);
         self.outcomes[at] = Some(outcome);
     }
 
@@ -450,7 +447,7 @@ impl<'a> Run<'a> {
     }
 
     fn settle(&mut self, step: StepIndex, outcome: Outcome, took: Duration) {
-        self.narrator.ended(step, outcome.clone(), took, None, Vec::new());
+        self.narrator.ended(step, outcome.clone(), took, None, Vec::new(), Vec::new());
         self.outcomes[step.0 as usize] = Some(outcome);
     }
 
@@ -520,34 +517,6 @@ impl<'a> Run<'a> {
 fn owns_terminal(plan: &Plan, step: StepIndex) -> bool {
     let step = plan.steps.get(step.0 as usize);
     step.is_some_and(|step| matches!(&step.action, Action::Command(command) if command.interactive))
-}
-
-/// What steps may not show: what is passed to them, what `dotenv` files say, and
-/// passwords and keys for registries.
-fn secrets(request: &Request) -> Secrets {
-    let passed = request.plan.steps.iter().flat_map(|step| match &step.action {
-        Action::Command(command) => command.variables.pass.as_slice(),
-        _ => &[],
-    });
-    let environment = &request.facts.environment;
-    let (mut in_variables, mut files) = (Vec::new(), Vec::new());
-    let of_registries = request.release.registries.values().flat_map(Registry::secrets);
-    let of_builds = request.release.images.values().flat_map(Image::build_secrets);
-    let of_engines = request.release.builders.values().filter_map(|builder| builder.client.as_ref());
-    let of_engines = of_engines.map(|client| &client.key.value);
-    for secret in of_registries.chain(of_builds).chain(of_engines) {
-        match secret {
-            Secret::Env(name) => in_variables.push(name),
-            Secret::File(path) => files.extend(fs::read(secret_file(path, &request.root, environment))),
-            // It is run only where it is needed: what it prints is not known here.
-            Secret::Command(_) => {}
-        }
-    }
-    let all = request.release.targets.values().flat_map(|target| &target.pass_env);
-    let all = all.map(|name| &name.value).chain(&request.settled.passed);
-    let names = passed.chain(all).chain(in_variables).chain(&request.facts.dotenv);
-    let values = names.filter_map(|name| environment.get(name)).map(OsStr::as_encoded_bytes);
-    Secrets::new(values.chain(files.iter().map(Vec::as_slice)))
 }
 
 fn schedule(request: &Request, jobs: usize) -> Scheduler {

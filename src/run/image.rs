@@ -1,16 +1,19 @@
 //! Carries out the steps of images.
 
+mod measure;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tokio::sync::{OnceCell, watch};
 
 use crate::cache::{Cache, clock};
 use crate::diagnostic::{Code, Problem, Problems};
-use crate::engine;
+use crate::engine::{self, Assembled, Weight};
 use crate::facts::{Facts, KnownFiles, Stat};
-use crate::inspect::weigh;
+use crate::inspect::{View, image, weigh};
 use crate::oci::Descriptor;
 use crate::plan::{
     Action, AssembleStep, BaseSource, BudgetStep, IndexStep, Plan, PushStep, RemoteBase, Step, StepIndex,
@@ -26,13 +29,15 @@ use crate::run::process::Halt;
 use crate::run::teller::{Teller, Told};
 use crate::run::test::test;
 use crate::run::worker::blocking;
-use crate::run::{Request, TagMove};
-use crate::store::Layout;
+use crate::run::{Request, Reused, TagMove, Unit};
+use crate::store::{Layout, Repository};
 
 /// What the image steps of a run share.
 pub(super) struct Images {
     /// The project's directory.
     root: PathBuf,
+    /// When the run began.
+    now: Timestamp,
     facts: Arc<Facts>,
     cache: Cache,
     /// Where built images lie.
@@ -50,8 +55,9 @@ pub(super) struct Images {
 pub(super) enum Yielded {
     /// What it was to do, as far as it was not denied to.
     Partly,
-    /// An image in the staging store.
-    Image(Box<Descriptor>),
+    /// An image in the staging store, and how much of it had been made before, if less
+    /// than all.
+    Image(Box<Descriptor>, Option<Reused>),
     /// No image.
     Nothing,
     /// What was there already: nothing was published.
@@ -66,6 +72,7 @@ impl Images {
     pub(super) fn new(request: &Request, secrets: Arc<Secrets>, publisher: Arc<Publisher>) -> Self {
         Self {
             root: request.root.clone(),
+            now: request.host.now,
             facts: Arc::clone(&request.facts),
             cache: request.cache.clone(),
             built: request.cache.images().clone(),
@@ -91,14 +98,22 @@ impl Images {
     ) -> (Vec<TagMove>, Result<Yielded, Unsuccessful>) {
         let made = match &step.action {
             Action::Assemble(assemble) => {
-                self.assemble(assemble, known, step, halt).await.map(|image| Yielded::Image(Box::new(image)))
+                let made = self.assemble(assemble, known, step, halt).await;
+                made.map(|made| {
+                    let reused = Reused::new(Unit::Layer, made.hits);
+                    Yielded::Image(Box::new(made.image), Some(reused))
+                })
             }
             Action::Dockerfile(build) => {
                 let made = Box::pin(self.builds.build(build, step, known, halt, teller)).await;
-                made.map(|image| Yielded::Image(Box::new(image)))
+                made.map(|(image, hits)| {
+                    let reused = hits.map(|hits| Reused::new(Unit::Instruction, hits));
+                    Yielded::Image(Box::new(image), reused)
+                })
             }
             Action::Index(index) => {
-                self.index(index, known, step).await.map(|image| Yielded::Image(Box::new(image)))
+                let made = self.index(index, known, step).await;
+                made.map(|image| Yielded::Image(Box::new(image), None))
             }
             Action::Budget(budget) => match known.get(&budget.image) {
                 Some(image) => self.weigh(budget, image).await.map(|()| Yielded::Nothing),
@@ -139,7 +154,7 @@ impl Images {
         known: &Known,
         step: &Step,
         halt: &mut watch::Receiver<Halt>,
-    ) -> Result<Descriptor, Unsuccessful> {
+    ) -> Result<Assembled, Unsuccessful> {
         let base = match &assemble.base {
             BaseSource::Scratch => None,
             BaseSource::Layout(path, descriptor, _) => {
@@ -178,8 +193,15 @@ impl Images {
         blocking(move || engine::index(&index, &manifests, &built)).await.map_err(Unsuccessful::failed)
     }
 
-    async fn weigh(&self, step: &BudgetStep, image: &Descriptor) -> Result<(), Unsuccessful> {
-        weigh(step, image, &self.built).await.map_err(Unsuccessful::Failed)
+    async fn weigh(&self, step: &BudgetStep, descriptor: &Descriptor) -> Result<(), Unsuccessful> {
+        let (view, built) = (View { files: true, ..View::default() }, Repository::Layout(self.built.clone()));
+        let report = image(&built, descriptor, &view).await.map_err(Unsuccessful::failed)?;
+        for platform in &report.platforms {
+            if let Some(files) = &platform.files {
+                Weight::of(files).remember(&platform.manifest.digest, &self.built);
+            }
+        }
+        weigh(step, &report).map_err(Unsuccessful::Failed)
     }
 
     async fn push(
@@ -326,9 +348,6 @@ pub(super) async fn unless<T>(
 
 #[cfg(test)]
 mod tests {
-    use indexmap::IndexMap;
-    use jiff::Timestamp;
-
     use crate::config::{Budget, Expect, ProjectPath};
     use crate::diagnostic::Span;
     use crate::oci::{LayerCompression, Platform};
@@ -339,6 +358,7 @@ mod tests {
     use crate::run::Happening;
     use crate::run::fixture::{Project, Told as Story};
     use crate::tags::{Movement, PlannedTag, Track};
+    use indexmap::IndexMap;
 
     use super::*;
 

@@ -13,6 +13,7 @@ mod engines;
 mod event;
 mod executor;
 mod fault;
+mod figures;
 #[cfg(test)]
 mod fixture;
 mod forecast;
@@ -38,6 +39,7 @@ mod sandbox;
 mod scheduler;
 #[cfg(test)]
 pub(crate) mod schema;
+mod secret;
 mod steady;
 #[cfg(test)]
 mod stories;
@@ -57,6 +59,7 @@ pub use event::{
 };
 pub use executor::{execute, execute_until};
 pub use fault::{Fault, Place};
+pub use figures::{Bound, BudgetFigures, ImageBefore, ImageFigures, LayerFigures, Reused, Unit};
 pub use forecast::{Forecast, Verdict, forecast};
 pub use interrupt::interrupts;
 pub use log::{Followed, LogLines, LogReader};

@@ -15,8 +15,8 @@ use crate::plan::{Action, Effect, Plan, StepIndex};
 use crate::run::record::Record;
 use crate::run::teller::Told;
 use crate::run::{
-    Counts, Event, FORMAT, Fault, Happening, LogPlace, Outcome, PlannedStep, Request, RunEnded, RunStarted,
-    StepEnded, TagMove, Written, result_word,
+    Counts, Event, FORMAT, Fault, Happening, ImageFigures, LogPlace, Outcome, PlannedStep, Request, RunEnded,
+    RunStarted, StepEnded, TagMove, Written, result_word,
 };
 
 /// Tells the events of one run.
@@ -106,10 +106,11 @@ impl<'a> Narrator<'a> {
         took: Duration,
         digest: Option<String>,
         tags: Vec<TagMove>,
+        images: Vec<ImageFigures>,
     ) {
         let log = self.log(step);
         let (step, milliseconds) = (self.name(step), milliseconds(took));
-        self.say(Happening::StepEnded(StepEnded { step, outcome, milliseconds, digest, tags, log }));
+        self.say(Happening::StepEnded(StepEnded { step, outcome, milliseconds, digest, tags, images, log }));
     }
 
     /// Tells that the run begins.

@@ -4,7 +4,10 @@ use serde_json::{Value, json};
 
 use crate::plan::{Action, Gap};
 use crate::run::fixture::Project;
-use crate::run::{Event, Fault, Happening, Learned, LogPlace, Outcome, StepEnded, TagMove};
+use crate::run::{
+    Bound, BudgetFigures, Event, Fault, Happening, ImageBefore, ImageFigures, LayerFigures, Learned,
+    LogPlace, Outcome, Reused, StepEnded, TagMove, Unit,
+};
 
 mod validator;
 
@@ -38,6 +41,37 @@ fn the_events_of_a_run_are_as_the_schema_says() {
     check(&project.run().events);
 }
 
+/// All that can be measured.
+fn figures() -> ImageFigures {
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let bound = Some(Bound { used: 3, most: 2 });
+    let layer = LayerFigures {
+        digest: digest.clone(),
+        transferred: 10,
+        size: Some(20),
+        created_by: Some("COPY . .".into()),
+    };
+    ImageFigures {
+        image: "web".into(),
+        platform: "linux/arm/v7".into(),
+        digest: digest.clone(),
+        transferred: 10,
+        size: Some(20),
+        wasted: Some(0),
+        layers: vec![layer.clone(), LayerFigures { size: None, created_by: None, ..layer }],
+        reused: Some(Reused { unit: Unit::Instruction, all: 3, reused: 2 }),
+        budget: Some(BudgetFigures { size: bound, layers: bound, wasted: bound }),
+        before: Some(ImageBefore {
+            name: "localhost:5000/web:1.2".into(),
+            released: Some("2026-11-21T12:34:56Z".into()),
+            digest,
+            transferred: 9,
+            size: None,
+            layers: 1,
+        }),
+    }
+}
+
 #[test]
 fn events_that_are_rare_are_as_the_schema_says() {
     let digest = format!("sha256:{}", "0".repeat(64));
@@ -51,6 +85,7 @@ fn events_that_are_rare_are_as_the_schema_says() {
         milliseconds: 5,
         digest: Some(digest),
         tags: vec![moved, kept],
+        images: vec![figures()],
         log: Some(LogPlace { file: "logs/3.log".into(), replayed: true }),
     };
     let happenings = [

@@ -7,7 +7,7 @@ use crate::plan::{Step, StepIndex};
 use crate::run::command::Unsuccessful;
 use crate::run::image::Known;
 use crate::run::place::{Place, Turn};
-use crate::run::{Found, TagMove};
+use crate::run::{Found, ImageFigures, Reused, TagMove};
 
 /// What a step is given when it starts.
 #[derive(Clone, Debug)]
@@ -31,8 +31,12 @@ pub(super) struct Done {
     pub(super) product: Product,
     /// The image that it made or found.
     pub(super) image: Option<Descriptor>,
+    /// How much of that had been made before, if it made it.
+    pub(super) reused: Option<Reused>,
     /// The tags that it was to give.
     pub(super) tags: Vec<TagMove>,
+    /// What is measured of the images that it made, found, or weighed.
+    pub(super) images: Vec<ImageFigures>,
     /// What it made or has, if a later run may rely on it.
     pub(super) lasting: Option<Outputs>,
     /// Its place, if that is not to be another's before this end is known.
@@ -58,7 +62,16 @@ pub(super) enum Ended {
 
 impl Done {
     pub(super) const fn new(ended: Ended) -> Self {
-        Self { ended, product: Product::Nothing, image: None, tags: Vec::new(), lasting: None, place: None }
+        Self {
+            ended,
+            product: Product::Nothing,
+            image: None,
+            reused: None,
+            tags: Vec::new(),
+            images: Vec::new(),
+            lasting: None,
+            place: None,
+        }
     }
 
     /// Failed for these reasons.

@@ -83,7 +83,11 @@ impl Worker {
                 Done { lasting: Some(Outputs::default()), ..Done::new(Ended::Skipped(reason.clone())) }
             }
             Action::NotAvailable(gap) => Done::failed(not_available(gap)),
-            _ => self.perform(step, &task, halt, teller).await,
+            _ => {
+                let done = self.perform(step, &task, halt, teller).await;
+                let images = self.images.measure(step, &task.images, &done).await;
+                Done { images, ..done }
+            }
         }
     }
 
@@ -239,11 +243,11 @@ impl Worker {
                 } else {
                     Some(CHANGED)
                 };
-                let image = match made {
-                    Yielded::Image(image) => Some(*image),
-                    Yielded::Nothing | Yielded::Partly | Yielded::Again => None,
+                let (image, reused) = match made {
+                    Yielded::Image(image, reused) => (Some(*image), reused),
+                    Yielded::Nothing | Yielded::Partly | Yielded::Again => (None, None),
                 };
-                self.keep(step, run, image, doubt, teller).await
+                Done { reused, ..self.keep(step, run, image, doubt, teller).await }
             }
             Err(Unsuccessful::Halted) => {
                 self.keep_rest(step, run, Outcome::Stopped).await;
@@ -284,7 +288,7 @@ impl Worker {
         let done = match result {
             // What is there already was published before.
             Ok(Yielded::Again) => Done::new(Ended::Cached(Found::Present)),
-            Ok(Yielded::Nothing | Yielded::Partly | Yielded::Image(_)) => Done::new(Ended::Ran),
+            Ok(Yielded::Nothing | Yielded::Partly | Yielded::Image(..)) => Done::new(Ended::Ran),
             Err(unsuccessful) => unsuccessful.into(),
         };
         Done { tags, place: Some(place), ..done }

@@ -9,11 +9,12 @@ use bollard_buildkit_proto::moby::buildkit::v1::{StatusResponse, Vertex};
 const LONGEST: usize = 64 << 10;
 
 /// How many steps of a build there were, and how many of them had been done before.
+/// Where layers are what is made, each is a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CacheHits {
-    /// Steps of the Dockerfile.
+    /// All of them.
     pub steps: usize,
-    /// Those that were taken from the engine's cache.
+    /// Those that were taken from a cache.
     pub cached: usize,
 }
 

@@ -3,7 +3,7 @@
 //! All three draw the same [`Drawing`]: a box for each step, an edge for each
 //! need that no chain of other edges says already, and a knot where several
 //! steps all need the same several others. Positions and colours
-//! are the picture's; nothing here knows how a step went.
+//! are the picture's. How steps went, who draws a run says of its [`Sketch`]es.
 
 mod dot;
 mod layer;
@@ -13,11 +13,30 @@ mod svg;
 
 pub use dot::dot;
 pub use mermaid::mermaid;
-pub use svg::svg;
+pub use svg::{svg, svg_of};
 
 use std::collections::BTreeMap;
 
+use crate::plan::name::split_outside_brackets;
 use crate::plan::{Action, Effect, NeedKind, Plan, Step, Verb};
+
+/// A step as it is drawn that may be of no plan any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sketch {
+    /// Its name.
+    pub name: String,
+    /// What its box says to whoever points at it.
+    pub title: String,
+    /// What it is coloured by.
+    pub colour: Colour,
+    /// Whether a goal names it.
+    pub goal: bool,
+    /// The steps that come before, by their positions; those that stand behind it count
+    /// for nothing.
+    pub needs: Vec<usize>,
+    /// Where its box leads to, in the page that the image is part of.
+    pub link: Option<String>,
+}
 
 /// Nodes and edges.
 struct Drawing {
@@ -44,27 +63,61 @@ struct Box {
     detail: String,
     /// The whole name, and what the step does.
     title: String,
-    kind: Kind,
+    kind: Colour,
+    /// Where it leads to.
+    link: Option<String>,
     goal: bool,
     /// Whether this version can execute it.
     available: bool,
 }
 
-/// What a box is coloured by.
+/// What a box is coloured by: in a plan what the step does, in a run how it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+pub enum Colour {
+    /// Runs commands.
     Target,
+    /// Stands for what it needs.
     Group,
+    /// Does not apply.
     Skip,
+    /// Makes an image.
     Build,
+    /// Checks an image.
     Check,
+    /// Publishes an image.
     Publish,
+    /// Works on a stage.
     Stage,
+    /// Failed.
+    Failed,
+    /// Was stopped, or has no end.
+    Stopped,
+    /// Did its work.
+    Ran,
+    /// Was brought back from the cache.
+    Restored,
+    /// Was as it is to be.
+    Present,
+    /// Did not start.
+    NotRun,
 }
 
-impl Kind {
-    const ALL: [Self; 7] =
-        [Self::Target, Self::Group, Self::Skip, Self::Build, Self::Check, Self::Publish, Self::Stage];
+impl Colour {
+    const ALL: [Self; 13] = [
+        Self::Target,
+        Self::Group,
+        Self::Skip,
+        Self::Build,
+        Self::Check,
+        Self::Publish,
+        Self::Stage,
+        Self::Failed,
+        Self::Stopped,
+        Self::Ran,
+        Self::Restored,
+        Self::Present,
+        Self::NotRun,
+    ];
 
     fn of(step: &Step) -> Self {
         match (&step.action, step.id.verb) {
@@ -88,6 +141,12 @@ impl Kind {
             Self::Check => "check",
             Self::Publish => "publish",
             Self::Stage => "stage",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+            Self::Ran => "ran",
+            Self::Restored => "restored",
+            Self::Present => "present",
+            Self::NotRun => "not-run",
         }
     }
 
@@ -101,6 +160,12 @@ impl Kind {
             Self::Check => "checks an image",
             Self::Publish => "publishes an image",
             Self::Stage => "works on a stage",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+            Self::Ran => "ran",
+            Self::Restored => "restored",
+            Self::Present => "up to date",
+            Self::NotRun => "not run",
         }
     }
 
@@ -114,6 +179,12 @@ impl Kind {
             Self::Check => ["#e9f6f1", "#3d9a78", "#113a2b"],
             Self::Publish => ["#f4eefb", "#8b62c4", "#32204f"],
             Self::Stage => ["#fcedef", "#c4566a", "#4b1720"],
+            Self::Failed => ["#fdeaea", "#c8323c", "#4b1014"],
+            Self::Stopped => ["#fdf1e3", "#c9782b", "#46280c"],
+            Self::Ran => ["#e8f0fe", "#2f6fdb", "#10294f"],
+            Self::Restored => ["#e4f5f2", "#2a8f82", "#0d352f"],
+            Self::Present => ["#f3f4f6", "#9aa1ac", "#3f444d"],
+            Self::NotRun => ["#ffffff", "#c3c5ca", "#8a8d94"],
         }
     }
 }
@@ -121,7 +192,18 @@ impl Kind {
 impl Drawing {
     fn new(plan: &Plan) -> Self {
         let nodes = plan.steps.iter().map(|step| Node::Step(Box::new(step))).collect();
-        tie(nodes, &edges(plan))
+        let needs = |step: &Step| step.needs.iter().map(|need| (need.step.0 as usize, need.kind)).collect();
+        tie(nodes, &edges(&plan.steps.iter().map(needs).collect::<Vec<_>>()))
+    }
+
+    fn of(steps: &[Sketch]) -> Self {
+        let nodes = steps.iter().map(|step| Node::Step(Box::sketched(step))).collect();
+        let needs = steps.iter().enumerate().map(|(at, step)| {
+            let mut needs: Vec<_> = step.needs.iter().copied().filter(|need| *need < at).collect();
+            needs.sort_unstable();
+            needs.into_iter().map(|need| (need, NeedKind::Product)).collect()
+        });
+        tie(nodes, &edges(&needs.collect::<Vec<_>>()))
     }
 
     fn boxes(&self) -> impl Iterator<Item = (usize, &Box)> {
@@ -196,27 +278,44 @@ impl Box {
             name: owner.to_owned(),
             detail,
             title: format!("{}\n{does}", step.id),
-            kind: Kind::of(step),
+            kind: Colour::of(step),
+            link: None,
             goal: step.goal,
             available: !matches!(step.action, Action::NotAvailable(_)),
         }
     }
+
+    fn sketched(step: &Sketch) -> Self {
+        let (owner, work) = split_outside_brackets(&step.name);
+        let (name, detail) = match (work, owner.split_once('[')) {
+            (None, Some((owner, cells))) => (owner, cells.trim_end_matches(']').replace(',', ", ")),
+            (work, _) => (owner, work.unwrap_or_default().replacen('@', " ", 1)),
+        };
+        Self {
+            name: name.to_owned(),
+            detail,
+            title: format!("{}\n{}", step.name, step.title),
+            kind: step.colour,
+            link: step.link.clone(),
+            goal: step.goal,
+            available: true,
+        }
+    }
 }
 
-/// The needs that are not said by a chain of others.
-fn edges(plan: &Plan) -> Vec<(usize, usize, NeedKind)> {
-    let words = plan.steps.len().div_ceil(64);
+/// The needs of each step, sorted, that are not said by a chain of others.
+fn edges(needs: &[Vec<(usize, NeedKind)>]) -> Vec<(usize, usize, NeedKind)> {
+    let words = needs.len().div_ceil(64);
     let mut edges = Vec::new();
     // For each step all that come before it, a bit each.
-    let mut before: Vec<Vec<u64>> = Vec::with_capacity(plan.steps.len());
-    for (at, step) in plan.steps.iter().enumerate() {
+    let mut before: Vec<Vec<u64>> = Vec::with_capacity(needs.len());
+    for (at, needs) in needs.iter().enumerate() {
         let mut all = vec![0u64; words];
         // Nearest first: what it brings along needs no edge of its own.
-        for need in step.needs.iter().rev() {
-            let from = need.step.0 as usize;
+        for &(from, kind) in needs.iter().rev() {
             let bit = 1u64 << (from % 64);
             if all.get(from / 64).is_some_and(|word| word & bit == 0) {
-                edges.push((from, at, need.kind));
+                edges.push((from, at, kind));
                 all[from / 64] |= bit;
                 for (word, earlier) in all.iter_mut().zip(before.get(from).into_iter().flatten()) {
                     *word |= earlier;
@@ -230,7 +329,7 @@ fn edges(plan: &Plan) -> Vec<(usize, usize, NeedKind)> {
 }
 
 /// The kinds that a drawing has boxes of, in order.
-fn kinds(drawing: &Drawing) -> Vec<Kind> {
-    let there = |kind: &Kind| drawing.boxes().any(|(_, step)| step.kind == *kind);
-    Kind::ALL.into_iter().filter(there).collect()
+fn kinds(drawing: &Drawing) -> Vec<Colour> {
+    let there = |kind: &Colour| drawing.boxes().any(|(_, step)| step.kind == *kind);
+    Colour::ALL.into_iter().filter(there).collect()
 }

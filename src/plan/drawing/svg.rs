@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::plan::drawing::layer::{Columns, count};
 use crate::plan::drawing::place::middles;
-use crate::plan::drawing::{Box, Drawing, Kind, Node, kinds};
+use crate::plan::drawing::{Box, Colour, Drawing, Node, Sketch, kinds};
 use crate::plan::{NeedKind, Plan};
 
 /// Distances, in pixels.
@@ -35,11 +35,20 @@ struct Rect {
 /// The plan as an SVG image: a column for each rank, needs to the left.
 #[must_use]
 pub fn svg(plan: &Plan) -> String {
-    let drawing = Drawing::new(plan);
-    let picture = Picture::new(&drawing);
+    draw(&Drawing::new(plan))
+}
+
+/// Steps as an SVG image in the same way, to be part of a page.
+#[must_use]
+pub fn svg_of(steps: &[Sketch]) -> String {
+    draw(&Drawing::of(steps))
+}
+
+fn draw(drawing: &Drawing) -> String {
+    let picture = Picture::new(drawing);
     let mut out = String::new();
     // Writing to a string does not fail.
-    let _ = picture.write(&drawing, &mut out);
+    let _ = picture.write(drawing, &mut out);
     out
 }
 
@@ -130,9 +139,11 @@ impl Picture {
         let width = words.iter().map(|(_, text)| legend_width(text)).sum::<f64>() + 2.0 * MARGIN;
         let width = self.width.max(width);
         let height = self.height + if words.is_empty() { 0.0 } else { LEGEND_HEIGHT };
+        // What is an image for all has no parts that could be chosen.
+        let role = if drawing.boxes().any(|(_, step)| step.link.is_some()) { "group" } else { "img" };
         writeln!(
             out,
-            r#"<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0}" height="{height:.0}" viewBox="0 0 {width:.0} {height:.0}" role="img" aria-label="{} steps">"#,
+            r#"<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0}" height="{height:.0}" viewBox="0 0 {width:.0} {height:.0}" role="{role}" aria-label="{} steps">"#,
             drawing.boxes().count()
         )?;
         out.push_str(&style(&kinds));
@@ -172,6 +183,9 @@ fn write_box(step: &Box, rect: Rect, out: &mut String) -> std::fmt::Result {
     let top = y - BOX_HEIGHT / 2.0;
     let goal = if step.goal { " goal" } else { "" };
     let missing = if step.available { "" } else { " missing" };
+    if let Some(link) = &step.link {
+        writeln!(out, r#"<a href="{}">"#, escaped(link))?;
+    }
     writeln!(
         out,
         r#"<g class="{}{goal}{missing}"><title>{}</title>"#,
@@ -194,7 +208,7 @@ fn write_box(step: &Box, rect: Rect, out: &mut String) -> std::fmt::Result {
             shown(&step.detail)
         )?;
     }
-    out.push_str("</g>\n");
+    out.push_str(if step.link.is_some() { "</g></a>\n" } else { "</g>\n" });
     Ok(())
 }
 
@@ -276,7 +290,8 @@ fn shown(text: &str) -> String {
     escaped(&shortened(text))
 }
 
-/// A text in an XML document, which cannot hold control characters at all.
+/// A text in an XML document, which cannot hold control characters at all; nor what turns
+/// the direction of writing.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -285,7 +300,11 @@ fn escaped(text: &str) -> String {
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
             '\n' => out.push('\n'),
+            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                out.push('\u{fffd}');
+            }
             c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('\u{fffd}'),
             c => out.push(c),
         }
@@ -293,7 +312,7 @@ fn escaped(text: &str) -> String {
     out
 }
 
-fn style(kinds: &[Kind]) -> String {
+fn style(kinds: &[Colour]) -> String {
     let mut style = String::from("<style>\n");
     style.push_str(
         "text { font-family: ui-monospace, 'SF Mono', 'Cascadia Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace; }\n\
@@ -324,21 +343,27 @@ fn style(kinds: &[Kind]) -> String {
     style
 }
 
-fn colours(kind: Kind, [fill, line, text]: [&str; 3]) -> String {
+fn colours(kind: Colour, [fill, line, text]: [&str; 3]) -> String {
     let class = kind.class();
     let boxes = format!(".{class} > .box {{ fill: {fill}; stroke: {line}; }}");
     format!("{boxes} .{class} > .name, .{class} > .detail {{ fill: {text}; }}\n")
 }
 
 /// Background, border, and text of boxes on a dark page.
-const fn dark(kind: Kind) -> [&'static str; 3] {
+const fn dark(kind: Colour) -> [&'static str; 3] {
     match kind {
-        Kind::Target => ["#202a3d", "#6f90cc", "#dbe6fa"],
-        Kind::Group => ["#24262b", "#7f848e", "#d7d9de"],
-        Kind::Skip => ["#1c1e22", "#4b4f57", "#8f949e"],
-        Kind::Build => ["#362a15", "#d29a41", "#f8e7c9"],
-        Kind::Check => ["#15302a", "#4cb08c", "#cdf2e4"],
-        Kind::Publish => ["#2a2140", "#a17fd6", "#e8dcfb"],
-        Kind::Stage => ["#3b1c23", "#d9798a", "#fbdce1"],
+        Colour::Target => ["#202a3d", "#6f90cc", "#dbe6fa"],
+        Colour::Group => ["#24262b", "#7f848e", "#d7d9de"],
+        Colour::Skip => ["#1c1e22", "#4b4f57", "#8f949e"],
+        Colour::Build => ["#362a15", "#d29a41", "#f8e7c9"],
+        Colour::Check => ["#15302a", "#4cb08c", "#cdf2e4"],
+        Colour::Publish => ["#2a2140", "#a17fd6", "#e8dcfb"],
+        Colour::Stage => ["#3b1c23", "#d9798a", "#fbdce1"],
+        Colour::Failed => ["#431a1d", "#f0707a", "#ffdfe1"],
+        Colour::Stopped => ["#3b2813", "#e09a4f", "#fae5cd"],
+        Colour::Ran => ["#182843", "#6c9bf0", "#dbe7fd"],
+        Colour::Restored => ["#12302c", "#4cb5a6", "#cdf2ec"],
+        Colour::Present => ["#22252a", "#6f757f", "#c9cdd4"],
+        Colour::NotRun => ["#16181d", "#4b4f57", "#8f949e"],
     }
 }

@@ -13,6 +13,7 @@ use std::fmt::Write as _;
 use crate::diagnostic::{bytes, counted};
 use crate::inspect::{ImageReport, PlatformReport, largest, wasted};
 use crate::oci::FileTree;
+use crate::report::document::{COLOURS, begin, colours, end, escape};
 use crate::report::treemap::layout::{Area, squarify};
 use crate::report::treemap::tree::{Dir, Leaf};
 
@@ -23,8 +24,6 @@ const HEAD: f64 = 18.0;
 /// What would have a smaller area than this, in square pixels, is drawn as one with its
 /// neighbours. So a map has at most some thousand pieces.
 const LEAST: f64 = 120.0;
-/// Colours that layers have in turn.
-const COLOURS: usize = 24;
 /// Longest that a name or path is shown, in bytes: one may have a megabyte.
 const LONGEST: usize = 300;
 /// Most files of a list.
@@ -34,29 +33,12 @@ const LISTED: usize = 25;
 /// files, only the layers.
 #[must_use]
 pub fn treemap(report: &ImageReport, name: &str) -> String {
-    let mut page = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{name}</title>\n<style>\n{}",
-        include_str!("page.css"),
-        name = escape(name),
-    );
-    for colour in 0..COLOURS {
-        // Steps of the golden angle: neighbours differ most.
-        let _ = writeln!(page, ".l{colour}{{--h:{}}}", (colour * 137 + 205) % 360);
-    }
-    let _ = write!(
-        page,
-        "</style>\n</head>\n<body>\n<h1>{}</h1>\n<p class=\"digest\">{}</p>\n",
-        escape(name),
-        report.descriptor.digest
-    );
+    let mut page = begin(name, &[include_str!("map.css"), &colours()]);
+    let _ = write!(page, "<h1>{}</h1>\n<p class=\"digest\">{}</p>\n", escape(name), report.descriptor.digest);
     for (at, platform) in report.platforms.iter().enumerate() {
         section(&mut page, at, platform);
     }
-    page.push_str("</body>\n</html>\n");
-    page
+    end(page)
 }
 
 fn section(page: &mut String, at: usize, platform: &PlatformReport) {
@@ -267,27 +249,6 @@ fn shown(path: &[u8]) -> String {
 /// A name; of a very long one, its begin.
 fn called(name: &[u8]) -> String {
     escape(&String::from_utf8_lossy(name.get(..LONGEST).unwrap_or(name)))
-}
-
-/// Text of an image, fit for any place in the page: no markup, nothing that turns the
-/// direction of writing, no control characters.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                out.push('\u{fffd}');
-            }
-            c if c.is_control() => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

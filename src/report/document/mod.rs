@@ -1,0 +1,55 @@
+//! What all pages of HTML share: they are one file each, load nothing, and have no script.
+
+use std::fmt::Write as _;
+
+/// Colours that layers have in turn.
+pub(super) const COLOURS: usize = 24;
+
+/// The begin of a page, up to what is seen; its styles come behind those of all pages.
+pub(super) fn begin(title: &str, styles: &[&str]) -> String {
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>{}</title>\n<style>\n{}{}</style>\n</head>\n<body>\n",
+        escape(title),
+        include_str!("style.css"),
+        styles.concat(),
+    )
+}
+
+/// The page with its end.
+pub(super) fn end(page: String) -> String {
+    page + "</body>\n</html>\n"
+}
+
+/// A style for each of the colours of layers.
+pub(super) fn colours() -> String {
+    let mut styles = String::new();
+    for colour in 0..COLOURS {
+        // Steps of the golden angle: neighbours differ most.
+        let _ = writeln!(styles, ".l{colour}{{--h:{}}}", (colour * 137 + 205) % 360);
+    }
+    styles
+}
+
+/// Text that others wrote, fit for any place in a page: no markup, nothing that turns the
+/// direction of writing, no control characters.
+pub(super) fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                out.push('\u{fffd}');
+            }
+            c if c.is_control() => out.push('\u{fffd}'),
+            c => out.push(c),
+        }
+    }
+    out
+}

@@ -16,7 +16,7 @@ use crate::cache::{Cache, MAX_SIZE, Product, Ran};
 use crate::config::{Image, Registry, Secret};
 use crate::diagnostic::{Class, Code, Problem, Problems};
 use crate::oci::Descriptor;
-use crate::plan::{Action, Effect, NeedKind, Plan, Step, StepIndex};
+use crate::plan::{Action, Effect, NeedKind, Plan, Step, StepIndex, Verb};
 use crate::release::{Publisher, preflight};
 use crate::run::command::Commands;
 use crate::run::image::{Images, images_of};
@@ -96,10 +96,12 @@ fn jobs(request: &Request) -> usize {
 }
 
 /// What the run needs and this version cannot do: said before the first step,
-/// unless the rest is wanted all the same.
+/// unless the rest is wanted all the same; what comes after something is published is
+/// always said.
 fn gaps(request: &Request) -> Vec<Problem> {
-    let steps = request.plan.steps.iter().filter_map(|step| step.action.gap());
-    let steps = steps.filter(|_| !request.options.keep_going);
+    let steps = request.plan.steps.iter().filter_map(|step| Some((step, step.action.gap()?)));
+    let steps = steps.filter(|(step, _)| !request.options.keep_going || step.id.verb == Some(Verb::Deploy));
+    let steps = steps.map(|(_, gap)| gap);
     request.plan.gaps.iter().chain(steps).map(not_available).collect()
 }
 

@@ -10,6 +10,7 @@ mod build;
 mod claim;
 mod command;
 mod engines;
+mod enter;
 mod event;
 mod executor;
 mod fault;

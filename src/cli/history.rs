@@ -43,7 +43,7 @@ pub(crate) fn history(session: &mut Session, options: &History) -> Result<ExitCo
             (None, entry.version.clone()),
             (None, entry.short().to_owned()),
             (None, entry.by.clone()),
-            (Some(Paint::Faint), remark(&entry)),
+            (Some(Paint::Faint), remark(&entry, session.global.verbose)),
         ]);
     }
     if !any {
@@ -54,10 +54,11 @@ pub(crate) fn history(session: &mut Session, options: &History) -> Result<ExitCo
     Ok(ExitCode::SUCCESS)
 }
 
-/// Where it came from, why, and what was seen of it.
-fn remark(entry: &Entry) -> String {
+/// Where it came from, and why; and how its conditions were seen to be met, where that
+/// is wanted.
+fn remark(entry: &Entry, gates: bool) -> String {
     let from = entry.from.iter().map(|from| format!("from {from}"));
-    let gates = entry.gates.iter().map(|gate| format!("{}: {}", gate.gate, gate.evidence));
+    let gates = entry.gates.iter().filter(|_| gates).map(|gate| format!("{}: {}", gate.gate, gate.evidence));
     from.chain(entry.reason.clone()).chain(gates).collect::<Vec<_>>().join("; ")
 }
 

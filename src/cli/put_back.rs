@@ -17,21 +17,21 @@ pub(crate) fn put_back(
     running: &Running,
     request: &Request,
     summary: &Summary,
-) -> Result<ExitCode, Problems> {
+) -> ExitCode {
     let ended = ExitCode::from(summary.exit_code());
-    let Some(entrance) = &request.entrance else { return Ok(ended) };
+    let Some(entrance) = &request.entrance else { return ended };
     let mut problems = Problems::new();
     for (stage, why) in failed(request, summary) {
         problems.push(settle(session, running, entrance, &stage, &why));
     }
     if problems.is_empty() {
-        return Ok(ended);
+        return ended;
     }
     // What stands comes before what was put back.
     let stands = problems.as_slice().iter().find(|problem| problem.code == Code::NotPutBack);
     let code = stands.map_or(Code::PutBack, |problem| problem.code);
     session.report(&problems);
-    Ok(exit_code(code.class()))
+    exit_code(code.class())
 }
 
 /// The stages that were entered and failed, and why.

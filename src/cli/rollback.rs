@@ -69,7 +69,8 @@ pub(crate) fn go_back(
         ..candidate(&loaded.release, &facts, &stage, (git, &entry.tree), None)
     };
     let mut planned = session.plan_stage(loaded, &facts, name, images)?;
-    planned.entered = Some(Entered { ledger, page, stages: vec![(stage, candidate)] });
+    planned.entered =
+        Some(Entered { ledger, page, stages: vec![(stage, candidate)], refused: Problems::new() });
     // To go back is what is asked for.
     let running = crate::cli::arguments::Running { allow_regress: true, ..running.clone() };
     carry_out(session, &running, false, &Goals::Stage(name.to_owned()), Prepared::alone(planned))
@@ -122,18 +123,15 @@ pub(crate) async fn held(
         Problem::new(Code::InvalidReference, title)
     };
     let registry = registry(&loaded.release, facts, repository).ok_or_else(unknown)?;
-    let end = match repository.strip_prefix("oci:") {
-        Some(directory) => {
-            let path = loaded.project.root.join(directory);
-            if !path.join("oci-layout").exists() {
-                return Ok(None);
-            }
-            End::Layout { path, name: None }
+    let end = if let Some(directory) = repository.strip_prefix("oci:") {
+        let path = loaded.project.root.join(directory);
+        if !path.join("oci-layout").exists() {
+            return Ok(None);
         }
-        None => {
-            let reference = repository.parse().map_err(|_| unknown())?;
-            End::Registry { reference, registry: Box::new(registry) }
-        }
+        End::Layout { path, name: None }
+    } else {
+        let reference = repository.parse().map_err(|_| unknown())?;
+        End::Registry { reference, registry: Box::new(registry) }
     };
     let repository = end.open_to_read(publisher).await?;
     Ok(repository.resolve(tag).await?.map(|found| found.digest))

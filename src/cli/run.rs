@@ -83,6 +83,12 @@ pub(crate) fn carry_out(
     goals: &Goals,
     mut prepared: Prepared,
 ) -> Result<ExitCode, Problems> {
+    if running.dry_run {
+        if let Some(entered) = &prepared.planned.entered {
+            entered.warn(session, &prepared.planned, running.allow_regress);
+        }
+        return show_forecast(session, &prepared.planned, running);
+    }
     let entrance = match prepared.planned.entered.take() {
         // What cannot run is refused by the run itself.
         Some(entered) if !has_gap(&prepared.planned.plan) => {
@@ -90,9 +96,6 @@ pub(crate) fn carry_out(
         }
         _ => None,
     };
-    if running.dry_run {
-        return show_forecast(session, &prepared.planned, running);
-    }
     let confirm = asker(session, running.yes);
     agree(session, &prepared.planned, running.yes, &confirm)?;
     let entrance = entrance.map(|entrance| approve(session, entrance)).transpose()?;
@@ -126,7 +129,7 @@ pub(crate) fn carry_out(
         let code = session.report(&problems);
         return Ok(if summary.exit_code() == 0 { code } else { ExitCode::from(summary.exit_code()) });
     }
-    put_back(session, running, &request, &summary)
+    Ok(put_back(session, running, &request, &summary))
 }
 
 /// Whether something of a plan cannot be carried out.

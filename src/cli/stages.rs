@@ -36,9 +36,23 @@ pub(crate) struct Entered {
     pub(crate) ledger: Ledger,
     pub(crate) page: Page,
     pub(crate) stages: Vec<(Stage, Candidate)>,
+    /// Why it would be refused, where that is only looked at.
+    pub(crate) refused: Problems,
 }
 
 impl Entered {
+    /// Says of what is only looked at why it would be refused.
+    pub(crate) fn warn(&self, session: &Session, planned: &Planned, allow_regress: bool) {
+        let unmet = self.entrance(session, planned, allow_regress).err().unwrap_or_default();
+        let problems = self.refused.as_slice().iter().chain(unmet.as_slice());
+        for problem in problems.filter(|_| !session.global.json) {
+            session.say(&format!("It would be refused: {}\n", problem.title));
+            for note in &problem.notes {
+                session.say(&format!("  {note}\n"));
+            }
+        }
+    }
+
     /// Refuses what does not meet the conditions of a stage, approvals aside.
     pub(crate) fn entrance(
         &self,
@@ -134,15 +148,30 @@ impl Session {
                     .map(|running| (from.value.clone(), running.clone()))
                     .map_err(|problem| problem.label(from.span, "its images are taken from there"))
             });
-            let Some(from) = problems.take(from.transpose()) else { continue };
+            let from = match from.transpose() {
+                Ok(from) => from,
+                Err(problem) => {
+                    problems.push(problem);
+                    // What would be taken is not known; that it is not built is.
+                    let unknown = images_of_stage(release, stage).map(|(_, image)| {
+                        let unknown =
+                            Promoted { image: None, sources: Vec::new(), tests: Vec::new(), tags: None };
+                        (image.name.value.clone(), unknown)
+                    });
+                    entering.promoted.extend(unknown);
+                    continue;
+                }
+            };
             if let Some((name, running)) = &from {
                 let promoted = promoted((release, &facts), stage, (name, &running.entry));
                 entering.promoted.extend(problems.take(promoted).unwrap_or_default());
             }
             candidates.push(((*stage).clone(), candidate(release, &facts, stage, (git, &tree), from)));
         }
-        problems.or(())?;
-        Ok(Some((entering, Entered { ledger, page, stages: candidates })))
+        if !options.looked_at {
+            std::mem::take(&mut problems).or(())?;
+        }
+        Ok(Some((entering, Entered { ledger, page, stages: candidates, refused: problems })))
     }
 
     /// Plans that images which are there enter a stage by hand, by the facts of the commit
@@ -263,7 +292,8 @@ pub(crate) fn promoted(
         };
         let sources = found.places.iter();
         let sources = sources.filter_map(|place| registry(release, facts, &place.repository)).collect();
-        let one = Promoted { image: found.descriptor(), sources, tests: found.tests.clone(), tags: None };
+        let one =
+            Promoted { image: Some(found.descriptor()), sources, tests: found.tests.clone(), tags: None };
         promoted.insert(name.clone(), one);
     }
     problems.or(promoted)

@@ -95,8 +95,7 @@ fn table(
             continue;
         };
         let entry = &running.entry;
-        let stage = state.stages.get(*name);
-        let remark = remark(stage, tags.get(*name));
+        let remark = remark(state.stages.get(*name), tags.get(*name));
         let paint = (!remark.is_empty()).then_some(Paint::Warn);
         table.row([
             strong(name),

@@ -22,8 +22,8 @@ pub struct Entering {
 /// An image that is there, and enters a stage.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Promoted {
-    /// Its index or manifest.
-    pub image: Descriptor,
+    /// Its index or manifest; none where a plan is only looked at, and it is not known.
+    pub image: Option<Descriptor>,
     /// Where it is.
     pub sources: Vec<RegistryPlan>,
     /// The tests that it passed when it was made.

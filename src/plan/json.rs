@@ -65,7 +65,7 @@ enum Does {
     Budget { image: String },
     Push { image: String, registry: String, repository: String },
     Tag { image: String, registry: String, repository: String, tags: Vec<TagView> },
-    Found { digest: String, repositories: Vec<String> },
+    Found { digest: Option<String>, repositories: Vec<String> },
     Enter { stage: String, images: Vec<String> },
     Deploy { commands: usize },
     Verify { http: Vec<String>, commands: usize },
@@ -205,7 +205,7 @@ impl Does {
                     .collect(),
             },
             Action::Found(step) => Self::Found {
-                digest: step.image.digest.to_string(),
+                digest: step.image.as_ref().map(|image| image.digest.to_string()),
                 repositories: step.sources.iter().map(|source| source.place.to_string()).collect(),
             },
             Action::Enter(step) => Self::Enter {

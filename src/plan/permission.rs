@@ -63,9 +63,12 @@ impl<'a> Publishing<'a> {
             Unit::Image { image, job } => job.channel().is_none_or(|at| {
                 let image = &self.release.images[image];
                 let channel = channels(self.release, image).get(at).copied();
-                let takes = |channel: Channel<'_>| match channel.of_stages {
-                    true => self.goes_along(image, channel.name),
-                    false => self.takes(channel.push),
+                let takes = |channel: Channel<'_>| {
+                    if channel.of_stages {
+                        self.goes_along(image, channel.name)
+                    } else {
+                        self.takes(channel.push)
+                    }
                 };
                 self.forbidden.is_none() && channel.is_some_and(takes)
             }),

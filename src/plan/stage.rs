@@ -16,8 +16,8 @@ use crate::plan::{
 /// Finds an image that is there: a stage ran it, and it is not built again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FoundStep {
-    /// Its index or manifest.
-    pub image: Descriptor,
+    /// Its index or manifest; none where the plan is only looked at, and it is not known.
+    pub image: Option<Descriptor>,
     /// Where it is.
     pub sources: Vec<RegistryPlan>,
 }
@@ -71,7 +71,9 @@ impl Lower<'_> {
     pub(super) fn found(promoted: &Promoted) -> Made {
         let mut definition = Definition::default();
         definition.text(Subject::Format, "found 1");
-        definition.text(Subject::Base, promoted.image.digest.to_string());
+        if let Some(image) = &promoted.image {
+            definition.text(Subject::Base, image.digest.to_string());
+        }
         let step = FoundStep { image: promoted.image.clone(), sources: promoted.sources.clone() };
         Made::new(Action::Found(Box::new(step)), definition, Effect::Publishing)
     }

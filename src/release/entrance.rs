@@ -77,7 +77,7 @@ impl Entrance {
         problems.or(())
     }
 
-    fn judge(&self, stage: &Stage, candidate: &Candidate, state: &State) -> Vec<Gate> {
+    fn judge(&self, stage: &Stage, candidate: &Candidate, known: &State) -> Vec<Gate> {
         // What is gone back to was let in before.
         if candidate.kind == EntryKind::Rollback {
             return Vec::new();
@@ -86,7 +86,7 @@ impl Entrance {
         let branch = wanted.map_or(Ok(true), |branch| {
             is_on_branch(&self.root, &candidate.commit, branch, self.ledger.remote())
         });
-        let running = state.running(&stage.name.value);
+        let running = known.running(&stage.name.value);
         let behind = running.is_some_and(|running| {
             running.entry.commit != candidate.commit
                 && kinship(&self.root, &running.entry.commit, &candidate.commit) == Kinship::Follows
@@ -98,8 +98,8 @@ impl Entrance {
             allow_regress: self.allow_regress,
             approval: self.approval.clone(),
         };
-        let mut gates = judge(stage, candidate, state, &world);
-        gates.extend(taken_back(candidate, state));
+        let mut gates = judge(stage, candidate, known, &world);
+        gates.extend(taken_back(candidate, known));
         gates
     }
 
@@ -136,6 +136,10 @@ impl Entrance {
         let done = self.ledger.append(|page| {
             let Some(before) = page.state.stages.get(stage) else { return Ok(None) };
             let Some(running) = &before.running else { return Ok(None) };
+            let last = before.last.as_ref().map(|last| self.ledger.entry(last)).transpose()?;
+            if last.is_some_and(|last| last.kind == EntryKind::Aborted) {
+                return Ok(None);
+            }
             Ok(Some(Entry {
                 kind: EntryKind::Aborted,
                 at: Timestamp::now(),

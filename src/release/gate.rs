@@ -73,11 +73,11 @@ pub struct Unmet {
 
 /// All conditions of a stage, judged.
 #[must_use]
-pub fn judge(stage: &Stage, candidate: &Candidate, state: &State, world: &World) -> Vec<Gate> {
+pub fn judge(stage: &Stage, candidate: &Candidate, known: &State, world: &World) -> Vec<Gate> {
     let name = stage.name.value.as_str();
     let require = stage.require.as_ref().map(|require| &require.value);
     let wants = |wanted: fn(&crate::config::Require) -> bool| require.is_some_and(wanted);
-    let mut gates = vec![hold(name, candidate, state), order(name, candidate, state, world)];
+    let mut gates = vec![hold(name, candidate, known), order(name, candidate, known, world)];
     gates.retain(|gate| gate.finding.is_err());
     if wants(|require| require.tests) {
         gates.push(Gate { name: "tests", finding: tests(candidate) });
@@ -169,8 +169,8 @@ fn not_judged(name: &'static str, why: String, property: &str) -> Gate {
     Gate { name, finding: Err(unmet(why, remedy)) }
 }
 
-fn hold(name: &str, candidate: &Candidate, state: &State) -> Gate {
-    let hold = state.stages.get(name).and_then(|stage| stage.hold.as_ref());
+fn hold(name: &str, candidate: &Candidate, known: &State) -> Gate {
+    let hold = known.stages.get(name).and_then(|stage| stage.hold.as_ref());
     let finding = match hold.filter(|_| candidate.automatic) {
         None => Ok("the stage is not on hold".to_owned()),
         Some(hold) => Err(unmet(
@@ -186,8 +186,8 @@ fn second(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
-fn order(name: &str, candidate: &Candidate, state: &State, world: &World) -> Gate {
-    let finding = match state.running(name).filter(|_| !world.allow_regress) {
+fn order(name: &str, candidate: &Candidate, known: &State, world: &World) -> Gate {
+    let finding = match known.running(name).filter(|_| !world.allow_regress) {
         Some(running) => newer(&running.entry.version, &candidate.version, world.behind).map_or_else(
             || Ok("the stage runs nothing newer".to_owned()),
             |why| {

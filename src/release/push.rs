@@ -47,7 +47,7 @@ pub async fn bring(
     publisher: &Publisher,
     observe: Observe,
 ) -> Result<Pushed, Problem> {
-    let image = &found.image;
+    let image = found.image.as_ref().ok_or_else(|| gone(found))?;
     let repository = publisher.open(&step.registry).await?;
     let mut sources: Vec<&RegistryPlan> = found.sources.iter().collect();
     sources.sort_by_key(|source| source.place != step.registry.place);
@@ -67,19 +67,21 @@ pub async fn bring(
 /// Finds an image in one of the places where it is to be.
 ///
 /// # Errors
-/// It is in none of them; none can be reached.
-pub async fn find(found: &FoundStep, publisher: &Publisher) -> Result<(), Problem> {
+/// It is in none of them; one of them cannot be reached.
+pub async fn find(found: &FoundStep, publisher: &Publisher) -> Result<Descriptor, Problem> {
+    let image = found.image.as_ref().ok_or_else(|| gone(found))?;
     for source in &found.sources {
         let from = publisher.open_to_read(source).await?;
-        if from.resolve(&found.image.digest.to_string()).await?.is_some() {
-            return Ok(());
+        if from.resolve(&image.digest.to_string()).await?.is_some() {
+            return Ok(image.clone());
         }
     }
     Err(gone(found))
 }
 
 fn gone(found: &FoundStep) -> Problem {
-    let title = format!("the image {} is gone, and is not built again", found.image.digest);
+    let digest = found.image.as_ref().map(|image| image.digest.to_string()).unwrap_or_default();
+    let title = format!("the image {digest} is gone, and is not built again");
     let problem = Problem::new(Code::NotPromotable, title);
     let sources = found.sources.iter();
     sources.fold(problem, |problem, source| problem.note(format!("`{}` does not have it", source.place)))

@@ -9,9 +9,10 @@ use crate::deploy::status_of;
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::oci::Digest;
 use crate::plan::{
-    Action, CommandStep, EnterStep, Plan, PushStep, StageImage, Step, StepIndex, TagStep, VerifyStep,
+    Action, CommandStep, EnterStep, FoundStep, Plan, PushStep, StageImage, Step, StepIndex, TagStep,
+    VerifyStep,
 };
-use crate::release::{EntryImage, EntryPlace, EntryTag, TagResult};
+use crate::release::{EntryImage, EntryPlace, EntryTag, TagChange, TagResult, find};
 use crate::run::command::Unsuccessful;
 use crate::run::image::{Images, Known, Yielded, unless};
 use crate::run::process::Halt;
@@ -23,6 +24,35 @@ use crate::tags::Movement;
 const PAUSE: Duration = Duration::from_secs(1);
 
 impl Images {
+    /// Finds an image that a stage ran.
+    pub(super) async fn found(
+        &self,
+        step: &FoundStep,
+        halt: &mut watch::Receiver<Halt>,
+    ) -> Result<Yielded, Unsuccessful> {
+        let found = unless(halt, find(step, &self.publisher)).await?.map_err(Unsuccessful::failed)?;
+        Ok(Yielded::Image(Box::new(found)))
+    }
+
+    /// Makes sure once more, before anything becomes visible, that all conditions are met.
+    pub(super) async fn check_stages(&self) -> Result<(), Problems> {
+        let Some(entrance) = self.entrance.clone() else { return Ok(()) };
+        blocking(move || entrance.check()).await
+    }
+
+    /// Keeps in mind what became of the tags of an image.
+    pub(super) fn note_tags(&self, image: StepIndex, changes: &[TagChange]) {
+        if let Ok(mut tagged) = self.tagged.lock() {
+            tagged.extend(changes.iter().map(|change| (image, change.clone())));
+        }
+    }
+
+    /// What became so far of the tags of an image.
+    fn tags_of(&self, image: StepIndex) -> Vec<TagChange> {
+        let Ok(tagged) = self.tagged.lock() else { return Vec::new() };
+        tagged.iter().filter(|(of, _)| *of == image).map(|(_, change)| change.clone()).collect()
+    }
+
     /// Puts down that a stage runs its images.
     pub(super) async fn enter(
         &self,
@@ -31,7 +61,7 @@ impl Images {
         known: &Known,
         teller: &Teller,
     ) -> Result<Yielded, Unsuccessful> {
-        let Some(entrance) = self.entrance().cloned() else {
+        let Some(entrance) = self.entrance.clone() else {
             let title = format!("`{}` is not entered by this run", step.stage);
             let problem = Problem::new(Code::NotAvailable, title);
             return Err(Unsuccessful::failed(
@@ -50,7 +80,7 @@ impl Images {
                 teller.tell(Told::Notice(format!("entry {short} of the ledger"))).await;
                 Ok(Yielded::Nothing)
             }
-            Err(problems) => Err(Unsuccessful::Failed(stands(&step.stage, &images, problems))),
+            Err(problems) => Err(Unsuccessful::Failed(half_entered(&step.stage, &images, problems))),
         }
     }
 
@@ -100,8 +130,8 @@ fn is_immutable(plan: &Plan, image: StepIndex, tag: &str) -> bool {
 }
 
 /// Says that tags are visible of which the ledger does not know.
-fn stands(stage: &str, images: &[EntryImage], problems: Problems) -> Problems {
-    let held: Vec<String> = images
+fn half_entered(stage: &str, images: &[EntryImage], problems: Problems) -> Problems {
+    let stands: Vec<String> = images
         .iter()
         .flat_map(|image| {
             let tags = image.places.iter().flat_map(|place| {
@@ -110,14 +140,14 @@ fn stands(stage: &str, images: &[EntryImage], problems: Problems) -> Problems {
             tags.map(|name| format!("{name} holds {} now", image.digest))
         })
         .collect();
-    if held.is_empty() {
+    if stands.is_empty() {
         return problems;
     }
     let mut told = Problems::new();
     told.extend(problems.into_iter().map(|problem| {
         let title = format!("tags were set, and `{stage}` was not entered: {}", problem.title);
         let problem = Problem { code: Code::HalfReleased, title, ..problem };
-        let problem = held.iter().cloned().fold(problem, Problem::note);
+        let problem = stands.iter().cloned().fold(problem, Problem::note);
         let help = "run the same again: what is done is not done twice, and the rest follows";
         Problem { help: problem.help.or_else(|| Some(help.to_owned())), ..problem }
     }));

@@ -16,9 +16,10 @@ use crate::cache::{Cache, MAX_SIZE, Product, Ran};
 use crate::config::{Image, Registry, Secret};
 use crate::diagnostic::{Class, Code, Problem, Problems};
 use crate::oci::Descriptor;
-use crate::plan::{Action, Effect, NeedKind, Plan, Step, StepIndex, Verb};
+use crate::plan::{Action, Effect, NeedKind, Plan, Step, StepIndex};
 use crate::release::{Publisher, preflight};
 use crate::run::command::Commands;
+use crate::run::gap::gaps;
 use crate::run::image::{Images, images_of};
 use crate::run::interrupt::{self, interrupts};
 use crate::run::jobserver::{self, Jobserver};
@@ -31,7 +32,7 @@ use crate::run::sandbox::unchecked;
 use crate::run::scheduler::{Dropped, Limits, Node, Order, Scheduler, estimated};
 use crate::run::task::{Done, Ended, Task};
 use crate::run::teller::{Teller, Told};
-use crate::run::worker::{Worker, blocking, not_available};
+use crate::run::worker::{Worker, blocking};
 use crate::run::{Cause, Counts, Event, Found, Happening, Outcome, Request, Settled, Summary, TagMove};
 use crate::store::secret_file;
 
@@ -93,16 +94,6 @@ pub async fn execute_until(
 
 fn jobs(request: &Request) -> usize {
     request.options.jobs.or(request.release.settings.jobs).unwrap_or(request.host.processors).max(1)
-}
-
-/// What the run needs and this version cannot do: said before the first step,
-/// unless the rest is wanted all the same; what comes after something is published is
-/// always said.
-fn gaps(request: &Request) -> Vec<Problem> {
-    let steps = request.plan.steps.iter().filter_map(|step| Some((step, step.action.gap()?)));
-    let steps = steps.filter(|(step, _)| !request.options.keep_going || step.id.verb == Some(Verb::Deploy));
-    let steps = steps.map(|(_, gap)| gap);
-    request.plan.gaps.iter().chain(steps).map(not_available).collect()
 }
 
 /// A run that goes on.

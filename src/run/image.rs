@@ -17,8 +17,8 @@ use crate::plan::{
     TagStep,
 };
 use crate::release::{
-    Entrance, Publisher, TagChange, TagReport, TagResult, bring, check_immutable, check_tags, find,
-    note_layers, pull, push, tag,
+    Entrance, Publisher, TagChange, TagReport, TagResult, bring, check_immutable, check_tags, note_layers,
+    pull, push, tag,
 };
 use crate::run::build::Builds;
 use crate::run::command::Unsuccessful;
@@ -39,15 +39,15 @@ pub(super) struct Images {
     /// Where built images lie.
     built: Layout,
     secrets: Arc<Secrets>,
-    publisher: Arc<Publisher>,
+    pub(super) publisher: Arc<Publisher>,
     builds: Builds,
     /// Whether the tags of the whole run may be moved; asked once, before the
     /// first of them is.
     judged: OnceCell<Result<(), Problems>>,
     /// Which stages are entered, if any are.
-    entrance: Option<Arc<Entrance>>,
+    pub(super) entrance: Option<Arc<Entrance>>,
     /// What became of the tags of each image.
-    tagged: Mutex<Vec<(StepIndex, TagChange)>>,
+    pub(super) tagged: Mutex<Vec<(StepIndex, TagChange)>>,
 }
 
 /// What a step that succeeded leaves behind.
@@ -81,17 +81,6 @@ impl Images {
             entrance: request.entrance.clone(),
             tagged: Mutex::default(),
         }
-    }
-
-    /// Which stages are entered, if any are.
-    pub(super) const fn entrance(&self) -> Option<&Arc<Entrance>> {
-        self.entrance.as_ref()
-    }
-
-    /// What became so far of the tags of an image.
-    pub(super) fn tags_of(&self, image: StepIndex) -> Vec<TagChange> {
-        let Ok(tagged) = self.tagged.lock() else { return Vec::new() };
-        tagged.iter().filter(|(of, _)| *of == image).map(|(_, change)| change.clone()).collect()
     }
 
     /// Carries out a step of an image.
@@ -144,10 +133,7 @@ impl Images {
                 None => Err(no_image(step)),
             },
             Action::Found(found) => {
-                let found_it = unless(halt, find(found, &self.publisher)).await;
-                let found_it = found_it.and_then(|found| found.map_err(Unsuccessful::failed));
-                let image = found_it.map(|()| Yielded::Image(Box::new(found.image.clone())));
-                image.map_err(|failed| at(step, "taken from a stage", failed))
+                self.found(found, halt).await.map_err(|failed| at(step, "taken from a stage", failed))
             }
             Action::Enter(enter) => {
                 let entered = self.enter(plan, enter, known, teller).await;
@@ -260,10 +246,7 @@ impl Images {
         let allowed = self.judged.get_or_init(|| async {
             let steps: Vec<_> =
                 tag_steps(plan).filter_map(|step| Some((step, known.get(&step.image)?))).collect();
-            if let Some(entrance) = &self.entrance {
-                let entrance = Arc::clone(entrance);
-                blocking(move || entrance.check()).await?;
-            }
+            self.check_stages().await?;
             check_tags(&steps, &self.built, &self.publisher).await
         });
         match unless(halt, allowed).await {
@@ -273,9 +256,7 @@ impl Images {
         }
         // Once tags move, this is not given up half way: it ends soon by itself.
         let TagReport { changes, problems } = tag(step, image, &self.publisher).await;
-        if let Ok(mut tagged) = self.tagged.lock() {
-            tagged.extend(changes.iter().map(|change| (step.image, change.clone())));
-        }
+        self.note_tags(step.image, &changes);
         let again = changes.iter().all(|change| matches!(change.result, TagResult::Already));
         let made = if again { Yielded::Again } else { Yielded::Nothing };
         let result = problems.or(made).map_err(Unsuccessful::Failed);

@@ -17,6 +17,7 @@ mod fault;
 #[cfg(test)]
 mod fixture;
 mod forecast;
+mod gap;
 mod image;
 mod interrupt;
 mod jobserver;

@@ -1,5 +1,4 @@
 //! The ledger of a repository: reading it, and putting entries into it.
-#![expect(clippy::disallowed_methods, reason = "those who lost a race wait for a time that nobody shares")]
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -162,10 +161,10 @@ impl Ledger {
             }
             let page = page(&repository, head)?;
             let Some(entry) = make(&page)? else { return Ok(None) };
-            let made = write(&repository, head, page.state, &entry).map_err(|error| unwritable(&error))?;
-            sent = Some(made);
-            match self.send(&repository, head, made)? {
-                Sent::Taken => return Ok(Some(made.to_string())),
+            let written = write(&repository, head, page.state, &entry).map_err(|error| unwritable(&error))?;
+            sent = Some(written);
+            match self.send(&repository, head, written)? {
+                Sent::Taken => return Ok(Some(written.to_string())),
                 Sent::Refused(why) => refused = (refused.0, head, why),
             }
             let most = u64::from(race + 1).saturating_mul(40).min(LONGEST_WAIT);
@@ -207,7 +206,7 @@ impl Ledger {
                     return Ok(Some(there));
                 }
             } else {
-                return Err(self.diverged(remote, old, there));
+                return Err(diverged(remote, old, there));
             }
         }
         Err(Problem::new(Code::Ledger, "the ledger cannot be written here: others write it at the same time")
@@ -262,17 +261,17 @@ impl Ledger {
         set(repository, head, made)?;
         Ok(Sent::Taken)
     }
+}
 
-    fn diverged(&self, remote: &str, here: Oid, there: Oid) -> Problem {
-        let title = format!("the ledger of `{remote}` does not follow what was seen of it before");
-        Problem::new(Code::LedgerDiverged, title)
-            .note(format!("`{LEDGER}` of `{remote}` is {there}"))
-            .note(format!("the last that was seen of it, or made here, is {here}"))
-            .note("entries are only ever added: somebody rewrote it, or made entries without it")
-            .help(format!(
-                "where {there} is right, `git update-ref {LEDGER} {there} {here}` forgets what is known here"
-            ))
-    }
+fn diverged(remote: &str, here: Oid, there: Oid) -> Problem {
+    let title = format!("the ledger of `{remote}` does not follow what was seen of it before");
+    Problem::new(Code::LedgerDiverged, title)
+        .note(format!("`{LEDGER}` of `{remote}` is {there}"))
+        .note(format!("the last that was seen of it, or made here, is {here}"))
+        .note("entries are only ever added: somebody rewrote it, or made entries without it")
+        .help(format!(
+            "where {there} is right, `git update-ref {LEDGER} {there} {here}` forgets what is known here"
+        ))
 }
 
 /// The remote that a repository's ledger lives in.
@@ -317,10 +316,7 @@ fn set(repository: &Repository, expected: Option<Oid>, to: Oid) -> Result<bool, 
 
 /// Whether a commit is another one, or was made on top of it.
 fn follows(repository: &Repository, new: Oid, old: Oid) -> Result<bool, git2::Error> {
-    match new == old {
-        true => Ok(true),
-        false => repository.graph_descendant_of(new, old),
-    }
+    if new == old { Ok(true) } else { repository.graph_descendant_of(new, old) }
 }
 
 fn page(repository: &Repository, head: Option<Oid>) -> Result<Page, Problem> {

@@ -11,6 +11,8 @@ mod book;
 mod entry;
 mod git;
 mod state;
+#[cfg(test)]
+pub(super) mod tests;
 
 pub(super) use book::remote;
 pub use book::{Ledger, Page};

@@ -40,5 +40,6 @@ mod sandbox;
 mod schemas;
 mod signals;
 mod spelling;
+mod stages;
 mod views;
 mod watch;

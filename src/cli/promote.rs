@@ -31,7 +31,7 @@ pub(crate) fn promote(session: &mut Session, options: &Promote) -> Result<ExitCo
     let ledger = Ledger::open(&loaded.project.root, &session.host.environment)?;
     let page = ledger.fetch()?;
     let running = running_in(&page.state, &from)?.clone();
-    let facts = facts_of(session, &loaded, &running.entry)?;
+    let facts = facts_of(session, &loaded, &running.entry, false)?;
     let images = promoted((&loaded.release, &facts), &stage, (&from, &running.entry))?;
     let Some(git) = &facts.git else { return Ok(ExitCode::SUCCESS) };
     let entry = running.entry.clone();

@@ -42,7 +42,9 @@ fn failed(request: &Request, summary: &Summary) -> Vec<(String, String)> {
         let is_known = failed.iter().any(|(stage, _)| *stage == step.id.owner);
         if matches!(step.action, Action::Deploy(_) | Action::Verify(_)) && !is_known {
             let why = problems.first().map(|problem| problem.title.clone()).unwrap_or_default();
-            failed.push((step.id.owner.clone(), format!("`{}` failed: {why}", step.id)));
+            let named = why.contains(&format!("`{}`", step.id));
+            let why = if named { why } else { format!("`{}` failed: {why}", step.id) };
+            failed.push((step.id.owner.clone(), why));
         }
     }
     failed

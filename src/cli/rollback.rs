@@ -48,7 +48,7 @@ pub(crate) fn go_back(
     let Some((id, entry)) = found.cloned() else {
         return Err(nothing_before(name, to, &history).into());
     };
-    let facts = facts_of(session, &loaded, &entry)?;
+    let facts = facts_of(session, &loaded, &entry, true)?;
     let mut images = promoted((&loaded.release, &facts), &stage, (name, &entry))?;
     let backs = tags_back(&now, &history);
     let backs = until_signalled(still_ours(session, &loaded, &facts, backs), "rolling back was stopped")?;

@@ -9,7 +9,7 @@ use crate::cli::run::{asker, ci};
 use crate::cli::session::{Loaded, Planned, Session};
 use crate::config::{Fact, ProjectPath, Release, Stage};
 use crate::diagnostic::{Code, Problem, Problems, nearest};
-use crate::facts::{EventSource, Facts, Git, Needs, Scope, commit_and_event};
+use crate::facts::{Event, EventSource, Facts, Git, Needs, Scope, commit_and_event};
 use crate::plan::{
     Entering, Goals, Options, Promoted, RegistryPlace, RegistryPlan, entered, images_of_stage, registry_of,
     select_entering, tests_of,
@@ -196,11 +196,18 @@ impl Session {
     }
 }
 
-/// Facts of the commit of an entry, which need not be checked out.
+/// Facts of the commit of an entry, which need not be checked out. What it is done for is
+/// what the command line says, or the version that the commit was tagged with since, else
+/// what it was for before; where that was `settled`, it always is.
 ///
 /// # Errors
 /// It is not here.
-pub(crate) fn facts_of(session: &Session, loaded: &Loaded, entry: &Entry) -> Result<Facts, Problems> {
+pub(crate) fn facts_of(
+    session: &Session,
+    loaded: &Loaded,
+    entry: &Entry,
+    settled: bool,
+) -> Result<Facts, Problems> {
     let mut facts = session.gather(loaded, &Needs::default(), &IndexMap::new())?;
     let root = &loaded.project.root;
     let (commit, before) = (entry.commit.as_str(), entry.event.as_str());
@@ -210,7 +217,9 @@ pub(crate) fn facts_of(session: &Session, loaded: &Loaded, entry: &Entry) -> Res
         let problem = Problem::new(Code::NoGit, title);
         return Err(problem.help("`git fetch --unshallow`, or `git fetch --all`, brings it").into());
     };
-    if session.global.event.is_none() {
+    if settled {
+        (facts.event, facts.event_source) = (Event::given(before)?, EventSource::Head);
+    } else if session.global.event.is_none() {
         (facts.event, facts.event_source) = (event, EventSource::Head);
     }
     facts.git = Some(Git { dirty: entry.dirty, ..git });

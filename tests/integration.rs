@@ -41,5 +41,6 @@ mod sandbox;
 mod schemas;
 mod signals;
 mod spelling;
+mod stages;
 mod views;
 mod watch;

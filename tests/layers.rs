@@ -20,6 +20,7 @@ const ORDER: &[&str] = &[
     "cache",
     "engine",
     "inspect",
+    "deploy",
     "release",
     "run",
     "report",
@@ -33,6 +34,8 @@ const APART: &[(&str, &str)] = &[
     ("inspect", "cache"),
     ("release", "cache"),
     ("release", "engine"),
+    ("deploy", "store"),
+    ("deploy", "plan"),
     ("interop", "report"),
 ];
 
@@ -45,7 +48,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("chrono", &["report"]),
     ("quick_junit", &["report"]),
     ("notify", &["facts"]),
-    ("reqwest", &["store"]),
+    ("reqwest", &["store", "deploy"]),
     ("libcontainer", &["engine"]),
     ("landlock", &["run"]),
     ("libc", &["run"]),

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::cli::stage_arguments::{Cut, History, Promote, Rollback, Status};
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum, ValueHint};
 
@@ -69,6 +70,16 @@ pub(crate) enum Command {
     Run(Run),
     /// Build, check, and publish what release.kdl declares
     Release(Release),
+    /// Let what runs in one stage enter another, by digest
+    Promote(Promote),
+    /// Take a stage back to what it ran before, and put it on hold
+    Rollback(Rollback),
+    /// Show what runs in which stage, since when, and whether its tags still say so
+    Status(Status),
+    /// Show what stages ran, and who had it so
+    History(History),
+    /// Make the annotated git tag of the next version
+    Cut(Cut),
     /// Show what would run, and why
     Plan(Plan),
     /// Show why a step would run again

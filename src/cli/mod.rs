@@ -5,8 +5,8 @@
 //! asked of the user. Nothing imports it but `main`.
 //!
 //! Exit codes: 0 done, 1 a step failed, 2 the file or the command line is
-//! wrong, 3 refused before anything was done, 5 failed with something published,
-//! 130 interrupted.
+//! wrong, 3 refused before anything was done, 4 failed and put back, 5 failed with
+//! something published, 130 interrupted.
 
 mod arguments;
 mod bases;
@@ -14,10 +14,12 @@ mod check;
 mod clean;
 mod completions;
 mod copy;
+mod cut;
 mod doctor;
 mod each;
 mod fmt;
 mod graph;
+mod history;
 mod immutable;
 mod init;
 mod inspect;
@@ -26,12 +28,18 @@ mod log;
 mod login;
 mod place;
 mod plan;
+mod promote;
+mod put_back;
 mod records;
 mod remove;
 mod report;
+mod rollback;
 mod run;
 mod session;
 mod shortcut;
+mod stage_arguments;
+mod stages;
+mod status;
 mod tags;
 mod watch;
 mod why;
@@ -42,7 +50,7 @@ use std::process::ExitCode;
 use crate::cli::arguments::{Arguments, Command};
 use crate::cli::session::{Session, exit_code};
 use crate::diagnostic::{Code, Problem, Problems, Sources, nearest};
-use crate::report::{Look, output, problems_json, render, status};
+use crate::report::{Look, output, problems_json, render};
 
 /// The `hoist` program: reads the command line, does what it says, and returns
 /// the exit code.
@@ -67,7 +75,7 @@ fn usage(error: &clap::Error, json: bool) -> ExitCode {
         return without_session(&of_clap(&text), json);
     }
     if error.use_stderr() {
-        status(&text);
+        crate::report::status(&text);
         return exit_code(Code::CommandLine.class());
     }
     if output(&text).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -94,7 +102,7 @@ fn without_session(problem: &Problem, json: bool) -> ExitCode {
         // Nobody is left to tell that standard output went away.
         drop(output(&format!("{}\n", problems_json(&problems, &Sources::new()))));
     } else {
-        status(&render(&problems, &Sources::new(), Look::PLAIN));
+        crate::report::status(&render(&problems, &Sources::new(), Look::PLAIN));
     }
     exit_code(problems.class())
 }
@@ -143,6 +151,11 @@ fn execute(session: &mut Session, command: Option<Command>) -> Result<ExitCode, 
         None | Some(Command::Name(_)) => list::list(session),
         Some(Command::Run(options)) => run::run(session, &options),
         Some(Command::Release(options)) => run::release(session, &options),
+        Some(Command::Promote(options)) => promote::promote(session, &options),
+        Some(Command::Rollback(options)) => rollback::rollback(session, &options),
+        Some(Command::Status(options)) => status::status(session, &options),
+        Some(Command::History(options)) => history::history(session, &options),
+        Some(Command::Cut(options)) => cut::cut(session, &options),
         Some(Command::Plan(options)) => plan::plan(session, &options),
         Some(Command::Why(options)) => why::why(session, &options),
         Some(Command::Graph(options)) => graph::graph(session, &options),

@@ -25,6 +25,9 @@ pub(crate) fn plan(session: &mut Session, options: &Plan) -> Result<ExitCode, Pr
         session.say(heading);
     }
     warn_of_tag(session, &planned.project.root, &planned.facts);
+    if let Some(entered) = &planned.entered {
+        entered.warn(session, &planned, false);
+    }
     show(session, &planned, &crate::run::Options::default())
 }
 

@@ -10,9 +10,11 @@ use indexmap::IndexMap;
 use crate::cache::Cache;
 use crate::cli::arguments::{Release, Run, Running};
 use crate::cli::plan::show_forecast;
+use crate::cli::put_back::put_back;
 use crate::cli::report::Files;
 use crate::cli::session::{Planned, Session, exit_code, runtime, unwritable};
 use crate::cli::shortcut::{self, Prepared, prepare};
+use crate::cli::stages::approve;
 use crate::cli::watch::watch;
 use crate::cli::words::Words;
 use crate::diagnostic::{Class, Code, Problem, Problems};
@@ -63,18 +65,40 @@ fn go(
     goals: &Goals,
     values: &IndexMap<String, String>,
 ) -> Result<ExitCode, Problems> {
-    let mut prepared = prepare(session, &shortcut::Request { goals, values, running, learn })?;
+    let prepared = prepare(session, &shortcut::Request { goals, values, running, learn })?;
     let commands = |step: &Step| step.goal && matches!(step.action, Action::Command(_));
     if learn && !prepared.planned.plan.steps.iter().any(commands) {
         let problem = Problem::new(Code::CommandLine, "`--learn` needs the name of a target with commands");
         return Err(problem.help("`hoist graph` shows the names of all steps").into());
     }
     check_tag(session, &prepared.planned)?;
+    carry_out(session, running, learn, goals, prepared)
+}
+
+/// Runs what is planned, after all that is asked before.
+pub(crate) fn carry_out(
+    session: &mut Session,
+    running: &Running,
+    learn: bool,
+    goals: &Goals,
+    mut prepared: Prepared,
+) -> Result<ExitCode, Problems> {
     if running.dry_run {
+        if let Some(entered) = &prepared.planned.entered {
+            entered.warn(session, &prepared.planned, running.allow_regress);
+        }
         return show_forecast(session, &prepared.planned, running);
     }
+    let entrance = match prepared.planned.entered.take() {
+        // What cannot run is refused by the run itself.
+        Some(entered) if !has_gap(&prepared.planned.plan) => {
+            Some(entered.entrance(session, &prepared.planned, running.allow_regress)?)
+        }
+        _ => None,
+    };
     let confirm = asker(session, running.yes);
     agree(session, &prepared.planned, running.yes, &confirm)?;
+    let entrance = entrance.map(|entrance| approve(session, entrance)).transpose()?;
     let cache = session.cache(&prepared.planned.release, &prepared.planned.project)?;
     let cache = cache.knowing(std::mem::take(&mut prepared.planned.known));
     let owners = owners(&prepared.planned.plan);
@@ -83,6 +107,7 @@ fn go(
     let mut view = view(session, &prepared.planned.project.root, owners);
     let Prepared { planned, settled, .. } = prepared;
     let mut request = request(session, planned, settled, cache, goals, running, confirm);
+    request.entrance = entrance.map(Arc::new);
     // What is only brought back from the cache reads nothing.
     request.options.force |= learn;
     request.options.learn = learn;
@@ -104,7 +129,12 @@ fn go(
         let code = session.report(&problems);
         return Ok(if summary.exit_code() == 0 { code } else { ExitCode::from(summary.exit_code()) });
     }
-    Ok(ExitCode::from(summary.exit_code()))
+    Ok(put_back(session, running, &request, &summary))
+}
+
+/// Whether something of a plan cannot be carried out.
+fn has_gap(plan: &Plan) -> bool {
+    !plan.gaps.is_empty() || plan.steps.iter().any(|step| step.action.gap().is_some())
 }
 
 /// Refuses to publish what a git tag names that is the name of another commit. That
@@ -169,6 +199,7 @@ pub(crate) fn request(
     let names = match goals {
         Goals::Named(names) => names.iter().map(|name| name.value.clone()).collect(),
         Goals::Release => vec!["release".to_owned()],
+        Goals::Stage(name) => vec![name.clone()],
         Goals::Default | Goals::All => Vec::new(),
     };
     Request {
@@ -181,6 +212,7 @@ pub(crate) fn request(
         root: project.root,
         cache,
         goals: names,
+        entrance: None,
         options: crate::run::Options {
             jobs: running.jobs.map(usize::from),
             keep_going: running.keep_going,
@@ -260,8 +292,7 @@ fn agree(session: &Session, planned: &Planned, yes: bool, confirm: &Confirm) -> 
     let lines = visible(&planned.plan);
     let automatic = yes || ci(session) || matches!(planned.facts.event_source, EventSource::Ci(_));
     // What cannot run is refused without a question.
-    let mut steps = planned.plan.steps.iter();
-    let refused = !planned.plan.gaps.is_empty() || steps.any(|step| step.action.gap().is_some());
+    let refused = has_gap(&planned.plan);
     if lines.is_empty() || automatic || refused {
         return Ok(());
     }
@@ -302,6 +333,8 @@ fn visible(plan: &Plan) -> Vec<String> {
     };
     let steps = plan.steps.iter().filter_map(|step| match &step.action {
         Action::Tag(tag) => line(tag),
+        Action::Enter(enter) => Some(format!("  stage {}\n", enter.stage)),
+        Action::Deploy(_) => Some(format!("  {}\n", step.id)),
         _ => None,
     });
     steps.collect()

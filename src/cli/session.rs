@@ -10,6 +10,7 @@ use indexmap::IndexMap;
 use crate::cache::{Cache, State};
 use crate::cli::arguments::{Global, When};
 use crate::cli::bases::Strictness;
+use crate::cli::stages::Entered;
 use crate::config::{ProjectPath, Release};
 use crate::diagnostic::{Class, Code, Problem, Problems, Sources, Spanned};
 use crate::facts::{
@@ -45,6 +46,8 @@ pub(crate) struct Planned {
     pub(crate) tools: Vec<ToolQuery>,
     /// Files that were read before.
     pub(crate) known: KnownFiles,
+    /// The stages that it enters, if it does.
+    pub(crate) entered: Option<Entered>,
 }
 
 /// Begins the name of the file that holds the compiled release.
@@ -190,14 +193,21 @@ impl Session {
         overrides: &IndexMap<String, String>,
         options: Options,
     ) -> Result<Planned, Problems> {
-        let selection = crate::plan::select(&loaded.release, goals)?;
+        let mut selection = crate::plan::select(&loaded.release, goals)?;
+        let mut entered = None;
+        if selection.is_release()
+            && let Some((entering, found)) = self.stages_of_event(&loaded, overrides, options)?
+        {
+            selection = crate::plan::select_entering(&loaded.release, goals, entering)?;
+            entered = Some(found);
+        }
         let mut facts = self.gather(&loaded, &selection.needs, overrides)?;
         facts.dockerfiles = self.read_dockerfiles(&loaded.project, &selection.needs)?;
         let strict = Strictness::of(&selection, options);
         self.find_bases(&loaded, &selection, strict, &mut facts)?;
         let plan = crate::plan::build(&loaded.release, &facts, &selection, &options)?;
         let Loaded { project, release, known, .. } = loaded;
-        Ok(Planned { project, release, facts, plan, tools: selection.needs.tools, known })
+        Ok(Planned { project, release, facts, plan, tools: selection.needs.tools, known, entered })
     }
 
     /// Reads Dockerfiles, so that problems can point into them.

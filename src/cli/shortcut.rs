@@ -53,14 +53,14 @@ impl Request<'_> {
     fn is_plain(&self, session: &Session) -> bool {
         let Running { force, no_cache, dry_run, .. } = self.running;
         let seen = session.global.verbose || self.learn;
-        !force && !no_cache && !dry_run && !seen && !matches!(self.goals, Goals::Release)
+        !force && !no_cache && !dry_run && !seen && !matches!(self.goals, Goals::Release | Goals::Stage(_))
     }
 
     fn digest(&self, session: &Session, project: &Project) -> [u8; 32] {
         let names: Vec<&str> = match self.goals {
             Goals::Named(names) => names.iter().map(|name| name.value.as_str()).collect(),
             Goals::Default => vec![""],
-            Goals::Release | Goals::All => Vec::new(),
+            Goals::Release | Goals::All | Goals::Stage(_) => Vec::new(),
         };
         let values: Vec<_> = self.values.iter().collect();
         let asked = (names, values, &session.global.event, &project.file, self.running.allow_dirty);
@@ -142,6 +142,7 @@ fn recall(
         plan,
         tools: Vec::new(),
         known: KnownFiles::new(),
+        entered: None,
     };
     if changes.is_empty() && !snapshot.head.pending {
         if settled && let Some(bytes) = snapshot.to_bytes() {
@@ -224,6 +225,12 @@ pub(crate) struct Remembering {
 }
 
 impl Prepared {
+    /// Of which nothing is remembered.
+    pub(crate) fn alone(planned: Planned) -> Self {
+        let names = (String::new(), String::new());
+        Self { planned, settled: Settled::default(), basis: None, names }
+    }
+
     /// What it takes to remember the run, if it is to be remembered.
     pub(crate) fn remembering(&mut self, session: &Session) -> Option<Remembering> {
         let basis = self.basis.take().filter(|basis| !matches!(basis, Basis::Same))?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::{ProjectPath, Rule, Template};
+use crate::config::{Image, ProjectPath, Rule, Template};
 use crate::diagnostic::{Span, Spanned};
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,17 @@ pub struct Stage {
     pub deploys: Vec<Spanned<Deploy>>,
     /// What must hold afterwards.
     pub verify: Option<Spanned<Verify>>,
+}
+
+impl Stage {
+    /// Whether an image is one of its own.
+    #[must_use]
+    pub fn has(&self, image: &Image) -> bool {
+        if self.images.is_empty() {
+            return !image.push.is_empty();
+        }
+        self.images.iter().any(|name| name.value == image.name.value)
+    }
 }
 
 /// One property of `on`: globs.

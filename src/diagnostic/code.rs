@@ -212,6 +212,10 @@ codes! {
     /// An image is larger than its budget.
     OverBudget "run::over_budget" Failed,
 
+    // deploy
+    /// What was deployed does not do what it has to.
+    NotVerified "deploy::not_verified" Failed,
+
     // release
     /// A place to publish to cannot be reached, or does not answer as it has to.
     Unreachable "release::unreachable" Refused,
@@ -219,6 +223,20 @@ codes! {
     ImmutableTag "release::immutable_tag" Refused,
     /// The user did not agree, or could not be asked.
     NotConfirmed "release::not_confirmed" Refused,
+    /// The ledger cannot be read or written.
+    Ledger "release::ledger" Refused,
+    /// The ledger of the remote does not follow what was seen of it before.
+    LedgerDiverged "release::ledger_diverged" Refused,
+    /// Images do not meet the conditions of a stage.
+    GateNotMet "release::gate_not_met" Refused,
+    /// There is nothing that could be promoted, or gone back to.
+    NotPromotable "release::not_promotable" Refused,
+    /// A git tag cannot be made, or the remote does not take it.
+    Tagging "release::tagging" Failed,
+    /// What entered a stage failed there, and the stage runs what it ran before.
+    PutBack "release::put_back" PutBack,
+    /// What entered a stage failed there, and stands.
+    NotPutBack "release::not_put_back" Stands,
     /// A release, a copy, or a removal stopped after a part of it was visible.
     HalfReleased "release::half_released" Stands,
 

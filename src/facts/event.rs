@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::config::{Release, Rule, RuleKind};
 use crate::diagnostic::{Code, Problem, nearest};
-use crate::facts::{Environment, Repository, ci, git};
+use crate::facts::{Environment, Git, Repository, ci, git};
 
 /// The event that a run belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +34,23 @@ impl Event {
         }
     }
 
+    /// The event as `--event` takes it; none for a state without a name.
+    #[must_use]
+    pub fn spelled(&self) -> Option<String> {
+        match self {
+            Self::Tag(name) => Some(format!("tag={name}")),
+            Self::Branch(name) => Some(format!("branch={name}")),
+            Self::PullRequest(number) => Some(format!("pr={number}")),
+            Self::Schedule => Some("schedule".to_owned()),
+            Self::Unnamed => None,
+        }
+    }
+
     /// The event that `--event` names.
-    fn given(text: &str) -> Result<Self, Problem> {
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn given(text: &str) -> Result<Self, Problem> {
         let invalid = |title: String| {
             Problem::new(Code::InvalidEvent, title)
                 .help("`--event tag=v1.2.3`, `branch=develop`, `pr=42`, or `schedule`")
@@ -102,9 +117,36 @@ pub(super) fn find(
     Ok((event, EventSource::Head))
 }
 
+/// What the repository says of a commit that need not be checked out, and the event that
+/// it is for: the highest version that tags it, else what was said of it before. `None`:
+/// it is not here.
+///
+/// # Errors
+/// The repository cannot be read; `before` is no event.
+pub fn commit_and_event(
+    directory: &Path,
+    environment: &Environment,
+    release: &Release,
+    (commit, before): (&str, &str),
+) -> Result<Option<(Git, Event)>, Problem> {
+    let Some(found) = git::read_commit(directory, environment, commit)? else { return Ok(None) };
+    let tags = found.tags_of_head.iter();
+    let version = tags.filter_map(|tag| Some((version_of(tag, release)?, tag))).max();
+    let event = match version {
+        Some((_, tag)) => Event::Tag(tag.clone()),
+        None => Event::given(before)?,
+    };
+    let branch = match &event {
+        Event::Branch(branch) => Some(branch.clone()),
+        _ => None,
+    };
+    Ok(Some((Git { branch, ..found.git }, event)))
+}
+
 /// The version that a git tag says, behind nothing, `v`, or what a rule of the
 /// file takes for a prefix.
-pub(super) fn version_of(tag: &str, release: &Release) -> Option<semver::Version> {
+#[must_use]
+pub fn version_of(tag: &str, release: &Release) -> Option<semver::Version> {
     let prefixes = rules(release).filter_map(|rule| match &rule.kind {
         RuleKind::Semver { prefix: Some(prefix), .. } => Some(prefix.value.as_str()),
         _ => None,

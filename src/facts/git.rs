@@ -95,12 +95,13 @@ fn describe_head(
         Err(error) => return Err(error),
     };
     let commit = head.peel_to_commit()?;
+    let branch = head.is_branch().then(|| short_name(head.name_bytes(), "refs/heads/")).flatten();
     let dirty = !commit_only && is_dirty(repository, environment)?;
     let suffix = if dirty { "-dirty" } else { "" };
     let described = if commit_only { String::new() } else { describe(repository, &commit)? };
     let git = Git {
         sha: commit.id().to_string(),
-        branch: head.is_branch().then(|| short_name(head.name_bytes(), "refs/heads/")).flatten(),
+        branch,
         describe: format!("{described}{suffix}"),
         dirty,
         time: Timestamp::from_second(commit.time().seconds()).unwrap_or(Timestamp::UNIX_EPOCH),
@@ -109,6 +110,36 @@ fn describe_head(
         shallow: repository.is_shallow(),
     };
     Ok(Some(Repository { git, tags_of_head: tags_of(repository, commit.id())? }))
+}
+
+/// What the repository that `directory` lies in says of a commit that need not be checked
+/// out. `None`: it is not here.
+///
+/// # Errors
+/// The repository cannot be read, or may not be.
+pub(super) fn read_commit(
+    directory: &Path,
+    environment: &Environment,
+    commit: &str,
+) -> Result<Option<Repository>, Problem> {
+    let failed = |error: git2::Error| refused(directory, &error);
+    let Some(repository) = open(directory, environment).map_err(failed)? else { return Ok(None) };
+    let found = Oid::from_str(commit).and_then(|id| repository.find_commit(id));
+    let Ok(commit) = found else { return Ok(None) };
+    let read = || {
+        let git = Git {
+            sha: commit.id().to_string(),
+            branch: None,
+            describe: describe(&repository, &commit)?,
+            dirty: false,
+            time: Timestamp::from_second(commit.time().seconds()).unwrap_or(Timestamp::UNIX_EPOCH),
+            branches: branches(&repository)?,
+            remote: origin(&repository),
+            shallow: repository.is_shallow(),
+        };
+        Ok(Repository { git, tags_of_head: tags_of(&repository, commit.id())? })
+    };
+    read().map(Some).map_err(failed)
 }
 
 /// The name behind a directory of references; characters that are not UTF-8 are

@@ -46,7 +46,7 @@ mod world;
 pub use answer::{Facts, Git, InputFile, InputKind, Inputs, ResolvedBase, Text};
 pub use compiled::{Compiled, Origin};
 pub use content::moment;
-pub use event::{Event, EventSource, commit_of_tag};
+pub use event::{Event, EventSource, commit_and_event, commit_of_tag, version_of};
 pub use gather::{Question, gather};
 pub use git::remote;
 pub use host::{Environment, Host};
@@ -64,5 +64,4 @@ pub use tree::{PRIVATE, Walked, repository_depth};
 pub use watch::{Watch, Watched};
 pub use watcher::Watcher;
 
-use event::version_of;
 use git::Repository;

@@ -7,7 +7,10 @@ use indexmap::IndexMap;
 use crate::config::{Pattern, ProjectPath};
 use crate::diagnostic::Span;
 use crate::facts::Environment;
-use crate::plan::{AssembleStep, BudgetStep, DockerfileStep, IndexStep, PushStep, TagStep, TestStep};
+use crate::plan::{
+    AssembleStep, BudgetStep, DeployStep, DockerfileStep, EnterStep, FoundStep, IndexStep, PushStep, TagStep,
+    TestStep, VerifyStep,
+};
 use serde::{Deserialize, Serialize};
 
 /// What a step does, with all that it needs for it.
@@ -40,6 +43,18 @@ pub enum Action {
     /// Names an image in a registry.
     #[serde(skip)]
     Tag(Box<TagStep>),
+    /// Finds an image that a stage ran.
+    #[serde(skip)]
+    Found(Box<FoundStep>),
+    /// Puts down what a stage runs.
+    #[serde(skip)]
+    Enter(Box<EnterStep>),
+    /// Runs the commands of a deployment.
+    #[serde(skip)]
+    Deploy(Box<DeployStep>),
+    /// Makes sure that a stage works.
+    #[serde(skip)]
+    Verify(Box<VerifyStep>),
     /// Part of the language that this version plans and cannot execute.
     NotAvailable(Gap),
 }

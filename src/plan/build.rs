@@ -30,7 +30,7 @@ pub fn build(
     selection: &Selection,
     options: &Options,
 ) -> Result<Plan, Problems> {
-    let outline = Outline::new(release, Some(facts));
+    let outline = Outline::new(release, Some(facts)).entering(&selection.entering);
     let mut problems = Problems::new();
     let name = |unit: Unit| unit.id(release, &facts.platform).to_string();
     let runs = |unit: Unit| skipped(release, facts, unit).is_none();
@@ -38,7 +38,7 @@ pub fn build(
     let mut reach = Reach {
         outline: &outline,
         facts,
-        publishing: Publishing::new(release, facts, *options),
+        publishing: Publishing::new(release, facts, &selection.entering, *options),
         edges: BTreeMap::new(),
         unpublished: false,
         problems,

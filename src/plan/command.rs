@@ -63,7 +63,7 @@ impl Lower<'_> {
         })
     }
 
-    fn exec(&mut self, scope: &Scope<'_>, command: &Spanned<Command>) -> Exec {
+    pub(super) fn exec(&mut self, scope: &Scope<'_>, command: &Spanned<Command>) -> Exec {
         let argv = match &command.value {
             Command::Script(script) => {
                 let shell = self.release.settings.shell.iter().cloned();
@@ -79,19 +79,28 @@ impl Lower<'_> {
     fn variables(&mut self, scope: &Scope<'_>, target: &Target) -> Variables {
         let mut set = IndexMap::new();
         for command in &target.run {
-            let Command::Script(script) = &command.value else { continue };
-            let named = scope.script_variables(script).map_err(|problem| {
-                let pointed = problem.labels.is_empty();
-                if pointed { problem.label(command.span, "named in this script") } else { problem }
-            });
-            set.extend(self.problems.take(named).unwrap_or_default());
+            set.extend(self.named_in(scope, command));
         }
         set.extend(target.env.iter().map(|(name, value)| (name.clone(), self.fill(scope, value))));
         let pass = target.pass_env.iter().map(|name| name.value.clone()).collect();
         Variables { inherit: target.inputs.is_none(), set, pass }
     }
 
-    fn define_command(&self, step: &CommandStep) -> Definition {
+    /// What a script names that hoist knows.
+    pub(super) fn named_in(
+        &mut self,
+        scope: &Scope<'_>,
+        command: &Spanned<Command>,
+    ) -> IndexMap<String, String> {
+        let Command::Script(script) = &command.value else { return IndexMap::new() };
+        let named = scope.script_variables(script).map_err(|problem| {
+            let pointed = problem.labels.is_empty();
+            if pointed { problem.label(command.span, "named in this script") } else { problem }
+        });
+        self.problems.take(named).unwrap_or_default()
+    }
+
+    pub(super) fn define_command(&self, step: &CommandStep) -> Definition {
         let mut definition = Definition::default();
         definition.text(Subject::Format, FORMAT);
         for (at, command) in step.commands.iter().enumerate() {

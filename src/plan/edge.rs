@@ -8,6 +8,7 @@ use crate::config::{Base, BuildContext, Copy, Image, Part, ProjectPath, Recipe, 
 use crate::diagnostic::{Problem, Problems, Span, Spanned};
 use crate::facts::{Facts, Scope};
 use crate::plan::NeedKind;
+use crate::plan::entering::{Entering, images_of_stage};
 use crate::plan::files::{Files, Named, inputs_of};
 use crate::plan::glob::HOLE;
 use crate::plan::name::{Speaker, resolve};
@@ -46,11 +47,19 @@ pub(super) struct Outline<'a> {
     /// Facts, once they are known; before that, what depends on them is taken to
     /// need all that it could.
     facts: Option<&'a Facts>,
+    /// What is known of stages.
+    entering: Option<&'a Entering>,
 }
 
 impl<'a> Outline<'a> {
     pub(super) fn new(release: &'a Release, facts: Option<&'a Facts>) -> Self {
-        Self { release, files: Files::new(release), facts }
+        Self { release, files: Files::new(release), facts, entering: None }
+    }
+
+    /// The same, where some images are taken from stages.
+    pub(super) const fn entering(mut self, entering: &'a Entering) -> Self {
+        self.entering = Some(entering);
+        self
     }
 
     /// What `unit` needs; not the steps that it cleans up after, see
@@ -130,6 +139,9 @@ impl<'a> Outline<'a> {
                 let edges = self.build_needs(declared, at, problems);
                 let sent = self.sent(declared, &edges);
                 edges.into_iter().chain(sent).collect()
+            }
+            Job::Index if self.entering.is_some_and(|entering| entering.promoted(declared).is_some()) => {
+                Vec::new()
             }
             Job::Index => jobs()
                 .filter(|job| matches!(job, Job::Build(_)))
@@ -251,20 +263,19 @@ impl<'a> Outline<'a> {
         let declared = &self.release.stages[stage];
         let order = |to: Unit| Edge { to, kind: NeedKind::Success, why: Why::Order };
         let deploy = |at: usize| order(Unit::Stage { stage, job: StageJob::Deploy(at) });
+        let enter = || order(Unit::Stage { stage, job: StageJob::Enter });
         match job {
-            StageJob::Deploy(0) => self.stage_tags(declared).into_iter().map(order).collect(),
+            StageJob::Enter => self.stage_tags(declared).into_iter().map(order).collect(),
+            StageJob::Deploy(0) => vec![enter()],
             StageJob::Deploy(at) => vec![deploy(at - 1)],
-            StageJob::Verify => vec![deploy(declared.deploys.len().saturating_sub(1))],
+            StageJob::Verify => vec![declared.deploys.len().checked_sub(1).map_or_else(enter, deploy)],
         }
     }
 
     /// The steps that name the images of a stage.
     fn stage_tags(&self, stage: &Stage) -> Vec<Unit> {
-        let chosen =
-            |name: &String| stage.images.is_empty() || stage.images.iter().any(|image| image.value == *name);
-        let images = self.release.images.iter().enumerate().filter(|(_, (name, _))| chosen(name));
-        images
-            .flat_map(|(image, (_, declared))| {
+        images_of_stage(self.release, stage)
+            .flat_map(|(image, declared)| {
                 let jobs = image_jobs(self.release, declared).into_iter();
                 jobs.filter(|job| matches!(job, Job::Tag(_))).map(move |job| Unit::Image { image, job })
             })

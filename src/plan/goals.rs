@@ -15,6 +15,8 @@ pub enum Goals {
     Release,
     /// Everything that the file declares.
     All,
+    /// A stage, by its name: its images, which are there, enter it.
+    Stage(String),
 }
 
 /// How a plan is made.

@@ -1,5 +1,6 @@
 //! What the steps of an image do.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -204,6 +205,16 @@ pub enum RegistryPlace {
     /// The layout directory of the repository: the registry's directory and the
     /// repository's path below it.
     Layout(ProjectPath),
+}
+
+impl fmt::Display for RegistryPlace {
+    /// As a user would name it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Remote(name) => f.write_str(name),
+            Self::Layout(path) => write!(f, "oci:{path}"),
+        }
+    }
 }
 
 /// Copies an image to a registry, by digest. Nothing becomes visible.

@@ -7,9 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::diagnostic::{Sources, Span};
-use crate::plan::{
-    Action, Effect, Gap, KeyPart, NeedKind, PartValue, Plan, RegistryPlace, RegistryPlan, Step, Subject,
-};
+use crate::plan::{Action, Effect, Gap, KeyPart, NeedKind, PartValue, Plan, RegistryPlan, Step, Subject};
 use crate::tags::Movement;
 
 /// The version of the format: raised when a reader of an earlier one would read
@@ -67,6 +65,10 @@ enum Does {
     Budget { image: String },
     Push { image: String, registry: String, repository: String },
     Tag { image: String, registry: String, repository: String, tags: Vec<TagView> },
+    Found { digest: Option<String>, repositories: Vec<String> },
+    Enter { stage: String, images: Vec<String> },
+    Deploy { commands: usize },
+    Verify { http: Vec<String>, commands: usize },
     NotAvailable { what: String },
 }
 
@@ -202,16 +204,26 @@ impl Does {
                     })
                     .collect(),
             },
+            Action::Found(step) => Self::Found {
+                digest: step.image.as_ref().map(|image| image.digest.to_string()),
+                repositories: step.sources.iter().map(|source| source.place.to_string()).collect(),
+            },
+            Action::Enter(step) => Self::Enter {
+                stage: step.stage.clone(),
+                images: step.images.iter().map(|image| name(plan, image.image)).collect(),
+            },
+            Action::Deploy(step) => Self::Deploy { commands: step.command.commands.len() },
+            Action::Verify(step) => Self::Verify {
+                http: step.http.iter().map(|(address, ..)| address.clone()).collect(),
+                commands: step.command.commands.len(),
+            },
             Action::NotAvailable(gap) => Self::NotAvailable { what: gap.what.clone() },
         }
     }
 }
 
 fn repository(registry: &RegistryPlan) -> String {
-    match &registry.place {
-        RegistryPlace::Remote(name) => name.clone(),
-        RegistryPlace::Layout(path) => format!("oci:{path}"),
-    }
+    registry.place.to_string()
 }
 
 impl PartView {

@@ -79,7 +79,7 @@ impl<'a> Lower<'a> {
             }
             (Unit::Stage { stage, job }, _) => {
                 let stage = &self.release.stages[stage];
-                (of_stage(stage, job), stage.name.span)
+                (self.stage(stage, job), span_of_stage(stage, job))
             }
         };
         Step {
@@ -105,7 +105,10 @@ impl<'a> Lower<'a> {
     fn image(&mut self, at: usize, image: &'a Image, job: Job, edges: &[Edge]) -> Made {
         match job {
             Job::Build(platform) => self.build(at, image, platform, edges),
-            Job::Index => self.index(at, image),
+            Job::Index => match self.selection.entering().promoted(image) {
+                Some(promoted) => Self::found(promoted),
+                None => self.index(at, image),
+            },
             Job::Test => self.test(at, image),
             Job::Budget => self.budget(at, image),
             Job::Scan(_) => Made::not_available("scanning an image", span_of(image, job), Effect::Always),
@@ -170,17 +173,14 @@ fn span_of(image: &Image, job: Job) -> Span {
     span.unwrap_or(image.name.span)
 }
 
-fn of_stage(stage: &Stage, job: StageJob) -> Made {
-    match job {
-        StageJob::Deploy(at) => {
-            let span = stage.deploys.get(at).map_or(stage.name.span, |deploy| deploy.span);
-            Made::not_available("entering a stage", span, Effect::Publishing)
-        }
-        StageJob::Verify => {
-            let span = stage.verify.as_ref().map_or(stage.name.span, |verify| verify.span);
-            Made::not_available("verifying a stage", span, Effect::Always)
-        }
-    }
+/// Where the work of a stage is declared.
+fn span_of_stage(stage: &Stage, job: StageJob) -> Span {
+    let span = match job {
+        StageJob::Enter => None,
+        StageJob::Deploy(at) => stage.deploys.get(at).map(|deploy| deploy.span),
+        StageJob::Verify => stage.verify.as_ref().map(|verify| verify.span),
+    };
+    span.unwrap_or(stage.name.span)
 }
 
 /// Whether a target is one of those that do nothing themselves.

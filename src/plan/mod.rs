@@ -16,6 +16,7 @@ mod definition;
 mod dockerfile;
 mod drawing;
 mod edge;
+mod entering;
 mod files;
 #[cfg(test)]
 mod fixture;
@@ -30,6 +31,7 @@ mod order;
 mod permission;
 mod publish;
 mod select;
+mod stage;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -41,11 +43,13 @@ pub use build::build;
 pub use definition::{Definition, KeyPart, PartValue, Subject};
 pub use dockerfile::{CachePlan, DockerfileBase, DockerfileStep, dockerfile_bases};
 pub use drawing::{Colour, Sketch, dot, mermaid, svg, svg_of};
+pub use entering::{Entering, Promoted, entered, images_of_stage, tests_of};
 pub use goals::{Goals, Options};
 pub use image::{
     AssembleStep, BaseSource, BudgetStep, CopyPlan, ExpectPlan, ImageSettings, IndexStep, LayerPlan,
     LoginPlan, PushStep, RegistryPlace, RegistryPlan, RemovePlan, TagStep, TestPlan, TestStep,
 };
 pub use json::json;
-pub use select::{Selection, select};
+pub use select::{Selection, select, select_entering};
+pub use stage::{DeployStep, EnterStep, FoundStep, StageImage, VerifyStep};
 pub use step::{Effect, Need, NeedKind, Plan, Step, StepId, StepIndex, Verb};

@@ -5,10 +5,10 @@ use std::borrow::Cow;
 
 use globset::{GlobBuilder, GlobMatcher};
 
-use crate::config::{GOALS, Release, Stage, Target, glob_fits};
+use crate::config::{GOALS, Image, Release, Stage, Target, glob_fits};
 use crate::diagnostic::{Code, Problem, Spanned, nearest};
 use crate::oci::Platform;
-use crate::plan::unit::{Job, Unit, image_jobs, row_values, rows, stage_jobs};
+use crate::plan::unit::{Job, Unit, channels, image_jobs, row_values, rows, stage_jobs};
 use crate::plan::{StepId, Verb};
 
 /// Who names a step.
@@ -198,12 +198,17 @@ pub(super) fn goal(release: &Release, goal: &Spanned<String>) -> Result<Vec<Unit
         "scan" => matches!(job, Job::Scan(_)),
         _ => matches!(job, Job::Push(_) | Job::Tag(_)),
     };
+    // Where an image goes with a stage alone, it goes when that is entered.
+    let own = |image: &Image, job: &Job| {
+        let channels = channels(release, image);
+        job.channel().and_then(|at| channels.get(at)).is_none_or(|channel| !channel.of_stages)
+    };
     let images = release.images.values().enumerate();
     let units: Vec<Unit> = images
         .flat_map(|(image, declared)| {
             image_jobs(release, declared)
                 .into_iter()
-                .filter(wanted)
+                .filter(|job| wanted(job) && own(declared, job))
                 .map(move |job| Unit::Image { image, job })
         })
         .collect();

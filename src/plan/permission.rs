@@ -1,15 +1,18 @@
 //! Whether this run publishes, and if not, why.
 
-use crate::config::{EventPattern, Push, Release, Stage};
+use crate::config::{Image, Push, Release, Stage};
 use crate::diagnostic::{Code, Problem, Span};
 use crate::facts::{Event, EventSource, Facts};
 use crate::plan::Options;
-use crate::plan::unit::{Unit, channels};
+use crate::plan::entering::Entering;
+use crate::plan::select::is_spared;
+use crate::plan::unit::{Channel, Unit, channels};
 
 /// What the event and the tree allow to be published.
 pub(super) struct Publishing<'a> {
     release: &'a Release,
     facts: &'a Facts,
+    entering: &'a Entering,
     /// Why nothing at all is published.
     forbidden: Option<Forbidden>,
 }
@@ -38,22 +41,36 @@ impl Forbidden {
 }
 
 impl<'a> Publishing<'a> {
-    pub(super) fn new(release: &'a Release, facts: &'a Facts, options: Options) -> Self {
+    pub(super) fn new(
+        release: &'a Release,
+        facts: &'a Facts,
+        entering: &'a Entering,
+        options: Options,
+    ) -> Self {
         let dirty = facts.git.as_ref().is_some_and(|git| git.dirty);
         let forbidden = match facts.event {
             Event::Unnamed => Some(Forbidden::Unnamed),
             _ if dirty && !options.allow_dirty => Some(Forbidden::Dirty),
             _ => None,
         };
-        Self { release, facts, forbidden }
+        Self { release, facts, entering, forbidden }
     }
 
     /// Whether a step that changes what others see takes place. Others always do.
     pub(super) fn allows(&self, unit: Unit) -> bool {
         match unit {
+            Unit::Image { .. } if is_spared(self.release, self.entering, unit) => false,
             Unit::Image { image, job } => job.channel().is_none_or(|at| {
-                let channel = channels(self.release, &self.release.images[image]).get(at).copied();
-                self.forbidden.is_none() && channel.is_some_and(|channel| self.takes(channel.push))
+                let image = &self.release.images[image];
+                let channel = channels(self.release, image).get(at).copied();
+                let takes = |channel: Channel<'_>| {
+                    if channel.of_stages {
+                        self.goes_along(image, channel.name)
+                    } else {
+                        self.takes(channel.push)
+                    }
+                };
+                self.forbidden.is_none() && channel.is_some_and(takes)
             }),
             Unit::Stage { stage, .. } => self.forbidden.is_none() && self.enters(&self.release.stages[stage]),
             Unit::Target { .. } => true,
@@ -69,14 +86,15 @@ impl<'a> Publishing<'a> {
         }
     }
 
+    /// Whether an image goes to the registry of a stage that is entered.
+    fn goes_along(&self, image: &Image, registry: &str) -> bool {
+        let named = |stage: &&Stage| stage.registry.as_ref().is_some_and(|name| name.value == registry);
+        let mut stages = self.release.stages.values().filter(named);
+        stages.any(|stage| stage.has(image) && self.enters(stage))
+    }
+
     fn enters(&self, stage: &Stage) -> bool {
-        stage.on.iter().any(|on| match (&on.value, &self.facts.event) {
-            (EventPattern::Branch(glob), Event::Branch(name))
-            | (EventPattern::Tag(glob), Event::Tag(name)) => super::name::glob_matches(glob, name),
-            (EventPattern::PullRequest, Event::PullRequest(_))
-            | (EventPattern::Schedule, Event::Schedule) => true,
-            _ => false,
-        })
+        self.entering.enters(stage, &self.facts.event)
     }
 
     /// Why images are not published, in words that follow `not published: `.

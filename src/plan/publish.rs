@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::{Image, Place, ProjectPath};
+use crate::config::{Image, Place, ProjectPath, Rule};
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::Scope;
 use crate::oci::RepositoryName;
@@ -23,16 +23,25 @@ impl Lower<'_> {
     }
 
     pub(super) fn tag(&mut self, at: usize, image: &Image, channel: usize) -> Made {
-        let tags = evaluate(self.release, self.facts, &image.tags).map(|tagging| tagging.tags);
+        let rules = self.rules(image, channel);
+        let tags = evaluate(self.release, self.facts, &rules).map(|tagging| tagging.tags);
         // What is wrong with the rules is wrong once, not in each registry.
-        let known = match (channel, tags) {
-            (0, tags) => self.problems.take(tags),
-            (_, tags) => tags.ok(),
+        let known = tags.map_err(|problems| {
+            let new = problems.into_iter().filter(|problem| !self.problems.as_slice().contains(problem));
+            let new: Vec<Problem> = new.collect();
+            self.problems.extend(new);
+        });
+        let Some(registry) = self.registry(image, channel) else { return nothing() };
+        let promoted = self.selection.entering().promoted(image);
+        let known = match promoted.and_then(|promoted| promoted.tags.as_ref()) {
+            Some(tags) => tags.get(&registry.place.to_string()).cloned(),
+            None => known.ok(),
         };
         let tags: Vec<PlannedTag> = known.unwrap_or_default().into_iter().filter(|tag| !tag.local).collect();
-        let Some(registry) = self.registry(image, channel) else { return nothing() };
         if tags.is_empty() {
-            let reason = if image.tags.is_empty() {
+            let reason = if promoted.is_some_and(|promoted| promoted.tags.is_some()) {
+                "no tag is to be moved back there".to_owned()
+            } else if image.tags.is_empty() {
                 "the image has no `tags`".to_owned()
             } else {
                 format!("no rule of its `tags` is for {}", event_words(&self.facts.event))
@@ -47,7 +56,26 @@ impl Lower<'_> {
         Made::new(Action::Tag(Box::new(step)), definition, Effect::Publishing)
     }
 
-    /// A registry with the repository of an image in it.
+    /// The rules that make the tags of an image in a registry: its own, and those of the
+    /// stages that are entered. A stage with a registry of its own names images there.
+    fn rules(&self, image: &Image, channel: usize) -> Vec<Rule> {
+        let mut rules = image.tags.clone();
+        let Some(channel) = channels(self.release, image).get(channel).copied() else { return rules };
+        let entering = self.selection.entering();
+        let stages = self.release.stages.values();
+        let stages = stages.filter(|stage| entering.enters(stage, &self.facts.event) && stage.has(image));
+        for stage in stages {
+            let here = match &stage.registry {
+                Some(registry) => registry.value == channel.name,
+                None => !channel.of_stages,
+            };
+            if here {
+                rules.extend(stage.tags.iter().cloned());
+            }
+        }
+        rules
+    }
+
     /// The registries that builds of an image are shared through. What is wrong with one
     /// is told where something is published there.
     pub(super) fn shared_registries(&mut self, image: &Image) -> Vec<RegistryPlan> {
@@ -55,19 +83,24 @@ impl Lower<'_> {
             return Vec::new();
         }
         let told = std::mem::take(&mut self.problems);
-        let channels = 0..channels(self.release, image).len();
-        let registries = channels.filter_map(|channel| self.registry(image, channel));
+        let channels: Vec<usize> = (0..)
+            .zip(channels(self.release, image))
+            .filter(|(_, channel)| !channel.of_stages)
+            .map(|(at, _)| at)
+            .collect();
+        let registries = channels.into_iter().filter_map(|channel| self.registry(image, channel));
         let registries = registries.filter(|registry| matches!(registry.place, RegistryPlace::Remote(_)));
         let registries = registries.collect();
         self.problems = told;
         registries
     }
 
-    fn registry(&mut self, image: &Image, channel: usize) -> Option<RegistryPlan> {
+    /// A registry with the repository of an image in it.
+    pub(super) fn registry(&mut self, image: &Image, channel: usize) -> Option<RegistryPlan> {
         let scope = Scope::new(self.release, self.facts);
         let repository = self.problems.take(scope.fill(&image.repository))?;
-        let Channel { name, push } = *channels(self.release, image).get(channel)?;
-        let declared = push.and_then(|push| self.release.registries.get(&push.registry.value));
+        let Channel { name, .. } = *channels(self.release, image).get(channel)?;
+        let declared = self.release.registries.get(name);
         let layout = |directory: ProjectPath, repository: &str| match directory.join(repository) {
             Ok(path) if path != directory => Ok(RegistryPlace::Layout(path)),
             _ => Err(format!("`{repository}` is no path below a directory")),
@@ -108,10 +141,7 @@ fn nothing() -> Made {
 }
 
 fn define(registry: &RegistryPlan) -> Definition {
-    let place = match &registry.place {
-        RegistryPlace::Remote(name) => name.clone(),
-        RegistryPlace::Layout(path) => format!("oci:{path}"),
-    };
+    let place = registry.place.to_string();
     let mut definition = Definition::default();
     definition.text(Subject::Format, "publish 1");
     definition.text(Subject::Setting("repository".to_owned()), place);
@@ -125,11 +155,7 @@ pub(super) fn shared_names(plan: &Plan) -> Problems {
     for step in &plan.steps {
         let Action::Tag(tagging) = &step.action else { continue };
         for tag in &tagging.tags {
-            let place = match &tagging.registry.place {
-                RegistryPlace::Remote(name) => name.clone(),
-                RegistryPlace::Layout(path) => format!("oci:{path}"),
-            };
-            let name = format!("{place}:{}", tag.tag);
+            let name = format!("{}:{}", tagging.registry.place, tag.tag);
             let Some((other, first)) = holders.get(&name) else {
                 holders.insert(name, (&step.id.owner, tag));
                 continue;

@@ -10,6 +10,7 @@ use crate::diagnostic::{Code, Problem, Problems, Span, Spanned};
 use crate::facts::{ContextQuery, CopyQuery, InputQuery, Needs, ToolQuery};
 use crate::plan::Goals;
 use crate::plan::edge::{Outline, Why};
+use crate::plan::entering::{Entering, images_of_stage};
 use crate::plan::files::{filled, inputs_of};
 use crate::plan::name::{Speaker, goal, is_explicit, resolve};
 use crate::plan::unit::{Job, StageJob, Unit, channels, image_jobs, row_values, rows, stage_jobs};
@@ -23,6 +24,8 @@ pub struct Selection {
     pub needs: Needs,
     /// Whether a release is asked for as a whole.
     pub(super) release: bool,
+    /// What is known of the stages that the run enters.
+    pub(super) entering: Entering,
     /// The steps that the goals name.
     pub(super) roots: BTreeMap<Unit, Root>,
     /// Which answers belong to which step.
@@ -35,6 +38,18 @@ impl Selection {
     #[must_use]
     pub fn publishes(&self) -> bool {
         self.answers.keys().any(|unit| unit.publishes())
+    }
+
+    /// Whether the event decides which stages are entered.
+    #[must_use]
+    pub const fn is_release(&self) -> bool {
+        self.release
+    }
+
+    /// What is known of the stages that the run enters.
+    #[must_use]
+    pub const fn entering(&self) -> &Entering {
+        &self.entering
     }
 }
 
@@ -60,9 +75,19 @@ pub(super) struct Answers {
 /// # Errors
 /// Goals and needs that nothing has the name of; goals that are private.
 pub fn select(release: &Release, goals: &Goals) -> Result<Selection, Problems> {
+    select_entering(release, goals, Entering::default())
+}
+
+/// As [`select`], where it is known what enters stages: what is taken from another stage
+/// is not built.
+///
+/// # Errors
+/// As [`select`].
+pub fn select_entering(release: &Release, goals: &Goals, entering: Entering) -> Result<Selection, Problems> {
     let mut problems = Problems::new();
-    let roots = roots(release, goals, &mut problems);
-    let outline = Outline::new(release, None);
+    let mut roots = roots(release, goals, &mut problems);
+    roots.retain(|unit, _| !is_spared(release, &entering, *unit));
+    let outline = Outline::new(release, None).entering(&entering);
     let mut reached: BTreeSet<Unit> = BTreeSet::new();
     let mut open: Vec<Unit> = roots.keys().rev().copied().collect();
     let mut generated: BTreeMap<Unit, BTreeSet<Unit>> = BTreeMap::new();
@@ -82,10 +107,18 @@ pub fn select(release: &Release, goals: &Goals) -> Result<Selection, Problems> {
         Goals::Release => true,
         Goals::Named(names) => names.iter().any(|name| means_release(release, &name.value)),
         Goals::Default => release.default.iter().any(|name| means_release(release, &name.value)),
-        Goals::All => false,
+        Goals::All | Goals::Stage(_) => false,
     };
     let needs = Needs { commit_only: commit_only(release, &reached), ..asking.needs };
-    problems.or(Selection { needs, release: is_release, roots, answers })
+    problems.or(Selection { needs, release: is_release, entering, roots, answers })
+}
+
+/// Whether it is work on an image that is there already, and passed all that is asked
+/// of it.
+pub(super) fn is_spared(release: &Release, entering: &Entering, unit: Unit) -> bool {
+    let Unit::Image { image, job } = unit else { return false };
+    let promoted = entering.promoted(&release.images[image]).is_some();
+    promoted && !matches!(job, Job::Index | Job::Push(_) | Job::Tag(_))
 }
 
 /// Whether the steps depend on no more of git than the commit.
@@ -106,6 +139,14 @@ fn roots(release: &Release, goals: &Goals, problems: &mut Problems) -> BTreeMap<
             roots.extend(
                 problems.take(published(release, None)).unwrap_or_default().into_iter().map(undemanded),
             );
+        }
+        Goals::Stage(name) => {
+            if let Some((at, _, stage)) = release.stages.get_full(name.as_str()) {
+                let images = images_of_stage(release, stage);
+                let of_images = images.flat_map(|(image, declared)| all_jobs(release, image, declared));
+                let of_stage = stage_jobs(stage).into_iter().map(|job| Unit::Stage { stage: at, job });
+                roots.extend(of_images.chain(of_stage).map(undemanded));
+            }
         }
         Goals::Default if release.default.is_empty() => problems.push(nothing_named(release)),
         Goals::Default => named(release, &release.default, Speaker::File, &mut roots, problems),

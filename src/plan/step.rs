@@ -135,6 +135,8 @@ pub enum Verb {
     Attest,
     /// Gives it its names there.
     Tag,
+    /// Puts down in the ledger that a stage runs it.
+    Enter,
     /// Does what a stage does with it.
     Deploy,
     /// Checks that the stage works.
@@ -153,6 +155,7 @@ impl Verb {
         Self::Sign,
         Self::Attest,
         Self::Tag,
+        Self::Enter,
         Self::Deploy,
         Self::Verify,
     ];
@@ -170,6 +173,7 @@ impl Verb {
             Self::Sign => "sign",
             Self::Attest => "attest",
             Self::Tag => "tag",
+            Self::Enter => "enter",
             Self::Deploy => "deploy",
             Self::Verify => "verify",
         }

@@ -37,7 +37,9 @@ pub(super) enum Job {
 /// Work of a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum StageJob {
-    /// By its position; one stands for a stage that only names images.
+    /// Puts down that it runs its images.
+    Enter,
+    /// By its position.
     Deploy(usize),
     Verify,
 }
@@ -48,8 +50,10 @@ pub(super) struct Channel<'a> {
     /// Name of the registry.
     pub(super) name: &'a str,
     /// The declaration; `None` for the layout that stands in where the file
-    /// declares no registry.
+    /// declares no registry, and for the registry of a stage.
     pub(super) push: Option<&'a Push>,
+    /// It belongs to stages alone: the image goes there when one of them is entered.
+    pub(super) of_stages: bool,
 }
 
 /// Name and directory of the registry of a file that declares none.
@@ -90,6 +94,7 @@ impl Job {
 impl StageJob {
     pub(super) const fn verb(self) -> Verb {
         match self {
+            Self::Enter => Verb::Enter,
             Self::Deploy(_) => Verb::Deploy,
             Self::Verify => Verb::Verify,
         }
@@ -136,7 +141,7 @@ impl Unit {
                 let stage = &release.stages[stage];
                 let qualifier = match job {
                     StageJob::Deploy(at) => deploy_name(stage, at),
-                    StageJob::Verify => None,
+                    StageJob::Enter | StageJob::Verify => None,
                 };
                 StepId::of(&stage.name.value, job.verb(), qualifier)
             }
@@ -168,10 +173,19 @@ pub(super) fn platform<'a>(image: &'a Image, at: usize, default: &'a Platform) -
 /// Where an image is published.
 pub(super) fn channels<'a>(release: &'a Release, image: &'a Image) -> Vec<Channel<'a>> {
     if release.registries.is_empty() {
-        return vec![Channel { name: DEFAULT_REGISTRY.0, push: None }];
+        return vec![Channel { name: DEFAULT_REGISTRY.0, push: None, of_stages: false }];
     }
     let declared = image.push.iter();
-    declared.map(|push| Channel { name: &push.registry.value, push: Some(push) }).collect()
+    let declared =
+        declared.map(|push| Channel { name: &push.registry.value, push: Some(push), of_stages: false });
+    let mut channels: Vec<Channel<'a>> = declared.collect();
+    for stage in release.stages.values().filter(|stage| stage.has(image)) {
+        let Some(name) = stage.registry.as_ref().map(|name| name.value.as_str()) else { continue };
+        if channels.iter().all(|known| known.name != name) {
+            channels.push(Channel { name, push: None, of_stages: true });
+        }
+    }
+    channels
 }
 
 /// All work on an image, in order.
@@ -202,7 +216,8 @@ pub(super) fn attests(image: &Image) -> bool {
 
 /// All work of a stage, in order.
 pub(super) fn stage_jobs(stage: &Stage) -> Vec<StageJob> {
-    let mut jobs: Vec<StageJob> = (0..stage.deploys.len().max(1)).map(StageJob::Deploy).collect();
+    let mut jobs = vec![StageJob::Enter];
+    jobs.extend((0..stage.deploys.len()).map(StageJob::Deploy));
     jobs.extend(stage.verify.is_some().then_some(StageJob::Verify));
     jobs
 }

@@ -36,6 +36,45 @@ pub(super) fn kinship(directory: &Path, new: &str, old: &str) -> Kinship {
     ask().unwrap_or(Kinship::Unknown)
 }
 
+/// Whether a commit is on a branch: that of the remote, where there is one.
+///
+/// # Errors
+/// Why that cannot be told: a sentence without a period.
+pub(super) fn is_on_branch(
+    directory: &Path,
+    commit: &str,
+    branch: &str,
+    remote: Option<&str>,
+) -> Result<bool, String> {
+    let ask = || {
+        let repository = Repository::discover(directory)?;
+        let name = match remote {
+            Some(remote) => format!("refs/remotes/{remote}/{branch}"),
+            None => format!("refs/heads/{branch}"),
+        };
+        let tip = match repository.find_reference(&name) {
+            Ok(reference) => reference.peel_to_commit()?.id(),
+            Err(_) => return Ok(Err(format!("there is no `{name}` here"))),
+        };
+        let commit = Oid::from_str(commit)?;
+        if repository.find_commit(commit).is_err() {
+            return Ok(Err("the commit is not here".to_owned()));
+        }
+        Ok::<_, git2::Error>(match tip == commit || repository.graph_descendant_of(tip, commit)? {
+            false if repository.is_shallow() => Err("history is cut off here".to_owned()),
+            on => Ok(on),
+        })
+    };
+    ask().unwrap_or_else(|error| Err(error.message().to_owned()))
+}
+
+/// The tree of a commit, as 40 hex digits, if it is here.
+pub(super) fn tree_of(directory: &Path, commit: &str) -> Option<String> {
+    let repository = Repository::discover(directory).ok()?;
+    let commit = repository.find_commit(Oid::from_str(commit).ok()?).ok()?;
+    Some(commit.tree_id().to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use git2::{Signature, Time};

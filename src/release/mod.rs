@@ -7,25 +7,42 @@
 //! that others publish to the same places at the same time. Says what it did as
 //! values; must not import run, report, or cli.
 
+mod back;
 mod base;
+mod cut;
+mod drift;
+mod entrance;
+mod gate;
 mod history;
 mod label;
+mod ledger;
 mod likeness;
 mod preflight;
 mod publisher;
 mod push;
 mod shared;
 mod tag;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod transfer;
 mod verdict;
 
+pub use back::{TagBack, of_version, previous, tags_back};
 pub use base::{find_base, last_base, note_layers, pull};
+pub use cut::{Bump, next};
+pub use drift::{Drift, Expected, drifted, expected};
+pub use entrance::{Entrance, ran_in, running_in, tree_of_commit};
+pub use gate::{APPROVED_BY, Candidate, Gate, Unmet, World, evidence, judge, refusal};
+pub use ledger::{
+    Entry, EntryImage, EntryKind, EntryPlace, EntryTag, GateRecord, Hold, Ledger, Page, Running, StageState,
+    State,
+};
 pub use likeness::repository_meant;
 pub use preflight::{PresentTag, check_place, preflight};
 pub use publisher::Publisher;
-pub use push::{Pushed, push};
+pub use push::{Pushed, bring, find, push};
 pub use shared::{content_tag, fetch_shared, share};
 pub use tag::{TagChange, TagReport, TagResult, check_immutable, check_tags, tag};
+pub use tags::Tags;
 pub use transfer::{Delivered, End, Source, Transferred, shown};

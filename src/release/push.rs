@@ -1,8 +1,10 @@
 //! Bringing an image to a registry, where nobody sees it yet.
 
+use std::sync::Arc;
+
 use crate::diagnostic::{Code, Problem};
 use crate::oci::{Descriptor, ImageConfig, Index, Manifest, media_type};
-use crate::plan::PushStep;
+use crate::plan::{FoundStep, PushStep, RegistryPlan};
 use crate::release::publisher::{Publisher, place};
 use crate::store::{Copied, Layout, Observe, Repository, copy};
 
@@ -30,13 +32,73 @@ pub async fn push(
     check_platforms(images, image)?;
     let repository = publisher.open(&step.registry).await?;
     let copied = copy(&Repository::Layout(images.clone()), image, &repository, observe).await?;
-    let found = repository.resolve(&image.digest.to_string()).await?;
-    if found.is_none_or(|found| found.digest != image.digest) {
-        let name = place(&step.registry);
-        let title = format!("`{name}` does not have `{}` after it was copied there", image.digest);
-        return Err(Problem::new(Code::Registry, title).help("run again: what is there is not sent twice"));
-    }
+    is_there(&step.registry, image, &repository).await?;
     Ok(Pushed { repository: place(&step.registry), copied })
+}
+
+/// Copies an image that is in other places by digest, from the nearest of them, and makes
+/// sure that it is there. No tag is set.
+///
+/// # Errors
+/// It is in none of those places; one of them cannot be reached or refuses.
+pub async fn bring(
+    step: &PushStep,
+    found: &FoundStep,
+    publisher: &Publisher,
+    observe: Observe,
+) -> Result<Pushed, Problem> {
+    let image = found.image.as_ref().ok_or_else(|| gone(found))?;
+    let repository = publisher.open(&step.registry).await?;
+    let mut sources: Vec<&RegistryPlan> = found.sources.iter().collect();
+    sources.sort_by_key(|source| source.place != step.registry.place);
+    let mut copied = None;
+    for source in sources {
+        let from = publisher.open_to_read(source).await?;
+        if from.resolve(&image.digest.to_string()).await?.is_some() {
+            copied = Some(copy(&from, image, &repository, Arc::clone(&observe)).await?);
+            break;
+        }
+    }
+    let copied = copied.ok_or_else(|| gone(found))?;
+    is_there(&step.registry, image, &repository).await?;
+    Ok(Pushed { repository: place(&step.registry), copied })
+}
+
+/// Finds an image in one of the places where it is to be.
+///
+/// # Errors
+/// It is in none of them; one of them cannot be reached.
+pub async fn find(found: &FoundStep, publisher: &Publisher) -> Result<Descriptor, Problem> {
+    let image = found.image.as_ref().ok_or_else(|| gone(found))?;
+    for source in &found.sources {
+        let from = publisher.open_to_read(source).await?;
+        if from.resolve(&image.digest.to_string()).await?.is_some() {
+            return Ok(image.clone());
+        }
+    }
+    Err(gone(found))
+}
+
+fn gone(found: &FoundStep) -> Problem {
+    let digest = found.image.as_ref().map(|image| image.digest.to_string()).unwrap_or_default();
+    let title = format!("the image {digest} is gone, and is not built again");
+    let problem = Problem::new(Code::NotPromotable, title);
+    let sources = found.sources.iter();
+    sources.fold(problem, |problem, source| problem.note(format!("`{}` does not have it", source.place)))
+}
+
+/// Makes sure that a repository has an image that was brought there.
+async fn is_there(
+    registry: &RegistryPlan,
+    image: &Descriptor,
+    repository: &Repository,
+) -> Result<(), Problem> {
+    let found = repository.resolve(&image.digest.to_string()).await?;
+    if found.is_some_and(|found| found.digest == image.digest) {
+        return Ok(());
+    }
+    let title = format!("`{}` does not have `{}` after it was copied there", place(registry), image.digest);
+    Err(Problem::new(Code::Registry, title).help("run again: what is there is not sent twice"))
 }
 
 /// An index that promises a platform its image is not for is not published.

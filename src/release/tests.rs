@@ -1,5 +1,6 @@
 //! Publishing into layouts.
 
+mod stages;
 mod tagging;
 
 use semver::Version;

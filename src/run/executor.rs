@@ -16,6 +16,7 @@ use crate::oci::Descriptor;
 use crate::plan::{Action, Effect, NeedKind, Plan, Step, StepIndex};
 use crate::release::{Publisher, preflight};
 use crate::run::command::Commands;
+use crate::run::gap::gaps;
 use crate::run::image::{Images, images_of};
 use crate::run::interrupt::{self, interrupts};
 use crate::run::jobserver::{self, Jobserver};
@@ -29,7 +30,7 @@ use crate::run::scheduler::{Dropped, Limits, Node, Order, Scheduler, estimated};
 use crate::run::secret::secrets;
 use crate::run::task::{Done, Ended, Task};
 use crate::run::teller::{Teller, Told};
-use crate::run::worker::{Worker, blocking, not_available};
+use crate::run::worker::{Worker, blocking};
 use crate::run::{Cause, Counts, Event, Found, Happening, Outcome, Request, Settled, Summary, TagMove};
 
 /// What steps told and nobody heard yet: more than this, and they wait.
@@ -90,14 +91,6 @@ pub async fn execute_until(
 
 fn jobs(request: &Request) -> usize {
     request.options.jobs.or(request.release.settings.jobs).unwrap_or(request.host.processors).max(1)
-}
-
-/// What the run needs and this version cannot do: said before the first step,
-/// unless the rest is wanted all the same.
-fn gaps(request: &Request) -> Vec<Problem> {
-    let steps = request.plan.steps.iter().filter_map(|step| step.action.gap());
-    let steps = steps.filter(|_| !request.options.keep_going);
-    request.plan.gaps.iter().chain(steps).map(not_available).collect()
 }
 
 /// A run that goes on.

@@ -151,6 +151,7 @@ impl Project {
             root: self.root(),
             cache,
             goals: vec!["goal".to_owned()],
+            entrance: None,
             options: self.options.clone(),
             confirm: Arc::new(move |question| {
                 asked.lock().unwrap().push(question.to_owned());

@@ -4,7 +4,7 @@ mod measure;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 use tokio::sync::{OnceCell, watch};
@@ -20,7 +20,8 @@ use crate::plan::{
     TagStep,
 };
 use crate::release::{
-    Publisher, TagChange, TagReport, TagResult, check_immutable, check_tags, note_layers, pull, push, tag,
+    Entrance, Publisher, TagChange, TagReport, TagResult, bring, check_immutable, check_tags, note_layers,
+    pull, push, tag,
 };
 use crate::run::build::Builds;
 use crate::run::command::Unsuccessful;
@@ -43,11 +44,15 @@ pub(super) struct Images {
     /// Where built images lie.
     built: Layout,
     secrets: Arc<Secrets>,
-    publisher: Arc<Publisher>,
+    pub(super) publisher: Arc<Publisher>,
     builds: Builds,
     /// Whether the tags of the whole run may be moved; asked once, before the
     /// first of them is.
     judged: OnceCell<Result<(), Problems>>,
+    /// Which stages are entered, if any are.
+    pub(super) entrance: Option<Arc<Entrance>>,
+    /// What became of the tags of each image.
+    pub(super) tagged: Mutex<Vec<(StepIndex, TagChange)>>,
 }
 
 /// What a step that succeeded leaves behind.
@@ -80,6 +85,8 @@ impl Images {
             secrets,
             publisher,
             judged: OnceCell::new(),
+            entrance: request.entrance.clone(),
+            tagged: Mutex::default(),
         }
     }
 
@@ -140,10 +147,20 @@ impl Images {
                 }
                 None => Err(no_image(step)),
             },
-            // These are carried out elsewhere, and have no image.
-            Action::Group | Action::Skip(_) | Action::Command(_) | Action::NotAvailable(_) => {
-                Err(no_image(step))
+            Action::Found(found) => {
+                self.found(found, halt).await.map_err(|failed| at(step, "taken from a stage", failed))
             }
+            Action::Enter(enter) => {
+                let entered = self.enter(plan, enter, known, teller).await;
+                entered.map_err(|failed| at(step, "entered by this", failed))
+            }
+            // These are carried out elsewhere, and have no image.
+            Action::Group
+            | Action::Skip(_)
+            | Action::Command(_)
+            | Action::Deploy(_)
+            | Action::Verify(_)
+            | Action::NotAvailable(_) => Err(no_image(step)),
         };
         (Vec::new(), made)
     }
@@ -221,7 +238,11 @@ impl Images {
             let its = |tag: &&TagStep| tag.image == step.image && tag.registry == step.registry;
             let tags: Vec<_> = tag_steps(plan).filter(its).map(|tag| (tag, image)).collect();
             check_immutable(&tags, &self.built, &self.publisher).await?;
-            let pushed = push(step, image, &self.built, &self.publisher, Arc::new(|_| ())).await;
+            let maker = plan.steps.get(step.image.0 as usize).map(|step| &step.action);
+            let pushed = match maker {
+                Some(Action::Found(found)) => bring(step, found, &self.publisher, Arc::new(|_| ())).await,
+                _ => push(step, image, &self.built, &self.publisher, Arc::new(|_| ())).await,
+            };
             pushed.map_err(Problems::from).map(|pushed| (pushed, tags.is_empty()))
         };
         let pushed = unless(halt, work).await?;
@@ -246,6 +267,7 @@ impl Images {
         let allowed = self.judged.get_or_init(|| async {
             let steps: Vec<_> =
                 tag_steps(plan).filter_map(|step| Some((step, known.get(&step.image)?))).collect();
+            self.check_stages().await?;
             check_tags(&steps, &self.built, &self.publisher).await
         });
         match unless(halt, allowed).await {
@@ -255,6 +277,7 @@ impl Images {
         }
         // Once tags move, this is not given up half way: it ends soon by itself.
         let TagReport { changes, problems } = tag(step, image, &self.publisher).await;
+        self.note_tags(step.image, &changes);
         let again = changes.iter().all(|change| matches!(change.result, TagResult::Already));
         let made = if again { Yielded::Again } else { Yielded::Nothing };
         let result = problems.or(made).map_err(Unsuccessful::Failed);
@@ -285,7 +308,12 @@ pub(super) fn images_of(plan: &Plan, step: &Step) -> Vec<StepIndex> {
         Action::Budget(budget) => vec![budget.image],
         Action::Push(push) => vec![push.image],
         Action::Tag(_) => tag_steps(plan).map(|tag| tag.image).collect(),
-        Action::Group | Action::Skip(_) | Action::Command(_) | Action::NotAvailable(_) => Vec::new(),
+        Action::Enter(enter) => enter.images.iter().map(|image| image.image).collect(),
+        Action::Deploy(deploy) => deploy.images.iter().map(|image| image.image).collect(),
+        Action::Verify(verify) => verify.images.iter().map(|image| image.image).collect(),
+        Action::Group | Action::Skip(_) | Action::Command(_) | Action::Found(_) | Action::NotAvailable(_) => {
+            Vec::new()
+        }
     }
 }
 

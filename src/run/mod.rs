@@ -10,6 +10,7 @@ mod build;
 mod claim;
 mod command;
 mod engines;
+mod enter;
 mod event;
 mod executor;
 mod fault;
@@ -17,6 +18,7 @@ mod figures;
 #[cfg(test)]
 mod fixture;
 mod forecast;
+mod gap;
 mod image;
 mod interrupt;
 mod jobserver;

@@ -188,6 +188,10 @@ const fn action_word(action: &Action) -> &'static str {
         Action::Budget(_) => "budget",
         Action::Push(_) => "push",
         Action::Tag(_) => "tag",
+        Action::Found(_) => "found",
+        Action::Enter(_) => "enter",
+        Action::Deploy(_) => "deploy",
+        Action::Verify(_) => "verify",
         Action::NotAvailable(_) => "not-available",
     }
 }

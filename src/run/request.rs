@@ -9,6 +9,7 @@ use crate::config::Release;
 use crate::diagnostic::Sources;
 use crate::facts::{Facts, Host};
 use crate::plan::{Plan, StepId, StepIndex};
+use crate::release::Entrance;
 
 /// A plan to run, and all that running it needs.
 #[derive(Clone)]
@@ -33,6 +34,8 @@ pub struct Request {
     pub goals: Vec<String>,
     /// How to run it.
     pub options: Options,
+    /// Which stages are entered, if any are.
+    pub entrance: Option<Arc<Entrance>>,
     /// Asks the user a question on the terminal and waits for the answer. Called
     /// on a thread that may block, while nothing else runs.
     pub confirm: Confirm,

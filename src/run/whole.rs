@@ -75,6 +75,7 @@ impl Whole {
             root: project.root,
             cache,
             goals: Vec::new(),
+            entrance: None,
             options: Options { jobs: Some(1), ..Options::default() },
             confirm: Arc::new(|_| Ok(true)),
         };

@@ -21,6 +21,7 @@ use crate::oci::Descriptor;
 use crate::plan::{Action, CommandStep, Definition, Effect, Gap, NeedKind, Plan, Step};
 use crate::run::claim::{Claim, Claims};
 use crate::run::command::{Commands, Unsuccessful};
+use crate::run::enter::with_images;
 use crate::run::forecast::reasons;
 use crate::run::image::{Images, Yielded};
 use crate::run::place::{Asked, Place};
@@ -288,7 +289,10 @@ impl Worker {
         let done = match result {
             // What is there already was published before.
             Ok(Yielded::Again) => Done::new(Ended::Cached(Found::Present)),
-            Ok(Yielded::Nothing | Yielded::Partly | Yielded::Image(..)) => Done::new(Ended::Ran),
+            Ok(Yielded::Image(image, _)) => {
+                Done { image: Some(*image), ..Done::new(Ended::Cached(Found::Present)) }
+            }
+            Ok(Yielded::Nothing | Yielded::Partly) => Done::new(Ended::Ran),
             Err(unsuccessful) => unsuccessful.into(),
         };
         Done { tags, place: Some(place), ..done }
@@ -389,7 +393,31 @@ impl Worker {
             let made = |whole| if whole { Yielded::Nothing } else { Yielded::Partly };
             return (Vec::new(), result.map(made));
         }
-        self.images.act(&self.request.plan, step, &task.images, halt, teller).await
+        match &step.action {
+            Action::Deploy(deploy) => {
+                let command = with_images(&deploy.command, &deploy.images, &task.images);
+                let done = self.run_for_stage(step, &command, halt, teller).await;
+                (Vec::new(), done.map(|()| Yielded::Nothing))
+            }
+            Action::Verify(check) => {
+                let command = with_images(&check.command, &check.images, &task.images);
+                (Vec::new(), self.verify((step, check), &command, halt, teller).await)
+            }
+            _ => self.images.act(&self.request.plan, step, &task.images, halt, teller).await,
+        }
+    }
+
+    /// Runs commands of a stage, which make nothing that is kept.
+    pub(super) async fn run_for_stage(
+        &self,
+        step: &Step,
+        command: &CommandStep,
+        halt: &mut watch::Receiver<Halt>,
+        teller: &mut Teller,
+    ) -> Result<(), Unsuccessful> {
+        let mut standing = None;
+        let mut room = Room::new(&self.request, (step, command), &step.definition, &mut standing);
+        self.commands.run(&step.id.to_string(), command, (None, &mut room), halt, teller).await
     }
 
     /// Keeps what a step made that succeeded.

@@ -139,7 +139,7 @@ fn what_this_version_cannot_do_is_planned_and_says_where_it_is_declared() {
         registry "ghcr" "ghcr.io/acme"
         cache { remote "grpcs://cache.example.com"; }
         image "web" { dockerfile "Dockerfile"; scan "trivy" fail-on="high"; sign key="env:KEY"; attest provenance=#true; tags { raw "dev"; }; push "ghcr"; }
-        stage "production" { on branch="main"; deploy "run" { run "./deploy.sh"; }; verify within="5m" { http "https://example.com" status=200; }; }
+        stage "production" { on branch="main"; deploy "compose" { file "c.yaml"; }; verify within="5m" { http "https://example.com" status=200; }; }
         "#,
     );
     let plan = world.release();
@@ -162,8 +162,7 @@ fn what_this_version_cannot_do_is_planned_and_says_where_it_is_declared() {
             "web:scan@trivy: scanning an image at scan \"trivy\" fail-on=\"high\"".to_owned(),
             "web:sign@ghcr: signing an image at sign key=\"env:KEY\"".to_owned(),
             "web:attest@ghcr: attesting how an image was made at #true".to_owned(),
-            "production:deploy@run: entering a stage at deploy \"run\"".to_owned(),
-            "production:verify: verifying a stage at verify within=\"5m\"".to_owned(),
+            "production:deploy@compose: deploying with `compose` at deploy \"compose\"".to_owned(),
         ]
     );
     let whole: Vec<&str> = plan.gaps.iter().map(|gap| gap.what.as_str()).collect();

@@ -210,6 +210,9 @@ fn a_stage_is_entered_by_its_events_after_its_images_are_named() {
         let plan = World::new(&text).on(event).release();
         edges(&plan).into_iter().filter(|edge| edge.starts_with("live:")).collect::<Vec<_>>()
     };
-    assert_eq!(deploys(Event::Tag("v1.0.0".to_owned())), ["live:deploy@run <~ worker:tag@ghcr"]);
+    assert_eq!(
+        deploys(Event::Tag("v1.0.0".to_owned())),
+        ["live:enter <~ worker:tag@ghcr", "live:deploy@run <~ live:enter"]
+    );
     assert_eq!(deploys(Event::Branch("main".to_owned())), Vec::<String>::new());
 }

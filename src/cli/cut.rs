@@ -1,0 +1,84 @@
+//! `hoist cut`: the annotated git tag of the next version.
+
+use std::process::ExitCode;
+
+use indexmap::IndexMap;
+use semver::Version;
+use serde_json::json;
+
+use crate::cli::run::{asker, ci, consent};
+use crate::cli::session::Session;
+use crate::cli::stage_arguments::Cut;
+use crate::config::{Release, RuleKind};
+use crate::diagnostic::{Code, Problem, Problems};
+use crate::facts::{Needs, version_of};
+use crate::release::{Tags, next};
+
+pub(crate) fn cut(session: &mut Session, options: &Cut) -> Result<ExitCode, Problems> {
+    let loaded = session.load()?;
+    let (root, release) = (&loaded.project.root, &loaded.release);
+    let facts = session.gather(&loaded, &Needs::default(), &IndexMap::new())?;
+    let Some(git) = &facts.git else {
+        let problem = Problem::new(Code::NoGit, "there is no commit that could be tagged");
+        return Err(problem.help("`git commit` makes one").into());
+    };
+    if git.dirty && !options.allow_dirty {
+        let problem = Problem::new(Code::NotPublishable, "the tree has changes that a tag would not have");
+        return Err(problem.help("commit the changes, or type `--allow-dirty`").into());
+    }
+    let tags = Tags::open(root, &session.host.environment)?;
+    let known = tags.all()?;
+    let here = known.iter().filter(|(_, commit)| *commit == git.sha);
+    if let Some((name, _)) = here.clone().find(|(name, _)| version_of(name, release).is_some()) {
+        let title = format!("this commit is `{name}` already");
+        return Err(Problem::new(Code::NotPublishable, title)
+            .help(format!("`hoist release --event tag={name}` releases it"))
+            .into());
+    }
+    let prefix = prefix(release);
+    let versions: Vec<Version> =
+        known.iter().filter_map(|(name, _)| name.strip_prefix(prefix.as_str())?.parse().ok()).collect();
+    let version = next(&versions, options.which.into());
+    let name = format!("{prefix}{version}");
+    if options.push {
+        let Some(remote) = tags.remote() else {
+            let problem = Problem::new(Code::CommandLine, "there is no remote to push the tag to");
+            return Err(problem.help("leave out `--push`, or add one with `git remote add origin …`").into());
+        };
+        if !ci(session) {
+            session.say(&format!("This would push {name}, of commit {}, to {remote}\n", short(&git.sha)));
+        }
+        consent(&asker(session, options.yes || ci(session)), "Publish?", "tagged")?;
+    }
+    tags.make(&name, &git.sha, options.message.as_deref().unwrap_or(&name))?;
+    if options.push {
+        tags.push(&name)?;
+    }
+    if session.global.json {
+        let value =
+            json!({ "tag": name, "version": version.to_string(), "commit": git.sha, "pushed": options.push });
+        session.output(&format!("{value}\n"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    session.output(&format!("{name}\n"))?;
+    if let (false, Some(remote)) = (options.push, tags.remote()) {
+        session.say(&format!("`git push {remote} {name}` publishes it\n"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What stands before the version in git tags: as the rules of the file say, else `v`.
+fn prefix(release: &Release) -> String {
+    let images = release.images.values().flat_map(|image| &image.tags);
+    let sets = release.tag_sets.values().flat_map(|set| &set.rules);
+    let rules = images.chain(sets).chain(release.stages.values().flat_map(|stage| &stage.tags));
+    let mut prefixes = rules.filter_map(|rule| match &rule.kind {
+        RuleKind::Semver { prefix: Some(prefix), .. } => Some(prefix.value.clone()),
+        _ => None,
+    });
+    prefixes.next().unwrap_or_else(|| "v".to_owned())
+}
+
+fn short(sha: &str) -> &str {
+    sha.get(..7).unwrap_or(sha)
+}

@@ -1,0 +1,71 @@
+//! `hoist history`: what stages ran, and who had it so.
+
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use crate::cli::session::Session;
+use crate::cli::stage_arguments::History;
+use crate::diagnostic::{Code, Problem, Problems};
+use crate::release::{Entry, Ledger};
+use crate::report::{Paint, Table};
+
+pub(crate) fn history(session: &mut Session, options: &History) -> Result<ExitCode, Problems> {
+    let loaded = session.load()?;
+    let ledger = Ledger::open(&loaded.project.root, &session.host.environment)?;
+    let page = ledger.fetch()?;
+    if let Some(stage) = &options.stage
+        && !page.state.stages.contains_key(stage)
+        && !loaded.release.stages.contains_key(stage)
+    {
+        let problem = Problem::new(Code::UnknownTarget, format!("there is no stage `{stage}`"));
+        return Err(problem.help("`hoist status` lists the stages").into());
+    }
+    let entries = ledger.history(options.stage.as_deref())?;
+    let entries = entries.into_iter().take(options.most.unwrap_or(usize::MAX));
+    if session.global.json {
+        for (id, entry) in entries {
+            session.output(&format!("{}\n", entry_json(&id, &entry)))?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut table = Table::new();
+    table.head(["ENTRY", "WHEN", "STAGE", "WHAT", "VERSION", "COMMIT", "BY", ""]);
+    let mut any = false;
+    for (id, entry) in entries {
+        any = true;
+        let when = entry.at.strftime("%Y-%m-%d %H:%M:%S").to_string();
+        table.row([
+            (Some(Paint::Faint), id.get(..7).unwrap_or(&id).to_owned()),
+            (None, when),
+            (Some(Paint::Name), entry.stage.clone()),
+            (None, entry.kind.as_str().to_owned()),
+            (None, entry.version.clone()),
+            (None, entry.short().to_owned()),
+            (None, entry.by.clone()),
+            (Some(Paint::Faint), remark(&entry, session.global.verbose)),
+        ]);
+    }
+    if !any {
+        session.say("nothing was entered yet\n");
+        return Ok(ExitCode::SUCCESS);
+    }
+    session.output(&table.render_whole(session.output_look(), 0))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Where it came from, and why; and how its conditions were seen to be met, where that
+/// is wanted.
+fn remark(entry: &Entry, gates: bool) -> String {
+    let from = entry.from.iter().map(|from| format!("from {from}"));
+    let gates = entry.gates.iter().filter(|_| gates).map(|gate| format!("{}: {}", gate.gate, gate.evidence));
+    from.chain(entry.reason.clone()).chain(gates).collect::<Vec<_>>().join("; ")
+}
+
+fn entry_json(id: &str, entry: &Entry) -> Value {
+    let mut value = json!({ "entry": id });
+    if let (Some(object), Ok(Value::Object(rest))) = (value.as_object_mut(), serde_json::to_value(entry)) {
+        object.extend(rest);
+    }
+    value
+}

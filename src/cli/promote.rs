@@ -1,0 +1,45 @@
+//! `hoist promote`: what runs in a stage enters another one, by digest.
+
+use std::process::ExitCode;
+
+use crate::cli::run::carry_out;
+use crate::cli::session::Session;
+use crate::cli::shortcut::Prepared;
+use crate::cli::stage_arguments::Promote;
+use crate::cli::stages::{Entered, candidate, facts_of, promoted, stage_of};
+use crate::diagnostic::{Code, Problem, Problems};
+use crate::plan::Goals;
+use crate::release::{Ledger, running_in};
+
+pub(crate) fn promote(session: &mut Session, options: &Promote) -> Result<ExitCode, Problems> {
+    let loaded = session.load()?;
+    let stage = stage_of(&loaded.release, &options.stage)?.clone();
+    let name = &stage.name.value;
+    let from = match (&options.from, &stage.from) {
+        (Some(from), _) => stage_of(&loaded.release, from)?.name.value.clone(),
+        (None, Some(from)) => from.value.clone(),
+        (None, None) => {
+            let title = format!("`{name}` comes from no other stage: name one");
+            let problem = Problem::new(Code::CommandLine, title).label(stage.name.span, "it has no `from`");
+            return Err(problem.help(format!("`hoist promote {name} --from STAGE`")).into());
+        }
+    };
+    if from == *name {
+        let title = format!("`{name}` cannot be promoted to itself");
+        return Err(Problem::new(Code::CommandLine, title).help("name another stage with `--from`").into());
+    }
+    let ledger = Ledger::open(&loaded.project.root, &session.host.environment)?;
+    let page = ledger.fetch()?;
+    let running = running_in(&page.state, &from)?.clone();
+    let facts = facts_of(session, &loaded, &running.entry, false)?;
+    let images = promoted((&loaded.release, &facts), &stage, (&from, &running.entry))?;
+    let Some(git) = &facts.git else { return Ok(ExitCode::SUCCESS) };
+    let entry = running.entry.clone();
+    let mut candidate = candidate(&loaded.release, &facts, &stage, (git, &entry.tree), Some((from, running)));
+    candidate.automatic = false;
+    let mut planned = session.plan_stage(loaded, &facts, &options.stage, images)?;
+    planned.entered =
+        Some(Entered { ledger, page, stages: vec![(stage, candidate)], refused: Problems::new() });
+    let goals = Goals::Stage(options.stage.clone());
+    carry_out(session, &options.running, false, &goals, Prepared::alone(planned))
+}

@@ -1,0 +1,161 @@
+//! `hoist rollback`: a stage goes back to what it ran before.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use crate::cli::place::until_signalled;
+use crate::cli::run::carry_out;
+use crate::cli::session::{Loaded, Session};
+use crate::cli::shortcut::Prepared;
+use crate::cli::stage_arguments::Rollback;
+use crate::cli::stages::{Entered, candidate, facts_of, promoted, registry, stage_of};
+use crate::config::Stage;
+use crate::diagnostic::{Code, Problem, Problems};
+use crate::facts::Facts;
+use crate::oci::Tag;
+use crate::plan::{Goals, Promoted};
+use crate::release::{
+    Candidate, End, Entry, EntryKind, Ledger, Publisher, TagBack, of_version, previous, running_in, tags_back,
+};
+use crate::tags::{Movement, PlannedTag, Track};
+
+pub(crate) fn rollback(session: &mut Session, options: &Rollback) -> Result<ExitCode, Problems> {
+    let reason = options.reason.clone().unwrap_or_else(|| "it was rolled back by hand".to_owned());
+    go_back(session, &options.running, &options.stage, options.to.as_deref(), reason)
+}
+
+/// Takes a stage back to a version, or to what it ran before.
+///
+/// # Errors
+/// It ran nothing else ([`Code::NotPromotable`]); what it ran cannot be reached.
+pub(crate) fn go_back(
+    session: &mut Session,
+    running: &crate::cli::arguments::Running,
+    name: &str,
+    to: Option<&str>,
+    reason: String,
+) -> Result<ExitCode, Problems> {
+    let loaded = session.load()?;
+    let stage = stage_of(&loaded.release, name)?.clone();
+    let ledger = Ledger::open(&loaded.project.root, &session.host.environment)?;
+    let page = ledger.fetch()?;
+    let now = running_in(&page.state, name)?.entry.clone();
+    let history = ledger.history(Some(name))?;
+    let found = match to {
+        Some(version) => of_version(&history, version),
+        None => previous(&history),
+    };
+    let Some((id, entry)) = found.cloned() else {
+        return Err(nothing_before(name, to, &history).into());
+    };
+    let facts = facts_of(session, &loaded, &entry, true)?;
+    let mut images = promoted((&loaded.release, &facts), &stage, (name, &entry))?;
+    let backs = tags_back(&now, &history);
+    let backs = until_signalled(still_ours(session, &loaded, &facts, backs), "rolling back was stopped")?;
+    for (image, promoted) in &mut images {
+        promoted.tags = Some(tags_of(&stage, image, &backs));
+        add_sources(&loaded, &facts, (image, promoted), &now);
+    }
+    let Some(git) = &facts.git else { return Ok(ExitCode::SUCCESS) };
+    let candidate = Candidate {
+        kind: EntryKind::Rollback,
+        automatic: false,
+        event: entry.event.clone(),
+        version: entry.version.clone(),
+        dirty: entry.dirty,
+        source: Some(id),
+        from: None,
+        reason: Some(reason),
+        ..candidate(&loaded.release, &facts, &stage, (git, &entry.tree), None)
+    };
+    let mut planned = session.plan_stage(loaded, &facts, name, images)?;
+    planned.entered =
+        Some(Entered { ledger, page, stages: vec![(stage, candidate)], refused: Problems::new() });
+    // To go back is what is asked for.
+    let running = crate::cli::arguments::Running { allow_regress: true, ..running.clone() };
+    carry_out(session, &running, false, &Goals::Stage(name.to_owned()), Prepared::alone(planned))
+}
+
+fn nothing_before(name: &str, to: Option<&str>, history: &[(String, Entry)]) -> Problem {
+    let title = match to {
+        Some(version) => format!("`{name}` never ran {version}"),
+        None => format!("`{name}` ran nothing before what it runs now"),
+    };
+    let mut versions: Vec<&str> = history.iter().map(|(_, entry)| entry.version.as_str()).collect();
+    versions.dedup();
+    versions.truncate(10);
+    Problem::new(Code::NotPromotable, title)
+        .note(format!("it ran {}", versions.join(", ")))
+        .help(format!("`hoist history {name}` shows what it ran"))
+}
+
+/// The tags that still hold what the stage set them to: what somebody else moved since
+/// is theirs.
+async fn still_ours(
+    session: &Session,
+    loaded: &Loaded,
+    facts: &Facts,
+    backs: Vec<TagBack>,
+) -> Result<Vec<TagBack>, Problems> {
+    let publisher = Publisher::new(loaded.project.root.clone(), facts.environment.clone());
+    let mut ours = Vec::new();
+    for back in backs {
+        let held = held(loaded, facts, &publisher, (&back.repository, &back.tag)).await?;
+        if held == Some(back.holds) {
+            ours.push(back);
+        } else {
+            let name = format!("{}:{}", back.repository, back.tag);
+            session.say(&format!("{name} was moved by somebody else since, and stays\n"));
+        }
+    }
+    Ok(ours)
+}
+
+/// What a tag of the ledger holds now.
+pub(crate) async fn held(
+    loaded: &Loaded,
+    facts: &Facts,
+    publisher: &Publisher,
+    (repository, tag): (&str, &str),
+) -> Result<Option<crate::oci::Digest>, Problem> {
+    let unknown = || {
+        let title = format!("`{repository}` cannot be reached: it is not the name of a repository");
+        Problem::new(Code::InvalidReference, title)
+    };
+    let registry = registry(&loaded.release, facts, repository).ok_or_else(unknown)?;
+    let end = if let Some(directory) = repository.strip_prefix("oci:") {
+        let path = loaded.project.root.join(directory);
+        if !path.join("oci-layout").exists() {
+            return Ok(None);
+        }
+        End::Layout { path, name: None }
+    } else {
+        let reference = repository.parse().map_err(|_| unknown())?;
+        End::Registry { reference, registry: Box::new(registry) }
+    };
+    let repository = end.open_to_read(publisher).await?;
+    Ok(repository.resolve(tag).await?.map(|found| found.digest))
+}
+
+/// The tags of an image that go back, by their places.
+fn tags_of(stage: &Stage, image: &str, backs: &[TagBack]) -> BTreeMap<String, Vec<PlannedTag>> {
+    let mut tags: BTreeMap<String, Vec<PlannedTag>> = BTreeMap::new();
+    for back in backs.iter().filter(|back| back.image == image) {
+        let Ok(tag) = back.tag.parse::<Tag>() else { continue };
+        let movement = Movement::Moving(Track::Free);
+        let planned = PlannedTag { tag, rule: "rollback", span: stage.name.span, movement, local: false };
+        tags.entry(back.repository.clone()).or_default().push(planned);
+    }
+    tags
+}
+
+/// An image may be where the stage has it now, too.
+fn add_sources(loaded: &Loaded, facts: &Facts, (name, promoted): (&str, &mut Promoted), now: &Entry) {
+    let places = now.images.iter().filter(|image| image.name == *name).flat_map(|image| &image.places);
+    for place in places {
+        let known = promoted.sources.iter().any(|known| known.place.to_string() == place.repository);
+        if !known {
+            promoted.sources.extend(registry(&loaded.release, facts, &place.repository));
+        }
+    }
+}

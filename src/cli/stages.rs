@@ -1,0 +1,328 @@
+//! What the commands that enter stages share: the ledger, what is promoted, and who asks
+//! and approves.
+
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+
+use crate::cli::run::{asker, ci};
+use crate::cli::session::{Loaded, Planned, Session};
+use crate::config::{Fact, ProjectPath, Release, Stage};
+use crate::diagnostic::{Code, Problem, Problems, nearest};
+use crate::facts::{Event, EventSource, Facts, Git, Needs, Scope, commit_and_event};
+use crate::plan::{
+    Entering, Goals, Options, Promoted, RegistryPlace, RegistryPlan, entered, images_of_stage, registry_of,
+    select_entering, tests_of,
+};
+use crate::release::{
+    APPROVED_BY, Candidate, Entrance, Entry, EntryImage, EntryKind, Ledger, Page, Running, ran_in,
+    tree_of_commit,
+};
+use crate::run::Confirm;
+
+/// Variables by which CI systems say who set off a run.
+const ACTORS: &[&str] = &[
+    "GITHUB_ACTOR",
+    "GITLAB_USER_LOGIN",
+    "BUILDKITE_BUILD_CREATOR",
+    "CIRCLE_USERNAME",
+    "BUILD_REQUESTEDFOR",
+    "DRONE_COMMIT_AUTHOR",
+    "CHANGE_AUTHOR",
+];
+
+/// The stages that a run enters.
+pub(crate) struct Entered {
+    pub(crate) ledger: Ledger,
+    pub(crate) page: Page,
+    pub(crate) stages: Vec<(Stage, Candidate)>,
+    /// Why it would be refused, where that is only looked at.
+    pub(crate) refused: Problems,
+}
+
+impl Entered {
+    /// Says of what is only looked at why it would be refused.
+    pub(crate) fn warn(&self, session: &Session, planned: &Planned, allow_regress: bool) {
+        let unmet = self.entrance(session, planned, allow_regress).err().unwrap_or_default();
+        let problems = self.refused.as_slice().iter().chain(unmet.as_slice());
+        for problem in problems.filter(|_| !session.global.json) {
+            session.say(&format!("It would be refused: {}\n", problem.title));
+            for note in &problem.notes {
+                session.say(&format!("  {note}\n"));
+            }
+        }
+    }
+
+    /// Refuses what does not meet the conditions of a stage, approvals aside.
+    pub(crate) fn entrance(
+        &self,
+        session: &Session,
+        planned: &Planned,
+        allow_regress: bool,
+    ) -> Result<Entrance, Problems> {
+        let (ledger, root) = (self.ledger.clone(), planned.project.root.clone());
+        let entrance = Entrance::new(ledger, root, who(session), allow_regress, self.stages.clone());
+        entrance.check_before_approval(&self.page.state)?;
+        Ok(entrance)
+    }
+}
+
+/// Who runs hoist, as the CI system says, else by the name of the user.
+pub(crate) fn who(session: &Session) -> String {
+    let environment = &session.host.environment;
+    let actor = ACTORS.iter().filter(|_| ci(session)).find_map(|name| environment.text(name));
+    actor.filter(|actor| !actor.is_empty()).unwrap_or(&session.host.user).to_owned()
+}
+
+/// Makes sure that all conditions are met, and has it approved where that is one.
+pub(crate) fn approve(session: &Session, entrance: Entrance) -> Result<Entrance, Problems> {
+    let asked = entrance.stages().iter().filter_map(|(stage, candidate)| {
+        let groups = stage.approve.as_ref()?.value.by.join(", ");
+        (candidate.kind != EntryKind::Rollback)
+            .then(|| (stage.name.value.clone(), groups, candidate.version.clone()))
+    });
+    let asked: Vec<(String, String, String)> = asked.collect();
+    if asked.is_empty() {
+        entrance.check()?;
+        return Ok(entrance);
+    }
+    let given = session.host.environment.text(APPROVED_BY).map(str::trim).filter(|who| !who.is_empty());
+    let approval = match given {
+        Some(who) => Some(format!("{who}, by `{APPROVED_BY}`")),
+        None => answered(session, &asked).then(|| format!("{}, on a terminal", session.host.user)),
+    };
+    let entrance = entrance.approved(approval);
+    entrance.check()?;
+    Ok(entrance)
+}
+
+/// Asks on the terminal; `--yes` is no approval.
+fn answered(session: &Session, asked: &[(String, String, String)]) -> bool {
+    let confirm: Confirm = asker(session, false);
+    asked.iter().all(|(stage, groups, version)| {
+        let question = format!("Do you approve {version} for {stage}, as one of {groups}?");
+        confirm(&question).unwrap_or(false)
+    })
+}
+
+impl Session {
+    /// The stages that the event enters, and the images that are taken from others. None
+    /// where the run is no release, or enters none.
+    pub(crate) fn stages_of_event(
+        &self,
+        loaded: &Loaded,
+        overrides: &IndexMap<String, String>,
+        options: Options,
+    ) -> Result<Option<(Entering, Entered)>, Problems> {
+        let release = &loaded.release;
+        if release.stages.is_empty() {
+            return Ok(None);
+        }
+        let facts = self.gather(loaded, &Needs::default(), overrides)?;
+        let dirty = facts.git.as_ref().is_some_and(|git| git.dirty);
+        let stages: Vec<&Stage> = entered(release, &facts.event).collect();
+        if stages.is_empty() || (dirty && !options.allow_dirty) {
+            return Ok(None);
+        }
+        let root = &loaded.project.root;
+        let ledger = Ledger::open(root, &self.host.environment)?;
+        let page = if options.looked_at {
+            // What was known before is enough to look ahead.
+            ledger.fetch().or_else(|_| ledger.read())?
+        } else {
+            ledger.fetch()?
+        };
+        let Some(git) = &facts.git else {
+            let problem = Problem::new(Code::NoGit, "a stage is entered with a commit, and there is none");
+            return Err(problem.help("`git commit` makes one").into());
+        };
+        let tree = tree_of_commit(root, &git.sha)?;
+        let (mut entering, mut problems, mut candidates) = (Entering::default(), Problems::new(), Vec::new());
+        for stage in &stages {
+            let from = stage.from.as_ref().map(|from| {
+                if let Some(other) = stages.iter().find(|other| other.name.value == from.value) {
+                    return Err(at_once(stage, other));
+                }
+                let running = ran_in(&page.state, &from.value, (&git.sha, &tree));
+                running
+                    .map(|running| (from.value.clone(), running.clone()))
+                    .map_err(|problem| problem.label(from.span, "its images are taken from there"))
+            });
+            let from = match from.transpose() {
+                Ok(from) => from,
+                Err(problem) => {
+                    problems.push(problem);
+                    // What would be taken is not known; that it is not built is.
+                    let unknown = images_of_stage(release, stage).map(|(_, image)| {
+                        let unknown =
+                            Promoted { image: None, sources: Vec::new(), tests: Vec::new(), tags: None };
+                        (image.name.value.clone(), unknown)
+                    });
+                    entering.promoted.extend(unknown);
+                    continue;
+                }
+            };
+            if let Some((name, running)) = &from {
+                let promoted = promoted((release, &facts), stage, (name, &running.entry));
+                entering.promoted.extend(problems.take(promoted).unwrap_or_default());
+            }
+            candidates.push(((*stage).clone(), candidate(release, &facts, stage, (git, &tree), from)));
+        }
+        if !options.looked_at {
+            std::mem::take(&mut problems).or(())?;
+        }
+        Ok(Some((entering, Entered { ledger, page, stages: candidates, refused: problems })))
+    }
+
+    /// Plans that images which are there enter a stage by hand, by the facts of the commit
+    /// that they were made from.
+    pub(crate) fn plan_stage(
+        &self,
+        loaded: Loaded,
+        facts: &Facts,
+        stage: &str,
+        promoted: BTreeMap<String, Promoted>,
+    ) -> Result<Planned, Problems> {
+        let entering = Entering { by_hand: Some(stage.to_owned()), promoted };
+        let goals = Goals::Stage(stage.to_owned());
+        let selection = select_entering(&loaded.release, &goals, entering)?;
+        let mut found = self.gather(&loaded, &selection.needs, &facts.overrides)?;
+        found.git.clone_from(&facts.git);
+        found.event = facts.event.clone();
+        found.event_source = facts.event_source.clone();
+        let plan = crate::plan::build(&loaded.release, &found, &selection, &Options::default())?;
+        let Loaded { project, release, known, .. } = loaded;
+        Ok(Planned { project, release, facts: found, plan, tools: Vec::new(), known, entered: None })
+    }
+}
+
+/// Facts of the commit of an entry, which need not be checked out. What it is done for is
+/// what the command line says, or the version that the commit was tagged with since, else
+/// what it was for before; where that was `settled`, it always is.
+///
+/// # Errors
+/// It is not here.
+pub(crate) fn facts_of(
+    session: &Session,
+    loaded: &Loaded,
+    entry: &Entry,
+    settled: bool,
+) -> Result<Facts, Problems> {
+    let mut facts = session.gather(loaded, &Needs::default(), &IndexMap::new())?;
+    let root = &loaded.project.root;
+    let (commit, before) = (entry.commit.as_str(), entry.event.as_str());
+    let found = commit_and_event(root, &session.host.environment, &loaded.release, (commit, before))?;
+    let Some((git, event)) = found else {
+        let title = format!("commit {} is not here, from which the images were made", entry.short());
+        let problem = Problem::new(Code::NoGit, title);
+        return Err(problem.help("`git fetch --unshallow`, or `git fetch --all`, brings it").into());
+    };
+    if settled {
+        (facts.event, facts.event_source) = (Event::given(before)?, EventSource::Head);
+    } else if session.global.event.is_none() {
+        (facts.event, facts.event_source) = (event, EventSource::Head);
+    }
+    facts.git = Some(Git { dirty: entry.dirty, ..git });
+    Ok(facts)
+}
+
+/// A stage of the file, by its name.
+///
+/// # Errors
+/// There is none.
+pub(crate) fn stage_of<'a>(release: &'a Release, name: &str) -> Result<&'a Stage, Problem> {
+    release.stages.get(name).ok_or_else(|| {
+        let problem = Problem::new(Code::UnknownTarget, format!("there is no stage `{name}`"));
+        let names: Vec<_> = release.stages.keys().map(|known| format!("`{known}`")).collect();
+        let help = match nearest(name, release.stages.keys().map(String::as_str)) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None if names.is_empty() => "`stage \"production\" { … }` declares one".to_owned(),
+            None => format!("there are {}", names.join(", ")),
+        };
+        problem.help(help)
+    })
+}
+
+/// What is to enter a stage, by the facts.
+pub(crate) fn candidate(
+    release: &Release,
+    facts: &Facts,
+    stage: &Stage,
+    (git, tree): (&Git, &str),
+    from: Option<(String, Running)>,
+) -> Candidate {
+    let version = Scope::new(release, facts).known(Fact::Version).unwrap_or_else(|| git.describe.clone());
+    let images = images_of_stage(release, stage).map(|(_, image)| {
+        let name = &image.name.value;
+        let passed = from.as_ref().and_then(|(_, running)| image_in(&running.entry, name));
+        let tests = match (&from, passed) {
+            (None, _) => tests_of(image),
+            (Some(_), passed) => passed.map(|image| image.tests.clone()).unwrap_or_default(),
+        };
+        (name.clone(), tests)
+    });
+    Candidate {
+        kind: if from.is_some() { EntryKind::Promote } else { EntryKind::Release },
+        automatic: true,
+        event: facts.event.spelled().unwrap_or_default(),
+        commit: git.sha.clone(),
+        tree: tree.to_owned(),
+        version,
+        dirty: git.dirty,
+        images: images.collect(),
+        source: from.as_ref().and_then(|(_, running)| running.id.clone()),
+        from,
+        reason: None,
+    }
+}
+
+fn image_in<'a>(entry: &'a Entry, name: &str) -> Option<&'a EntryImage> {
+    entry.images.iter().find(|image| image.name == name)
+}
+
+/// The images of a stage as an entry has them, which another stage ran.
+///
+/// # Errors
+/// It does not have all of them.
+pub(crate) fn promoted(
+    (release, facts): (&Release, &Facts),
+    stage: &Stage,
+    (from, entry): (&str, &Entry),
+) -> Result<BTreeMap<String, Promoted>, Problems> {
+    let (mut promoted, mut problems) = (BTreeMap::new(), Problems::new());
+    for (_, image) in images_of_stage(release, stage) {
+        let name = &image.name.value;
+        let Some(found) = image_in(entry, name) else {
+            let title = format!("`{name}` does not run in `{from}`, and is not built again");
+            let problem =
+                Problem::new(Code::NotPromotable, title).label(stage.name.span, "it belongs to this stage");
+            problems.push(problem.help(format!("release `{name}` to `{from}` first")));
+            continue;
+        };
+        let sources = found.places.iter();
+        let sources = sources.filter_map(|place| registry(release, facts, &place.repository)).collect();
+        let one =
+            Promoted { image: Some(found.descriptor()), sources, tests: found.tests.clone(), tags: None };
+        promoted.insert(name.clone(), one);
+    }
+    problems.or(promoted)
+}
+
+/// How a repository of the ledger is reached.
+pub(crate) fn registry(release: &Release, facts: &Facts, repository: &str) -> Option<RegistryPlan> {
+    if let Some(directory) = repository.strip_prefix("oci:") {
+        let path = ProjectPath::root().join(directory).ok()?;
+        return Some(RegistryPlan::with_defaults(repository, RegistryPlace::Layout(path)));
+    }
+    Some(registry_of(release, facts, &repository.parse().ok()?))
+}
+
+/// Two stages, one behind the other, that one event would enter.
+fn at_once(stage: &Stage, other: &Stage) -> Problem {
+    let (name, from) = (&stage.name.value, &other.name.value);
+    let title = format!("one event enters `{name}`, and `{from}`, where its images have to run before");
+    Problem::new(Code::NotPromotable, title)
+        .label(stage.name.span, "comes from the other")
+        .label(other.name.span, "entered by the same event")
+        .help(format!("give them different events; `hoist promote {name}` enters it by hand"))
+}

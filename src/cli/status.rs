@@ -1,0 +1,179 @@
+//! `hoist status`: what runs in which stage.
+
+use std::process::ExitCode;
+
+use indexmap::IndexMap;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::cli::place::until_signalled;
+use crate::cli::rollback::held;
+use crate::cli::session::{Loaded, Session};
+use crate::cli::stage_arguments::Status;
+use crate::diagnostic::{Problem, Problems, counted};
+use crate::facts::{Facts, Needs};
+use crate::release::{Drift, Entry, Expected, Ledger, Publisher, StageState, State, drifted, expected};
+use crate::report::{Look, Paint, Table};
+
+/// What the tags of a stage hold, against the ledger.
+#[derive(Default)]
+struct Tags {
+    drifts: Vec<Drift>,
+    /// Why some could not be read.
+    unknown: Option<String>,
+}
+
+pub(crate) fn status(session: &mut Session, options: &Status) -> Result<ExitCode, Problems> {
+    let loaded = session.load()?;
+    let ledger = Ledger::open(&loaded.project.root, &session.host.environment)?;
+    let page = ledger.fetch()?;
+    let facts = session.gather(&loaded, &Needs::default(), &IndexMap::new())?;
+    let tags = if options.no_drift || page.state.stages.is_empty() {
+        IndexMap::new()
+    } else {
+        until_signalled(look(&loaded, &facts, &page.state), "the status was not shown as a whole")?
+    };
+    // Stages of the file in its order, then those that are declared no more.
+    let declared = loaded.release.stages.keys();
+    let gone = page.state.stages.keys().filter(|name| !loaded.release.stages.contains_key(*name));
+    let names: Vec<&String> = declared.chain(gone).collect();
+    if session.global.json {
+        for name in names {
+            let state = page.state.stages.get(name);
+            session.output(&format!("{}\n", stage_json(name, state, tags.get(name), session.host.now)))?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    if names.is_empty() {
+        session.say("release.kdl declares no stage\n");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let text = table(&names, &page.state, &tags, session.host.now, session.output_look());
+    session.output(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What all tags of the ledger hold, by the stage that set them last.
+async fn look(loaded: &Loaded, facts: &Facts, state: &State) -> Result<IndexMap<String, Tags>, Problem> {
+    let publisher = Publisher::new(loaded.project.root.clone(), facts.environment.clone());
+    let mut found: IndexMap<String, Tags> = IndexMap::new();
+    for wanted in expected(state) {
+        let Expected { stage, repository, tag, .. } = &wanted;
+        let tags = found.entry(stage.clone()).or_default();
+        if tags.unknown.is_some() {
+            continue;
+        }
+        match held(loaded, facts, &publisher, (repository, tag)).await {
+            Ok(holds) => tags.drifts.extend(drifted(&wanted, holds)),
+            Err(problem) => tags.unknown = Some(problem.title),
+        }
+    }
+    Ok(found)
+}
+
+fn table(
+    names: &[&String],
+    state: &State,
+    tags: &IndexMap<String, Tags>,
+    now: Timestamp,
+    look: Look,
+) -> String {
+    let mut table = Table::new();
+    table.head(["STAGE", "VERSION", "DIGEST", "COMMIT", "AGE", "STATE"]);
+    for name in names {
+        let strong = |text: &str| (Some(Paint::Name), text.to_owned());
+        let Some(running) = state.running(name) else {
+            let none = || (Some(Paint::Faint), "-".to_owned());
+            table.row([
+                strong(name),
+                none(),
+                none(),
+                none(),
+                none(),
+                (Some(Paint::Faint), "never entered".to_owned()),
+            ]);
+            continue;
+        };
+        let entry = &running.entry;
+        let remark = remark(state.stages.get(*name), tags.get(*name));
+        let paint = (!remark.is_empty()).then_some(Paint::Warn);
+        table.row([
+            strong(name),
+            (None, entry.version.clone()),
+            (None, digest(entry)),
+            (None, format!("{}{}", entry.short(), if entry.dirty { "+" } else { "" })),
+            (None, age(now, running.since)),
+            (paint, if remark.is_empty() { "as released".to_owned() } else { remark }),
+        ]);
+    }
+    table.render_whole(look, 0)
+}
+
+/// What is to be said of a stage beside what runs there.
+fn remark(stage: Option<&StageState>, tags: Option<&Tags>) -> String {
+    let mut parts = Vec::new();
+    if let Some(hold) = stage.and_then(|stage| stage.hold.as_ref()) {
+        parts.push(format!("on hold by {}: {}", hold.by, hold.reason));
+    }
+    for Drift { expected, holds } in tags.iter().flat_map(|tags| &tags.drifts) {
+        let holds = holds
+            .map_or_else(|| "is gone".to_owned(), |digest| format!("holds {}", short(&digest.to_string())));
+        parts.push(format!("drift: {}:{} {holds}", expected.repository, expected.tag));
+    }
+    if let Some(unknown) = tags.and_then(|tags| tags.unknown.as_ref()) {
+        parts.push(format!("drift is not known: {unknown}"));
+    }
+    parts.join("; ")
+}
+
+/// The digest of the only image, or how many there are.
+fn digest(entry: &Entry) -> String {
+    match entry.images.as_slice() {
+        [one] => short(&one.digest.to_string()),
+        images => counted(images.len(), "image"),
+    }
+}
+
+fn short(digest: &str) -> String {
+    digest.get(..19).unwrap_or(digest).to_owned()
+}
+
+/// A time that passed, in its largest unit.
+pub(crate) fn age(now: Timestamp, then: Timestamp) -> String {
+    let seconds = now.duration_since(then).as_secs().max(0);
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m", seconds / 60),
+        3600..172_800 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+fn stage_json(name: &str, state: Option<&StageState>, tags: Option<&Tags>, now: Timestamp) -> Value {
+    let running = state.and_then(|state| state.running.as_ref());
+    let hold = state.and_then(|state| state.hold.as_ref());
+    let drift = tags.map(|tags| {
+        let drifts = tags.drifts.iter().map(|Drift { expected, holds }| {
+            json!({
+                "repository": expected.repository,
+                "tag": expected.tag,
+                "expected": expected.digest.to_string(),
+                "holds": holds.map(|digest| digest.to_string()),
+            })
+        });
+        json!({ "tags": drifts.collect::<Vec<_>>(), "unknown": tags.unknown })
+    });
+    json!({
+        "stage": name,
+        "version": running.map(|running| &running.entry.version),
+        "commit": running.map(|running| &running.entry.commit),
+        "event": running.map(|running| &running.entry.event),
+        "since": running.map(|running| running.since),
+        "age": running.map(|running| now.duration_since(running.since).as_secs().max(0)),
+        "by": running.map(|running| &running.entry.by),
+        "entry": running.and_then(|running| running.id.as_ref()),
+        "images": running.map(|running| &running.entry.images),
+        "hold": hold,
+        "drift": drift,
+    })
+}

@@ -1,0 +1,81 @@
+//! Which stages a run enters, and with which images.
+
+use std::collections::BTreeMap;
+
+use crate::config::{EventPattern, Image, Release, Stage};
+use crate::facts::Event;
+use crate::oci::Descriptor;
+use crate::plan::RegistryPlan;
+use crate::plan::name::glob_matches;
+use crate::tags::PlannedTag;
+
+/// What is known of stages before a run is planned.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Entering {
+    /// The only stage that is entered, by hand; where it is none, the event says which
+    /// are.
+    pub by_hand: Option<String>,
+    /// The images that are taken from a stage, and not built, by their names.
+    pub promoted: BTreeMap<String, Promoted>,
+}
+
+/// An image that is there, and enters a stage.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Promoted {
+    /// Its index or manifest; none where a plan is only looked at, and it is not known.
+    pub image: Option<Descriptor>,
+    /// Where it is.
+    pub sources: Vec<RegistryPlan>,
+    /// The tests that it passed when it was made.
+    pub tests: Vec<String>,
+    /// The tags that it gets, by the place, in the order in which they become visible;
+    /// where it is none, the rules of the file say which.
+    pub tags: Option<BTreeMap<String, Vec<PlannedTag>>>,
+}
+
+/// The stages that an event enters, in the order of their declaration.
+pub fn entered<'a>(release: &'a Release, event: &Event) -> impl Iterator<Item = &'a Stage> {
+    release.stages.values().filter(|stage| enters(stage, event))
+}
+
+/// Whether an event enters a stage.
+pub(super) fn enters(stage: &Stage, event: &Event) -> bool {
+    stage.on.iter().any(|on| match (&on.value, event) {
+        (EventPattern::Branch(glob), Event::Branch(name)) | (EventPattern::Tag(glob), Event::Tag(name)) => {
+            glob_matches(glob, name)
+        }
+        (EventPattern::PullRequest, Event::PullRequest(_)) | (EventPattern::Schedule, Event::Schedule) => {
+            true
+        }
+        _ => false,
+    })
+}
+
+impl Entering {
+    /// Whether a stage is entered, as far as the event is concerned.
+    pub(super) fn enters(&self, stage: &Stage, event: &Event) -> bool {
+        self.by_hand.as_ref().map_or_else(|| enters(stage, event), |name| *name == stage.name.value)
+    }
+
+    /// What is taken for an image, if it is not built.
+    pub(super) fn promoted(&self, image: &Image) -> Option<&Promoted> {
+        self.promoted.get(&image.name.value)
+    }
+}
+
+/// The images of a stage, in the order of their declaration.
+pub fn images_of_stage<'a>(
+    release: &'a Release,
+    stage: &'a Stage,
+) -> impl Iterator<Item = (usize, &'a Image)> {
+    let all = release.registries.is_empty() && stage.images.is_empty();
+    release.images.values().enumerate().filter(move |(_, image)| all || stage.has(image))
+}
+
+/// The tests that an image has to pass, by their names.
+#[must_use]
+pub fn tests_of(image: &Image) -> Vec<String> {
+    let tests = image.tests.iter().map(|test| test.name.value.clone());
+    let expects = (!image.expects.is_empty()).then(|| "expect".to_owned());
+    tests.chain(expects).collect()
+}

@@ -1,0 +1,208 @@
+//! What the steps of stages do.
+
+use std::time::Duration;
+
+use crate::config::{Command, Deploy, Image, Stage};
+use crate::diagnostic::{Code, Problem, Span, Spanned};
+use crate::facts::Scope;
+use crate::oci::Descriptor;
+use crate::plan::entering::{Promoted, images_of_stage, tests_of};
+use crate::plan::lower::{Lower, Made};
+use crate::plan::unit::{Job, StageJob, Unit, channels, image_jobs};
+use crate::plan::{
+    Action, CommandStep, Definition, Effect, Exec, RegistryPlan, StepIndex, Subject, Variables,
+};
+
+/// Finds an image that is there: a stage ran it, and it is not built again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FoundStep {
+    /// Its index or manifest; none where the plan is only looked at, and it is not known.
+    pub image: Option<Descriptor>,
+    /// Where it is.
+    pub sources: Vec<RegistryPlan>,
+}
+
+/// Puts down in the ledger that a stage runs its images.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnterStep {
+    /// The stage.
+    pub stage: String,
+    /// Its images.
+    pub images: Vec<StageImage>,
+}
+
+/// An image of a stage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StageImage {
+    /// Its name.
+    pub name: String,
+    /// The step that made it, or found it.
+    pub image: StepIndex,
+    /// The tests that it passes before anything is tagged.
+    pub tests: Vec<String>,
+    /// The repository where the stage finds it, as a user would name it.
+    pub place: Option<String>,
+}
+
+/// Runs the commands of a deployment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeployStep {
+    /// The commands.
+    pub command: CommandStep,
+    /// The images; commands find them in variables.
+    pub images: Vec<StageImage>,
+}
+
+/// Makes sure that a stage works.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VerifyStep {
+    /// How long it may take to.
+    pub within: Duration,
+    /// What is asked for, and the status that is expected.
+    pub http: Vec<(String, u16, Span)>,
+    /// Commands that must succeed.
+    pub command: CommandStep,
+    /// The images; commands find them in variables.
+    pub images: Vec<StageImage>,
+}
+
+impl Lower<'_> {
+    /// An image that is taken from a stage.
+    pub(super) fn found(promoted: &Promoted) -> Made {
+        let mut definition = Definition::default();
+        definition.text(Subject::Format, "found 1");
+        if let Some(image) = &promoted.image {
+            definition.text(Subject::Base, image.digest.to_string());
+        }
+        let step = FoundStep { image: promoted.image.clone(), sources: promoted.sources.clone() };
+        Made::new(Action::Found(Box::new(step)), definition, Effect::Publishing)
+    }
+
+    pub(super) fn stage(&mut self, stage: &Stage, job: StageJob) -> Made {
+        let entering = self.selection.entering();
+        if !self.selection.is_release() && entering.by_hand.is_none() {
+            let what = "entering a stage by the name of one of its steps";
+            return Made::not_available(what, stage.name.span, Effect::Publishing);
+        }
+        match job {
+            StageJob::Enter => self.enter(stage),
+            StageJob::Deploy(at) => self.deploy(stage, at),
+            StageJob::Verify => self.verify(stage),
+        }
+    }
+
+    fn enter(&mut self, stage: &Stage) -> Made {
+        let images = self.stage_images(stage);
+        for (at, image) in images_of_stage(self.release, stage) {
+            if !self.is_published(at, image) {
+                let title = format!(
+                    "`{}` cannot be entered: its image `{}` is not published",
+                    stage.name.value, image.name.value
+                );
+                let problem = Problem::new(Code::NotPublishable, title);
+                self.problems.push(
+                    problem
+                        .label(stage.name.span, "this stage")
+                        .label(image.name.span, "this image has no `push` for this kind of event")
+                        .help("write `push … on=…`, or give the stage a `registry`"),
+                );
+            }
+        }
+        let mut definition = Definition::default();
+        definition.text(Subject::Format, "enter 1");
+        let step = EnterStep { stage: stage.name.value.clone(), images };
+        Made::new(Action::Enter(Box::new(step)), definition, Effect::Publishing)
+    }
+
+    fn is_published(&self, at: usize, image: &Image) -> bool {
+        let pushed = |job: Job| {
+            matches!(job, Job::Push(_)) && self.places.contains_key(&Unit::Image { image: at, job })
+        };
+        image_jobs(self.release, image).into_iter().any(pushed)
+    }
+
+    fn stage_images(&mut self, stage: &Stage) -> Vec<StageImage> {
+        let images: Vec<(usize, &Image)> = images_of_stage(self.release, stage).collect();
+        let images = images.into_iter().map(|(at, image)| StageImage {
+            name: image.name.value.clone(),
+            image: self.place(at, Job::Index),
+            tests: match self.selection.entering().promoted(image) {
+                Some(promoted) => promoted.tests.clone(),
+                None => tests_of(image),
+            },
+            place: self.place_in(stage, at, image),
+        });
+        images.collect()
+    }
+
+    /// Where a stage finds an image: in its own registry, else in the first that the image
+    /// goes to.
+    fn place_in(&mut self, stage: &Stage, at: usize, image: &Image) -> Option<String> {
+        let own = stage.registry.as_ref().map(|registry| registry.value.as_str());
+        let channels = channels(self.release, image);
+        let pushed =
+            |channel: &usize| self.places.contains_key(&Unit::Image { image: at, job: Job::Push(*channel) });
+        let mut pushed: Vec<usize> = (0..channels.len()).filter(pushed).collect();
+        pushed.sort_by_key(|channel| channels.get(*channel).is_none_or(|channel| Some(channel.name) != own));
+        // What is wrong with a registry is told where something is published there.
+        let told = std::mem::take(&mut self.problems);
+        let registry = pushed.first().and_then(|channel| self.registry(image, *channel));
+        self.problems = told;
+        Some(registry?.place.to_string())
+    }
+
+    fn deploy(&mut self, stage: &Stage, at: usize) -> Made {
+        let Some(deploy) = stage.deploys.get(at) else { return Self::undefined(stage) };
+        let what = match &deploy.value {
+            Deploy::Run(commands) => {
+                let command = self.stage_command(stage, commands);
+                let definition = self.define_command(&command);
+                let step = DeployStep { command, images: self.stage_images(stage) };
+                return Made::new(Action::Deploy(Box::new(step)), definition, Effect::Publishing);
+            }
+            Deploy::Gitops { .. } => "deploying with `gitops`",
+            Deploy::Kubectl { .. } => "deploying with `kubectl`",
+            Deploy::Compose { .. } => "deploying with `compose`",
+        };
+        Made::not_available(what, deploy.span, Effect::Publishing)
+    }
+
+    fn verify(&mut self, stage: &Stage) -> Made {
+        let Some(verify) = &stage.verify else { return Self::undefined(stage) };
+        let scope = Scope::new(self.release, self.facts).of(&stage.name.value);
+        let http = verify.value.http.iter();
+        let http = http.map(|check| (self.fill(&scope, &check.url), check.status, check.span)).collect();
+        let command = self.stage_command(stage, &verify.value.run);
+        let definition = self.define_command(&command);
+        let step =
+            VerifyStep { within: verify.value.within, http, command, images: self.stage_images(stage) };
+        Made::new(Action::Verify(Box::new(step)), definition, Effect::Publishing)
+    }
+
+    /// Commands of a stage: they see all of the caller's environment, as what always runs.
+    fn stage_command(&mut self, stage: &Stage, commands: &[Spanned<Command>]) -> CommandStep {
+        let scope = Scope::new(self.release, self.facts).of(&stage.name.value);
+        let run: Vec<Exec> = commands.iter().map(|command| self.exec(&scope, command)).collect();
+        let mut variables = Variables { inherit: true, ..Variables::default() };
+        for command in commands {
+            variables.set.extend(self.named_in(&scope, command));
+        }
+        variables.set.insert("HOIST_STAGE".to_owned(), stage.name.value.clone());
+        CommandStep {
+            commands: run,
+            dir: stage.home.clone(),
+            variables,
+            outputs: Vec::new(),
+            timeout: self.release.settings.timeout,
+            retries: 0,
+            confirm: None,
+            interactive: false,
+            sandbox: false,
+        }
+    }
+
+    /// Stands for a step that is not declared.
+    fn undefined(stage: &Stage) -> Made {
+        Made::not_available("a step that is not declared", stage.name.span, Effect::Publishing)
+    }
+}

@@ -1,0 +1,232 @@
+//! Entering stages: conditions before, an entry of the ledger behind.
+#![expect(clippy::disallowed_methods, reason = "an entry says when it was made")]
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use crate::config::Stage;
+use crate::diagnostic::{Code, Problem, Problems};
+use crate::release::gate::{Candidate, Gate, Unmet, World, evidence, judge, refusal};
+use crate::release::history::{Kinship, is_on_branch, kinship, tree_of};
+use crate::release::ledger::{Entry, EntryImage, EntryKind, Ledger, Page, Running, State};
+
+/// What a run is to do with stages.
+#[derive(Clone, Debug)]
+pub struct Entrance {
+    ledger: Ledger,
+    /// The project's directory.
+    root: PathBuf,
+    by: String,
+    allow_regress: bool,
+    approval: Option<String>,
+    stages: Vec<(Stage, Candidate)>,
+}
+
+impl Entrance {
+    /// What enters stages in the order in which they are given, by whom.
+    #[must_use]
+    pub const fn new(
+        ledger: Ledger,
+        root: PathBuf,
+        by: String,
+        allow_regress: bool,
+        stages: Vec<(Stage, Candidate)>,
+    ) -> Self {
+        Self { ledger, root, by, allow_regress, approval: None, stages }
+    }
+
+    /// The same, approved.
+    #[must_use]
+    pub fn approved(mut self, approval: Option<String>) -> Self {
+        self.approval = approval;
+        self
+    }
+
+    /// The stages that are entered, and with what.
+    #[must_use]
+    pub fn stages(&self) -> &[(Stage, Candidate)] {
+        &self.stages
+    }
+
+    /// Makes sure that all conditions of all stages are met, as the ledger says it now.
+    ///
+    /// # Errors
+    /// For each stage, the conditions that are not met; the ledger cannot be read.
+    pub fn check(&self) -> Result<(), Problems> {
+        let Page { state, .. } = self.ledger.fetch()?;
+        self.refuse(&state, |_| true)
+    }
+
+    /// As [`check`](Self::check), but for approvals, of what the ledger said before:
+    /// nobody is asked to approve what is refused anyway.
+    ///
+    /// # Errors
+    /// The conditions that are not met.
+    pub fn check_before_approval(&self, state: &State) -> Result<(), Problems> {
+        self.refuse(state, |gate| gate.name != "approve")
+    }
+
+    fn refuse(&self, state: &State, counts: fn(&Gate) -> bool) -> Result<(), Problems> {
+        let mut problems = Problems::new();
+        for (stage, candidate) in &self.stages {
+            let gates = self.judge(stage, candidate, state);
+            let gates: Vec<_> = gates.into_iter().filter(counts).collect();
+            problems.extend(refusal(stage, &gates));
+        }
+        problems.or(())
+    }
+
+    fn judge(&self, stage: &Stage, candidate: &Candidate, known: &State) -> Vec<Gate> {
+        // What is gone back to was let in before.
+        if candidate.kind == EntryKind::Rollback {
+            return Vec::new();
+        }
+        let wanted = stage.require.as_ref().and_then(|require| require.value.branch.as_deref());
+        let branch = wanted.map_or(Ok(true), |branch| {
+            is_on_branch(&self.root, &candidate.commit, branch, self.ledger.remote())
+        });
+        let running = known.running(&stage.name.value);
+        let behind = running.is_some_and(|running| {
+            running.entry.commit != candidate.commit
+                && kinship(&self.root, &running.entry.commit, &candidate.commit) == Kinship::Follows
+        });
+        let world = World {
+            now: Timestamp::now(),
+            branch,
+            behind,
+            allow_regress: self.allow_regress,
+            approval: self.approval.clone(),
+        };
+        let mut gates = judge(stage, candidate, known, &world);
+        gates.extend(taken_back(candidate, known));
+        gates
+    }
+
+    /// Puts down that a stage runs these images now. Returns the id of the entry; none
+    /// where the ledger says so already.
+    ///
+    /// # Errors
+    /// The conditions are not met any more; the ledger cannot be written.
+    pub fn enter(&self, stage: &str, images: &[EntryImage]) -> Result<Option<String>, Problems> {
+        let Some((stage, candidate)) = self.stages.iter().find(|(known, _)| known.name.value == stage) else {
+            let title = format!("`{stage}` is not entered by this run");
+            return Err(Problem::new(Code::NotPromotable, title).into());
+        };
+        self.ledger.append(|page| {
+            let before = page.state.stages.get(&stage.name.value);
+            let mut entry = self.entry(stage, candidate, images.to_vec());
+            entry.follows = before.and_then(|before| before.last.clone());
+            let running = before.and_then(|before| before.running.as_ref());
+            let held = before.is_some_and(|before| before.hold.is_some());
+            if !held && running.is_some_and(|running| running.entry.is_same(&entry)) {
+                return Ok(None);
+            }
+            let gates = self.judge(stage, candidate, &page.state);
+            entry.gates = evidence(&gates);
+            refusal(stage, &gates).map_or(Ok(Some(entry)), |problem| Err(problem.into()))
+        })
+    }
+
+    /// Puts down that what entered a stage last failed there and stands.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub fn abort(&self, stage: &str, reason: &str) -> Result<(), Problems> {
+        let done = self.ledger.append(|page| {
+            let Some(before) = page.state.stages.get(stage) else { return Ok(None) };
+            let Some(running) = &before.running else { return Ok(None) };
+            let last = before.last.as_ref().map(|last| self.ledger.entry(last)).transpose()?;
+            if last.is_some_and(|last| last.kind == EntryKind::Aborted) {
+                return Ok(None);
+            }
+            Ok(Some(Entry {
+                kind: EntryKind::Aborted,
+                at: Timestamp::now(),
+                by: self.by.clone(),
+                source: running.id.clone(),
+                follows: before.last.clone(),
+                reason: Some(reason.to_owned()),
+                ..running.entry.clone()
+            }))
+        });
+        done.map(drop)
+    }
+
+    fn entry(&self, stage: &Stage, candidate: &Candidate, images: Vec<EntryImage>) -> Entry {
+        let Candidate { kind, event, commit, tree, version, dirty, from, source, reason, .. } =
+            candidate.clone();
+        Entry {
+            format: Entry::FORMAT,
+            kind,
+            stage: stage.name.value.clone(),
+            at: Timestamp::now(),
+            by: self.by.clone(),
+            event,
+            commit,
+            tree,
+            version,
+            dirty,
+            from: from.map(|(stage, _)| stage),
+            source,
+            follows: None,
+            images,
+            gates: Vec::new(),
+            reason,
+        }
+    }
+}
+
+/// Refuses what was taken back meanwhile in the stage that it comes from.
+fn taken_back(candidate: &Candidate, state: &State) -> Option<Gate> {
+    let (from, ran) = candidate.from.as_ref().filter(|_| candidate.kind == EntryKind::Promote)?;
+    let hold = state.stages.get(from)?.hold.as_ref()?;
+    let running = state.running(from)?;
+    if running.entry.images == ran.entry.images && running.id == ran.id {
+        return None;
+    }
+    let why = format!("`{from}` went back from these images meanwhile: {}", hold.reason);
+    let remedy = format!("`hoist history {from}` shows to what");
+    Some(Gate { name: "from", finding: Err(Unmet { why, remedy }) })
+}
+
+/// What runs in a stage, to be promoted from there.
+///
+/// # Errors
+/// It was never entered ([`Code::NotPromotable`]).
+pub fn running_in<'a>(state: &'a State, from: &str) -> Result<&'a Running, Problem> {
+    state.running(from).ok_or_else(|| {
+        Problem::new(Code::NotPromotable, format!("nothing runs in `{from}` that could be promoted"))
+            .help("release something there first: `hoist status` shows what runs where")
+    })
+}
+
+/// What runs in a stage, if it was made from this tree.
+///
+/// # Errors
+/// Something else runs there, and what ([`Code::NotPromotable`]).
+pub fn ran_in<'a>(
+    state: &'a State,
+    from: &str,
+    (commit, tree): (&str, &str),
+) -> Result<&'a Running, Problem> {
+    let running = running_in(state, from)?;
+    let entry = &running.entry;
+    if entry.tree == tree && !entry.dirty {
+        return Ok(running);
+    }
+    let short = commit.get(..7).unwrap_or(commit);
+    let title = format!("commit {short} does not run in `{from}`, and is not built again");
+    let dirty = if entry.dirty { ", with changes that are not committed" } else { "" };
+    Err(Problem::new(Code::NotPromotable, title)
+        .note(format!("`{from}` runs {} of commit {}{dirty}", entry.version, entry.short()))
+        .help(format!("release this commit to `{from}` first, or `hoist promote` takes what runs there")))
+}
+
+/// The tree of a commit of the project, as 40 hex digits.
+///
+/// # Errors
+/// The commit is not here.
+pub fn tree_of_commit(root: &Path, commit: &str) -> Result<String, Problem> {
+    tree_of(root, commit).ok_or_else(|| Problem::new(Code::NoGit, format!("commit {commit} cannot be read")))
+}

@@ -1,0 +1,272 @@
+//! Whether images may enter a stage. Pure.
+//!
+//! A condition that cannot be judged is not met: what is not known is no evidence.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::config::Stage;
+use crate::diagnostic::{Code, Problem, counted};
+use crate::release::ledger::{EntryKind, GateRecord, Running, State};
+
+/// What is to enter a stage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// What is done.
+    pub kind: EntryKind,
+    /// Nobody asked for it by hand: an event did.
+    pub automatic: bool,
+    /// What it is for, as `--event` takes it.
+    pub event: String,
+    /// The commit: 40 hex digits.
+    pub commit: String,
+    /// Its tree.
+    pub tree: String,
+    /// What `{version}` is.
+    pub version: String,
+    /// Whether the tree has changes that are not in the commit.
+    pub dirty: bool,
+    /// Each image with the tests that it passed, or has to pass before anything is tagged.
+    pub images: Vec<(String, Vec<String>)>,
+    /// The stage that the images come from, and what runs there.
+    pub from: Option<(String, Running)>,
+    /// The entry by which they ran there; of a rollback, the one that it returns to.
+    pub source: Option<String>,
+    /// Why it is done, where that does not go without saying.
+    pub reason: Option<String>,
+}
+
+/// What else is known when conditions are judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct World {
+    /// The time.
+    pub now: Timestamp,
+    /// Whether the commit is on the branch that is required; an error says why that is
+    /// not known.
+    pub branch: Result<bool, String>,
+    /// Whether the stage runs a commit that was made on top of this one.
+    pub behind: bool,
+    /// Whether the stage may go back to an older version or commit.
+    pub allow_regress: bool,
+    /// Who approved it, and where that was said.
+    pub approval: Option<String>,
+}
+
+/// A condition, and whether it is met.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gate {
+    /// Its name, as in `require`; `hold` and `order` go without saying.
+    pub name: &'static str,
+    /// How it was seen to be met; or why it is not, and what would do.
+    pub finding: Result<String, Unmet>,
+}
+
+/// Why a condition is not met.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmet {
+    /// A sentence without a period.
+    pub why: String,
+    /// What would meet it: something to do.
+    pub remedy: String,
+}
+
+/// All conditions of a stage, judged.
+#[must_use]
+pub fn judge(stage: &Stage, candidate: &Candidate, known: &State, world: &World) -> Vec<Gate> {
+    let name = stage.name.value.as_str();
+    let require = stage.require.as_ref().map(|require| &require.value);
+    let wants = |wanted: fn(&crate::config::Require) -> bool| require.is_some_and(wanted);
+    let mut gates = vec![hold(name, candidate, known), order(name, candidate, known, world)];
+    gates.retain(|gate| gate.finding.is_err());
+    if wants(|require| require.tests) {
+        gates.push(Gate { name: "tests", finding: tests(candidate) });
+    }
+    if let Some(severity) = require.and_then(|require| require.scan) {
+        let what = format!("no scan says that there is nothing of severity {severity:?} or above");
+        gates.push(not_judged("scan", what, "scan"));
+    }
+    if wants(|require| require.signed) {
+        gates.push(not_judged("signed", "nothing says that the images are signed".to_owned(), "signed"));
+    }
+    if wants(|require| require.provenance) {
+        let what = "nothing says how the images were made".to_owned();
+        gates.push(not_judged("provenance", what, "provenance"));
+    }
+    if let Some(wanted) = require.and_then(|require| require.soak) {
+        gates.push(Gate { name: "soak", finding: soak(candidate, wanted, world.now) });
+    }
+    if let Some(wanted) = require.and_then(|require| require.branch.as_deref()) {
+        gates.push(Gate { name: "branch", finding: branch(wanted, candidate, world) });
+    }
+    if wants(|require| require.clean) {
+        let finding = if candidate.dirty {
+            let why = "the images were made from a tree with changes that are not committed";
+            Err(unmet(why, "commit them, and release that commit"))
+        } else {
+            Ok("the tree had no changes".to_owned())
+        };
+        gates.push(Gate { name: "clean", finding });
+    }
+    if let Some(approve) = &stage.approve {
+        let groups = approve.value.by.join(", ");
+        let finding = world.approval.as_ref().map(|who| format!("{who}, for {groups}")).ok_or_else(|| {
+            let why = format!("nobody of {groups} approved it");
+            unmet(why, format!("answer on a terminal, or set `{APPROVED_BY}` to who approved it"))
+        });
+        gates.push(Gate { name: "approve", finding });
+    }
+    gates
+}
+
+/// The variable that says who approved a run, where nobody can be asked.
+pub const APPROVED_BY: &str = "HOIST_APPROVED_BY";
+
+/// What was met, for the ledger.
+#[must_use]
+pub fn evidence(gates: &[Gate]) -> Vec<GateRecord> {
+    let met = gates.iter().filter_map(|gate| {
+        let evidence = gate.finding.as_ref().ok()?.clone();
+        Some(GateRecord { gate: gate.name.to_owned(), evidence })
+    });
+    met.collect()
+}
+
+/// The refusal that names all conditions that are not met, if there are any.
+#[must_use]
+pub fn refusal(stage: &Stage, gates: &[Gate]) -> Option<Problem> {
+    let unmet: Vec<_> =
+        gates.iter().filter_map(|gate| Some((gate.name, gate.finding.as_ref().err()?))).collect();
+    if unmet.is_empty() {
+        return None;
+    }
+    let names: Vec<_> = unmet.iter().map(|(name, _)| format!("`{name}`")).collect();
+    let title = format!("`{}` may not be entered: {} not met", stage.name.value, list(&names));
+    let span = stage.require.as_ref().map_or(stage.name.span, |require| require.span);
+    let mut problem = Problem::new(Code::GateNotMet, title).label(span, "these are the conditions");
+    for (name, Unmet { why, remedy }) in unmet {
+        problem = problem.note(format!("{name}: {why}; {remedy}"));
+    }
+    Some(problem)
+}
+
+fn list(names: &[String]) -> String {
+    match names {
+        [one] => format!("{one} is"),
+        [rest @ .., last] => format!("{} and {last} are", rest.join(", ")),
+        [] => String::new(),
+    }
+}
+
+fn unmet(why: impl Into<String>, remedy: impl Into<String>) -> Unmet {
+    Unmet { why: why.into(), remedy: remedy.into() }
+}
+
+fn not_judged(name: &'static str, why: String, property: &str) -> Gate {
+    let remedy = format!(
+        "this version of hoist cannot judge it, and refuses; leave out `{property}` to go on without"
+    );
+    Gate { name, finding: Err(unmet(why, remedy)) }
+}
+
+fn hold(name: &str, candidate: &Candidate, known: &State) -> Gate {
+    let hold = known.stages.get(name).and_then(|stage| stage.hold.as_ref());
+    let finding = match hold.filter(|_| candidate.automatic) {
+        None => Ok("the stage is not on hold".to_owned()),
+        Some(hold) => Err(unmet(
+            format!("it is on hold since {}, by {}: {}", second(hold.since), hold.by, hold.reason),
+            format!("`hoist promote {name}` enters it by hand, and ends that"),
+        )),
+    };
+    Gate { name: "hold", finding }
+}
+
+/// A time to the second.
+fn second(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
+
+fn order(name: &str, candidate: &Candidate, known: &State, world: &World) -> Gate {
+    let finding = match known.running(name).filter(|_| !world.allow_regress) {
+        Some(running) => newer(&running.entry.version, &candidate.version, world.behind).map_or_else(
+            || Ok("the stage runs nothing newer".to_owned()),
+            |why| {
+                let remedy = format!("`--allow-regress`, or `hoist rollback {name}`, goes back");
+                Err(unmet(why, remedy))
+            },
+        ),
+        None => Ok("the stage runs nothing newer".to_owned()),
+    };
+    Gate { name: "order", finding }
+}
+
+/// Why what a stage runs is newer than a candidate, if it is known to be.
+fn newer(running: &str, candidate: &str, behind: bool) -> Option<String> {
+    let version = |text: &str| semver::Version::parse(text).ok();
+    match (version(running), version(candidate)) {
+        (Some(there), Some(ours)) => ours
+            .cmp_precedence(&there)
+            .is_lt()
+            .then(|| format!("it runs {there}, which is higher than {ours}")),
+        _ => behind.then(|| "it runs a later commit of the same history".to_owned()),
+    }
+}
+
+fn tests(candidate: &Candidate) -> Result<String, Unmet> {
+    let without: Vec<_> = candidate
+        .images
+        .iter()
+        .filter(|(_, tests)| tests.is_empty())
+        .map(|(name, _)| format!("`{name}`"))
+        .collect();
+    if !without.is_empty() {
+        let why = format!("nothing says that {} passed a test", without.join(", "));
+        return Err(unmet(why, "declare a `test` or an `expect` in the image, and release it again"));
+    }
+    let count = candidate.images.iter().map(|(_, tests)| tests.len()).sum();
+    Ok(format!("{} passed", counted(count, "test")))
+}
+
+fn soak(candidate: &Candidate, wanted: Duration, now: Timestamp) -> Result<String, Unmet> {
+    let Some((from, running)) = &candidate.from else {
+        return Err(unmet("the images come from no stage that they could have run in", "declare `from`"));
+    };
+    let ran = now.duration_since(running.since);
+    let wanted = jiff::SignedDuration::try_from(wanted).unwrap_or(jiff::SignedDuration::MAX);
+    if ran < wanted {
+        let why = format!("they run in `{from}` for {}, and {} are required", length(ran), length(wanted));
+        let due = running.since.checked_add(wanted).map(second);
+        let remedy = match due {
+            Ok(due) => format!("wait until {due}"),
+            Err(_) => "wait".to_owned(),
+        };
+        return Err(unmet(why, remedy));
+    }
+    Ok(format!("they run in `{from}` since {}", second(running.since)))
+}
+
+/// A length of time in its two largest units.
+fn length(time: jiff::SignedDuration) -> String {
+    let seconds = time.as_secs().max(0);
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, minutes) => format!("{minutes} min {} s", seconds % 60),
+        (0, hours, minutes) => format!("{hours} h {minutes} min"),
+        (days, hours, _) => format!("{days} d {hours} h"),
+    }
+}
+
+fn branch(wanted: &str, candidate: &Candidate, world: &World) -> Result<String, Unmet> {
+    let short = candidate.commit.get(..7).unwrap_or(&candidate.commit);
+    match &world.branch {
+        Ok(true) => Ok(format!("{short} is on `{wanted}`")),
+        Ok(false) => {
+            Err(unmet(format!("commit {short} is not on `{wanted}`"), format!("merge it into `{wanted}`")))
+        }
+        Err(why) => Err(unmet(
+            format!("whether commit {short} is on `{wanted}` is not known: {why}"),
+            format!("fetch the whole history of `{wanted}`: `git fetch --unshallow`, `fetch-depth: 0` in CI"),
+        )),
+    }
+}

@@ -1,0 +1,164 @@
+//! One entry of the ledger: `schema/ledger.schema.json` describes it.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::oci::{Descriptor, Digest};
+
+/// The version of the format: raised when a reader of an earlier one would read
+/// something wrong.
+pub(super) const FORMAT: u32 = 1;
+
+/// What was done to a stage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Entry {
+    /// The version of the format.
+    pub format: u32,
+    /// What was done.
+    pub kind: EntryKind,
+    /// The stage.
+    pub stage: String,
+    /// When.
+    pub at: Timestamp,
+    /// Who did it.
+    pub by: String,
+    /// What it was for, as `--event` takes it.
+    pub event: String,
+    /// The commit that the images were made from: 40 hex digits.
+    pub commit: String,
+    /// Its tree: 40 hex digits.
+    pub tree: String,
+    /// What `{version}` was.
+    pub version: String,
+    /// Whether the images were made from a tree with changes that are not in the commit.
+    pub dirty: bool,
+    /// The stage that the images were taken from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The entry by which they ran there; of a rollback, the one that it returns to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The stage's entry before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follows: Option<String>,
+    /// The images.
+    pub images: Vec<EntryImage>,
+    /// What was asked before, and why it was granted.
+    pub gates: Vec<GateRecord>,
+    /// Why it was done, where that does not go without saying.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// What was done to a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EntryKind {
+    /// Images were built and entered it.
+    Release,
+    /// Images of another stage entered it.
+    Promote,
+    /// It went back to images that it ran before, and is on hold.
+    Rollback,
+    /// What the entry before did failed and stands; the stage is on hold.
+    Aborted,
+}
+
+impl EntryKind {
+    /// Its name, as in the format.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Promote => "promote",
+            Self::Rollback => "rollback",
+            Self::Aborted => "aborted",
+        }
+    }
+}
+
+/// An image of an entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct EntryImage {
+    /// Its name in the release file.
+    pub name: String,
+    /// Its index or manifest.
+    pub digest: Digest,
+    /// The media type of that.
+    pub media_type: String,
+    /// The bytes of that.
+    pub size: u64,
+    /// The tests that it passed when it was made.
+    pub tests: Vec<String>,
+    /// Where it is.
+    pub places: Vec<EntryPlace>,
+}
+
+/// Where an image of an entry is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct EntryPlace {
+    /// The registry, by its name in the release file.
+    pub registry: String,
+    /// `HOST/REPOSITORY`, or `oci:DIR`.
+    pub repository: String,
+    /// The tags that were set to it there.
+    pub tags: Vec<EntryTag>,
+}
+
+/// A tag that was set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct EntryTag {
+    /// The tag.
+    pub tag: String,
+    /// Whether it never holds another image.
+    pub immutable: bool,
+}
+
+/// A condition that was met, and how that was seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct GateRecord {
+    /// The condition, as in `require`.
+    pub gate: String,
+    /// How it was seen to be met.
+    pub evidence: String,
+}
+
+impl EntryImage {
+    /// What names its index or manifest.
+    #[must_use]
+    pub fn descriptor(&self) -> Descriptor {
+        Descriptor::new(&self.media_type, self.digest, self.size)
+    }
+}
+
+impl Entry {
+    /// The version of the format that this hoist writes.
+    pub const FORMAT: u32 = FORMAT;
+
+    /// Whether it would change nothing of what another one says of the same stage: the
+    /// same commit, event, images, places, and tags.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let what = |entry: &Self| {
+            let Self { stage, event, commit, dirty, images, version, .. } = entry.clone();
+            (stage, event, commit, dirty, images, version)
+        };
+        what(self) == what(other)
+    }
+
+    /// The first digits of its commit.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        self.commit.get(..7).unwrap_or(&self.commit)
+    }
+
+    /// One line that says what it is.
+    pub(super) fn subject(&self) -> String {
+        format!("{} {}: {} ({})", self.kind.as_str(), self.stage, self.version, self.short())
+    }
+}

@@ -1,0 +1,21 @@
+//! The ledger: which images run in which stage, since when, and by whom.
+//!
+//! A git reference of the project's repository, `refs/hoist/ledger`. Each entry is a
+//! commit whose tree holds two files: `entry.json`, what was done, and `state.json`,
+//! what all stages run behind it. So the newest commit is all that has to be read to
+//! say what runs where, and the chain of commits is the history. It lives in the
+//! repository's remote where there is one: an entry counts once the remote took it,
+//! which it does only behind the entry that it was made for.
+
+mod book;
+mod entry;
+mod git;
+mod state;
+#[cfg(test)]
+pub(super) mod tests;
+
+pub(super) use book::remote;
+pub use book::{Ledger, Page};
+pub use entry::{Entry, EntryImage, EntryKind, EntryPlace, EntryTag, GateRecord};
+pub(super) use git::git;
+pub use state::{Hold, Running, StageState, State};

@@ -1,0 +1,98 @@
+//! What all stages run, behind an entry. Pure.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::release::ledger::entry::{Entry, EntryKind};
+
+/// What all stages run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct State {
+    /// By name, those that were ever entered.
+    pub stages: BTreeMap<String, StageState>,
+}
+
+/// What a stage runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct StageState {
+    /// What it runs.
+    pub running: Option<Running>,
+    /// Its last entry; none is the one whose commit holds this.
+    pub last: Option<String>,
+    /// Why nothing enters it by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
+}
+
+/// What a stage runs, and since when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Running {
+    /// The entry by which it does; none is the one whose commit holds this.
+    pub id: Option<String>,
+    /// Since when it runs these images.
+    pub since: Timestamp,
+    /// The entry.
+    pub entry: Entry,
+}
+
+/// Why nothing enters a stage by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Hold {
+    /// Since when.
+    pub since: Timestamp,
+    /// Who put it there.
+    pub by: String,
+    /// Why: a sentence without a period.
+    pub reason: String,
+}
+
+impl State {
+    /// What a stage runs, if it was ever entered.
+    #[must_use]
+    pub fn running(&self, stage: &str) -> Option<&Running> {
+        self.stages.get(stage)?.running.as_ref()
+    }
+
+    /// Gives what the commit that holds it is about, its id.
+    pub(super) fn at(mut self, id: &str) -> Self {
+        for stage in self.stages.values_mut() {
+            stage.last.get_or_insert_with(|| id.to_owned());
+            if let Some(running) = &mut stage.running {
+                running.id.get_or_insert_with(|| id.to_owned());
+            }
+        }
+        self
+    }
+
+    /// What all stages run behind a further entry, which becomes part of its commit.
+    pub(super) fn after(mut self, entry: &Entry) -> Self {
+        let stage = self.stages.entry(entry.stage.clone()).or_default();
+        let digests =
+            |entry: &Entry| entry.images.iter().map(|image| (image.name.clone(), image.digest)).collect();
+        let before: Option<(Timestamp, Vec<_>)> =
+            stage.running.as_ref().map(|running| (running.since, digests(&running.entry)));
+        let since = match before {
+            Some((since, images)) if images == digests(entry) => since,
+            _ => entry.at,
+        };
+        stage.last = None;
+        if entry.kind != EntryKind::Aborted {
+            stage.running = Some(Running { id: None, since, entry: entry.clone() });
+        }
+        stage.hold = match entry.kind {
+            EntryKind::Release | EntryKind::Promote => None,
+            EntryKind::Rollback | EntryKind::Aborted => Some(Hold {
+                since: entry.at,
+                by: entry.by.clone(),
+                reason: entry.reason.clone().unwrap_or_else(|| "it was rolled back".to_owned()),
+            }),
+        };
+        self
+    }
+}

@@ -1,0 +1,274 @@
+//! Conditions, drift, and what goes back: pure.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::config::{Approve, ProjectPath, Require, Stage};
+use crate::diagnostic::{Code, Sources, Span, Spanned};
+use crate::oci::Digest;
+use crate::release::drift::{drifted, expected};
+use crate::release::gate::{Candidate, World, evidence, judge, refusal};
+use crate::release::ledger::tests::entry;
+use crate::release::{
+    Entry, EntryKind, Hold, Running, StageState, State, TagBack, of_version, previous, ran_in, tags_back,
+};
+
+const NOW: i64 = 1_800_000_000;
+
+fn span() -> Span {
+    Span::new(Sources::new().add("release.kdl", ""), 0..0)
+}
+
+fn stage(require: Require, approve: Option<&str>) -> Stage {
+    Stage {
+        name: Spanned::new("production".to_owned(), span()),
+        about: None,
+        home: ProjectPath::root(),
+        on: Vec::new(),
+        from: None,
+        images: Vec::new(),
+        registry: None,
+        tags: Vec::new(),
+        require: Some(Spanned::new(require, span())),
+        approve: approve.map(|by| Spanned::new(Approve { by: vec![by.to_owned()] }, span())),
+        deploys: Vec::new(),
+        verify: None,
+    }
+}
+
+fn running(entry: Entry, since: i64) -> Running {
+    Running { id: Some("e".repeat(40)), since: Timestamp::from_second(since).unwrap(), entry }
+}
+
+fn candidate(version: &str) -> Candidate {
+    let ran = entry(EntryKind::Release, "staging", version, "a", NOW - 7200);
+    Candidate {
+        kind: EntryKind::Promote,
+        automatic: true,
+        event: "tag=v1".to_owned(),
+        commit: "1".repeat(40),
+        tree: "2".repeat(40),
+        version: version.to_owned(),
+        dirty: false,
+        images: vec![("web".to_owned(), vec!["check".to_owned()])],
+        from: Some(("staging".to_owned(), running(ran, NOW - 7200))),
+        source: None,
+        reason: None,
+    }
+}
+
+fn world() -> World {
+    World {
+        now: Timestamp::from_second(NOW).unwrap(),
+        branch: Ok(true),
+        behind: false,
+        allow_regress: false,
+        approval: None,
+    }
+}
+
+/// The conditions that are not met, with why and what would do.
+fn unmet(stage: &Stage, candidate: &Candidate, state: &State, world: &World) -> Vec<String> {
+    let gates = judge(stage, candidate, state, world);
+    let notes = refusal(stage, &gates).map(|problem| {
+        assert_eq!(problem.code, Code::GateNotMet);
+        problem.notes
+    });
+    notes.unwrap_or_default()
+}
+
+fn state(stages: &[(&str, Running, Option<Hold>)]) -> State {
+    let stages = stages.iter().map(|(name, running, hold)| {
+        let state =
+            StageState { running: Some(running.clone()), last: running.id.clone(), hold: hold.clone() };
+        ((*name).to_owned(), state)
+    });
+    State { stages: stages.collect() }
+}
+
+#[test]
+fn each_condition_that_is_not_met_is_named_with_what_would_meet_it() {
+    let require = Require {
+        tests: true,
+        scan: Some(crate::config::Severity::High),
+        signed: true,
+        provenance: true,
+        soak: Some(Duration::from_hours(24)),
+        branch: Some("main".to_owned()),
+        clean: true,
+    };
+    let stage = stage(require, Some("release-managers"));
+    let mut candidate = candidate("1.0.0");
+    candidate.dirty = true;
+    candidate.images.push(("worker".to_owned(), Vec::new()));
+    let world = World { branch: Ok(false), ..world() };
+    let cannot = "this version of hoist cannot judge it, and refuses; leave out";
+    assert_eq!(
+        unmet(&stage, &candidate, &State::default(), &world),
+        [
+            "tests: nothing says that `worker` passed a test; declare a `test` or an `expect` in the image, and release it again".to_owned(),
+            format!("scan: no scan says that there is nothing of severity High or above; {cannot} `scan` to go on without"),
+            format!("signed: nothing says that the images are signed; {cannot} `signed` to go on without"),
+            format!("provenance: nothing says how the images were made; {cannot} `provenance` to go on without"),
+            "soak: they run in `staging` for 2 h 0 min, and 1 d 0 h are required; wait until 2027-01-16T06:00:00Z".to_owned(),
+            "branch: commit 1111111 is not on `main`; merge it into `main`".to_owned(),
+            "clean: the images were made from a tree with changes that are not committed; commit them, and release that commit".to_owned(),
+            "approve: nobody of release-managers approved it; answer on a terminal, or set `HOIST_APPROVED_BY` to who approved it".to_owned(),
+        ]
+    );
+}
+
+#[test]
+fn what_is_met_is_evidence() {
+    let require = Require {
+        tests: true,
+        soak: Some(Duration::from_hours(1)),
+        branch: Some("main".to_owned()),
+        clean: true,
+        ..Require::default()
+    };
+    let stage = stage(require, Some("release-managers"));
+    let world = World { approval: Some("ada, on a terminal".to_owned()), ..world() };
+    let gates = judge(&stage, &candidate("1.0.0"), &State::default(), &world);
+    assert_eq!(refusal(&stage, &gates), None);
+    let evidence: Vec<_> =
+        evidence(&gates).into_iter().map(|gate| format!("{}: {}", gate.gate, gate.evidence)).collect();
+    assert_eq!(
+        evidence,
+        [
+            "tests: 1 test passed",
+            "soak: they run in `staging` since 2027-01-15T06:00:00Z",
+            "branch: 1111111 is on `main`",
+            "clean: the tree had no changes",
+            "approve: ada, on a terminal, for release-managers",
+        ]
+    );
+}
+
+#[test]
+fn what_cannot_be_judged_is_not_met() {
+    let of_branch = stage(Require { branch: Some("main".to_owned()), ..Require::default() }, None);
+    let unknown = World { branch: Err("history is cut off here".to_owned()), ..world() };
+    let notes = unmet(&of_branch, &candidate("1.0.0"), &State::default(), &unknown);
+    assert!(notes[0].starts_with("branch: whether commit 1111111 is on `main` is not known"), "{notes:?}");
+    let of_soak = stage(Require { soak: Some(Duration::ZERO), ..Require::default() }, None);
+    let from_nowhere = Candidate { from: None, ..candidate("1.0.0") };
+    let notes = unmet(&of_soak, &from_nowhere, &State::default(), &world());
+    assert_eq!(notes, ["soak: the images come from no stage that they could have run in; declare `from`"]);
+}
+
+#[test]
+fn a_stage_never_goes_back_by_itself() {
+    let stage = stage(Require::default(), None);
+    let runs = |version: &str| {
+        let entry = entry(EntryKind::Promote, "production", version, "b", NOW - 60);
+        state(&[("production", running(entry, NOW - 60), None)])
+    };
+    let unmet = |runs: &State, version: &str, world: &World| unmet(&stage, &candidate(version), runs, world);
+    let back = "`--allow-regress`, or `hoist rollback production`, goes back";
+    assert_eq!(
+        unmet(&runs("2.0.1"), "1.9.1", &world()),
+        [format!("order: it runs 2.0.1, which is higher than 1.9.1; {back}")]
+    );
+    assert_eq!(unmet(&runs("1.9.1"), "1.10.0", &world()), [""; 0]);
+    let behind = World { behind: true, ..world() };
+    assert_eq!(
+        unmet(&runs("abc1234"), "def5678", &behind),
+        [format!("order: it runs a later commit of the same history; {back}")]
+    );
+    assert_eq!(unmet(&runs("abc1234"), "def5678", &world()), [""; 0]);
+    let allowed = World { allow_regress: true, ..world() };
+    assert_eq!(unmet(&runs("2.0.1"), "1.9.1", &allowed), [""; 0]);
+}
+
+#[test]
+fn a_stage_on_hold_is_entered_by_hand_alone() {
+    let stage = stage(Require::default(), None);
+    let since = Timestamp::from_second(NOW - 60).unwrap();
+    let hold = Hold { since, by: "ada".to_owned(), reason: "it was slow".to_owned() };
+    let entry = entry(EntryKind::Rollback, "production", "0.9.0", "b", NOW - 60);
+    let held = state(&[("production", running(entry, NOW - 60), Some(hold))]);
+    assert_eq!(
+        unmet(&stage, &candidate("1.0.0"), &held, &world()),
+        [
+            "hold: it is on hold since 2027-01-15T07:59:00Z, by ada: it was slow; `hoist promote production` enters it by hand, and ends that"
+        ]
+    );
+    let by_hand = Candidate { automatic: false, ..candidate("1.0.0") };
+    assert_eq!(unmet(&stage, &by_hand, &held, &world()), [""; 0]);
+}
+
+#[test]
+fn only_the_tree_that_runs_in_a_stage_is_taken_from_there() {
+    let mut ran = entry(EntryKind::Release, "staging", "1.0.0", "a", NOW);
+    let (commit, tree) = (ran.commit.clone(), ran.tree.clone());
+    let state_of = |entry: &Entry| state(&[("staging", running(entry.clone(), NOW), None)]);
+    assert!(ran_in(&state_of(&ran), "staging", (&commit, &tree)).is_ok());
+    // Another commit of the same tree is the same.
+    assert!(ran_in(&state_of(&ran), "staging", (&"9".repeat(40), &tree)).is_ok());
+    let other = ran_in(&state_of(&ran), "staging", (&"9".repeat(40), &"8".repeat(40))).unwrap_err();
+    assert_eq!(other.code, Code::NotPromotable);
+    assert_eq!(other.notes, ["`staging` runs 1.0.0 of commit 1111111"]);
+    ran.dirty = true;
+    let dirty = ran_in(&state_of(&ran), "staging", (&commit, &tree)).unwrap_err();
+    assert_eq!(dirty.notes, ["`staging` runs 1.0.0 of commit 1111111, with changes that are not committed"]);
+    assert!(ran_in(&State::default(), "staging", (&commit, &tree)).is_err());
+}
+
+/// A history, the newest first, of kinds, versions, and images.
+fn history(all: &[(EntryKind, &str)]) -> Vec<(String, Entry)> {
+    let entries = all.iter().zip(0i64..).map(|((kind, version), at)| {
+        (format!("{at}"), entry(*kind, "production", version, version, NOW + at))
+    });
+    let mut entries: Vec<_> = entries.collect();
+    entries.reverse();
+    entries
+}
+
+#[test]
+fn a_stage_goes_back_to_what_it_ran_before_and_not_to_what_was_rolled_back() {
+    use EntryKind::{Aborted, Promote, Rollback};
+    let to = |all: &[(EntryKind, &str)]| previous(&history(all)).map(|(_, entry)| entry.version.clone());
+    assert_eq!(to(&[]), None);
+    assert_eq!(to(&[(Promote, "1")]), None);
+    assert_eq!(to(&[(Promote, "1"), (Promote, "2")]).as_deref(), Some("1"));
+    assert_eq!(to(&[(Promote, "1"), (Promote, "2"), (Promote, "2")]).as_deref(), Some("1"));
+    let rolled = [(Promote, "1"), (Promote, "2"), (Promote, "3"), (Rollback, "2")];
+    assert_eq!(to(&rolled).as_deref(), Some("1"));
+    assert_eq!(to(&[&rolled[..], &[(Rollback, "1")]].concat()), None);
+    assert_eq!(to(&[&rolled[..], &[(Promote, "4"), (Aborted, "4")]].concat()).as_deref(), Some("2"));
+    let all = history(&rolled);
+    let found = of_version(&all, "v3").map(|(id, _)| id.as_str());
+    assert_eq!((found, of_version(&all, "7")), (Some("2"), None));
+}
+
+#[test]
+fn only_moving_tags_that_were_elsewhere_before_go_back() {
+    let mut all = history(&[(EntryKind::Promote, "1.0.0"), (EntryKind::Promote, "2.0.0")]);
+    let tags = &mut all[0].1.images[0].places[0].tags;
+    tags.push(crate::release::EntryTag { tag: "2".to_owned(), immutable: false });
+    let now = all[0].1.clone();
+    let back = TagBack {
+        image: "web".to_owned(),
+        repository: "host/web".to_owned(),
+        tag: "latest".to_owned(),
+        holds: Digest::of(b"2.0.0"),
+    };
+    assert_eq!(tags_back(&now, &all), [back]);
+}
+
+#[test]
+fn of_stages_that_set_the_same_tag_the_last_one_is_right() {
+    let one = entry(EntryKind::Release, "staging", "1.0.0", "a", NOW);
+    let two = entry(EntryKind::Promote, "production", "1.1.0", "b", NOW + 1);
+    let state = state(&[("production", running(two, NOW + 1), None), ("staging", running(one, NOW), None)]);
+    let all = expected(&state);
+    let said: Vec<_> = all.iter().map(|one| (one.tag.as_str(), one.stage.as_str())).collect();
+    assert_eq!(said, [("1.0.0", "staging"), ("1.1.0", "production"), ("latest", "production")]);
+    let latest = &all[2];
+    assert_eq!(drifted(latest, Some(Digest::of(b"b"))), None);
+    assert_eq!(drifted(latest, None).map(|drift| drift.holds), Some(None));
+    let other = Some(Digest::of(b"a"));
+    assert_eq!(drifted(latest, other).map(|drift| drift.holds), Some(other));
+}

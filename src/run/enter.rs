@@ -1,0 +1,238 @@
+//! Carries out the steps of stages.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::deploy::status_of;
+use crate::diagnostic::{Code, Problem, Problems};
+use crate::oci::Digest;
+use crate::plan::{
+    Action, CommandStep, EnterStep, FoundStep, Plan, PushStep, StageImage, Step, StepIndex, TagStep,
+    VerifyStep,
+};
+use crate::release::{EntryImage, EntryPlace, EntryTag, TagChange, TagResult, find};
+use crate::run::command::Unsuccessful;
+use crate::run::image::{Images, Known, Yielded, unless};
+use crate::run::process::Halt;
+use crate::run::teller::{Teller, Told};
+use crate::run::worker::{Worker, blocking};
+use crate::tags::Movement;
+
+/// How long is waited before what does not hold is looked at again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+impl Images {
+    /// Finds an image that a stage ran.
+    pub(super) async fn found(
+        &self,
+        step: &FoundStep,
+        halt: &mut watch::Receiver<Halt>,
+    ) -> Result<Yielded, Unsuccessful> {
+        let found = unless(halt, find(step, &self.publisher)).await?.map_err(Unsuccessful::failed)?;
+        Ok(Yielded::Image(Box::new(found), None))
+    }
+
+    /// Makes sure once more, before anything becomes visible, that all conditions are met.
+    pub(super) async fn check_stages(&self) -> Result<(), Problems> {
+        let Some(entrance) = self.entrance.clone() else { return Ok(()) };
+        blocking(move || entrance.check()).await
+    }
+
+    /// Keeps in mind what became of the tags of an image.
+    pub(super) fn note_tags(&self, image: StepIndex, changes: &[TagChange]) {
+        if let Ok(mut tagged) = self.tagged.lock() {
+            tagged.extend(changes.iter().map(|change| (image, change.clone())));
+        }
+    }
+
+    /// What became so far of the tags of an image.
+    fn tags_of(&self, image: StepIndex) -> Vec<TagChange> {
+        let Ok(tagged) = self.tagged.lock() else { return Vec::new() };
+        tagged.iter().filter(|(of, _)| *of == image).map(|(_, change)| change.clone()).collect()
+    }
+
+    /// Puts down that a stage runs its images.
+    pub(super) async fn enter(
+        &self,
+        plan: &Plan,
+        step: &EnterStep,
+        known: &Known,
+        teller: &Teller,
+    ) -> Result<Yielded, Unsuccessful> {
+        let Some(entrance) = self.entrance.clone() else {
+            let title = format!("`{}` is not entered by this run", step.stage);
+            let problem = Problem::new(Code::NotAvailable, title);
+            return Err(Unsuccessful::failed(
+                problem.help("`hoist release` and `hoist promote` enter stages"),
+            ));
+        };
+        let images: Vec<EntryImage> =
+            step.images.iter().filter_map(|image| self.entered(plan, image, known)).collect();
+        let stage = step.stage.clone();
+        let put = images.clone();
+        // What is visible already is put down whatever happens.
+        match blocking(move || entrance.enter(&stage, &put)).await {
+            Ok(None) => Ok(Yielded::Again),
+            Ok(Some(id)) => {
+                let short = id.get(..7).unwrap_or(&id);
+                teller.tell(Told::Notice(format!("entry {short} of the ledger"))).await;
+                Ok(Yielded::Nothing)
+            }
+            Err(problems) => Err(Unsuccessful::Failed(half_entered(&step.stage, &images, problems))),
+        }
+    }
+
+    /// An image of a stage with the places where it is, and the tags that it has there.
+    fn entered(&self, plan: &Plan, image: &StageImage, known: &Known) -> Option<EntryImage> {
+        let descriptor = known.get(&image.image)?;
+        let changes = self.tags_of(image.image);
+        let places = pushes(plan, image.image).map(|push| {
+            let repository = push.registry.place.to_string();
+            let set = changes.iter().filter(|change| {
+                change.repository == repository
+                    && change.to == descriptor.digest
+                    && !matches!(change.result, TagResult::Kept(_))
+            });
+            let tags = set.map(|change| EntryTag {
+                tag: change.tag.to_string(),
+                immutable: is_immutable(plan, image.image, change.tag.as_str()),
+            });
+            EntryPlace { registry: push.registry.name.clone(), tags: tags.collect(), repository }
+        });
+        Some(EntryImage {
+            name: image.name.clone(),
+            digest: descriptor.digest,
+            media_type: descriptor.media_type.clone(),
+            size: descriptor.size,
+            tests: image.tests.clone(),
+            places: places.collect(),
+        })
+    }
+}
+
+/// The copies of an image to registries.
+fn pushes(plan: &Plan, image: StepIndex) -> impl Iterator<Item = &PushStep> {
+    plan.steps.iter().filter_map(move |step| match &step.action {
+        Action::Push(push) if push.image == image => Some(&**push),
+        _ => None,
+    })
+}
+
+fn is_immutable(plan: &Plan, image: StepIndex, tag: &str) -> bool {
+    let steps = plan.steps.iter().filter_map(|step| match &step.action {
+        Action::Tag(step) if step.image == image => Some(&**step),
+        _ => None,
+    });
+    let tags = steps.flat_map(|TagStep { tags, .. }| tags);
+    tags.filter(|planned| planned.tag.as_str() == tag).any(|planned| planned.movement == Movement::Immutable)
+}
+
+/// Says that tags are visible of which the ledger does not know.
+fn half_entered(stage: &str, images: &[EntryImage], problems: Problems) -> Problems {
+    let stands: Vec<String> = images
+        .iter()
+        .flat_map(|image| {
+            let tags = image.places.iter().flat_map(|place| {
+                place.tags.iter().map(move |tag| format!("`{}:{}`", place.repository, tag.tag))
+            });
+            tags.map(|name| format!("{name} holds {} now", image.digest))
+        })
+        .collect();
+    if stands.is_empty() {
+        return problems;
+    }
+    let mut told = Problems::new();
+    told.extend(problems.into_iter().map(|problem| {
+        let title = format!("tags were set, and `{stage}` was not entered: {}", problem.title);
+        let problem = Problem { code: Code::HalfReleased, title, ..problem };
+        let problem = stands.iter().cloned().fold(problem, Problem::note);
+        let help = "run the same again: what is done is not done twice, and the rest follows";
+        Problem { help: problem.help.or_else(|| Some(help.to_owned())), ..problem }
+    }));
+    told
+}
+
+/// Commands of a stage, with its images in variables: `HOIST_IMAGE_WEB` is
+/// `REPOSITORY@DIGEST`, `HOIST_DIGEST_WEB` the digest alone.
+pub(super) fn with_images(command: &CommandStep, images: &[StageImage], known: &Known) -> CommandStep {
+    let mut command = command.clone();
+    for image in images {
+        let Some(found) = known.get(&image.image) else { continue };
+        let name: String = image
+            .name
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' })
+            .collect();
+        let set = &mut command.variables.set;
+        set.insert(format!("HOIST_DIGEST_{name}"), found.digest.to_string());
+        if let Some(place) = &image.place {
+            set.insert(format!("HOIST_IMAGE_{name}"), reference(place, found.digest));
+        }
+    }
+    command
+}
+
+fn reference(place: &str, digest: Digest) -> String {
+    format!("{place}@{digest}")
+}
+
+impl Worker {
+    /// Makes sure that a stage works: all that is asked for holds at one moment before the
+    /// time is up.
+    pub(super) async fn verify(
+        &self,
+        (step, check): (&Step, &VerifyStep),
+        command: &CommandStep,
+        halt: &mut watch::Receiver<Halt>,
+        teller: &mut Teller,
+    ) -> Result<Yielded, Unsuccessful> {
+        let deadline = Instant::now() + check.within;
+        let mut said = String::new();
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let failed = match answers(check, left, halt).await? {
+                Ok(()) if command.commands.is_empty() => return Ok(Yielded::Nothing),
+                Ok(()) => {
+                    let command = CommandStep { timeout: Some(left), ..command.clone() };
+                    match self.run_for_stage(step, &command, halt, teller).await {
+                        Ok(()) => return Ok(Yielded::Nothing),
+                        Err(Unsuccessful::Failed(problems)) => problems,
+                        Err(Unsuccessful::Halted) => return Err(Unsuccessful::Halted),
+                    }
+                }
+                Err(problem) => problem.into(),
+            };
+            if deadline.saturating_duration_since(Instant::now()) <= PAUSE {
+                return Err(Unsuccessful::Failed(failed));
+            }
+            let why = failed.as_slice().first().map(|problem| problem.title.clone()).unwrap_or_default();
+            if why != said {
+                teller.tell(Told::Notice(format!("not yet: {why}"))).await;
+                said = why;
+            }
+            unless(halt, tokio::time::sleep(PAUSE)).await?;
+        }
+    }
+}
+
+/// Whether every address answers as it has to.
+async fn answers(
+    step: &VerifyStep,
+    left: Duration,
+    halt: &mut watch::Receiver<Halt>,
+) -> Result<Result<(), Problem>, Unsuccessful> {
+    for (address, wanted, span) in &step.http {
+        let problem =
+            |title: String| Problem::new(Code::NotVerified, title).label(*span, "this has to be answered");
+        match unless(halt, status_of(address, left)).await? {
+            Ok(status) if status == *wanted => {}
+            Ok(status) => {
+                return Ok(Err(problem(format!("`{address}` answers {status}, and not {wanted}"))));
+            }
+            Err(why) => return Ok(Err(problem(format!("`{address}` does not answer")).note(why))),
+        }
+    }
+    Ok(Ok(()))
+}

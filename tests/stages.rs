@@ -1,0 +1,598 @@
+//! Images on their way through stages: docker-registry on loopback, and a bare git
+//! repository for the remote.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Signal, kill_process};
+use serde_json::Value;
+
+use crate::fixture::{Ended, Repo, installed};
+use crate::proxy::{Fault, Proxy};
+use crate::registry::{Registry, digest_of};
+use crate::schemas::check;
+use crate::signals::pid;
+
+/// Three stages, and what production asks for.
+fn release(port: u16, production: &str) -> String {
+    format!(
+        r#"
+registry "dev" "127.0.0.1:{port}/team" insecure=#true
+registry "prod" "127.0.0.1:{port}/team/prod" insecure=#true
+image "web" {{
+    assemble from="scratch" {{ layer {{ copy "web" "/web"; }}; user "1"; entrypoint "/web"; }}
+    platforms "linux/amd64" "linux/arm64"
+    tags {{
+        semver "{{version}}" "{{major}}.{{minor}}"
+        latest
+        branch "{{branch}}-{{short}}" "{{branch}}-latest" match="develop,staging"
+    }}
+    expect user="!root"
+    push "dev"
+}}
+stage "develop" {{ on branch="develop"; }}
+stage "staging" {{ on branch="staging"; }}
+stage "production" {{
+    on tag="v*.*.*"
+    from "staging"
+    registry "prod"
+    tags {{ raw "live"; }}
+    {production}
+}}
+"#
+    )
+}
+
+/// A project with a commit on `develop` and `staging`, a remote, and a registry.
+struct World {
+    repo: Repo,
+    registry: Registry,
+}
+
+impl World {
+    fn new(production: &str) -> Self {
+        let world = Self::without_remote(production);
+        let remote = world.remote();
+        world.repo.git(&["init", "--quiet", "--bare", &remote.to_string_lossy()]);
+        world.repo.git(&["remote", "add", "origin", &remote.to_string_lossy()]);
+        world.repo.git(&["push", "--quiet", "origin", "develop", "staging"]);
+        world
+    }
+
+    fn without_remote(production: &str) -> Self {
+        let repo = Repo::new();
+        repo.write(".gitignore", "/.registry*\n/out\n");
+        let registry = Registry::start(&repo);
+        repo.write("release.kdl", release(registry.port, production));
+        repo.write("web", "1\n");
+        repo.git(&["init", "--quiet", "--initial-branch=staging"]);
+        repo.commit("Begin");
+        repo.git(&["branch", "develop"]);
+        Self { repo, registry }
+    }
+
+    fn remote(&self) -> PathBuf {
+        self.repo.path().with_file_name("remote.git")
+    }
+
+    /// Another content of the image, on the branch `staging`.
+    fn change(&self, content: &str) {
+        self.repo.write("web", content);
+        self.repo.commit(content);
+        self.repo.git(&["push", "--quiet", "origin", "staging"]);
+    }
+
+    fn release(&self, event: &str) -> Ended {
+        self.repo.hoist(&["release", "--event", event, "--yes"])
+    }
+
+    /// Releases a content to staging, and a version of it to production.
+    fn ship(&self, content: &str, version: &str) {
+        self.change(content);
+        done(&self.release("branch=staging"));
+        self.repo.git(&["tag", version]);
+        done(&self.release(&format!("tag={version}")));
+    }
+
+    fn digest(&self, image: &str) -> String {
+        digest_of(self.registry.port, image)
+    }
+
+    fn status(&self, stage: &str) -> Value {
+        status(&self.repo.hoist(&["status", "--json"]), stage)
+    }
+
+    fn history(&self) -> Vec<Value> {
+        let ended = self.repo.hoist(&["history", "--json"]);
+        done(&ended);
+        check("ledger", &ended.stdout);
+        lines(&ended.stdout)
+    }
+}
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).expect("it is JSON")).collect()
+}
+
+fn status(ended: &Ended, stage: &str) -> Value {
+    done(ended);
+    check("status", &ended.stdout);
+    let mut stages = lines(&ended.stdout).into_iter();
+    stages.find(|one| one["stage"] == stage).expect("there is such a stage")
+}
+
+#[track_caller]
+fn done(ended: &Ended) {
+    assert_eq!(ended.code, 0, "{}\n{}", ended.stdout, ended.stderr);
+}
+
+#[track_caller]
+fn refused(ended: &Ended, code: i32, said: &[&str]) {
+    assert_eq!(ended.code, code, "{}\n{}", ended.stdout, ended.stderr);
+    for said in said {
+        assert!(ended.stderr.contains(said), "{said}: {}", ended.stderr);
+    }
+}
+
+fn ready(what: &str) -> bool {
+    installed(what, &["docker-registry", "skopeo", "git"])
+}
+
+#[test]
+fn an_image_is_built_once_and_goes_from_develop_to_production_by_its_digest() {
+    if !ready("stages") {
+        return;
+    }
+    let world = World::new("require tests=#true clean=#true branch=\"staging\"");
+    done(&world.release("branch=develop"));
+    refused(
+        &world.release("tag=v1.0.0"),
+        3,
+        &["hoist::release::not_promotable", "nothing runs in `staging` that could be promoted"],
+    );
+    done(&world.release("branch=staging"));
+    let built = world.digest("web:staging-latest");
+    // A commit that never ran there is not built again.
+    world.repo.git(&["checkout", "--quiet", "-b", "other"]);
+    world.repo.write("web", "other\n");
+    world.repo.commit("Other");
+    let short = world.repo.git(&["rev-parse", "--short=7", "staging"]);
+    refused(
+        &world.release("tag=v1.0.0"),
+        3,
+        &["does not run in `staging`, and is not built again", &format!("of commit {short}")],
+    );
+    world.repo.git(&["checkout", "--quiet", "staging"]);
+
+    let shipped = world.release("tag=v1.0.0");
+    done(&shipped);
+    assert!(!shipped.stderr.contains("web:build"), "{}", shipped.stderr);
+    for tag in
+        ["web:1.0.0", "web:latest", "prod/web:1.0.0", "prod/web:1.0", "prod/web:latest", "prod/web:live"]
+    {
+        assert_eq!(world.digest(tag), built, "{tag}");
+    }
+    // The stage's own tags are in its own registry.
+    assert_eq!(world.digest("web:live"), "none");
+
+    let production = world.status("production");
+    assert_eq!(production["version"], "1.0.0");
+    assert_eq!(production["images"][0]["digest"], *built);
+    assert_eq!(production["drift"]["tags"], Value::Array(Vec::new()));
+    let history = world.history();
+    let said: Vec<_> = history.iter().map(|one| format!("{} {}", one["kind"], one["stage"])).collect();
+    assert_eq!(said, [r#""promote" "production""#, r#""release" "staging""#, r#""release" "develop""#]);
+    let gates: Vec<_> =
+        history[0]["gates"].as_array().unwrap().iter().map(|gate| gate["gate"].as_str().unwrap()).collect();
+    assert_eq!(gates, ["tests", "branch", "clean"]);
+    assert_eq!(history[0]["source"], history[1]["entry"]);
+    assert_eq!(history[1]["images"][0]["tests"], serde_json::json!(["expect"]));
+
+    // Again: nothing to do, and no entry.
+    let again = world.release("tag=v1.0.0");
+    done(&again);
+    assert!(again.stderr.contains("Nothing to do"), "{}", again.stderr);
+    assert_eq!(world.history().len(), 3);
+
+    // By hand, to another registry's place as well: what runs in staging, whatever is here.
+    world.change("2\n");
+    done(&world.release("branch=staging"));
+    world.repo.git(&["tag", "v1.1.0"]);
+    world.repo.git(&["checkout", "--quiet", "develop"]);
+    done(&world.repo.hoist(&["promote", "production", "--yes"]));
+    assert_eq!(world.digest("prod/web:1.1.0"), world.digest("web:staging-latest"));
+    assert_eq!(world.status("production")["version"], "1.1.0");
+    let table = world.repo.hoist(&["status"]).stdout;
+    assert!(table.contains("production  1.1.0"), "{table}");
+}
+
+#[test]
+fn a_stage_goes_back_and_is_on_hold_until_somebody_promotes_by_hand() {
+    if !ready("rollbacks") {
+        return;
+    }
+    let world = World::new("deploy \"run\" { run \"echo $HOIST_STAGE $HOIST_IMAGE_WEB >> out\"; }");
+    world.ship("1\n", "v1.0.0");
+    let one = world.digest("prod/web:live");
+    world.ship("2\n", "v2.0.0");
+    let two = world.digest("prod/web:live");
+    assert_ne!(one, two);
+    let asked = world.repo.hoist(&["rollback", "production"]);
+    refused(&asked, 3, &["This would publish", "prod/web: live, latest", "hoist::release::not_confirmed"]);
+
+    done(&world.repo.hoist(&["rollback", "production", "--yes", "--reason", "it was slow"]));
+    assert_eq!([world.digest("prod/web:live"), world.digest("web:latest")], [one.clone(), one.clone()]);
+    // What was new with it is nowhere else, and what never moves stays.
+    assert_eq!([world.digest("prod/web:2.0"), world.digest("prod/web:2.0.0")], [two.clone(), two.clone()]);
+    let status = world.status("production");
+    assert_eq!((&status["version"], &status["hold"]["reason"]), (&"1.0.0".into(), &"it was slow".into()));
+    assert_eq!(status["drift"]["tags"], Value::Array(Vec::new()));
+    let deployed = world.repo.read("out");
+    let place = format!("production 127.0.0.1:{}/team/prod/web@", world.registry.port);
+    let deployed: Vec<_> = deployed.lines().map(|line| line.strip_prefix(&place).unwrap()).collect();
+    assert_eq!(deployed, [one.as_str(), two.as_str(), one.as_str()]);
+
+    refused(
+        &world.release("tag=v2.0.0"),
+        3,
+        &["hoist::release::gate_not_met", "hold: it is on hold since", "it was slow"],
+    );
+    refused(&world.repo.hoist(&["rollback", "production", "--yes"]), 3, &["ran nothing before"]);
+    done(&world.repo.hoist(&["promote", "production", "--yes"]));
+    assert_eq!(world.digest("prod/web:live"), two);
+    assert_eq!(world.status("production")["hold"], Value::Null);
+    done(&world.repo.hoist(&["rollback", "production", "--yes", "--to", "v1.0.0"]));
+    assert_eq!(world.digest("prod/web:live"), one);
+    refused(
+        &world.repo.hoist(&["rollback", "production", "--yes", "--to", "7.0.0"]),
+        3,
+        &["`production` never ran 7.0.0"],
+    );
+    // What somebody else moved since is theirs.
+    done(&world.repo.hoist(&["promote", "production", "--yes"]));
+    let port = world.registry.port;
+    let from = format!("docker://127.0.0.1:{port}/team/web:1.0.0");
+    let to = format!("docker://127.0.0.1:{port}/team/web:latest");
+    let plain = ["--src-tls-verify=false", "--dest-tls-verify=false"];
+    let moved = Command::new("skopeo").arg("copy").arg("--all").args(plain).args([from, to]).output();
+    assert!(moved.unwrap().status.success());
+    let drift = world.status("production")["drift"]["tags"].clone();
+    assert_eq!((drift[0]["tag"].as_str(), drift[0]["holds"].as_str()), (Some("latest"), Some(one.as_str())));
+    let back = world.repo.hoist(&["rollback", "production", "--yes"]);
+    done(&back);
+    assert!(
+        back.stderr.contains("web:latest was moved by somebody else since, and stays"),
+        "{}",
+        back.stderr
+    );
+}
+
+#[test]
+fn what_fails_when_it_is_deployed_is_put_back_by_itself() {
+    if !ready("deployments that fail") {
+        return;
+    }
+    let world = World::new(
+        "deploy \"run\" { run \"echo $HOIST_VERSION >> out\"; }\n    \
+         verify within=\"1s\" { run \"! grep -q bad web\"; }",
+    );
+    world.ship("good\n", "v1.0.0");
+    let good = world.digest("prod/web:live");
+    world.change("bad\n");
+    done(&world.release("branch=staging"));
+    // The commit that is checked out says whether it works: it is not what is gone back to.
+    let failed = world.release("tag=v1.1.0");
+    refused(&failed, 5, &["hoist::release::not_put_back"]);
+    world.repo.write("web", "good\n");
+    world.repo.commit("Good again");
+    let status = world.status("production");
+    assert_eq!(status["version"], "1.0.0");
+    assert!(status["hold"]["reason"].as_str().unwrap().contains("`production:verify` failed"), "{status}");
+    assert_eq!(world.digest("prod/web:live"), good);
+    let kinds: Vec<_> = world.history().iter().map(|one| one["kind"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(kinds[..3], ["aborted", "rollback", "promote"]);
+
+    // Where what it goes back to works, it is put back.
+    let text = world.repo.read("release.kdl").replace("! grep -q bad web", "test $HOIST_VERSION = 1.0.0");
+    world.repo.write("release.kdl", text);
+    world.ship_to_staging();
+    let failed = world.repo.hoist(&["promote", "production", "--event", "tag=v1.2.0", "--yes"]);
+    refused(
+        &failed,
+        4,
+        &["hoist::release::put_back", "`production` runs what it ran before", "it is on hold"],
+    );
+    assert_eq!(world.status("production")["version"], "1.0.0");
+    assert_eq!(world.repo.read("out"), "1.0.0\n1.1.0\n1.0.0\n1.2.0\n1.0.0\n");
+
+    // Unless that is not wanted.
+    let text = world.repo.read("release.kdl").replace("within=\"1s\"", "within=\"1s\" rollback=#false");
+    world.repo.write("release.kdl", text);
+    world.ship_to_staging();
+    let failed = world.repo.hoist(&["promote", "production", "--event", "tag=v1.3.0", "--yes"]);
+    refused(&failed, 5, &["hoist::release::not_put_back", "`production` does not work, and stands"]);
+    let status = world.status("production");
+    assert_eq!(status["version"], "1.3.0");
+    assert_ne!(status["hold"], Value::Null);
+}
+
+impl World {
+    fn ship_to_staging(&self) {
+        self.repo.commit("Next");
+        self.repo.git(&["push", "--quiet", "origin", "staging"]);
+        done(&self.release("branch=staging"));
+    }
+}
+
+#[test]
+fn a_stage_is_verified_by_what_answers() {
+    if !ready("stages that are verified") {
+        return;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    // It is not up at once.
+    let serve = std::thread::spawn(move || {
+        for answer in ["503 Service Unavailable", "200 OK"] {
+            let (stream, _) = listener.accept().unwrap();
+            let mut reader = BufReader::new(stream);
+            let mut line = String::new();
+            while reader.read_line(&mut line).unwrap() > 2 {
+                line.clear();
+            }
+            let text = format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            reader.into_inner().write_all(text.as_bytes()).unwrap();
+        }
+    });
+    let verify = format!("verify within=\"5m\" {{ http \"http://127.0.0.1:{port}/healthz\"; }}");
+    let world = World::new(&verify);
+    done(&world.release("branch=staging"));
+    let ended = world.release("tag=v1.0.0");
+    done(&ended);
+    assert!(ended.stderr.contains("not yet: `http://127.0.0.1"), "{}", ended.stderr);
+    serve.join().unwrap();
+
+    // Now nothing answers, and there is nothing to go back to.
+    let text = world.repo.read("release.kdl").replace("5m", "1s");
+    world.repo.write("release.kdl", text);
+    world.ship_to_staging();
+    let failed = world.release("tag=v1.1.0");
+    refused(&failed, 5, &["hoist::deploy::not_verified", "does not answer"]);
+}
+
+#[test]
+fn conditions_are_judged_before_anything_is_done() {
+    if !ready("conditions of stages") {
+        return;
+    }
+    let world =
+        World::new("require tests=#true soak=\"24h\" branch=\"main\" signed=#true\n    approve \"managers\"");
+    done(&world.release("branch=staging"));
+    let said = [
+        "hoist::release::gate_not_met",
+        "`signed`, `soak` and `branch` are not met",
+        "signed: nothing says that the images are signed",
+        "soak: they run in `staging` for",
+        "and 1 d 0 h are required; wait until",
+        "branch: whether commit",
+        "there is no `refs/remotes/origin/main` here",
+    ];
+    refused(&world.release("tag=v1.0.0"), 3, &said);
+    refused(&world.repo.hoist(&["promote", "production", "--yes"]), 3, &said);
+    let looked = world.repo.hoist(&["plan", "--event", "tag=v1.0.0"]);
+    done(&looked);
+    assert!(
+        looked.stderr.contains("It would be refused: `production` may not be entered"),
+        "{}",
+        looked.stderr
+    );
+    assert_eq!(world.digest("web:1.0.0"), "none");
+
+    let text =
+        world.repo.read("release.kdl").replace("soak=\"24h\" branch=\"main\" signed=#true", "soak=\"0s\"");
+    world.repo.write("release.kdl", text);
+    world.ship_to_staging();
+    // `--yes` is no approval.
+    let unapproved = world.release("tag=v1.0.0");
+    refused(&unapproved, 3, &["approve: nobody of managers approved it", "HOIST_APPROVED_BY"]);
+    assert_eq!(world.digest("web:1.0.0"), "none");
+    let words = ["release", "--event", "tag=v1.0.0", "--yes"];
+    done(&world.repo.hoist_with(&words, &[("HOIST_APPROVED_BY", "ada")]));
+    let gates = world.history()[0]["gates"].clone();
+    assert_eq!(gates[2]["evidence"], "ada, by `HOIST_APPROVED_BY`, for managers");
+}
+
+#[test]
+fn a_deployment_that_cannot_be_done_is_refused_before_anything_is_published() {
+    if !ready("deployments that are not available") {
+        return;
+    }
+    let world = World::new("deploy \"compose\" { file \"compose.yaml\"; }");
+    world.repo.write("release.kdl", world.repo.read("release.kdl").replace("from \"staging\"", ""));
+    world.repo.commit("Build it");
+    for flags in [&[][..], &["--keep-going"]] {
+        let ended = world.repo.hoist(&[&["release", "--event", "tag=v1.0.0", "--yes"], flags].concat());
+        refused(&ended, 3, &["deploying with `compose` is not available yet"]);
+        assert_eq!([world.digest("web:1.0.0"), world.digest("prod/web:live")], ["none", "none"]);
+    }
+}
+
+/// A clone of the world's remote, in which hoist is called as in the project.
+fn in_clone(world: &World, clone: &Path, words: &[&str]) -> Command {
+    let mut command = world.repo.command(words);
+    command.current_dir(clone).stdin(Stdio::null());
+    command
+}
+
+fn clone(world: &World, name: &str, flags: &[&str]) -> PathBuf {
+    let path = world.repo.path().with_file_name(name);
+    let from = format!("file://{}", world.remote().display());
+    let words = [&["clone", "--quiet", "--branch=staging"], flags, &[&from, path.to_str().unwrap()]].concat();
+    world.repo.git(&words);
+    path
+}
+
+#[test]
+fn promotions_at_the_same_time_stand_one_behind_the_other_and_none_is_lost() {
+    if !ready("promotions at the same time") {
+        return;
+    }
+    let world = World::new("");
+    let stages: String = (0..16)
+        .map(|at| format!("stage \"p{at}\" {{ from \"staging\"; tags {{ raw \"p{at}\"; }}; }}\n"))
+        .collect();
+    world.repo.write("release.kdl", world.repo.read("release.kdl") + &stages);
+    world.repo.commit("Many stages");
+    world.repo.git(&["push", "--quiet", "origin", "staging"]);
+    done(&world.release("branch=staging"));
+    let clones: Vec<_> = (0..16).map(|at| clone(&world, &format!("clone{at}"), &[])).collect();
+    let children: Vec<_> = clones
+        .iter()
+        .enumerate()
+        .map(|(at, path)| {
+            let mut command = in_clone(&world, path, &["promote", &format!("p{at}"), "--yes", "--jobs=1"]);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("hoist can be started")
+        })
+        .collect();
+    for child in children {
+        let ended = child.wait_with_output().unwrap();
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    }
+    let remote = world.remote();
+    let chain =
+        world.repo.git(&["--git-dir", &remote.to_string_lossy(), "log", "--format=%P", "refs/hoist/ledger"]);
+    assert_eq!(chain.split_whitespace().count(), 16, "{chain}");
+    let history = world.history();
+    assert_eq!(history.len(), 17);
+    let built = world.digest("web:staging-latest");
+    for at in 0..16 {
+        assert!(history.iter().any(|one| one["stage"] == format!("p{at}")));
+        assert_eq!(world.status(&format!("p{at}"))["images"][0]["digest"], *built);
+        assert_eq!(world.digest(&format!("web:p{at}")), built);
+    }
+}
+
+#[test]
+fn a_shallow_clone_promotes() {
+    if !ready("shallow clones") {
+        return;
+    }
+    let world = World::new("require clean=#true branch=\"staging\"");
+    done(&world.release("branch=staging"));
+    let path = clone(&world, "shallow", &["--depth=1"]);
+    let ended = in_clone(&world, &path, &["release", "--event", "tag=v1.0.0", "--yes"]).output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    assert_eq!(world.digest("prod/web:1.0.0"), world.digest("web:staging-latest"));
+    assert_eq!(world.status("production")["version"], "1.0.0");
+}
+
+#[test]
+fn without_a_remote_the_ledger_is_local() {
+    if !ready("a local ledger") {
+        return;
+    }
+    let world = World::without_remote("require branch=\"staging\"");
+    done(&world.release("branch=staging"));
+    done(&world.release("tag=v1.0.0"));
+    assert_eq!(world.digest("prod/web:1.0.0"), world.digest("web:staging-latest"));
+    assert_eq!(world.history().len(), 2);
+}
+
+#[test]
+fn a_ledger_that_was_rewritten_is_refused_before_anything_is_published() {
+    if !ready("a ledger that was rewritten") {
+        return;
+    }
+    let world = World::new("");
+    done(&world.release("branch=staging"));
+    let git_dir = world.remote();
+    let git = |words: &[&str]| world.repo.git(&[&["--git-dir", &*git_dir.to_string_lossy()], words].concat());
+    let other = git(&["commit-tree", "-m", "x", "refs/hoist/ledger^{tree}"]);
+    git(&["update-ref", "refs/hoist/ledger", &other]);
+    let said = ["hoist::release::ledger_diverged", "the ledger of `origin` does not follow", &other];
+    refused(&world.release("tag=v1.0.0"), 3, &said);
+    refused(&world.repo.hoist(&["status"]), 3, &said);
+    assert_eq!(world.digest("prod/web:1.0.0"), "none");
+    assert_eq!(git(&["rev-parse", "refs/hoist/ledger"]), other);
+    // A remote that is gone is no empty ledger.
+    std::fs::remove_dir_all(&git_dir).unwrap();
+    refused(&world.release("tag=v1.0.0"), 3, &["hoist::release::unreachable", "cannot be fetched"]);
+}
+
+#[test]
+fn a_promotion_that_is_killed_between_its_tags_is_completed_by_the_same_again() {
+    if !ready("promotions that are killed") {
+        return;
+    }
+    let world = World::new("");
+    done(&world.release("branch=staging"));
+    let harm = |name: &str, _| {
+        name.starts_with("PUT /v2/team/prod/web/manifests/live").then_some(Fault::Delay(120_000))
+    };
+    let proxy = Proxy::start(world.registry.port, Box::new(harm));
+    let place = format!("registry \"prod\" \"127.0.0.1:{}/", world.registry.port);
+    let through = place.replace(&world.registry.port.to_string(), &proxy.port.to_string());
+    world.repo.write("release.kdl", world.repo.read("release.kdl").replace(&place, &through));
+    world.ship_to_staging();
+    let mut child = world
+        .repo
+        .command(&["release", "--event", "tag=v1.0.0", "--yes"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("hoist can be started");
+    let deadline = Instant::now() + Duration::from_mins(2);
+    while proxy.told().is_empty() {
+        assert!(Instant::now() < deadline, "a tag is set");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    kill_process(pid(child.id()), Signal::KILL).expect("hoist runs");
+    child.wait().expect("it ends");
+    // Tags are there, and nothing says that the stage runs it.
+    let built = world.digest("web:staging-latest");
+    assert_eq!(
+        [world.digest("prod/web:1.0.0"), world.digest("prod/web:latest")],
+        [built.clone(), "none".to_owned()]
+    );
+    assert_eq!(world.status("production")["version"], Value::Null);
+    proxy.heal();
+    done(&world.release("tag=v1.0.0"));
+    assert_eq!(world.digest("prod/web:latest"), built);
+    assert_eq!(world.status("production")["version"], "1.0.0");
+}
+
+#[test]
+fn the_next_version_is_cut_from_the_highest() {
+    if !installed("git tags", &["git"]) {
+        return;
+    }
+    let repo = Repo::with(
+        "image \"web\" { assemble from=\"scratch\"; tags { semver \"{version}\" prefix=\"api/v\"; }; }",
+    );
+    let cut = |words: &[&str]| repo.hoist(&[&["cut"], words].concat());
+    let first = cut(&["minor", "--json"]);
+    done(&first);
+    check("cut", &first.stdout);
+    assert_eq!(repo.git(&["cat-file", "-t", "api/v0.1.0"]), "tag");
+    refused(&cut(&["minor"]), 3, &["this commit is `api/v0.1.0` already"]);
+    repo.commit("Next");
+    refused(&cut(&["patch", "--push"]), 2, &["there is no remote to push the tag to"]);
+    let remote = repo.path().with_file_name("remote.git");
+    repo.git(&["init", "--quiet", "--bare", &remote.to_string_lossy()]);
+    repo.git(&["remote", "add", "origin", &remote.to_string_lossy()]);
+    refused(&cut(&["patch", "--push"]), 3, &["This would push api/v0.1.1", "nothing was tagged"]);
+    let pushed = cut(&["patch", "--push", "--yes", "--message", "Fixes"]);
+    done(&pushed);
+    assert_eq!(pushed.stdout, "api/v0.1.1\n");
+    let there = ["--git-dir", &*remote.to_string_lossy(), "tag", "--list", "-n1"];
+    assert_eq!(repo.git(&there), "api/v0.1.1      Fixes");
+    repo.write("release.kdl", repo.read("release.kdl") + "\n");
+    repo.commit("More");
+    repo.write("release.kdl", repo.read("release.kdl") + "\n");
+    refused(&cut(&["major"]), 3, &["the tree has changes that a tag would not have"]);
+    assert_eq!(cut(&["major", "--allow-dirty"]).stdout, "api/v1.0.0\n");
+}

@@ -7,7 +7,9 @@ use indexmap::IndexMap;
 use crate::config::{Pattern, ProjectPath};
 use crate::diagnostic::Span;
 use crate::facts::Environment;
-use crate::plan::{AssembleStep, BudgetStep, DockerfileStep, IndexStep, PushStep, TagStep, TestStep};
+use crate::plan::{
+    AssembleStep, AttestStep, BudgetStep, DockerfileStep, IndexStep, PushStep, SignStep, TagStep, TestStep,
+};
 use serde::{Deserialize, Serialize};
 
 /// What a step does, with all that it needs for it.
@@ -37,6 +39,12 @@ pub enum Action {
     /// Copies an image to a registry.
     #[serde(skip)]
     Push(Box<PushStep>),
+    /// Signs an image in a registry.
+    #[serde(skip)]
+    Sign(Box<SignStep>),
+    /// Attaches statements to an image in a registry.
+    #[serde(skip)]
+    Attest(Box<AttestStep>),
     /// Names an image in a registry.
     #[serde(skip)]
     Tag(Box<TagStep>),

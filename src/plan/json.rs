@@ -66,6 +66,8 @@ enum Does {
     Test { image: String, tests: Vec<String> },
     Budget { image: String },
     Push { image: String, registry: String, repository: String },
+    Sign { image: String, registry: String, repository: String, keys: usize },
+    Attest { image: String, registry: String, repository: String, provenance: bool, sbom: Option<String> },
     Tag { image: String, registry: String, repository: String, tags: Vec<TagView> },
     NotAvailable { what: String },
 }
@@ -187,6 +189,19 @@ impl Does {
                 image: name(plan, step.image),
                 registry: step.registry.name.clone(),
                 repository: repository(&step.registry),
+            },
+            Action::Sign(step) => Self::Sign {
+                image: name(plan, step.image),
+                registry: step.registry.name.clone(),
+                repository: repository(&step.registry),
+                keys: step.keys.len(),
+            },
+            Action::Attest(step) => Self::Attest {
+                image: name(plan, step.image),
+                registry: step.registry.name.clone(),
+                repository: repository(&step.registry),
+                provenance: step.provenance.is_some(),
+                sbom: step.sbom.as_ref().map(|sbom| sbom.value.to_string()),
             },
             Action::Tag(step) => Self::Tag {
                 image: name(plan, step.image),

@@ -29,6 +29,7 @@ mod name;
 mod order;
 mod permission;
 mod publish;
+mod seal;
 mod select;
 mod step;
 #[cfg(test)]
@@ -47,5 +48,6 @@ pub use image::{
     LoginPlan, PushStep, RegistryPlace, RegistryPlan, RemovePlan, TagStep, TestPlan, TestStep,
 };
 pub use json::json;
+pub use seal::{AttestStep, ProvenancePlan, SignStep, SourcePlan};
 pub use select::{Selection, select};
 pub use step::{Effect, Need, NeedKind, Plan, Step, StepId, StepIndex, Verb};

@@ -63,7 +63,7 @@ impl Lower<'_> {
         registries
     }
 
-    fn registry(&mut self, image: &Image, channel: usize) -> Option<RegistryPlan> {
+    pub(super) fn registry(&mut self, image: &Image, channel: usize) -> Option<RegistryPlan> {
         let scope = Scope::new(self.release, self.facts);
         let repository = self.problems.take(scope.fill(&image.repository))?;
         let Channel { name, push } = *channels(self.release, image).get(channel)?;
@@ -103,11 +103,11 @@ impl Lower<'_> {
 }
 
 /// Stands for a step that cannot be made; its plan is refused.
-fn nothing() -> Made {
+pub(super) fn nothing() -> Made {
     Made::new(Action::Group, Definition::default(), Effect::Always)
 }
 
-fn define(registry: &RegistryPlan) -> Definition {
+pub(super) fn define(registry: &RegistryPlan) -> Definition {
     let place = match &registry.place {
         RegistryPlace::Remote(name) => name.clone(),
         RegistryPlace::Layout(path) => format!("oci:{path}"),

@@ -164,7 +164,7 @@ impl<'a> Run<'a> {
             // Nobody hears it who does not wait for the run any more.
             .telling(Arc::new(move |text| drop(say.send(text.to_owned()))));
         let publisher = Arc::new(publisher);
-        let images = Images::new(&request, Arc::clone(&secrets), Arc::clone(&publisher));
+        let images = Images::new(&request, Arc::clone(&secrets), Arc::clone(&publisher), &directory);
         let (tellers, told) = mpsc::channel(BACKLOG);
         let makeflags = request.host.environment.get(jobserver::VARIABLE);
         let jobserver = Jobserver::new(jobs, request.options.jobs.is_some(), makeflags);
@@ -532,7 +532,7 @@ fn secrets(request: &Request) -> Secrets {
     let environment = &request.facts.environment;
     let (mut in_variables, mut files) = (Vec::new(), Vec::new());
     let of_registries = request.release.registries.values().flat_map(Registry::secrets);
-    let of_builds = request.release.images.values().flat_map(Image::build_secrets);
+    let of_builds = request.release.images.values().flat_map(Image::secrets);
     let of_engines = request.release.builders.values().filter_map(|builder| builder.client.as_ref());
     let of_engines = of_engines.map(|client| &client.key.value);
     for secret in of_registries.chain(of_builds).chain(of_engines) {

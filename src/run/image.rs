@@ -23,6 +23,7 @@ use crate::run::build::Builds;
 use crate::run::command::Unsuccessful;
 use crate::run::mask::Secrets;
 use crate::run::process::Halt;
+use crate::run::seal::Seals;
 use crate::run::teller::{Teller, Told};
 use crate::run::test::test;
 use crate::run::worker::blocking;
@@ -40,6 +41,7 @@ pub(super) struct Images {
     secrets: Arc<Secrets>,
     publisher: Arc<Publisher>,
     builds: Builds,
+    seals: Seals,
     /// Whether the tags of the whole run may be moved; asked once, before the
     /// first of them is.
     judged: OnceCell<Result<(), Problems>>,
@@ -63,13 +65,19 @@ pub(super) type Known = HashMap<StepIndex, Descriptor>;
 
 impl Images {
     /// Images of files of the project, built into the store of its cache.
-    pub(super) fn new(request: &Request, secrets: Arc<Secrets>, publisher: Arc<Publisher>) -> Self {
+    pub(super) fn new(
+        request: &Request,
+        secrets: Arc<Secrets>,
+        publisher: Arc<Publisher>,
+        record: &Path,
+    ) -> Self {
         Self {
             root: request.root.clone(),
             facts: Arc::clone(&request.facts),
             cache: request.cache.clone(),
             built: request.cache.images().clone(),
             builds: Builds::new(request, Arc::clone(&secrets), Arc::clone(&publisher)),
+            seals: Seals::new(request, Arc::clone(&publisher), record),
             secrets,
             publisher,
             judged: OnceCell::new(),
@@ -109,6 +117,14 @@ impl Images {
                     let pushed = self.push(plan, push, image, halt, teller).await;
                     pushed.map_err(|failed| at(step, "pushed by this", failed))
                 }
+                None => Err(no_image(step)),
+            },
+            Action::Sign(sign) => match known.get(&sign.image) {
+                Some(image) => sealed(step, unless(halt, self.seals.sign(sign, image)).await),
+                None => Err(no_image(step)),
+            },
+            Action::Attest(attest) => match known.get(&attest.image) {
+                Some(image) => sealed(step, unless(halt, self.seals.attest(plan, attest, image)).await),
                 None => Err(no_image(step)),
             },
             Action::Tag(tag) => match known.get(&tag.image) {
@@ -263,6 +279,8 @@ pub(super) fn images_of(plan: &Plan, step: &Step) -> Vec<StepIndex> {
         Action::Test(test) => vec![test.image],
         Action::Budget(budget) => vec![budget.image],
         Action::Push(push) => vec![push.image],
+        Action::Sign(sign) => vec![sign.image],
+        Action::Attest(attest) => vec![attest.image],
         Action::Tag(_) => tag_steps(plan).map(|tag| tag.image).collect(),
         Action::Group | Action::Skip(_) | Action::Command(_) | Action::NotAvailable(_) => Vec::new(),
     }
@@ -301,6 +319,12 @@ fn at(step: &Step, what: &str, failed: Unsuccessful) -> Unsuccessful {
     let mut placed = Problems::new();
     placed.extend(problems.into_iter().map(shown));
     Unsuccessful::Failed(placed)
+}
+
+/// What came of vouching for an image.
+fn sealed(step: &Step, done: Result<Result<Yielded, Problem>, Unsuccessful>) -> Result<Yielded, Unsuccessful> {
+    let done = done.and_then(|done| done.map_err(Unsuccessful::failed));
+    done.map_err(|failed| at(step, "attached by this", failed))
 }
 
 fn moved(change: TagChange) -> TagMove {

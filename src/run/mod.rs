@@ -36,6 +36,7 @@ mod request;
 mod room;
 mod sandbox;
 mod scheduler;
+mod seal;
 #[cfg(test)]
 pub(crate) mod schema;
 mod steady;

@@ -24,6 +24,6 @@ pub use layout::{Collected, Layout};
 pub use referrer::attach;
 pub use registry::{
     Access, Account, Deletion, Delivery, Kept, Network, Password, Registry, Surroundings, Tell, Who, forget,
-    keep, secret_file,
+    find_secret, keep, secret_file,
 };
 pub use repository::Repository;

@@ -47,16 +47,35 @@ pub(super) const IMAGE: NodeForm =
             TEST,
             EXPECT,
             SCAN,
-            NodeForm::new("sign", "Signs it.")
-                .properties(&[PropertyForm::new("key", Kind::Secret, "The private key.").required()])
-                .repeatable(),
+            NodeForm::new(
+                "sign",
+                "Signs it in each registry before any tag is set, as cosign does: the index and the image of \
+                 each platform, in the list under the tag `sha256-….sig` and as a bundle that refers to it.",
+            )
+            .properties(&[
+                PropertyForm::new(
+                    "key",
+                    Kind::Secret,
+                    "The private key, for the curve P-256: as `cosign generate-key-pair` or openssl makes it.",
+                )
+                .required(),
+                PropertyForm::new("password", Kind::Secret, "The password of a key that cosign encrypted.")
+                    .default("`env:COSIGN_PASSWORD`"),
+            ])
+            .repeatable(),
             NodeForm::new("attest", "Attaches statements about how it was made and what is in it.")
                 .properties(&[
-                    PropertyForm::new("provenance", Kind::Bool, "SLSA provenance."),
+                    PropertyForm::new(
+                        "provenance",
+                        Kind::Bool,
+                        "From which commit and which bases it was made, for which event: SLSA provenance, signed \
+                         with the keys of `sign`.",
+                    ),
                     PropertyForm::new(
                         "sbom",
                         Kind::Path,
-                        "A software bill of materials that a target makes.",
+                        "A software bill of materials that is there or that a target makes: CycloneDX or SPDX, in \
+                         JSON. It is signed with the keys of `sign`, if there are some.",
                     ),
                 ])
                 .some_of(&["provenance", "sbom"]),

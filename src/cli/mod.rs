@@ -33,6 +33,7 @@ mod run;
 mod session;
 mod shortcut;
 mod tags;
+mod verify;
 mod watch;
 mod why;
 mod words;
@@ -156,6 +157,7 @@ fn execute(session: &mut Session, command: Option<Command>) -> Result<ExitCode, 
         Some(Command::Logout(options)) => login::logout(session, &options),
         Some(Command::Doctor) => doctor::doctor(session),
         Some(Command::Inspect(options)) => inspect::inspect(session, &options),
+        Some(Command::Verify(options)) => verify::verify(session, &options),
         Some(Command::Log(options)) => log::log(session, &options),
         Some(Command::Report(options)) => report::report(session, &options),
         Some(Command::Clean(options)) => clean::clean(session, &options),

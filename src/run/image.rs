@@ -322,7 +322,10 @@ fn at(step: &Step, what: &str, failed: Unsuccessful) -> Unsuccessful {
 }
 
 /// What came of vouching for an image.
-fn sealed(step: &Step, done: Result<Result<Yielded, Problem>, Unsuccessful>) -> Result<Yielded, Unsuccessful> {
+fn sealed(
+    step: &Step,
+    done: Result<Result<Yielded, Problem>, Unsuccessful>,
+) -> Result<Yielded, Unsuccessful> {
     let done = done.and_then(|done| done.map_err(Unsuccessful::failed));
     done.map_err(|failed| at(step, "attached by this", failed))
 }

@@ -36,9 +36,9 @@ mod request;
 mod room;
 mod sandbox;
 mod scheduler;
-mod seal;
 #[cfg(test)]
 pub(crate) mod schema;
+mod seal;
 mod steady;
 #[cfg(test)]
 mod stories;

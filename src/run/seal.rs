@@ -77,7 +77,9 @@ impl Seals {
         let bytes = std::fs::read(&file).map_err(|error| unreadable(error.to_string()))?;
         let sbom = recognise(&bytes).map_err(|why| {
             let problem = refuse(format!("`{value}` is no bill of materials that is known"), why);
-            problem.help("CycloneDX or SPDX in JSON: `syft scan … -o cyclonedx-json`, `trivy … --format spdx-json`")
+            problem.help(
+                "CycloneDX or SPDX in JSON: `syft scan … -o cyclonedx-json`, `trivy … --format spdx-json`",
+            )
         })?;
         let name = value.as_path().file_name().unwrap_or_default().to_string_lossy().into_owned();
         Ok(Document { sbom, bytes, name })

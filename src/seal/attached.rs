@@ -74,7 +74,10 @@ pub(super) struct Attached {
 
 #[derive(Clone, Debug)]
 enum Content {
-    Simple { payload: Vec<u8>, signature: String },
+    Simple {
+        payload: Vec<u8>,
+        signature: String,
+    },
     Envelope(Envelope),
     /// It cannot be read, for this reason.
     Unreadable(String),
@@ -117,7 +120,8 @@ impl Attached {
                 let stated = envelope.payload().and_then(|payload| statement::parse(&payload));
                 let stated = stated.map_err(unreadable)?;
                 if !stated.subjects.contains(&subject.hex()) {
-                    let others: Vec<_> = stated.subjects.iter().map(|hex| format!("`sha256:{hex}`")).collect();
+                    let others: Vec<_> =
+                        stated.subjects.iter().map(|hex| format!("`sha256:{hex}`")).collect();
                     return Err(format!("is for another image, {}", others.join(", ")));
                 }
                 // In the list of attestations nothing is a mere signature.

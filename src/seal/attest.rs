@@ -48,7 +48,8 @@ pub async fn attest(
         let there = attached(repository, &subject.digest, &[List::Attestations]).await?;
         let is_it = |one: &Attached| {
             let Ok(Claim::Stated(stated)) = one.claim(&subject.digest) else { return false };
-            let same = stated.predicate_type == *predicate_type && states_the_same(&stated.predicate, predicate);
+            let same =
+                stated.predicate_type == *predicate_type && states_the_same(&stated.predicate, predicate);
             same && one.is_signed_by(signer.public())
         };
         let is_in = |form| there.iter().any(|one| one.form == form && is_it(one));

@@ -76,7 +76,8 @@ mod tests {
 
     #[test]
     fn what_would_take_all_memory_is_refused_before_it_does() {
-        for (n, r, p) in [(1 << 40, 8, 1), (1 << 16, 1 << 20, 1), (1 << 16, 8, 1 << 20), (3, 8, 1), (0, 8, 1)] {
+        for (n, r, p) in [(1 << 40, 8, 1), (1 << 16, 1 << 20, 1), (1 << 16, 8, 1 << 20), (3, 8, 1), (0, 8, 1)]
+        {
             assert!(params(&Cost { n, r, p }).is_err(), "{n} {r} {p}");
         }
         assert!(params(&Cost { n: 1 << 16, r: 8, p: 1 }).is_ok());

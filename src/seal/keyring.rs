@@ -40,11 +40,8 @@ impl Keyring {
         }
         let text = find_secret("the signing key", &sign.key, &self.root, &self.environment).await;
         let text = text.map_err(|problem| Problem { code: Code::SigningKey, ..problem })?;
-        let password = if Signer::is_encrypted(text.reveal()) {
-            self.password(sign).await?
-        } else {
-            Password::new("")
-        };
+        let password =
+            if Signer::is_encrypted(text.reveal()) { self.password(sign).await? } else { Password::new("") };
         let had_password = !password.reveal().is_empty();
         // Deriving a key of a password takes a while.
         let read = move || Signer::read(text.reveal(), password.reveal().as_bytes());
@@ -71,9 +68,8 @@ fn refused(sign: &Sign, why: &InvalidKey, had_password: bool) -> Problem {
     let problem = Problem::new(Code::SigningKey, "the signing key cannot be used");
     let problem = problem.label(sign.key.span, why.to_string());
     match (why, &sign.password.value) {
-        (InvalidKey::Password, Secret::Env(name)) if !had_password => {
-            problem.help(format!("set `{name}` to its password, or say where it is found: `password=\"file:…\"`"))
-        }
+        (InvalidKey::Password, Secret::Env(name)) if !had_password => problem
+            .help(format!("set `{name}` to its password, or say where it is found: `password=\"file:…\"`")),
         (InvalidKey::Password, Secret::Env(name)) => problem.help(format!("`{name}` is what was tried")),
         (InvalidKey::Password, _) => problem.label(sign.password.span, "this is what was tried"),
         _ => problem.help(

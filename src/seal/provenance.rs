@@ -88,7 +88,9 @@ fn whole_seconds(time: Timestamp) -> String {
 
 fn platforms(plan: &Plan, image: StepIndex) -> Vec<String> {
     match plan.steps.get(image.0 as usize).map(|step| &step.action) {
-        Some(Action::Index(index)) => index.platforms.iter().map(|(platform, _)| platform.to_string()).collect(),
+        Some(Action::Index(index)) => {
+            index.platforms.iter().map(|(platform, _)| platform.to_string()).collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -112,7 +114,9 @@ fn bases(plan: &Plan, image: StepIndex) -> Vec<(String, Digest)> {
                 BaseSource::Step(base) => open.push(*base),
             },
             Some(Action::Dockerfile(build)) => {
-                found.extend(build.bases.iter().map(|base| (package(&base.reference), base.descriptor.digest)));
+                found.extend(
+                    build.bases.iter().map(|base| (package(&base.reference), base.descriptor.digest)),
+                );
                 open.extend(build.images.iter().map(|(_, step)| *step));
             }
             _ => {}

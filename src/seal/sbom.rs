@@ -18,7 +18,8 @@ pub struct Sbom {
 /// # Errors
 /// Why it is neither: a sentence without a period.
 pub fn recognise(bytes: &[u8]) -> Result<Sbom, String> {
-    let document: Value = serde_json::from_slice(bytes).map_err(|error| format!("it is not JSON: {error}"))?;
+    let document: Value =
+        serde_json::from_slice(bytes).map_err(|error| format!("it is not JSON: {error}"))?;
     let text = |name: &str| document.get(name).and_then(Value::as_str);
     let spdx_3 = text("@context").is_some_and(|context| context.contains("spdx.org/rdf/3"));
     let (media_type, predicate_type) = if text("bomFormat") == Some("CycloneDX") {

@@ -55,7 +55,10 @@ pub(crate) fn verify(session: &mut Session, options: &Verify) -> Result<ExitCode
     let mut problems = Problems::new();
     for image in &options.images {
         let work = async {
-            let end = places.source(session, image)?;
+            if places.declares(image) {
+                return Err(not_published(image));
+            }
+            let end = places.end(session, image)?;
             let declared = match given.as_slice() {
                 [] => declared_keys(&places, image, &end, &publisher).await?,
                 _ => Vec::new(),
@@ -78,6 +81,13 @@ pub(crate) fn verify(session: &mut Session, options: &Verify) -> Result<ExitCode
         }
     }
     problems.once().or(ExitCode::SUCCESS)
+}
+
+/// What was built of an image of release.kdl is signed where it is pushed to.
+fn not_published(image: &str) -> Problem {
+    let title = format!("`{image}` is an image of release.kdl, which is signed where it is pushed to");
+    Problem::new(Code::InvalidReference, title)
+        .help(format!("name it there: `hoist verify HOST/REPOSITORY:TAG`; `hoist tags {image}` has its tags"))
 }
 
 /// The only one of some problems.
@@ -122,7 +132,7 @@ async fn declared_keys(
         }
         signs
     };
-    let own = all.iter().copied().filter(|image| is_of(places, image, text, end)).collect::<Vec<_>>();
+    let own = all.iter().copied().filter(|image| is_of(places, image, end)).collect::<Vec<_>>();
     let is_known = !own.is_empty();
     let signs = if is_known { signs(own) } else { signs(all) };
     if signs.is_empty() || (!is_known && signs.len() > 1) {
@@ -144,11 +154,8 @@ async fn declared_keys(
 }
 
 /// Whether an image of the release file goes to the repository of a place.
-fn is_of(places: &Places, image: &Image, text: &str, end: &End) -> bool {
+fn is_of(places: &Places, image: &Image, end: &End) -> bool {
     let Some((loaded, facts)) = &places.known else { return false };
-    if image.name.value == text {
-        return true;
-    }
     let Ok(repository) = Scope::new(&loaded.release, facts).fill(&image.repository) else { return false };
     match end {
         End::Layout { path, .. } => path.ends_with(&repository),
@@ -211,7 +218,7 @@ fn tell(
         let forms = verification.forms(at);
         if forms.is_empty() {
             let mark = look.paint(Paint::Bad, "not signed");
-            text.push_str(&format!("  {mark} by {}\n", key.shown()));
+            text.extend(["  ", &mark, " by ", &key.shown(), "\n"]);
             continue;
         }
         let how = |form: &Form| match form {
@@ -220,9 +227,9 @@ fn tell(
         };
         let forms = forms.iter().map(how).collect::<Vec<_>>().join(", ");
         let mark = look.paint(Paint::Good, "signed");
-        text.push_str(&format!("  {mark} by {}: {forms}\n", key.shown()));
+        text.extend(["  ", &mark, " by ", &key.shown(), ": ", &forms, "\n"]);
         for kind in verification.attested(at) {
-            text.push_str(&format!("  attested by it: {}\n", look.tame(kind)));
+            text.extend(["  attested by it: ", &look.tame(kind), "\n"]);
         }
     }
     session.output(&text)

@@ -58,18 +58,56 @@ struct StepView {
 #[serde(tag = "action", rename_all = "kebab-case")]
 enum Does {
     Group,
-    Skip { reason: String },
-    Command { outputs: Vec<String> },
-    Assemble { platform: String },
-    Build { platform: String },
-    Index { platforms: Vec<String> },
-    Test { image: String, tests: Vec<String> },
-    Budget { image: String },
-    Push { image: String, registry: String, repository: String },
-    Sign { image: String, registry: String, repository: String, keys: usize },
-    Attest { image: String, registry: String, repository: String, provenance: bool, sbom: Option<String> },
-    Tag { image: String, registry: String, repository: String, tags: Vec<TagView> },
-    NotAvailable { what: String },
+    Skip {
+        reason: String,
+    },
+    Command {
+        outputs: Vec<String>,
+    },
+    Assemble {
+        platform: String,
+    },
+    Build {
+        platform: String,
+    },
+    Index {
+        platforms: Vec<String>,
+    },
+    Test {
+        image: String,
+        tests: Vec<String>,
+    },
+    Budget {
+        image: String,
+    },
+    Push {
+        image: String,
+        registry: String,
+        repository: String,
+    },
+    Sign {
+        image: String,
+        registry: String,
+        repository: String,
+        keys: usize,
+    },
+    Attest {
+        image: String,
+        registry: String,
+        repository: String,
+        provenance: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sbom: Option<String>,
+    },
+    Tag {
+        image: String,
+        registry: String,
+        repository: String,
+        tags: Vec<TagView>,
+    },
+    NotAvailable {
+        what: String,
+    },
 }
 
 #[derive(Serialize)]

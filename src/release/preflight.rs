@@ -9,7 +9,7 @@ use crate::oci::{Digest, Tag};
 use crate::plan::{Action, Plan, RegistryPlace, RegistryPlan, StepIndex, TagStep};
 use crate::release::label::{Labels, REVISION};
 use crate::release::publisher::{Publisher, place};
-use crate::release::seal::check_keys;
+use crate::release::seal::check_seals;
 use crate::release::tag::published;
 use crate::store::Repository;
 use crate::tags::Movement;
@@ -36,7 +36,7 @@ pub struct PresentTag {
 /// All of what is wrong, each at the step that it would stop.
 pub async fn preflight(plan: &Plan, publisher: &Publisher) -> Result<Vec<PresentTag>, Problems> {
     let mut problems = Problems::new();
-    problems.take(check_keys(plan, publisher).await);
+    problems.take(check_seals(plan, publisher).await);
     let mut checked: Vec<(&RegistryPlan, bool)> = Vec::new();
     let mut present = Vec::new();
     for (step, index) in plan.steps.iter().zip(0..) {

@@ -1,14 +1,18 @@
 //! Vouching for an image where it was pushed and nobody sees it yet.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::Sign;
-use crate::diagnostic::{Code, Problem, Problems};
+use crate::config::{ProjectPath, Sign};
+use crate::diagnostic::{Code, Problem, Problems, Spanned};
 use crate::oci::{Descriptor, Index, media_type};
-use crate::plan::{Action, AttestStep, Plan, SignStep};
+use crate::plan::{Action, AttestStep, Plan, SignStep, Step};
 use crate::release::publisher::{Publisher, place};
 use crate::seal::{self, Attestation, Sbom, Signer, Subject};
 use crate::store::{Layout, Repository};
+
+/// The largest bill of materials that is attached, in bytes.
+const MAX_SBOM: u64 = 32 << 20;
 
 /// A document that is attached, as it lies in the project.
 pub struct Document {
@@ -18,6 +22,35 @@ pub struct Document {
     pub bytes: Vec<u8>,
     /// The name of its file.
     pub name: String,
+}
+
+impl Document {
+    /// A bill of materials, as it lies in the project in `root` now.
+    ///
+    /// # Errors
+    /// [`Code::Sbom`] at its place in the release file: it cannot be read, is too large, or
+    /// is not of a kind that is known.
+    pub fn read(root: &Path, path: &Spanned<ProjectPath>) -> Result<Self, Problem> {
+        let Spanned { value, span } = path;
+        let refuse = |title: String, note: String| {
+            Problem::new(Code::Sbom, title).label(*span, "attached by this").note(note)
+        };
+        let file = root.join(value.as_path());
+        let unreadable = |why: String| refuse(format!("cannot read `{value}`"), why);
+        let size = file.metadata().map_err(|error| unreadable(error.to_string()))?.len();
+        if size > MAX_SBOM {
+            return Err(unreadable(format!("it has {size} bytes, more than {MAX_SBOM}")));
+        }
+        let bytes = std::fs::read(&file).map_err(|error| unreadable(error.to_string()))?;
+        let sbom = seal::recognise(&bytes).map_err(|why| {
+            let problem = refuse(format!("`{value}` is no bill of materials that is known"), why);
+            problem.help(
+                "CycloneDX or SPDX in JSON: `syft scan … -o cyclonedx-json`, `trivy … --format spdx-json`",
+            )
+        })?;
+        let name = value.as_path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(Self { sbom, bytes, name })
+    }
 }
 
 /// Signs an image, and of an index each of its images; `true` if something was signed
@@ -88,16 +121,23 @@ pub async fn attest(
     Ok(changed)
 }
 
-/// Makes sure that all keys of a plan can be used.
+/// Makes sure that all keys of a plan can be used, and that what is attached is there
+/// unless a command may make it.
 ///
 /// # Errors
-/// All of those that cannot.
-pub(super) async fn check_keys(plan: &Plan, publisher: &Publisher) -> Result<(), Problems> {
+/// All of what cannot be used.
+pub(super) async fn check_seals(plan: &Plan, publisher: &Publisher) -> Result<(), Problems> {
     let mut problems = Problems::new();
     for step in &plan.steps {
         let keys = match &step.action {
-            Action::Sign(step) => &step.keys,
-            Action::Attest(step) => &step.keys,
+            Action::Sign(sign) => &sign.keys,
+            Action::Attest(attest) => {
+                let given = attest.sbom.iter().filter(|_| !is_behind_command(plan, step));
+                for path in given {
+                    problems.take(Document::read(publisher.root(), path));
+                }
+                &attest.keys
+            }
             _ => continue,
         };
         for key in keys {
@@ -105,6 +145,24 @@ pub(super) async fn check_keys(plan: &Plan, publisher: &Publisher) -> Result<(),
         }
     }
     problems.once().or(())
+}
+
+/// Whether some command comes before a step.
+fn is_behind_command(plan: &Plan, step: &Step) -> bool {
+    let (mut seen, mut open) = (vec![false; plan.steps.len()], vec![step]);
+    while let Some(step) = open.pop() {
+        if matches!(step.action, Action::Command(_)) {
+            return true;
+        }
+        for at in step.needs.iter().map(|need| need.step.0 as usize) {
+            if let (Some(seen), Some(before)) = (seen.get_mut(at), plan.steps.get(at))
+                && !std::mem::replace(seen, true)
+            {
+                open.push(before);
+            }
+        }
+    }
+    false
 }
 
 async fn signers(keys: &[Sign], publisher: &Publisher) -> Result<Vec<Arc<Signer>>, Problem> {

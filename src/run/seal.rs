@@ -6,18 +6,14 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-use crate::config::ProjectPath;
-use crate::diagnostic::{Code, Problem, Spanned};
+use crate::diagnostic::Problem;
 use crate::oci::Descriptor;
 use crate::plan::{AttestStep, Plan, SignStep};
 use crate::release::{self, Document, Publisher};
 use crate::run::Request;
 use crate::run::image::Yielded;
-use crate::seal::{Invocation, provenance, recognise};
+use crate::seal::{Invocation, provenance};
 use crate::store::Layout;
-
-/// The largest bill of materials that is attached, in bytes.
-const MAX_SBOM: u64 = 32 << 20;
 
 /// What the steps of a run that vouch for images share.
 pub(super) struct Seals {
@@ -45,7 +41,7 @@ impl Seals {
     }
 
     pub(super) async fn sign(&self, step: &SignStep, image: &Descriptor) -> Result<Yielded, Problem> {
-        release::sign(step, image, &self.built, &self.publisher).await.map(yielded)
+        Box::pin(release::sign(step, image, &self.built, &self.publisher)).await.map(yielded)
     }
 
     pub(super) async fn attest(
@@ -58,31 +54,11 @@ impl Seals {
         let invocation = Invocation { id: self.run.clone(), started: self.started, finished };
         let provenance =
             step.provenance.as_ref().map(|planned| provenance(plan, step.image, planned, &invocation));
-        let document = step.sbom.as_ref().map(|path| self.document(path)).transpose()?;
-        release::attest(step, (provenance, document), image, &self.built, &self.publisher).await.map(yielded)
-    }
-
-    /// A bill of materials, as it lies in the project now.
-    fn document(&self, path: &Spanned<ProjectPath>) -> Result<Document, Problem> {
-        let Spanned { value, span } = path;
-        let refuse = |title: String, note: String| {
-            Problem::new(Code::Sbom, title).label(*span, "attached by this").note(note)
-        };
-        let file = self.root.join(value.as_path());
-        let unreadable = |why: String| refuse(format!("cannot read `{value}`"), why);
-        let size = file.metadata().map_err(|error| unreadable(error.to_string()))?.len();
-        if size > MAX_SBOM {
-            return Err(unreadable(format!("it has {size} bytes, more than {MAX_SBOM}")));
-        }
-        let bytes = std::fs::read(&file).map_err(|error| unreadable(error.to_string()))?;
-        let sbom = recognise(&bytes).map_err(|why| {
-            let problem = refuse(format!("`{value}` is no bill of materials that is known"), why);
-            problem.help(
-                "CycloneDX or SPDX in JSON: `syft scan … -o cyclonedx-json`, `trivy … --format spdx-json`",
-            )
-        })?;
-        let name = value.as_path().file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Document { sbom, bytes, name })
+        let read = |path| Document::read(&self.root, path);
+        let document = step.sbom.as_ref().map(read).transpose()?;
+        let stated = (provenance, document);
+        let attested = release::attest(step, stated, image, &self.built, &self.publisher);
+        Box::pin(attested).await.map(yielded)
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::Read as _;
 use crate::diagnostic::{Code, Problem};
 use crate::oci::{Descriptor, Digest, Manifest, Tag, media_type};
 use crate::seal::envelope::{self, Envelope};
+use crate::seal::referring::EMPTY;
 use crate::seal::statement::{self, SIGNED, Stated};
 use crate::seal::{PublicKey, bundle, simple};
 use crate::store::Repository;
@@ -160,11 +161,12 @@ pub(super) async fn attached(
     }
     for referrer in repository.referrers(subject, None).await? {
         let kind = referrer.unknown.get("artifactType").and_then(serde_json::Value::as_str);
-        if kind.is_none_or(|kind| !kind.starts_with(bundle::ANY)) {
+        // Where cosign 2 keeps the list itself, it says the type of the configuration.
+        if kind.is_some_and(|kind| kind != EMPTY && !kind.starts_with(bundle::ANY)) {
             continue;
         }
         check_count(found.len(), subject)?;
-        found.push(bundled(repository, &referrer).await?);
+        found.extend(bundled(repository, &referrer).await?);
     }
     Ok(found)
 }
@@ -217,25 +219,30 @@ pub(super) async fn under(
     Ok(Some((descriptor, manifest)))
 }
 
-/// The bundle that a referrer brings.
-async fn bundled(repository: &Repository, referrer: &Descriptor) -> Result<Attached, Problem> {
+/// The bundle that a referrer brings, if it brings one.
+async fn bundled(repository: &Repository, referrer: &Descriptor) -> Result<Option<Attached>, Problem> {
     let bytes = repository.read(referrer).await?;
-    let unreadable = |why: &str| Attached {
-        form: Form::Bundle,
-        digest: referrer.digest,
-        content: Content::Unreadable(why.to_owned()),
+    let (kind, layers) = match Manifest::parse(&bytes) {
+        Ok(manifest) => (manifest.artifact_type, manifest.layers),
+        Err(error) => return Ok(Some(unreadable(referrer, error.to_string()))),
     };
-    let layers = match Manifest::parse(&bytes) {
-        Ok(manifest) => manifest.layers,
-        Err(error) => return Ok(unreadable(&error.to_string())),
+    let is_bundle = |kind: &str| kind.starts_with(bundle::ANY);
+    if !kind.as_deref().is_some_and(is_bundle) && !layers.iter().any(|layer| is_bundle(&layer.media_type)) {
+        return Ok(None);
+    }
+    let [layer] = layers.as_slice() else {
+        return Ok(Some(unreadable(referrer, "it is not one bundle".to_owned())));
     };
-    let [layer] = layers.as_slice() else { return Ok(unreadable("it is not one bundle")) };
-    Ok(match bundle::envelope(&content(repository, layer).await?) {
+    Ok(Some(match bundle::envelope(&content(repository, layer).await?) {
         Ok(envelope) => {
             Attached { form: Form::Bundle, digest: layer.digest, content: Content::Envelope(envelope) }
         }
-        Err(why) => unreadable(&why),
-    })
+        Err(why) => unreadable(referrer, why),
+    }))
+}
+
+fn unreadable(referrer: &Descriptor, why: String) -> Attached {
+    Attached { form: Form::Bundle, digest: referrer.digest, content: Content::Unreadable(why) }
 }
 
 /// A blob as a whole.

@@ -46,13 +46,13 @@ pub async fn attest(
     let Attestation { predicate_type, predicate, states_the_same } = attestation;
     for race in 0..=RACES {
         let there = attached(repository, &subject.digest, &[List::Attestations]).await?;
-        let is_it = |one: &Attached| {
+        let states_it = |one: &Attached| {
             let Ok(Claim::Stated(stated)) = one.claim(&subject.digest) else { return false };
             let same =
                 stated.predicate_type == *predicate_type && states_the_same(&stated.predicate, predicate);
             same && one.is_signed_by(signer.public())
         };
-        let is_in = |form| there.iter().any(|one| one.form == form && is_it(one));
+        let is_in = |form| there.iter().any(|one| one.form == form && states_it(one));
         let list = list_of(repository).filter(|_| !is_in(Form::Tag));
         let missing = !is_in(Form::Bundle);
         if list.is_none() && !missing {

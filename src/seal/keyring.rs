@@ -13,7 +13,7 @@ use crate::store::{Password, find_secret};
 pub struct Keyring {
     root: PathBuf,
     environment: Environment,
-    opened: Mutex<Vec<((Secret, Secret), Arc<Signer>)>>,
+    opened: Mutex<Vec<(Sign, Arc<Signer>)>>,
 }
 
 impl Keyring {
@@ -30,10 +30,12 @@ impl Keyring {
     /// [`Code::SigningKey`] at the declaration: the key cannot be found or read, is of a
     /// kind that is not used for images, or its password is wrong. Neither is in a message.
     pub async fn signer(&self, sign: &Sign) -> Result<Arc<Signer>, Problem> {
-        let place = (sign.key.value.clone(), sign.password.value.clone());
+        let is_it = |known: &Sign| {
+            (&known.key.value, &known.password.value) == (&sign.key.value, &sign.password.value)
+        };
         let known = || {
             let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-            opened.iter().find(|(known, _)| *known == place).map(|(_, signer)| Arc::clone(signer))
+            opened.iter().find(|(known, _)| is_it(known)).map(|(_, signer)| Arc::clone(signer))
         };
         if let Some(signer) = known() {
             return Ok(signer);
@@ -48,7 +50,7 @@ impl Keyring {
         let signer = tokio::task::spawn_blocking(read).await.unwrap_or(Err(InvalidKey::Damaged));
         let signer = Arc::new(signer.map_err(|why| refused(sign, &why, had_password))?);
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        opened.push((place, Arc::clone(&signer)));
+        opened.push((sign.clone(), Arc::clone(&signer)));
         Ok(signer)
     }
 
@@ -66,7 +68,11 @@ impl Keyring {
 /// A key that cannot be used.
 fn refused(sign: &Sign, why: &InvalidKey, had_password: bool) -> Problem {
     let problem = Problem::new(Code::SigningKey, "the signing key cannot be used");
-    let problem = problem.label(sign.key.span, why.to_string());
+    let why_not = match why {
+        InvalidKey::Password if !had_password => "it is encrypted, and there is no password".to_owned(),
+        why => why.to_string(),
+    };
+    let problem = problem.label(sign.key.span, why_not);
     match (why, &sign.password.value) {
         (InvalidKey::Password, Secret::Env(name)) if !had_password => problem
             .help(format!("set `{name}` to its password, or say where it is found: `password=\"file:…\"`")),

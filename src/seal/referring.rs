@@ -8,7 +8,7 @@ use crate::store::{Layout, Repository, attach};
 
 /// The type of the configuration of what has none (OCI image specification, "Guidance
 /// for an empty descriptor").
-const EMPTY: &str = "application/vnd.oci.empty.v1+json";
+pub(super) const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 
 /// Attaches a document to a manifest; where the same is attached already, nothing changes.
 ///

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value, json};
-use tempfile::{TempDir, tempdir};
 
 use crate::diagnostic::{Code, Problem};
 use crate::oci::{Descriptor, Digest, MAX_DOCUMENT, media_type};
@@ -84,8 +83,8 @@ impl Layout {
     ///
     /// # Errors
     /// The file system refuses.
-    pub fn temporary() -> Result<(Self, TempDir), Problem> {
-        let directory = tempdir().map_err(|error| unusable("write to", &temp_dir(), &error))?;
+    pub fn temporary() -> Result<(Self, tempfile::TempDir), Problem> {
+        let directory = tempfile::tempdir().map_err(|error| unusable("write to", &temp_dir(), &error))?;
         Ok((Self::create(directory.path())?, directory))
     }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::{ProjectPath, Sign};
-use crate::diagnostic::{Code, Problem, Problems, Spanned};
+use crate::diagnostic::{Code, Problem, Problems, Spanned, counted};
 use crate::oci::{Descriptor, Index, media_type};
 use crate::plan::{Action, AttestStep, Plan, SignStep, Step};
 use crate::release::publisher::{Publisher, place};
@@ -53,8 +53,8 @@ impl Document {
     }
 }
 
-/// Signs an image, and of an index each of its images; `true` if something was signed
-/// that was not signed before.
+/// Signs an image, and of an index each of its images; says who signed something that was
+/// not signed before.
 ///
 /// # Errors
 /// A key cannot be used; the registry cannot be read or written.
@@ -63,21 +63,25 @@ pub async fn sign(
     image: &Descriptor,
     images: &Layout,
     publisher: &Publisher,
-) -> Result<bool, Problem> {
+) -> Result<Vec<String>, Problem> {
     let repository = publisher.open(&step.registry).await?;
-    let mut changed = false;
+    let mut done = Vec::new();
     for signer in signers(&step.keys, publisher).await? {
+        let mut count = 0;
         for manifest in manifests(images, image)? {
             let signed = seal::sign(&repository, &manifest, &signer).await;
-            changed |= signed.map_err(|problem| not_sealed(step.registry.name.as_str(), problem))?;
+            count += usize::from(signed.map_err(|problem| not_sealed(&step.registry.name, problem))?);
+        }
+        if count > 0 {
+            let key = signer.public().fingerprint().short();
+            done.push(format!("{} signed by the key {key}", counted(count, "manifest")));
         }
     }
-    Ok(changed)
+    Ok(done)
 }
 
-/// Attaches statements to an image, and of an index to each of its images; `true` if
-/// something was attached that was not there before. Without a key, documents are attached
-/// as they are.
+/// Attaches statements to an image, and of an index to each of its images; says what was
+/// attached that was not there before. Without a key, documents are attached as they are.
 ///
 /// # Errors
 /// As [`sign`].
@@ -87,7 +91,7 @@ pub async fn attest(
     image: &Descriptor,
     images: &Layout,
     publisher: &Publisher,
-) -> Result<bool, Problem> {
+) -> Result<Vec<String>, Problem> {
     let repository = publisher.open(&step.registry).await?;
     let signers = signers(&step.keys, publisher).await?;
     let manifests = manifests(images, image)?;
@@ -103,22 +107,28 @@ pub async fn attest(
         states_the_same: |one, other| one == other,
     });
     let attestations: Vec<Attestation> = provenance.into_iter().chain(stated).collect();
-    let mut changed = false;
+    let mut done = Vec::new();
     for manifest in &manifests {
-        let attached = async {
-            for signer in &signers {
-                for attestation in &attestations {
-                    changed |= seal::attest(&repository, manifest, &subjects, attestation, signer).await?;
+        for signer in &signers {
+            for attestation in &attestations {
+                let attested = seal::attest(&repository, manifest, &subjects, attestation, signer).await;
+                if attested.map_err(|problem| not_sealed(&step.registry.name, problem))? {
+                    let key = signer.public().fingerprint().short();
+                    done.push(format!("attested {} by the key {key}", attestation.predicate_type));
                 }
             }
-            if let (true, Some(Document { sbom, bytes, name })) = (signers.is_empty(), &document) {
-                changed |= seal::attach_document(&repository, manifest, sbom.media_type, bytes, name).await?;
+        }
+        if let (true, Some(Document { sbom, bytes, name })) = (signers.is_empty(), &document) {
+            let attached = seal::attach_document(&repository, manifest, sbom.media_type, bytes, name).await;
+            if attached.map_err(|problem| not_sealed(&step.registry.name, problem))? {
+                done.push(format!("attached `{name}`, which nobody signed"));
             }
-            Ok(())
-        };
-        attached.await.map_err(|problem| not_sealed(step.registry.name.as_str(), problem))?;
+        }
     }
-    Ok(changed)
+    // What was attached to several manifests is said once.
+    done.sort();
+    done.dedup();
+    Ok(done)
 }
 
 /// Makes sure that all keys of a plan can be used, and that what is attached is there

@@ -119,14 +119,10 @@ impl Images {
                 }
                 None => Err(no_image(step)),
             },
-            Action::Sign(sign) => match known.get(&sign.image) {
-                Some(image) => sealed(step, unless(halt, self.seals.sign(sign, image)).await),
-                None => Err(no_image(step)),
-            },
-            Action::Attest(attest) => match known.get(&attest.image) {
-                Some(image) => sealed(step, unless(halt, self.seals.attest(plan, attest, image)).await),
-                None => Err(no_image(step)),
-            },
+            Action::Sign(_) | Action::Attest(_) => {
+                let sealed = self.seals.act(plan, step, known, halt, teller).await;
+                sealed.map_err(|failed| at(step, "attached by this", failed))
+            }
             Action::Tag(tag) => match known.get(&tag.image) {
                 Some(image) => {
                     let (moved, tagged) = self.tag(plan, tag, image, known, halt).await;
@@ -319,15 +315,6 @@ fn at(step: &Step, what: &str, failed: Unsuccessful) -> Unsuccessful {
     let mut placed = Problems::new();
     placed.extend(problems.into_iter().map(shown));
     Unsuccessful::Failed(placed)
-}
-
-/// What came of vouching for an image.
-fn sealed(
-    step: &Step,
-    done: Result<Result<Yielded, Problem>, Unsuccessful>,
-) -> Result<Yielded, Unsuccessful> {
-    let done = done.and_then(|done| done.map_err(Unsuccessful::failed));
-    done.map_err(|failed| at(step, "attached by this", failed))
 }
 
 fn moved(change: TagChange) -> TagMove {

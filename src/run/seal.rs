@@ -5,13 +5,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
+use tokio::sync::watch;
 
 use crate::diagnostic::Problem;
 use crate::oci::Descriptor;
-use crate::plan::{AttestStep, Plan, SignStep};
+use crate::plan::{Action, AttestStep, Plan, Step, StepIndex};
 use crate::release::{self, Document, Publisher};
 use crate::run::Request;
-use crate::run::image::Yielded;
+use crate::run::command::Unsuccessful;
+use crate::run::image::{Known, Yielded, no_image, unless};
+use crate::run::process::Halt;
+use crate::run::teller::{Teller, Told};
 use crate::seal::{Invocation, provenance};
 use crate::store::Layout;
 
@@ -40,28 +44,48 @@ impl Seals {
         }
     }
 
-    pub(super) async fn sign(&self, step: &SignStep, image: &Descriptor) -> Result<Yielded, Problem> {
-        Box::pin(release::sign(step, image, &self.built, &self.publisher)).await.map(yielded)
+    /// Carries out a step. What is given up half way is done the next time.
+    pub(super) async fn act(
+        &self,
+        plan: &Plan,
+        step: &Step,
+        known: &Known,
+        halt: &mut watch::Receiver<Halt>,
+        teller: &Teller,
+    ) -> Result<Yielded, Unsuccessful> {
+        let image = |at: &StepIndex| known.get(at).ok_or_else(|| no_image(step));
+        let done = match &step.action {
+            Action::Sign(sign) => {
+                let work = release::sign(sign, image(&sign.image)?, &self.built, &self.publisher);
+                unless(halt, Box::pin(work)).await?
+            }
+            Action::Attest(attest) => {
+                let work = self.attest(plan, attest, image(&attest.image)?);
+                unless(halt, Box::pin(work)).await?
+            }
+            _ => return Err(no_image(step)),
+        };
+        let done = done.map_err(Unsuccessful::failed)?;
+        // Where there was nothing to do, it was done before.
+        let yielded = if done.is_empty() { Yielded::Again } else { Yielded::Nothing };
+        for text in done {
+            teller.tell(Told::Notice(text)).await;
+        }
+        Ok(yielded)
     }
 
-    pub(super) async fn attest(
+    async fn attest(
         &self,
         plan: &Plan,
         step: &AttestStep,
         image: &Descriptor,
-    ) -> Result<Yielded, Problem> {
+    ) -> Result<Vec<String>, Problem> {
         let finished = self.started.checked_add(self.since.elapsed()).unwrap_or(self.started);
         let invocation = Invocation { id: self.run.clone(), started: self.started, finished };
         let provenance =
             step.provenance.as_ref().map(|planned| provenance(plan, step.image, planned, &invocation));
         let read = |path| Document::read(&self.root, path);
         let document = step.sbom.as_ref().map(read).transpose()?;
-        let stated = (provenance, document);
-        let attested = release::attest(step, stated, image, &self.built, &self.publisher);
-        Box::pin(attested).await.map(yielded)
+        release::attest(step, (provenance, document), image, &self.built, &self.publisher).await
     }
-}
-
-fn yielded(changed: bool) -> Yielded {
-    if changed { Yielded::Nothing } else { Yielded::Again }
 }

@@ -55,6 +55,17 @@ impl List {
         tag.parse().map_err(|_| Problem::new(Code::InvalidTag, format!("`{tag}` is not a tag")))
     }
 
+    /// What is in it, with the signature that stands beside it.
+    fn read(self, bytes: Vec<u8>, signature: String) -> Content {
+        match self {
+            Self::Signatures => Content::Simple { payload: bytes, signature },
+            Self::Attestations => match serde_json::from_slice(&bytes) {
+                Ok(envelope) => Content::Envelope(envelope),
+                Err(error) => Content::Unreadable(error.to_string()),
+            },
+        }
+    }
+
     /// The type of what is in it.
     const fn media_type(self) -> &'static str {
         match self {
@@ -186,17 +197,8 @@ async fn listed(repository: &Repository, list: List, subject: &Digest) -> Result
     for layer in manifest.layers.iter().filter(|layer| layer.media_type == list.media_type()) {
         check_count(found.len(), subject)?;
         let bytes = content(repository, layer).await?;
-        let content = match list {
-            List::Signatures => {
-                let signature = layer.annotations.get(simple::SIGNATURE).cloned().unwrap_or_default();
-                Content::Simple { payload: bytes, signature }
-            }
-            List::Attestations => match serde_json::from_slice(&bytes) {
-                Ok(envelope) => Content::Envelope(envelope),
-                Err(error) => Content::Unreadable(error.to_string()),
-            },
-        };
-        found.push(Attached { form: Form::Tag, digest: layer.digest, content });
+        let signature = layer.annotations.get(simple::SIGNATURE).cloned().unwrap_or_default();
+        found.push(Attached { form: Form::Tag, digest: layer.digest, content: list.read(bytes, signature) });
     }
     Ok(found)
 }
@@ -239,6 +241,17 @@ async fn bundled(repository: &Repository, referrer: &Descriptor) -> Result<Optio
         }
         Err(why) => unreadable(referrer, why),
     }))
+}
+
+/// Some bytes in each form that they may have.
+#[cfg(fuzzing)]
+pub(super) fn read(bytes: &[u8], signature: &str) -> Vec<Attached> {
+    let digest = Digest::of(bytes);
+    let lists = [List::Signatures, List::Attestations].into_iter();
+    let listed = lists.map(|list| list.read(bytes.to_vec(), signature.to_owned()));
+    let listed = listed.map(|content| Attached { form: Form::Tag, digest, content });
+    let bundled = bundle::envelope(bytes).map(Content::Envelope).unwrap_or_else(Content::Unreadable);
+    listed.chain([Attached { form: Form::Bundle, digest, content: bundled }]).collect()
 }
 
 fn unreadable(referrer: &Descriptor, why: String) -> Attached {

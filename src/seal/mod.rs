@@ -13,6 +13,8 @@ mod attest;
 mod bundle;
 mod encrypted;
 mod envelope;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod key;
 mod keyring;
 mod pem;

@@ -21,6 +21,7 @@ pub mod plan;
 pub mod release;
 pub mod report;
 pub mod run;
+pub mod seal;
 pub mod store;
 pub mod syntax;
 pub mod tags;

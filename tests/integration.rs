@@ -39,6 +39,7 @@ mod registry;
 mod remote_engines;
 mod sandbox;
 mod schemas;
+mod sealing;
 mod signals;
 mod spelling;
 mod stages;

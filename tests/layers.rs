@@ -19,6 +19,7 @@ const ORDER: &[&str] = &[
     "store",
     "cache",
     "engine",
+    "seal",
     "inspect",
     "deploy",
     "release",
@@ -31,6 +32,8 @@ const ORDER: &[&str] = &[
 /// Modules that do not import each other although their order would allow it.
 const APART: &[(&str, &str)] = &[
     ("engine", "cache"),
+    ("seal", "cache"),
+    ("seal", "engine"),
     ("inspect", "cache"),
     ("release", "cache"),
     ("release", "engine"),
@@ -53,9 +56,12 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("landlock", &["run"]),
     ("libc", &["run"]),
     ("nix", &["run"]),
-    ("tokio", &["store", "engine", "release", "run", "cli"]),
+    ("tokio", &["store", "engine", "seal", "release", "run", "cli"]),
     ("bollard", &["engine"]),
     ("tonic", &["engine"]),
+    ("p256", &["seal"]),
+    ("scrypt", &["seal"]),
+    ("crypto_secretbox", &["seal"]),
 ];
 
 /// Modules that touch no file, environment, clock, network, or process.

@@ -96,6 +96,8 @@ pub(crate) enum Command {
     Init(Init),
     /// Show an image: layers, sizes, wasted bytes, configuration; or a repository's tags
     Inspect(Inspect),
+    /// Check that images are signed, and show what is attested of them
+    Verify(Verify),
     /// Copy an image, by digest: from registry or directory to registry or directory
     Copy(Copy),
     /// Remove a tag, or an image with all its tags
@@ -290,6 +292,18 @@ pub(crate) struct Inspect {
     /// Print only the value of this label
     #[arg(long, value_name = "NAME", conflicts_with_all = ["files", "html"])]
     pub(crate) label: Option<String>,
+}
+
+/// `hoist verify`.
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// The images: `HOST/REPOSITORY[:TAG]`, `HOST/REPOSITORY@DIGEST`, or `oci:DIR[:TAG]`
+    #[arg(value_name = "IMAGE", required = true)]
+    pub(crate) images: Vec<String>,
+    /// A public key that must have signed them, such as cosign.pub; several for several.
+    /// Without one: the public half of what `sign` of release.kdl names
+    #[arg(long = "key", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) keys: Vec<String>,
 }
 
 /// `hoist copy`.

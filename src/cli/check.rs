@@ -5,10 +5,14 @@ use std::process::ExitCode;
 use indexmap::IndexMap;
 
 use crate::cli::arguments::Arguments;
-use crate::cli::session::Session;
+use crate::cli::session::{Loaded, Session};
+use crate::cli::verify::name_of;
+use crate::config::{Secret, Sign};
 use crate::diagnostic::{Problems, counted};
+use crate::facts::Needs;
 use crate::plan::Goals;
 use crate::report::{Paint, problems_json};
+use crate::store::secret_file;
 
 /// Reads the file and plans all of it. A fact that is missing here and now, such
 /// as `{version}` away from a tag, is found by the plan as well.
@@ -37,7 +41,42 @@ pub(crate) fn check(session: &mut Session) -> Result<ExitCode, Problems> {
             "{warn} `{target}` is a command, too: `hoist run {target}` runs what the file declares\n"
         ));
     }
+    for (image, name, why) in keys_that_are_missing(session, &loaded)? {
+        let warn = look.paint(Paint::Warn, "!");
+        session.say(&format!(
+            "{warn} `{image}` is signed with `{name}`, and {why}: a release from here is refused\n"
+        ));
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Signing keys that are not here, as far as that is known without opening them: the
+/// image, the key, and why.
+fn keys_that_are_missing(
+    session: &mut Session,
+    loaded: &Loaded,
+) -> Result<Vec<(String, String, String)>, Problems> {
+    if loaded.release.images.values().all(|image| image.signs.is_empty()) {
+        return Ok(Vec::new());
+    }
+    let environment = session.gather(loaded, &Needs::default(), &IndexMap::new())?.environment;
+    let missing = |sign: &Sign| match &sign.key.value {
+        Secret::Env(name) => {
+            let set = environment.get(name).is_some_and(|value| !value.is_empty());
+            (!set).then(|| "the variable is not set".to_owned())
+        }
+        Secret::File(path) => {
+            let found = secret_file(path, &loaded.project.root, &environment).is_file();
+            (!found).then(|| "there is no such file".to_owned())
+        }
+        Secret::Command(_) => None,
+    };
+    let signs =
+        loaded.release.images.values().flat_map(|image| image.signs.iter().map(move |sign| (image, sign)));
+    let missing = signs.filter_map(|(image, sign)| {
+        Some((image.name.value.clone(), name_of(&sign.key.value), missing(sign)?))
+    });
+    Ok(missing.collect())
 }
 
 fn count(number: usize, noun: &str) -> Option<String> {

@@ -14,6 +14,7 @@ use crate::report::{Check, Level, Look, checkup, checkup_json};
 use crate::run::sandbox_support;
 
 mod engine;
+mod key;
 mod registry;
 
 /// Less free space than this is worth a word, in bytes.
@@ -58,6 +59,7 @@ pub(crate) fn doctor(session: &mut Session) -> Result<ExitCode, Problems> {
         let mut found = engine::checks(&places, &environment, plan.as_ref()).await;
         found.extend(registry::bases(&places, bases, &publisher).await);
         found.extend(registry::registries(&places, plan.as_ref(), &publisher).await);
+        found.extend(key::keys(&places, plan.as_ref(), &publisher).await);
         Ok::<_, Problem>(found)
     };
     checks.extend(until_signalled(work, "checking was stopped")?);

@@ -193,7 +193,7 @@ fn list(
             return Err(problem.help(repository_meant(registry).await));
         }
         // Registries have them in any order.
-        tags.sort_by(|one, other| natural(one).cmp(&natural(other)));
+        tags.sort_by(|one, other| (is_list(one), natural(one)).cmp(&(is_list(other), natural(other))));
         let reports = if bare { Vec::new() } else { look_at(repository, tags.clone()).await? };
         Ok::<_, Problem>((tags, reports))
     };
@@ -212,6 +212,12 @@ fn list(
     };
     session.output(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether a tag is no name of an image, but of the list of what is attached to one.
+fn is_list(tag: &str) -> bool {
+    let digits = tag.strip_prefix("sha256-").map(|rest| rest.split('.').next().unwrap_or(rest));
+    digits.is_some_and(|digits| digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// The words and numbers of a tag, so that `1.9` comes before `1.10`.
@@ -265,5 +271,10 @@ mod tests {
         let mut tags = vec!["1.10", "latest", "1.9", "1", "1.9-rc.1", "99999999999999999999999", "a1b"];
         tags.sort_by(|one, other| natural(one).cmp(&natural(other)));
         assert_eq!(tags, ["99999999999999999999999", "a1b", "latest", "1", "1.9", "1.9-rc.1", "1.10"]);
+        let digest = "0123456789abcdef".repeat(4);
+        for list in [format!("sha256-{digest}"), format!("sha256-{digest}.sig")] {
+            assert!(is_list(&list), "{list}");
+        }
+        assert!(!is_list("sha256-1") && !is_list("1.0") && !is_list(&digest));
     }
 }

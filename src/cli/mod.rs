@@ -41,6 +41,7 @@ mod stage_arguments;
 mod stages;
 mod status;
 mod tags;
+mod verify;
 mod watch;
 mod why;
 mod words;
@@ -169,6 +170,7 @@ fn execute(session: &mut Session, command: Option<Command>) -> Result<ExitCode, 
         Some(Command::Logout(options)) => login::logout(session, &options),
         Some(Command::Doctor) => doctor::doctor(session),
         Some(Command::Inspect(options)) => inspect::inspect(session, &options),
+        Some(Command::Verify(options)) => verify::verify(session, &options),
         Some(Command::Log(options)) => log::log(session, &options),
         Some(Command::Report(options)) => report::report(session, &options),
         Some(Command::Clean(options)) => clean::clean(session, &options),

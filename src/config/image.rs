@@ -51,13 +51,15 @@ pub struct Image {
 }
 
 impl Image {
-    /// The secrets that its build may mount.
-    pub fn build_secrets(&self) -> impl Iterator<Item = &Secret> {
+    /// Where all its secrets are found: those that its build may mount, and the keys that
+    /// it is signed with.
+    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
         let secrets = match &self.recipe {
             Recipe::Dockerfile(recipe) => recipe.secrets.as_slice(),
             Recipe::Assemble(_) => &[],
         };
-        secrets.iter().map(|secret| &secret.from)
+        let keys = self.signs.iter().flat_map(|sign| [&sign.key.value, &sign.password.value]);
+        secrets.iter().map(|secret| &secret.from).chain(keys)
     }
 }
 
@@ -328,11 +330,13 @@ pub struct ScanAllow {
     pub reason: String,
 }
 
-/// `sign key="…"`.
+/// `sign key="…" password="…"`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sign {
     /// Where the private key is found.
-    pub key: Secret,
+    pub key: Spanned<Secret>,
+    /// Where the password of an encrypted key is found.
+    pub password: Spanned<Secret>,
     /// The node in the source.
     pub span: Span,
 }

@@ -188,6 +188,16 @@ codes! {
     /// A content of a base image that would leave the root file system.
     HostileLayer "engine::hostile_layer" Refused,
 
+    // seal
+    /// A signing key is missing, is none, or its password is wrong.
+    SigningKey "seal::signing_key" Refused,
+    /// A software bill of materials is neither CycloneDX nor SPDX.
+    Sbom "seal::sbom" Failed,
+    /// An image that has no signature.
+    Unsigned "seal::unsigned" Refused,
+    /// An image whose signatures were made by other keys, or for another image.
+    WrongSignature "seal::wrong_signature" Refused,
+
     // run
     /// A command ended with a failure.
     CommandFailed "run::command_failed" Failed,

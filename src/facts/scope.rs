@@ -76,6 +76,15 @@ impl<'a> Scope<'a> {
         self.fact(fact, None).ok()
     }
 
+    /// The value that a variable of the file was given on the command line or by the
+    /// environment, in place of its own.
+    #[must_use]
+    pub fn given(&self, name: &str) -> Option<String> {
+        let env = self.release.vars.get(name).and_then(|var| var.env.as_deref());
+        let of_environment = || self.facts.environment.text(env?).filter(|value| !value.is_empty());
+        self.facts.overrides.get(name).map(String::as_str).or_else(of_environment).map(str::to_owned)
+    }
+
     /// The text of a template.
     ///
     /// # Errors

@@ -8,8 +8,8 @@ use crate::config::{Pattern, ProjectPath};
 use crate::diagnostic::Span;
 use crate::facts::Environment;
 use crate::plan::{
-    AssembleStep, BudgetStep, DeployStep, DockerfileStep, EnterStep, FoundStep, IndexStep, PushStep, TagStep,
-    TestStep, VerifyStep,
+    AssembleStep, AttestStep, BudgetStep, DeployStep, DockerfileStep, EnterStep, FoundStep, IndexStep,
+    PushStep, SignStep, TagStep, TestStep, VerifyStep,
 };
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +40,12 @@ pub enum Action {
     /// Copies an image to a registry.
     #[serde(skip)]
     Push(Box<PushStep>),
+    /// Signs an image in a registry.
+    #[serde(skip)]
+    Sign(Box<SignStep>),
+    /// Attaches statements to an image in a registry.
+    #[serde(skip)]
+    Attest(Box<AttestStep>),
     /// Names an image in a registry.
     #[serde(skip)]
     Tag(Box<TagStep>),

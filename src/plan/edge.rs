@@ -150,8 +150,15 @@ impl<'a> Outline<'a> {
             Job::Test | Job::Budget | Job::Scan(_) | Job::Push(_) => {
                 vec![edge(Job::Index, NeedKind::Product)]
             }
-            Job::Sign(at) | Job::Attest(at) => {
+            Job::Sign(at) => {
                 vec![edge(Job::Index, NeedKind::Product), edge(Job::Push(at), NeedKind::Success)]
+            }
+            Job::Attest(at) => {
+                // What is stated of an image that is signed is stated after that.
+                let sign = (!declared.signs.is_empty()).then(|| edge(Job::Sign(at), NeedKind::Success));
+                let sbom = declared.sbom.iter().flat_map(|sbom| self.makers_of(sbom));
+                let before = [edge(Job::Index, NeedKind::Product), edge(Job::Push(at), NeedKind::Success)];
+                before.into_iter().chain(sign).chain(sbom).collect()
             }
             Job::Tag(at) => {
                 let before =

@@ -56,20 +56,71 @@ struct StepView {
 #[serde(tag = "action", rename_all = "kebab-case")]
 enum Does {
     Group,
-    Skip { reason: String },
-    Command { outputs: Vec<String> },
-    Assemble { platform: String },
-    Build { platform: String },
-    Index { platforms: Vec<String> },
-    Test { image: String, tests: Vec<String> },
-    Budget { image: String },
-    Push { image: String, registry: String, repository: String },
-    Tag { image: String, registry: String, repository: String, tags: Vec<TagView> },
-    Found { digest: Option<String>, repositories: Vec<String> },
-    Enter { stage: String, images: Vec<String> },
-    Deploy { commands: usize },
-    Verify { http: Vec<String>, commands: usize },
-    NotAvailable { what: String },
+    Skip {
+        reason: String,
+    },
+    Command {
+        outputs: Vec<String>,
+    },
+    Assemble {
+        platform: String,
+    },
+    Build {
+        platform: String,
+    },
+    Index {
+        platforms: Vec<String>,
+    },
+    Test {
+        image: String,
+        tests: Vec<String>,
+    },
+    Budget {
+        image: String,
+    },
+    Push {
+        image: String,
+        registry: String,
+        repository: String,
+    },
+    Sign {
+        image: String,
+        registry: String,
+        repository: String,
+        keys: usize,
+    },
+    Attest {
+        image: String,
+        registry: String,
+        repository: String,
+        provenance: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sbom: Option<String>,
+    },
+    Tag {
+        image: String,
+        registry: String,
+        repository: String,
+        tags: Vec<TagView>,
+    },
+    Found {
+        digest: Option<String>,
+        repositories: Vec<String>,
+    },
+    Enter {
+        stage: String,
+        images: Vec<String>,
+    },
+    Deploy {
+        commands: usize,
+    },
+    Verify {
+        http: Vec<String>,
+        commands: usize,
+    },
+    NotAvailable {
+        what: String,
+    },
 }
 
 #[derive(Serialize)]
@@ -189,6 +240,19 @@ impl Does {
                 image: name(plan, step.image),
                 registry: step.registry.name.clone(),
                 repository: repository(&step.registry),
+            },
+            Action::Sign(step) => Self::Sign {
+                image: name(plan, step.image),
+                registry: step.registry.name.clone(),
+                repository: repository(&step.registry),
+                keys: step.keys.len(),
+            },
+            Action::Attest(step) => Self::Attest {
+                image: name(plan, step.image),
+                registry: step.registry.name.clone(),
+                repository: repository(&step.registry),
+                provenance: step.provenance.is_some(),
+                sbom: step.sbom.as_ref().map(|sbom| sbom.value.to_string()),
             },
             Action::Tag(step) => Self::Tag {
                 image: name(plan, step.image),

@@ -42,7 +42,7 @@ fn fact(scope: &Scope<'_>, image: &Image, fact: Fact) -> Option<String> {
 
 /// Where a repository is looked at with a browser: `git@host:team/app.git` and
 /// `ssh://git@host/team/app.git` are `https://host/team/app`.
-fn web_address(remote: &str) -> String {
+pub(super) fn web_address(remote: &str) -> String {
     let bare = remote.strip_suffix('/').unwrap_or(remote);
     let bare = bare.strip_suffix(".git").unwrap_or(bare);
     let ssh = bare.strip_prefix("ssh://").map(|rest| rest.split_once('@').map_or(rest, |(_, rest)| rest));

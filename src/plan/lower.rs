@@ -113,11 +113,8 @@ impl<'a> Lower<'a> {
             Job::Budget => self.budget(at, image),
             Job::Scan(_) => Made::not_available("scanning an image", span_of(image, job), Effect::Always),
             Job::Push(channel) => self.push(at, image, channel),
-            Job::Sign(_) => Made::not_available("signing an image", span_of(image, job), Effect::Publishing),
-            Job::Attest(_) => {
-                let what = "attesting how an image was made";
-                Made::not_available(what, span_of(image, job), Effect::Publishing)
-            }
+            Job::Sign(channel) => self.sign(at, image, channel),
+            Job::Attest(channel) => self.attest(at, image, channel, span_of(image, job)),
             Job::Tag(channel) => self.tag(at, image, channel),
         }
     }
@@ -142,10 +139,15 @@ impl<'a> Lower<'a> {
         templates.iter().map(|template| self.fill(scope, template)).collect()
     }
 
+    /// Whether a text holds the value of a `dotenv` file or of `pass-env`.
+    pub(super) fn is_secret(&self, text: &str) -> bool {
+        self.secrets.iter().any(|secret| text.contains(secret))
+    }
+
     /// Adds a text to a definition; where it holds a secret, the value of a
     /// `dotenv` file or of `pass-env`, only its digest.
     pub(super) fn define(&self, definition: &mut Definition, subject: crate::plan::Subject, text: String) {
-        if self.secrets.iter().any(|secret| text.contains(secret)) {
+        if self.is_secret(&text) {
             definition.digest(subject, *blake3::hash(text.as_bytes()).as_bytes());
         } else {
             definition.text(subject, text);

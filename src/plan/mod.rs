@@ -30,6 +30,7 @@ mod name;
 mod order;
 mod permission;
 mod publish;
+mod seal;
 mod select;
 mod stage;
 mod step;
@@ -50,6 +51,7 @@ pub use image::{
     LoginPlan, PushStep, RegistryPlace, RegistryPlan, RemovePlan, TagStep, TestPlan, TestStep,
 };
 pub use json::json;
+pub use seal::{AttestStep, ProvenancePlan, SignStep, SourcePlan};
 pub use select::{Selection, select, select_entering};
 pub use stage::{DeployStep, EnterStep, FoundStep, StageImage, VerifyStep};
 pub use step::{Effect, Need, NeedKind, Plan, Step, StepId, StepIndex, Verb};

@@ -136,11 +136,11 @@ impl Lower<'_> {
 }
 
 /// Stands for a step that cannot be made; its plan is refused.
-fn nothing() -> Made {
+pub(super) fn nothing() -> Made {
     Made::new(Action::Group, Definition::default(), Effect::Always)
 }
 
-fn define(registry: &RegistryPlan) -> Definition {
+pub(super) fn define(registry: &RegistryPlan) -> Definition {
     let place = registry.place.to_string();
     let mut definition = Definition::default();
     definition.text(Subject::Format, "publish 1");

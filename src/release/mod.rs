@@ -1,7 +1,8 @@
 //! Publishing: what consumers can see.
 //!
 //! Owns the check of all destinations before the first build ([`preflight`]),
-//! the copy of an image by digest ([`push`]), and the move of its tags
+//! the copy of an image by digest ([`push`]), what vouches for it there ([`sign`],
+//! [`attest`]), and the move of its tags
 //! ([`tag`]): in order, immutable ones never to another image, moving ones never
 //! backwards, each read back. Doing any of it again changes nothing. Assumes
 //! that others publish to the same places at the same time. Says what it did as
@@ -20,6 +21,7 @@ mod likeness;
 mod preflight;
 mod publisher;
 mod push;
+mod seal;
 mod shared;
 mod tag;
 mod tags;
@@ -42,6 +44,7 @@ pub use likeness::repository_meant;
 pub use preflight::{PresentTag, check_place, preflight};
 pub use publisher::Publisher;
 pub use push::{Pushed, bring, find, push};
+pub use seal::{Document, attest, sign};
 pub use shared::{content_tag, fetch_shared, share};
 pub use tag::{TagChange, TagReport, TagResult, check_immutable, check_tags, tag};
 pub use tags::Tags;

@@ -9,6 +9,7 @@ use crate::oci::{Digest, Tag};
 use crate::plan::{Action, Plan, RegistryPlace, RegistryPlan, StepIndex, TagStep};
 use crate::release::label::{Labels, REVISION};
 use crate::release::publisher::{Publisher, place};
+use crate::release::seal::check_seals;
 use crate::release::tag::published;
 use crate::store::Repository;
 use crate::tags::Movement;
@@ -28,18 +29,21 @@ pub struct PresentTag {
 
 /// Makes sure of all that publishing needs, before the first build: that every
 /// registry can be reached and lets one write, that every layout can be
-/// written, that no immutable tag is known to hold another image. Returns what
+/// written, that all keys can be used, that no immutable tag is known to hold another image. Returns what
 /// every tag holds now.
 ///
 /// # Errors
 /// All of what is wrong, each at the step that it would stop.
 pub async fn preflight(plan: &Plan, publisher: &Publisher) -> Result<Vec<PresentTag>, Problems> {
     let mut problems = Problems::new();
+    problems.take(check_seals(plan, publisher).await);
     let mut checked: Vec<(&RegistryPlan, bool)> = Vec::new();
     let mut present = Vec::new();
     for (step, index) in plan.steps.iter().zip(0..) {
         let registry = match &step.action {
             Action::Push(push) => &push.registry,
+            Action::Sign(sign) => &sign.registry,
+            Action::Attest(attest) => &attest.registry,
             Action::Tag(tag) => &tag.registry,
             _ => continue,
         };

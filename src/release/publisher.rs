@@ -6,6 +6,7 @@ use crate::config::ProjectPath;
 use crate::diagnostic::{Code, Problem};
 use crate::facts::Environment;
 use crate::plan::{RegistryPlace, RegistryPlan};
+use crate::seal::Keyring;
 use crate::store::{Access, Layout, Network, Repository, Surroundings, Tell};
 
 /// A repository as a user would name it.
@@ -19,6 +20,7 @@ pub(super) fn place(registry: &RegistryPlan) -> String {
 /// The destinations of a run, each opened once, and what holds for all.
 pub struct Publisher {
     network: Network,
+    keyring: Keyring,
     allow_regress: bool,
 }
 
@@ -27,8 +29,10 @@ impl Publisher {
     /// found in, `dotenv` files included.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>, environment: Environment) -> Self {
-        let surroundings = Surroundings { root: root.into(), environment };
-        Self { network: Network::new(surroundings), allow_regress: false }
+        let root = root.into();
+        let keyring = Keyring::new(&root, environment.clone());
+        let surroundings = Surroundings { root, environment };
+        Self { network: Network::new(surroundings), keyring, allow_regress: false }
     }
 
     /// Says aloud that a registry is asked again which said nothing.
@@ -49,6 +53,12 @@ impl Publisher {
     #[must_use]
     pub const fn network(&self) -> &Network {
         &self.network
+    }
+
+    /// The keys that were opened.
+    #[must_use]
+    pub const fn keyring(&self) -> &Keyring {
+        &self.keyring
     }
 
     pub(super) const fn may_regress(&self) -> bool {

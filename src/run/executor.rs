@@ -154,7 +154,7 @@ impl<'a> Run<'a> {
             // Nobody hears it who does not wait for the run any more.
             .telling(Arc::new(move |text| drop(say.send(text.to_owned()))));
         let publisher = Arc::new(publisher);
-        let images = Images::new(&request, Arc::clone(&secrets), Arc::clone(&publisher));
+        let images = Images::new(&request, Arc::clone(&secrets), Arc::clone(&publisher), &directory);
         let (tellers, told) = mpsc::channel(BACKLOG);
         let makeflags = request.host.environment.get(jobserver::VARIABLE);
         let jobserver = Jobserver::new(jobs, request.options.jobs.is_some(), makeflags);

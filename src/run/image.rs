@@ -27,6 +27,7 @@ use crate::run::build::Builds;
 use crate::run::command::Unsuccessful;
 use crate::run::mask::Secrets;
 use crate::run::process::Halt;
+use crate::run::seal::Seals;
 use crate::run::teller::{Teller, Told};
 use crate::run::test::test;
 use crate::run::worker::blocking;
@@ -46,6 +47,7 @@ pub(super) struct Images {
     secrets: Arc<Secrets>,
     pub(super) publisher: Arc<Publisher>,
     builds: Builds,
+    seals: Seals,
     /// Whether the tags of the whole run may be moved; asked once, before the
     /// first of them is.
     judged: OnceCell<Result<(), Problems>>,
@@ -74,7 +76,12 @@ pub(super) type Known = HashMap<StepIndex, Descriptor>;
 
 impl Images {
     /// Images of files of the project, built into the store of its cache.
-    pub(super) fn new(request: &Request, secrets: Arc<Secrets>, publisher: Arc<Publisher>) -> Self {
+    pub(super) fn new(
+        request: &Request,
+        secrets: Arc<Secrets>,
+        publisher: Arc<Publisher>,
+        record: &Path,
+    ) -> Self {
         Self {
             root: request.root.clone(),
             now: request.host.now,
@@ -82,6 +89,7 @@ impl Images {
             cache: request.cache.clone(),
             built: request.cache.images().clone(),
             builds: Builds::new(request, Arc::clone(&secrets), Arc::clone(&publisher)),
+            seals: Seals::new(request, Arc::clone(&publisher), record),
             secrets,
             publisher,
             judged: OnceCell::new(),
@@ -133,6 +141,10 @@ impl Images {
                 }
                 None => Err(no_image(step)),
             },
+            Action::Sign(_) | Action::Attest(_) => {
+                let sealed = self.seals.act(plan, step, known, halt, teller).await;
+                sealed.map_err(|failed| at(step, "attached by this", failed))
+            }
             Action::Tag(tag) => match known.get(&tag.image) {
                 Some(image) => {
                     let (moved, tagged) = self.tag(plan, tag, image, known, halt).await;
@@ -307,6 +319,8 @@ pub(super) fn images_of(plan: &Plan, step: &Step) -> Vec<StepIndex> {
         Action::Test(test) => vec![test.image],
         Action::Budget(budget) => vec![budget.image],
         Action::Push(push) => vec![push.image],
+        Action::Sign(sign) => vec![sign.image],
+        Action::Attest(attest) => vec![attest.image],
         Action::Tag(_) => tag_steps(plan).map(|tag| tag.image).collect(),
         Action::Enter(enter) => enter.images.iter().map(|image| image.image).collect(),
         Action::Deploy(deploy) => deploy.images.iter().map(|image| image.image).collect(),

@@ -41,6 +41,7 @@ mod sandbox;
 mod scheduler;
 #[cfg(test)]
 pub(crate) mod schema;
+mod seal;
 mod secret;
 mod steady;
 #[cfg(test)]

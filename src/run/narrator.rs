@@ -187,6 +187,8 @@ const fn action_word(action: &Action) -> &'static str {
         Action::Test(_) => "test",
         Action::Budget(_) => "budget",
         Action::Push(_) => "push",
+        Action::Sign(_) => "sign",
+        Action::Attest(_) => "attest",
         Action::Tag(_) => "tag",
         Action::Found(_) => "found",
         Action::Enter(_) => "enter",

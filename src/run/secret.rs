@@ -19,7 +19,7 @@ pub(super) fn secrets(request: &Request) -> Secrets {
     let environment = &request.facts.environment;
     let (mut in_variables, mut files) = (Vec::new(), Vec::new());
     let of_registries = request.release.registries.values().flat_map(Registry::secrets);
-    let of_builds = request.release.images.values().flat_map(Image::build_secrets);
+    let of_builds = request.release.images.values().flat_map(Image::secrets);
     let of_engines = request.release.builders.values().filter_map(|builder| builder.client.as_ref());
     let of_engines = of_engines.map(|client| &client.key.value);
     for secret in of_registries.chain(of_builds).chain(of_engines) {

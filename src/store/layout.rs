@@ -1,6 +1,7 @@
 //! OCI image layouts (OCI image specification, "Image Layout").
 #![expect(clippy::disallowed_methods, reason = "how old an unfinished file is counts from this moment")]
 
+use std::env::temp_dir;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -76,6 +77,15 @@ impl Layout {
         layout.put_new(MARKER, br#"{"imageLayoutVersion":"1.0.0"}"#)?;
         layout.remove_abandoned();
         Self::open(layout.root)
+    }
+
+    /// A new layout, which lasts as long as its directory is held.
+    ///
+    /// # Errors
+    /// The file system refuses.
+    pub fn temporary() -> Result<(Self, tempfile::TempDir), Problem> {
+        let directory = tempfile::tempdir().map_err(|error| unusable("write to", &temp_dir(), &error))?;
+        Ok((Self::create(directory.path())?, directory))
     }
 
     /// The directory.

@@ -23,7 +23,7 @@ pub use copy::{Copied, Meter, Observe, Progress, copy, copy_read};
 pub use layout::{Collected, Layout};
 pub use referrer::attach;
 pub use registry::{
-    Access, Account, Deletion, Delivery, Kept, Network, Password, Registry, Surroundings, Tell, Who, forget,
-    keep, secret_file,
+    Access, Account, Deletion, Delivery, Kept, Network, Password, Registry, Surroundings, Tell, Who,
+    find_secret, forget, keep, secret_file,
 };
 pub use repository::Repository;

@@ -4,13 +4,15 @@ use crate::config::decode::Decoder;
 use crate::config::decode::names::Noun;
 use crate::config::decode::read::{boolean, child, children, form, number, property, string, word, words};
 use crate::config::decode::tags::list;
-use crate::config::{Budget, Image, Part, Push, Recipe, Sign, Template, value};
+use crate::config::{Budget, Image, Part, Push, Recipe, Secret, Sign, Template, value};
 use crate::diagnostic::{Code, Problem, Spanned};
 use crate::oci::{Platform, RepositoryName};
 use crate::syntax::Node;
 
 /// Kinds of event that publish where `push` does not say.
 const PUBLISHING: &[&str] = &["branch", "tag", "schedule"];
+/// The variable that holds the password of a signing key where the file does not say.
+const PASSWORD: &str = "COSIGN_PASSWORD";
 
 impl Decoder<'_> {
     pub(super) fn image(&mut self, node: &Node) -> Option<Image> {
@@ -42,7 +44,20 @@ impl Decoder<'_> {
             recipe: recipe?,
             name,
         };
+        self.check_provenance(&image);
         Some(image)
+    }
+
+    /// Anybody could have written a statement that nobody signed.
+    fn check_provenance(&mut self, image: &Image) {
+        let Some(provenance) = image.provenance.as_ref().filter(|wanted| wanted.value) else { return };
+        if image.signs.is_empty() {
+            let title = format!("the provenance of `{}` is signed by nobody", image.name.value);
+            let problem = Problem::new(Code::MissingNode, title)
+                .label(provenance.span, "signed with the keys of `sign`")
+                .help("name a key: `sign key=\"env:COSIGN_PRIVATE_KEY\"`");
+            self.problems.push(problem);
+        }
     }
 
     /// The repository; the image's name where nothing is said.
@@ -88,7 +103,14 @@ impl Decoder<'_> {
     }
 
     fn signs(&mut self, node: &Node) -> Vec<Sign> {
-        let sign = |sign| Some(Sign { key: self.secret(property(sign, "key")?)?.value, span: sign.header });
+        let sign = |sign| {
+            let key = self.secret(property(sign, "key")?)?;
+            let password = match property(sign, "password") {
+                Some(password) => self.secret(password)?,
+                None => Spanned::new(Secret::Env(PASSWORD.to_owned()), key.span),
+            };
+            Some(Sign { key, password, span: sign.header })
+        };
         children(node, "sign").filter_map(sign).collect()
     }
 

@@ -9,69 +9,90 @@ pub(super) const EVENTS: Kind = Kind::Words(&["branch", "tag", "pr", "schedule"]
 
 const WORDS: &[ArgumentForm] = &[ArgumentForm::many("word", Kind::Template, "")];
 
-pub(super) const IMAGE: NodeForm =
-    NodeForm::new("image", "A container image: how it is made, checked, named, and published.")
-        .arguments(&[ArgumentForm::one("name", Kind::Name, "Targets and images share one name space.")])
-        .properties(&[project::ABOUT])
+pub(super) const IMAGE: NodeForm = NodeForm::new(
+    "image",
+    "A container image: how it is made, checked, named, and published.",
+)
+.arguments(&[ArgumentForm::one("name", Kind::Name, "Targets and images share one name space.")])
+.properties(&[project::ABOUT])
+.repeatable()
+.one_of(&["dockerfile", "assemble"])
+.children(&[
+    NodeForm::new("repository", "Path of the repository below each registry's prefix.")
+        .arguments(&[ArgumentForm::one("path", Kind::Template, "")])
+        .notes("By default the image's name."),
+    target::NEEDS,
+    dockerfile::DOCKERFILE,
+    dockerfile::ASSEMBLE,
+    NodeForm::new("platforms", "What it is built for.")
+        .arguments(&[ArgumentForm::many("platform", Kind::Platform, "")])
+        .notes("By default the platform of the machine."),
+    NodeForm::new("label", "Labels beside `org.opencontainers.image.*`, which hoist sets.")
+        .open(PropertyForm::new("NAME", Kind::Template, "The value of the label `NAME`."))
+        .repeatable(),
+    NodeForm::new("tags", "Names that it is published under.")
+        .arguments(&[ArgumentForm::any("set", Kind::NameOf("tags"), "A named set of rules.")])
+        .children(tags::RULES)
         .repeatable()
-        .one_of(&["dockerfile", "assemble"])
-        .children(&[
-            NodeForm::new("repository", "Path of the repository below each registry's prefix.")
-                .arguments(&[ArgumentForm::one("path", Kind::Template, "")])
-                .notes("By default the image's name."),
-            target::NEEDS,
-            dockerfile::DOCKERFILE,
-            dockerfile::ASSEMBLE,
-            NodeForm::new("platforms", "What it is built for.")
-                .arguments(&[ArgumentForm::many("platform", Kind::Platform, "")])
-                .notes("By default the platform of the machine."),
-            NodeForm::new("label", "Labels beside `org.opencontainers.image.*`, which hoist sets.")
-                .open(PropertyForm::new("NAME", Kind::Template, "The value of the label `NAME`."))
-                .repeatable(),
-            NodeForm::new("tags", "Names that it is published under.")
-                .arguments(&[ArgumentForm::any("set", Kind::NameOf("tags"), "A named set of rules.")])
-                .children(tags::RULES)
-                .repeatable()
-                .notes("Named sets, rules in place, or both; the rules are those of [`tags`](#tags)."),
-            NodeForm::new("budget", "What it may weigh.")
-                .properties(&[
-                    PropertyForm::new("size", Kind::Size, "Most bytes of its layers, unpacked."),
-                    PropertyForm::new("layers", Kind::Integer(1, 127), "Most layers."),
-                    PropertyForm::new(
-                        "wasted",
-                        Kind::Waste,
-                        "Most bytes that lie in a layer and are not visible in the image.",
-                    ),
-                ])
-                .some_of(&["size", "layers", "wasted"]),
-            TEST,
-            EXPECT,
-            SCAN,
-            NodeForm::new("sign", "Signs it.")
-                .properties(&[PropertyForm::new("key", Kind::Secret, "The private key.").required()])
-                .repeatable(),
-            NodeForm::new("attest", "Attaches statements about how it was made and what is in it.")
-                .properties(&[
-                    PropertyForm::new("provenance", Kind::Bool, "SLSA provenance."),
-                    PropertyForm::new(
-                        "sbom",
-                        Kind::Path,
-                        "A software bill of materials that a target makes.",
-                    ),
-                ])
-                .some_of(&["provenance", "sbom"]),
-            NodeForm::new("push", "Registries that it is published to.")
-                .arguments(&[ArgumentForm::many("registry", Kind::NameOf("registry"), "")])
-                .properties(&[PropertyForm::new("on", EVENTS, "Kinds of event that publish it.")
-                    .default("`branch,tag,schedule`")])
-                .repeatable(),
+        .notes("Named sets, rules in place, or both; the rules are those of [`tags`](#tags)."),
+    NodeForm::new("budget", "What it may weigh.")
+        .properties(&[
+            PropertyForm::new("size", Kind::Size, "Most bytes of its layers, unpacked."),
+            PropertyForm::new("layers", Kind::Integer(1, 127), "Most layers."),
+            PropertyForm::new(
+                "wasted",
+                Kind::Waste,
+                "Most bytes that lie in a layer and are not visible in the image.",
+            ),
         ])
-        .notes(
-            "An image becomes the steps `web:build@linux/amd64`, `web:index`, `web:test`, `web:budget`, \
-         `web:scan@trivy`, `web:push@ghcr`, `web:sign@ghcr`, `web:tag@ghcr`.",
+        .some_of(&["size", "layers", "wasted"]),
+    TEST,
+    EXPECT,
+    SCAN,
+    NodeForm::new(
+        "sign",
+        "Signs it in each registry before any tag is set, as cosign does: the index and the image of \
+                 each platform, in the list under the tag `sha256-….sig` and as a bundle that refers to it.",
+    )
+    .properties(&[
+        PropertyForm::new(
+            "key",
+            Kind::Secret,
+            "The private key, for the curve P-256: as `cosign generate-key-pair` or openssl makes it.",
         )
-        .example(
-            r#"image "web" about="The web service" {
+        .required(),
+        PropertyForm::new("password", Kind::Secret, "The password of a key that cosign encrypted.")
+            .default("`env:COSIGN_PASSWORD`"),
+    ])
+    .repeatable(),
+    NodeForm::new("attest", "Attaches statements about how it was made and what is in it.")
+        .properties(&[
+            PropertyForm::new(
+                "provenance",
+                Kind::Bool,
+                "From which commit and which bases it was made, for which event: SLSA provenance, signed \
+                         with the keys of `sign`.",
+            ),
+            PropertyForm::new(
+                "sbom",
+                Kind::Path,
+                "A software bill of materials that is there or that a target makes: CycloneDX or SPDX, in \
+                         JSON. It is signed with the keys of `sign`, if there are some.",
+            ),
+        ])
+        .some_of(&["provenance", "sbom"]),
+    NodeForm::new("push", "Registries that it is published to.")
+        .arguments(&[ArgumentForm::many("registry", Kind::NameOf("registry"), "")])
+        .properties(&[PropertyForm::new("on", EVENTS, "Kinds of event that publish it.")
+            .default("`branch,tag,schedule`")])
+        .repeatable(),
+])
+.notes(
+    "An image becomes the steps `web:build@linux/amd64`, `web:index`, `web:test`, `web:budget`, \
+         `web:scan@trivy`, `web:push@ghcr`, `web:sign@ghcr`, `web:tag@ghcr`.",
+)
+.example(
+    r#"image "web" about="The web service" {
     repository "team/web"
     dockerfile "docker/Dockerfile" target="production" {
         arg PYTHON_VERSION="3.12"
@@ -103,7 +124,7 @@ pub(super) const IMAGE: NodeForm =
 tags "standard" { semver "{version}" "{major}.{minor}"; latest; }
 registry "ghcr" "ghcr.io/acme"
 "#,
-        );
+);
 
 const TEST: NodeForm = NodeForm::new("test", "A command that must succeed in the image.")
     .arguments(&[ArgumentForm::one("name", Kind::Text, "Unique in the image; any text.")])

@@ -55,7 +55,7 @@ fn names_of_an_included_file_have_its_prefix_and_are_found_without_it() {
     let web = &release.images["api/web"];
     assert_eq!(web.push[0].registry.value, "main");
     assert_eq!(web.repository.to_string(), "api/web");
-    assert_eq!(web.signs[0].key, Secret::File("services/api/key.pem".to_owned()));
+    assert_eq!(web.signs[0].key.value, Secret::File("services/api/key.pem".to_owned()));
     assert_eq!(release.vars["api/own"].value.as_ref().unwrap().to_string(), "{python}");
 }
 
@@ -354,7 +354,7 @@ fn an_image_is_checked_named_and_published_as_its_node_says() {
         (web.scans[0].fail_on, written([web.scans[0].allow[0].until.value])),
         (Severity::High, vec!["2027-01-31".to_owned()])
     );
-    assert_eq!(web.signs[0].key, Secret::Command("pass key".to_owned()));
+    assert_eq!(web.signs[0].key.value, Secret::Command("pass key".to_owned()));
     assert_eq!(web.provenance.map(|provenance| provenance.value), Some(true));
     assert_eq!(web.sbom.map(|sbom| sbom.to_string()).as_deref(), Some("dist/sbom.json"));
     assert_eq!(web.push[0].on, ["pr", "tag"]);

@@ -160,8 +160,6 @@ fn what_this_version_cannot_do_is_planned_and_says_where_it_is_declared() {
         gaps,
         [
             "web:scan@trivy: scanning an image at scan \"trivy\" fail-on=\"high\"".to_owned(),
-            "web:sign@ghcr: signing an image at sign key=\"env:KEY\"".to_owned(),
-            "web:attest@ghcr: attesting how an image was made at #true".to_owned(),
             "production:deploy@compose: deploying with `compose` at deploy \"compose\"".to_owned(),
         ]
     );

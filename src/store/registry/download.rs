@@ -1,6 +1,5 @@
 //! Receiving blobs.
 
-use std::env::temp_dir;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use reqwest::header::{CONTENT_RANGE, HeaderValue, RANGE};
 use reqwest::{Method, Response, StatusCode};
-use tempfile::{TempDir, tempdir};
+use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use crate::diagnostic::{Code, Problem};
@@ -75,9 +74,8 @@ impl Registry {
     /// # Errors
     /// As [`download`](Self::download).
     pub(in crate::store) async fn stage(&self, blob: &Descriptor) -> Result<(Layout, Arc<TempDir>), Problem> {
-        let directory = tempdir().map_err(|error| unusable("write to", &temp_dir(), &error))?;
+        let (between, directory) = Layout::temporary()?;
         let directory = Arc::new(directory);
-        let between = Layout::create(directory.path())?;
         let (held, layout, expected) = (Arc::clone(&directory), between.clone(), blob.clone());
         let work = move |taken| {
             let _held = held;

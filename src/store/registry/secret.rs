@@ -30,7 +30,8 @@ impl Password {
     }
 
     /// The value, to be sent to whom it belongs.
-    pub(super) fn reveal(&self) -> &str {
+    #[must_use]
+    pub fn reveal(&self) -> &str {
         &self.0
     }
 }
@@ -56,7 +57,7 @@ pub fn secret_file(path: &str, root: &Path, environment: &Environment) -> PathBu
 /// # Errors
 /// [`Code::Unauthorized`] at the secret's place: it is not set, cannot be read,
 /// or its command fails. The value is in no message.
-pub(super) async fn find(
+pub async fn find(
     what: &str,
     secret: &Spanned<Secret>,
     root: &Path,

@@ -401,6 +401,8 @@ mod tests {
         );
         let mut tree = FileTree::default();
         image.apply(&bench.images, &mut tree).unwrap();
+        let weight = Weight::of(&tree);
+        assert_eq!(Weight::recall(&image.descriptor.digest, &bench.images), Some(weight));
         let left: Vec<_> = tree.iter().map(|(path, _)| String::from_utf8_lossy(path)).collect();
         assert_eq!(left, ["etc", "etc/apt", "etc/os", "srv", "srv/new"]);
         assert_eq!(

@@ -80,8 +80,8 @@ impl Builds {
     }
 
     /// Builds an image, and returns its manifest, with how much of it the engine had if one
-    /// built it. What an engine built before of the
-    /// same parts is not built again, whatever hoist adds to it.
+    /// built it. What an engine built before of the same parts is not built again, whatever
+    /// hoist adds to it.
     ///
     /// # Errors
     /// There is no engine for it; the build fails; or the step was asked to stop.

@@ -62,8 +62,8 @@ pub(super) struct Images {
 pub(super) enum Yielded {
     /// What it was to do, as far as it was not denied to.
     Partly,
-    /// An image in the staging store, and how much of it had been made before, if less
-    /// than all.
+    /// An image in the staging store, and how much of it had been made before, where
+    /// anything of it was made.
     Image(Box<Descriptor>, Option<Reused>),
     /// No image.
     Nothing,

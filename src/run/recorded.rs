@@ -1,6 +1,6 @@
 //! The events of a recorded run, with what its steps wrote.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ pub fn events(root: &Path, id: &str) -> io::Result<impl Iterator<Item = Event> +
     Ok(Events {
         directory: directory_of(root, id),
         outline: outline(root, id)?,
-        steps: Vec::new(),
+        steps: HashMap::new(),
         unended: BTreeMap::new(),
         lines: None,
         then: None,
@@ -53,8 +53,8 @@ pub fn log(root: &Path, id: &str, step: &str) -> io::Result<Option<PathBuf>> {
 struct Events<I> {
     directory: PathBuf,
     outline: I,
-    /// The steps of the run, in the order of its plan.
-    steps: Vec<String>,
+    /// The steps of the run, with their places in its plan.
+    steps: HashMap<String, usize>,
     /// Those that started and have not ended, by their index.
     unended: BTreeMap<usize, String>,
     /// The log that is read.
@@ -85,7 +85,8 @@ impl<I: Iterator<Item = Event>> Iterator for Events<I> {
             self.last = event.time;
             match &event.what {
                 Happening::RunStarted(run) => {
-                    self.steps = run.steps.iter().map(|step| step.name.clone()).collect();
+                    let places = run.steps.iter().enumerate();
+                    self.steps = places.map(|(at, step)| (step.name.clone(), at)).collect();
                 }
                 Happening::StepStarted { step, .. } => {
                     if let Some(index) = self.index(step) {
@@ -113,7 +114,7 @@ impl<I: Iterator<Item = Event>> Iterator for Events<I> {
 
 impl<I> Events<I> {
     fn index(&self, step: &str) -> Option<usize> {
-        self.steps.iter().position(|known| known == step)
+        self.steps.get(step).copied()
     }
 
     fn open(&self, log: &Path, step: String, replayed: bool) -> Option<LogLines> {

@@ -192,7 +192,7 @@ fn a_stage_on_hold_is_entered_by_hand_alone() {
     assert_eq!(
         unmet(&stage, &candidate("1.0.0"), &held, &world()),
         [
-            "hold: it is on hold since 2027-01-15T07:59:00Z, by ada: it was slow; `hoist promote production` enters it by hand, and ends that"
+            "hold: it is on hold since 2027-01-15T07:59:00Z, by ada: it was slow; `hoist release --lift-hold` enters it all the same, and ends that"
         ]
     );
     let by_hand = Candidate { automatic: false, ..candidate("1.0.0") };

@@ -64,6 +64,36 @@ fn hello_is_released_and_released_again_without_doing_anything() {
 }
 
 #[test]
+fn promotion_brings_what_was_built_once_to_production_and_back() {
+    let repo = example("promotion");
+    let at = |event: &str| {
+        let ended = repo.hoist(&["release", "--event", event, "--yes"]);
+        assert_eq!(ended.code, 0, "{event}: {}", ended.stderr);
+        ended.stderr
+    };
+    repo.git(&["branch", "staging"]);
+    at("branch=develop");
+    at("branch=staging");
+    let promoted = at("tag=v1.0.0");
+    assert!(!promoted.contains("site:build"), "{promoted}");
+    let first = repo.read("out/live/running");
+    assert!(first.starts_with("1.0.0 oci:out/prod/site@sha256:"), "{first}");
+    repo.write("site/index.html", "<h1>Hello again</h1>\n");
+    repo.commit("Say it again");
+    repo.git(&["branch", "--force", "staging"]);
+    repo.git(&["tag", "v1.1.0"]);
+    at("branch=staging");
+    let promoted = repo.hoist(&["promote", "production", "--yes"]);
+    assert_eq!(promoted.code, 0, "{}", promoted.stderr);
+    assert!(repo.read("out/live/running").starts_with("1.1.0 "));
+    let back = repo.hoist(&["rollback", "production", "--yes"]);
+    assert_eq!(back.code, 0, "{}", back.stderr);
+    assert_eq!(repo.read("out/live/running"), first);
+    let status = repo.hoist(&["status"]).stdout;
+    assert!(status.contains("on hold by tester: it was rolled back"), "{status}");
+}
+
+#[test]
 fn hello_is_the_same_image_whoever_builds_it() {
     let digest = || {
         let repo = example("hello");
@@ -90,7 +120,12 @@ fn the_examples_of_others_check_and_plan() {
         let refused = repo.hoist_with(&["release", "--event", "tag=v1.2.3", "--yes"], &[]);
         assert_eq!(refused.code, 3, "{name}: {}", refused.stderr);
         // Its bases are asked for first, and not every machine reaches their registry.
-        let reasons = ["hoist::plan::not_available", "the registry `docker.io` cannot be reached"];
+        // Or what production takes from staging is asked for: nothing runs there.
+        let reasons = [
+            "hoist::plan::not_available",
+            "hoist::release::not_promotable",
+            "the registry `docker.io` cannot be reached",
+        ];
         let is_said = reasons.iter().any(|reason| refused.stderr.contains(reason));
         assert!(is_said, "{name}: {}", refused.stderr);
     }
@@ -98,7 +133,7 @@ fn the_examples_of_others_check_and_plan() {
 
 #[test]
 fn every_example_is_formatted() {
-    for name in ["hello", "inclusive_world_portal", "senex_trader"] {
+    for name in ["hello", "promotion", "inclusive_world_portal", "senex_trader"] {
         let ended = example(name).hoist(&["fmt", "--check"]);
         assert_eq!(ended.code, 0, "{name}: {}", ended.stdout);
     }

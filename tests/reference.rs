@@ -37,6 +37,7 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("hoist::engine::build_failed", "tests/engine_faults.rs", "hoist::engine::build_failed"),
     ("hoist::run::interrupted", "tests/signals.rs", "Some(130)"),
     ("hoist::run::no_sandbox", "tests/sandbox.rs", "hoist::run::no_sandbox"),
+    ("hoist::release::ledger_diverged", "tests/stages.rs", "hoist::release::ledger_diverged"),
     ("hoist::release::half_released", "src/release/tests.rs", "Code::HalfReleased"),
 ];
 

@@ -189,6 +189,9 @@ pub(crate) struct Run {
 pub(crate) struct Release {
     #[command(flatten)]
     pub(crate) running: Running,
+    /// Enter stages that are on hold, too, and end that
+    #[arg(long)]
+    pub(crate) lift_hold: bool,
     /// Values of variables
     #[arg(value_name = "VAR=VALUE")]
     pub(crate) words: Vec<String>,

@@ -21,8 +21,7 @@ pub(crate) fn history(session: &mut Session, options: &History) -> Result<ExitCo
         let problem = Problem::new(Code::UnknownTarget, format!("there is no stage `{stage}`"));
         return Err(problem.help("`hoist status` lists the stages").into());
     }
-    let entries = ledger.history(options.stage.as_deref())?;
-    let entries = entries.into_iter().take(options.most.unwrap_or(usize::MAX));
+    let entries = ledger.history(options.stage.as_deref(), options.most.unwrap_or(usize::MAX))?;
     if session.global.json {
         for (id, entry) in entries {
             session.output(&format!("{}\n", entry_json(&id, &entry)))?;

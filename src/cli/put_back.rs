@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use crate::cli::arguments::Running;
 use crate::cli::rollback::go_back;
 use crate::cli::session::{Session, exit_code};
+use crate::config::Stage;
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::plan::Action;
 use crate::release::{Entrance, EntryKind};
@@ -65,7 +66,7 @@ fn settle(session: &mut Session, running: &Running, entrance: &Entrance, stage: 
             Ok(ExitCode::SUCCESS) => {
                 let title = format!("`{stage}` runs what it ran before: {why}");
                 return Problem::new(Code::PutBack, title)
-                    .help(format!("it is on hold: `hoist promote {stage}` ends that"));
+                    .help(format!("it is on hold: {} ends that", lifting(found.map(|(known, _)| known))));
             }
             Ok(_) => reason = format!("{why}; going back failed"),
             Err(problems) => {
@@ -83,4 +84,12 @@ fn settle(session: &mut Session, running: &Running, entrance: &Entrance, stage: 
         }
     };
     problem.help(format!("`hoist status` shows what runs; `hoist rollback {stage} --to VERSION` goes back"))
+}
+
+/// What ends the hold of a stage.
+fn lifting(stage: Option<&Stage>) -> String {
+    match stage.filter(|stage| stage.from.is_some()) {
+        Some(stage) => format!("`hoist promote {}`", stage.name.value),
+        None => "`hoist release --lift-hold`".to_owned(),
+    }
 }

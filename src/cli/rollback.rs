@@ -40,7 +40,7 @@ pub(crate) fn go_back(
     let ledger = Ledger::open(&loaded.project.root, &session.host.environment)?;
     let page = ledger.fetch()?;
     let now = running_in(&page.state, name)?.entry.clone();
-    let history = ledger.history(Some(name))?;
+    let history = ledger.history(Some(name), usize::MAX)?;
     let found = match to {
         Some(version) => of_version(&history, version),
         None => previous(&history),

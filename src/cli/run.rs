@@ -32,7 +32,8 @@ pub(crate) fn run(session: &mut Session, options: &Run) -> Result<ExitCode, Prob
         let problem = Problem::new(Code::CommandLine, "`--learn` needs the name of a target");
         return Err(problem.help("name it: `hoist run --learn TARGET`").into());
     }
-    go(session, &options.running, options.learn, &goals, &values)
+    let prepared = ready(session, &options.running, options.learn, &goals, &values)?;
+    carry_out(session, &options.running, options.learn, &goals, prepared)
 }
 
 /// What the words of `hoist run` name, and the values of variables.
@@ -47,7 +48,16 @@ pub(crate) fn asked(
 
 pub(crate) fn release(session: &mut Session, options: &Release) -> Result<ExitCode, Problems> {
     let words = Words::values_only(&options.words, &mut session.sources)?;
-    match go(session, &options.running, false, &Goals::Release, &words.values) {
+    let running = &options.running;
+    let prepared = ready(session, running, false, &Goals::Release, &words.values).map(|mut prepared| {
+        let entered = prepared.planned.entered.iter_mut().filter(|_| options.lift_hold);
+        for (_, candidate) in entered.flat_map(|entered| &mut entered.stages) {
+            candidate.automatic = false;
+        }
+        prepared
+    });
+    let ended = prepared.and_then(|prepared| carry_out(session, running, false, &Goals::Release, prepared));
+    match ended {
         // A base that cannot be asked for, a tool that does not say its version: no step
         // has begun, and what was to be released is refused.
         Err(problems) if problems.class() == Class::Failed => {
@@ -58,13 +68,14 @@ pub(crate) fn release(session: &mut Session, options: &Release) -> Result<ExitCo
     }
 }
 
-fn go(
+/// Plans what is asked for.
+fn ready(
     session: &mut Session,
     running: &Running,
     learn: bool,
     goals: &Goals,
     values: &IndexMap<String, String>,
-) -> Result<ExitCode, Problems> {
+) -> Result<Prepared, Problems> {
     let prepared = prepare(session, &shortcut::Request { goals, values, running, learn })?;
     let commands = |step: &Step| step.goal && matches!(step.action, Action::Command(_));
     if learn && !prepared.planned.plan.steps.iter().any(commands) {
@@ -72,7 +83,7 @@ fn go(
         return Err(problem.help("`hoist graph` shows the names of all steps").into());
     }
     check_tag(session, &prepared.planned)?;
-    carry_out(session, running, learn, goals, prepared)
+    Ok(prepared)
 }
 
 /// Runs what is planned, after all that is asked before.

@@ -116,7 +116,6 @@ impl Entrance {
         self.ledger.append(|page| {
             let before = page.state.stages.get(&stage.name.value);
             let mut entry = self.entry(stage, candidate, images.to_vec());
-            entry.follows = before.and_then(|before| before.last.clone());
             let running = before.and_then(|before| before.running.as_ref());
             let held = before.is_some_and(|before| before.hold.is_some());
             if !held && running.is_some_and(|running| running.entry.is_same(&entry)) {
@@ -145,7 +144,7 @@ impl Entrance {
                 at: Timestamp::now(),
                 by: self.by.clone(),
                 source: running.id.clone(),
-                follows: before.last.clone(),
+                follows: None,
                 reason: Some(reason.to_owned()),
                 ..running.entry.clone()
             }))

@@ -77,7 +77,7 @@ pub fn judge(stage: &Stage, candidate: &Candidate, known: &State, world: &World)
     let name = stage.name.value.as_str();
     let require = stage.require.as_ref().map(|require| &require.value);
     let wants = |wanted: fn(&crate::config::Require) -> bool| require.is_some_and(wanted);
-    let mut gates = vec![hold(name, candidate, known), order(name, candidate, known, world)];
+    let mut gates = vec![hold(stage, candidate, known), order(name, candidate, known, world)];
     gates.retain(|gate| gate.finding.is_err());
     if wants(|require| require.tests) {
         gates.push(Gate { name: "tests", finding: tests(candidate) });
@@ -169,13 +169,17 @@ fn not_judged(name: &'static str, why: String, property: &str) -> Gate {
     Gate { name, finding: Err(unmet(why, remedy)) }
 }
 
-fn hold(name: &str, candidate: &Candidate, known: &State) -> Gate {
+fn hold(stage: &Stage, candidate: &Candidate, known: &State) -> Gate {
+    let name = stage.name.value.as_str();
     let hold = known.stages.get(name).and_then(|stage| stage.hold.as_ref());
     let finding = match hold.filter(|_| candidate.automatic) {
         None => Ok("the stage is not on hold".to_owned()),
         Some(hold) => Err(unmet(
             format!("it is on hold since {}, by {}: {}", second(hold.since), hold.by, hold.reason),
-            format!("`hoist promote {name}` enters it by hand, and ends that"),
+            match &stage.from {
+                Some(_) => format!("`hoist promote {name}` enters it by hand, and ends that"),
+                None => "`hoist release --lift-hold` enters it all the same, and ends that".to_owned(),
+            },
         )),
     };
     Gate { name: "hold", finding }

@@ -1,5 +1,6 @@
 //! Carries out the steps of stages.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -7,12 +8,12 @@ use tokio::time::Instant;
 
 use crate::deploy::status_of;
 use crate::diagnostic::{Code, Problem, Problems};
-use crate::oci::Digest;
+use crate::oci::{Descriptor, Digest};
 use crate::plan::{
     Action, CommandStep, EnterStep, FoundStep, Plan, PushStep, StageImage, Step, StepIndex, TagStep,
     VerifyStep,
 };
-use crate::release::{EntryImage, EntryPlace, EntryTag, TagChange, TagResult, find};
+use crate::release::{EntryImage, EntryPlace, EntryTag, Pushed, TagChange, TagResult, bring, find, push};
 use crate::run::command::Unsuccessful;
 use crate::run::image::{Images, Known, Yielded, unless};
 use crate::run::process::Halt;
@@ -32,6 +33,20 @@ impl Images {
     ) -> Result<Yielded, Unsuccessful> {
         let found = unless(halt, find(step, &self.publisher)).await?.map_err(Unsuccessful::failed)?;
         Ok(Yielded::Image(Box::new(found), None))
+    }
+
+    /// Brings an image to a registry: one that was found, from where it is.
+    pub(super) async fn send(
+        &self,
+        plan: &Plan,
+        step: &PushStep,
+        image: &Descriptor,
+    ) -> Result<Pushed, Problem> {
+        let maker = plan.steps.get(step.image.0 as usize).map(|step| &step.action);
+        match maker {
+            Some(Action::Found(found)) => bring(step, found, &self.publisher, Arc::new(|_| ())).await,
+            _ => push(step, image, &self.built, &self.publisher, Arc::new(|_| ())).await,
+        }
     }
 
     /// Makes sure once more, before anything becomes visible, that all conditions are met.

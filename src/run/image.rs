@@ -20,8 +20,7 @@ use crate::plan::{
     TagStep,
 };
 use crate::release::{
-    Entrance, Publisher, TagChange, TagReport, TagResult, bring, check_immutable, check_tags, note_layers,
-    pull, push, tag,
+    Entrance, Publisher, TagChange, TagReport, TagResult, check_immutable, check_tags, note_layers, pull, tag,
 };
 use crate::run::build::Builds;
 use crate::run::command::Unsuccessful;
@@ -43,7 +42,7 @@ pub(super) struct Images {
     facts: Arc<Facts>,
     cache: Cache,
     /// Where built images lie.
-    built: Layout,
+    pub(super) built: Layout,
     secrets: Arc<Secrets>,
     pub(super) publisher: Arc<Publisher>,
     builds: Builds,
@@ -250,11 +249,7 @@ impl Images {
             let its = |tag: &&TagStep| tag.image == step.image && tag.registry == step.registry;
             let tags: Vec<_> = tag_steps(plan).filter(its).map(|tag| (tag, image)).collect();
             check_immutable(&tags, &self.built, &self.publisher).await?;
-            let maker = plan.steps.get(step.image.0 as usize).map(|step| &step.action);
-            let pushed = match maker {
-                Some(Action::Found(found)) => bring(step, found, &self.publisher, Arc::new(|_| ())).await,
-                _ => push(step, image, &self.built, &self.publisher, Arc::new(|_| ())).await,
-            };
+            let pushed = self.send(plan, step, image).await;
             pushed.map_err(Problems::from).map(|pushed| (pushed, tags.is_empty()))
         };
         let pushed = unless(halt, work).await?;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use git2::{ErrorCode, Oid, Repository, Signature, Sort};
+use git2::{ErrorCode, Oid, Repository, Signature};
 
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::{Environment, any_number};
@@ -23,7 +23,7 @@ const STATE: &str = "state.json";
 /// How often an entry is put behind those of others who were faster.
 const RACES: u32 = 200;
 /// How often a remote may refuse an entry although nobody was faster.
-const REFUSALS: u32 = 8;
+const REFUSALS: u32 = 16;
 /// Longest that is waited after a lost race, in milliseconds.
 const LONGEST_WAIT: u64 = 400;
 
@@ -96,26 +96,28 @@ impl Ledger {
         page(&repository, local(&repository)?)
     }
 
-    /// The entries of a stage, or of all, the newest first, as of the last time that the
-    /// remote was asked.
+    /// The entries of a stage, or of all, the newest first and no more than so many, as of
+    /// the last time that the remote was asked.
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn history(&self, stage: Option<&str>) -> Result<Vec<(String, Entry)>, Problem> {
+    pub fn history(&self, stage: Option<&str>, most: usize) -> Result<Vec<(String, Entry)>, Problem> {
         let repository = self.repository()?;
-        let Some(head) = local(&repository)? else { return Ok(Vec::new()) };
-        let walk = || {
-            let mut walk = repository.revwalk()?;
-            walk.set_sorting(Sort::TOPOLOGICAL)?;
-            walk.push(head)?;
-            walk.collect::<Result<Vec<Oid>, _>>()
-        };
+        let Page { head, state } = page(&repository, local(&repository)?)?;
+        let newest = stage.map(|stage| state.stages.get(stage).and_then(|known| known.last.clone()));
+        let mut next = newest.unwrap_or(head);
         let mut entries = Vec::new();
-        for id in walk().map_err(|error| unreadable(&error))? {
-            let entry: Entry = document(&repository, id, ENTRY)?;
-            if stage.is_none_or(|stage| stage == entry.stage) {
-                entries.push((id.to_string(), entry));
-            }
+        while let Some(id) = next.filter(|_| entries.len() < most) {
+            let commit = Oid::from_str(&id).map_err(|error| unreadable(&error))?;
+            let entry: Entry = document(&repository, commit, ENTRY)?;
+            next = match stage {
+                Some(_) => entry.follows.clone(),
+                None => {
+                    let commit = repository.find_commit(commit).map_err(|error| unreadable(&error))?;
+                    commit.parent_ids().next().map(|parent| parent.to_string())
+                }
+            };
+            entries.push((id, entry));
         }
         Ok(entries)
     }
@@ -160,7 +162,9 @@ impl Ledger {
                 return Err(not_taken(&refused.2).into());
             }
             let page = page(&repository, head)?;
-            let Some(entry) = make(&page)? else { return Ok(None) };
+            let Some(mut entry) = make(&page)? else { return Ok(None) };
+            let before = page.state.stages.get(&entry.stage);
+            entry.follows = before.and_then(|before| before.last.clone());
             let written = write(&repository, head, page.state, &entry).map_err(|error| unwritable(&error))?;
             sent = Some(written);
             match self.send(&repository, head, written)? {
@@ -183,30 +187,32 @@ impl Ledger {
 
     /// Brings what the remote has to the local reference, and returns where that is.
     fn synchronise(&self, repository: &Repository) -> Result<Option<Oid>, Problem> {
-        let here = local(repository)?;
-        let Some(remote) = &self.remote else { return Ok(here) };
-        let Some(there) = self.look_there(remote)? else {
-            // Entries that were made before there was a remote are still to be sent.
-            return Ok(here);
-        };
-        if here == Some(there) {
-            return Ok(here);
-        }
-        let there = self.fetch_from(repository, remote)?;
-        for _ in 0..REFUSALS {
+        for _ in 0..RACES {
+            // It is read before the remote is asked: others who share this repository bring
+            // here only what the remote has.
             let here = local(repository)?;
-            let Some(old) = here else {
-                if set(repository, None, there)? {
-                    return Ok(Some(there));
-                }
-                continue;
+            let Some(remote) = &self.remote else { return Ok(here) };
+            let Some(there) = self.look_there(remote)? else {
+                // Entries that were made before there was a remote are still to be sent.
+                return Ok(here);
             };
-            if follows(repository, there, old).map_err(|error| unreadable(&error))? {
-                if old == there || set(repository, here, there)? {
-                    return Ok(Some(there));
-                }
-            } else {
-                return Err(diverged(remote, old, there));
+            if here == Some(there) {
+                return Ok(here);
+            }
+            let there = self.fetch_from(repository, remote)?;
+            let follows = |new, old| follows(repository, new, old).map_err(|error| unreadable(&error));
+            if let Some(here) = here
+                && !follows(there, here)?
+            {
+                return Err(diverged(remote, here, there));
+            }
+            if set(repository, here, there)? {
+                return Ok(Some(there));
+            }
+            if let Some(now) = local(repository)?
+                && follows(now, there)?
+            {
+                return Ok(Some(now));
             }
         }
         Err(Problem::new(Code::Ledger, "the ledger cannot be written here: others write it at the same time")

@@ -93,7 +93,7 @@ fn environment() -> Environment {
     let home = std::env::temp_dir().into_os_string();
     let config = [("GIT_CONFIG_GLOBAL", "/dev/null"), ("GIT_CONFIG_NOSYSTEM", "1")];
     let config = config.map(|(name, value)| (name, value.into()));
-    Environment::from_iter([("PATH", path), ("HOME", home)].into_iter().chain(config))
+    [("PATH", path), ("HOME", home)].into_iter().chain(config).collect()
 }
 
 fn git(directory: &Path, words: &[&str]) -> String {
@@ -116,7 +116,7 @@ fn put(ledger: &Ledger, entry: &Entry) -> String {
 }
 
 fn versions(ledger: &Ledger, stage: Option<&str>) -> Vec<String> {
-    ledger.history(stage).unwrap().into_iter().map(|(_, entry)| entry.version).collect()
+    ledger.history(stage, usize::MAX).unwrap().into_iter().map(|(_, entry)| entry.version).collect()
 }
 
 #[test]
@@ -135,9 +135,12 @@ fn without_a_remote_it_is_in_the_repository() {
         (running.entry.version.clone(), running.id.clone().unwrap())
     };
     assert_eq!(running("staging"), ("1.1.0".to_owned(), three.clone()));
-    assert_eq!(running("production"), ("1.0.0".to_owned(), two));
+    assert_eq!(running("production"), ("1.0.0".to_owned(), two.clone()));
     assert_eq!(versions(&ledger, Some("staging")), ["1.1.0", "1.0.0"]);
     assert_eq!(versions(&ledger, None).len(), 3);
+    let newest = ledger.history(None, 2).unwrap();
+    assert_eq!(newest.iter().map(|(id, _)| id).collect::<Vec<_>>(), [&three, &two]);
+    assert_eq!(newest[0].1.follows.as_ref(), Some(&one));
     assert_eq!(ledger.entry(&one).unwrap(), release("staging", "1.0.0"));
     assert_eq!(git(&path, &["rev-parse", "refs/hoist/ledger"]), three);
     // It is no branch, and nothing is checked out.

@@ -465,6 +465,39 @@ fn a_key_that_cannot_be_used_is_told_before_anything_is_built() {
     assert!(!world.repo.has("keys/trusted") && world.tags().is_empty());
 }
 
+#[test]
+fn a_bill_of_materials_needs_no_key_and_is_missed_before_anything_is_built() {
+    let repo = Repo::new();
+    let image = r#"
+        registry "out" "oci:out"
+        image "web" {
+            assemble from="scratch" { user "1"; }
+            tags { raw "dev"; }
+            attest sbom="bom.json"
+            push "out"
+        }
+    "#;
+    repo.write(".gitignore", "/out\n");
+    repo.write("release.kdl", image);
+    repo.git(&["init", "--quiet", "--initial-branch=main"]);
+    repo.commit("Begin");
+    let release = || repo.hoist(&["release", "--event", "branch=main", "--yes"]);
+    let missing = release();
+    assert_eq!(missing.code, 3, "{}", missing.stderr);
+    for said in ["hoist::seal::sbom", "cannot read `bom.json`", "5 not run"] {
+        assert!(missing.stderr.contains(said), "{said}: {}", missing.stderr);
+    }
+    repo.write("bom.json", "{\"spdxVersion\":\"SPDX-2.3\"}");
+    repo.commit("A bill of materials");
+    let released = release();
+    assert_eq!(released.code, 0, "{}", released.stderr);
+    assert!(released.stderr.contains("attached `bom.json`, which nobody signed"), "{}", released.stderr);
+    let again = release();
+    assert!(again.stderr.contains("Nothing to do"), "{}", again.stderr);
+    let inspected = repo.hoist(&["inspect", "oci:out/web:dev"]);
+    assert_eq!(inspected.stdout.matches("application/spdx+json").count(), 1, "{}", inspected.stdout);
+}
+
 /// Whether some file below a directory holds a text.
 fn holds(directory: &Path, text: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();

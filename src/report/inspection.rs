@@ -35,8 +35,14 @@ pub fn inspection(report: &ImageReport, top: usize, look: Look) -> String {
 /// What something that is no image is: its type as an artifact, if it says so.
 fn kind(descriptor: &Descriptor, look: Look) -> String {
     let artifact = descriptor.unknown.get("artifactType").and_then(Value::as_str);
-    let docker = || descriptor.annotations.get("vnd.docker.reference.type").map(String::as_str);
-    look.tame(artifact.or_else(docker).unwrap_or(&descriptor.media_type))
+    let annotation = |name: &str| descriptor.annotations.get(name).map(String::as_str);
+    let docker = || annotation("vnd.docker.reference.type");
+    let kind = artifact.or_else(docker).unwrap_or(&descriptor.media_type);
+    // Of Sigstore's bundles, the statement tells more than the form.
+    match annotation("dev.sigstore.bundle.predicateType") {
+        Some(stated) => look.tame(&format!("{kind}  {stated}")),
+        None => look.tame(kind),
+    }
 }
 
 fn of_platform(out: &mut String, image: &PlatformReport, top: usize, several: bool, look: Look) {

@@ -5,13 +5,13 @@ use serde_json::Value;
 
 use crate::diagnostic::Problem;
 use crate::oci::Descriptor;
-use crate::seal::attached::{Attached, Claim, List, attached};
+use crate::seal::attached::{Attached, Claim, List};
+use crate::seal::ensure::{Wanted, ensure};
 use crate::seal::envelope::{self, Envelope};
 use crate::seal::referring::refer;
-use crate::seal::sign::{RACES, attach_bundle, changing, list_of};
 use crate::seal::statement::{PAYLOAD_TYPE, Subject, statement};
-use crate::seal::tagged::{Entry, append};
-use crate::seal::{Form, Signer, simple};
+use crate::seal::tagged::Entry;
+use crate::seal::{Signer, simple};
 use crate::store::Repository;
 
 /// The annotation of an attestation in a list that says what it states.
@@ -44,40 +44,28 @@ pub async fn attest(
     signer: &Signer,
 ) -> Result<bool, Problem> {
     let Attestation { predicate_type, predicate, states_the_same } = attestation;
-    for race in 0..=RACES {
-        let there = attached(repository, &subject.digest, &[List::Attestations]).await?;
-        let states_it = |one: &Attached| {
-            let Ok(Claim::Stated(stated)) = one.claim(&subject.digest) else { return false };
-            let same =
-                stated.predicate_type == *predicate_type && states_the_same(&stated.predicate, predicate);
-            same && one.is_signed_by(signer.public())
-        };
-        let is_in = |form| there.iter().any(|one| one.form == form && states_it(one));
-        let list = list_of(repository).filter(|_| !is_in(Form::Tag));
-        let missing = !is_in(Form::Bundle);
-        if list.is_none() && !missing {
-            return Ok(race > 0);
-        }
-        if race == RACES {
-            break;
-        }
-        let statement = statement(subjects, predicate_type, predicate);
-        if list.is_some() {
+    let is_it = |one: &Attached| {
+        let Ok(Claim::Stated(stated)) = one.claim(&subject.digest) else { return false };
+        let same = stated.predicate_type == *predicate_type && states_the_same(&stated.predicate, predicate);
+        same && one.is_signed_by(signer.public())
+    };
+    let statement = statement(subjects, predicate_type, predicate);
+    let entry = match repository {
+        Repository::Registry(_) => {
             let envelope = Envelope::sign(PAYLOAD_TYPE, &statement, signer);
+            let content = serde_json::to_vec(&envelope).unwrap_or_default();
             let annotations = [(simple::SIGNATURE, ""), (PREDICATE_TYPE, predicate_type)];
             let annotations = annotations.map(|(name, value)| (name.to_owned(), value.to_owned()));
-            let entry = Entry {
+            Some(Entry {
                 media_type: envelope::MEDIA_TYPE,
-                content: serde_json::to_vec(&envelope).unwrap_or_default(),
+                content,
                 annotations: IndexMap::from(annotations),
-            };
-            append(repository, &List::Attestations.tag(&subject.digest)?, entry).await?;
+            })
         }
-        if missing {
-            attach_bundle(repository, subject, predicate_type, &statement, signer).await?;
-        }
-    }
-    Err(changing(&subject.digest))
+        Repository::Layout(_) => None,
+    };
+    let wanted = Wanted { list: List::Attestations, entry, predicate_type, statement, is_it: &is_it };
+    ensure(repository, subject, &wanted, signer).await
 }
 
 /// Attaches a document that nobody signs, under its type and the name of its file; `true`

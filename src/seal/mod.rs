@@ -12,6 +12,7 @@ mod attached;
 mod attest;
 mod bundle;
 mod encrypted;
+mod ensure;
 mod envelope;
 #[cfg(fuzzing)]
 pub mod fuzzing;

@@ -27,7 +27,7 @@ pub(super) struct Entry<'a> {
 ///
 /// # Errors
 /// The list cannot be read or written; what is under the tag is no list.
-pub(super) async fn append(repository: &Repository, tag: &Tag, entry: Entry<'_>) -> Result<(), Problem> {
+pub(super) async fn append(repository: &Repository, tag: &Tag, entry: &Entry<'_>) -> Result<(), Problem> {
     let held = under(repository, tag).await?;
     let (held, mut manifest) = match held {
         Some((descriptor, manifest)) => (Some(descriptor.digest), manifest),
@@ -36,7 +36,7 @@ pub(super) async fn append(repository: &Repository, tag: &Tag, entry: Entry<'_>)
     // What is there is there: the layout holds what is new alone.
     let (layout, _directory) = Layout::temporary()?;
     let mut layer = layout.write(entry.media_type, &entry.content)?;
-    layer.annotations = entry.annotations;
+    layer.annotations = entry.annotations.clone();
     manifest.layers.push(layer);
     manifest.config = layout.write(media_type::CONFIG, &config(&manifest.layers))?;
     let document = manifest.to_bytes();

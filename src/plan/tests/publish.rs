@@ -46,6 +46,61 @@ fn no_tag_moves_before_everything_is_checked_and_pushed() {
 }
 
 #[test]
+fn an_image_is_signed_where_it_was_pushed_and_attested_then_and_named_last() {
+    let text = r#"
+        registry "ghcr" "ghcr.io/acme"
+        target "bom" { run "syft"; inputs "src/*"; outputs "bom.json"; }
+        image "web" {
+            platforms "linux/amd64"
+            assemble from="scratch"
+            tags { raw "dev"; }
+            sign key="env:KEY"
+            attest provenance=#true sbom="bom.json"
+            push "ghcr"
+        }
+        image "other" { platforms "linux/amd64"; assemble from="scratch"; tags { raw "dev"; }; push "ghcr"; }
+    "#;
+    let plan = World::new(text).release();
+    let of = |step: &str| edges(&plan).into_iter().filter(|edge| edge.starts_with(step)).collect::<Vec<_>>();
+    assert_eq!(of("web:sign"), ["web:sign@ghcr <- web:index", "web:sign@ghcr <~ web:push@ghcr"]);
+    let attest = [
+        "web:attest@ghcr <- bom",
+        "web:attest@ghcr <- web:index",
+        "web:attest@ghcr <~ web:push@ghcr",
+        "web:attest@ghcr <~ web:sign@ghcr",
+    ];
+    assert_eq!(of("web:attest"), attest);
+    for tag in ["web:tag@ghcr", "other:tag@ghcr"] {
+        for before in ["web:sign@ghcr", "web:attest@ghcr"] {
+            assert!(of(tag).contains(&format!("{tag} <~ {before}")), "{:?}", of(tag));
+        }
+    }
+}
+
+#[test]
+fn what_is_stated_of_a_build_leaves_secrets_out() {
+    let text = r#"
+        registry "ghcr" "ghcr.io/acme"
+        var "color" "red" env="COLOR"
+        var "token" "" env="TOKEN"
+        var "size" "1"
+        target "t" { run "x"; pass-env "TOKEN"; }
+        image "web" { assemble from="scratch"; sign key="env:KEY"; attest provenance=#true; push "ghcr"; }
+    "#;
+    let world = World::new(text).on(Event::Tag("v1.0.0".to_owned()));
+    let plan = world.with_env("COLOR", "blue").with_env("TOKEN", "s3cret").release();
+    let stated = plan.steps.iter().find_map(|step| match &step.action {
+        Action::Attest(attest) => attest.provenance.as_ref(),
+        _ => None,
+    });
+    let stated = stated.unwrap();
+    assert_eq!(stated.event, ("tag", Some("v1.0.0".to_owned())));
+    assert_eq!(stated.variables, [("color".to_owned(), "blue".to_owned())].into());
+    assert!(stated.source.as_ref().is_some_and(|source| source.commit.len() == 40 && !source.dirty));
+    assert!(!format!("{plan:?}").contains("s3cret"));
+}
+
+#[test]
 fn an_image_is_pushed_to_its_repository_and_named_there() {
     let plan = World::new(FILE).release();
     let mut places = Vec::new();

@@ -57,8 +57,12 @@ fn soon(holds: impl Fn() -> bool) -> bool {
     holds()
 }
 
-/// The names of the containers that an engine has, running or not.
+/// The names of the containers that an engine has, running or not; BuildKit's own daemon
+/// has none to ask for.
 pub(crate) fn containers(engine: &str) -> String {
+    if engine.contains("buildkit") {
+        return "[]".to_owned();
+    }
     let mut stream = UnixStream::connect(engine.trim_start_matches("unix://")).unwrap();
     stream.write_all(b"GET /v1.40/containers/json?all=1 HTTP/1.0\r\nHost: engine\r\n\r\n").unwrap();
     let mut answer = String::new();

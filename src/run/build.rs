@@ -17,7 +17,7 @@ use crate::engine::builder::{
     directory_image, fingerprint, finish, recall_build, remember_build, repository,
 };
 use crate::facts::{Facts, InputFile, InputQuery, any_number, read_inputs};
-use crate::oci::{Descriptor, LayerCompression};
+use crate::oci::Descriptor;
 use crate::plan::{Action, DockerfileStep, Plan, Step, StepId, StepIndex};
 use crate::release::{Publisher, content_tag, fetch_shared, share};
 use crate::run::command::Unsuccessful;
@@ -175,29 +175,26 @@ impl Builds {
             images.push((name.clone(), unless(halt, made).await?.map_err(wrong)?));
         }
         let owner = owner(&self.root);
-        let mut dockerfile = build.dockerfile.to_string();
-        for (name, image) in images {
-            let given = format!("{}:base-{}", repository(&owner), image.digest.hex());
-            unless(halt, engine.load(&image, &given, &self.built)).await?.map_err(wrong)?;
-            dockerfile = dockerfile.replace(name.as_str(), &given);
-        }
+        let dockerfile = build.dockerfile.to_string();
         let offer = self.offer(build, dockerfile, main, secrets).await.map_err(Unsuccessful::failed)?;
         let asked = Build {
             id: id(),
             name: name(&owner, step),
             owner,
             platform: build.platform.clone(),
+            images,
             target: build.target.clone(),
             arguments: build.arguments.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
             network: build.network.clone(),
             no_cache: build.no_cache || self.options.no_cache,
             caches: build.caches.clone(),
+            root: self.root.clone(),
             offer,
         };
         let (sender, mut lines) = mpsc::channel::<Vec<u8>>(BACKLOG);
         let mut output = Written::new(Stream::Stdout, Arc::clone(&self.secrets));
         let result = {
-            let mut building = pin!(unless(halt, engine.build(asked, sender)));
+            let mut building = pin!(unless(halt, engine.build(asked, &self.built, sender)));
             loop {
                 tokio::select! {
                     Some(line) = lines.recv() => take(line, &mut output, teller).await,
@@ -219,8 +216,7 @@ impl Builds {
         let CacheHits { steps, cached } = made.hits;
         let hits = format!("built by {engine}: {cached} of {} from its cache", counted(steps, "instruction"));
         teller.tell(Told::Notice(hits)).await;
-        let save = engine.save(&made.image, LayerCompression::GZIP, &self.built);
-        unless(halt, save).await?.map_err(wrong)
+        Ok(made.image)
     }
 
     /// What the engine may ask for.
@@ -391,6 +387,7 @@ fn check_features(build: &DockerfileStep, engine: &Engine) -> Result<(), Problem
         let about = engine.about();
         let has = |feature: &FeatureKind| match about.kind {
             EngineKind::Docker => false,
+            EngineKind::BuildKit => true,
             EngineKind::Podman if about.is_before(4, 4) => feature.is_in_buildah(),
             // Later ones have more, and say themselves what they do not have; but of this
             // flag they take the patterns for paths of the context, and copy too much.

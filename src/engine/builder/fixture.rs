@@ -1,4 +1,4 @@
-//! Daemons of Docker and Podman for tests, shared by all tests of a process.
+//! Daemons of Docker, Podman, and BuildKit for tests, shared by all tests of a process.
 #![expect(clippy::disallowed_methods, reason = "tests make their own world")]
 
 use std::io::Write as _;
@@ -31,6 +31,12 @@ start() {
         export CONTAINERS_CONF="$1/containers.conf" CONTAINERS_REGISTRIES_CONF="$1/registries.conf"
         exec podman --root "$1/data" --runroot "$1/exec" --storage-driver "$3" \
             system service --time=0 "unix://$1/socket" ;;
+    buildkit)
+        engine=$1 driver=$3
+        shift 3
+        printf 'insecure-entitlements = ["network.host"]\n' > "$engine/buildkitd.toml"
+        exec buildkitd --config "$engine/buildkitd.toml" --root "$engine/data" --addr "unix://$engine/socket" \
+            --oci-worker true --containerd-worker false --oci-worker-snapshotter "$driver" "$@" ;;
     esac
 }
 start "$@" > "$1/log" 2>&1 < /dev/null &
@@ -52,10 +58,14 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// Starts one of a test's own: `docker` with further arguments, or `podman`. It keeps
-    /// what it has in the first way that the machine carries.
+    /// Starts one of a test's own: `docker` or `buildkit` with further arguments, or
+    /// `podman`. It keeps what it has in the first way that the machine carries.
     pub(crate) fn start(kind: &str, name: &str, more: &[&str]) -> Result<Self, String> {
-        let drivers = if kind == "docker" { ["overlay2", "vfs"] } else { ["overlay", "vfs"] };
+        let drivers = match kind {
+            "docker" => ["overlay2", "vfs"],
+            "buildkit" => ["overlayfs", "native"],
+            _ => ["overlay", "vfs"],
+        };
         start(kind, &drivers, name, more)
     }
 }
@@ -79,6 +89,12 @@ pub(crate) fn docker(test: &str) -> Option<PathBuf> {
 pub(crate) fn podman(test: &str) -> Option<PathBuf> {
     static DAEMON: OnceLock<Shared> = OnceLock::new();
     running(test, "podman", &DAEMON)
+}
+
+/// As [`docker`], of BuildKit's own daemon.
+pub(crate) fn buildkit(test: &str) -> Option<PathBuf> {
+    static DAEMON: OnceLock<Shared> = OnceLock::new();
+    running(test, "buildkit", &DAEMON)
 }
 
 fn running(test: &str, kind: &str, shared: &OnceLock<Shared>) -> Option<PathBuf> {

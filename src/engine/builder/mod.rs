@@ -1,4 +1,5 @@
-//! Engines that build from Dockerfiles: Docker and Podman by their API, and BuildKit.
+//! Engines that build from Dockerfiles: Docker and Podman by their API, and BuildKit, within
+//! Docker or as a daemon of its own.
 
 mod archive;
 mod build;
@@ -15,6 +16,7 @@ mod fixture;
 mod layers;
 mod leftover;
 mod load;
+mod local_cache;
 mod memory;
 mod pipe;
 mod progress;

@@ -35,7 +35,7 @@ fn an_engine_is_told_with_what_it_is_and_what_it_builds() {
         let project = project(&engine);
         let (_, told) = found(&project, "DOCKER_HOST");
         assert_eq!(told["status"], "ok", "{told:#}");
-        let is_docker = told["engine"]["program"] == "Docker";
+        let is_docker = told["engine"]["program"] != "Podman";
         assert_eq!(told["engine"]["buildkit"], is_docker, "{told:#}");
         assert_eq!(told["engine"]["address"], engine);
         assert_eq!(told["engine"]["builds"], serde_json::json!([told["engine"]["platform"]]));
@@ -78,6 +78,10 @@ fn what_was_left_at_an_engine_is_listed_and_then_removed() {
             value["engines"].as_array().unwrap().clone()
         };
         let would = left(&["--dry-run"]);
+        if engine.contains("buildkit") {
+            assert_eq!(would, [Value::Null; 0], "it keeps no images");
+            continue;
+        }
         assert_eq!(would.len(), 1, "{engine}: {would:#?}");
         let name = would[0]["image"].as_str().unwrap();
         assert!(name.starts_with("hoist.local/project-") && name.contains(":web-build-"), "{name}");

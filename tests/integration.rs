@@ -9,6 +9,7 @@
 )]
 
 mod bases;
+mod buildkit;
 mod cache;
 mod commands;
 mod containers;

@@ -183,6 +183,8 @@ impl BuildKit {
             exporter_deprecated: exporter.to_owned(),
             exporter_attrs_deprecated: exported,
             entitlements: solve.entitlements,
+            // Else the engine keeps what the build wrote, with the secrets that it wrote.
+            internal: true,
             cache: Some(CacheOptions {
                 exports: solve.cache_to,
                 imports: solve.cache_from,

@@ -18,6 +18,7 @@ mod daemons;
 mod doctor;
 mod emulation;
 mod engine_faults;
+mod engine_limits;
 mod engines;
 mod examples;
 mod faults;

@@ -39,6 +39,7 @@ start() {
             --oci-worker true --containerd-worker false --oci-worker-snapshotter "$driver" "$@" ;;
     esac
 }
+[ -z "$DISK" ] || { mkdir "$1/data" && mount -t tmpfs -o "size=$DISK" tmpfs "$1/data" || exit 1; }
 start "$@" > "$1/log" 2>&1 < /dev/null &
 daemon=$!
 echo $daemon > "$1/daemon"
@@ -46,6 +47,7 @@ cat > /dev/null
 kill $daemon
 wait $daemon
 umount "$1"/exec/netns/* "$1"/data/overlay*/*/merged "$1"/data/overlay 2> /dev/null
+[ -z "$DISK" ] || umount "$1/data"
 rm -rf "$1"
 "#;
 
@@ -61,12 +63,17 @@ impl Daemon {
     /// Starts one of a test's own: `docker` or `buildkit` with further arguments, or
     /// `podman`. It keeps what it has in the first way that the machine carries.
     pub(crate) fn start(kind: &str, name: &str, more: &[&str]) -> Result<Self, String> {
+        Self::start_with(kind, name, more, "")
+    }
+
+    /// As [`start`](Self::start), with a disk of this size alone, such as `64m`.
+    pub(crate) fn start_with(kind: &str, name: &str, more: &[&str], disk: &str) -> Result<Self, String> {
         let drivers = match kind {
             "docker" => ["overlay2", "vfs"],
             "buildkit" => ["overlayfs", "native"],
             _ => ["overlay", "vfs"],
         };
-        start(kind, &drivers, name, more)
+        start(kind, &drivers, name, more, disk)
     }
 }
 
@@ -109,13 +116,18 @@ fn running(test: &str, kind: &str, shared: &OnceLock<Shared>) -> Option<PathBuf>
     }
 }
 
-fn start(kind: &str, drivers: &[&str], name: &str, more: &[&str]) -> Result<Daemon, String> {
+fn start(kind: &str, drivers: &[&str], name: &str, more: &[&str], disk: &str) -> Result<Daemon, String> {
     let directory = std::env::temp_dir().join(format!("hoist-test-{kind}-{}-{name}", std::process::id()));
     let mut why = String::new();
     for driver in drivers {
         std::fs::create_dir_all(&directory).map_err(|error| error.to_string())?;
         let mut keeper = Command::new("sh");
-        keeper.args(["-c", KEEPER, "keeper"]).arg(&directory).args([kind, driver]).args(more);
+        keeper
+            .args(["-c", KEEPER, "keeper"])
+            .arg(&directory)
+            .args([kind, driver])
+            .args(more)
+            .env("DISK", disk);
         // A Ctrl-C ends the tests, and by that the keeper.
         keeper.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let keeper = keeper.spawn().map_err(|error| error.to_string())?;

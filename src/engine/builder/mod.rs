@@ -36,6 +36,6 @@ pub use engines::{Certificates, Engines, NoEngine, Place, PrivateKey, Surveyed};
 pub use error::EngineError;
 pub use finish::finish;
 pub use leftover::{Leftover, repository};
-pub use memory::{BuildKey, recall_build, remember_build};
+pub use memory::{BuildKey, recall_build, remember_build, take_turn};
 pub use progress::CacheHits;
 pub use session::{ByteStream, Login, Logins, Offer, Source};

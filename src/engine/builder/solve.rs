@@ -168,7 +168,7 @@ impl BuildKit {
                 }
             }
         };
-        let (exporter, exported) = match solve.export {
+        let (kind, attributes) = match solve.export {
             Export::Engine => ("moby", [("name".to_owned(), solve.name)].into()),
             // With the list that archives of Docker have, and media types of OCI, of
             // which more kinds of compression are.
@@ -180,8 +180,8 @@ impl BuildKit {
             session: solve.session,
             frontend: "dockerfile.v0".to_owned(),
             frontend_attrs: solve.attributes,
-            exporter_deprecated: exporter.to_owned(),
-            exporter_attrs_deprecated: exported,
+            exporter_deprecated: kind.to_owned(),
+            exporter_attrs_deprecated: attributes,
             entitlements: solve.entitlements,
             // Else the engine keeps what the build wrote, with the secrets that it wrote.
             internal: true,

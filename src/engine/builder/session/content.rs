@@ -151,7 +151,6 @@ fn missing(digest: &Digest) -> Status {
     Status::not_found(format!("content {digest}: not found"))
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is what an error is mapped with")]
 fn failed(problem: Problem) -> Status {
     Status::aborted(problem.title)
 }

@@ -227,7 +227,7 @@ impl Engine {
             attributes,
             entitlements: entitlements.into_iter().map(ToOwned::to_owned).collect(),
             cache_from,
-            cache_to: build.caches.iter().filter_map(cache_to).chain(local_to).collect(),
+            cache_to: cache_to(&build.caches).chain(local_to).collect(),
         };
         let (mut answer, mut hits) = attempt(&buildkit, solve.clone(), lines).await;
         if answer.as_ref().is_err_and(knows_no_cache) {
@@ -286,16 +286,19 @@ fn cache_from(cache: &CachePlan) -> Option<CacheOptionsEntry> {
     }
 }
 
-fn cache_to(cache: &CachePlan) -> Option<CacheOptionsEntry> {
-    match cache {
+/// Where caches are written to. Beside one that lies in the image, registries name images
+/// that are read, and are not written over.
+fn cache_to(caches: &[CachePlan]) -> impl Iterator<Item = CacheOptionsEntry> {
+    let is_inline = caches.contains(&CachePlan::Inline);
+    caches.iter().filter_map(move |cache| match cache {
         CachePlan::Inline => Some(entry::<String>(INLINE, [])),
-        CachePlan::Registry { reference, max } => {
+        CachePlan::Registry { reference, max } if !is_inline => {
             let mode = if *max { "max" } else { "min" };
             // A cache that is not written is no reason not to have the image.
             Some(entry("registry", [("ref", reference.as_str()), ("mode", mode), ("ignore-error", "true")]))
         }
-        CachePlan::Local(_) => None,
-    }
+        CachePlan::Registry { .. } | CachePlan::Local(_) => None,
+    })
 }
 
 pub(super) fn entry<'a, T: Into<String>>(

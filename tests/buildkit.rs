@@ -8,7 +8,7 @@ use crate::daemons::{self, Daemon};
 use crate::engine_faults::says;
 use crate::engines::{Project, Published};
 use crate::fixture::{Repo, installed, left_out};
-use crate::registry::Registry;
+use crate::registry::{Registry, digest_of};
 use crate::remote_engines::Ssh;
 
 /// A project with one image, of these settings of its Dockerfile.
@@ -105,6 +105,33 @@ fn a_registry_keeps_layers_for_an_engine_that_has_none() {
     drop(registry);
     project.repo.write("web/new", "1");
     says(&project.hoist(&["run", "web", "--no-cache"]), 0, &[]);
+}
+
+#[test]
+fn an_image_keeps_the_layers_that_it_is_made_of_and_stays_what_it_is() {
+    const TEST: &str = "caches in images";
+    if !installed(TEST, &["docker-registry"]) {
+        return;
+    }
+    let (Some(first), Some(second)) = (fresh(TEST, "cache-e"), fresh(TEST, "cache-f")) else { return };
+    let keeper = Repo::new();
+    let registry = Registry::start(&keeper);
+    let place = format!("127.0.0.1:{}/team", registry.port);
+    let cache = format!("cache inline=#true; cache registry=\"{place}/web:dev\"");
+    let project = project(&address(&first), &cache);
+    // What was built is not found as a whole.
+    let text = project.repo.read("release.kdl").replace("oci:dist", &place);
+    project.repo.write("release.kdl", format!("{text}cache registry=#false\n"));
+    project.repo.write("web/Dockerfile", "FROM scratch\nCOPY bin /bin\nRUN echo made > /made\n");
+    let told = project.release();
+    assert!(cached(&told).starts_with("0 of 2"), "{told}");
+    let image = digest_of(registry.port, "web:dev");
+    assert_ne!(image, "none");
+    assert_eq!(project.hoist(&["clean", "--cache"]).code, 0);
+    let project = Project { engine: address(&second), ..project };
+    let told = project.release();
+    assert!(cached(&told).starts_with("2 of 2"), "{told}");
+    assert_eq!(digest_of(registry.port, "web:dev"), image);
 }
 
 #[test]

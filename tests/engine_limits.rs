@@ -19,21 +19,22 @@ fn a_disk_of_an_engine_that_is_full_is_said_to_be() {
         return;
     }
     for kind in ["docker", "podman", "buildkit"] {
-        let daemon = match Daemon::start_with(kind, "small", &[], "48m") {
+        let daemon = match Daemon::start_with(kind, "small", &[], "64m") {
             Ok(daemon) => daemon,
             Err(why) => return left_out(TEST, &why),
         };
         let engine = format!("unix://{}", daemon.socket.display());
         let dockerfile = |rest: &str| format!("FROM scratch\nCOPY bin /bin\n{rest}");
-        let project = project(&engine, &dockerfile("RUN dd if=/dev/zero of=/large bs=1M count=64\n"));
+        let project = project(&engine, &dockerfile("RUN dd if=/dev/zero of=/large bs=1M count=80\n"));
         let told = ["hoist::engine::build_failed", "No space left on device", "prune"];
         says(&project.hoist(&["run", "web"]), 1, &told);
-        // What fits is built as ever.
+        // What fits is built as ever, once the engine has given up what did not.
         project.repo.write("web/Dockerfile", dockerfile("RUN echo made > /made\n"));
-        project.release();
+        let fits = || project.hoist(&["run", "web"]);
+        assert!(soon(|| fits().code == 0), "{engine}: {}", fits().stderr);
         // Of what is sent, too.
         let zeros = fs::File::create(project.repo.path().join("web/zeros")).unwrap();
-        zeros.set_len(64 << 20).unwrap();
+        zeros.set_len(80 << 20).unwrap();
         project.repo.write("web/Dockerfile", dockerfile("COPY zeros /\n"));
         says(&project.hoist(&["run", "web"]), 1, &["hoist::engine::build_failed", "prune"]);
     }
@@ -44,7 +45,7 @@ fn a_build_that_floods_its_output_is_kept_and_never_in_memory() {
     /// Most KiB that hoist may have in memory: less than is written.
     const MOST: u64 = 64 << 10;
     for engine in engines("builds that write very much") {
-        let flood = "i=0; while [ $i -lt 100000 ]; do echo line $i of what it wrote; i=$((i + 1)); done";
+        let flood = "i=0; while [ $i -lt 20000 ]; do echo line $i of what it wrote; i=$((i + 1)); done";
         // 80 MB without an end of a line, and many short lines.
         let project = project(
             &engine,
@@ -56,7 +57,7 @@ fn a_build_that_floods_its_output_is_kept_and_never_in_memory() {
         let log = project.hoist(&["log", "web:build*"]).stdout;
         assert!(log.contains("line 0 of what it wrote"), "{engine}: {} bytes", log.len());
         // BuildKit itself cuts off what is more than 2 MiB.
-        let is_whole = log.contains("line 99999 of what it wrote");
+        let is_whole = log.contains("line 19999 of what it wrote");
         assert!(is_whole || log.contains("[output clipped, log limit"), "{engine}: {} bytes", log.len());
     }
 }
@@ -90,11 +91,11 @@ fn runs(test: &str) -> bool {
 
 #[test]
 fn a_test_that_floods_its_output_is_kept_and_never_in_memory() {
-    const MOST: u64 = 128 << 10;
+    const MOST: u64 = 96 << 10;
     if !runs("tests that write very much") {
         return;
     }
-    let project = tested(r#"run "sh" "-c" "dd if=/dev/zero bs=1M count=300; echo the end of it""#);
+    let project = tested(r#"run "sh" "-c" "dd if=/dev/zero bs=1M count=120; echo the end of it""#);
     let (ended, peak) = with_peak(&project, &["run", "web:test"]);
     says(&ended, 0, &[]);
     assert!((1..=MOST).contains(&peak), "{peak} KiB");

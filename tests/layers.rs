@@ -53,6 +53,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("tokio", &["store", "engine", "release", "run", "cli"]),
     ("bollard", &["engine"]),
     ("tonic", &["engine"]),
+    ("prost", &["engine"]),
 ];
 
 /// Modules that touch no file, environment, clock, network, or process.

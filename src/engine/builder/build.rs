@@ -145,7 +145,7 @@ impl Engine {
         let transfer = Transfer { contents: Contents::new(stores), receiver: receiver.clone() };
         build.caches.retain(|cache| !matches!(cache, CachePlan::Local(_)));
         let answer = self.solve(build, Export::Session, Some((transfer, &caches)), lines).await;
-        let (mut answer, hits) = match (answer, receiver.taken()) {
+        let (mut answer, built) = match (answer, receiver.taken()) {
             // What the engine says of it is but an echo.
             (Err(_), Some(Err(error))) => return Err(error),
             (answer, Some(image)) => {
@@ -158,7 +158,7 @@ impl Engine {
             }
         };
         caches.keep(answer.exporter_response.remove("cache.manifest").as_deref())?;
-        Ok(hits)
+        Ok(built)
     }
 
     /// Whether what was built says that it is for a platform.
@@ -171,7 +171,7 @@ impl Engine {
     /// Builds with BuildKit.
     async fn solve(
         &self,
-        build: Build,
+        mut build: Build,
         export: Export,
         transfer: Option<(Transfer, &LocalCaches)>,
         lines: &mpsc::Sender<Vec<u8>>,
@@ -182,7 +182,6 @@ impl Engine {
             Export::Engine => self.connector.upgraded("/session", &headers(&session)).await?,
             Export::Session => buildkit.session(&session).await?,
         };
-        let mut build = build;
         let mut attributes = places(&build.id);
         let mut dockerfile = String::from_utf8_lossy(&build.offer.dockerfile).into_owned();
         for (number, (name, image)) in build.images.iter().enumerate() {

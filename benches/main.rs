@@ -14,6 +14,10 @@
     reason = "a program that measures, and stops where it cannot"
 )]
 
+#[path = "../src/engine/builder/fixture.rs"]
+#[allow(dead_code, reason = "tests need more of it")]
+mod daemons;
+mod engine;
 mod graph;
 mod image;
 mod measure;
@@ -34,7 +38,7 @@ use crate::table::{against, left_out, line};
 type Part = (&'static str, fn(&Bench, usize), &'static [usize]);
 
 /// The parts.
-const PARTS: [Part; 10] = [
+const PARTS: [Part; 11] = [
     ("start", Bench::start, &[20]),
     ("null", Bench::null, &[1_000, 10_000, 100_000]),
     ("cold", Bench::cold, &[1_000]),
@@ -45,6 +49,7 @@ const PARTS: [Part; 10] = [
     ("log", Bench::log, &[1_000]),
     ("image", Bench::image, &[10_000]),
     ("registry", Bench::registry, &[10_000]),
+    ("engine", Bench::engine, &[10_000]),
 ];
 
 /// Largest graph that make is asked about: it needs half a minute for ten times

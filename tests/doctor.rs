@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::engine_faults::soon;
 use crate::engines::{Project, engines};
 use crate::schemas::check;
 
@@ -35,7 +36,7 @@ fn an_engine_is_told_with_what_it_is_and_what_it_builds() {
         let project = project(&engine);
         let (_, told) = found(&project, "DOCKER_HOST");
         assert_eq!(told["status"], "ok", "{told:#}");
-        let is_docker = told["engine"]["program"] == "Docker";
+        let is_docker = told["engine"]["program"] != "Podman";
         assert_eq!(told["engine"]["buildkit"], is_docker, "{told:#}");
         assert_eq!(told["engine"]["address"], engine);
         assert_eq!(told["engine"]["builds"], serde_json::json!([told["engine"]["platform"]]));
@@ -77,11 +78,17 @@ fn what_was_left_at_an_engine_is_listed_and_then_removed() {
             let value: Value = serde_json::from_str(&ended.stdout).unwrap();
             value["engines"].as_array().unwrap().clone()
         };
+        let is_buildkit = engine.contains("buildkit");
+        assert!(soon(|| left(&["--dry-run"]).is_empty() == is_buildkit), "{engine}");
         let would = left(&["--dry-run"]);
+        if is_buildkit {
+            continue;
+        }
         assert_eq!(would.len(), 1, "{engine}: {would:#?}");
         let name = would[0]["image"].as_str().unwrap();
         assert!(name.starts_with("hoist.local/project-") && name.contains(":web-build-"), "{name}");
-        assert_eq!(left(&[]).len(), 1);
+        // An engine that is slow to answer is left for another time.
+        assert!(soon(|| left(&[]).len() == 1), "{engine}");
         assert_eq!(left(&[]), [Value::Null; 0]);
         // Nothing of another checkout, and the next build goes on as ever.
         let kept = other.hoist(&["clean", "--dry-run"]);

@@ -1,4 +1,4 @@
-//! Images of Dockerfiles, built through hoist by Docker and by Podman.
+//! Images of Dockerfiles, built through hoist by Docker, by Podman, and by BuildKit.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -101,7 +101,7 @@ pub(crate) fn engines(test: &str) -> Vec<String> {
     if !installed(test, &["busybox"]) {
         return Vec::new();
     }
-    let sockets = [daemons::docker(test), daemons::podman(test)];
+    let sockets = [daemons::docker(test), daemons::podman(test), daemons::buildkit(test)];
     sockets.into_iter().flatten().map(|socket| format!("unix://{}", socket.display())).collect()
 }
 

@@ -9,6 +9,7 @@
 )]
 
 mod bases;
+mod buildkit;
 mod cache;
 mod commands;
 mod containers;
@@ -17,6 +18,7 @@ mod daemons;
 mod doctor;
 mod emulation;
 mod engine_faults;
+mod engine_limits;
 mod engines;
 mod examples;
 mod faults;

@@ -62,6 +62,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("p256", &["seal"]),
     ("scrypt", &["seal"]),
     ("crypto_secretbox", &["seal"]),
+    ("prost", &["engine"]),
 ];
 
 /// Modules that touch no file, environment, clock, network, or process.

@@ -96,43 +96,50 @@ fn an_engine_behind_tls_is_known_by_certificates_and_knows_hoist_by_them() {
     let (ours, others) = (keys.path().join("ours"), keys.path().join("others"));
     certificates(&ours);
     certificates(&others);
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let address = format!("tcp://127.0.0.1:{port}");
     let file = |name: &str| ours.join(name).display().to_string();
     let (ca, cert, key) = (file("ca.pem"), file("server.pem"), file("server-key.pem"));
-    let more = ["--host", &address, "--tlsverify", "--tlscacert", &ca, "--tlscert", &cert, "--tlskey", &key];
-    let daemon = match Daemon::start("docker", "tls", &more) {
-        Ok(daemon) => daemon,
-        Err(why) => return left_out(TEST, &why),
-    };
-    let project = project(&address);
-    let with = |certificates: &Path| {
-        let path = certificates.display().to_string();
-        project.hoist_with(
-            &["release", "--yes", "--allow-dirty"],
-            &[("DOCKER_TLS_VERIFY", "1"), ("DOCKER_CERT_PATH", &path)],
-        )
-    };
-    says(&project.hoist(&["run", "web"]), 3, &["hoist::engine::no_engine", "DOCKER_HOST"]);
-    says(&with(&others), 3, &["hoist::engine::no_engine", "ertificate"]);
-    says(&with(&ours.join("none")), 3, &["hoist::engine::no_engine", "none/ca.pem"]);
-    // Known, and a stranger.
-    fs::copy(ours.join("ca.pem"), others.join("ca.pem")).unwrap();
-    says(&with(&others), 3, &["hoist::engine::no_engine"]);
-    says(&with(&ours), 0, &[]);
-    assert_eq!(Published::read(&project, "dist/web").file("made"), "made\n");
-    drop(daemon);
+    for (kind, options) in [("docker", ["--tlsverify", "--host"].as_slice()), ("buildkit", &["--addr"])] {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let address = format!("tcp://127.0.0.1:{port}");
+        let all = [options, &[&address, "--tlscacert", &ca, "--tlscert", &cert, "--tlskey", &key]].concat();
+        let daemon = match Daemon::start(kind, "tls", &all) {
+            Ok(daemon) => daemon,
+            Err(why) => return left_out(TEST, &why),
+        };
+        let project = project(&address);
+        let with = |certificates: &Path| {
+            let path = certificates.display().to_string();
+            project.hoist_with(
+                &["release", "--yes", "--allow-dirty"],
+                &[("DOCKER_TLS_VERIFY", "1"), ("DOCKER_CERT_PATH", &path)],
+            )
+        };
+        says(&project.hoist(&["run", "web"]), 3, &["hoist::engine::no_engine", "DOCKER_HOST"]);
+        says(&with(&others), 3, &["hoist::engine::no_engine", "ertificate"]);
+        says(&with(&ours.join("none")), 3, &["hoist::engine::no_engine", "none/ca.pem"]);
+        // Known, and a stranger.
+        let stranger = keys.path().join(kind);
+        fs::create_dir(&stranger).unwrap();
+        for (from, name) in [(&ours, "ca.pem"), (&others, "cert.pem"), (&others, "key.pem")] {
+            fs::copy(from.join(name), stranger.join(name)).unwrap();
+        }
+        says(&with(&stranger), 3, &["hoist::engine::no_engine"]);
+        says(&with(&ours), 0, &[]);
+        assert_eq!(Published::read(&project, "dist/web").file("made"), "made\n");
+        drop(daemon);
+    }
 }
 
 /// A server of ssh on a port of its own, and a client that reaches it.
-struct Ssh {
+pub(crate) struct Ssh {
     server: Child,
     directory: PathBuf,
-    port: u16,
+    pub(crate) port: u16,
 }
 
 impl Ssh {
-    fn start(directory: PathBuf) -> Result<Self, String> {
+    /// `settings` are further ones of the server.
+    pub(crate) fn start(directory: PathBuf, settings: &str) -> Result<Self, String> {
         fs::create_dir_all(&directory).unwrap();
         // The system makes it where the server is started as a service.
         let _ = fs::create_dir_all("/run/sshd");
@@ -145,7 +152,7 @@ impl Ssh {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let at = directory.display();
         let settings = format!(
-            "Port {port}\nListenAddress 127.0.0.1\nHostKey {at}/host\nAuthorizedKeysFile {at}/user.pub\n\
+            "{settings}Port {port}\nListenAddress 127.0.0.1\nHostKey {at}/host\nAuthorizedKeysFile {at}/user.pub\n\
              PidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nMaxSessions 50\nMaxStartups 50\n"
         );
         fs::write(directory.join("sshd.conf"), settings).unwrap();
@@ -174,7 +181,7 @@ impl Ssh {
     }
 
     /// `PATH` with the client before all others.
-    fn path(&self) -> String {
+    pub(crate) fn path(&self) -> String {
         format!("{}:{}", self.directory.display(), std::env::var("PATH").unwrap())
     }
 }
@@ -193,7 +200,7 @@ fn an_engine_behind_ssh_builds_and_a_builder_comes_before_the_engine_of_the_mach
         return;
     }
     let keys = Repo::new();
-    let ssh = match Ssh::start(keys.path().join("ssh")) {
+    let ssh = match Ssh::start(keys.path().join("ssh"), "") {
         Ok(ssh) => ssh,
         Err(why) => return left_out(TEST, &why),
     };
@@ -244,7 +251,7 @@ fn a_service_of_podman_is_started_for_a_run_and_ends_with_it() {
     if !rustix::process::geteuid().is_root() || !installed(TEST, &["podman", "runc", "unshare"]) {
         return;
     }
-    let Some(podman) = engines(TEST).pop() else { return };
+    let Some(podman) = engines(TEST).into_iter().find(|engine| engine.contains("podman")) else { return };
     let project = project("");
     let settings = Path::new(podman.trim_start_matches("unix://")).with_file_name("containers.conf");
     let storage = project.repo.path().with_file_name("storage.conf");

@@ -81,6 +81,13 @@ fn destination(text: &str) -> Result<Destination, String> {
     if !is_sound(host) || user.as_deref().is_some_and(|user| !is_sound(user)) {
         return Err("no host".to_owned());
     }
+    // A shell at the other end reads it.
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@%,:=".contains(c);
+    if socket.as_deref().is_some_and(|socket| !socket.chars().all(is_plain)) {
+        return Err(
+            "a path of a socket with other characters than letters, digits, and `/._-+@%,:=`".to_owned()
+        );
+    }
     Ok(Destination { user, host: host.to_owned(), port, socket })
 }
 
@@ -134,6 +141,10 @@ mod tests {
             ("ssh://ci:s3cret@arm-1", "a password: ssh has keys and an agent for that"),
             ("ssh://-oProxyCommand=x", "no host"),
             ("ssh://-l@host", "no host"),
+            (
+                "ssh://host/run/a;b",
+                "a path of a socket with other characters than letters, digits, and `/._-+@%,:=`",
+            ),
             ("npipe:////./pipe/docker", "an unknown scheme `npipe`: `unix`, `tcp`, and `ssh` are known"),
         ];
         for (text, why) in wrong {

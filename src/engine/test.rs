@@ -14,6 +14,8 @@ use crate::oci::{Descriptor, FileTree, Platform};
 use crate::plan::{TestPlan, TestStep};
 use crate::store::Layout;
 
+/// The signal that nothing survives, by the same number on all machines.
+const SIGKILL: u8 = 9;
 /// Lines of a stream that a problem shows.
 const TAIL: usize = 20;
 
@@ -160,6 +162,9 @@ fn judge(plan: &TestPlan, subject: &Subject<'_>, ended: Ended, output: &Output) 
             }
             if problem.labels.is_empty() {
                 return Ok(());
+            }
+            if ended == Ended::Signalled(SIGKILL) {
+                problem = problem.help("the kernel kills what needs more memory than there is");
             }
             match (is_unanswered, ended) {
                 (false, _) => problem,

@@ -4,9 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
+use tokio::time::sleep;
 
 use crate::cache::Cache;
 use crate::config::{BuildSecret, ProjectPath, Release, Secret};
@@ -14,10 +16,10 @@ use crate::diagnostic::{Code, Problem, Problems, Sources, Span, counted};
 use crate::dockerfile::{Dockerfile, FeatureKind};
 use crate::engine::builder::{
     Build, BuildKey, CacheHits, Engine, EngineError, EngineKind, Engines, Login, Offer, Source, context,
-    directory_image, fingerprint, finish, recall_build, remember_build, repository,
+    directory_image, fingerprint, finish, recall_build, remember_build, repository, take_turn,
 };
 use crate::facts::{Facts, InputFile, InputQuery, any_number, read_inputs};
-use crate::oci::{Descriptor, LayerCompression};
+use crate::oci::Descriptor;
 use crate::plan::{Action, DockerfileStep, Plan, Step, StepId, StepIndex};
 use crate::release::{Publisher, content_tag, fetch_shared, share};
 use crate::run::command::Unsuccessful;
@@ -29,10 +31,18 @@ use crate::run::process::Halt;
 use crate::run::teller::{Teller, Told};
 use crate::run::worker::blocking;
 use crate::run::{Options, Request, Stream};
-use crate::store::{Layout, secret_file};
+use crate::store::{Layout, Turn, secret_file};
 
 /// Lines of an engine that nobody heard yet: more than this, and the build waits.
 const BACKLOG: usize = 64;
+
+/// The exit status of a process that was killed, as engines tell it.
+const KILLED: [&str; 2] = ["exit code: 137", "exit status 137"];
+/// What a system says of a disk that is full, in small letters.
+const NO_SPACE: &str = "no space left on device";
+
+/// How often it is looked whether another hoist has built.
+const TICK: Duration = Duration::from_millis(50);
 
 /// What Podman reads in the place of `.dockerignore`.
 const CONTAINERIGNORE: &str = ".containerignore";
@@ -101,12 +111,18 @@ impl Builds {
         let key = key(build, &contexts, &images);
         let forced = self.options.no_cache || (self.options.force && step.goal);
         let mut before = if forced { None } else { recall_build(&key, &self.built) };
+        // One builds, and all others wait for it.
+        let mut _turn = None;
+        if before.is_none() && !forced {
+            _turn = unless(halt, self.turn(&key, teller)).await?;
+            before = recall_build(&key, &self.built);
+        }
         if before.is_none() && !forced {
             before = unless(halt, self.fetch(build, &key, teller)).await?;
         }
         let (made, hits) = match before {
             Some(before) => (before, None),
-            None => self.build_with_engine(build, step, contexts, images, halt, teller).await?,
+            None => Box::pin(self.build_with_engine(build, step, contexts, images, halt, teller)).await?,
         };
         // What is not what it was to be is not kept for anybody.
         let finished = finish(build, &made, &self.built).map_err(Unsuccessful::failed)?;
@@ -115,6 +131,23 @@ impl Builds {
             unless(halt, self.share(build, &key, &made, teller)).await?;
         }
         Ok((finished, hits))
+    }
+
+    /// Waits until no other hoist of this machine builds the same. Where nobody can know,
+    /// each builds by itself.
+    async fn turn(&self, key: &BuildKey, teller: &Teller) -> Option<Turn> {
+        let mut is_told = false;
+        while let Ok(turn) = take_turn(key, &self.built) {
+            if turn.is_some() {
+                return turn;
+            }
+            if !is_told {
+                teller.tell(Told::Notice("another hoist builds the same: waiting for it".to_owned())).await;
+                is_told = true;
+            }
+            sleep(TICK).await;
+        }
+        None
     }
 
     /// What another machine built of the same parts.
@@ -176,29 +209,26 @@ impl Builds {
             images.push((name.clone(), unless(halt, made).await?.map_err(wrong)?));
         }
         let owner = owner(&self.root);
-        let mut dockerfile = build.dockerfile.to_string();
-        for (name, image) in images {
-            let given = format!("{}:base-{}", repository(&owner), image.digest.hex());
-            unless(halt, engine.load(&image, &given, &self.built)).await?.map_err(wrong)?;
-            dockerfile = dockerfile.replace(name.as_str(), &given);
-        }
+        let dockerfile = build.dockerfile.to_string();
         let offer = self.offer(build, dockerfile, main, secrets).await.map_err(Unsuccessful::failed)?;
         let asked = Build {
             id: id(),
             name: name(&owner, step),
             owner,
             platform: build.platform.clone(),
+            images,
             target: build.target.clone(),
             arguments: build.arguments.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
             network: build.network.clone(),
             no_cache: build.no_cache || self.options.no_cache,
             caches: build.caches.clone(),
+            root: self.root.clone(),
             offer,
         };
         let (sender, mut lines) = mpsc::channel::<Vec<u8>>(BACKLOG);
         let mut output = Written::new(Stream::Stdout, Arc::clone(&self.secrets));
         let result = {
-            let mut building = pin!(unless(halt, engine.build(asked, sender)));
+            let mut building = pin!(unless(halt, engine.build(asked, &self.built, sender)));
             loop {
                 tokio::select! {
                     Some(line) = lines.recv() => take(line, &mut output, teller).await,
@@ -213,16 +243,17 @@ impl Builds {
         let made = result?.map_err(|error| {
             let problem = self.failed(build, &engine, error);
             Unsuccessful::failed(match teller.tail() {
-                Some(tail) => problem.note(tail),
+                Some(tail) => match remedy(&tail, engine.about().kind).filter(|_| problem.help.is_none()) {
+                    Some(remedy) => problem.note(tail).help(remedy),
+                    None => problem.note(tail),
+                },
                 None => problem,
             })
         })?;
         let CacheHits { steps, cached } = made.hits;
         let told = format!("built by {engine}: {cached} of {} from its cache", counted(steps, "instruction"));
         teller.tell(Told::Notice(told)).await;
-        let save = engine.save(&made.image, LayerCompression::GZIP, &self.built);
-        let saved = unless(halt, save).await?.map_err(wrong)?;
-        Ok((saved, Some(made.hits)))
+        Ok((made.image, Some(made.hits)))
     }
 
     /// What the engine may ask for.
@@ -282,14 +313,23 @@ impl Builds {
         match error {
             EngineError::Local(problem) => *problem,
             EngineError::Failed { words, instruction } => {
+                let remedy = remedy(&words, engine.about().kind);
+                let help = |problem: Problem| match &remedy {
+                    Some(remedy) => problem.help(remedy.clone()),
+                    None => problem,
+                };
                 let place = instruction.and_then(|instruction| self.place(build, &instruction));
                 match place {
-                    Some(place) => problem("the build failed").label(place, words),
-                    None => here(problem("the build failed")).note(words),
+                    Some(place) => help(problem("the build failed").label(place, words)),
+                    None => help(here(problem("the build failed")).note(words)),
                 }
             }
             EngineError::Refused(words) => {
-                here(problem("the engine refused")).note(format!("{engine}: {words}"))
+                let problem = here(problem("the engine refused")).note(format!("{engine}: {words}"));
+                match remedy(&words, engine.about().kind) {
+                    Some(remedy) => problem.help(remedy),
+                    None => problem,
+                }
             }
             EngineError::Unreachable(words) | EngineError::Denied(words) | EngineError::Broken(words) => {
                 here(problem("the build broke off")).note(format!("{engine}: {words}"))
@@ -336,6 +376,20 @@ impl Builds {
             Secret::Command(_) => Err(missing("a command is no place of a build secret".to_owned())),
         }
     }
+}
+
+/// What helps against what a machine is short of, as the last words of a build tell it.
+fn remedy(words: &str, kind: EngineKind) -> Option<String> {
+    if words.to_lowercase().contains(NO_SPACE) {
+        let prune = match kind {
+            EngineKind::Docker => "docker builder prune",
+            EngineKind::Podman => "podman system prune",
+            EngineKind::BuildKit => "buildctl prune",
+        };
+        return Some(format!("the disk of the engine is full: `hoist clean` and `{prune}` free some of it"));
+    }
+    let killed = "137 is what is left of a process that was killed: the engine may have too little memory";
+    KILLED.iter().any(|killed| words.contains(killed)).then(|| killed.to_owned())
 }
 
 /// Keeps a line that an engine wrote.
@@ -393,6 +447,7 @@ fn check_features(build: &DockerfileStep, engine: &Engine) -> Result<(), Problem
         let about = engine.about();
         let has = |feature: &FeatureKind| match about.kind {
             EngineKind::Docker => false,
+            EngineKind::BuildKit => true,
             EngineKind::Podman if about.is_before(4, 4) => feature.is_in_buildah(),
             // Later ones have more, and say themselves what they do not have; but of this
             // flag they take the patterns for paths of the context, and copy too much.

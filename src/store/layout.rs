@@ -15,6 +15,7 @@ use crate::store::blob::{UNFINISHED, unfinished, unusable};
 use crate::store::{BlobReader, BlobWriter};
 
 pub use collect::Collected;
+pub use notes::Turn;
 
 mod collect;
 mod notes;

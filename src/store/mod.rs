@@ -20,7 +20,7 @@ mod repository;
 
 pub use blob::{BlobReader, BlobWriter};
 pub use copy::{Copied, Meter, Observe, Progress, copy, copy_read};
-pub use layout::{Collected, Layout};
+pub use layout::{Collected, Layout, Turn};
 pub use referrer::attach;
 pub use registry::{
     Access, Account, Deletion, Delivery, Kept, Network, Password, Registry, Surroundings, Tell, Who,

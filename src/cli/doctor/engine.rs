@@ -100,10 +100,7 @@ fn is_usual(found: &Surveyed) -> bool {
 /// An engine that answers, and what it is for.
 async fn usable(found: &Surveyed, engine: &Engine, builds: &[(Address, Platform)]) -> Check {
     let About { kind, version, platform, has_buildkit } = engine.about();
-    let program = match kind {
-        EngineKind::Docker => "Docker",
-        EngineKind::Podman => "Podman",
-    };
+    let program = kind.name();
     let others = engine.other_platforms().await;
     let texts = |platforms: &[Platform]| platforms.iter().map(ToString::to_string).collect::<Vec<_>>();
     let builds = builds.iter().filter(|(address, _)| address == engine.address());
@@ -112,7 +109,7 @@ async fn usable(found: &Surveyed, engine: &Engine, builds: &[(Address, Platform)
         Some(address) => format!("at {address}"),
         None => "that hoist starts for a run".to_owned(),
     };
-    let buildkit = if *has_buildkit { " with BuildKit" } else { "" };
+    let buildkit = if *has_buildkit && *kind == EngineKind::Docker { " with BuildKit" } else { "" };
     let runs = match &others {
         None => format!("runs {platform}, what else is not known"),
         Some(others) if others.is_empty() => format!("runs {platform}, emulates nothing"),

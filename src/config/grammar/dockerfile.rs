@@ -6,7 +6,7 @@ use crate::oci::LayerCompression;
 const WORDS: &[ArgumentForm] = &[ArgumentForm::many("word", Kind::Template, "")];
 
 pub(super) const DOCKERFILE: NodeForm =
-    NodeForm::new("dockerfile", "The image is built by an engine, Docker or Podman, from a Dockerfile.")
+    NodeForm::new("dockerfile", "The image is built by an engine, Docker, Podman, or BuildKit, from a Dockerfile.")
         .arguments(&[ArgumentForm::optional(
             "path",
             Kind::Path,
@@ -61,8 +61,8 @@ pub(super) const DOCKERFILE: NodeForm =
                 .one_of(&["env", "file"])
                 .repeatable()
                 .notes(
-                    "Its id is in the key, never its value; the value is masked in output, and in no layer. Docker \
-                     asks for it over a session; Podman gets it as a file beside the context that no `COPY` sees.",
+                    "Its id is in the key, never its value; the value is masked in output, and in no layer. BuildKit, within \
+                     Docker or alone, asks for it over a session; Podman gets it as a file beside the context that no `COPY` sees.",
                 ),
             NodeForm::new("ssh", "Agents of ssh that its `RUN` steps may use.")
                 .arguments(&[ArgumentForm::many(
@@ -71,7 +71,7 @@ pub(super) const DOCKERFILE: NodeForm =
                     "`default`, or the `id` of a mount; each is the agent of `$SSH_AUTH_SOCK`.",
                 )])
                 .repeatable()
-                .notes("With Docker; Podman's API has no way to an agent."),
+                .notes("With Docker and BuildKit; Podman's API has no way to an agent."),
             NodeForm::new(
                 "context",
                 "What stands in for a name of `FROM`, `COPY --from`, or `RUN --mount=from=`.",
@@ -96,15 +96,20 @@ pub(super) const DOCKERFILE: NodeForm =
                     PropertyForm::new(
                         "inline",
                         Kind::Bool,
-                        "In the image's configuration, for builds elsewhere that name the image. With Docker.",
+                        "In the image's configuration, for builds elsewhere that name the image with `registry`. With Docker and \
+                         BuildKit.",
                     ),
                     PropertyForm::new(
                         "registry",
                         Kind::Template,
-                        "Read from, and written to, this reference. Written by a Docker whose images lie in \
-                         containerd; others read from it.",
+                        "Read from, and written to, this reference. Written by BuildKit, and by a Docker whose images lie \
+                         in containerd; others read from it. Beside `inline`, it is only read from.",
                     ),
-                    PropertyForm::new("local", Kind::Path, "In this directory. No engine has this yet."),
+                    PropertyForm::new(
+                        "local",
+                        Kind::Path,
+                        "In this directory, which becomes an image layout, with layers of all stages. With BuildKit.",
+                    ),
                     PropertyForm::new(
                         "mode",
                         Kind::Word(&["min", "max"]),

@@ -50,7 +50,7 @@ pub(super) const BUILDER: NodeForm =
             ArgumentForm::one(
                 "address",
                 Kind::Engine,
-                "Where it listens: Docker's daemon, or Podman's service.",
+                "Where it listens: Docker's daemon, Podman's service, or BuildKit's own daemon; hoist asks which it is.",
             ),
         ])
         .properties(&[

@@ -1,19 +1,28 @@
 //! Builds an image with an engine.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 use bollard_buildkit_proto::moby::buildkit::v1::{CacheOptionsEntry, SolveResponse};
+use bytes::Bytes;
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use crate::engine::builder::engine::Engine;
-use crate::engine::builder::error::{EngineError, chain};
+use crate::engine::builder::engine::{Engine, EngineKind};
+use crate::engine::builder::error::EngineError;
+use crate::engine::builder::leftover::repository;
+use crate::engine::builder::local_cache::LocalCaches;
 use crate::engine::builder::progress::{CacheHits, Progress};
-use crate::engine::builder::session::{Offer, offer};
-use crate::engine::builder::solve::{BuildKit, Solve, places};
-use crate::oci::Platform;
+use crate::engine::builder::session::{Contents, Offer, Receiver, Transfer, headers, offer};
+use crate::engine::builder::solve::{BuildKit, Export, Solve, places};
+use crate::oci::{Descriptor, LayerCompression, Platform};
 use crate::plan::CachePlan;
+use crate::store::Layout;
 
+/// How layers are kept that engines have uncompressed.
+const COMPRESSION: LayerCompression = LayerCompression::GZIP;
+/// What an engine calls the layout that it finds images in.
+const IMAGES: &str = "hoist";
 /// Messages of the engine that wait to be told.
 const BACKLOG: usize = 64;
 
@@ -30,6 +39,8 @@ pub struct Build {
     pub name: String,
     /// What it is built for.
     pub platform: Platform,
+    /// Images that it starts from or copies from, by what the Dockerfile calls them.
+    pub images: Vec<(String, Descriptor)>,
     /// The stage; `None` for the last one.
     pub target: Option<String>,
     /// Values of build arguments.
@@ -40,6 +51,8 @@ pub struct Build {
     pub no_cache: bool,
     /// Where layers are kept between machines.
     pub caches: Vec<CachePlan>,
+    /// The directory that paths of caches are in.
+    pub root: PathBuf,
     /// A label by which hoist finds what it left at the engine.
     pub owner: String,
     /// What the engine may ask for.
@@ -49,26 +62,63 @@ pub struct Build {
 /// What came of a build.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Built {
-    /// What the engine finds the image by.
-    pub image: String,
+    /// The manifest of the image.
+    pub image: Descriptor,
     /// How much of it had been built before.
     pub hits: CacheHits,
 }
 
+/// What came of a build that lies at the engine.
+pub(super) struct Kept {
+    /// What the engine finds the image by.
+    pub(super) image: String,
+    pub(super) hits: CacheHits,
+}
+
 impl Engine {
-    /// Builds an image, and passes on the lines that the engine writes meanwhile.
-    /// Dropped, it ends at the engine, too.
+    /// Builds an image, puts it into a layout, and passes on the lines that the engine
+    /// writes meanwhile. Layers that the layout has are not compressed again. Dropped, it
+    /// ends at the engine, too.
     ///
     /// # Errors
-    /// The build fails; the engine goes away.
-    pub async fn build(&self, build: Build, lines: mpsc::Sender<Vec<u8>>) -> Result<Built, EngineError> {
-        let has_buildkit = self.about().has_buildkit;
-        if build.caches.iter().any(|cache| !has_buildkit || matches!(cache, CachePlan::Local(_))) {
+    /// The build fails; the engine goes away; the layout cannot be read or written.
+    pub async fn build(
+        &self,
+        mut build: Build,
+        images: &Layout,
+        lines: mpsc::Sender<Vec<u8>>,
+    ) -> Result<Built, EngineError> {
+        let has_cache = |cache: &CachePlan| match self.about().kind {
+            EngineKind::BuildKit => true,
+            EngineKind::Docker => self.about().has_buildkit && !matches!(cache, CachePlan::Local(_)),
+            EngineKind::Podman => false,
+        };
+        if !build.caches.iter().all(has_cache) {
             let said = b"hoist: a `cache` has no effect with this engine; it keeps its own".to_vec();
             let _ = lines.send(said).await;
         }
-        if has_buildkit {
-            return Box::pin(self.build_with_buildkit(build, lines)).await;
+        build.caches.retain(has_cache);
+        if self.about().kind == EngineKind::BuildKit {
+            return Box::pin(self.build_and_send(build, images, &lines)).await;
+        }
+        let mut dockerfile = String::from_utf8_lossy(&build.offer.dockerfile).into_owned();
+        for (name, image) in std::mem::take(&mut build.images) {
+            let given = format!("{}:base-{}", repository(&build.owner), image.digest.hex());
+            self.load(&image, &given, images).await?;
+            dockerfile = dockerfile.replace(&name, &given);
+        }
+        build.offer.dockerfile = Bytes::from(dockerfile);
+        let Kept { image, hits } = Box::pin(self.build_and_keep(build, lines)).await?;
+        Ok(Built { image: self.save(&image, COMPRESSION, images).await?, hits })
+    }
+
+    /// Builds an image that stays at the engine.
+    async fn build_and_keep(&self, build: Build, lines: mpsc::Sender<Vec<u8>>) -> Result<Kept, EngineError> {
+        if self.about().has_buildkit {
+            let name = build.name.clone();
+            let (mut answer, hits) = self.solve(build, Export::Engine, None, &lines).await?;
+            let image = answer.exporter_response.remove("containerimage.digest").unwrap_or(name);
+            return Ok(Kept { image, hits });
         }
         let first = Box::pin(self.build_classic(build.clone(), lines.clone())).await?;
         if build.no_cache || self.is_for(&first, &build.platform).await? {
@@ -81,24 +131,67 @@ impl Engine {
         Box::pin(self.build_classic(Build { no_cache: true, ..build }, lines)).await
     }
 
+    /// Builds an image with an engine that keeps none: all goes through the session.
+    async fn build_and_send(
+        &self,
+        mut build: Build,
+        images: &Layout,
+        lines: &mpsc::Sender<Vec<u8>>,
+    ) -> Result<Built, EngineError> {
+        let caches = LocalCaches::open(&build.caches, &build.root)?;
+        let mut stores = caches.stores();
+        stores.insert(format!("oci:{IMAGES}"), images.clone());
+        let receiver = Receiver::new(COMPRESSION, images);
+        let transfer = Transfer { contents: Contents::new(stores), receiver: receiver.clone() };
+        build.caches.retain(|cache| !matches!(cache, CachePlan::Local(_)));
+        let answer = self.solve(build, Export::Session, Some((transfer, &caches)), lines).await;
+        let (mut answer, built) = match (answer, receiver.taken()) {
+            // What the engine says of it is but an echo.
+            (Err(_), Some(Err(error))) => return Err(error),
+            (answer, Some(image)) => {
+                let (answer, hits) = answer?;
+                (answer, Built { image: image?, hits })
+            }
+            (answer, None) => {
+                answer?;
+                return Err(EngineError::Broken("it sent no image".to_owned()));
+            }
+        };
+        caches.keep(answer.exporter_response.remove("cache.manifest").as_deref())?;
+        Ok(built)
+    }
+
     /// Whether what was built says that it is for a platform.
-    async fn is_for(&self, built: &Built, platform: &Platform) -> Result<bool, EngineError> {
-        let image = self.docker.inspect_image(&built.image).await?;
+    async fn is_for(&self, built: &Kept, platform: &Platform) -> Result<bool, EngineError> {
+        let image = self.docker()?.inspect_image(&built.image).await?;
         let is = |found: Option<String>, wanted: &str| found.is_none_or(|found| found == wanted);
         Ok(is(image.os, &platform.os) && is(image.architecture, &platform.architecture))
     }
 
-    async fn build_with_buildkit(
+    /// Builds with BuildKit.
+    async fn solve(
         &self,
-        build: Build,
-        lines: mpsc::Sender<Vec<u8>>,
-    ) -> Result<Built, EngineError> {
-        let broken = |error: std::io::Error| EngineError::Broken(chain(&error));
+        mut build: Build,
+        export: Export,
+        transfer: Option<(Transfer, &LocalCaches)>,
+        lines: &mpsc::Sender<Vec<u8>>,
+    ) -> Result<(SolveResponse, CacheHits), EngineError> {
         let session = format!("hoist-{}", build.id);
-        let _session = offer(&self.connector, &session, build.offer.clone()).await.map_err(broken)?;
-        let buildkit =
-            BuildKit::within(&self.connector).await.map_err(|error| EngineError::Broken(chain(&error)))?;
+        let buildkit = self.buildkit().await?;
+        let pipe = match export {
+            Export::Engine => self.connector.upgraded("/session", &headers(&session)).await?,
+            Export::Session => buildkit.session(&session).await?,
+        };
         let mut attributes = places(&build.id);
+        let mut dockerfile = String::from_utf8_lossy(&build.offer.dockerfile).into_owned();
+        for (number, (name, image)) in build.images.iter().enumerate() {
+            let given = format!("hoist-image-{number}");
+            dockerfile = dockerfile.replace(name, &given);
+            attributes.insert(format!("context:{given}"), format!("oci-layout://{IMAGES}@{}", image.digest));
+        }
+        build.offer.dockerfile = Bytes::from(dockerfile);
+        let (transfer, local) = transfer.unzip();
+        let _session = offer(pipe, build.offer, transfer);
         let mut set = |name: String, value: String| attributes.insert(name, value);
         set("platform".to_owned(), build.platform.to_string());
         set(format!("label:{OWNER}"), build.owner);
@@ -117,7 +210,9 @@ impl Engine {
         if build.no_cache {
             set("no-cache".to_owned(), String::new());
         }
-        let cache_from: Vec<CacheOptionsEntry> = build.caches.iter().filter_map(cache_from).collect();
+        let (local_from, local_to) = local.map(|local| (local.from(), local.to())).unwrap_or_default();
+        let cache_from = build.caches.iter().filter_map(cache_from).chain(local_from);
+        let cache_from: Vec<CacheOptionsEntry> = cache_from.collect();
         if !cache_from.is_empty() {
             // The frontend asks for them, and knows of none but those that it is told.
             let known = cache_from.iter().map(|cache| json!({ "Type": cache.r#type, "Attrs": cache.attrs }));
@@ -126,22 +221,22 @@ impl Engine {
         let mut solve = Solve {
             id: build.id,
             session,
-            name: build.name.clone(),
+            name: build.name,
+            export,
             attributes,
             entitlements: entitlements.into_iter().map(ToOwned::to_owned).collect(),
             cache_from,
-            cache_to: build.caches.iter().filter_map(cache_to).collect(),
+            cache_to: cache_to(&build.caches).chain(local_to).collect(),
         };
-        let (mut answer, mut hits) = attempt(&buildkit, solve.clone(), &lines).await;
+        let (mut answer, mut hits) = attempt(&buildkit, solve.clone(), lines).await;
         if answer.as_ref().is_err_and(knows_no_cache) {
             let said = "hoist: this engine keeps no caches at registries; it builds without".to_owned();
             let _ = lines.send(said.into_bytes()).await;
             solve.id.push_str("-again");
             solve.cache_to.retain(|cache| cache.r#type == INLINE);
-            (answer, hits) = attempt(&buildkit, solve, &lines).await;
+            (answer, hits) = attempt(&buildkit, solve, lines).await;
         }
-        let image = answer?.exporter_response.remove("containerimage.digest").unwrap_or(build.name);
-        Ok(Built { image, hits })
+        Ok((answer?, hits))
     }
 }
 
@@ -190,18 +285,22 @@ fn cache_from(cache: &CachePlan) -> Option<CacheOptionsEntry> {
     }
 }
 
-fn cache_to(cache: &CachePlan) -> Option<CacheOptionsEntry> {
-    match cache {
+/// Where caches are written to. Beside one that lies in the image, registries name images
+/// that are read, and are not written over.
+fn cache_to(caches: &[CachePlan]) -> impl Iterator<Item = CacheOptionsEntry> {
+    let is_inline = caches.contains(&CachePlan::Inline);
+    caches.iter().filter_map(move |cache| match cache {
         CachePlan::Inline => Some(entry::<String>(INLINE, [])),
-        CachePlan::Registry { reference, max } => {
+        CachePlan::Registry { reference, max } if !is_inline => {
             let mode = if *max { "max" } else { "min" };
-            Some(entry("registry", [("ref", reference.as_str()), ("mode", mode)]))
+            // A cache that is not written is no reason not to have the image.
+            Some(entry("registry", [("ref", reference.as_str()), ("mode", mode), ("ignore-error", "true")]))
         }
-        CachePlan::Local(_) => None,
-    }
+        CachePlan::Registry { .. } | CachePlan::Local(_) => None,
+    })
 }
 
-fn entry<'a, T: Into<String>>(
+pub(super) fn entry<'a, T: Into<String>>(
     kind: &str,
     attributes: impl IntoIterator<Item = (&'a str, T)>,
 ) -> CacheOptionsEntry {

@@ -16,7 +16,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
 
-use crate::engine::builder::build::{Build, Built, OWNER};
+use crate::engine::builder::build::{Build, Kept, OWNER};
 use crate::engine::builder::engine::{Engine, EngineKind};
 use crate::engine::builder::error::{EngineError, chain};
 use crate::engine::builder::progress::CacheHits;
@@ -57,7 +57,7 @@ impl Engine {
         &self,
         build: Build,
         lines: mpsc::Sender<Vec<u8>>,
-    ) -> Result<Built, EngineError> {
+    ) -> Result<Kept, EngineError> {
         let broken = |error: &(dyn std::error::Error + 'static)| EngineError::Broken(chain(error));
         let head = head(&build, self.about().kind).map_err(|error| broken(&error))?;
         let body = tokio_stream::once(Ok(Bytes::from(head)))
@@ -103,7 +103,7 @@ impl Engine {
         let told: Told = serde_json::from_slice(&open).unwrap_or_default();
         output.take(told, &lines).await?;
         let ended = || EngineError::Broken("its answer ended before the build".to_owned());
-        Ok(Built { image: output.image.ok_or_else(ended)?, hits: output.hits })
+        Ok(Kept { image: output.image.ok_or_else(ended)?, hits: output.hits })
     }
 }
 

@@ -35,6 +35,16 @@ impl Connector {
         Self { address, tls }
     }
 
+    /// The same for an engine that speaks HTTP/2 alone, which is said over TLS.
+    pub(super) fn with_http2(&self) -> Self {
+        let tls = self.tls.as_ref().map(|tls| {
+            let mut tls = rustls::ClientConfig::clone(tls);
+            tls.alpn_protocols = vec![b"h2".to_vec()];
+            Arc::new(tls)
+        });
+        Self { address: self.address.clone(), tls }
+    }
+
     /// A connection of its own.
     pub(super) async fn open(&self) -> io::Result<Pipe> {
         match &self.address {
@@ -109,7 +119,7 @@ struct Dialled {
 const WORDS: usize = 4096;
 
 /// Reaches the engine at the other end of ssh as `docker` does: by its own client
-/// there.
+/// there, or by that of BuildKit where there is no `docker`.
 ///
 /// ssh authenticates by what its own configuration says, and asks nothing.
 fn dial(destination: &Destination) -> io::Result<impl super::pipe::Carrier + use<>> {
@@ -122,11 +132,14 @@ fn dial(destination: &Destination) -> io::Result<impl super::pipe::Carrier + use
     if let Some(port) = port {
         ssh.args(["-p", &port.to_string()]);
     }
-    ssh.args(["--", host, "docker"]);
-    if let Some(socket) = socket {
-        ssh.args(["--host", &format!("unix://{socket}")]);
-    }
-    ssh.args(["system", "dial-stdio"]);
+    let at =
+        |option: &str| socket.as_ref().map(|socket| format!(" {option} unix://{socket}")).unwrap_or_default();
+    let docker = format!("docker{} system dial-stdio", at("--host"));
+    let buildctl = format!("buildctl{} dial-stdio", at("--addr"));
+    let script = format!(
+        "command -v docker > /dev/null || ! command -v buildctl > /dev/null || exec {buildctl}; exec {docker}"
+    );
+    ssh.args(["--", host, "sh", "-c", &format!("'{script}'")]);
     ssh.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut ssh = ssh.spawn()?;
     let streams = ssh.stdout.take().zip(ssh.stdin.take()).zip(ssh.stderr.take());

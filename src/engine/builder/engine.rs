@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::config::Address;
 use crate::engine::builder::connector::Connector;
-use crate::engine::builder::error::EngineError;
+use crate::engine::builder::error::{EngineError, chain};
 use crate::engine::builder::solve::BuildKit;
 use crate::engine::emulation::{emulated, is_emulated};
 use crate::oci::Platform;
@@ -31,6 +31,20 @@ pub enum EngineKind {
     Docker,
     /// Podman's service.
     Podman,
+    /// BuildKit's own daemon, which builds and keeps no images.
+    BuildKit,
+}
+
+impl EngineKind {
+    /// What it is called.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Docker => "Docker",
+            Self::Podman => "Podman",
+            Self::BuildKit => "BuildKit",
+        }
+    }
 }
 
 /// What an engine says of itself.
@@ -61,14 +75,15 @@ impl About {
 /// An engine that answers.
 #[derive(Clone)]
 pub struct Engine {
-    pub(super) docker: Docker,
+    /// Its API of images and containers; BuildKit's own daemon has none.
+    docker: Option<Docker>,
     pub(super) connector: Connector,
     address: Address,
     about: About,
 }
 
 impl Engine {
-    /// Connects to an engine and asks it what it is.
+    /// Connects to an engine and asks it what it is: one of Docker's API, else BuildKit.
     ///
     /// `tls` says how it is known and hoist is known to it, where its address is one of
     /// TCP that asks for it.
@@ -80,6 +95,19 @@ impl Engine {
         tls: Option<Arc<rustls::ClientConfig>>,
     ) -> Result<Self, EngineError> {
         let connector = Connector::new(address.clone(), tls);
+        match timeout(GREETING, Self::with_docker(address, &connector)).await.map_err(silent)? {
+            // What is no answer may be one of another protocol.
+            Err(EngineError::Broken(words)) => {
+                let connector = connector.with_http2();
+                let other = timeout(GREETING, Self::with_buildkit(address, &connector)).await;
+                other.ok().flatten().ok_or(EngineError::Broken(words))
+            }
+            answer => answer,
+        }
+    }
+
+    /// An engine that has Docker's API.
+    async fn with_docker(address: &Address, connector: &Connector) -> Result<Self, EngineError> {
         let client = Client::builder(TokioExecutor::new()).build(connector.clone());
         let transport = move |request: BollardRequest| {
             let answer = client.request(request);
@@ -91,13 +119,8 @@ impl Engine {
             PATIENCE,
             API_DEFAULT_VERSION,
         )?;
-        let greeting = async {
-            let docker = docker.negotiate_version().await?;
-            let version = docker.version().await?;
-            Ok::<_, EngineError>((docker, version))
-        };
-        let silent = |_| EngineError::Unreachable(format!("no answer within {} s", GREETING.as_secs()));
-        let (docker, version) = timeout(GREETING, greeting).await.map_err(silent)??;
+        let docker = docker.negotiate_version().await?;
+        let version = docker.version().await?;
         let components = version.components.unwrap_or_default();
         let is_podman = components.iter().any(|component| component.name.starts_with("Podman"));
         let spoken = docker.client_version();
@@ -114,7 +137,34 @@ impl Engine {
             platform,
             has_buildkit: !is_podman && (spoken.major_version, spoken.minor_version) >= BUILDKIT_SINCE,
         };
-        Ok(Self { docker, connector, address: address.clone(), about })
+        Ok(Self { docker: Some(docker), connector: connector.clone(), address: address.clone(), about })
+    }
+
+    /// BuildKit's own daemon, if that is what answers.
+    async fn with_buildkit(address: &Address, connector: &Connector) -> Option<Self> {
+        let buildkit = BuildKit::itself(connector).await.ok()?;
+        // A worker begins with what it runs on.
+        let platform = buildkit.workers().await.ok()?.into_iter().next()?;
+        let version = buildkit.version().await;
+        let about = About { kind: EngineKind::BuildKit, version, platform, has_buildkit: true };
+        Some(Self { docker: None, connector: connector.clone(), address: address.clone(), about })
+    }
+
+    /// Its API of images and containers.
+    ///
+    /// # Errors
+    /// It has none.
+    pub(super) fn docker(&self) -> Result<&Docker, EngineError> {
+        self.docker.as_ref().ok_or_else(|| EngineError::Refused("it keeps no images".to_owned()))
+    }
+
+    /// The BuildKit that it has or is.
+    pub(super) async fn buildkit(&self) -> Result<BuildKit, EngineError> {
+        let buildkit = match self.docker {
+            Some(_) => BuildKit::within(&self.connector).await,
+            None => BuildKit::itself(&self.connector).await,
+        };
+        buildkit.map_err(|error| EngineError::Broken(chain(&error)))
     }
 
     /// What it says of itself.
@@ -132,7 +182,7 @@ impl Engine {
             // Of a machine that is not this one, only trying tells.
             return !matches!(self.address, Address::Unix(_));
         }
-        let Ok(buildkit) = BuildKit::within(&self.connector).await else { return false };
+        let Ok(buildkit) = self.buildkit().await else { return false };
         buildkit.platforms().await.iter().any(|found| found.serves(platform))
     }
 
@@ -142,7 +192,7 @@ impl Engine {
         let is_here = matches!(self.address, Address::Unix(_));
         let mut others = if is_here { emulated() } else { Vec::new() };
         if self.about.has_buildkit {
-            let buildkit = BuildKit::within(&self.connector).await.ok()?;
+            let buildkit = self.buildkit().await.ok()?;
             for found in buildkit.platforms().await {
                 let is_known = |other: &Platform| other.serves(&found);
                 if !self.about.platform.serves(&found) && !others.iter().any(is_known) {
@@ -162,13 +212,14 @@ impl Engine {
     }
 }
 
+fn silent(_: tokio::time::error::Elapsed) -> EngineError {
+    EngineError::Unreachable(format!("no answer within {} s", GREETING.as_secs()))
+}
+
 /// `Docker 20.10.24 at unix:///var/run/docker.sock`.
 impl fmt::Display for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = match self.about.kind {
-            EngineKind::Docker => "Docker",
-            EngineKind::Podman => "Podman",
-        };
-        write!(f, "{name} {} at {}", self.about.version, self.address)
+        let About { kind, version, .. } = &self.about;
+        write!(f, "{} {version} at {}", kind.name(), self.address)
     }
 }

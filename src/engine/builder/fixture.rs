@@ -1,4 +1,4 @@
-//! Daemons of Docker and Podman for tests, shared by all tests of a process.
+//! Daemons of Docker, Podman, and BuildKit for tests, shared by all tests of a process.
 #![expect(clippy::disallowed_methods, reason = "tests make their own world")]
 
 use std::io::Write as _;
@@ -31,8 +31,15 @@ start() {
         export CONTAINERS_CONF="$1/containers.conf" CONTAINERS_REGISTRIES_CONF="$1/registries.conf"
         exec podman --root "$1/data" --runroot "$1/exec" --storage-driver "$3" \
             system service --time=0 "unix://$1/socket" ;;
+    buildkit)
+        engine=$1 driver=$3
+        shift 3
+        printf 'insecure-entitlements = ["network.host"]\n' > "$engine/buildkitd.toml"
+        exec buildkitd --config "$engine/buildkitd.toml" --root "$engine/data" --addr "unix://$engine/socket" \
+            --oci-worker true --containerd-worker false --oci-worker-snapshotter "$driver" "$@" ;;
     esac
 }
+[ -z "$DISK" ] || { mkdir "$1/data" && mount -t tmpfs -o "size=$DISK" tmpfs "$1/data" || exit 1; }
 start "$@" > "$1/log" 2>&1 < /dev/null &
 daemon=$!
 echo $daemon > "$1/daemon"
@@ -40,6 +47,7 @@ cat > /dev/null
 kill $daemon
 wait $daemon
 umount "$1"/exec/netns/* "$1"/data/overlay*/*/merged "$1"/data/overlay 2> /dev/null
+[ -z "$DISK" ] || umount "$1/data"
 rm -rf "$1"
 "#;
 
@@ -52,11 +60,20 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// Starts one of a test's own: `docker` with further arguments, or `podman`. It keeps
-    /// what it has in the first way that the machine carries.
+    /// Starts one of a test's own: `docker` or `buildkit` with further arguments, or
+    /// `podman`. It keeps what it has in the first way that the machine carries.
     pub(crate) fn start(kind: &str, name: &str, more: &[&str]) -> Result<Self, String> {
-        let drivers = if kind == "docker" { ["overlay2", "vfs"] } else { ["overlay", "vfs"] };
-        start(kind, &drivers, name, more)
+        Self::start_with(kind, name, more, "")
+    }
+
+    /// As [`start`](Self::start), with a disk of this size alone, such as `64m`.
+    pub(crate) fn start_with(kind: &str, name: &str, more: &[&str], disk: &str) -> Result<Self, String> {
+        let drivers = match kind {
+            "docker" => ["overlay2", "vfs"],
+            "buildkit" => ["overlayfs", "native"],
+            _ => ["overlay", "vfs"],
+        };
+        start(kind, &drivers, name, more, disk)
     }
 }
 
@@ -81,6 +98,12 @@ pub(crate) fn podman(test: &str) -> Option<PathBuf> {
     running(test, "podman", &DAEMON)
 }
 
+/// As [`docker`], of BuildKit's own daemon.
+pub(crate) fn buildkit(test: &str) -> Option<PathBuf> {
+    static DAEMON: OnceLock<Shared> = OnceLock::new();
+    running(test, "buildkit", &DAEMON)
+}
+
 fn running(test: &str, kind: &str, shared: &OnceLock<Shared>) -> Option<PathBuf> {
     match shared.get_or_init(|| Daemon::start(kind, "shared", &[]).map(Mutex::new)) {
         Ok(daemon) => daemon.lock().ok().map(|daemon| daemon.socket.clone()),
@@ -93,13 +116,18 @@ fn running(test: &str, kind: &str, shared: &OnceLock<Shared>) -> Option<PathBuf>
     }
 }
 
-fn start(kind: &str, drivers: &[&str], name: &str, more: &[&str]) -> Result<Daemon, String> {
+fn start(kind: &str, drivers: &[&str], name: &str, more: &[&str], disk: &str) -> Result<Daemon, String> {
     let directory = std::env::temp_dir().join(format!("hoist-test-{kind}-{}-{name}", std::process::id()));
     let mut why = String::new();
     for driver in drivers {
         std::fs::create_dir_all(&directory).map_err(|error| error.to_string())?;
         let mut keeper = Command::new("sh");
-        keeper.args(["-c", KEEPER, "keeper"]).arg(&directory).args([kind, driver]).args(more);
+        keeper
+            .args(["-c", KEEPER, "keeper"])
+            .arg(&directory)
+            .args([kind, driver])
+            .args(more)
+            .env("DISK", disk);
         // A Ctrl-C ends the tests, and by that the keeper.
         keeper.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let keeper = keeper.spawn().map_err(|error| error.to_string())?;

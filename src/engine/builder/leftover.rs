@@ -41,10 +41,12 @@ impl Engine {
     /// # Errors
     /// The engine goes away.
     pub async fn leftovers(&self, owner: &str) -> Result<Vec<Leftover>, EngineError> {
+        // BuildKit's own daemon keeps nothing that has a name.
+        let Ok(docker) = self.docker() else { return Ok(Vec::new()) };
         let label = || HashMap::from([("label".to_owned(), vec![format!("{OWNER}={owner}")])]);
         let options = ListContainersOptions { all: true, filters: Some(label()), ..Default::default() };
         let mut found = Vec::new();
-        for container in self.docker.list_containers(Some(options)).await? {
+        for container in docker.list_containers(Some(options)).await? {
             let runs = container.state.is_some_and(|state| {
                 use bollard::models::ContainerSummaryStateEnum as State;
                 matches!(state, State::RUNNING | State::PAUSED | State::RESTARTING)
@@ -59,7 +61,7 @@ impl Engine {
         let mut images = BTreeSet::new();
         for filters in [label(), reference] {
             let options = ListImagesOptions { filters: Some(filters), ..Default::default() };
-            for image in self.docker.list_images(Some(options)).await? {
+            for image in docker.list_images(Some(options)).await? {
                 let bytes = u64::try_from(image.size).unwrap_or_default();
                 let names = image.repo_tags.iter().filter(|name| !name.starts_with("<none>"));
                 let names: Vec<_> = names.collect();
@@ -83,9 +85,9 @@ impl Engine {
     pub async fn remove(&self, leftover: &Leftover) -> Result<(), EngineError> {
         match leftover {
             Leftover::Image { name, .. } => {
-                self.docker.remove_image(name, None::<RemoveImageOptions>, None).await?;
+                self.docker()?.remove_image(name, None::<RemoveImageOptions>, None).await?;
             }
-            Leftover::Container { id, .. } => self.docker.remove_container(id, None).await?,
+            Leftover::Container { id, .. } => self.docker()?.remove_container(id, None).await?,
         }
         Ok(())
     }

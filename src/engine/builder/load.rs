@@ -19,18 +19,23 @@ impl Engine {
     ///
     /// # Errors
     /// The image cannot be read; the engine does not take it.
-    pub async fn load(&self, manifest: &Descriptor, name: &str, images: &Layout) -> Result<(), EngineError> {
+    pub(super) async fn load(
+        &self,
+        manifest: &Descriptor,
+        name: &str,
+        images: &Layout,
+    ) -> Result<(), EngineError> {
         let image = Image::read(images, manifest)?;
         // An image is known to engines by the digest of its configuration.
         let id = image.manifest.config.digest.to_string();
-        let there = self.docker.inspect_image(name).await;
+        let there = self.docker()?.inspect_image(name).await;
         if there.is_ok_and(|there| there.id.is_some_and(|there| there == id)) {
             return Ok(());
         }
         let (images, name) = (images.clone(), name.to_owned());
         let archive = written(move |out| write_archive(&image, &name, &images, out));
         let mut answers =
-            Box::pin(self.docker.import_image_stream(ImportImageOptions::default(), archive, None));
+            Box::pin(self.docker()?.import_image_stream(ImportImageOptions::default(), archive, None));
         while let Some(answer) = answers.next().await {
             let refused = answer?.error_detail.and_then(|detail| detail.message);
             if let Some(words) = refused {

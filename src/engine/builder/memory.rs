@@ -1,11 +1,13 @@
 //! Images that engines built before.
 
+use std::io;
+
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::Problem;
 use crate::engine::image::Image;
 use crate::oci::{Descriptor, MAX_DOCUMENT, Manifest, media_type};
-use crate::store::Layout;
+use crate::store::{Layout, Turn};
 
 /// Where in a layout it is remembered what engines built. No part of what others see
 /// there.
@@ -40,6 +42,15 @@ pub fn recall_build(key: &BuildKey, images: &Layout) -> Option<Descriptor> {
     }
     let config = images.write(media_type::CONFIG, config.as_bytes()).ok()?;
     images.write(media_type::MANIFEST, &Manifest::new(config, layers).to_bytes()).ok()
+}
+
+/// Takes the turn at a build; `None` while another hoist has it, which is going to take
+/// note of what it builds.
+///
+/// # Errors
+/// The file system refuses.
+pub fn take_turn(key: &BuildKey, images: &Layout) -> io::Result<Option<Turn>> {
+    images.turn(MEMORY, &key.hex())
 }
 
 /// Takes note of what was built for a key. What cannot be noted is built again.

@@ -1,4 +1,5 @@
-//! Engines that build from Dockerfiles: Docker and Podman by their API, and BuildKit.
+//! Engines that build from Dockerfiles: Docker and Podman by their API, and BuildKit, within
+//! Docker or as a daemon of its own.
 
 mod archive;
 mod build;
@@ -15,6 +16,7 @@ mod fixture;
 mod layers;
 mod leftover;
 mod load;
+mod local_cache;
 mod memory;
 mod pipe;
 mod progress;
@@ -34,6 +36,6 @@ pub use engines::{Certificates, Engines, NoEngine, Place, PrivateKey, Surveyed};
 pub use error::EngineError;
 pub use finish::finish;
 pub use leftover::{Leftover, repository};
-pub use memory::{BuildKey, recall_build, remember_build};
+pub use memory::{BuildKey, recall_build, remember_build, take_turn};
 pub use progress::CacheHits;
 pub use session::{ByteStream, Login, Logins, Offer, Source};

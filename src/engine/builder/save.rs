@@ -14,13 +14,13 @@ impl Engine {
     ///
     /// # Errors
     /// The engine has no such image, or goes away; the layout cannot be written.
-    pub async fn save(
+    pub(super) async fn save(
         &self,
         image: &str,
         compression: LayerCompression,
         images: &Layout,
     ) -> Result<Descriptor, EngineError> {
-        let inspected = self.docker.inspect_image(image).await?;
+        let inspected = self.docker()?.inspect_image(image).await?;
         let ids = inspected.root_fs.and_then(|root| root.layers).unwrap_or_default();
         let ids: Vec<Digest> = ids.iter().filter_map(|id| id.parse().ok()).collect();
         let known = KnownLayers::find(&ids, compression, images);
@@ -41,7 +41,7 @@ impl Engine {
         known: KnownLayers,
         images: &Layout,
     ) -> Result<Descriptor, EngineError> {
-        let (archive, images) = (self.docker.export_image(image), images.clone());
+        let (archive, images) = (self.docker()?.export_image(image), images.clone());
         read(archive, move |archive| take_image(archive, compression, known, &images)).await
     }
 }

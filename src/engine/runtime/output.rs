@@ -1,7 +1,7 @@
 //! What a container writes.
 
 use std::io::{self, Read, Write};
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::SyncSender;
 
 use crate::engine::runtime::Request;
 
@@ -52,7 +52,7 @@ impl Output {
 }
 
 /// Sends on what comes from a pipe until its end.
-pub(super) fn forward(mut pipe: impl Read, stream: Stream, to: &Sender<(Stream, Vec<u8>)>) {
+pub(super) fn forward(mut pipe: impl Read, stream: Stream, to: &SyncSender<(Stream, Vec<u8>)>) {
     let mut buffer = vec![0; 64 << 10];
     loop {
         match pipe.read(&mut buffer) {

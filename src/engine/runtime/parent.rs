@@ -23,6 +23,8 @@ const TICK: Duration = Duration::from_millis(50);
 /// How long the child may take to kill a container before it is killed itself.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// Pieces of output that wait to be taken; a container that writes more waits, too.
+const BACKLOG: usize = 16;
 /// How long it may take to find out whether containers can be run.
 const PROBE: Duration = Duration::from_secs(10);
 
@@ -154,7 +156,7 @@ fn clear(directory: &Path) -> io::Result<()> {
 
 /// Has both streams read, so that neither fills up while the other is waited for.
 fn listen(child: &mut Child) -> Receiver<(Stream, Vec<u8>)> {
-    let (sender, pieces) = mpsc::channel();
+    let (sender, pieces) = mpsc::sync_channel(BACKLOG);
     if let Some(stdout) = child.stdout.take() {
         let sender = sender.clone();
         thread::spawn(move || forward(stdout, Stream::Stdout, &sender));

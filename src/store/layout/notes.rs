@@ -1,7 +1,7 @@
 //! Notes that are kept in the directory of a layout, and are no part of what others see
 //! there.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
@@ -34,7 +34,36 @@ impl Layout {
         serde_json::from_slice(&bytes).ok()
     }
 
+    /// Takes the turn at what a note is to be made of; `None` while another process, or
+    /// another part of this one, has it.
+    ///
+    /// # Errors
+    /// The file system refuses.
+    pub fn turn(&self, kind: &str, name: &str) -> io::Result<Option<Turn>> {
+        fs::create_dir_all(self.path().join(kind))?;
+        let path = self.note_path(kind, &format!("{name}.lock"));
+        let file = File::options().create(true).truncate(false).write(true).open(&path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Turn { path, _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
     fn note_path(&self, kind: &str, name: &str) -> PathBuf {
         self.path().join(kind).join(name)
+    }
+}
+
+/// The turn at something, which ends when this is dropped or the process ends.
+pub struct Turn {
+    path: PathBuf,
+    _file: File,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // Whoever waits for it has it open, and finds the note.
+        let _ = fs::remove_file(&self.path);
     }
 }

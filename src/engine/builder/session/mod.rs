@@ -4,7 +4,9 @@
 //! offers to it. The services are those of `moby/buildkit/session`.
 
 mod auth;
+mod content;
 mod files;
+mod receive;
 mod secrets;
 mod ssh;
 mod upload;
@@ -23,6 +25,7 @@ use bollard_buildkit_proto::health::{
 use bollard_buildkit_proto::moby::buildkit::secrets::v1::secrets_server::SecretsServer;
 use bollard_buildkit_proto::moby::filesync::packet::file_sync_server::FileSyncServer;
 use bollard_buildkit_proto::moby::filesync::v1::auth_server::AuthServer;
+use bollard_buildkit_proto::moby::filesync::v1::file_send_server::FileSendServer;
 use bollard_buildkit_proto::moby::sshforward::v1::ssh_server::SshServer;
 use bollard_buildkit_proto::moby::upload::v1::upload_server::UploadServer;
 use bytes::Bytes;
@@ -31,12 +34,13 @@ use tokio_stream::{Stream, StreamExt as _};
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
-use crate::engine::builder::connector::Connector;
 use crate::engine::builder::pipe::Pipe;
 use auth::Credentials;
 pub(super) use auth::HUB;
+pub(super) use content::Contents;
 use files::Files;
 pub(super) use files::NAME;
+pub(super) use receive::Receiver;
 use secrets::Secrets;
 use ssh::Agents;
 use upload::Upload;
@@ -86,10 +90,11 @@ pub(super) fn address_of_context(build: &str) -> String {
 }
 
 /// How an engine finds a service: a header for each method.
-const METHODS: [&str; 7] = [
+const METHODS: [&str; 8] = [
     "/grpc.health.v1.Health/Check",
     "/moby.upload.v1.Upload/Pull",
     "/moby.filesync.v1.FileSync/DiffCopy",
+    "/moby.filesync.v1.FileSend/DiffCopy",
     "/moby.filesync.v1.Auth/Credentials",
     "/moby.buildkit.secrets.v1.Secrets/GetSecret",
     "/moby.sshforward.v1.SSH/CheckAgent",
@@ -106,12 +111,24 @@ pub(super) fn headers(id: &str) -> Vec<(&'static str, String)> {
     headers
 }
 
-/// Offers a session to an engine that has an HTTP API, until it is dropped.
-pub(super) async fn offer(connector: &Connector, id: &str, offer: Offer) -> io::Result<Session> {
-    let pipe = connector.upgraded("/session", &headers(id)).await?;
+/// Images and caches that go to and fro within a session, with an engine that has no
+/// place of its own for them.
+#[derive(Clone)]
+pub(super) struct Transfer {
+    /// Layouts that the engine reads and writes.
+    pub(super) contents: Contents,
+    /// Where the image goes.
+    pub(super) receiver: Receiver,
+}
+
+/// How much an engine may send before it is taken, in bytes.
+const WINDOW: u32 = 4 << 20;
+
+/// Offers a session over a connection that the engine made into one, until it is dropped.
+pub(super) fn offer(pipe: Pipe, offer: Offer, transfer: Option<Transfer>) -> Session {
     let (session, dropped) = oneshot::channel();
-    tokio::spawn(serve(pipe, offer, dropped));
-    Ok(Session(session))
+    tokio::spawn(serve(pipe, offer, transfer, dropped));
+    Session(session)
 }
 
 /// A session that goes on; when this is dropped, it ends as soon as nothing of it is
@@ -120,14 +137,19 @@ pub(super) struct Session(
     #[expect(dead_code, reason = "that it goes away is what it tells")] oneshot::Sender<()>,
 );
 
-async fn serve(pipe: Pipe, offer: Offer, dropped: oneshot::Receiver<()>) {
+async fn serve(pipe: Pipe, offer: Offer, transfer: Option<Transfer>, dropped: oneshot::Receiver<()>) {
+    let (contents, receiver) = transfer.map(|transfer| (transfer.contents, transfer.receiver)).unzip();
     let router = Server::builder()
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW)
         .add_service(HealthServer::new(Healthy))
         .add_service(UploadServer::new(Upload(offer.context)))
         .add_service(FileSyncServer::new(Files(offer.dockerfile)))
         .add_service(AuthServer::new(Credentials(offer.logins)))
         .add_service(SecretsServer::new(Secrets(offer.secrets)))
-        .add_service(SshServer::new(Agents(offer.agents)));
+        .add_service(SshServer::new(Agents(offer.agents)))
+        .add_optional_service(contents)
+        .add_optional_service(receiver.map(FileSendServer::new));
     // How it ended is told by the build that it belongs to.
     let pipes = tokio_stream::once(Ok::<_, io::Error>(pipe)).chain(tokio_stream::pending());
     let _ = router.serve_with_incoming_shutdown(pipes, async { drop(dropped.await) }).await;

@@ -27,11 +27,11 @@ const PROGRAM: usize = 6;
 /// Stories that are told at once: they wait more than they work.
 const AT_ONCE: usize = 6;
 /// Makes waits short.
-const FIRST_WAIT: (&str, &str) = ("HOIST_TEST_FIRST_WAIT", "1");
+pub(crate) const FIRST_WAIT: (&str, &str) = ("HOIST_TEST_FIRST_WAIT", "1");
 
 /// What a seed says about the faults of a story.
 #[derive(Debug)]
-struct Story {
+pub(crate) struct Story {
     seed: u64,
     /// Of so many requests one is harmed.
     rate: usize,
@@ -44,7 +44,7 @@ struct Story {
 }
 
 impl Story {
-    fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
         let only = [None, None, Some("HEAD"), Some("GET"), Some("PUT"), Some("POST")];
         let fault = random.once_in(3).then(|| fault(&mut random));
@@ -58,7 +58,7 @@ impl Story {
     }
 
     /// What happens to a request depends on what it is, not on when it comes.
-    fn harm(self: Arc<Self>) -> Harm {
+    pub(crate) fn harm(self: Arc<Self>) -> Harm {
         Box::new(move |name, at| {
             let name_hash =
                 name.bytes().fold(self.seed, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(31));

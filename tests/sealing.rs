@@ -4,11 +4,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
+use crate::faults::{FIRST_WAIT, Story};
 use crate::fixture::{Ended, Repo, installed, left_out};
 use crate::proxy::{Fault, Proxy, direct};
 use crate::registry::{Registry, digest_of};
@@ -24,7 +26,7 @@ fn verifiers() -> PathBuf {
 
 /// Whether they, and a registry, are there.
 fn ready(what: &str) -> bool {
-    if !installed(what, &["docker-registry", "skopeo"]) {
+    if !installed(what, &["docker-registry", "skopeo", "openssl"]) {
         return false;
     }
     let there = ["cosign", "skopeo"].iter().all(|name| verifiers().join(name).is_file());
@@ -81,6 +83,17 @@ impl World {
             .output()
             .expect("cosign runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Makes a pair of keys as openssl does.
+    fn plain_key(&self) {
+        let openssl = |arguments: &str| {
+            let output =
+                Command::new("openssl").args(arguments.split(' ')).current_dir(self.repo.path()).output();
+            assert!(output.expect("openssl is installed").status.success(), "{arguments}");
+        };
+        openssl("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out keys/plain.pem");
+        openssl("pkey -in keys/plain.pem -pubout -out keys/plain.pub");
     }
 
     fn verifier(&self, name: &str) -> Command {
@@ -428,6 +441,68 @@ fn a_registry_that_fails_at_signatures_gets_no_tag_and_is_never_taken_for_unsign
     }
 }
 
+/// Stories of faults, with whatever happens to whichever request.
+const STORIES: u64 = 10;
+
+/// Entries of the list under a tag.
+fn entries(port: u16, path: &str) -> usize {
+    let list = direct(port, path).expect("there is a list");
+    let list: Value = serde_json::from_slice(&list).expect("it is JSON");
+    list.get("layers").or(list.get("manifests")).and_then(Value::as_array).map_or(0, Vec::len)
+}
+
+#[test]
+fn whatever_happens_at_a_registry_what_has_a_name_there_is_signed_and_attested_once() {
+    if !ready("stories of faults at signatures") {
+        return;
+    }
+    let image = IMAGE.replace("file:keys/cosign.key", "file:keys/plain.pem");
+    let world = World::new(&image.replace("    push", "    attest provenance=#true\n    push"));
+    world.plain_key();
+    let text = world.repo.read("release.kdl");
+    let text = text.replacen(&format!("127.0.0.1:{}/team", world.registry.port), "{place}", 1);
+    world.repo.write("release.kdl", format!("var \"place\" env=\"PLACE\"\n{text}"));
+    world.repo.commit("To wherever is said");
+    let port = world.registry.port;
+    for seed in 0..STORIES {
+        let proxy = Proxy::start(port, Arc::new(Story::new(seed)).harm());
+        let place = format!("127.0.0.1:{}/s{seed}", proxy.port);
+        let release = || {
+            let environment = [("PLACE", &*place), FIRST_WAIT];
+            world.repo.hoist_with(&["release", "--event", "tag=v1.0.0", "--yes"], &environment)
+        };
+        let list = |end: &str| {
+            let index = direct(port, &format!("/v2/s{seed}/web/manifests/1.0.0")).expect("it has a name");
+            let digest = hoist::oci::Digest::of(&index).hex();
+            format!("/v2/s{seed}/web/manifests/sha256-{digest}{end}")
+        };
+        let verify = |tag: &str| {
+            let name = format!("127.0.0.1:{port}/s{seed}/web:{tag}");
+            world.repo.hoist(&["verify", &name, "--key", "keys/plain.pub"])
+        };
+        let ended = release();
+        assert!(matches!(ended.code, 0 | 1 | 3 | 5), "story {seed}: {}: {}", ended.code, ended.stderr);
+        for tag in ["1.0.0", "1.0", "latest"] {
+            if direct(port, &format!("/v2/s{seed}/web/manifests/{tag}")).is_some() {
+                let verified = verify(tag);
+                assert_eq!(verified.code, 0, "story {seed}: {tag}: {}{}", ended.stderr, verified.stderr);
+            }
+        }
+        proxy.heal();
+        let healed = release();
+        assert_eq!(healed.code, 0, "story {seed}: {}\n{}", proxy.told(), healed.stderr);
+        let verified = verify("latest");
+        assert_eq!(verified.code, 0, "story {seed}: {}", verified.stderr);
+        assert!(
+            verified.stdout.contains("https://slsa.dev/provenance/v1"),
+            "story {seed}: {}",
+            verified.stdout
+        );
+        let found = [".sig", ".att", ""].map(|end| entries(port, &list(end)));
+        assert_eq!(found, [1, 1, 2], "story {seed}: {}", proxy.told());
+    }
+}
+
 #[test]
 fn a_key_that_cannot_be_used_is_told_before_anything_is_built() {
     if !ready("keys that cannot be used") {
@@ -525,20 +600,7 @@ fn keys_and_passwords_are_told_to_nobody_and_kept_nowhere() {
     let image = image.replace("    push", "    sign key=\"file:keys/cosign.key\"\n    push");
     let target = "target \"tell\" { run \"env; cat keys/cosign.key\"; }\n";
     let world = World::new(&format!("{target}{}", image.replace("    push", "    needs \"tell\"\n    push")));
-    let made = Command::new("openssl")
-        .args([
-            "genpkey",
-            "-algorithm",
-            "EC",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-out",
-            "keys/plain.pem",
-        ])
-        .current_dir(world.repo.path())
-        .output()
-        .expect("openssl is installed");
-    assert!(made.status.success());
+    world.plain_key();
     world.repo.write("made/.keep", "");
     let ended = world.release("v1.0.0");
     assert_eq!(ended.code, 0, "{}", ended.stderr);

@@ -596,3 +596,47 @@ fn the_next_version_is_cut_from_the_highest() {
     refused(&cut(&["major"]), 3, &["the tree has changes that a tag would not have"]);
     assert_eq!(cut(&["major", "--allow-dirty"]).stdout, "api/v1.0.0\n");
 }
+
+#[test]
+fn whoever_may_not_write_the_ledger_is_refused_before_anything_is_published() {
+    if !ready("a ledger that may not be written") {
+        return;
+    }
+    let world = World::new("");
+    // Such a remote can be fetched from, and takes nothing.
+    let git_dir = world.remote();
+    world.repo.git(&["remote", "set-url", "--push", "origin", &format!("{}.gone", git_dir.display())]);
+    let refused_it = world.release("branch=staging");
+    refused(
+        &refused_it,
+        3,
+        &["hoist::release::unreachable", "the ledger cannot be pushed to the remote `origin`"],
+    );
+    assert_eq!(world.digest("web:staging-latest"), "none");
+    // What enters no stage needs no ledger.
+    world.repo.git(&["branch", "--force", "main"]);
+    done(&world.release("branch=main"));
+}
+
+#[test]
+fn an_entry_that_the_remote_does_not_take_is_made_by_the_same_again() {
+    if !ready("a ledger that is not taken") {
+        return;
+    }
+    let world = World::new("");
+    let hook = world.remote().join("hooks/pre-receive");
+    std::fs::create_dir_all(hook.parent().unwrap()).unwrap();
+    std::fs::write(&hook, "#!/bin/sh\necho closed >&2\nexit 1\n").unwrap();
+    std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let half = world.release("branch=staging");
+    let said = [
+        "hoist::release::half_released",
+        "tags were set, and `staging` was not entered",
+        "staging-latest` holds",
+    ];
+    refused(&half, 5, &said);
+    assert_eq!(world.status("staging")["version"], Value::Null);
+    std::fs::remove_file(&hook).unwrap();
+    done(&world.release("branch=staging"));
+    assert_eq!(world.status("staging")["images"][0]["digest"], *world.digest("web:staging-latest"));
+}

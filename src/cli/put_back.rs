@@ -7,9 +7,9 @@ use crate::cli::rollback::go_back;
 use crate::cli::session::{Session, exit_code};
 use crate::config::Stage;
 use crate::diagnostic::{Code, Problem, Problems};
-use crate::plan::Action;
+use crate::plan::{Action, Step};
 use crate::release::{Entrance, EntryKind};
-use crate::run::{Outcome, Request, Summary};
+use crate::run::{Cause, Outcome, Request, Summary};
 
 /// The exit code of a run; where stages failed that it entered, after they were put back
 /// to what they ran before, or were put on hold.
@@ -22,8 +22,8 @@ pub(crate) fn put_back(
     let ended = ExitCode::from(summary.exit_code());
     let Some(entrance) = &request.entrance else { return ended };
     let mut problems = Problems::new();
-    for (stage, why) in failed(request, summary) {
-        problems.push(settle(session, running, entrance, &stage, &why));
+    for broken in broken(request, summary) {
+        problems.push(settle(session, running, entrance, &broken));
     }
     if problems.is_empty() {
         return ended;
@@ -35,34 +35,65 @@ pub(crate) fn put_back(
     exit_code(code.class())
 }
 
-/// The stages that were entered and failed, and why.
-fn failed(request: &Request, summary: &Summary) -> Vec<(String, String)> {
-    let mut failed: Vec<(String, String)> = Vec::new();
-    for (step, outcome) in request.plan.steps.iter().zip(&summary.outcomes) {
-        let Outcome::Failed { problems } = outcome else { continue };
-        let is_known = failed.iter().any(|(stage, _)| *stage == step.id.owner);
-        if matches!(step.action, Action::Deploy(_) | Action::Verify(_)) && !is_known {
-            let why = problems.first().map(|problem| problem.title.clone()).unwrap_or_default();
-            let named = why.contains(&format!("`{}`", step.id));
-            let why = if named { why } else { format!("`{}` failed: {why}", step.id) };
-            failed.push((step.id.owner.clone(), why));
+/// A stage that was entered and does not work, as far as is known.
+struct Broken {
+    stage: String,
+    why: String,
+    /// Whether it may go back by itself.
+    goes_back: bool,
+}
+
+/// The stages that were entered and failed, or were not deployed.
+fn broken(request: &Request, summary: &Summary) -> Vec<Broken> {
+    let steps = || request.plan.steps.iter().zip(&summary.outcomes);
+    let mut all: Vec<Broken> = Vec::new();
+    for (step, outcome) in steps() {
+        let stage = &step.id.owner;
+        if !matches!(step.action, Action::Deploy(_) | Action::Verify(_))
+            || outcome.is_success()
+            || all.iter().any(|known| known.stage == *stage)
+        {
+            continue;
         }
+        let is_enter = |other: &Step| matches!(&other.action, Action::Enter(enter) if enter.stage == *stage);
+        let Some((_, entered)) = steps().find(|(other, _)| is_enter(other)) else { continue };
+        if !entered.is_success() {
+            continue;
+        }
+        let (why, interrupted) = why(step, outcome);
+        // What ran there before was no other where it was entered again.
+        let goes_back = !interrupted && matches!(entered, Outcome::Ran);
+        all.push(Broken { stage: stage.clone(), why, goes_back });
     }
-    failed
+    all
+}
+
+/// Why a step of a stage did not succeed, and whether it was interrupted.
+fn why(step: &Step, outcome: &Outcome) -> (String, bool) {
+    let name = format!("`{}`", step.id);
+    match outcome {
+        Outcome::Failed { problems } => {
+            let why = problems.first().map(|problem| problem.title.clone()).unwrap_or_default();
+            (if why.contains(&name) { why } else { format!("{name} failed: {why}") }, false)
+        }
+        Outcome::NotRun { cause } => (format!("{name} did not run: {cause}"), *cause == Cause::Interruption),
+        _ => (format!("{name} was interrupted"), true),
+    }
 }
 
 /// Takes a stage back, unless that is what failed, or is not wanted.
-fn settle(session: &mut Session, running: &Running, entrance: &Entrance, stage: &str, why: &str) -> Problem {
-    let found = entrance.stages().iter().find(|(known, _)| known.name.value == stage);
-    let goes_back = found.is_some_and(|(known, candidate)| {
+fn settle(session: &mut Session, running: &Running, entrance: &Entrance, broken: &Broken) -> Problem {
+    let Broken { stage, why, goes_back } = broken;
+    let found = entrance.stages().iter().find(|(known, _)| known.name.value == *stage);
+    let goes_back = found.filter(|_| *goes_back).is_some_and(|(known, candidate)| {
         let wanted = known.verify.as_ref().is_none_or(|verify| verify.value.rollback);
         wanted && candidate.kind != EntryKind::Rollback
     });
-    let mut reason = why.to_owned();
+    let mut reason = why.clone();
     if goes_back {
         session.say(&format!("{stage} goes back to what it ran before\n"));
         let asked = Running { yes: true, dry_run: false, junit: None, trace: None, ..running.clone() };
-        match go_back(session, &asked, stage, None, why.to_owned()) {
+        match go_back(session, &asked, stage, None, why.clone()) {
             Ok(ExitCode::SUCCESS) => {
                 let title = format!("`{stage}` runs what it ran before: {why}");
                 return Problem::new(Code::PutBack, title)

@@ -76,6 +76,7 @@ pub(crate) fn who(session: &Session) -> String {
 
 /// Makes sure that all conditions are met, and has it approved where that is one.
 pub(crate) fn approve(session: &Session, entrance: Entrance) -> Result<Entrance, Problems> {
+    entrance.check_ledger()?;
     let asked = entrance.stages().iter().filter_map(|(stage, candidate)| {
         let groups = stage.approve.as_ref()?.value.by.join(", ");
         (candidate.kind != EntryKind::Rollback)

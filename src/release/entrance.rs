@@ -58,6 +58,14 @@ impl Entrance {
         self.refuse(&state, |_| true)
     }
 
+    /// Makes sure that what will be done can be put down.
+    ///
+    /// # Errors
+    /// The remote does not let one push.
+    pub fn check_ledger(&self) -> Result<(), Problem> {
+        self.ledger.check_push()
+    }
+
     /// As [`check`](Self::check), but for approvals, of what the ledger said before:
     /// nobody is asked to approve what is refused anyway.
     ///

@@ -1,5 +1,6 @@
 //! Carries out the steps of stages.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use crate::run::image::{Images, Known, Yielded, unless};
 use crate::run::process::Halt;
 use crate::run::teller::{Teller, Told};
 use crate::run::worker::{Worker, blocking};
-use crate::tags::Movement;
+use crate::tags::{Movement, PlannedTag};
 
 /// How long is waited before what does not hold is looked at again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -112,7 +113,7 @@ impl Images {
             });
             let tags = set.map(|change| EntryTag {
                 tag: change.tag.to_string(),
-                immutable: is_immutable(plan, image.image, change.tag.as_str()),
+                immutable: is_immutable(plan, (image.image, descriptor), change.tag.as_str()),
             });
             EntryPlace { registry: push.registry.name.clone(), tags: tags.collect(), repository }
         });
@@ -135,13 +136,35 @@ fn pushes(plan: &Plan, image: StepIndex) -> impl Iterator<Item = &PushStep> {
     })
 }
 
-fn is_immutable(plan: &Plan, image: StepIndex, tag: &str) -> bool {
+fn is_immutable(plan: &Plan, image: (StepIndex, &Descriptor), tag: &str) -> bool {
     let steps = plan.steps.iter().filter_map(|step| match &step.action {
-        Action::Tag(step) if step.image == image => Some(&**step),
+        Action::Tag(step) if step.image == image.0 => Some(kept(plan, step, image.1)),
         _ => None,
     });
-    let tags = steps.flat_map(|TagStep { tags, .. }| tags);
-    tags.filter(|planned| planned.tag.as_str() == tag).any(|planned| planned.movement == Movement::Immutable)
+    let mut tags = steps.flat_map(|step| step.into_owned().tags);
+    tags.any(|planned| planned.tag.as_str() == tag && planned.movement == Movement::Immutable)
+}
+
+/// The tags of an image; where it enters a stage and all of them move, with one more that
+/// never does. Some registries drop an image whose last tag moved on, and a rollback needs
+/// it.
+pub(super) fn kept<'a>(plan: &Plan, step: &'a TagStep, image: &Descriptor) -> Cow<'a, TagStep> {
+    let enters = plan.steps.iter().any(|other| match &other.action {
+        Action::Enter(enter) => enter.images.iter().any(|entered| entered.image == step.image),
+        _ => false,
+    });
+    let stays = step.tags.iter().any(|planned| planned.movement == Movement::Immutable);
+    let name = image.digest.to_string().replace("sha256:", "keep-").chars().take(17).collect::<String>();
+    match (step.tags.first(), name.parse()) {
+        (Some(first), Ok(tag)) if enters && !stays => {
+            let movement = Movement::Immutable;
+            let keep = PlannedTag { tag, rule: "keep", span: first.span, movement, local: false };
+            let mut step = step.clone();
+            step.tags.insert(0, keep);
+            Cow::Owned(step)
+        }
+        _ => Cow::Borrowed(step),
+    }
 }
 
 /// Says that tags are visible of which the ledger does not know.

@@ -24,6 +24,7 @@ use crate::release::{
 };
 use crate::run::build::Builds;
 use crate::run::command::Unsuccessful;
+use crate::run::enter::kept;
 use crate::run::mask::Secrets;
 use crate::run::process::Halt;
 use crate::run::seal::Seals;
@@ -283,7 +284,7 @@ impl Images {
             Err(halted) => return (Vec::new(), Err(halted)),
         }
         // Once tags move, this is not given up half way: it ends soon by itself.
-        let TagReport { changes, problems } = tag(step, image, &self.publisher).await;
+        let TagReport { changes, problems } = tag(&kept(plan, step, image), image, &self.publisher).await;
         self.note_tags(step.image, &changes);
         let again = changes.iter().all(|change| matches!(change.result, TagResult::Already));
         let made = if again { Yielded::Again } else { Yielded::Nothing };

@@ -6,4 +6,5 @@ mod goals;
 mod image;
 mod oracle;
 mod publish;
+mod stage;
 mod target;

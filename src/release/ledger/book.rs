@@ -110,12 +110,11 @@ impl Ledger {
         while let Some(id) = next.filter(|_| entries.len() < most) {
             let commit = Oid::from_str(&id).map_err(|error| unreadable(&error))?;
             let entry: Entry = document(&repository, commit, ENTRY)?;
-            next = match stage {
-                Some(_) => entry.follows.clone(),
-                None => {
-                    let commit = repository.find_commit(commit).map_err(|error| unreadable(&error))?;
-                    commit.parent_ids().next().map(|parent| parent.to_string())
-                }
+            next = if stage.is_some() {
+                entry.follows.clone()
+            } else {
+                let commit = repository.find_commit(commit).map_err(|error| unreadable(&error))?;
+                commit.parent_ids().next().map(|parent| parent.to_string())
             };
             entries.push((id, entry));
         }
@@ -175,6 +174,27 @@ impl Ledger {
             std::thread::sleep(Duration::from_millis(10 + any_number() % most));
         }
         Err(not_taken(&refused.2).into())
+    }
+
+    /// Makes sure, as far as that can be seen before, that the remote takes entries from
+    /// who asks.
+    ///
+    /// # Errors
+    /// It does not, and why.
+    pub fn check_push(&self) -> Result<(), Problem> {
+        let Some(remote) = &self.remote else { return Ok(()) };
+        let repository = self.repository()?;
+        let known = local(&repository)?.or_else(|| repository.head().ok()?.target());
+        let Some(known) = known else { return Ok(()) };
+        let what = format!("{known}:{LEDGER}");
+        let tried = self.git(&["push", "--dry-run", "--no-verify", "--porcelain", remote, &what])?;
+        // That somebody was faster is no obstacle.
+        if tried.success || tried.stdout.lines().any(|line| line.starts_with('!')) {
+            return Ok(());
+        }
+        let title = format!("the ledger cannot be pushed to the remote `{remote}`");
+        let problem = Problem::new(Code::Unreachable, title).note(tried.complaint);
+        Err(problem.help(format!("whoever releases must be allowed to push `{LEDGER}`")))
     }
 
     fn repository(&self) -> Result<Repository, Problem> {
@@ -263,8 +283,8 @@ impl Ledger {
             let refusal = pushed.stdout.lines().find(|line| line.starts_with('!')).map(str::to_owned);
             return Ok(Sent::Refused(refusal.unwrap_or(pushed.complaint)));
         }
-        // Where somebody here was faster, the next look brings it here.
-        set(repository, head, made)?;
+        // It is what counts; where somebody here was faster, the next look brings it here.
+        let _ = set(repository, head, made);
         Ok(Sent::Taken)
     }
 }

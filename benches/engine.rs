@@ -52,8 +52,8 @@ impl Rival {
         );
         let classic = format!("DOCKER_BUILDKIT=0 {command} build --quiet --tag bench --file Containerfile .");
         let buildx = format!("{command} buildx build --quiet --tag bench --file Containerfile .");
-        let builds = vec![("docker build, without BuildKit", classic), ("docker buildx build", buildx)];
-        Ok(Self { daemon, command, prune, builds })
+        let commands = vec![("docker build, without BuildKit", classic), ("docker buildx build", buildx)];
+        Ok(Self { daemon, command, prune, builds: commands })
     }
 
     fn podman() -> Result<Self, String> {
@@ -80,7 +80,7 @@ impl Bench {
             match rival {
                 Ok(rival) => self.engine_of(kind, &rival, files),
                 Err(why) => {
-                    left_out(&format!("Dockerfile by {kind}"), why.lines().last().unwrap_or_default())
+                    left_out(&format!("Dockerfile by {kind}"), why.lines().last().unwrap_or_default());
                 }
             }
         }

@@ -145,7 +145,7 @@ impl Engine {
         let transfer = Transfer { contents: Contents::new(stores), receiver: receiver.clone() };
         build.caches.retain(|cache| !matches!(cache, CachePlan::Local(_)));
         let answer = self.solve(build, Export::Session, Some((transfer, &caches)), lines).await;
-        let (mut answer, built) = match (answer, receiver.taken()) {
+        let (mut answer, made) = match (answer, receiver.taken()) {
             // What the engine says of it is but an echo.
             (Err(_), Some(Err(error))) => return Err(error),
             (answer, Some(image)) => {
@@ -158,7 +158,7 @@ impl Engine {
             }
         };
         caches.keep(answer.exporter_response.remove("cache.manifest").as_deref())?;
-        Ok(built)
+        Ok(made)
     }
 
     /// Whether what was built says that it is for a platform.

@@ -441,8 +441,12 @@ fn a_registry_that_fails_at_signatures_gets_no_tag_and_is_never_taken_for_unsign
     }
 }
 
-/// Stories of faults, with whatever happens to whichever request.
-const STORIES: u64 = 10;
+/// How many stories are told of whatever happens to whichever request: fewer than of releases
+/// that are not signed, of which `HOIST_FAULT_ROUNDS` says how many there are.
+fn stories() -> u64 {
+    let rounds = std::env::var("HOIST_FAULT_ROUNDS").ok().and_then(|rounds| rounds.parse::<u64>().ok());
+    rounds.unwrap_or(300).div_ceil(30)
+}
 
 /// Entries of the list under a tag.
 fn entries(port: u16, path: &str) -> usize {
@@ -464,7 +468,7 @@ fn whatever_happens_at_a_registry_what_has_a_name_there_is_signed_and_attested_o
     world.repo.write("release.kdl", format!("var \"place\" env=\"PLACE\"\n{text}"));
     world.repo.commit("To wherever is said");
     let port = world.registry.port;
-    for seed in 0..STORIES {
+    for seed in 0..stories() {
         let proxy = Proxy::start(port, Arc::new(Story::new(seed)).harm());
         let place = format!("127.0.0.1:{}/s{seed}", proxy.port);
         let release = || {
@@ -655,4 +659,26 @@ fn an_image_in_a_directory_is_signed_with_a_bundle() {
     // It is the only image of the directory all the same.
     let inspected = world.hoist(&["inspect", "oci:out/web", "-q"]);
     assert_eq!(inspected.stdout.trim(), world.hoist(&["inspect", "web", "-q"]).stdout.trim());
+}
+
+#[test]
+fn the_release_file_of_the_page_on_signing_is_right() {
+    let page = include_str!("../docs/signing.md");
+    let (_, rest) = page.split_once("```kdl\n").expect("it has a release file");
+    let (text, _) = rest.split_once("```").expect("which ends");
+    let repo = Repo::with(text);
+    repo.write("web", "1\n");
+    repo.write("dist/bom.cdx.json", "{\"bomFormat\":\"CycloneDX\"}");
+    let checked = repo.hoist(&["check"]);
+    assert_eq!(checked.code, 0, "{}", checked.stderr);
+    assert!(
+        checked.stderr.contains("`env:COSIGN_PRIVATE_KEY`, and the variable is not set"),
+        "{}",
+        checked.stderr
+    );
+    let planned = repo.hoist(&["plan", "--json", "--event", "tag=v1.0.0", "--allow-dirty"]);
+    assert_eq!(planned.code, 0, "{}", planned.stderr);
+    for step in ["web:sign@ghcr", "web:attest@ghcr", "web:tag@ghcr"] {
+        assert!(planned.stdout.contains(step), "{step}: {}", planned.stdout);
+    }
 }

@@ -208,7 +208,18 @@ pub(super) async fn under(
     repository: &Repository,
     tag: &Tag,
 ) -> Result<Option<(Descriptor, Manifest)>, Problem> {
-    let Some(descriptor) = repository.resolve(tag.as_str()).await? else { return Ok(None) };
+    // A registry gives both at once: what it says of a list cannot be about another one.
+    let found = match repository {
+        Repository::Registry(registry) => registry.resolve_and_read(tag.as_str()).await?,
+        Repository::Layout(_) => match repository.resolve(tag.as_str()).await? {
+            Some(descriptor) => {
+                let bytes = repository.read(&descriptor).await.map_err(torn)?;
+                Some((descriptor, bytes))
+            }
+            None => None,
+        },
+    };
+    let Some((descriptor, bytes)) = found else { return Ok(None) };
     let unfit = |why: String| {
         let title = format!("`{tag}` is no list of signatures or attestations");
         Problem::new(Code::Registry, title).note(why)
@@ -216,14 +227,13 @@ pub(super) async fn under(
     if !media_type::is_manifest(&descriptor.media_type) {
         return Err(unfit(format!("it is a `{}`", descriptor.media_type)));
     }
-    let bytes = repository.read(&descriptor).await?;
     let manifest = Manifest::parse(&bytes).map_err(|error| unfit(error.to_string()))?;
     Ok(Some((descriptor, manifest)))
 }
 
 /// The bundle that a referrer brings, if it brings one.
 async fn bundled(repository: &Repository, referrer: &Descriptor) -> Result<Option<Attached>, Problem> {
-    let bytes = repository.read(referrer).await?;
+    let bytes = repository.read(referrer).await.map_err(torn)?;
     let (kind, layers) = match Manifest::parse(&bytes) {
         Ok(manifest) => (manifest.artifact_type, manifest.layers),
         Err(error) => return Ok(Some(unreadable(referrer, error.to_string()))),
@@ -272,5 +282,13 @@ async fn content(repository: &Repository, blob: &Descriptor) -> Result<Vec<u8>, 
         })?;
         Ok(bytes)
     };
-    repository.stream(blob, read).await
+    repository.stream(blob, read).await.map_err(torn)
+}
+
+/// What is listed and not there is a fault of the place, not of who asked for an image.
+fn torn(mut problem: Problem) -> Problem {
+    if problem.code == Code::NotFound {
+        problem.code = Code::Registry;
+    }
+    problem
 }

@@ -38,7 +38,7 @@ pub(super) const STAGE: NodeForm = NodeForm::new("stage", "A place that images a
         NodeForm::new("approve", "Who must agree.")
             .arguments(&[ArgumentForm::many("group", Kind::Text, "")])
             .notes(
-                "Asked on a terminal; else `HOIST_APPROVED_BY` of the environment says who approved it. `--yes` \
+                "`HOIST_APPROVED_BY` of the environment says who approved it, else it is asked on a terminal. `--yes` \
                  does not approve. hoist does not know who belongs to a group: what lets CI run does.",
             ),
         GITOPS,

@@ -35,7 +35,12 @@ pub(super) const STAGE: NodeForm = NodeForm::new("stage", "A place that images a
             .repeatable()
             .notes("The rules are those of [`tags`](#tags)."),
         REQUIRE,
-        NodeForm::new("approve", "Who must agree.").arguments(&[ArgumentForm::many("group", Kind::Text, "")]),
+        NodeForm::new("approve", "Who must agree.")
+            .arguments(&[ArgumentForm::many("group", Kind::Text, "")])
+            .notes(
+                "`HOIST_APPROVED_BY` of the environment says who approved it, else it is asked on a terminal. `--yes` \
+                 does not approve. hoist does not know who belongs to a group: what lets CI run does.",
+            ),
         GITOPS,
         KUBECTL,
         COMPOSE,
@@ -43,7 +48,11 @@ pub(super) const STAGE: NodeForm = NodeForm::new("stage", "A place that images a
             .variant("run")
             .arguments(&[ArgumentForm::one("kind", Kind::Text, "")])
             .children(&[RUN.required()])
-            .repeatable(),
+            .repeatable()
+            .notes(
+                "The commands see the caller's environment, `HOIST_STAGE`, and for each image `HOIST_IMAGE_WEB` \
+                 (`REPOSITORY@DIGEST`) and `HOIST_DIGEST_WEB`, by its name in capitals.",
+            ),
         VERIFY,
     ])
     .notes(

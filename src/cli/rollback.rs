@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
+use crate::cli::arguments::Running;
 use crate::cli::place::until_signalled;
 use crate::cli::run::carry_out;
 use crate::cli::session::{Loaded, Session};
@@ -12,7 +13,7 @@ use crate::cli::stages::{Entered, candidate, facts_of, promoted, registry, stage
 use crate::config::Stage;
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::Facts;
-use crate::oci::Tag;
+use crate::oci::{Digest, Tag};
 use crate::plan::{Goals, Promoted};
 use crate::release::{
     Candidate, End, Entry, EntryKind, Ledger, Publisher, TagBack, of_version, previous, running_in, tags_back,
@@ -30,7 +31,7 @@ pub(crate) fn rollback(session: &mut Session, options: &Rollback) -> Result<Exit
 /// It ran nothing else ([`Code::NotPromotable`]); what it ran cannot be reached.
 pub(crate) fn go_back(
     session: &mut Session,
-    running: &crate::cli::arguments::Running,
+    running: &Running,
     name: &str,
     to: Option<&str>,
     reason: String,
@@ -72,7 +73,7 @@ pub(crate) fn go_back(
     planned.entered =
         Some(Entered { ledger, page, stages: vec![(stage, candidate)], refused: Problems::new() });
     // To go back is what is asked for.
-    let running = crate::cli::arguments::Running { allow_regress: true, ..running.clone() };
+    let running = Running { allow_regress: true, ..running.clone() };
     carry_out(session, &running, false, &Goals::Stage(name.to_owned()), Prepared::alone(planned))
 }
 
@@ -117,7 +118,7 @@ pub(crate) async fn held(
     facts: &Facts,
     publisher: &Publisher,
     (repository, tag): (&str, &str),
-) -> Result<Option<crate::oci::Digest>, Problem> {
+) -> Result<Option<Digest>, Problem> {
     let unknown = || {
         let title = format!("`{repository}` cannot be reached: it is not the name of a repository");
         Problem::new(Code::InvalidReference, title)

@@ -51,8 +51,8 @@ impl Rival {
             daemon.socket.display()
         );
         let classic = format!("DOCKER_BUILDKIT=0 {command} build --quiet --tag bench --file Containerfile .");
-        let buildx = format!("{command} buildx build --quiet --tag bench --file Containerfile .");
-        let builds = vec![("docker build, without BuildKit", classic), ("docker buildx build", buildx)];
+        let by_plugin = format!("{command} buildx build --quiet --tag bench --file Containerfile .");
+        let builds = vec![("docker build, without BuildKit", classic), ("docker buildx build", by_plugin)];
         Ok(Self { daemon, command, prune, builds })
     }
 
@@ -80,7 +80,8 @@ impl Bench {
             match rival {
                 Ok(rival) => self.engine_of(kind, &rival, files),
                 Err(why) => {
-                    left_out(&format!("Dockerfile by {kind}"), why.lines().last().unwrap_or_default())
+                    left_out(&format!("Dockerfile by {kind}"), why.lines().last().unwrap_or_default());
+}
                 }
             }
         }

@@ -81,7 +81,6 @@ impl Bench {
                 Ok(rival) => self.engine_of(kind, &rival, files),
                 Err(why) => {
                     left_out(&format!("Dockerfile by {kind}"), why.lines().last().unwrap_or_default());
-}
                 }
             }
         }

@@ -51,9 +51,9 @@ impl Rival {
             daemon.socket.display()
         );
         let classic = format!("DOCKER_BUILDKIT=0 {command} build --quiet --tag bench --file Containerfile .");
-        let buildx = format!("{command} buildx build --quiet --tag bench --file Containerfile .");
-        let commands = vec![("docker build, without BuildKit", classic), ("docker buildx build", buildx)];
-        Ok(Self { daemon, command, prune, builds: commands })
+        let by_plugin = format!("{command} buildx build --quiet --tag bench --file Containerfile .");
+        let builds = vec![("docker build, without BuildKit", classic), ("docker buildx build", by_plugin)];
+        Ok(Self { daemon, command, prune, builds })
     }
 
     fn podman() -> Result<Self, String> {

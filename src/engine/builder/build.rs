@@ -145,20 +145,17 @@ impl Engine {
         let transfer = Transfer { contents: Contents::new(stores), receiver: receiver.clone() };
         build.caches.retain(|cache| !matches!(cache, CachePlan::Local(_)));
         let answer = self.solve(build, Export::Session, Some((transfer, &caches)), lines).await;
-        let (mut answer, made) = match (answer, receiver.taken()) {
+        let ((mut answer, hits), image) = match (answer, receiver.taken()) {
             // What the engine says of it is but an echo.
             (Err(_), Some(Err(error))) => return Err(error),
-            (answer, Some(image)) => {
-                let (answer, hits) = answer?;
-                (answer, Built { image: image?, hits })
-            }
+            (answer, Some(taken)) => (answer?, taken?),
             (answer, None) => {
                 answer?;
                 return Err(EngineError::Broken("it sent no image".to_owned()));
             }
         };
         caches.keep(answer.exporter_response.remove("cache.manifest").as_deref())?;
-        Ok(made)
+        Ok(Built { image, hits })
     }
 
     /// Whether what was built says that it is for a platform.

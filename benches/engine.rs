@@ -13,9 +13,6 @@ use crate::image;
 use crate::measure::{Contender, in_turns, run};
 use crate::table::{against, left_out};
 
-/// How long the instruction of each of two platforms takes, in seconds.
-const SLEEP: usize = 3;
-
 /// Forgets what hoist knows.
 fn forget(root: &Path) {
     for known in [".hoist", "cache"] {
@@ -84,7 +81,6 @@ impl Bench {
                 }
             }
         }
-        self.two_builders();
     }
 
     fn engine_of(&self, kind: &str, rival: &Rival, files: usize) {
@@ -136,17 +132,19 @@ impl Bench {
 
     /// Two platforms, each by a builder of its own; what they do takes time, and nothing
     /// of this machine.
-    fn two_builders(&self) {
-        let what = format!("two platforms, `RUN sleep {SLEEP}`, two builders");
-        let daemons = (Daemon::start("docker", "first", &[]), Daemon::start("docker", "second", &[]));
-        let (Ok(first), Ok(second)) = daemons else { return left_out(&what, "no two daemons of Docker") };
+    pub(crate) fn builders(&self, seconds: usize) {
+        let what = format!("two platforms, `RUN sleep {seconds}`, two builders");
+        let daemons = (Daemon::start("buildkit", "first", &[]), Daemon::start("buildkit", "second", &[]));
+        let (Ok(first), Ok(second)) = daemons else {
+            return left_out(&what, "`buildkitd` does not run: `tests/buildkitd` builds it");
+        };
         let directory = directory();
         let root = directory.path();
         let path = std::env::var_os("PATH").unwrap_or_default();
         let busybox = std::env::split_paths(&path).map(|at| at.join("busybox")).find(|path| path.is_file());
         let Some(busybox) = busybox else { return left_out(&what, "busybox is not installed") };
         fs::copy(busybox, root.join("busybox")).expect("a file can be copied");
-        let text = format!("FROM scratch\nCOPY busybox /\nRUN [\"/busybox\", \"sleep\", \"{SLEEP}\"]\n");
+        let text = format!("FROM scratch\nCOPY busybox /\nRUN [\"/busybox\", \"sleep\", \"{seconds}\"]\n");
         fs::write(root.join("Dockerfile"), text).expect("a file can be written");
         let declare = |platforms: &str| {
             forget(root);

@@ -38,7 +38,7 @@ use crate::table::{against, left_out, line};
 type Part = (&'static str, fn(&Bench, usize), &'static [usize]);
 
 /// The parts.
-const PARTS: [Part; 11] = [
+const PARTS: [Part; 12] = [
     ("start", Bench::start, &[20]),
     ("null", Bench::null, &[1_000, 10_000, 100_000]),
     ("cold", Bench::cold, &[1_000]),
@@ -50,6 +50,7 @@ const PARTS: [Part; 11] = [
     ("image", Bench::image, &[10_000]),
     ("registry", Bench::registry, &[10_000]),
     ("engine", Bench::engine, &[10_000]),
+    ("builders", Bench::builders, &[3]),
 ];
 
 /// Largest graph that make is asked about: it needs half a minute for ten times

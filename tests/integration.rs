@@ -38,6 +38,7 @@ mod reference;
 mod registry;
 mod remote_engines;
 mod sandbox;
+mod scanning;
 mod schemas;
 mod sealing;
 mod signals;

@@ -16,8 +16,8 @@ use crate::facts::{Facts, KnownFiles, Stat};
 use crate::inspect::{View, image, weigh};
 use crate::oci::Descriptor;
 use crate::plan::{
-    Action, AssembleStep, BaseSource, BudgetStep, IndexStep, Plan, PushStep, RemoteBase, Step, StepIndex,
-    TagStep,
+    Action, AssembleStep, BaseSource, BudgetStep, IndexStep, Plan, PushStep, RemoteBase, ScanStep, Step,
+    StepIndex, TagStep,
 };
 use crate::release::{
     Entrance, Publisher, TagChange, TagReport, TagResult, bring, check_immutable, check_tags, note_layers,
@@ -31,7 +31,7 @@ use crate::run::seal::Seals;
 use crate::run::teller::{Teller, Told};
 use crate::run::test::test;
 use crate::run::worker::blocking;
-use crate::run::{Request, Reused, TagMove, Unit};
+use crate::run::{Request, Reused, ScanFigures, TagMove, Unit};
 use crate::store::{Layout, Repository};
 
 /// What the image steps of a run share.
@@ -44,7 +44,7 @@ pub(super) struct Images {
     cache: Cache,
     /// Where built images lie.
     built: Layout,
-    secrets: Arc<Secrets>,
+    pub(super) secrets: Arc<Secrets>,
     pub(super) publisher: Arc<Publisher>,
     builds: Builds,
     seals: Seals,
@@ -55,6 +55,8 @@ pub(super) struct Images {
     pub(super) entrance: Option<Arc<Entrance>>,
     /// What became of the tags of each image.
     pub(super) tagged: Mutex<Vec<(StepIndex, TagChange)>>,
+    /// What was found in each image, when.
+    scanned: Mutex<Vec<(StepIndex, Timestamp, ScanFigures)>>,
 }
 
 /// What a step that succeeded leaves behind.
@@ -95,7 +97,27 @@ impl Images {
             judged: OnceCell::new(),
             entrance: request.entrance.clone(),
             tagged: Mutex::default(),
+            scanned: Mutex::default(),
         }
+    }
+
+    /// Keeps in mind what a scan found.
+    pub(super) fn note_scan(&self, scan: &ScanStep, at: Timestamp, figures: ScanFigures) {
+        if let Ok(mut scanned) = self.scanned.lock() {
+            scanned.push((scan.image, at, figures));
+        }
+    }
+
+    /// What the scans of an image found so far, and when.
+    pub(super) fn scans_of(&self, image: StepIndex) -> Vec<(Timestamp, ScanFigures)> {
+        let Ok(scanned) = self.scanned.lock() else { return Vec::new() };
+        scanned.iter().filter(|(of, ..)| *of == image).map(|(_, at, one)| (*at, one.clone())).collect()
+    }
+
+    /// What a scan found, if it came to that.
+    pub(super) fn scan_of(&self, scan: &ScanStep) -> Option<ScanFigures> {
+        let mut all = self.scans_of(scan.image).into_iter().map(|(_, figures)| figures);
+        all.rfind(|figures| figures.scanner == scan.scan.scanner.value)
     }
 
     /// Carries out a step of an image.
@@ -170,6 +192,7 @@ impl Images {
             Action::Group
             | Action::Skip(_)
             | Action::Command(_)
+            | Action::Scan(_)
             | Action::Deploy(_)
             | Action::Verify(_)
             | Action::NotAvailable(_) => Err(no_image(step)),
@@ -318,6 +341,7 @@ pub(super) fn images_of(plan: &Plan, step: &Step) -> Vec<StepIndex> {
         Action::Index(index) => index.platforms.iter().map(|(_, step)| *step).collect(),
         Action::Test(test) => vec![test.image],
         Action::Budget(budget) => vec![budget.image],
+        Action::Scan(scan) => vec![scan.image],
         Action::Push(push) => vec![push.image],
         Action::Sign(sign) => vec![sign.image],
         Action::Attest(attest) => vec![attest.image],

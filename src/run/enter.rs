@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -13,8 +12,7 @@ use crate::plan::{
     Action, CommandStep, EnterStep, FoundStep, Plan, PushStep, StageImage, Step, StepIndex, TagStep,
     VerifyStep,
 };
-use crate::release::{EntryImage, EntryPlace, EntryScan, EntryTag, TagChange, TagResult, find};
-use crate::run::ScanFigures;
+use crate::release::{EntryImage, EntryPlace, EntryTag, TagChange, TagResult, find};
 use crate::run::command::Unsuccessful;
 use crate::run::image::{Images, Known, Yielded, unless};
 use crate::run::process::Halt;
@@ -71,7 +69,8 @@ impl Images {
             ));
         };
         let images: Vec<EntryImage> =
-            step.images.iter().filter_map(|image| self.entered(plan, (&step.stage, image), known)).collect();
+            step.images.iter().filter_map(|image| self.entered(plan, image, known)).collect();
+        let images = self.with_scans(step, images);
         let stage = step.stage.clone();
         let put = images.clone();
         // What is visible already is put down whatever happens.
@@ -86,17 +85,8 @@ impl Images {
         }
     }
 
-    /// The scans that an image of a stage passed: in this run, or when it was made.
-    fn passed(&self, stage: &str, image: &StageImage) -> Vec<EntryScan> {
-        let now: Vec<_> = self.scans_of(image.image).into_iter().filter(|(_, one)| one.passed).collect();
-        match &self.entrance {
-            Some(entrance) if now.is_empty() => entrance.scans_of(stage, &image.name),
-            _ => now.into_iter().map(entry_scan).collect(),
-        }
-    }
-
     /// An image of a stage with the places where it is, and the tags that it has there.
-    fn entered(&self, plan: &Plan, (stage, image): (&str, &StageImage), known: &Known) -> Option<EntryImage> {
+    fn entered(&self, plan: &Plan, image: &StageImage, known: &Known) -> Option<EntryImage> {
         let descriptor = known.get(&image.image)?;
         let changes = self.tags_of(image.image);
         let places = pushes(plan, image.image).map(|push| {
@@ -118,17 +108,10 @@ impl Images {
             media_type: descriptor.media_type.clone(),
             size: descriptor.size,
             tests: image.tests.clone(),
-            scans: self.passed(stage, image),
+            scans: Vec::new(),
             places: places.collect(),
         })
     }
-}
-
-/// A scan of this run, as an entry keeps it.
-fn entry_scan((at, figures): (Timestamp, ScanFigures)) -> EntryScan {
-    let ScanFigures { scanner, version, database, fail_on, counts, allowed, .. } = figures;
-    let counts = counts.named().map(|(word, count)| (word.to_owned(), count)).into_iter().collect();
-    EntryScan { scanner, version, database, at, fail_on, counts, allowed }
 }
 
 /// The copies of an image to registries.

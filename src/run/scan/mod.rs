@@ -4,6 +4,8 @@
 mod place;
 mod tool;
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tokio::sync::watch;
@@ -73,7 +75,7 @@ impl Worker {
             teller.tell(Told::Notice(text)).await;
         }
         let figures = ScanFigures::new(&scan.name, &scan.scan, about, &platforms, &verdict);
-        let figures = figures.hidden(&self.images().secrets);
+        let figures = figures.hidden(self.images().secrets());
         self.write(&figures, teller).await;
         self.images().note_scan(scan, Timestamp::now(), figures);
         verdict
@@ -83,7 +85,7 @@ impl Worker {
 
     /// Writes what was found into the log of the step, behind what the scanner wrote.
     async fn write(&self, figures: &ScanFigures, teller: &mut Teller) {
-        let mut output = Written::new(Stream::Stdout, self.images().secrets.clone());
+        let mut output = Written::new(Stream::Stdout, Arc::clone(self.images().secrets()));
         for finding in &figures.findings {
             output.space(0).extend_from_slice(line(figures, finding).as_bytes());
             teller.take(&mut output).await;

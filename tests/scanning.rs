@@ -268,11 +268,19 @@ fn grype_and_snyk_are_started_as_they_document_it() {
 #[test]
 fn a_scan_that_did_not_happen_never_passes() {
     let world = World::new("scan \"trivy\"");
+    let doctor = world.hoist(&["doctor"]);
+    assert!(doctor.stdout.contains("there is no such program in PATH"), "{}", doctor.stdout);
     failed(
         &world.hoist(&["scan"]),
         &["hoist::run::scanner_failed", "there is no program `trivy` in PATH", "install trivy"],
     );
     let world = world.with("trivy");
+    let doctor = world.hoist(&["doctor"]);
+    assert!(
+        doctor.stdout.contains("scanner trivy") && doctor.stdout.contains("/bin/trivy"),
+        "{}",
+        doctor.stdout
+    );
     failed(&world.hoist(&["scan"]), &["`trivy` did not report what it found", "it wrote no report"]);
     world.beside("status", "1");
     world.beside("says", "FATAL\tdatabase error: \u{1b}[31mtoo many requests\n");
@@ -327,14 +335,21 @@ fn a_secret_that_a_scanner_finds_is_in_no_record() {
 
 #[test]
 fn a_command_of_ones_own_reports_in_sarif() {
-    let scan = r##"scan "own" fail-on="critical" {
-        run #"test -f "$HOIST_LAYOUT/oci-layout" && tar -tf "$HOIST_ARCHIVE" > /dev/null && cp own.sarif "$HOIST_REPORT" && echo "$HOIST_PLATFORM $HOIST_DIGEST""#
+    let scan = r#"scan "own" fail-on="critical" {
+        run "sh scan.sh $HOIST_ARCHIVE"
         allow "CVE-2024-9" until="9999-01-01" reason="gone"
-    }"##;
+    }"#;
     let world = World::new(scan);
     let sarif = json!({ "version": "2.1.0", "runs": [{ "tool": { "driver": { "name": "own", "version": "3" } },
         "results": [{ "ruleId": "R1", "level": "error", "message": { "text": "bad" } }] }] });
     world.repo.write("own.sarif", sarif.to_string());
+    let script = r#"set -e
+        test -f "$HOIST_LAYOUT/oci-layout"
+        tar -tf "$1" > /dev/null
+        cp own.sarif "$HOIST_REPORT"
+        echo "$HOIST_PLATFORM $HOIST_DIGEST"
+    "#;
+    world.repo.write("scan.sh", script);
     let ended = world.hoist(&["scan"]);
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     assert!(ended.stderr.contains("own 3: 1 high"), "{}", ended.stderr);

@@ -15,6 +15,6 @@ pub use budget::weigh;
 pub use image::{FileReport, ImageReport, LayerReport, PlatformReport, View, image, largest, wasted};
 pub use scan::{
     Allowed, Finding, Judged, Misread, ScannerReport, Verdict as ScanVerdict, expired, judge as judge_scan,
-    read_report, scanner_version,
+    read_report, scanner_source, scanner_version,
 };
 pub use tag::{TagReport, TaggedImage, tagged};

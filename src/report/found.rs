@@ -1,5 +1,7 @@
 //! What scans found, in words.
 
+use std::fmt::Write as _;
+
 use crate::report::story::Story;
 use crate::report::{Look, Paint};
 use crate::run::{FindingFigures, ScanFigures, StepEnded};
@@ -58,7 +60,11 @@ pub(super) fn finding_lines(ended: &StepEnded, look: Look) -> String {
     lines.extend(allowed.take(SHOWN).map(|(finding, allowed)| {
         format!("  allowed until {}: {} {}: {}", allowed.until, finding.severity, finding.id, allowed.reason)
     }));
-    lines.iter().map(|line| format!("    {}\n", look.paint(Paint::Faint, &look.tame(line)))).collect()
+    let mut out = String::new();
+    for line in lines {
+        let _ = writeln!(out, "    {}", look.paint(Paint::Faint, &look.tame(&line)));
+    }
+    out
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use crate::config::ScanFormat;
 pub use allowance::expired;
 pub use finding::{Finding, Misread, ScannerReport};
 pub use verdict::{Allowed, Judged, Verdict, judge};
-pub use version::scanner_version;
+pub use version::{scanner_source, scanner_version};
 
 /// Reads what a scanner reports of an image for one platform.
 ///

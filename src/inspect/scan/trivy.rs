@@ -12,7 +12,8 @@ const SCHEMA: u64 = 2;
 #[serde(rename_all = "PascalCase")]
 struct Report {
     schema_version: u64,
-    trivy: Option<About>,
+    #[serde(rename = "Trivy")]
+    about: Option<About>,
     results: Option<Vec<Target>>,
 }
 
@@ -25,8 +26,8 @@ struct About {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Target {
-    #[serde(default)]
-    target: String,
+    #[serde(rename = "Target", default)]
+    name: String,
     vulnerabilities: Option<Vec<Vulnerability>>,
     misconfigurations: Option<Vec<Misconfiguration>>,
     secrets: Option<Vec<Secret>>,
@@ -84,7 +85,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<ScannerReport, Misread> {
     }
     let mut findings = Vec::new();
     for target in report.results.unwrap_or_default() {
-        let file = line(&target.target).unwrap_or_default();
+        let file = line(&target.name).unwrap_or_default();
         let in_file = |id: String, aliases, word: &str, title: &str| Finding {
             id,
             aliases,
@@ -115,5 +116,5 @@ pub(super) fn read(bytes: &[u8]) -> Result<ScannerReport, Misread> {
             findings.push(in_file(id(&found.id)?, Vec::new(), &found.severity, &found.title));
         }
     }
-    Ok(ScannerReport { version: report.trivy.and_then(|trivy| trivy.version), database: None, findings })
+    Ok(ScannerReport { version: report.about.and_then(|about| about.version), database: None, findings })
 }

@@ -52,13 +52,12 @@ pub fn judge(scan: &Scan, found: Vec<(Platform, Vec<Finding>)>) -> Verdict {
     for (platform, findings) in found {
         for finding in findings {
             let key = (finding.id.clone(), finding.package.clone(), finding.installed.clone());
-            match known.get_mut(&key) {
-                Some(judged) => judged.join(scan, finding, &platform),
-                None => {
-                    let platforms = vec![platform.clone()];
-                    known.insert(key, Judged { finding, platforms, allowed: None, fails: false });
-                }
+            if let Some(judged) = known.get_mut(&key) {
+                judged.join(scan, finding, &platform);
+                continue;
             }
+            let platforms = vec![platform.clone()];
+            known.insert(key, Judged { finding, platforms, allowed: None, fails: false });
         }
     }
     let mut findings: Vec<Judged> = known.into_values().collect();

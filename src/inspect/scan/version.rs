@@ -1,4 +1,4 @@
-//! What scanners say of themselves.
+//! What scanners are had from, and say of themselves.
 
 use crate::config::ScanFormat;
 use crate::inspect::scan::finding::line;
@@ -13,5 +13,18 @@ pub fn scanner_version(format: ScanFormat, printed: &str) -> (Option<String>, Op
             let word = printed.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
             (word.and_then(line), None)
         }
+    }
+}
+
+/// How a scanner is had that hoist can start.
+#[must_use]
+pub const fn scanner_source(format: ScanFormat) -> &'static str {
+    match format {
+        ScanFormat::Trivy => "install trivy: https://trivy.dev/latest/getting-started/installation",
+        ScanFormat::Grype => "install grype: https://github.com/anchore/grype#installation",
+        ScanFormat::Snyk => {
+            "`npm install -g snyk` installs it, and `SNYK_TOKEN` or `snyk auth` says who you are"
+        }
+        ScanFormat::Sarif => "`run` says how it is started",
     }
 }

@@ -151,7 +151,9 @@ impl Entry {
         let what = |entry: &Self| {
             let Self { stage, event, commit, dirty, mut images, version, .. } = entry.clone();
             // To scan it once more changes nothing.
-            images.iter_mut().for_each(|image| image.scans.clear());
+            for image in &mut images {
+                image.scans.clear();
+            }
             (stage, event, commit, dirty, images, version)
         };
         what(self) == what(other)

@@ -104,7 +104,7 @@ fn line(figures: &ScanFigures, finding: &FindingFigures) -> String {
     let mut line = format!("{severity:<10} {id}  {package} {installed}").trim_end().to_owned();
     line.extend(fixed.as_ref().map(|fixed| format!(" -> {fixed}")));
     if platforms.len() < figures.platforms.len() {
-        line.push_str(&format!("  ({} only)", platforms.join(", ")));
+        line.extend(["  (", &platforms.join(", "), " only)"]);
     }
     line.extend(title.as_ref().map(|title| format!("  {title}")));
     line.extend(allowed.as_ref().map(|one| format!("  [allowed until {}: {}]", one.until, one.reason)));

@@ -1,5 +1,4 @@
 //! Where a scanner finds an image.
-#![expect(clippy::disallowed_methods, reason = "a scanner reads files, which are laid out here")]
 
 use std::fs::{self, File};
 use std::io;

@@ -1,5 +1,4 @@
 //! How scanners are started, and how they end.
-#![expect(clippy::disallowed_methods, reason = "what a scanner says of itself is read from a file")]
 
 use std::fs;
 use std::io;
@@ -10,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::config::ScanFormat;
 use crate::diagnostic::{Code, Problem};
-use crate::inspect::scanner_version;
+use crate::inspect::{scanner_source, scanner_version};
 use crate::oci::Digest;
 use crate::plan::{CommandStep, Exec, ScanStep, Step};
 use crate::run::command::Unsuccessful;
@@ -69,15 +68,7 @@ pub(super) fn remedy(scan: &ScanStep) -> &'static str {
     if !scan.command.commands.is_empty() {
         return "`run` has to write what `format` names to `$HOIST_REPORT`, and to end with 0";
     }
-    match scan.scan.format {
-        ScanFormat::Trivy => {
-            "install trivy 0.50 or later: https://trivy.dev/latest/getting-started/installation"
-        }
-        ScanFormat::Grype => "install grype 0.60 or later: https://github.com/anchore/grype#installation",
-        ScanFormat::Snyk | ScanFormat::Sarif => {
-            "`npm install -g snyk` installs it, and `SNYK_TOKEN` or `snyk auth` says who you are"
-        }
-    }
+    scanner_source(scan.scan.format)
 }
 
 /// A problem with the scanner of a step.

@@ -40,6 +40,7 @@ mod reference;
 mod registry;
 mod remote_engines;
 mod sandbox;
+mod scanning;
 mod schemas;
 mod sealing;
 mod signals;

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use indexmap::IndexMap;
+use jiff::tz::TimeZone;
 
 use crate::cli::arguments::Arguments;
 use crate::cli::session::{Loaded, Session};
@@ -10,6 +11,7 @@ use crate::cli::verify::name_of;
 use crate::config::{Secret, Sign};
 use crate::diagnostic::{Problems, counted};
 use crate::facts::Needs;
+use crate::inspect::expired;
 use crate::plan::Goals;
 use crate::report::{Paint, problems_json};
 use crate::store::secret_file;
@@ -46,6 +48,12 @@ pub(crate) fn check(session: &mut Session) -> Result<ExitCode, Problems> {
         session.say(&format!(
             "{warn} `{image}` is signed with `{name}`, and {why}: a release from here is refused\n"
         ));
+    }
+    let today = session.host.now.to_zoned(TimeZone::UTC).date();
+    let scans = loaded.release.images.values().flat_map(|image| &image.scans);
+    for problem in scans.flat_map(|scan| expired(scan, today)) {
+        let warn = look.paint(Paint::Warn, "!");
+        session.say(&format!("{warn} {}, and no longer: its scan fails\n", problem.title));
     }
     Ok(ExitCode::SUCCESS)
 }

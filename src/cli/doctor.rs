@@ -16,6 +16,7 @@ use crate::run::sandbox_support;
 mod engine;
 mod key;
 mod registry;
+mod scanner;
 
 /// Less free space than this is worth a word, in bytes.
 const LITTLE: u64 = 1_000_000_000;
@@ -59,6 +60,7 @@ pub(crate) fn doctor(session: &mut Session) -> Result<ExitCode, Problems> {
         let mut found = engine::checks(&places, &environment, plan.as_ref()).await;
         found.extend(registry::bases(&places, bases, &publisher).await);
         found.extend(registry::registries(&places, plan.as_ref(), &publisher).await);
+        found.extend(scanner::scanners(&places, &environment));
         found.extend(key::keys(&places, plan.as_ref(), &publisher).await);
         Ok::<_, Problem>(found)
     };

@@ -9,7 +9,7 @@ use crate::cli::run::carry_out;
 use crate::cli::session::{Loaded, Session};
 use crate::cli::shortcut::Prepared;
 use crate::cli::stage_arguments::Rollback;
-use crate::cli::stages::{Entered, candidate, facts_of, promoted, registry, stage_of};
+use crate::cli::stages::{Entered, candidate, facts_of, promoted, registry, scans_of, stage_of};
 use crate::config::Stage;
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::Facts;
@@ -65,6 +65,7 @@ pub(crate) fn go_back(
         version: entry.version.clone(),
         dirty: entry.dirty,
         source: Some(id),
+        scans: scans_of(&entry),
         from: None,
         reason: Some(reason),
         ..candidate(&loaded.release, &facts, &stage, (git, &entry.tree), None)

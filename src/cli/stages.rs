@@ -15,7 +15,7 @@ use crate::plan::{
     select_entering, tests_of,
 };
 use crate::release::{
-    APPROVED_BY, Candidate, Entrance, Entry, EntryImage, EntryKind, Ledger, Page, Running, ran_in,
+    APPROVED_BY, Candidate, Entrance, Entry, EntryImage, EntryKind, Ledger, Page, Running, Scans, ran_in,
     tree_of_commit,
 };
 use crate::run::Confirm;
@@ -262,6 +262,17 @@ pub(crate) fn candidate(
         };
         (name.clone(), tests)
     });
+    let images = images.collect();
+    let scans = images_of_stage(release, stage).map(|(_, image)| {
+        let name = image.name.value.clone();
+        let declared = image.scans.iter().map(|scan| (scan.scanner.value.clone(), scan.fail_on));
+        let scans = match &from {
+            Some((_, running)) => passed(&running.entry, &name),
+            None => Scans::Declared(declared.collect()),
+        };
+        (name, scans)
+    });
+    let scans = scans.collect();
     Candidate {
         kind: if from.is_some() { EntryKind::Promote } else { EntryKind::Release },
         automatic: true,
@@ -270,11 +281,22 @@ pub(crate) fn candidate(
         tree: tree.to_owned(),
         version,
         dirty: git.dirty,
-        images: images.collect(),
+        images,
+        scans,
         source: from.as_ref().and_then(|(_, running)| running.id.clone()),
         from,
         reason: None,
     }
+}
+
+/// The scans that an image passed before it was part of an entry.
+fn passed(entry: &Entry, image: &str) -> Scans {
+    Scans::Passed(image_in(entry, image).map(|image| image.scans.clone()).unwrap_or_default())
+}
+
+/// The scans that the images of an entry passed.
+pub(crate) fn scans_of(entry: &Entry) -> Vec<(String, Scans)> {
+    entry.images.iter().map(|image| (image.name.clone(), passed(entry, &image.name))).collect()
 }
 
 fn image_in<'a>(entry: &'a Entry, name: &str) -> Option<&'a EntryImage> {

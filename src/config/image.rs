@@ -5,7 +5,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use jiff::civil::Date;
 
-use crate::config::{ProjectPath, Rule, Secret, Severity, Template};
+use crate::config::{Command, ProjectPath, Rule, Secret, Severity, Template};
 use crate::diagnostic::{Span, Spanned};
 use crate::oci::{LayerCompression, Platform};
 use serde::{Deserialize, Serialize};
@@ -313,10 +313,43 @@ pub struct Scan {
     pub scanner: Spanned<String>,
     /// The least severity that fails.
     pub fail_on: Severity,
+    /// What a finding counts as of which the scanner does not know how bad it is.
+    pub unknown: Severity,
+    /// What it reports in.
+    pub format: ScanFormat,
+    /// How it is started; empty: as hoist knows it.
+    pub run: Vec<Spanned<Command>>,
     /// Findings that are known and allowed for a time.
     pub allow: Vec<ScanAllow>,
     /// The node in the source.
     pub span: Span,
+}
+
+/// What a scanner reports in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ScanFormat {
+    /// JSON of trivy.
+    Trivy,
+    /// JSON of grype.
+    Grype,
+    /// JSON of `snyk container test`.
+    Snyk,
+    /// SARIF 2.1.0, an OASIS standard.
+    Sarif,
+}
+
+impl ScanFormat {
+    /// The format of this name; a scanner that hoist can start has the same name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "trivy" => Some(Self::Trivy),
+            "grype" => Some(Self::Grype),
+            "snyk" => Some(Self::Snyk),
+            "sarif" => Some(Self::Sarif),
+            _ => None,
+        }
+    }
 }
 
 /// `allow "CVE-…" until="2027-01-31" reason="…"`.

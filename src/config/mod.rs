@@ -30,7 +30,7 @@ pub use decode::decode;
 pub(crate) use decode::name_fits;
 pub use image::{
     Assemble, AssembleLayer, Base, Budget, BuildCache, BuildContext, BuildSecret, Copy, Dockerfile, Expect,
-    HttpAnswer, Image, ImageTest, Push, Recipe, Scan, ScanAllow, Sign, Waste,
+    HttpAnswer, Image, ImageTest, Push, Recipe, Scan, ScanAllow, ScanFormat, Sign, Waste,
 };
 pub use load::{Include, LoadedDocument, includes};
 pub use path::{OutsideProject, ProjectPath};

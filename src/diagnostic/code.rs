@@ -221,6 +221,12 @@ codes! {
     TestFailed "run::test_failed" Failed,
     /// An image is larger than its budget.
     OverBudget "run::over_budget" Failed,
+    /// A scanner found something in an image that is too bad to be published.
+    Vulnerable "run::vulnerable" Failed,
+    /// What a scan allows for a time is not allowed any more.
+    AllowanceExpired "run::allowance_expired" Failed,
+    /// A scanner is missing, failed, or reported what is not understood.
+    ScannerFailed "run::scanner_failed" Failed,
 
     // deploy
     /// What was deployed does not do what it has to.

@@ -9,7 +9,7 @@ use crate::diagnostic::Span;
 use crate::facts::Environment;
 use crate::plan::{
     AssembleStep, AttestStep, BudgetStep, DeployStep, DockerfileStep, EnterStep, FoundStep, IndexStep,
-    PushStep, SignStep, TagStep, TestStep, VerifyStep,
+    PushStep, ScanStep, SignStep, TagStep, TestStep, VerifyStep,
 };
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +37,9 @@ pub enum Action {
     /// Weighs an image.
     #[serde(skip)]
     Budget(BudgetStep),
+    /// Has an image scanned.
+    #[serde(skip)]
+    Scan(Box<ScanStep>),
     /// Copies an image to a registry.
     #[serde(skip)]
     Push(Box<PushStep>),

@@ -78,6 +78,12 @@ enum Does {
     Budget {
         image: String,
     },
+    Scan {
+        image: String,
+        scanner: String,
+        #[serde(rename = "fail-on")]
+        fail_on: &'static str,
+    },
     Push {
         image: String,
         registry: String,
@@ -236,6 +242,11 @@ impl Does {
                 tests: step.tests.iter().map(|test| test.name.clone()).collect(),
             },
             Action::Budget(step) => Self::Budget { image: name(plan, step.image) },
+            Action::Scan(step) => Self::Scan {
+                image: name(plan, step.image),
+                scanner: step.scan.scanner.value.clone(),
+                fail_on: step.scan.fail_on.as_str(),
+            },
             Action::Push(step) => Self::Push {
                 image: name(plan, step.image),
                 registry: step.registry.name.clone(),

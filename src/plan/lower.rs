@@ -111,7 +111,7 @@ impl<'a> Lower<'a> {
             },
             Job::Test => self.test(at, image),
             Job::Budget => self.budget(at, image),
-            Job::Scan(_) => Made::not_available("scanning an image", span_of(image, job), Effect::Always),
+            Job::Scan(number) => self.scan(at, image, number),
             Job::Push(channel) => self.push(at, image, channel),
             Job::Sign(channel) => self.sign(at, image, channel),
             Job::Attest(channel) => self.attest(at, image, channel, span_of(image, job)),

@@ -30,6 +30,7 @@ mod name;
 mod order;
 mod permission;
 mod publish;
+mod scan;
 mod seal;
 mod select;
 mod stage;
@@ -51,6 +52,7 @@ pub use image::{
     LoginPlan, PushStep, RegistryPlace, RegistryPlan, RemovePlan, TagStep, TestPlan, TestStep,
 };
 pub use json::json;
+pub use scan::ScanStep;
 pub use seal::{AttestStep, ProvenancePlan, SignStep, SourcePlan};
 pub use select::{Selection, select, select_entering};
 pub use stage::{DeployStep, EnterStep, FoundStep, StageImage, VerifyStep};

@@ -9,7 +9,8 @@ use crate::config::Stage;
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::release::gate::{Candidate, Gate, Unmet, World, evidence, judge, refusal};
 use crate::release::history::{Kinship, is_on_branch, kinship, tree_of};
-use crate::release::ledger::{Entry, EntryImage, EntryKind, Ledger, Page, Running, State};
+use crate::release::ledger::{Entry, EntryImage, EntryKind, EntryScan, Ledger, Page, Running, State};
+use crate::release::scanned::Scans;
 
 /// What a run is to do with stages.
 #[derive(Clone, Debug)]
@@ -111,6 +112,18 @@ impl Entrance {
         gates
     }
 
+    /// The scans that an image of a stage passed before this run.
+    #[must_use]
+    pub fn scans_of(&self, stage: &str, image: &str) -> Vec<EntryScan> {
+        let candidate = self.stages.iter().find(|(known, _)| known.name.value == stage);
+        let scans = candidate.into_iter().flat_map(|(_, candidate)| &candidate.scans);
+        let passed = scans.filter(|(name, _)| name == image).filter_map(|(_, scans)| match scans {
+            Scans::Passed(passed) => Some(passed.clone()),
+            Scans::Declared(_) => None,
+        });
+        passed.flatten().collect()
+    }
+
     /// Puts down that a stage runs these images now. Returns the id of the entry; none
     /// where the ledger says so already.
     ///
@@ -129,7 +142,10 @@ impl Entrance {
             if !held && running.is_some_and(|running| running.entry.is_same(&entry)) {
                 return Ok(None);
             }
-            let gates = self.judge(stage, candidate, &page.state);
+            // What was to be scanned, was.
+            let scans = images.iter().map(|image| (image.name.clone(), Scans::Passed(image.scans.clone())));
+            let candidate = Candidate { scans: scans.collect(), ..candidate.clone() };
+            let gates = self.judge(stage, &candidate, &page.state);
             entry.gates = evidence(&gates);
             refusal(stage, &gates).map_or(Ok(Some(entry)), |problem| Err(problem.into()))
         })

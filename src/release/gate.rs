@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use crate::config::Stage;
 use crate::diagnostic::{Code, Problem, counted};
 use crate::release::ledger::{EntryKind, GateRecord, Running, State};
+use crate::release::scanned::{self, Scans};
 
 /// What is to enter a stage.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub struct Candidate {
     pub dirty: bool,
     /// Each image with the tests that it passed, or has to pass before anything is tagged.
     pub images: Vec<(String, Vec<String>)>,
+    /// Each image with its scans.
+    pub scans: Vec<(String, Scans)>,
     /// The stage that the images come from, and what runs there.
     pub from: Option<(String, Running)>,
     /// The entry by which they ran there; of a rollback, the one that it returns to.
@@ -83,8 +86,8 @@ pub fn judge(stage: &Stage, candidate: &Candidate, known: &State, world: &World)
         gates.push(Gate { name: "tests", finding: tests(candidate) });
     }
     if let Some(severity) = require.and_then(|require| require.scan) {
-        let what = format!("no scan says that there is nothing of severity {severity:?} or above");
-        gates.push(not_judged("scan", what, "scan"));
+        let from = candidate.from.as_ref().map(|(from, _)| from.as_str());
+        gates.push(Gate { name: "scan", finding: scanned::gate(&candidate.scans, severity, from) });
     }
     if wants(|require| require.signed) {
         gates.push(not_judged("signed", "nothing says that the images are signed".to_owned(), "signed"));

@@ -21,6 +21,7 @@ mod likeness;
 mod preflight;
 mod publisher;
 mod push;
+mod scanned;
 mod seal;
 mod shared;
 mod tag;
@@ -37,13 +38,14 @@ pub use drift::{Drift, Expected, drifted, expected};
 pub use entrance::{Entrance, ran_in, running_in, tree_of_commit};
 pub use gate::{APPROVED_BY, Candidate, Gate, Unmet, World, evidence, judge, refusal};
 pub use ledger::{
-    Entry, EntryImage, EntryKind, EntryPlace, EntryTag, GateRecord, Hold, Ledger, Page, Running, StageState,
-    State,
+    Entry, EntryImage, EntryKind, EntryPlace, EntryScan, EntryTag, GateRecord, Hold, Ledger, Page, Running,
+    StageState, State,
 };
 pub use likeness::repository_meant;
 pub use preflight::{PresentTag, check_place, preflight};
 pub use publisher::Publisher;
 pub use push::{Pushed, bring, find, push};
+pub use scanned::Scans;
 pub use seal::{Document, attest, sign};
 pub use shared::{content_tag, fetch_shared, share};
 pub use tag::{TagChange, TagReport, TagResult, check_immutable, check_tags, tag};

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::report::found::scans;
 use crate::report::measured::{Measured, measured};
 use crate::report::story::{Part, Story};
 use crate::run::{FORMAT, Outcome};
@@ -26,6 +27,7 @@ pub fn digest(story: &Story) -> Value {
         "counts": story.counts(),
         "problems": story.ended.as_ref().map(|ended| &ended.problems),
         "images": measured(story).iter().map(image).collect::<Vec<_>>(),
+        "scans": scans(story),
         "steps": story.told().map(|(name, part)| step(name, part)).collect::<Vec<_>>(),
     });
     drop_nothing(&mut value);
@@ -88,7 +90,7 @@ fn drop_nothing(value: &mut Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture::{Script, failed, figures};
+    use crate::report::fixture::{Script, failed, figures, scan};
     use crate::run::schema::wrong;
     use crate::run::{Cause, Counts, Found};
 
@@ -126,6 +128,7 @@ mod tests {
         script.measured("web:build@linux/amd64", Outcome::Ran, 50, vec![figures()]);
         script.ended("old", Outcome::Cached { found: Found::Restored }, 1).started("on");
         script.ended("no", Outcome::NotRun { cause: Cause::Interruption }, 0);
+        script.scanned("on", Outcome::Ran, scan());
         script.ended("no", Outcome::Skipped { reason: "`os` is not `beos`".to_owned() }, 0);
         let value = digest(&Story { cut_off: true, ..Story::of(script.events) });
         check(&value);

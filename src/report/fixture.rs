@@ -3,8 +3,9 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::run::{
-    Bound, BudgetFigures, Counts, Event, FORMAT, Fault, Happening, ImageBefore, ImageFigures, LayerFigures,
-    Outcome, Output, Place, PlannedStep, Reused, RunEnded, RunStarted, StepEnded, Stream, Trigger, Unit,
+    AllowanceFigures, Bound, BudgetFigures, Counts, Event, FORMAT, Fault, FindingFigures, Happening,
+    ImageBefore, ImageFigures, LayerFigures, Outcome, Output, Place, PlannedStep, Reused, RunEnded,
+    RunStarted, ScanFigures, SeverityCounts, StepEnded, Stream, Trigger, Unit,
 };
 
 /// Events, and the time at which the next one happens.
@@ -66,6 +67,46 @@ pub(super) fn figures() -> ImageFigures {
             size: Some(20_000_000),
             layers: 2,
         }),
+    }
+}
+
+/// A scan that failed of one finding, and allows another.
+pub(super) fn scan() -> ScanFigures {
+    let finding = |severity: &str, id: &str, package: &str, installed: &str| FindingFigures {
+        id: id.to_owned(),
+        severity: severity.to_owned(),
+        package: package.to_owned(),
+        installed: installed.to_owned(),
+        fixed: None,
+        title: Some(format!("weakness of {package}")),
+        platforms: vec!["linux/amd64".to_owned(), "linux/arm64".to_owned()],
+        fails: false,
+        allowed: None,
+    };
+    let allowed = AllowanceFigures { until: "2027-01-31".to_owned(), reason: "not reachable".to_owned() };
+    ScanFigures {
+        image: "web".to_owned(),
+        scanner: "trivy".to_owned(),
+        version: Some("0.58.1".to_owned()),
+        database: Some("2026-11-21 06:00:00 UTC".to_owned()),
+        fail_on: "high".to_owned(),
+        passed: false,
+        platforms: vec!["linux/amd64".to_owned(), "linux/arm64".to_owned()],
+        counts: SeverityCounts { high: 1, medium: 1, ..SeverityCounts::default() },
+        allowed: 1,
+        findings: vec![
+            FindingFigures { allowed: Some(allowed), ..finding("critical", "CVE-2024-3", "busybox", "1.36") },
+            FindingFigures {
+                fixed: Some("1.1.2".to_owned()),
+                fails: true,
+                ..finding("high", "CVE-2024-1", "openssl", "1.1.1")
+            },
+            FindingFigures {
+                platforms: vec!["linux/arm64".to_owned()],
+                ..finding("medium", "CVE-2024-2", "zlib", "1.3")
+            },
+        ],
+        more: 0,
     }
 }
 
@@ -142,9 +183,15 @@ impl Script {
         milliseconds: u64,
         images: Vec<ImageFigures>,
     ) -> &mut Self {
-        let step = step.to_owned();
-        let ended =
-            StepEnded { step, outcome, milliseconds, digest: None, tags: Vec::new(), images, log: None };
+        self.end(StepEnded { images, ..bare(step, outcome, milliseconds) })
+    }
+
+    /// A scan ended.
+    pub(super) fn scanned(&mut self, step: &str, outcome: Outcome, scan: ScanFigures) -> &mut Self {
+        self.end(StepEnded { scan: Some(Box::new(scan)), ..bare(step, outcome, 1) })
+    }
+
+    fn end(&mut self, ended: StepEnded) -> &mut Self {
         self.say(Happening::StepEnded(ended))
     }
 
@@ -152,5 +199,19 @@ impl Script {
         let exit = u8::from(counts.failed > 0);
         let result = if exit == 0 { "done" } else { "failed" }.to_owned();
         self.say(Happening::RunEnded(RunEnded { counts, milliseconds, result, exit, problems: Vec::new() }))
+    }
+}
+
+/// The end of a step of which nothing else is known.
+fn bare(step: &str, outcome: Outcome, milliseconds: u64) -> StepEnded {
+    StepEnded {
+        step: step.to_owned(),
+        outcome,
+        milliseconds,
+        digest: None,
+        tags: Vec::new(),
+        images: Vec::new(),
+        scan: None,
+        log: None,
     }
 }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use crate::diagnostic::{Code, Problem, Problems, Sources};
 use crate::report::dialect::Dialect;
 use crate::report::ending::{aside, closing, ending, tag_lines, unpublished};
+use crate::report::found::finding_lines;
 use crate::report::held::{Held, Waiting, hold};
 use crate::report::learned::learned_text;
 use crate::report::measured::figure_lines;
@@ -127,6 +128,7 @@ impl Folded {
         }
         if self.verbose || is_news(&ended.outcome) {
             self.say(&figure_lines(ended, self.look));
+            self.say(&finding_lines(ended, self.look));
             self.say(&tag_lines(&ended.tags, self.look));
         }
     }

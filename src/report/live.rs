@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::report::ending::{aside, closing, ending, tag_lines, unpublished};
+use crate::report::found::finding_lines;
 use crate::report::frame::{Progress, frame};
 use crate::report::learned::learned_text;
 use crate::report::measured::figure_lines;
@@ -138,6 +139,7 @@ impl Live {
         if self.verbose || is_news(&ended.outcome) && !restored {
             state.say(&format!("{}\n", ending(ended, &reasons, self.look)));
             state.say(&figure_lines(ended, self.look));
+            state.say(&finding_lines(ended, self.look));
         }
         let moved = ended.tags.iter().any(|tag| tag.from.as_ref() != Some(&tag.to));
         if moved || self.verbose {

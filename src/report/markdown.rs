@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::diagnostic::bytes;
 use crate::report::ending::{gist, seconds};
+use crate::report::found::{package_words, scanner_words, scans};
 use crate::report::measured::{Measured, budget_words, growth_words, measured, reused_words};
 use crate::report::story::{Part, Story};
 use crate::run::Outcome;
@@ -32,6 +33,7 @@ pub fn markdown(story: &Story) -> String {
     out += &about(story);
     out += &steps(story);
     out += &figures(story);
+    out += &found(story);
     out += &images(story);
     out += &logs(story);
     out
@@ -143,6 +145,44 @@ fn figures(story: &Story) -> String {
     out + "\n"
 }
 
+/// What scans found: how much, and the worst.
+fn found(story: &Story) -> String {
+    let all = scans(story);
+    if all.is_empty() {
+        return String::new();
+    }
+    let mut out = "| | Scan | Critical | High | Medium | Low | Negligible | Unknown | Allowed | Fails on |\n\
+         |---|---|---:|---:|---:|---:|---:|---:|---:|---|\n"
+        .to_owned();
+    for scan in all.iter().take(ROWS) {
+        let mark = if scan.passed { "✅" } else { "❌" };
+        let name = code(&format!("{} {}", scan.image, scanner_words(scan)));
+        let counts = scan.counts.named().map(|(_, count)| count.to_string()).join(" | ");
+        let _ = writeln!(out, "| {mark} | {name} | {counts} | {} | {} |", scan.allowed, text(&scan.fail_on));
+    }
+    let rows: Vec<_> = all.iter().flat_map(|scan| scan.findings.iter().map(move |one| (scan, one))).collect();
+    if !rows.is_empty() {
+        out += "\n| Severity | Id | Package | Image | |\n|---|---|---|---|---|\n";
+        for (scan, finding) in rows.iter().take(ROWS) {
+            let title = finding.title.clone().unwrap_or_default();
+            let more = match &finding.allowed {
+                Some(allowed) => format!("allowed until {}: {}", allowed.until, allowed.reason),
+                None => title,
+            };
+            let (id, package) = (code(&finding.id), text(&package_words(finding)));
+            let severity = text(&finding.severity);
+            let severity = if finding.fails { format!("**{severity}**") } else { severity };
+            let _ =
+                writeln!(out, "| {severity} | {id} | {package} | {} | {} |", text(&scan.image), text(&more));
+        }
+    }
+    let more = rows.len().saturating_sub(ROWS) + all.iter().map(|scan| scan.more).sum::<usize>();
+    if more > 0 {
+        let _ = writeln!(out, "\n… and {more} more findings.");
+    }
+    out + "\n"
+}
+
 fn images(story: &Story) -> String {
     let tags = story.told().flat_map(|(_, part)| part.end.iter().flat_map(|end| &end.tags));
     let mut rows = String::new();
@@ -232,7 +272,7 @@ fn html(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture::{Script, failed, figures};
+    use crate::report::fixture::{Script, failed, figures, scan};
     use crate::run::{Counts, Found};
 
     #[test]
@@ -244,6 +284,23 @@ mod tests {
         let expected = "| <code>web linux/amd64</code> | 24.0 MB | +4.0 MB | 9.0 MB | 2 | 1.4s | 100ms \
                         | 1 of 2 layers | size 6.0 MB left, layers 1 over, wasted 200.0 kB left |\n";
         let text = markdown(&Story::of(script.events));
+        assert!(text.contains(expected), "{text}");
+    }
+
+    #[test]
+    fn what_scans_found_is_counted_and_listed() {
+        let mut script = Script::begin(&[("web:scan@trivy", &[])]);
+        script.scanned("web:scan@trivy", failed("found"), scan());
+        let text = markdown(&Story::of(script.events));
+        let expected = "\
+| ❌ | <code>web trivy 0.58.1</code> | 0 | 1 | 1 | 0 | 0 | 0 | 1 | high |
+
+| Severity | Id | Package | Image | |
+|---|---|---|---|---|
+| critical | <code>CVE-2024-3</code> | busybox 1.36 | web | allowed until 2027-01-31: not reachable |
+| **high** | <code>CVE-2024-1</code> | openssl 1.1.1 -&gt; 1.1.2 | web | weakness of openssl |
+| medium | <code>CVE-2024-2</code> | zlib 1.3 | web | weakness of zlib |
+";
         assert!(text.contains(expected), "{text}");
     }
 

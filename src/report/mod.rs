@@ -16,6 +16,7 @@ mod excerpt;
 mod fixture;
 mod folded;
 mod forecast;
+mod found;
 mod frame;
 mod gauge;
 mod held;

@@ -5,6 +5,7 @@ use std::io;
 use indexmap::IndexMap;
 
 use crate::report::ending::{aside, closing, ending, tag_lines, unpublished};
+use crate::report::found::finding_lines;
 use crate::report::learned::learned_text;
 use crate::report::measured::figure_lines;
 use crate::report::writer::Writer;
@@ -97,6 +98,7 @@ impl Plain {
             let reasons = self.waiting.get(&ended.step).map(|waiting| waiting.reasons.as_slice());
             self.say(&format!("{}\n", ending(ended, reasons.unwrap_or_default(), self.look)));
             self.say(&figure_lines(ended, self.look));
+            self.say(&finding_lines(ended, self.look));
             self.say(&tag_lines(&ended.tags, self.look));
         }
         self.show(&ended.step, true);

@@ -217,6 +217,38 @@ impl Commands {
         Ok(())
     }
 
+    /// Runs one command of a step to its end, whatever that says.
+    ///
+    /// # Errors
+    /// It could not be started.
+    pub(super) async fn once(
+        &self,
+        name: &str,
+        step: &CommandStep,
+        exec: &Exec,
+        halt: &mut watch::Receiver<Halt>,
+        teller: &mut Teller,
+    ) -> io::Result<Exit> {
+        let (mark, dir) = (format!("{}/{name}", self.run), self.root.join(step.dir.as_path()));
+        let environment = self.environment(&mark, &step.variables, None, None, &dir);
+        let path = environment.iter().rfind(|(variable, _)| variable == "PATH");
+        let path = path.map(|(_, value)| value.as_os_str());
+        let argv: Vec<&str> = exec.argv.iter().map(String::as_str).collect();
+        let program = argv.first().and_then(|word| self.programs.find(word, path, &dir, &self.root));
+        let start = Start {
+            step: &mark,
+            argv: &argv,
+            program: program.as_deref(),
+            dir: &dir,
+            environment: &environment,
+            interactive: false,
+            one_output: self.one_output,
+            timeout: step.timeout,
+            grace: self.grace,
+        };
+        process::run(start, &self.secrets, halt, teller).await
+    }
+
     /// All that a command sees of the environment, by name. `mark` tells whose it
     /// is; `flags` tell of the jobserver; a step that sets them itself means it.
     fn environment(

@@ -86,6 +86,7 @@ impl Images {
         };
         let images: Vec<EntryImage> =
             step.images.iter().filter_map(|image| self.entered(plan, image, known)).collect();
+        let images = self.with_scans(step, images);
         let stage = step.stage.clone();
         let put = images.clone();
         // What is visible already is put down whatever happens.
@@ -123,6 +124,7 @@ impl Images {
             media_type: descriptor.media_type.clone(),
             size: descriptor.size,
             tests: image.tests.clone(),
+            scans: Vec::new(),
             places: places.collect(),
         })
     }

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::Class;
-use crate::run::{Fault, ImageFigures, Learned, Outcome, Reason};
+use crate::run::{Fault, ImageFigures, Learned, Outcome, Reason, ScanFigures};
 
 /// The version of the format of events.
 pub const FORMAT: u32 = 1;
@@ -134,7 +134,7 @@ pub struct PlannedStep {
     /// Its name.
     pub name: String,
     /// What it does: `group`, `skip`, `command`, `assemble`, `build`, `index`, `test`,
-    /// `budget`, `push`, `tag`, or `not-available`.
+    /// `budget`, `scan`, `push`, `tag`, or `not-available`.
     pub kind: String,
     /// What running it means: `always`, `cacheable`, or `publishing`.
     pub effect: String,
@@ -207,6 +207,9 @@ pub struct StepEnded {
     /// What is measured of the images that it made, found, or weighed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<ImageFigures>,
+    /// What it found, if it is a scan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scan: Option<Box<ScanFigures>>,
     /// The log of what it wrote, if it wrote something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<LogPlace>,

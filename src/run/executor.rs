@@ -21,7 +21,7 @@ use crate::run::image::{Images, images_of};
 use crate::run::interrupt::{self, interrupts};
 use crate::run::jobserver::{self, Jobserver};
 use crate::run::mask::Secrets;
-use crate::run::narrator::{Narrator, faults};
+use crate::run::narrator::{Left, Narrator, faults};
 use crate::run::place::{Place, Places, Turn};
 use crate::run::process::Halt;
 use crate::run::record::{Record, log_of};
@@ -378,7 +378,7 @@ impl<'a> Run<'a> {
     }
 
     fn ended(&mut self, step: StepIndex, done: Done, took: Duration) {
-        let Done { ended, product, image, mut tags, images, lasting, place, .. } = done;
+        let Done { ended, product, image, mut tags, images, scan, lasting, place, .. } = done;
         self.freed.extend(place);
         for tag in &mut tags {
             tag.repository = self.secrets.hide(&tag.repository);
@@ -411,7 +411,7 @@ impl<'a> Run<'a> {
         if outcome.is_success() {
             self.standing.extend(tags.iter().filter(|tag| tag.kept.is_none()).cloned());
         }
-        self.narrator.ended(step, outcome.clone(), took, digest, tags, images);
+        self.narrator.ended(step, outcome.clone(), took, Left { digest, tags, images, scan });
         self.outcomes[at] = Some(outcome);
     }
 
@@ -440,7 +440,7 @@ impl<'a> Run<'a> {
     }
 
     fn settle(&mut self, step: StepIndex, outcome: Outcome, took: Duration) {
-        self.narrator.ended(step, outcome.clone(), took, None, Vec::new(), Vec::new());
+        self.narrator.ended(step, outcome.clone(), took, Left::default());
         self.outcomes[step.0 as usize] = Some(outcome);
     }
 

@@ -38,6 +38,8 @@ mod recorded;
 mod request;
 mod room;
 mod sandbox;
+mod scan;
+mod scanned;
 mod scheduler;
 #[cfg(test)]
 pub(crate) mod schema;
@@ -72,4 +74,5 @@ pub use record::{begun, directory_of, is_written, outline, recorded};
 pub use recorded::{events, log};
 pub use request::{Confirm, Options, Request, Settled};
 pub use sandbox::{Learned, sandbox_main, sandbox_support};
+pub use scanned::{AllowanceFigures, FindingFigures, ScanFigures, SeverityCounts};
 pub use summary::Summary;

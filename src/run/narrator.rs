@@ -16,7 +16,7 @@ use crate::run::record::Record;
 use crate::run::teller::Told;
 use crate::run::{
     Counts, Event, FORMAT, Fault, Happening, ImageFigures, LogPlace, Outcome, PlannedStep, Request, RunEnded,
-    RunStarted, StepEnded, TagMove, Written, result_word,
+    RunStarted, ScanFigures, StepEnded, TagMove, Written, result_word,
 };
 
 /// Tells the events of one run.
@@ -99,18 +99,13 @@ impl<'a> Narrator<'a> {
     }
 
     /// Tells how a step ended.
-    pub(super) fn ended(
-        &mut self,
-        step: StepIndex,
-        outcome: Outcome,
-        took: Duration,
-        digest: Option<String>,
-        tags: Vec<TagMove>,
-        images: Vec<ImageFigures>,
-    ) {
+    pub(super) fn ended(&mut self, step: StepIndex, outcome: Outcome, took: Duration, left: Left) {
         let log = self.log(step);
         let (step, milliseconds) = (self.name(step), milliseconds(took));
-        self.say(Happening::StepEnded(StepEnded { step, outcome, milliseconds, digest, tags, images, log }));
+        let Left { digest, tags, images, scan } = left;
+        let scan = scan.map(Box::new);
+        let ended = StepEnded { step, outcome, milliseconds, digest, tags, images, scan, log };
+        self.say(Happening::StepEnded(ended));
     }
 
     /// Tells that the run begins.
@@ -156,6 +151,19 @@ impl<'a> Narrator<'a> {
     }
 }
 
+/// What a step leaves to be told.
+#[derive(Debug, Default)]
+pub(super) struct Left {
+    /// Digest of the image that it made or found.
+    pub(super) digest: Option<String>,
+    /// The tags that it was to give.
+    pub(super) tags: Vec<TagMove>,
+    /// What is measured of images.
+    pub(super) images: Vec<ImageFigures>,
+    /// What a scan found.
+    pub(super) scan: Option<ScanFigures>,
+}
+
 /// Problems as they are told.
 pub(super) fn faults(problems: &Problems, request: &Request) -> Vec<Fault> {
     let fault = |problem: &Problem| Fault::new(problem, &request.sources);
@@ -186,6 +194,7 @@ const fn action_word(action: &Action) -> &'static str {
         Action::Index(_) => "index",
         Action::Test(_) => "test",
         Action::Budget(_) => "budget",
+        Action::Scan(_) => "scan",
         Action::Push(_) => "push",
         Action::Sign(_) => "sign",
         Action::Attest(_) => "attest",

@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 use crate::plan::{Action, Gap};
 use crate::run::fixture::Project;
 use crate::run::{
-    Bound, BudgetFigures, Event, Fault, Happening, ImageBefore, ImageFigures, LayerFigures, Learned,
-    LogPlace, Outcome, Reused, StepEnded, TagMove, Unit,
+    AllowanceFigures, Bound, BudgetFigures, Event, Fault, FindingFigures, Happening, ImageBefore,
+    ImageFigures, LayerFigures, Learned, LogPlace, Outcome, Reused, ScanFigures, SeverityCounts, StepEnded,
+    TagMove, Unit,
 };
 
 mod validator;
@@ -72,6 +73,36 @@ fn figures() -> ImageFigures {
     }
 }
 
+/// All that a scan can have found.
+fn scan() -> ScanFigures {
+    let allowed = Some(AllowanceFigures { until: "2027-01-31".into(), reason: "not reachable".into() });
+    let finding = FindingFigures {
+        id: "CVE-2024-1".into(),
+        severity: "unknown".into(),
+        package: "openssl".into(),
+        installed: "1.1.1".into(),
+        fixed: Some("1.1.2".into()),
+        title: Some("slow".into()),
+        platforms: vec!["linux/amd64".into()],
+        fails: true,
+        allowed,
+    };
+    let bare = FindingFigures { installed: String::new(), fixed: None, title: None, ..finding.clone() };
+    ScanFigures {
+        image: "web".into(),
+        scanner: "trivy".into(),
+        version: Some("0.58.1".into()),
+        database: Some("2026-11-26".into()),
+        fail_on: "high".into(),
+        passed: false,
+        platforms: vec!["linux/amd64".into()],
+        counts: SeverityCounts { critical: 1, ..SeverityCounts::default() },
+        allowed: 1,
+        findings: vec![finding, FindingFigures { allowed: None, ..bare }],
+        more: 3,
+    }
+}
+
 #[test]
 fn events_that_are_rare_are_as_the_schema_says() {
     let digest = format!("sha256:{}", "0".repeat(64));
@@ -86,6 +117,7 @@ fn events_that_are_rare_are_as_the_schema_says() {
         digest: Some(digest),
         tags: vec![moved, kept],
         images: vec![figures()],
+        scan: Some(Box::new(scan())),
         log: Some(LogPlace { file: "logs/3.log".into(), replayed: true }),
     };
     let happenings = [

@@ -7,7 +7,7 @@ use crate::plan::{Step, StepIndex};
 use crate::run::command::Unsuccessful;
 use crate::run::image::Known;
 use crate::run::place::{Place, Turn};
-use crate::run::{Found, ImageFigures, Reused, TagMove};
+use crate::run::{Found, ImageFigures, Reused, ScanFigures, TagMove};
 
 /// What a step is given when it starts.
 #[derive(Clone, Debug)]
@@ -37,6 +37,8 @@ pub(super) struct Done {
     pub(super) tags: Vec<TagMove>,
     /// What is measured of the images that it made, found, or weighed.
     pub(super) images: Vec<ImageFigures>,
+    /// What it found, if it is a scan.
+    pub(super) scan: Option<ScanFigures>,
     /// What it made or has, if a later run may rely on it.
     pub(super) lasting: Option<Outputs>,
     /// Its place, if that is not to be another's before this end is known.
@@ -69,6 +71,7 @@ impl Done {
             reused: None,
             tags: Vec::new(),
             images: Vec::new(),
+            scan: None,
             lasting: None,
             place: None,
         }

@@ -87,9 +87,28 @@ impl Worker {
             _ => {
                 let done = self.perform(step, &task, halt, teller).await;
                 let images = self.images.measure(step, &task.images, &done).await;
-                Done { images, ..done }
+                let scan = match &step.action {
+                    Action::Scan(scan) => self.images.scan_of(scan),
+                    _ => None,
+                };
+                Done { images, scan, ..done }
             }
         }
+    }
+
+    /// What is to be done.
+    pub(super) const fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// How commands are run.
+    pub(super) const fn commands(&self) -> &Commands {
+        &self.commands
+    }
+
+    /// What the steps of images share.
+    pub(super) const fn images(&self) -> &Images {
+        &self.images
     }
 
     /// A group stands for what it needs.
@@ -398,6 +417,9 @@ impl Worker {
                 let command = with_images(&deploy.command, &deploy.images, &task.images);
                 let done = self.run_for_stage(step, &command, halt, teller).await;
                 (Vec::new(), done.map(|()| Yielded::Nothing))
+            }
+            Action::Scan(scan) => {
+                (Vec::new(), Box::pin(self.scan((step, scan), &task.images, halt, teller)).await)
             }
             Action::Verify(check) => {
                 let command = with_images(&check.command, &check.images, &task.images);

@@ -4,7 +4,9 @@ use regex::Regex;
 
 use crate::config::decode::Decoder;
 use crate::config::decode::read::{argument, child, children, form, number, property, string, text, word};
-use crate::config::{Expect, HttpAnswer, ImageTest, Part, Scan, ScanAllow, Severity, Template, value};
+use crate::config::{
+    Expect, HttpAnswer, ImageTest, Part, Scan, ScanAllow, ScanFormat, Severity, Template, value,
+};
 use crate::diagnostic::{Code, Problem, Span, Spanned};
 use crate::syntax::{Node, Property, Value};
 
@@ -110,11 +112,54 @@ impl Decoder<'_> {
             let Some(scanner) = argument(node, 0).and_then(text) else { continue };
             let first = scans.iter().find(|first| first.scanner.value == scanner.value);
             self.check_unique("scan", &scanner, first.map(|first| first.scanner.span));
-            let fail_on = form(property(node, "fail-on"), severity).unwrap_or(Severity::High);
-            let allow = children(node, "allow").filter_map(allowed).collect();
-            scans.push(Scan { scanner, fail_on, allow, span: node.header });
+            let run = self.commands(node, "run");
+            let format = self.scan_format(node, &scanner, !run.is_empty());
+            let mut allow: Vec<ScanAllow> = Vec::new();
+            for one in children(node, "allow").filter_map(allowed) {
+                let first = allow.iter().find(|first| first.id.value == one.id.value);
+                self.check_unique("allow", &one.id, first.map(|first| first.id.span));
+                allow.push(one);
+            }
+            scans.push(Scan {
+                fail_on: form(property(node, "fail-on"), severity).unwrap_or(Severity::High),
+                unknown: form(property(node, "unknown"), severity).unwrap_or(Severity::Medium),
+                format,
+                run,
+                allow,
+                span: node.header,
+                scanner,
+            });
         }
         scans
+    }
+
+    /// What a scanner reports in: what hoist does not know how to start says that itself.
+    fn scan_format(&mut self, node: &Node, scanner: &Spanned<String>, started: bool) -> ScanFormat {
+        let name = scanner.value.as_str();
+        let known = ScanFormat::named(name).filter(|format| *format != ScanFormat::Sarif);
+        let given = property(node, "format");
+        let format = given.and_then(|value| ScanFormat::named(value.as_str()?));
+        let run =
+            "`run \"…\"` starts it, with the image in `$HOIST_LAYOUT` and its report to `$HOIST_REPORT`";
+        match (known, given) {
+            _ if started => {}
+            (None, _) => {
+                let title = format!("nothing says how the scanner `{name}` is started");
+                let problem = Problem::new(Code::MissingNode, title)
+                    .label(scanner.span, "not one that hoist knows: `trivy`, `grype`, `snyk`")
+                    .help(run);
+                self.problems.push(problem);
+            }
+            (Some(_), Some(given)) => {
+                let title = format!("what `{name}` reports in is known");
+                let problem = Problem::new(Code::MissingNode, title)
+                    .label(given.span, "for a command of your own")
+                    .help(format!("leave it out; or {run}"));
+                self.problems.push(problem);
+            }
+            (Some(_), None) => {}
+        }
+        format.or(known).unwrap_or(ScanFormat::Sarif)
     }
 }
 
@@ -134,12 +179,5 @@ fn allowed(node: &Node) -> Option<ScanAllow> {
 
 /// A severity by its name.
 pub(super) fn severity(text: &str) -> Result<Severity, ()> {
-    match text {
-        "negligible" => Ok(Severity::Negligible),
-        "low" => Ok(Severity::Low),
-        "medium" => Ok(Severity::Medium),
-        "high" => Ok(Severity::High),
-        "critical" => Ok(Severity::Critical),
-        _ => Err(()),
-    }
+    Severity::named(text).ok_or(())
 }

@@ -183,13 +183,44 @@ const EXPECT: NodeForm = NodeForm::new("expect", "What must be true of its confi
     .repeatable();
 
 const SCAN: NodeForm = NodeForm::new("scan", "A scanner that must find nothing of a severity or above.")
-    .arguments(&[ArgumentForm::one("scanner", Kind::Name, "")])
-    .properties(&[PropertyForm::new("fail-on", SEVERITY, "The least severity that fails.").default("`high`")])
+    .arguments(&[ArgumentForm::one("scanner", Kind::Name, "`trivy`, `grype`, `snyk`; with `run`, any name.")])
+    .properties(&[
+        PropertyForm::new("fail-on", SEVERITY, "The least severity that fails.").default("`high`"),
+        PropertyForm::new("unknown", SEVERITY, "What a finding of unknown severity counts as.")
+            .default("`medium`"),
+        PropertyForm::new(
+            "format",
+            Kind::Word(&["trivy", "grype", "snyk", "sarif"]),
+            "What the command of `run` reports in.",
+        )
+        .default("that of the scanner of this name, else `sarif`"),
+    ])
     .repeatable()
-    .children(&[NodeForm::new("allow", "A finding that is known, and allowed for a time.")
-        .arguments(&[ArgumentForm::one("id", Kind::Text, "Its id, such as `CVE-2024-1234`.")])
-        .properties(&[
-            PropertyForm::new("until", Kind::Date, "The last day on which it is allowed.").required(),
-            PropertyForm::new("reason", Kind::Text, "Why.").required(),
-        ])
-        .repeatable()]);
+    .children(&[
+        NodeForm::new("run", "A command that scans the image in place of what hoist would start.")
+            .arguments(&[ArgumentForm::many(
+                "command",
+                Kind::Command,
+                "One string: a script for the shell. More: a program and its arguments.",
+            )])
+            .repeatable()
+            .notes(
+                "It runs for each platform, with the image as an OCI layout of this one platform in the \
+                 directory `$HOIST_LAYOUT`, and as an archive of that in `$HOIST_ARCHIVE`; it writes its report \
+                 to `$HOIST_REPORT`. `$HOIST_PLATFORM` and `$HOIST_DIGEST` say what is scanned. A status other \
+                 than 0 means that it did not scan.",
+            ),
+        NodeForm::new("allow", "A finding that is known, and allowed for a time.")
+            .arguments(&[ArgumentForm::one("id", Kind::Text, "Its id, such as `CVE-2024-1234`.")])
+            .properties(&[
+                PropertyForm::new("until", Kind::Date, "The last day on which it is allowed, in UTC.").required(),
+                PropertyForm::new("reason", Kind::Text, "Why.").required(),
+            ])
+            .repeatable()
+            .notes("From the day after `until` on the scan fails, whether the finding is there or not."),
+    ])
+    .notes(
+        "Every platform is scanned, by its digest and before any tag is set. What is found is worst first in the \
+         log, the summary, and the report. A scanner that is missing, fails, or says what is not understood fails \
+         the step.",
+    );

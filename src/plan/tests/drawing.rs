@@ -171,6 +171,7 @@ fn what_is_told_keeps_to_the_schema() {
             budget size="1MB"
             test "t" { run "/x"; }
             scan "trivy" fail-on="high"
+            scan "own" format="sarif" { run "scan $HOIST_LAYOUT > $HOIST_REPORT"; }
             push "ghcr"
         }
     "#;
@@ -182,7 +183,6 @@ fn what_is_told_keeps_to_the_schema() {
     assert_eq!(found, Vec::<String>::new());
     let actions: BTreeSet<&str> =
         told["steps"].as_array().unwrap().iter().filter_map(|step| step["action"].as_str()).collect();
-    let every =
-        ["assemble", "budget", "command", "group", "index", "not-available", "push", "skip", "tag", "test"];
+    let every = ["assemble", "budget", "command", "group", "index", "push", "scan", "skip", "tag", "test"];
     assert_eq!(actions.into_iter().collect::<Vec<_>>(), every);
 }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::oci::{Descriptor, Digest};
+use crate::release::ledger::EntryScan;
 
 /// The version of the format: raised when a reader of an earlier one would read
 /// something wrong.
@@ -92,6 +93,9 @@ pub struct EntryImage {
     pub size: u64,
     /// The tests that it passed when it was made.
     pub tests: Vec<String>,
+    /// The scans that it passed when it was made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scans: Vec<EntryScan>,
     /// Where it is.
     pub places: Vec<EntryPlace>,
 }
@@ -145,7 +149,11 @@ impl Entry {
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         let what = |entry: &Self| {
-            let Self { stage, event, commit, dirty, images, version, .. } = entry.clone();
+            let Self { stage, event, commit, dirty, mut images, version, .. } = entry.clone();
+            // To scan it once more changes nothing.
+            for image in &mut images {
+                image.scans.clear();
+            }
             (stage, event, commit, dirty, images, version)
         };
         what(self) == what(other)

@@ -10,6 +10,7 @@
 mod book;
 mod entry;
 mod git;
+mod scan;
 mod state;
 #[cfg(test)]
 pub(super) mod tests;
@@ -18,4 +19,5 @@ pub(super) use book::remote;
 pub use book::{Ledger, Page};
 pub use entry::{Entry, EntryImage, EntryKind, EntryPlace, EntryTag, GateRecord};
 pub(super) use git::git;
+pub use scan::EntryScan;
 pub use state::{Hold, Running, StageState, State};

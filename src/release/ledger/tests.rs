@@ -34,6 +34,7 @@ pub(in crate::release) fn entry(kind: EntryKind, stage: &str, version: &str, wha
             media_type: media_type::MANIFEST.to_owned(),
             size: 1,
             tests: Vec::new(),
+            scans: Vec::new(),
             places: vec![EntryPlace {
                 registry: "prod".to_owned(),
                 repository: "host/web".to_owned(),

@@ -11,7 +11,8 @@ use crate::release::drift::{drifted, expected};
 use crate::release::gate::{Candidate, World, evidence, judge, refusal};
 use crate::release::ledger::tests::entry;
 use crate::release::{
-    Entry, EntryKind, Hold, Running, StageState, State, TagBack, of_version, previous, ran_in, tags_back,
+    Entry, EntryKind, Hold, Running, Scans, StageState, State, TagBack, of_version, previous, ran_in,
+    tags_back,
 };
 
 const NOW: i64 = 1_800_000_000;
@@ -52,6 +53,7 @@ fn candidate(version: &str) -> Candidate {
         version: version.to_owned(),
         dirty: false,
         images: vec![("web".to_owned(), vec!["check".to_owned()])],
+        scans: vec![("web".to_owned(), Scans::Passed(Vec::new()))],
         from: Some(("staging".to_owned(), running(ran, NOW - 7200))),
         source: None,
         reason: None,
@@ -108,7 +110,9 @@ fn each_condition_that_is_not_met_is_named_with_what_would_meet_it() {
         unmet(&stage, &candidate, &State::default(), &world),
         [
             "tests: nothing says that `worker` passed a test; declare a `test` or an `expect` in the image, and release it again".to_owned(),
-            format!("scan: no scan says that there is nothing of severity High or above; {cannot} `scan` to go on without"),
+            "scan: no scan says of `web` that nothing of severity high or worse is in it; declare `scan \"trivy\" \
+             fail-on=\"high\"` in the image, and release it to `staging` again"
+                .to_owned(),
             format!("signed: nothing says that the images are signed; {cannot} `signed` to go on without"),
             format!("provenance: nothing says how the images were made; {cannot} `provenance` to go on without"),
             "soak: they run in `staging` for 2 h 0 min, and 1 d 0 h are required; wait until 2027-01-16T06:00:00Z".to_owned(),

@@ -1,4 +1,4 @@
-//! A run as a page of HTML: what failed, the images with their figures, when the steps
+//! A run as a page of HTML: what failed, the images with their figures, what scans found, when the steps
 //! ran, how they depend on each other, each of them, and the runs before.
 //!
 //! The page is one file, loads nothing, and has no script; places in it are links. What
@@ -9,6 +9,7 @@ mod failures;
 mod graph;
 mod history;
 mod images;
+mod scans;
 mod steps;
 mod timeline;
 
@@ -45,6 +46,7 @@ pub fn html(story: &Story, before: &[Past]) -> String {
     let sections = [
         ("failures", failures::title(story), failures::section(&sheet)),
         ("images", "Images".to_owned(), images::section(&sheet, before)),
+        ("scans", "Scans".to_owned(), scans::section(&sheet)),
         ("timeline", "Timeline".to_owned(), timeline::section(&sheet)),
         ("graph", "Graph".to_owned(), graph::section(&sheet)),
         ("steps", "Steps".to_owned(), steps::section(&sheet, &order)),

@@ -1,7 +1,7 @@
 //! What the page of a run shows.
 
 use super::*;
-use crate::report::fixture::{Script, failed, figures};
+use crate::report::fixture::{Script, failed, figures, scan};
 use crate::run::{Counts, Happening, ImageFigures, Reason, ReasonKind, TagMove, Unit};
 
 /// A run that made an image, failed at a step, and left another out.
@@ -242,4 +242,22 @@ fn runs_are_compared_with_those_before() {
     }
     let reused = page.contains("1 of 2 layers");
     assert!(reused && figures().reused.is_some_and(|reused| reused.unit == Unit::Layer));
+}
+
+#[test]
+fn what_a_scan_found_is_listed_with_why_it_is_allowed() {
+    let mut script = Script::begin(&[("web:scan@trivy", &[])]);
+    let mut found = scan();
+    found.findings[1].title = Some("<b>&\u{1b}[31m".to_owned());
+    script.scanned("web:scan@trivy", failed("found"), found);
+    let page = page(script);
+    for text in [
+        "<p>1 high, 1 medium; 1 allowed</p>",
+        "<tr><td><b>high</b><td><code>CVE-2024-1</code><td class=\"by\">openssl<td>1.1.1<td>1.1.2<td><td class=\"by\">&lt;b&gt;&amp;",
+        "<em>allowed until 2027-01-31: not reachable</em>",
+        "linux/amd64, linux/arm64, by a database of 2026-11-21 06:00:00 UTC",
+    ] {
+        assert!(page.contains(text), "{text} is not in {page}");
+    }
+    assert!(!page.contains('\u{1b}'));
 }

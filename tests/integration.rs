@@ -44,4 +44,5 @@ mod signals;
 mod spelling;
 mod stages;
 mod views;
+mod vouched;
 mod watch;

@@ -325,6 +325,9 @@ pub(crate) struct Copy {
     /// Of an image for several platforms, only this one
     #[arg(long, value_name = "OS/ARCH")]
     pub(crate) platform: Option<String>,
+    /// Leave behind what refers to the image: signatures, attestations, bills of materials
+    #[arg(long)]
+    pub(crate) no_referrers: bool,
     /// Overwrite tags that never change, too: full versions, commits, and what a rule of
     /// release.kdl makes immutable
     #[arg(long)]

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
 
+use crate::cli::place::until_signalled;
 use crate::cli::run::{asker, ci};
 use crate::cli::session::{Loaded, Planned, Session};
-use crate::config::{Fact, ProjectPath, Release, Stage};
+use crate::config::{Fact, Image, ProjectPath, Release, Stage};
 use crate::diagnostic::{Code, Problem, Problems, nearest};
 use crate::facts::{Event, EventSource, Facts, Git, Needs, Scope, commit_and_event};
 use crate::plan::{
@@ -15,8 +16,8 @@ use crate::plan::{
     select_entering, tests_of,
 };
 use crate::release::{
-    APPROVED_BY, Candidate, Entrance, Entry, EntryImage, EntryKind, Ledger, Page, Running, ran_in,
-    tree_of_commit,
+    APPROVED_BY, Candidate, Entrance, Entry, EntryImage, EntryKind, Ledger, Page, Publisher, Running,
+    Vouching, before, ran_in, tree_of_commit, vouched_at_sources,
 };
 use crate::run::Confirm;
 
@@ -63,6 +64,14 @@ impl Entered {
         let (ledger, root) = (self.ledger.clone(), planned.project.root.clone());
         let entrance = Entrance::new(ledger, root, who(session), allow_regress, self.stages.clone());
         entrance.check_before_approval(&self.page.state)?;
+        if !entrance.asks_for_seals() {
+            return Ok(entrance);
+        }
+        let publisher = Publisher::new(planned.project.root.clone(), planned.facts.environment.clone());
+        let look = vouched_at_sources(&planned.plan, &entrance, &publisher);
+        let sources = until_signalled(look, "signatures were not looked for").map_err(before)?;
+        let entrance = entrance.vouched(sources);
+        entrance.check_before_approval(&self.page.state)?;
         Ok(entrance)
     }
 }
@@ -83,7 +92,7 @@ pub(crate) fn approve(session: &Session, entrance: Entrance) -> Result<Entrance,
     });
     let asked: Vec<(String, String, String)> = asked.collect();
     if asked.is_empty() {
-        entrance.check()?;
+        entrance.check(None)?;
         return Ok(entrance);
     }
     let given = session.host.environment.text(APPROVED_BY).map(str::trim).filter(|who| !who.is_empty());
@@ -92,7 +101,7 @@ pub(crate) fn approve(session: &Session, entrance: Entrance) -> Result<Entrance,
         None => answered(session, &asked).then(|| format!("{}, on a terminal", session.host.user)),
     };
     let entrance = entrance.approved(approval);
-    entrance.check()?;
+    entrance.check(None)?;
     Ok(entrance)
 }
 
@@ -270,9 +279,18 @@ pub(crate) fn candidate(
         version,
         dirty: git.dirty,
         images: images.collect(),
+        vouching: images_of_stage(release, stage).map(|(_, image)| vouching(image)).collect(),
         source: from.as_ref().and_then(|(_, running)| running.id.clone()),
         from,
         reason: None,
+    }
+}
+
+fn vouching(image: &Image) -> Vouching {
+    Vouching {
+        image: image.name.value.clone(),
+        keys: image.signs.clone(),
+        provenance: image.provenance.as_ref().is_some_and(|wanted| wanted.value),
     }
 }
 

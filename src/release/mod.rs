@@ -29,13 +29,15 @@ mod tags;
 mod tests;
 mod transfer;
 mod verdict;
+mod vouch;
+mod vouched;
 
 pub use back::{TagBack, of_version, previous, tags_back};
 pub use base::{find_base, last_base, note_layers, pull};
 pub use cut::{Bump, next};
 pub use drift::{Drift, Expected, drifted, expected};
 pub use entrance::{Entrance, ran_in, running_in, tree_of_commit};
-pub use gate::{APPROVED_BY, Candidate, Gate, Unmet, World, evidence, judge, refusal};
+pub use gate::{APPROVED_BY, Candidate, Gate, Unmet, Vouching, World, evidence, judge, refusal};
 pub use ledger::{
     Entry, EntryImage, EntryKind, EntryPlace, EntryTag, GateRecord, Hold, Ledger, Page, Running, StageState,
     State,
@@ -49,3 +51,5 @@ pub use shared::{content_tag, fetch_shared, share};
 pub use tag::{TagChange, TagReport, TagResult, check_immutable, check_tags, tag};
 pub use tags::Tags;
 pub use transfer::{Delivered, End, Source, Transferred, shown};
+pub use vouch::{before, vouched_at_sources, vouched_at_targets};
+pub use vouched::{Vouched, VouchedBy};

@@ -13,7 +13,10 @@ use crate::plan::{
     Action, CommandStep, EnterStep, FoundStep, Plan, PushStep, StageImage, Step, StepIndex, TagStep,
     VerifyStep,
 };
-use crate::release::{EntryImage, EntryPlace, EntryTag, Pushed, TagChange, TagResult, bring, find, push};
+use crate::release::{
+    Entrance, EntryImage, EntryPlace, EntryTag, Pushed, TagChange, TagResult, Vouched, bring, find, push,
+    vouched_at_targets,
+};
 use crate::run::command::Unsuccessful;
 use crate::run::image::{Images, Known, Yielded, unless};
 use crate::run::process::Halt;
@@ -50,9 +53,25 @@ impl Images {
     }
 
     /// Makes sure once more, before anything becomes visible, that all conditions are met.
-    pub(super) async fn check_stages(&self) -> Result<(), Problems> {
+    pub(super) async fn check_stages(&self, plan: &Plan, known: &Known) -> Result<(), Problems> {
         let Some(entrance) = self.entrance.clone() else { return Ok(()) };
-        blocking(move || entrance.check()).await
+        let vouched = self.vouched(plan, &entrance, known).await?;
+        blocking(move || entrance.check(vouched.as_deref())).await
+    }
+
+    /// What vouches for the images of the stages where they were brought to, if a stage
+    /// asks for that; looked for once.
+    async fn vouched(
+        &self,
+        plan: &Plan,
+        entrance: &Entrance,
+        known: &Known,
+    ) -> Result<Option<Vec<Vouched>>, Problem> {
+        if !entrance.asks_for_seals() {
+            return Ok(None);
+        }
+        let look = || vouched_at_targets(plan, entrance, known, &self.publisher);
+        self.vouched.get_or_try_init(look).await.map(|found| Some(found.clone()))
     }
 
     /// Keeps in mind what became of the tags of an image.
@@ -88,7 +107,13 @@ impl Images {
         let stage = step.stage.clone();
         let put = images.clone();
         // What is visible already is put down whatever happens.
-        match blocking(move || entrance.enter(&stage, &put)).await {
+        let vouched = match self.vouched(plan, &entrance, known).await {
+            Ok(vouched) => vouched,
+            Err(problem) => {
+                return Err(Unsuccessful::Failed(half_entered(&step.stage, &images, problem.into())));
+            }
+        };
+        match blocking(move || entrance.enter(&stage, &put, vouched.as_deref())).await {
             Ok(None) => Ok(Yielded::Again),
             Ok(Some(id)) => {
                 let short = id.get(..7).unwrap_or(&id);

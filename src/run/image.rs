@@ -20,7 +20,8 @@ use crate::plan::{
     TagStep,
 };
 use crate::release::{
-    Entrance, Publisher, TagChange, TagReport, TagResult, check_immutable, check_tags, note_layers, pull, tag,
+    Entrance, Publisher, TagChange, TagReport, TagResult, Vouched, check_immutable, check_tags, note_layers,
+    pull, tag,
 };
 use crate::run::build::Builds;
 use crate::run::command::Unsuccessful;
@@ -52,6 +53,8 @@ pub(super) struct Images {
     judged: OnceCell<Result<(), Problems>>,
     /// Which stages are entered, if any are.
     pub(super) entrance: Option<Arc<Entrance>>,
+    /// What vouches for the images of stages; looked for once.
+    pub(super) vouched: OnceCell<Vec<Vouched>>,
     /// What became of the tags of each image.
     pub(super) tagged: Mutex<Vec<(StepIndex, TagChange)>>,
 }
@@ -93,6 +96,7 @@ impl Images {
             publisher,
             judged: OnceCell::new(),
             entrance: request.entrance.clone(),
+            vouched: OnceCell::new(),
             tagged: Mutex::default(),
         }
     }
@@ -256,10 +260,15 @@ impl Images {
         let (pushed, unnamed) = pushed.map_err(Unsuccessful::Failed)?;
         let by = if unnamed { ", without a tag: by its digest alone" } else { "" };
         teller.tell(Told::Notice(format!("{}@{}{by}", pushed.repository, image.digest))).await;
-        if pushed.copied.sent + pushed.copied.mounted == 0 {
+        if pushed.along.brought > 0 {
+            teller.tell(Told::Notice(pushed.along.to_string())).await;
+        }
+        if pushed.copied.sent + pushed.copied.mounted + pushed.along.brought == 0 {
             return Ok(Yielded::Again);
         }
-        teller.tell(Told::Notice(pushed.copied.to_string())).await;
+        if pushed.copied.sent + pushed.copied.mounted > 0 {
+            teller.tell(Told::Notice(pushed.copied.to_string())).await;
+        }
         Ok(Yielded::Nothing)
     }
 
@@ -274,7 +283,7 @@ impl Images {
         let allowed = self.judged.get_or_init(|| async {
             let steps: Vec<_> =
                 tag_steps(plan).filter_map(|step| Some((step, known.get(&step.image)?))).collect();
-            self.check_stages().await?;
+            self.check_stages(plan, known).await?;
             check_tags(&steps, &self.built, &self.publisher).await
         });
         match unless(halt, allowed).await {
@@ -316,7 +325,7 @@ pub(super) fn images_of(plan: &Plan, step: &Step) -> Vec<StepIndex> {
         Action::Push(push) => vec![push.image],
         Action::Sign(sign) => vec![sign.image],
         Action::Attest(attest) => vec![attest.image],
-        Action::Tag(_) => tag_steps(plan).map(|tag| tag.image).collect(),
+        Action::Tag(_) => tag_steps(plan).map(|tag| tag.image).chain(entered(plan)).collect(),
         Action::Enter(enter) => enter.images.iter().map(|image| image.image).collect(),
         Action::Deploy(deploy) => deploy.images.iter().map(|image| image.image).collect(),
         Action::Verify(verify) => verify.images.iter().map(|image| image.image).collect(),
@@ -335,6 +344,14 @@ fn remote_bases_of(step: &Step) -> Vec<&RemoteBase> {
         Action::Dockerfile(build) => build.bases.iter().collect(),
         _ => Vec::new(),
     }
+}
+
+/// The images of the stages that are entered.
+fn entered(plan: &Plan) -> impl Iterator<Item = StepIndex> {
+    plan.steps.iter().flat_map(|step| match &step.action {
+        Action::Enter(enter) => enter.images.iter().map(|image| image.image).collect(),
+        _ => Vec::new(),
+    })
 }
 
 fn tag_steps(plan: &Plan) -> impl Iterator<Item = &TagStep> {

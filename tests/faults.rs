@@ -31,7 +31,7 @@ const FIRST_WAIT: (&str, &str) = ("HOIST_TEST_FIRST_WAIT", "1");
 
 /// What a seed says about the faults of a story.
 #[derive(Debug)]
-struct Story {
+pub(crate) struct Story {
     seed: u64,
     /// Of so many requests one is harmed.
     rate: usize,
@@ -44,7 +44,7 @@ struct Story {
 }
 
 impl Story {
-    fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
         let only = [None, None, Some("HEAD"), Some("GET"), Some("PUT"), Some("POST")];
         let fault = random.once_in(3).then(|| fault(&mut random));
@@ -58,7 +58,7 @@ impl Story {
     }
 
     /// What happens to a request depends on what it is, not on when it comes.
-    fn harm(self: Arc<Self>) -> Harm {
+    pub(crate) fn harm(self: Arc<Self>) -> Harm {
         Box::new(move |name, at| {
             let name_hash =
                 name.bytes().fold(self.seed, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(31));
@@ -170,7 +170,7 @@ image "web" {
 
 /// Where files are written quickly, if there is such a place: thousands of them are made
 /// safe on disk.
-fn memory() -> PathBuf {
+pub(crate) fn memory() -> PathBuf {
     let memory = PathBuf::from("/dev/shm");
     if memory.is_dir() { memory } else { std::env::temp_dir() }
 }
@@ -323,7 +323,7 @@ fn told_by_library(proxy: &Proxy, upstream: u16, seed: u64) -> Result<(), String
     if is_there { Ok(()) } else { Err("it is healed, and is not there".to_owned()) }
 }
 
-fn number(name: &str, default: usize) -> usize {
+pub(crate) fn number(name: &str, default: usize) -> usize {
     std::env::var(name).ok().map_or(default, |text| text.parse().expect("a number"))
 }
 

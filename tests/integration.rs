@@ -37,6 +37,7 @@ mod recall;
 mod reference;
 mod registry;
 mod remote_engines;
+mod resuming;
 mod sandbox;
 mod schemas;
 mod sealing;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::cli::stage_arguments::{Cut, History, Promote, Rollback, Status};
+use crate::cli::stage_arguments::{Cut, History, Promote, Resume, Rollback, Status};
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum, ValueHint};
 
@@ -74,6 +74,8 @@ pub(crate) enum Command {
     Promote(Promote),
     /// Take a stage back to what it ran before, and put it on hold
     Rollback(Rollback),
+    /// Finish a release that stopped half way, or put it back
+    Resume(Resume),
     /// Show what runs in which stage, since when, and whether its tags still say so
     Status(Status),
     /// Show what stages ran, and who had it so

@@ -39,6 +39,8 @@ pub(crate) struct Entered {
     pub(crate) stages: Vec<(Stage, Candidate)>,
     /// Why it would be refused, where that is only looked at.
     pub(crate) refused: Problems,
+    /// Who approved it before, where it goes on.
+    pub(crate) approval: Option<String>,
 }
 
 impl Entered {
@@ -63,6 +65,7 @@ impl Entered {
     ) -> Result<Entrance, Problems> {
         let (ledger, root) = (self.ledger.clone(), planned.project.root.clone());
         let entrance = Entrance::new(ledger, root, who(session), allow_regress, self.stages.clone());
+        let entrance = entrance.approved(self.approval.clone());
         entrance.check_before_approval(&self.page.state)?;
         if !entrance.asks_for_seals() {
             return Ok(entrance);
@@ -91,7 +94,7 @@ pub(crate) fn approve(session: &Session, entrance: Entrance) -> Result<Entrance,
             .then(|| (stage.name.value.clone(), groups, candidate.version.clone()))
     });
     let asked: Vec<(String, String, String)> = asked.collect();
-    if asked.is_empty() {
+    if asked.is_empty() || entrance.approval().is_some() {
         entrance.check(None)?;
         return Ok(entrance);
     }
@@ -180,7 +183,7 @@ impl Session {
         if !options.looked_at {
             std::mem::take(&mut problems).or(())?;
         }
-        Ok(Some((entering, Entered { ledger, page, stages: candidates, refused: problems })))
+        Ok(Some((entering, Entered { ledger, page, stages: candidates, refused: problems, approval: None })))
     }
 
     /// Plans that images which are there enter a stage by hand, by the facts of the commit

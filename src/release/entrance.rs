@@ -167,6 +167,19 @@ impl Entrance {
         })
     }
 
+    /// What is going to be put down of a stage, but for what is known only then.
+    #[must_use]
+    pub fn intended(&self, stage: &str, images: Vec<EntryImage>) -> Option<Entry> {
+        let (stage, candidate) = self.stages.iter().find(|(known, _)| known.name.value == stage)?;
+        Some(self.entry(stage, candidate, images))
+    }
+
+    /// Who approved it, and where that was said.
+    #[must_use]
+    pub fn approval(&self) -> Option<&str> {
+        self.approval.as_deref()
+    }
+
     /// Puts down that what entered a stage last failed there and stands.
     ///
     /// # Errors

@@ -14,8 +14,8 @@ use crate::plan::{
     VerifyStep,
 };
 use crate::release::{
-    Entrance, EntryImage, EntryPlace, EntryTag, Pushed, TagChange, TagResult, Vouched, bring, find, push,
-    vouched_at_targets,
+    Entrance, EntryImage, EntryPlace, EntryTag, Pushed, RESUME, TagChange, TagResult, Vouched, bring, find,
+    push, vouched_at_targets,
 };
 use crate::run::command::Unsuccessful;
 use crate::run::image::{Images, Known, Yielded, unless};
@@ -114,8 +114,12 @@ impl Images {
             }
         };
         match blocking(move || entrance.enter(&stage, &put, vouched.as_deref())).await {
-            Ok(None) => Ok(Yielded::Again),
+            Ok(None) => {
+                self.note_entered(&step.stage).map_err(Unsuccessful::failed)?;
+                Ok(Yielded::Again)
+            }
             Ok(Some(id)) => {
+                self.note_entered(&step.stage).map_err(Unsuccessful::failed)?;
                 let short = id.get(..7).unwrap_or(&id);
                 teller.tell(Told::Notice(format!("entry {short} of the ledger"))).await;
                 Ok(Yielded::Nothing)
@@ -125,7 +129,7 @@ impl Images {
     }
 
     /// An image of a stage with the places where it is, and the tags that it has there.
-    fn entered(&self, plan: &Plan, image: &StageImage, known: &Known) -> Option<EntryImage> {
+    pub(super) fn entered(&self, plan: &Plan, image: &StageImage, known: &Known) -> Option<EntryImage> {
         let descriptor = known.get(&image.image)?;
         let changes = self.tags_of(image.image);
         let places = pushes(plan, image.image).map(|push| {
@@ -188,8 +192,7 @@ fn half_entered(stage: &str, images: &[EntryImage], problems: Problems) -> Probl
         let title = format!("tags were set, and `{stage}` was not entered: {}", problem.title);
         let problem = Problem { code: Code::HalfReleased, title, ..problem };
         let problem = stands.iter().cloned().fold(problem, Problem::note);
-        let help = "run the same again: what is done is not done twice, and the rest follows";
-        Problem { help: problem.help.or_else(|| Some(help.to_owned())), ..problem }
+        Problem { help: problem.help.or_else(|| Some(RESUME.to_owned())), ..problem }
     }));
     told
 }

@@ -1,10 +1,11 @@
 //! Carries out the steps of images.
 
 mod measure;
+mod publish;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use jiff::Timestamp;
 use tokio::sync::{OnceCell, watch};
@@ -16,19 +17,15 @@ use crate::facts::{Facts, KnownFiles, Stat};
 use crate::inspect::{View, image, weigh};
 use crate::oci::Descriptor;
 use crate::plan::{
-    Action, AssembleStep, BaseSource, BudgetStep, IndexStep, Plan, PushStep, RemoteBase, Step, StepIndex,
-    TagStep,
+    Action, AssembleStep, BaseSource, BudgetStep, IndexStep, Plan, RemoteBase, Step, StepIndex, TagStep,
 };
-use crate::release::{
-    Entrance, Publisher, TagChange, TagReport, TagResult, Vouched, check_immutable, check_tags, note_layers,
-    pull, tag,
-};
+use crate::release::{Entrance, Journal, Publisher, TagChange, TagResult, Vouched, pull};
 use crate::run::build::Builds;
 use crate::run::command::Unsuccessful;
 use crate::run::mask::Secrets;
 use crate::run::process::Halt;
 use crate::run::seal::Seals;
-use crate::run::teller::{Teller, Told};
+use crate::run::teller::Teller;
 use crate::run::test::test;
 use crate::run::worker::blocking;
 use crate::run::{Request, Reused, TagMove, Unit};
@@ -53,6 +50,10 @@ pub(super) struct Images {
     judged: OnceCell<Result<(), Problems>>,
     /// Which stages are entered, if any are.
     pub(super) entrance: Option<Arc<Entrance>>,
+    /// The name of the run.
+    run: String,
+    /// What is about to become visible, once something is.
+    journal: OnceLock<Journal>,
     /// What vouches for the images of stages; looked for once.
     pub(super) vouched: OnceCell<Vec<Vouched>>,
     /// What became of the tags of each image.
@@ -96,6 +97,8 @@ impl Images {
             publisher,
             judged: OnceCell::new(),
             entrance: request.entrance.clone(),
+            run: record.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            journal: OnceLock::new(),
             vouched: OnceCell::new(),
             tagged: Mutex::default(),
         }
@@ -235,70 +238,6 @@ impl Images {
         }
         weigh(step, &report).map_err(Unsuccessful::Failed)
     }
-
-    async fn push(
-        &self,
-        plan: &Plan,
-        step: &PushStep,
-        image: &Descriptor,
-        halt: &mut watch::Receiver<Halt>,
-        teller: &Teller,
-    ) -> Result<Yielded, Unsuccessful> {
-        for base in plan.steps.iter().flat_map(remote_bases_of) {
-            // Without it, layers are sent that could have been mounted.
-            let _ = note_layers(base, &self.publisher, &self.built).await;
-        }
-        // Nobody sees what is given up half way: it has no name.
-        let work = async {
-            let its = |tag: &&TagStep| tag.image == step.image && tag.registry == step.registry;
-            let tags: Vec<_> = tag_steps(plan).filter(its).map(|tag| (tag, image)).collect();
-            check_immutable(&tags, &self.built, &self.publisher).await?;
-            let pushed = self.send(plan, step, image).await;
-            pushed.map_err(Problems::from).map(|pushed| (pushed, tags.is_empty()))
-        };
-        let pushed = unless(halt, work).await?;
-        let (pushed, unnamed) = pushed.map_err(Unsuccessful::Failed)?;
-        let by = if unnamed { ", without a tag: by its digest alone" } else { "" };
-        teller.tell(Told::Notice(format!("{}@{}{by}", pushed.repository, image.digest))).await;
-        if pushed.along.brought > 0 {
-            teller.tell(Told::Notice(pushed.along.to_string())).await;
-        }
-        if pushed.copied.sent + pushed.copied.mounted + pushed.along.brought == 0 {
-            return Ok(Yielded::Again);
-        }
-        if pushed.copied.sent + pushed.copied.mounted > 0 {
-            teller.tell(Told::Notice(pushed.copied.to_string())).await;
-        }
-        Ok(Yielded::Nothing)
-    }
-
-    async fn tag(
-        &self,
-        plan: &Plan,
-        step: &TagStep,
-        image: &Descriptor,
-        known: &Known,
-        halt: &mut watch::Receiver<Halt>,
-    ) -> (Vec<TagMove>, Result<Yielded, Unsuccessful>) {
-        let allowed = self.judged.get_or_init(|| async {
-            let steps: Vec<_> =
-                tag_steps(plan).filter_map(|step| Some((step, known.get(&step.image)?))).collect();
-            self.check_stages(plan, known).await?;
-            check_tags(&steps, &self.built, &self.publisher).await
-        });
-        match unless(halt, allowed).await {
-            Ok(Ok(())) => {}
-            Ok(Err(problems)) => return (Vec::new(), Err(Unsuccessful::Failed(problems.clone()))),
-            Err(halted) => return (Vec::new(), Err(halted)),
-        }
-        // Once tags move, this is not given up half way: it ends soon by itself.
-        let TagReport { changes, problems } = tag(step, image, &self.publisher).await;
-        self.note_tags(step.image, &changes);
-        let again = changes.iter().all(|change| matches!(change.result, TagResult::Already));
-        let made = if again { Yielded::Again } else { Yielded::Nothing };
-        let result = problems.or(made).map_err(Unsuccessful::Failed);
-        (changes.into_iter().map(moved).collect(), result)
-    }
 }
 
 /// What is known of the files of an answer and of what steps of this run made, of which
@@ -406,8 +345,8 @@ mod tests {
     use crate::diagnostic::Span;
     use crate::oci::{LayerCompression, Platform};
     use crate::plan::{
-        CopyPlan, Effect, ExpectPlan, ImageSettings, LayerPlan, RegistryPlace, RegistryPlan, StepId, Subject,
-        TestStep, Verb,
+        CopyPlan, Effect, ExpectPlan, ImageSettings, LayerPlan, PushStep, RegistryPlace, RegistryPlan,
+        StepId, Subject, TestStep, Verb,
     };
     use crate::run::Happening;
     use crate::run::fixture::{Project, Told as Story};

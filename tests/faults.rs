@@ -170,7 +170,7 @@ image "web" {
 
 /// Where files are written quickly, if there is such a place: thousands of them are made
 /// safe on disk.
-fn memory() -> PathBuf {
+pub(crate) fn memory() -> PathBuf {
     let memory = PathBuf::from("/dev/shm");
     if memory.is_dir() { memory } else { std::env::temp_dir() }
 }
@@ -323,7 +323,7 @@ fn told_by_library(proxy: &Proxy, upstream: u16, seed: u64) -> Result<(), String
     if is_there { Ok(()) } else { Err("it is healed, and is not there".to_owned()) }
 }
 
-fn number(name: &str, default: usize) -> usize {
+pub(crate) fn number(name: &str, default: usize) -> usize {
     std::env::var(name).ok().map_or(default, |text| text.parse().expect("a number"))
 }
 

@@ -374,7 +374,7 @@ fn conditions_are_judged_before_anything_is_done() {
     let said = [
         "hoist::release::gate_not_met",
         "`signed`, `soak` and `branch` are not met",
-        "signed: nothing says that the images are signed",
+        "signed: `web` declares no `sign`",
         "soak: they run in `staging` for",
         "and 1 d 0 h are required; wait until",
         "branch: whether commit",

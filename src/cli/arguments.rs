@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::cli::stage_arguments::{Cut, History, Promote, Rollback, Status};
+use crate::cli::stage_arguments::{Cut, History, Promote, Resume, Rollback, Status};
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum, ValueHint};
 
@@ -74,6 +74,8 @@ pub(crate) enum Command {
     Promote(Promote),
     /// Take a stage back to what it ran before, and put it on hold
     Rollback(Rollback),
+    /// Finish a release that stopped half way, or put it back
+    Resume(Resume),
     /// Show what runs in which stage, since when, and whether its tags still say so
     Status(Status),
     /// Show what stages ran, and who had it so
@@ -325,6 +327,9 @@ pub(crate) struct Copy {
     /// Of an image for several platforms, only this one
     #[arg(long, value_name = "OS/ARCH")]
     pub(crate) platform: Option<String>,
+    /// Leave behind what refers to the image: signatures, attestations, bills of materials
+    #[arg(long)]
+    pub(crate) no_referrers: bool,
     /// Overwrite tags that never change, too: full versions, commits, and what a rule of
     /// release.kdl makes immutable
     #[arg(long)]

@@ -7,7 +7,6 @@ use jiff::tz::TimeZone;
 
 use crate::cli::arguments::Arguments;
 use crate::cli::session::{Loaded, Session};
-use crate::cli::verify::name_of;
 use crate::config::{Secret, Sign};
 use crate::diagnostic::{Problems, counted};
 use crate::facts::Needs;
@@ -81,9 +80,8 @@ fn keys_that_are_missing(
     };
     let signs =
         loaded.release.images.values().flat_map(|image| image.signs.iter().map(move |sign| (image, sign)));
-    let missing = signs.filter_map(|(image, sign)| {
-        Some((image.name.value.clone(), name_of(&sign.key.value), missing(sign)?))
-    });
+    let missing = signs
+        .filter_map(|(image, sign)| Some((image.name.value.clone(), sign.key.value.place(), missing(sign)?)));
     Ok(missing.collect())
 }
 

@@ -49,7 +49,7 @@ pub(crate) fn copy(session: &mut Session, options: &Copy) -> Result<ExitCode, Pr
         // Nothing is visible anywhere before everything is everywhere.
         let mut delivered = Vec::new();
         for to in &targets {
-            delivered.push(source.deliver(to, &publisher, observe(to)).await?);
+            delivered.push(source.deliver(to, &publisher, !options.no_referrers, observe(to)).await?);
         }
         for (to, delivered) in targets.iter().zip(delivered) {
             named.push(source.name(to, delivered).await?);
@@ -76,7 +76,7 @@ pub(crate) fn copy(session: &mut Session, options: &Copy) -> Result<ExitCode, Pr
 
 /// Says what became of the image in one place.
 fn tell(session: &Session, done: &Transferred) -> Result<(), Problems> {
-    let Transferred { image, copied, repository, tag, before } = done;
+    let Transferred { image, copied, along, repository, tag, before } = done;
     let (tag, before) = (tag.as_ref().map(Tag::to_string), before.map(|before| before.to_string()));
     if session.global.json {
         let value = json!({
@@ -88,10 +88,14 @@ fn tell(session: &Session, done: &Transferred) -> Result<(), Problems> {
             "sent_bytes": copied.sent_bytes,
             "mounted": copied.mounted,
             "present": copied.present,
+            "referrers": along.map(|along| json!({ "brought": along.brought, "present": along.present })),
         });
         return session.output(&format!("{value}\n"));
     }
     session.say(&format!("{repository}: {copied}\n"));
+    if let Some(along) = along.filter(|along| along.brought > 0) {
+        session.say(&format!("{repository}: {along}\n"));
+    }
     let (repository, to) = (repository.clone(), image.digest.to_string());
     let moved = tag.map(|tag| TagMove { repository, tag, from: before, to, kept: None });
     session.say(&tag_lines(moved.as_slice(), session.status_look()));

@@ -33,6 +33,7 @@ mod put_back;
 mod records;
 mod remove;
 mod report;
+mod resume;
 mod rollback;
 mod run;
 mod session;
@@ -154,6 +155,7 @@ fn execute(session: &mut Session, command: Option<Command>) -> Result<ExitCode, 
         Some(Command::Release(options)) => run::release(session, &options),
         Some(Command::Promote(options)) => promote::promote(session, &options),
         Some(Command::Rollback(options)) => rollback::rollback(session, &options),
+        Some(Command::Resume(options)) => resume::resume(session, &options),
         Some(Command::Status(options)) => status::status(session, &options),
         Some(Command::History(options)) => history::history(session, &options),
         Some(Command::Cut(options)) => cut::cut(session, &options),

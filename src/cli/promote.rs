@@ -38,8 +38,13 @@ pub(crate) fn promote(session: &mut Session, options: &Promote) -> Result<ExitCo
     let mut candidate = candidate(&loaded.release, &facts, &stage, (git, &entry.tree), Some((from, running)));
     candidate.automatic = false;
     let mut planned = session.plan_stage(loaded, &facts, &options.stage, images)?;
-    planned.entered =
-        Some(Entered { ledger, page, stages: vec![(stage, candidate)], refused: Problems::new() });
+    planned.entered = Some(Entered {
+        ledger,
+        page,
+        stages: vec![(stage, candidate)],
+        refused: Problems::new(),
+        approval: None,
+    });
     let goals = Goals::Stage(options.stage.clone());
     carry_out(session, &options.running, false, &goals, Prepared::alone(planned))
 }

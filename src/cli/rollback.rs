@@ -71,8 +71,13 @@ pub(crate) fn go_back(
         ..candidate(&loaded.release, &facts, &stage, (git, &entry.tree), None)
     };
     let mut planned = session.plan_stage(loaded, &facts, name, images)?;
-    planned.entered =
-        Some(Entered { ledger, page, stages: vec![(stage, candidate)], refused: Problems::new() });
+    planned.entered = Some(Entered {
+        ledger,
+        page,
+        stages: vec![(stage, candidate)],
+        refused: Problems::new(),
+        approval: None,
+    });
     // To go back is what is asked for.
     let running = Running { allow_regress: true, ..running.clone() };
     carry_out(session, &running, false, &Goals::Stage(name.to_owned()), Prepared::alone(planned))

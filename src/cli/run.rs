@@ -12,6 +12,7 @@ use crate::cli::arguments::{Release, Run, Running};
 use crate::cli::plan::show_forecast;
 use crate::cli::put_back::put_back;
 use crate::cli::report::Files;
+use crate::cli::resume::{settle, stopped};
 use crate::cli::session::{Planned, Session, exit_code, runtime, unwritable};
 use crate::cli::shortcut::{self, Prepared, prepare};
 use crate::cli::stages::approve;
@@ -107,6 +108,10 @@ pub(crate) fn carry_out(
         }
         _ => None,
     };
+    let half = match publishes(&prepared.planned.plan) {
+        true => stopped(session, &prepared.planned.project.root)?,
+        false => Vec::new(),
+    };
     let confirm = asker(session, running.yes);
     agree(session, &prepared.planned, running.yes, &confirm)?;
     let entrance = entrance.map(|entrance| approve(session, entrance)).transpose()?;
@@ -140,7 +145,15 @@ pub(crate) fn carry_out(
         let code = session.report(&problems);
         return Ok(if summary.exit_code() == 0 { code } else { ExitCode::from(summary.exit_code()) });
     }
+    if summary.exit_code() == 0 {
+        settle(&request.plan, &half)?;
+    }
     Ok(put_back(session, running, &request, &summary))
+}
+
+/// Whether a plan makes something visible.
+fn publishes(plan: &Plan) -> bool {
+    plan.steps.iter().any(|step| matches!(step.action, Action::Tag(_) | Action::Enter(_)))
 }
 
 /// Whether something of a plan cannot be carried out.

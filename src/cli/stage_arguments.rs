@@ -35,6 +35,17 @@ pub(crate) struct Rollback {
     pub(crate) reason: Option<String>,
 }
 
+/// `hoist resume`.
+#[derive(Debug, Args)]
+pub(crate) struct Resume {
+    #[command(flatten)]
+    pub(crate) running: Running,
+    /// Go back instead: moving tags that still hold what they were set to hold again what
+    /// they held before
+    #[arg(long)]
+    pub(crate) back: bool,
+}
+
 /// `hoist status`.
 #[derive(Debug, Args)]
 pub(crate) struct Status {

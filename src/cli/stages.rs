@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
 
+use crate::cli::place::until_signalled;
 use crate::cli::run::{asker, ci};
 use crate::cli::session::{Loaded, Planned, Session};
-use crate::config::{Fact, ProjectPath, Release, Stage};
+use crate::config::{Fact, Image, ProjectPath, Release, Stage};
 use crate::diagnostic::{Code, Problem, Problems, nearest};
 use crate::facts::{Event, EventSource, Facts, Git, Needs, Scope, commit_and_event};
 use crate::plan::{
@@ -15,8 +16,8 @@ use crate::plan::{
     select_entering, tests_of,
 };
 use crate::release::{
-    APPROVED_BY, Candidate, Entrance, Entry, EntryImage, EntryKind, Ledger, Page, Running, Scans, ran_in,
-    tree_of_commit,
+    APPROVED_BY, Candidate, Entrance, Entry, EntryImage, EntryKind, Ledger, Page, Publisher, Running, Scans,
+    Vouching, before, ran_in, tree_of_commit, vouched_at_sources,
 };
 use crate::run::Confirm;
 
@@ -38,6 +39,8 @@ pub(crate) struct Entered {
     pub(crate) stages: Vec<(Stage, Candidate)>,
     /// Why it would be refused, where that is only looked at.
     pub(crate) refused: Problems,
+    /// Who approved it before, where it goes on.
+    pub(crate) approval: Option<String>,
 }
 
 impl Entered {
@@ -62,6 +65,15 @@ impl Entered {
     ) -> Result<Entrance, Problems> {
         let (ledger, root) = (self.ledger.clone(), planned.project.root.clone());
         let entrance = Entrance::new(ledger, root, who(session), allow_regress, self.stages.clone());
+        let entrance = entrance.approved(self.approval.clone());
+        entrance.check_before_approval(&self.page.state)?;
+        if !entrance.asks_for_seals() {
+            return Ok(entrance);
+        }
+        let publisher = Publisher::new(planned.project.root.clone(), planned.facts.environment.clone());
+        let look = vouched_at_sources(&planned.plan, &entrance, &publisher);
+        let sources = until_signalled(look, "signatures were not looked for").map_err(before)?;
+        let entrance = entrance.vouched(sources);
         entrance.check_before_approval(&self.page.state)?;
         Ok(entrance)
     }
@@ -83,8 +95,8 @@ pub(crate) fn approve(session: &Session, entrance: Entrance) -> Result<Entrance,
             .then(|| (stage.name.value.clone(), groups, candidate.version.clone()))
     });
     let asked: Vec<(String, String, String)> = asked.collect();
-    if asked.is_empty() {
-        entrance.check()?;
+    if asked.is_empty() || entrance.approval().is_some() {
+        entrance.check(None)?;
         return Ok(entrance);
     }
     let given = session.host.environment.text(APPROVED_BY).map(str::trim).filter(|who| !who.is_empty());
@@ -93,7 +105,7 @@ pub(crate) fn approve(session: &Session, entrance: Entrance) -> Result<Entrance,
         None => answered(session, &asked).then(|| format!("{}, on a terminal", session.host.user)),
     };
     let entrance = entrance.approved(approval);
-    entrance.check()?;
+    entrance.check(None)?;
     Ok(entrance)
 }
 
@@ -172,7 +184,7 @@ impl Session {
         if !options.looked_at {
             std::mem::take(&mut problems).or(())?;
         }
-        Ok(Some((entering, Entered { ledger, page, stages: candidates, refused: problems })))
+        Ok(Some((entering, Entered { ledger, page, stages: candidates, refused: problems, approval: None })))
     }
 
     /// Plans that images which are there enter a stage by hand, by the facts of the commit
@@ -283,6 +295,7 @@ pub(crate) fn candidate(
         dirty: git.dirty,
         images,
         scans,
+        vouching: images_of_stage(release, stage).map(|(_, image)| vouching(image)).collect(),
         source: from.as_ref().and_then(|(_, running)| running.id.clone()),
         from,
         reason: None,
@@ -297,6 +310,14 @@ fn passed(entry: &Entry, image: &str) -> Scans {
 /// The scans that the images of an entry passed.
 pub(crate) fn scans_of(entry: &Entry) -> Vec<(String, Scans)> {
     entry.images.iter().map(|image| (image.name.clone(), passed(entry, &image.name))).collect()
+}
+
+fn vouching(image: &Image) -> Vouching {
+    Vouching {
+        image: image.name.value.clone(),
+        keys: image.signs.clone(),
+        provenance: image.provenance.as_ref().is_some_and(|wanted| wanted.value),
+    }
 }
 
 fn image_in<'a>(entry: &'a Entry, name: &str) -> Option<&'a EntryImage> {

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::cli::arguments::Verify;
 use crate::cli::place::{Places, until_signalled};
 use crate::cli::session::Session;
-use crate::config::{Image, Secret, Sign};
+use crate::config::{Image, Sign};
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::Scope;
 use crate::oci::Digest;
@@ -148,7 +148,7 @@ async fn declared_keys(
         let signer = publisher.keyring().signer(&sign).await.map_err(|problem| {
             problem.note("its public half verifies as well: `hoist verify --key cosign.pub …`")
         })?;
-        keys.push(Key::Declared(name_of(&sign.key.value), signer));
+        keys.push(Key::Declared(sign.key.value.place(), signer));
     }
     Ok(keys)
 }
@@ -163,16 +163,6 @@ fn is_of(places: &Places, image: &Image, end: &End) -> bool {
             let path = reference.repository.path();
             path.strip_suffix(repository.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
         }
-    }
-}
-
-/// Where a key is found, as in the release file. What a command is called with may be
-/// secret.
-pub(crate) fn name_of(key: &Secret) -> String {
-    match key {
-        Secret::Env(name) => format!("env:{name}"),
-        Secret::File(path) => format!("file:{path}"),
-        Secret::Command(_) => "command:…".to_owned(),
     }
 }
 

@@ -66,3 +66,16 @@ pub enum Secret {
     /// `command:…`: what the command prints, without the final newline.
     Command(String),
 }
+
+impl Secret {
+    /// Where it is found, as in the release file. What a command is called with may be
+    /// secret.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match self {
+            Self::Env(name) => format!("env:{name}"),
+            Self::File(path) => format!("file:{path}"),
+            Self::Command(_) => "command:…".to_owned(),
+        }
+    }
+}

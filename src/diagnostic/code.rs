@@ -253,6 +253,8 @@ codes! {
     PutBack "release::put_back" PutBack,
     /// What entered a stage failed there, and stands.
     NotPutBack "release::not_put_back" Stands,
+    /// The journal of a release cannot be read or written, or is of a newer hoist.
+    Journal "release::journal" Refused,
     /// A release, a copy, or a removal stopped after a part of it was visible.
     HalfReleased "release::half_released" Stands,
 

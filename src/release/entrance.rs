@@ -11,6 +11,7 @@ use crate::release::gate::{Candidate, Gate, Unmet, World, evidence, judge, refus
 use crate::release::history::{Kinship, is_on_branch, kinship, tree_of};
 use crate::release::ledger::{Entry, EntryImage, EntryKind, EntryScan, Ledger, Page, Running, State};
 use crate::release::scanned::Scans;
+use crate::release::vouched::{Vouched, asks};
 
 /// What a run is to do with stages.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct Entrance {
     by: String,
     allow_regress: bool,
     approval: Option<String>,
+    /// What vouches for promoted images where they are taken from, once it was looked for.
+    sources: Option<Vec<Vouched>>,
     stages: Vec<(Stage, Candidate)>,
 }
 
@@ -34,7 +37,7 @@ impl Entrance {
         allow_regress: bool,
         stages: Vec<(Stage, Candidate)>,
     ) -> Self {
-        Self { ledger, root, by, allow_regress, approval: None, stages }
+        Self { ledger, root, by, allow_regress, approval: None, sources: None, stages }
     }
 
     /// The same, approved.
@@ -44,19 +47,34 @@ impl Entrance {
         self
     }
 
+    /// The same, with what vouches for promoted images where they are taken from.
+    #[must_use]
+    pub fn vouched(mut self, sources: Vec<Vouched>) -> Self {
+        self.sources = Some(sources);
+        self
+    }
+
+    /// Whether a stage asks who vouches for its images.
+    #[must_use]
+    pub fn asks_for_seals(&self) -> bool {
+        let requires = self.stages.iter().filter_map(|(stage, _)| stage.require.as_ref());
+        requires.into_iter().any(|require| asks(&require.value))
+    }
+
     /// The stages that are entered, and with what.
     #[must_use]
     pub fn stages(&self) -> &[(Stage, Candidate)] {
         &self.stages
     }
 
-    /// Makes sure that all conditions of all stages are met, as the ledger says it now.
+    /// Makes sure that all conditions of all stages are met, as the ledger says it now, and
+    /// by what vouches for the images where they are, once they are there.
     ///
     /// # Errors
     /// For each stage, the conditions that are not met; the ledger cannot be read.
-    pub fn check(&self) -> Result<(), Problems> {
+    pub fn check(&self, vouched: Option<&[Vouched]>) -> Result<(), Problems> {
         let Page { state, .. } = self.ledger.fetch()?;
-        self.refuse(&state, |_| true)
+        self.refuse(&state, vouched, |_| true)
     }
 
     /// Makes sure that what will be done can be put down.
@@ -73,20 +91,31 @@ impl Entrance {
     /// # Errors
     /// The conditions that are not met.
     pub fn check_before_approval(&self, state: &State) -> Result<(), Problems> {
-        self.refuse(state, |gate| gate.name != "approve")
+        self.refuse(state, None, |gate| gate.name != "approve")
     }
 
-    fn refuse(&self, state: &State, counts: fn(&Gate) -> bool) -> Result<(), Problems> {
+    fn refuse(
+        &self,
+        state: &State,
+        vouched: Option<&[Vouched]>,
+        counts: fn(&Gate) -> bool,
+    ) -> Result<(), Problems> {
         let mut problems = Problems::new();
         for (stage, candidate) in &self.stages {
-            let gates = self.judge(stage, candidate, state);
+            let gates = self.judge(stage, candidate, state, vouched);
             let gates: Vec<_> = gates.into_iter().filter(counts).collect();
             problems.extend(refusal(stage, &gates));
         }
         problems.or(())
     }
 
-    fn judge(&self, stage: &Stage, candidate: &Candidate, known: &State) -> Vec<Gate> {
+    fn judge(
+        &self,
+        stage: &Stage,
+        candidate: &Candidate,
+        known: &State,
+        vouched: Option<&[Vouched]>,
+    ) -> Vec<Gate> {
         // What is gone back to was let in before.
         if candidate.kind == EntryKind::Rollback {
             return Vec::new();
@@ -106,6 +135,7 @@ impl Entrance {
             behind,
             allow_regress: self.allow_regress,
             approval: self.approval.clone(),
+            vouched: vouched.or(self.sources_of(candidate)).map(<[Vouched]>::to_vec),
         };
         let mut gates = judge(stage, candidate, known, &world);
         gates.extend(taken_back(candidate, known));
@@ -124,12 +154,22 @@ impl Entrance {
         passed.flatten().collect()
     }
 
+    /// What vouches for images where they are taken from, if they are taken from somewhere.
+    fn sources_of(&self, candidate: &Candidate) -> Option<&[Vouched]> {
+        self.sources.as_deref().filter(|_| candidate.kind == EntryKind::Promote)
+    }
+
     /// Puts down that a stage runs these images now. Returns the id of the entry; none
     /// where the ledger says so already.
     ///
     /// # Errors
     /// The conditions are not met any more; the ledger cannot be written.
-    pub fn enter(&self, stage: &str, images: &[EntryImage]) -> Result<Option<String>, Problems> {
+    pub fn enter(
+        &self,
+        stage: &str,
+        images: &[EntryImage],
+        vouched: Option<&[Vouched]>,
+    ) -> Result<Option<String>, Problems> {
         let Some((stage, candidate)) = self.stages.iter().find(|(known, _)| known.name.value == stage) else {
             let title = format!("`{stage}` is not entered by this run");
             return Err(Problem::new(Code::NotPromotable, title).into());
@@ -145,10 +185,23 @@ impl Entrance {
             // What was to be scanned, was.
             let scans = images.iter().map(|image| (image.name.clone(), Scans::Passed(image.scans.clone())));
             let candidate = Candidate { scans: scans.collect(), ..candidate.clone() };
-            let gates = self.judge(stage, &candidate, &page.state);
+            let gates = self.judge(stage, &candidate, &page.state, vouched);
             entry.gates = evidence(&gates);
             refusal(stage, &gates).map_or(Ok(Some(entry)), |problem| Err(problem.into()))
         })
+    }
+
+    /// What is going to be put down of a stage, but for what is known only then.
+    #[must_use]
+    pub fn intended(&self, stage: &str, images: Vec<EntryImage>) -> Option<Entry> {
+        let (stage, candidate) = self.stages.iter().find(|(known, _)| known.name.value == stage)?;
+        Some(self.entry(stage, candidate, images))
+    }
+
+    /// Who approved it, and where that was said.
+    #[must_use]
+    pub fn approval(&self) -> Option<&str> {
+        self.approval.as_deref()
     }
 
     /// Puts down that what entered a stage last failed there and stands.

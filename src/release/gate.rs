@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::config::Stage;
+use crate::config::{Sign, Stage};
 use crate::diagnostic::{Code, Problem, counted};
 use crate::release::ledger::{EntryKind, GateRecord, Running, State};
 use crate::release::scanned::{self, Scans};
+use crate::release::vouched::{Vouched, provenance, signed};
 
 /// What is to enter a stage.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,12 +33,25 @@ pub struct Candidate {
     pub images: Vec<(String, Vec<String>)>,
     /// Each image with its scans.
     pub scans: Vec<(String, Scans)>,
+    /// Each image with what the release file says of who vouches for it.
+    pub vouching: Vec<Vouching>,
     /// The stage that the images come from, and what runs there.
     pub from: Option<(String, Running)>,
     /// The entry by which they ran there; of a rollback, the one that it returns to.
     pub source: Option<String>,
     /// Why it is done, where that does not go without saying.
     pub reason: Option<String>,
+}
+
+/// Who vouches for an image, as the release file declares it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vouching {
+    /// The image.
+    pub image: String,
+    /// The keys that sign it.
+    pub keys: Vec<Sign>,
+    /// Whether it is stated how it was made.
+    pub provenance: bool,
 }
 
 /// What else is known when conditions are judged.
@@ -54,6 +68,9 @@ pub struct World {
     pub allow_regress: bool,
     /// Who approved it, and where that was said.
     pub approval: Option<String>,
+    /// What vouches for the images where they are; `None` before they are made, when what
+    /// is declared has to do.
+    pub vouched: Option<Vec<Vouched>>,
 }
 
 /// A condition, and whether it is met.
@@ -90,11 +107,10 @@ pub fn judge(stage: &Stage, candidate: &Candidate, known: &State, world: &World)
         gates.push(Gate { name: "scan", finding: scanned::gate(&candidate.scans, severity, from) });
     }
     if wants(|require| require.signed) {
-        gates.push(not_judged("signed", "nothing says that the images are signed".to_owned(), "signed"));
+        gates.push(Gate { name: "signed", finding: signed(candidate, world.vouched.as_deref()) });
     }
     if wants(|require| require.provenance) {
-        let what = "nothing says how the images were made".to_owned();
-        gates.push(not_judged("provenance", what, "provenance"));
+        gates.push(Gate { name: "provenance", finding: provenance(candidate, world.vouched.as_deref()) });
     }
     if let Some(wanted) = require.and_then(|require| require.soak) {
         gates.push(Gate { name: "soak", finding: soak(candidate, wanted, world.now) });
@@ -161,15 +177,8 @@ fn list(names: &[String]) -> String {
     }
 }
 
-fn unmet(why: impl Into<String>, remedy: impl Into<String>) -> Unmet {
+pub(super) fn unmet(why: impl Into<String>, remedy: impl Into<String>) -> Unmet {
     Unmet { why: why.into(), remedy: remedy.into() }
-}
-
-fn not_judged(name: &'static str, why: String, property: &str) -> Gate {
-    let remedy = format!(
-        "this version of hoist cannot judge it, and refuses; leave out `{property}` to go on without"
-    );
-    Gate { name, finding: Err(unmet(why, remedy)) }
 }
 
 fn hold(stage: &Stage, candidate: &Candidate, known: &State) -> Gate {

@@ -4,7 +4,8 @@
 //! the copy of an image by digest ([`push`]), what vouches for it there ([`sign`],
 //! [`attest`]), and the move of its tags
 //! ([`tag`]): in order, immutable ones never to another image, moving ones never
-//! backwards, each read back. Doing any of it again changes nothing. Assumes
+//! backwards, each read back. What is about to move is put down in a [`Journal`] first. Doing
+//! any of it again changes nothing. Assumes
 //! that others publish to the same places at the same time. Says what it did as
 //! values; must not import run, report, or cli.
 
@@ -15,6 +16,7 @@ mod drift;
 mod entrance;
 mod gate;
 mod history;
+mod journal;
 mod label;
 mod ledger;
 mod likeness;
@@ -30,13 +32,16 @@ mod tags;
 mod tests;
 mod transfer;
 mod verdict;
+mod vouch;
+mod vouched;
 
 pub use back::{TagBack, of_version, previous, tags_back};
 pub use base::{find_base, last_base, note_layers, pull};
 pub use cut::{Bump, next};
 pub use drift::{Drift, Expected, drifted, expected};
 pub use entrance::{Entrance, ran_in, running_in, tree_of_commit};
-pub use gate::{APPROVED_BY, Candidate, Gate, Unmet, World, evidence, judge, refusal};
+pub use gate::{APPROVED_BY, Candidate, Gate, Unmet, Vouching, World, evidence, judge, refusal};
+pub use journal::{Intent, IntentTag, Journal, Journals, Reach, Returned};
 pub use ledger::{
     Entry, EntryImage, EntryKind, EntryPlace, EntryScan, EntryTag, GateRecord, Hold, Ledger, Page, Running,
     StageState, State,
@@ -48,6 +53,8 @@ pub use push::{Pushed, bring, find, push};
 pub use scanned::Scans;
 pub use seal::{Document, attest, sign};
 pub use shared::{content_tag, fetch_shared, share};
-pub use tag::{TagChange, TagReport, TagResult, check_immutable, check_tags, tag};
+pub use tag::{RESUME, TagChange, TagReport, TagResult, check_immutable, check_tags, tag};
 pub use tags::Tags;
 pub use transfer::{Delivered, End, Source, Transferred, shown};
+pub use vouch::{before, vouched_at_sources, vouched_at_targets};
+pub use vouched::{Vouched, VouchedBy};

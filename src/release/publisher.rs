@@ -61,7 +61,9 @@ impl Publisher {
         &self.keyring
     }
 
-    pub(super) const fn may_regress(&self) -> bool {
+    /// Whether moving tags may go backwards.
+    #[must_use]
+    pub const fn may_regress(&self) -> bool {
         self.allow_regress
     }
 

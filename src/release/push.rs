@@ -1,11 +1,10 @@
 //! Bringing an image to a registry, where nobody sees it yet.
 
-use std::sync::Arc;
-
 use crate::diagnostic::{Code, Problem};
 use crate::oci::{Descriptor, ImageConfig, Index, Manifest, media_type};
 use crate::plan::{FoundStep, PushStep, RegistryPlan};
 use crate::release::publisher::{Publisher, place};
+use crate::seal::{Along, bring_along};
 use crate::store::{Copied, Layout, Observe, Repository, copy};
 
 /// What a push did.
@@ -15,6 +14,8 @@ pub struct Pushed {
     pub repository: String,
     /// What was sent, and what was there.
     pub copied: Copied,
+    /// What vouches for it and came along.
+    pub along: Along,
 }
 
 /// Copies an image by digest and makes sure that it is there. No tag is set.
@@ -33,11 +34,11 @@ pub async fn push(
     let repository = publisher.open(&step.registry).await?;
     let copied = copy(&Repository::Layout(images.clone()), image, &repository, observe).await?;
     is_there(&step.registry, image, &repository).await?;
-    Ok(Pushed { repository: place(&step.registry), copied })
+    Ok(Pushed { repository: place(&step.registry), copied, along: Along::default() })
 }
 
-/// Copies an image that is in other places by digest, from the nearest of them, and makes
-/// sure that it is there. No tag is set.
+/// Copies an image that is in other places by digest, with all that vouches for it there,
+/// and makes sure that it is there. No tag is set.
 ///
 /// # Errors
 /// It is in none of those places; one of them cannot be reached or refuses.
@@ -49,19 +50,33 @@ pub async fn bring(
 ) -> Result<Pushed, Problem> {
     let image = found.image.as_ref().ok_or_else(|| gone(found))?;
     let repository = publisher.open(&step.registry).await?;
+    let (_, from) = source_of(step, found, publisher).await?.ok_or_else(|| gone(found))?;
+    let copied = copy(&from, image, &repository, observe).await?;
+    is_there(&step.registry, image, &repository).await?;
+    let along = bring_along(&from, image, &repository).await?;
+    Ok(Pushed { repository: place(&step.registry), copied, along })
+}
+
+/// The place that an image is taken from: the first that has it, and is not where it goes,
+/// since a copy may have ended before all that vouches for it was there; else that.
+///
+/// # Errors
+/// One of them cannot be reached.
+pub(super) async fn source_of<'a>(
+    step: &PushStep,
+    found: &'a FoundStep,
+    publisher: &Publisher,
+) -> Result<Option<(&'a RegistryPlan, Repository)>, Problem> {
+    let Some(image) = &found.image else { return Ok(None) };
     let mut sources: Vec<&RegistryPlan> = found.sources.iter().collect();
-    sources.sort_by_key(|source| source.place != step.registry.place);
-    let mut copied = None;
+    sources.sort_by_key(|source| source.place == step.registry.place);
     for source in sources {
         let from = publisher.open_to_read(source).await?;
         if from.resolve(&image.digest.to_string()).await?.is_some() {
-            copied = Some(copy(&from, image, &repository, Arc::clone(&observe)).await?);
-            break;
+            return Ok(Some((source, from)));
         }
     }
-    let copied = copied.ok_or_else(|| gone(found))?;
-    is_there(&step.registry, image, &repository).await?;
-    Ok(Pushed { repository: place(&step.registry), copied })
+    Ok(None)
 }
 
 /// Finds an image in one of the places where it is to be.

@@ -8,6 +8,7 @@ use crate::diagnostic::{Code, Problem, Problems};
 use crate::oci::{Descriptor, Digest, Tag};
 use crate::plan::TagStep;
 use crate::release::history::{Kinship, kinship};
+use crate::release::journal::Journal;
 use crate::release::label::Labels;
 use crate::release::publisher::{Publisher, place};
 use crate::release::verdict::{Held, Verdict, judge};
@@ -19,6 +20,9 @@ use crate::tags::{Movement, PlannedTag, Track};
 const READS: u32 = 5;
 /// How often a tag is looked at again because somebody else just moved it.
 const RACES: u32 = 5;
+/// What is to be done about a release that is visible in part.
+pub const RESUME: &str = "`hoist resume` finishes it, and so does the same again: what is done is not done \
+                          twice; `hoist resume --back` puts back what can be";
 /// How long is waited before it is read again the first time; then twice as long.
 const LAG: Duration = Duration::from_millis(200);
 
@@ -63,13 +67,19 @@ pub struct TagReport {
 ///
 /// If something goes wrong while a tag holds the image, whether since now or since
 /// before, the problem is [`Code::HalfReleased`] and says what stands.
-pub async fn tag(step: &TagStep, image: &Descriptor, publisher: &Publisher) -> TagReport {
+pub async fn tag(
+    step: &TagStep,
+    image: &Descriptor,
+    publisher: &Publisher,
+    journal: Option<&Journal>,
+) -> TagReport {
     let mut report = TagReport::default();
     let repository = match publisher.open(&step.registry).await {
         Ok(repository) => repository,
         Err(problem) => return TagReport { problems: problem.into(), ..report },
     };
-    if let Err(problem) = set_all(step, image, &repository, publisher, &mut report.changes).await {
+    let to = (&repository, publisher, journal);
+    if let Err(problem) = set_all(step, image, to, &mut report.changes).await {
         report.problems.push(half_released(step, image, &repository, &report.changes, problem).await);
     }
     report
@@ -79,18 +89,18 @@ pub async fn tag(step: &TagStep, image: &Descriptor, publisher: &Publisher) -> T
 async fn set_all(
     step: &TagStep,
     image: &Descriptor,
-    repository: &Repository,
-    publisher: &Publisher,
+    (repository, publisher, journal): (&Repository, &Publisher, Option<&Journal>),
     changes: &mut Vec<TagChange>,
 ) -> Result<(), Problem> {
     let labels = Labels::read(repository, image).await?;
     let name = place(&step.registry);
     let document = OnceCell::new();
-    let mover = Mover { repository, name: &name, image, document, labels: &labels, publisher };
+    let mover = Mover { repository, name: &name, image, document, labels: &labels, publisher, journal };
     let together = mover.set_together(step).await?;
     for planned in published(step) {
         let was_set = together.contains(&&planned.tag);
         changes.push(mover.set(planned, was_set).await.map_err(|problem| made_by(planned, problem))?);
+        mover.note_settled(planned)?;
     }
     Ok(())
 }
@@ -144,8 +154,8 @@ async fn check(
         let from = if images.has(&image.digest) { &staged } else { &repository };
         let Some(labels) = problems.take(Labels::read(from, image).await) else { continue };
         let (name, document) = (place(&step.registry), OnceCell::new());
-        let mover =
-            Mover { repository: &repository, name: &name, image, document, labels: &labels, publisher };
+        let (repository, labels, journal) = (&repository, &labels, None);
+        let mover = Mover { repository, name: &name, image, document, labels, publisher, journal };
         for planned in published(step).filter(|planned| counts(planned)) {
             match mover.look(planned).await {
                 Ok((Verdict::Conflict, Some(held))) => {
@@ -200,6 +210,8 @@ struct Mover<'a> {
     document: OnceCell<Vec<u8>>,
     labels: &'a Labels,
     publisher: &'a Publisher,
+    /// Where is put down what is about to be done.
+    journal: Option<&'a Journal>,
 }
 
 impl Mover<'_> {
@@ -219,6 +231,9 @@ impl Mover<'_> {
         }
         if absent.len() < 2 {
             return Ok(Vec::new());
+        }
+        for planned in &absent {
+            self.note_moving(planned, None)?;
         }
         let tags: Vec<&Tag> = absent.iter().map(|planned| &planned.tag).collect();
         let taken = self.repository.put_tags(&tags, (self.image, self.document().await?)).await;
@@ -263,6 +278,7 @@ impl Mover<'_> {
                 Verdict::Move if before.is_some() => return Err(self.lost(planned, from)),
                 Verdict::Move => {}
             }
+            self.note_moving(planned, from)?;
             if !self.swap(planned, from).await? {
                 found = from;
                 continue;
@@ -275,6 +291,15 @@ impl Mover<'_> {
             }
         }
         Err(self.lost(planned, found))
+    }
+
+    /// Puts down that a tag is about to be set, before it is.
+    fn note_moving(&self, planned: &PlannedTag, from: Option<Digest>) -> Result<(), Problem> {
+        self.journal.map_or(Ok(()), |journal| journal.moving(self.name, planned.tag.as_str(), from))
+    }
+
+    fn note_settled(&self, planned: &PlannedTag) -> Result<(), Problem> {
+        self.journal.map_or(Ok(()), |journal| journal.settled(self.name, planned.tag.as_str()))
     }
 
     async fn document(&self) -> Result<&[u8], Problem> {
@@ -413,5 +438,5 @@ async fn half_released(
     let title = format!("`{name}` was tagged in part: {}", cause.title);
     let problem = Problem { code: Code::HalfReleased, title, ..cause };
     let problem = notes.into_iter().fold(problem, Problem::note);
-    problem.help("run the same again: what is done is not done twice, and the rest follows")
+    problem.help(RESUME)
 }

@@ -53,7 +53,7 @@ impl Project {
     async fn tag(&self, image: &Descriptor, tags: Vec<PlannedTag>) -> TagReport {
         let step = step_of(tags);
         match check_tags(&[(&step, image)], &self.images, &self.publisher).await {
-            Ok(()) => tag(&step, image, &self.publisher).await,
+            Ok(()) => tag(&step, image, &self.publisher, None).await,
             Err(problems) => TagReport { problems, ..TagReport::default() },
         }
     }
@@ -220,7 +220,7 @@ async fn a_registry_holds_what_a_layout_holds() {
         push(&step, &web, &project.images, &project.publisher, quiet).await.unwrap();
         let tags = vec![immutable(version), moving("latest", version)];
         let step = TagStep { registry: registry.clone(), ..step_of(tags) };
-        let report = tag(&step, &web, &project.publisher).await;
+        let report = tag(&step, &web, &project.publisher, None).await;
         assert_eq!(report.problems.as_slice(), []);
         report.changes.into_iter().map(|change| (change.from, change.to)).collect::<Vec<_>>()
     };
@@ -291,7 +291,7 @@ async fn a_release_that_stops_midway_says_what_stands_each_time() {
     let held = damaged(&project).await;
     let step = step_of(vec![immutable("1.0.0"), moving("latest", "1.0.0"), moving("next", "1.0.0")]);
     for result in [TagResult::Moved, TagResult::Already] {
-        let report = tag(&step, &web, &project.publisher).await;
+        let report = tag(&step, &web, &project.publisher, None).await;
         let results: Vec<_> = report.changes.into_iter().map(|change| change.result).collect();
         assert_eq!(results, [result]);
         let [problem] = report.problems.as_slice() else { panic!("{:?}", report.problems) };

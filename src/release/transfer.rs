@@ -9,6 +9,7 @@ use crate::oci::{
 use crate::plan::RegistryPlan;
 use crate::release::likeness::{repository_meant, tag_meant};
 use crate::release::publisher::Publisher;
+use crate::seal::{Along, bring_along};
 use crate::store::{Copied, Layout, Observe, Repository, copy_read};
 
 /// An image in a directory or at a registry.
@@ -37,6 +38,8 @@ pub struct Transferred {
     pub image: Descriptor,
     /// What was sent, and what was there.
     pub copied: Copied,
+    /// What vouches for it and came along; none where it was left behind.
+    pub along: Option<Along>,
     /// Where it is now, as a user would name the place.
     pub repository: String,
     /// The tag that points to it now, unless only its digest names it.
@@ -61,6 +64,7 @@ pub struct Source {
 pub struct Delivered {
     repository: Repository,
     copied: Copied,
+    along: Option<Along>,
 }
 
 impl End {
@@ -224,7 +228,8 @@ impl Source {
     }
 
     /// Copies it with all that it names: of an index, every platform. What is there
-    /// already is not sent again, and no name is set: nobody sees it yet.
+    /// already is not sent again, and no name is set: nobody sees it yet. With `along`, all
+    /// that refers to it, and to its manifests, comes with it.
     ///
     /// # Errors
     /// A part of it is missing or damaged; one of the places cannot be reached or
@@ -233,6 +238,7 @@ impl Source {
         &self,
         to: &End,
         publisher: &Publisher,
+        along: bool,
         observe: Observe,
     ) -> Result<Delivered, Problem> {
         if to.digest().is_some_and(|digest| digest != self.image.digest) {
@@ -246,7 +252,11 @@ impl Source {
         };
         let read = (&self.image, self.document.clone());
         let copied = copy_read(&self.repository, read, &repository, observe).await?;
-        Ok(Delivered { repository, copied })
+        let along = match along {
+            true => Some(bring_along(&self.repository, &self.image, &repository).await?),
+            false => None,
+        };
+        Ok(Delivered { repository, copied, along })
     }
 
     /// Makes it visible where it was delivered: sets the tag of [`tag_in`](Self::tag_in),
@@ -256,7 +266,7 @@ impl Source {
     /// The place refuses, or cannot be reached; [`Code::HalfReleased`]: whether the tag
     /// was set is not known.
     pub async fn name(&self, to: &End, delivered: Delivered) -> Result<Transferred, Problem> {
-        let Delivered { repository: target, copied } = delivered;
+        let Delivered { repository: target, copied, along } = delivered;
         let tag = self.tag_in(to);
         let name = tag.as_ref().map_or_else(|| self.image.digest.to_string(), Tag::to_string);
         let mut before = None;
@@ -284,7 +294,7 @@ impl Source {
             End::Registry { reference, .. } => reference.repository.to_string(),
             End::Layout { .. } => shown(to),
         };
-        Ok(Transferred { image: self.image.clone(), copied, repository, tag, before })
+        Ok(Transferred { image: self.image.clone(), copied, along, repository, tag, before })
     }
 
     /// Sets a tag that still holds what is expected; `false` if it does not.

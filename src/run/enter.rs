@@ -14,7 +14,10 @@ use crate::plan::{
     Action, CommandStep, EnterStep, FoundStep, Plan, PushStep, StageImage, Step, StepIndex, TagStep,
     VerifyStep,
 };
-use crate::release::{EntryImage, EntryPlace, EntryTag, Pushed, TagChange, TagResult, bring, find, push};
+use crate::release::{
+    Entrance, EntryImage, EntryPlace, EntryTag, Pushed, RESUME, TagChange, TagResult, Vouched, bring, find,
+    push, vouched_at_targets,
+};
 use crate::run::command::Unsuccessful;
 use crate::run::image::{Images, Known, Yielded, unless};
 use crate::run::process::Halt;
@@ -51,9 +54,25 @@ impl Images {
     }
 
     /// Makes sure once more, before anything becomes visible, that all conditions are met.
-    pub(super) async fn check_stages(&self) -> Result<(), Problems> {
+    pub(super) async fn check_stages(&self, plan: &Plan, known: &Known) -> Result<(), Problems> {
         let Some(entrance) = self.entrance.clone() else { return Ok(()) };
-        blocking(move || entrance.check()).await
+        let vouched = self.vouched(plan, &entrance, known).await?;
+        blocking(move || entrance.check(vouched.as_deref())).await
+    }
+
+    /// What vouches for the images of the stages where they were brought to, if a stage
+    /// asks for that; looked for once.
+    async fn vouched(
+        &self,
+        plan: &Plan,
+        entrance: &Entrance,
+        known: &Known,
+    ) -> Result<Option<Vec<Vouched>>, Problem> {
+        if !entrance.asks_for_seals() {
+            return Ok(None);
+        }
+        let look = || vouched_at_targets(plan, entrance, known, &self.publisher);
+        self.vouched.get_or_try_init(look).await.map(|found| Some(found.clone()))
     }
 
     /// Keeps in mind what became of the tags of an image.
@@ -90,9 +109,19 @@ impl Images {
         let stage = step.stage.clone();
         let put = images.clone();
         // What is visible already is put down whatever happens.
-        match blocking(move || entrance.enter(&stage, &put)).await {
-            Ok(None) => Ok(Yielded::Again),
+        let vouched = match self.vouched(plan, &entrance, known).await {
+            Ok(vouched) => vouched,
+            Err(problem) => {
+                return Err(Unsuccessful::Failed(half_entered(&step.stage, &images, problem.into())));
+            }
+        };
+        match blocking(move || entrance.enter(&stage, &put, vouched.as_deref())).await {
+            Ok(None) => {
+                self.note_entered(&step.stage).map_err(Unsuccessful::failed)?;
+                Ok(Yielded::Again)
+            }
             Ok(Some(id)) => {
+                self.note_entered(&step.stage).map_err(Unsuccessful::failed)?;
                 let short = id.get(..7).unwrap_or(&id);
                 teller.tell(Told::Notice(format!("entry {short} of the ledger"))).await;
                 Ok(Yielded::Nothing)
@@ -102,7 +131,7 @@ impl Images {
     }
 
     /// An image of a stage with the places where it is, and the tags that it has there.
-    fn entered(&self, plan: &Plan, image: &StageImage, known: &Known) -> Option<EntryImage> {
+    pub(super) fn entered(&self, plan: &Plan, image: &StageImage, known: &Known) -> Option<EntryImage> {
         let descriptor = known.get(&image.image)?;
         let changes = self.tags_of(image.image);
         let places = pushes(plan, image.image).map(|push| {
@@ -188,8 +217,7 @@ fn half_entered(stage: &str, images: &[EntryImage], problems: Problems) -> Probl
         let title = format!("tags were set, and `{stage}` was not entered: {}", problem.title);
         let problem = Problem { code: Code::HalfReleased, title, ..problem };
         let problem = stands.iter().cloned().fold(problem, Problem::note);
-        let help = "run the same again: what is done is not done twice, and the rest follows";
-        Problem { help: problem.help.or_else(|| Some(help.to_owned())), ..problem }
+        Problem { help: problem.help.or_else(|| Some(RESUME.to_owned())), ..problem }
     }));
     told
 }

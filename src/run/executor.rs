@@ -14,7 +14,7 @@ use crate::cache::{Cache, MAX_SIZE, Product, Ran};
 use crate::diagnostic::{Class, Code, Problem, Problems};
 use crate::oci::Descriptor;
 use crate::plan::{Action, Effect, NeedKind, Plan, Step, StepIndex};
-use crate::release::{Publisher, preflight};
+use crate::release::{Publisher, RESUME, preflight};
 use crate::run::command::Commands;
 use crate::run::gap::gaps;
 use crate::run::image::{Images, images_of};
@@ -68,6 +68,7 @@ pub async fn execute_until(
     let mut general = faults(&run.problems, &run.request);
     if general.is_empty() && run.signals == 0 {
         run.go(&mut signals).await;
+        run.worker.end_journal();
         general.extend(faults(&run.half_released(), &run.request));
     } else {
         run.refuse();
@@ -427,8 +428,7 @@ impl<'a> Run<'a> {
         if self.standing.is_empty() || missing.is_empty() {
             return Problems::new();
         }
-        let mut problem = Problem::new(Code::HalfReleased, "only a part of the tags was moved")
-            .help("run the same again: what is done is not done twice, and the rest follows");
+        let mut problem = Problem::new(Code::HalfReleased, "only a part of the tags was moved").help(RESUME);
         for TagMove { repository, tag, to, .. } in &self.standing {
             problem = problem.note(format!("`{repository}:{tag}` holds {to} now"));
         }

@@ -1,13 +1,14 @@
 //! Carries out the steps of images.
 
 mod measure;
+mod publish;
 mod scanned;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use jiff::Timestamp;
 use tokio::sync::{OnceCell, watch};
@@ -19,19 +20,15 @@ use crate::facts::{Facts, KnownFiles, Stat};
 use crate::inspect::{View, image, weigh};
 use crate::oci::Descriptor;
 use crate::plan::{
-    Action, AssembleStep, BaseSource, BudgetStep, IndexStep, Plan, PushStep, RemoteBase, Step, StepIndex,
-    TagStep,
+    Action, AssembleStep, BaseSource, BudgetStep, IndexStep, Plan, RemoteBase, Step, StepIndex, TagStep,
 };
-use crate::release::{
-    Entrance, Publisher, TagChange, TagReport, TagResult, check_immutable, check_tags, note_layers, pull, tag,
-};
+use crate::release::{Entrance, Journal, Publisher, TagChange, TagResult, Vouched, pull};
 use crate::run::build::Builds;
 use crate::run::command::Unsuccessful;
-use crate::run::enter::kept;
 use crate::run::mask::Secrets;
 use crate::run::process::Halt;
 use crate::run::seal::Seals;
-use crate::run::teller::{Teller, Told};
+use crate::run::teller::Teller;
 use crate::run::test::test;
 use crate::run::worker::blocking;
 use crate::run::{Request, Reused, ScanFigures, TagMove, Unit};
@@ -56,6 +53,12 @@ pub(super) struct Images {
     judged: OnceCell<Result<(), Problems>>,
     /// Which stages are entered, if any are.
     pub(super) entrance: Option<Arc<Entrance>>,
+    /// The name of the run.
+    run: String,
+    /// What is about to become visible, once something is.
+    journal: OnceLock<Journal>,
+    /// What vouches for the images of stages; looked for once.
+    pub(super) vouched: OnceCell<Vec<Vouched>>,
     /// What became of the tags of each image.
     pub(super) tagged: Mutex<Vec<(StepIndex, TagChange)>>,
     /// What was found in each image, when.
@@ -99,6 +102,9 @@ impl Images {
             publisher,
             judged: OnceCell::new(),
             entrance: request.entrance.clone(),
+            run: record.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            journal: OnceLock::new(),
+            vouched: OnceCell::new(),
             tagged: Mutex::default(),
             scanned: Mutex::default(),
         }
@@ -239,65 +245,6 @@ impl Images {
         }
         weigh(step, &report).map_err(Unsuccessful::Failed)
     }
-
-    async fn push(
-        &self,
-        plan: &Plan,
-        step: &PushStep,
-        image: &Descriptor,
-        halt: &mut watch::Receiver<Halt>,
-        teller: &Teller,
-    ) -> Result<Yielded, Unsuccessful> {
-        for base in plan.steps.iter().flat_map(remote_bases_of) {
-            // Without it, layers are sent that could have been mounted.
-            let _ = note_layers(base, &self.publisher, &self.built).await;
-        }
-        // Nobody sees what is given up half way: it has no name.
-        let work = async {
-            let its = |tag: &&TagStep| tag.image == step.image && tag.registry == step.registry;
-            let tags: Vec<_> = tag_steps(plan).filter(its).map(|tag| (tag, image)).collect();
-            check_immutable(&tags, &self.built, &self.publisher).await?;
-            let pushed = self.send(plan, step, image).await;
-            pushed.map_err(Problems::from).map(|pushed| (pushed, tags.is_empty()))
-        };
-        let pushed = unless(halt, work).await?;
-        let (pushed, unnamed) = pushed.map_err(Unsuccessful::Failed)?;
-        let by = if unnamed { ", without a tag: by its digest alone" } else { "" };
-        teller.tell(Told::Notice(format!("{}@{}{by}", pushed.repository, image.digest))).await;
-        if pushed.copied.sent + pushed.copied.mounted == 0 {
-            return Ok(Yielded::Again);
-        }
-        teller.tell(Told::Notice(pushed.copied.to_string())).await;
-        Ok(Yielded::Nothing)
-    }
-
-    async fn tag(
-        &self,
-        plan: &Plan,
-        step: &TagStep,
-        image: &Descriptor,
-        known: &Known,
-        halt: &mut watch::Receiver<Halt>,
-    ) -> (Vec<TagMove>, Result<Yielded, Unsuccessful>) {
-        let allowed = self.judged.get_or_init(|| async {
-            let steps: Vec<_> =
-                tag_steps(plan).filter_map(|step| Some((step, known.get(&step.image)?))).collect();
-            self.check_stages().await?;
-            check_tags(&steps, &self.built, &self.publisher).await
-        });
-        match unless(halt, allowed).await {
-            Ok(Ok(())) => {}
-            Ok(Err(problems)) => return (Vec::new(), Err(Unsuccessful::Failed(problems.clone()))),
-            Err(halted) => return (Vec::new(), Err(halted)),
-        }
-        // Once tags move, this is not given up half way: it ends soon by itself.
-        let TagReport { changes, problems } = tag(&kept(plan, step, image), image, &self.publisher).await;
-        self.note_tags(step.image, &changes);
-        let again = changes.iter().all(|change| matches!(change.result, TagResult::Already));
-        let made = if again { Yielded::Again } else { Yielded::Nothing };
-        let result = problems.or(made).map_err(Unsuccessful::Failed);
-        (changes.into_iter().map(moved).collect(), result)
-    }
 }
 
 /// What is known of the files of an answer and of what steps of this run made, of which
@@ -325,7 +272,7 @@ pub(super) fn images_of(plan: &Plan, step: &Step) -> Vec<StepIndex> {
         Action::Push(push) => vec![push.image],
         Action::Sign(sign) => vec![sign.image],
         Action::Attest(attest) => vec![attest.image],
-        Action::Tag(_) => tag_steps(plan).map(|tag| tag.image).collect(),
+        Action::Tag(_) => tag_steps(plan).map(|tag| tag.image).chain(entered(plan)).collect(),
         Action::Enter(enter) => enter.images.iter().map(|image| image.image).collect(),
         Action::Deploy(deploy) => deploy.images.iter().map(|image| image.image).collect(),
         Action::Verify(verify) => verify.images.iter().map(|image| image.image).collect(),
@@ -344,6 +291,14 @@ fn remote_bases_of(step: &Step) -> Vec<&RemoteBase> {
         Action::Dockerfile(build) => build.bases.iter().collect(),
         _ => Vec::new(),
     }
+}
+
+/// The images of the stages that are entered.
+fn entered(plan: &Plan) -> impl Iterator<Item = StepIndex> {
+    plan.steps.iter().flat_map(|step| match &step.action {
+        Action::Enter(enter) => enter.images.iter().map(|image| image.image).collect(),
+        _ => Vec::new(),
+    })
 }
 
 fn tag_steps(plan: &Plan) -> impl Iterator<Item = &TagStep> {

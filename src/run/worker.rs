@@ -56,6 +56,11 @@ pub(super) struct Worker {
 }
 
 impl Worker {
+    /// Ends the journal of what became visible, unless that is so in part.
+    pub(super) fn end_journal(&self) {
+        self.images.end_journal();
+    }
+
     /// Steps of the request's plan.
     pub(super) fn new(request: Request, commands: Commands, images: Images) -> Self {
         let behind_always = behind_always(&request.plan);

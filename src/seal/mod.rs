@@ -8,6 +8,7 @@
 //! images at the same time. Knows nothing of tags' rules and of when something is signed;
 //! must not import cache, engine, release, or run.
 
+mod along;
 mod attached;
 mod attest;
 mod bundle;
@@ -30,6 +31,7 @@ mod tagged;
 mod tests;
 mod verify;
 
+pub use along::{Along, bring_along};
 pub use attached::Form;
 pub use attest::{Attestation, attach_document, attest};
 pub use key::{InvalidKey, PublicKey, Signer};

@@ -30,5 +30,5 @@ pub(super) async fn refer(
     manifest.subject = Some(subject);
     manifest.annotations = annotations;
     let referrer = layout.write(media_type::MANIFEST, &manifest.to_bytes())?;
-    attach(&layout, &referrer, repository).await
+    attach(&Repository::Layout(layout), &referrer, repository).await
 }

@@ -46,6 +46,20 @@ pub(super) async fn append(repository: &Repository, tag: &Tag, entry: &Entry<'_>
     repository.swap_tag(tag, held, (&descriptor, &document)).await.map(drop)
 }
 
+/// A list that has the entries of another one, too, written to a layout with all that is
+/// new; the entries themselves are where both lists are.
+pub(super) fn merged(
+    layout: &Layout,
+    mut list: Manifest,
+    other: &Manifest,
+) -> Result<(Descriptor, Vec<u8>), Problem> {
+    let new: Vec<_> = other.layers.iter().filter(|layer| !list.layers.contains(layer)).cloned().collect();
+    list.layers.extend(new);
+    list.config = layout.write(media_type::CONFIG, &config(&list.layers))?;
+    let bytes = list.to_bytes();
+    Ok((layout.write(media_type::MANIFEST, &bytes)?, bytes))
+}
+
 /// A configuration that says no more than which layers there are, so that tools that read
 /// images can read the list.
 fn config(layers: &[Descriptor]) -> Vec<u8> {

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::diagnostic::{Code, Problem};
 use crate::oci::{Descriptor, Digest, MAX_DOCUMENT, media_type};
 use crate::store::blob::{UNFINISHED, unfinished, unusable};
+use crate::store::referrer::is_list;
 use crate::store::{BlobReader, BlobWriter};
 
 pub use collect::Collected;
@@ -194,7 +195,11 @@ impl Layout {
             // What is said about an image is not another one.
             let mut kept = Vec::new();
             for (name, top) in images {
-                if name.is_some() || !self.is_referrer(&top)? {
+                let is_image = match &name {
+                    Some(name) => !is_list(name),
+                    None => !self.is_referrer(&top)?,
+                };
+                if is_image {
                     kept.push((name, top));
                 }
             }

@@ -8,9 +8,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::diagnostic::{Code, Problem};
-use crate::oci::{Descriptor, Digest, Manifest};
+use crate::oci::{Descriptor, Digest, Index, Manifest, media_type};
 use crate::store::copy::bring;
-use crate::store::{Layout, Meter, Repository};
+use crate::store::{Meter, Repository, copy, copy_read};
 
 /// Where a descriptor says what the content is.
 const ARTIFACT_TYPE: &str = "artifactType";
@@ -49,30 +49,58 @@ pub(super) fn fallback_tag(subject: &Digest) -> String {
     format!("sha256-{}", subject.hex())
 }
 
-/// Brings a manifest that has a `subject` from a layout to the repository of the
-/// subject, and lists it there as referring to it. The subject need not be there yet.
-/// Where it is already, nothing changes.
+/// Whether a tag is a list of what is said about another manifest: the fallback tag, or
+/// one of cosign's, `sha256-….sig`.
+pub(super) fn is_list(tag: &str) -> bool {
+    let Some(rest) = tag.strip_prefix("sha256-") else { return false };
+    let hex = rest.split('.').next().unwrap_or_default();
+    hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Brings a manifest or an index that has a `subject` to the repository of the subject,
+/// and lists it there as referring to it. The subject need not be there yet. Where it is
+/// already, nothing changes.
 ///
 /// # Errors
 /// It has no subject; a part of it is missing or damaged; the place cannot be reached or
 /// refuses.
-pub async fn attach(from: &Layout, referrer: &Descriptor, to: &Repository) -> Result<(), Problem> {
-    let unfit = |note: String| {
-        Problem::new(Code::Registry, format!("`{}` cannot be attached", referrer.digest)).note(note)
-    };
-    let bytes = from.read(referrer)?;
-    let manifest = Manifest::parse(&bytes).map_err(|error| unfit(error.to_string()))?;
-    let (subject, entry) =
-        listing(referrer, &bytes).ok_or_else(|| unfit("it refers to nothing".to_owned()))?;
-    let (source, meter) = (Repository::Layout(from.clone()), Arc::new(Meter::silent()));
-    for blob in std::iter::once(&manifest.config).chain(&manifest.layers) {
-        bring(&source, blob, to, &meter).await?;
-    }
+pub async fn attach(from: &Repository, referrer: &Descriptor, to: &Repository) -> Result<(), Problem> {
+    let bytes = from.read(referrer).await?;
+    let (subject, entry) = listing(referrer, &bytes).ok_or_else(|| {
+        let problem = Problem::new(Code::Registry, format!("`{}` cannot be attached", referrer.digest));
+        problem.note("it refers to nothing")
+    })?;
     match to {
-        Repository::Registry(registry) => registry.put_referrer(&subject, &entry, &bytes).await,
+        Repository::Registry(registry) => {
+            bring_below(from, (referrer, &bytes), to).await?;
+            registry.put_referrer(&subject, &entry, &bytes).await
+        }
         Repository::Layout(layout) => {
-            layout.write(&referrer.media_type, &bytes)?;
+            copy_read(from, (referrer, bytes), to, Arc::new(|_| ())).await?;
             layout.list(&entry)
         }
     }
+}
+
+/// Brings what a manifest or an index names, and not itself.
+async fn bring_below(
+    from: &Repository,
+    (referrer, bytes): (&Descriptor, &[u8]),
+    to: &Repository,
+) -> Result<(), Problem> {
+    let unfit = |note: String| {
+        Problem::new(Code::Registry, format!("`{}` cannot be attached", referrer.digest)).note(note)
+    };
+    if media_type::is_index(&referrer.media_type) {
+        for below in Index::parse(bytes).map_err(|error| unfit(error.to_string()))?.manifests {
+            copy(from, &below, to, Arc::new(|_| ())).await?;
+        }
+        return Ok(());
+    }
+    let manifest = Manifest::parse(bytes).map_err(|error| unfit(error.to_string()))?;
+    let meter = Arc::new(Meter::silent());
+    for blob in std::iter::once(&manifest.config).chain(&manifest.layers) {
+        bring(from, blob, to, &meter).await?;
+    }
+    Ok(())
 }

@@ -2,7 +2,6 @@
 
 use crate::cli::doctor::{good, missing};
 use crate::cli::place::Places;
-use crate::cli::verify::name_of;
 use crate::config::Sign;
 use crate::plan::{Action, Plan};
 use crate::release::Publisher;
@@ -19,7 +18,7 @@ pub(super) async fn keys(places: &Places, plan: Option<&Plan>, publisher: &Publi
     }
     let mut checks = Vec::new();
     for sign in signs {
-        let name = format!("key {}", name_of(&sign.key.value));
+        let name = format!("key {}", sign.key.value.place());
         let is_used = |action: &Action| matches!(action, Action::Sign(step) if step.keys.contains(sign));
         let is_needed = plan.is_some_and(|plan| plan.steps.iter().any(|step| is_used(&step.action)));
         checks.push(match publisher.keyring().signer(sign).await {

@@ -4,16 +4,17 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::config::{Approve, ProjectPath, Require, Stage};
+use crate::config::{Approve, ProjectPath, Require, Secret, Sign, Stage};
 use crate::diagnostic::{Code, Sources, Span, Spanned};
 use crate::oci::Digest;
 use crate::release::drift::{drifted, expected};
 use crate::release::gate::{Candidate, World, evidence, judge, refusal};
 use crate::release::ledger::tests::entry;
 use crate::release::{
-    Entry, EntryKind, Hold, Running, Scans, StageState, State, TagBack, of_version, previous, ran_in,
-    tags_back,
+    Entry, EntryKind, Hold, Running, Scans, StageState, State, TagBack, Vouched, VouchedBy, Vouching,
+    of_version, previous, ran_in, tags_back,
 };
+use crate::seal::Form;
 
 const NOW: i64 = 1_800_000_000;
 
@@ -55,9 +56,17 @@ fn candidate(version: &str) -> Candidate {
         images: vec![("web".to_owned(), vec!["check".to_owned()])],
         scans: vec![("web".to_owned(), Scans::Passed(Vec::new()))],
         from: Some(("staging".to_owned(), running(ran, NOW - 7200))),
+        vouching: vec![vouching("web", false)],
         source: None,
         reason: None,
     }
+}
+
+fn vouching(image: &str, declared: bool) -> Vouching {
+    let env = |name: &str| Spanned::new(Secret::Env(name.to_owned()), span());
+    let key = Sign { key: env("KEY"), password: env("PASSWORD"), span: span() };
+    let keys = if declared { vec![key] } else { Vec::new() };
+    Vouching { image: image.to_owned(), keys, provenance: declared }
 }
 
 fn world() -> World {
@@ -67,6 +76,7 @@ fn world() -> World {
         behind: false,
         allow_regress: false,
         approval: None,
+        vouched: None,
     }
 }
 
@@ -105,7 +115,6 @@ fn each_condition_that_is_not_met_is_named_with_what_would_meet_it() {
     candidate.dirty = true;
     candidate.images.push(("worker".to_owned(), Vec::new()));
     let world = World { branch: Ok(false), ..world() };
-    let cannot = "this version of hoist cannot judge it, and refuses; leave out";
     assert_eq!(
         unmet(&stage, &candidate, &State::default(), &world),
         [
@@ -113,14 +122,65 @@ fn each_condition_that_is_not_met_is_named_with_what_would_meet_it() {
             "scan: no scan says of `web` that nothing of severity high or worse is in it; declare `scan \"trivy\" \
              fail-on=\"high\"` in the image, and release it to `staging` again"
                 .to_owned(),
-            format!("signed: nothing says that the images are signed; {cannot} `signed` to go on without"),
-            format!("provenance: nothing says how the images were made; {cannot} `provenance` to go on without"),
+            "signed: `web` and `worker` declare no `sign`; write `sign key=\"…\"` in the images, and release again".to_owned(),
+            "provenance: `web` and `worker` declare no `sign` and `attest provenance=#true`; write `sign key=\"…\"; attest provenance=#true` in the images, and release again".to_owned(),
             "soak: they run in `staging` for 2 h 0 min, and 1 d 0 h are required; wait until 2027-01-16T06:00:00Z".to_owned(),
             "branch: commit 1111111 is not on `main`; merge it into `main`".to_owned(),
             "clean: the images were made from a tree with changes that are not committed; commit them, and release that commit".to_owned(),
             "approve: nobody of release-managers approved it; answer on a terminal, or set `HOIST_APPROVED_BY` to who approved it".to_owned(),
         ]
     );
+}
+
+#[test]
+fn what_vouches_for_images_is_looked_at_where_they_are() {
+    let stage = stage(Require { signed: true, provenance: true, ..Require::default() }, None);
+    let candidate = Candidate { vouching: vec![vouching("web", true)], ..candidate("1.0.0") };
+    let judged = |vouched: Option<Vec<Vouched>>| {
+        let world = World { vouched, ..world() };
+        let gates = judge(&stage, &candidate, &State::default(), &world);
+        let met = evidence(&gates).into_iter().map(|gate| format!("{}: {}", gate.gate, gate.evidence));
+        let unmet = refusal(&stage, &gates).map(|problem| problem.notes).unwrap_or_default();
+        let cut = |note: String| note.split(';').next().unwrap_or_default().to_owned();
+        (met.collect::<Vec<_>>(), unmet.into_iter().map(cut).collect::<Vec<_>>())
+    };
+    let by = |signed: &[Form], provenance: &[Form], flaw: Option<&str>| VouchedBy {
+        key: "the key `env:KEY` (abc)".to_owned(),
+        signed: signed.to_vec(),
+        provenance: provenance.to_vec(),
+        flaw: flaw.map(str::to_owned),
+    };
+    let at = |place: &str, by: VouchedBy| Vouched {
+        image: "web".to_owned(),
+        place: place.to_owned(),
+        by: vec![by],
+    };
+    let both = [Form::Tag, Form::Bundle];
+    // What is declared has to do before the images are there.
+    let (met, unmet) = judged(None);
+    assert_eq!((met.len(), unmet.len()), (2, 0), "{met:?}");
+    let (met, unmet) = judged(Some(vec![at("a/web", by(&both, &[Form::Bundle], None))]));
+    assert_eq!(
+        met,
+        [
+            "signed: signed: `web` by the key `env:KEY` (abc) at a/web (tag, bundle)",
+            "provenance: attested: `web` by the key `env:KEY` (abc) at a/web (bundle)",
+        ]
+    );
+    assert_eq!(unmet, Vec::<String>::new());
+    // All places count, and one where nobody looked is no evidence.
+    let second = at("b/web", by(&[], &[Form::Tag], Some("a signature there was not made by this key")));
+    let (met, unmet) = judged(Some(vec![at("a/web", by(&both, &[], None)), second]));
+    assert_eq!(met, Vec::<String>::new());
+    assert_eq!(
+        unmet,
+        [
+            "signed: `web` is not signed by the key `env:KEY` (abc) at b/web (a signature there was not made by this key)",
+            "provenance: `web` is not attested by the key `env:KEY` (abc) at a/web",
+        ]
+    );
+    let (_, unmet) = judged(Some(Vec::new()));
+    assert_eq!(unmet[0], "signed: `web` is nowhere that could be looked at");
 }
 
 #[test]

@@ -97,7 +97,7 @@ async fn set(project: &Project, image: &Descriptor, does: Does) -> (TagReport, F
     let registry = FakeRegistry::start(&project.images, does);
     let tags = vec![immutable("1.0.0"), immutable("sha-1"), moving("latest", "1.0.0")];
     let step = TagStep { registry: registry.plan(), ..step_of(tags) };
-    let report = tag(&step, image, &project.publisher).await;
+    let report = tag(&step, image, &project.publisher, None).await;
     (report, registry)
 }
 
@@ -158,7 +158,7 @@ async fn a_registry_that_compares_something_else_is_set_as_all_others_are() {
     let registry = FakeRegistry::start(&project.images, does);
     registry.tags.lock().unwrap().insert("latest".to_owned(), older.digest);
     let step = TagStep { registry: registry.plan(), ..step_of(vec![moving("latest", "1.0.0")]) };
-    let report = tag(&step, &web, &project.publisher).await;
+    let report = tag(&step, &web, &project.publisher, None).await;
     assert_eq!(results(&report), [TagResult::Moved]);
     assert_eq!(registry.holds()["latest"], web.digest);
 }

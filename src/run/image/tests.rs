@@ -4,8 +4,8 @@ use crate::config::{Budget, Expect, ProjectPath};
 use crate::diagnostic::Span;
 use crate::oci::{LayerCompression, Platform};
 use crate::plan::{
-    CopyPlan, Effect, ExpectPlan, ImageSettings, LayerPlan, RegistryPlace, RegistryPlan, StepId, Subject,
-    TestStep, Verb,
+    CopyPlan, Effect, ExpectPlan, ImageSettings, LayerPlan, PushStep, RegistryPlace, RegistryPlan, StepId,
+    Subject, TestStep, Verb,
 };
 use crate::run::Happening;
 use crate::run::fixture::{Project, Told as Story};

@@ -30,7 +30,7 @@ async fn attached(place: &Repository) {
     let two = referrer(&images, &top, "application/vnd.example.other", b"2");
     assert_eq!(place.referrers(&top.digest, None).await, Ok(vec![]));
     for one in [&one, &two, &one] {
-        attach(&images, one, place).await.unwrap();
+        attach(&local(&images), one, place).await.unwrap();
     }
     let digests = async |kind: Option<&str>| {
         let found = place.referrers(&top.digest, kind).await.unwrap();
@@ -54,7 +54,7 @@ async fn a_layout_lists_what_refers_to_an_image_and_still_has_one_image() {
     let top = image(&images, "linux/amd64", b"layer", &[]);
     images.list(&top).unwrap();
     let signature = referrer(&images, &top, SIGNATURE, b"1");
-    attach(&images, &signature, &local(&images)).await.unwrap();
+    attach(&local(&images), &signature, &local(&images)).await.unwrap();
     assert_eq!(images.only().map(|only| only.digest), Ok(top.digest));
 
     // As regclient writes it.
@@ -88,7 +88,7 @@ async fn several_at_once_are_all_listed_under_the_tag() {
     for number in 0..8u8 {
         let one = referrer(&images, &top, SIGNATURE, &[number]);
         let (images, web) = (images.clone(), web.clone());
-        tasks.spawn(async move { attach(&images, &one, &web).await });
+        tasks.spawn(async move { attach(&local(&images), &one, &web).await });
     }
     assert!(tasks.join_all().await.into_iter().all(|ended| ended.is_ok()));
     assert_eq!(web.referrers(&top.digest, None).await.map(|found| found.len()), Ok(8));
@@ -149,7 +149,7 @@ async fn a_registry_that_says_so_lists_by_itself() {
     let one = referrer(&images, &top, SIGNATURE, b"1");
     let two = referrer(&images, &top, "application/vnd.example.other", b"2");
     for one in [&one, &two, &one] {
-        attach(&images, one, &at(&web)).await.unwrap();
+        attach(&local(&images), one, &at(&web)).await.unwrap();
     }
     let found = web.referrers(&top.digest, None).await.unwrap();
     assert_eq!(found.iter().map(|entry| entry.digest).collect::<Vec<_>>(), [one.digest, two.digest]);

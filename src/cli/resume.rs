@@ -1,0 +1,327 @@
+//! `hoist resume`: a release that died goes on, or back.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use jiff::Timestamp;
+
+use crate::cli::arguments::Running;
+use crate::cli::place::until_signalled;
+use crate::cli::run::{asker, carry_out, ci, consent};
+use crate::cli::session::{Loaded, Session, exit_code};
+use crate::cli::shortcut::Prepared;
+use crate::cli::stage_arguments::Resume;
+use crate::cli::stages::{Entered, candidate, facts_of, promoted, registry, stage_of, who};
+use crate::diagnostic::{Code, Problem, Problems, Span, counted};
+use crate::facts::{Facts, Needs};
+use crate::plan::{Action, Goals, Plan, RegistryPlan};
+use crate::release::{
+    Candidate, Entry, EntryKind, Journal, Journals, Ledger, Publisher, Returned, Running as Ran, TagChange,
+    TagResult,
+};
+use crate::report::tag_lines;
+use crate::run::TagMove;
+use crate::tags::PlannedTag;
+
+pub(crate) fn resume(session: &mut Session, options: &Resume) -> Result<ExitCode, Problems> {
+    let loaded = session.load()?;
+    let Journals { dead, live } = Journals::find(&loaded.project.root)?;
+    for run in live {
+        session.say(&format!("the run {run} goes on, and is left alone\n"));
+    }
+    if dead.is_empty() {
+        session.say("nothing to resume: no release stopped half way\n");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut ended = ExitCode::SUCCESS;
+    for journal in dead {
+        let loaded = session.load()?;
+        announce(session, &journal, options.back);
+        if !options.running.yes && !ci(session) {
+            let confirm = asker(session, false);
+            let question = if options.back { "Put it back?" } else { "Finish it?" };
+            consent(&confirm, question, "resumed")?;
+        }
+        if options.back && journal.moved().is_empty() {
+            session.say("nothing of it became visible\n");
+            journal.end()?;
+            continue;
+        }
+        let code = if options.back {
+            back(session, &loaded, &journal)?
+        } else {
+            forward(session, loaded, &journal, &options.running)?
+        };
+        if code != ExitCode::SUCCESS {
+            ended = code;
+        }
+    }
+    Ok(ended)
+}
+
+/// Says what stopped half way.
+fn announce(session: &Session, journal: &Journal, back: bool) {
+    let intent = journal.intent();
+    let stages: Vec<_> = intent.entries.iter().map(|entry| format!("`{}`", entry.stage)).collect();
+    let of = if stages.is_empty() { String::new() } else { format!(" for {}", stages.join(", ")) };
+    let what = if back { "put back" } else { "finished" };
+    session.say(&format!(
+        "the run {}{of} stopped after {} of {} could have moved; it is {what}\n",
+        intent.run,
+        journal.moved().len(),
+        counted(intent.tags.len(), "tag"),
+    ));
+}
+
+/// Says of releases that stopped half way that they did, before another one begins.
+///
+/// # Errors
+/// A journal cannot be read, or is of a newer format: what is half done is not known.
+pub(crate) fn stopped(session: &Session, loaded: &std::path::Path) -> Result<Vec<Journal>, Problem> {
+    let Journals { dead, .. } = Journals::find(loaded)?;
+    let half: Vec<Journal> = dead.into_iter().filter_map(is_open).collect();
+    for journal in &half {
+        let run = &journal.intent().run;
+        session.say(&format!("the release of run {run} stopped half way: `hoist resume` finishes it\n"));
+    }
+    Ok(half)
+}
+
+/// A journal of which something became visible; one of which nothing did is removed.
+fn is_open(journal: Journal) -> Option<Journal> {
+    if journal.moved().is_empty() && journal.end().is_ok() { None } else { Some(journal) }
+}
+
+/// Ends the journals of all that a run, which succeeded, has done as well.
+pub(crate) fn settle(plan: &Plan, half: &[Journal]) -> Result<(), Problem> {
+    let tags = |repository: &str, tag: &str| {
+        plan.steps.iter().any(|step| match &step.action {
+            Action::Tag(step) => {
+                step.registry.place.to_string() == repository
+                    && step.tags.iter().any(|planned| planned.tag.as_str() == tag)
+            }
+            _ => false,
+        })
+    };
+    let enters = |stage: &str| {
+        let is_it = |action: &Action| matches!(action, Action::Enter(step) if step.stage == stage);
+        plan.steps.iter().any(|step| is_it(&step.action))
+    };
+    for journal in half {
+        let intent = journal.intent();
+        if intent.tags.iter().all(|tag| tags(&tag.repository, &tag.tag))
+            && intent.entries.iter().all(|entry| enters(&entry.stage))
+        {
+            journal.end()?;
+        }
+    }
+    Ok(())
+}
+
+/// How a repository of a journal is reached.
+fn reach(loaded: &Loaded, facts: &Facts, repository: &str) -> Result<RegistryPlan, Problem> {
+    registry(&loaded.release, facts, repository).ok_or_else(|| {
+        let title = format!("`{repository}` cannot be reached: it is not the name of a repository");
+        Problem::new(Code::InvalidReference, title)
+    })
+}
+
+fn facts_now(session: &Session, loaded: &Loaded) -> Result<Facts, Problems> {
+    session.gather(loaded, &Needs::default(), &indexmap::IndexMap::new())
+}
+
+/// Sets what is not set, by digest; then the ledger, and what comes behind it.
+fn forward(
+    session: &mut Session,
+    loaded: Loaded,
+    journal: &Journal,
+    running: &Running,
+) -> Result<ExitCode, Problems> {
+    let facts = facts_now(session, &loaded)?;
+    let intent = journal.intent();
+    let publisher = Publisher::new(loaded.project.root.clone(), facts.environment.clone());
+    let publisher = publisher.allow_regress(intent.allow_regress);
+    let place = place_of(session, &loaded);
+    let reach = |repository: &str| reach(&loaded, &facts, repository);
+    let work = async {
+        let (changes, done) = journal.forward(&reach, &publisher, place).await;
+        Ok::<_, Problems>((changes, done))
+    };
+    let (changes, done) = until_signalled(work, "resuming was stopped; `hoist resume` goes on")?;
+    tell(session, &changes);
+    done?;
+    for entry in &intent.entries {
+        let loaded = session.load()?;
+        let code = enter(session, loaded, journal, entry, running)?;
+        if code != ExitCode::SUCCESS {
+            return Ok(code);
+        }
+    }
+    journal.end()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn place_of(session: &mut Session, loaded: &Loaded) -> Span {
+    let declared = loaded.release.images.values().next().map(|image| image.name.span);
+    declared.unwrap_or_else(|| Span::new(session.sources.add("release.kdl", ""), 0..0))
+}
+
+fn tell(session: &Session, changes: &[TagChange]) {
+    let moves: Vec<TagMove> = changes
+        .iter()
+        .filter(|change| change.result != TagResult::Already)
+        .map(|change| TagMove {
+            repository: change.repository.clone(),
+            tag: change.tag.to_string(),
+            from: change.from.map(|from| from.to_string()),
+            to: change.to.to_string(),
+            kept: match &change.result {
+                TagResult::Kept(why) => Some(why.clone()),
+                _ => None,
+            },
+        })
+        .collect();
+    session.say(&tag_lines(&moves, session.status_look()));
+}
+
+/// Lets the images of an entry enter their stage as they were to.
+fn enter(
+    session: &mut Session,
+    loaded: Loaded,
+    journal: &Journal,
+    entry: &Entry,
+    running: &Running,
+) -> Result<ExitCode, Problems> {
+    let intent = journal.intent();
+    let stage = stage_of(&loaded.release, &entry.stage)?.clone();
+    let ledger = Ledger::open(&loaded.project.root, &session.host.environment)?;
+    let page = ledger.fetch()?;
+    let facts = facts_of(session, &loaded, entry, true)?;
+    let mut images = promoted((&loaded.release, &facts), &stage, (&entry.stage, entry))?;
+    let place = stage.name.span;
+    for (image, promoted) in &mut images {
+        let mut tags: BTreeMap<String, Vec<PlannedTag>> = BTreeMap::new();
+        for intended in intent.tags.iter().filter(|tag| tag.image == *image) {
+            tags.entry(intended.repository.clone()).or_default().extend(intended.planned(place));
+        }
+        promoted.tags = Some(tags);
+    }
+    let Some(git) = &facts.git else { return Ok(ExitCode::SUCCESS) };
+    let from = match (&entry.from, &entry.source) {
+        (Some(from), Some(source)) => {
+            let ran = ledger.entry(source)?;
+            Some((from.clone(), Ran { id: Some(source.clone()), since: ran.at, entry: ran }))
+        }
+        _ => None,
+    };
+    let candidate = Candidate {
+        kind: entry.kind,
+        automatic: false,
+        event: entry.event.clone(),
+        version: entry.version.clone(),
+        dirty: entry.dirty,
+        source: entry.source.clone(),
+        reason: entry.reason.clone(),
+        ..candidate(&loaded.release, &facts, &stage, (git, &entry.tree), from)
+    };
+    let mut planned = session.plan_stage(loaded, &facts, &entry.stage, images)?;
+    planned.entered = Some(Entered {
+        ledger,
+        page,
+        stages: vec![(stage, candidate)],
+        refused: Problems::new(),
+        approval: intent.approval.clone(),
+    });
+    let running = Running {
+        yes: true,
+        dry_run: false,
+        allow_regress: running.allow_regress || intent.allow_regress || entry.kind == EntryKind::Rollback,
+        ..running.clone()
+    };
+    carry_out(session, &running, false, &Goals::Stage(entry.stage.clone()), Prepared::alone(planned))
+}
+
+/// Puts back what can be put back, and says what cannot.
+fn back(session: &mut Session, loaded: &Loaded, journal: &Journal) -> Result<ExitCode, Problems> {
+    let facts = facts_now(session, loaded)?;
+    let intent = journal.intent();
+    let ledger = match intent.entries.as_slice() {
+        [] => None,
+        _ => Some(Ledger::open(&loaded.project.root, &session.host.environment)?),
+    };
+    if let Some(ledger) = &ledger {
+        let page = ledger.fetch()?;
+        let runs = |entry: &&Entry| {
+            let running = page.state.running(&entry.stage);
+            running.is_some_and(|running| same_images(&running.entry, entry) && running.entry.at >= intent.at)
+        };
+        if let Some(entry) = intent.entries.iter().find(runs) {
+            let title = format!("`{}` runs it: the ledger says so already", entry.stage);
+            let problem = Problem::new(Code::NotPromotable, title);
+            return Err(problem
+                .help(format!("`hoist resume` finishes it; then `hoist rollback {}` goes back", entry.stage))
+                .into());
+        }
+    }
+    let publisher = Publisher::new(loaded.project.root.clone(), facts.environment.clone());
+    let reach = |repository: &str| reach(loaded, &facts, repository);
+    let work = async { journal.back(&reach, &publisher).await.map_err(not_back) };
+    let Returned { restored, stands, others } =
+        until_signalled(work, "putting back was stopped; `hoist resume --back` goes on")?;
+    for (name, digest) in &restored {
+        session.say(&format!("{name} holds {digest} again\n"));
+    }
+    for name in &others {
+        session.say(&format!("{name} was moved by somebody else since, and stays\n"));
+    }
+    if let Some(ledger) = &ledger {
+        for entry in &intent.entries {
+            abort(session, ledger, entry, intent.at)?;
+        }
+    }
+    journal.end()?;
+    let problem = if stands.is_empty() {
+        let title = format!("the release of run {} was put back", intent.run);
+        Problem::new(Code::PutBack, title)
+    } else {
+        let title = format!("the release of run {} was put back in part", intent.run);
+        let problem = Problem::new(Code::NotPutBack, title);
+        let problem = stands.into_iter().fold(problem, Problem::note);
+        problem.help("the same release again finishes it; another version leaves these behind")
+    };
+    let code = problem.code.class();
+    session.report(&problem.into());
+    Ok(exit_code(code))
+}
+
+fn not_back(problem: Problem) -> Problem {
+    let code = if problem.code == Code::Interrupted { problem.code } else { Code::NotPutBack };
+    Problem { code, ..problem }.help("`hoist resume --back` again goes on with it")
+}
+
+fn same_images(one: &Entry, other: &Entry) -> bool {
+    let digests = |entry: &Entry| -> Vec<_> {
+        entry.images.iter().map(|image| (image.name.clone(), image.digest)).collect()
+    };
+    digests(one) == digests(other)
+}
+
+/// Puts down that a version was given up, unless somebody entered the stage since.
+fn abort(session: &Session, ledger: &Ledger, entry: &Entry, begun: Timestamp) -> Result<(), Problems> {
+    let by = who(session);
+    let done = ledger.append(|page| {
+        let state = page.state.stages.get(&entry.stage);
+        if state.and_then(|state| state.running.as_ref()).is_some_and(|running| running.entry.at >= begun) {
+            return Ok(None);
+        }
+        Ok(Some(Entry {
+            kind: EntryKind::Aborted,
+            at: session.host.now,
+            by: by.clone(),
+            follows: None,
+            reason: Some(format!("{} was given up half way, and put back", entry.version)),
+            ..entry.clone()
+        }))
+    });
+    done.map(drop)
+}

@@ -1,0 +1,166 @@
+//! What vouches for an image goes along where the image goes.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::diagnostic::{Code, Problem};
+use crate::oci::{Descriptor, Digest, Index, Manifest, Tag, media_type};
+use crate::seal::tagged::merged;
+use crate::store::{Layout, Repository, attach, copy_read};
+
+/// The ends of tags under which cosign keeps lists of signatures, of attestations, and of
+/// bills of materials.
+const LISTS: [&str; 3] = ["sig", "att", "sbom"];
+/// The most manifests that are looked at for one image.
+const MOST: usize = 1000;
+/// How often a list is written before it is given up: each time somebody else wrote it in
+/// the same moment.
+const RACES: u32 = 5;
+
+/// What went along with an image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Along {
+    /// Referrers and lists that were brought, or added to.
+    pub brought: usize,
+    /// Those that were there.
+    pub present: usize,
+}
+
+impl Along {
+    fn count(&mut self, was_brought: bool) {
+        if was_brought { self.brought += 1 } else { self.present += 1 }
+    }
+}
+
+impl fmt::Display for Along {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = if self.brought == 1 { "signature or attestation" } else { "signatures and attestations" };
+        write!(f, "{} {what} taken along", self.brought)?;
+        match self.present {
+            0 => Ok(()),
+            there => write!(f, ", {there} there before"),
+        }
+    }
+}
+
+/// Brings to a place that has an image all that refers to it, to its manifests, and to
+/// that again; and what cosign keeps beside them under tags (`sha256-….sig`, `.att`,
+/// `.sbom`). What is there stays, and nothing is added twice. All is looked for again
+/// where it was brought.
+///
+/// # Errors
+/// One of the places cannot be read: that is never taken for "nothing refers to it"; the
+/// other cannot be written; something that refers to the image is of no kind that can be
+/// copied.
+pub async fn bring_along(from: &Repository, image: &Descriptor, to: &Repository) -> Result<Along, Problem> {
+    let mut along = Along::default();
+    if from.is_same(to) {
+        return Ok(along);
+    }
+    let mut seen = HashSet::new();
+    let mut open = vec![image.clone()];
+    while let Some(subject) = open.pop() {
+        if !seen.insert(subject.digest) {
+            continue;
+        }
+        if seen.len() > MOST {
+            let title = format!("more than {MOST} manifests belong to `{}`", image.digest);
+            return Err(Problem::new(Code::Registry, title));
+        }
+        if media_type::is_index(&subject.media_type) {
+            open.extend(below(from, &subject).await?);
+        }
+        for end in LISTS {
+            if let Some(was_brought) = list(from, &subject.digest, end, to).await? {
+                along.count(was_brought);
+            }
+        }
+        let there = from.referrers(&subject.digest, None).await?;
+        if there.is_empty() {
+            continue;
+        }
+        let known = digests(to, &subject.digest).await?;
+        for referrer in &there {
+            let is_new = !known.contains(&referrer.digest);
+            if is_new {
+                attach(from, referrer, to).await?;
+            }
+            along.count(is_new);
+        }
+        let after = digests(to, &subject.digest).await?;
+        if let Some(lost) = there.iter().find(|referrer| !after.contains(&referrer.digest)) {
+            let title = format!("`{}` was taken along, and is not listed there", lost.digest);
+            let problem = Problem::new(Code::Registry, title);
+            return Err(problem.note(format!("it refers to `{}`", subject.digest)).help("run again"));
+        }
+        open.extend(there);
+    }
+    Ok(along)
+}
+
+async fn digests(repository: &Repository, subject: &Digest) -> Result<HashSet<Digest>, Problem> {
+    let listed = repository.referrers(subject, None).await?;
+    Ok(listed.into_iter().map(|referrer| referrer.digest).collect())
+}
+
+/// The manifests and indexes that an index names.
+async fn below(from: &Repository, index: &Descriptor) -> Result<Vec<Descriptor>, Problem> {
+    let bytes = from.read(index).await?;
+    let index = Index::parse(&bytes).map_err(|error| {
+        let title = format!("what refers to `{}` cannot be found", index.digest);
+        Problem::new(Code::Registry, title).note(error.to_string())
+    })?;
+    Ok(index.manifests)
+}
+
+/// Brings a list under a tag; `None` if there is none, `false` if it was there. Entries
+/// that the other place has of its own stay.
+async fn list(
+    from: &Repository,
+    subject: &Digest,
+    end: &str,
+    to: &Repository,
+) -> Result<Option<bool>, Problem> {
+    let tag: Tag = format!("sha256-{}.{end}", subject.hex())
+        .parse()
+        .map_err(|_| Problem::new(Code::InvalidTag, "the tag of a list of signatures is none"))?;
+    let Some(list) = from.resolve(tag.as_str()).await? else { return Ok(None) };
+    let document = from.read(&list).await?;
+    let unfit =
+        |why: String| Problem::new(Code::Registry, format!("`{tag}` cannot be taken along")).note(why);
+    let ours = Manifest::parse(&document).map_err(|error| unfit(error.to_string()))?;
+    for race in 0..=RACES {
+        let held = to.resolve(tag.as_str()).await?;
+        let theirs = match &held {
+            Some(held) if held.digest == list.digest => return Ok(Some(race > 0)),
+            Some(held) => {
+                let bytes = to.read(held).await?;
+                Some(Manifest::parse(&bytes).map_err(|error| unfit(error.to_string()))?)
+            }
+            None => None,
+        };
+        let is_in = |theirs: &Manifest| ours.layers.iter().all(|layer| theirs.layers.contains(layer));
+        if theirs.as_ref().is_some_and(is_in) {
+            return Ok(Some(race > 0));
+        }
+        if race == RACES {
+            break;
+        }
+        // All that it names first; then the list that is right there.
+        copy_read(from, (&list, document.clone()), to, Arc::new(|_| ())).await?;
+        let expected = held.map(|held| held.digest);
+        match theirs {
+            None => drop(to.swap_tag(&tag, None, (&list, &document)).await?),
+            Some(theirs) => {
+                let (layout, _directory) = Layout::temporary()?;
+                let (both, bytes) = merged(&layout, theirs, &ours)?;
+                let between = Repository::Layout(layout);
+                copy_read(&between, (&both, bytes.clone()), to, Arc::new(|_| ())).await?;
+                to.swap_tag(&tag, expected, (&both, &bytes)).await?;
+            }
+        }
+    }
+    let problem = Problem::new(Code::Registry, format!("`{tag}` is changed all the time"));
+    Err(problem.note("what was written was not there afterwards").help("run again"))
+}

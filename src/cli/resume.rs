@@ -1,6 +1,7 @@
 //! `hoist resume`: a release that died goes on, or back.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::ExitCode;
 
 use jiff::Timestamp;
@@ -50,7 +51,7 @@ pub(crate) fn resume(session: &mut Session, options: &Resume) -> Result<ExitCode
         let code = if options.back {
             back(session, &loaded, &journal)?
         } else {
-            forward(session, loaded, &journal, &options.running)?
+            forward(session, &loaded, &journal, &options.running)?
         };
         if code != ExitCode::SUCCESS {
             ended = code;
@@ -77,8 +78,8 @@ fn announce(session: &Session, journal: &Journal, back: bool) {
 ///
 /// # Errors
 /// A journal cannot be read, or is of a newer format: what is half done is not known.
-pub(crate) fn stopped(session: &Session, loaded: &std::path::Path) -> Result<Vec<Journal>, Problem> {
-    let Journals { dead, .. } = Journals::find(loaded)?;
+pub(crate) fn stopped(session: &Session, root: &Path) -> Result<Vec<Journal>, Problem> {
+    let Journals { dead, .. } = Journals::find(root)?;
     let half: Vec<Journal> = dead.into_iter().filter_map(is_open).collect();
     for journal in &half {
         let run = &journal.intent().run;
@@ -133,16 +134,16 @@ fn facts_now(session: &Session, loaded: &Loaded) -> Result<Facts, Problems> {
 /// Sets what is not set, by digest; then the ledger, and what comes behind it.
 fn forward(
     session: &mut Session,
-    loaded: Loaded,
+    loaded: &Loaded,
     journal: &Journal,
     running: &Running,
 ) -> Result<ExitCode, Problems> {
-    let facts = facts_now(session, &loaded)?;
+    let facts = facts_now(session, loaded)?;
     let intent = journal.intent();
     let publisher = Publisher::new(loaded.project.root.clone(), facts.environment.clone());
     let publisher = publisher.allow_regress(intent.allow_regress);
-    let place = place_of(session, &loaded);
-    let reach = |repository: &str| reach(&loaded, &facts, repository);
+    let place = place_of(session, loaded);
+    let reach = |repository: &str| reach(loaded, &facts, repository);
     let work = async {
         let (changes, done) = journal.forward(&reach, &publisher, place).await;
         Ok::<_, Problems>((changes, done))

@@ -110,12 +110,11 @@ impl Ledger {
         while let Some(id) = next.filter(|_| entries.len() < most) {
             let commit = Oid::from_str(&id).map_err(|error| unreadable(&error))?;
             let entry: Entry = document(&repository, commit, ENTRY)?;
-            next = match stage {
-                Some(_) => entry.follows.clone(),
-                None => {
-                    let commit = repository.find_commit(commit).map_err(|error| unreadable(&error))?;
-                    commit.parent_ids().next().map(|parent| parent.to_string())
-                }
+            next = if stage.is_some() {
+                entry.follows.clone()
+            } else {
+                let commit = repository.find_commit(commit).map_err(|error| unreadable(&error))?;
+                commit.parent_ids().next().map(|parent| parent.to_string())
             };
             entries.push((id, entry));
         }

@@ -151,15 +151,26 @@ fn forward(
     let (changes, done) = until_signalled(work, "resuming was stopped; `hoist resume` goes on")?;
     tell(session, &changes);
     done?;
+    let (mut ended, mut is_open) = (ExitCode::SUCCESS, false);
     for entry in &intent.entries {
         let loaded = session.load()?;
+        let ledger = Ledger::open(&loaded.project.root, &session.host.environment)?;
         let code = enter(session, loaded, journal, entry, running)?;
         if code != ExitCode::SUCCESS {
-            return Ok(code);
+            ended = code;
+            // What entered, and failed there, was put back, or is on hold.
+            is_open |= !is_since(ledger.read()?.state.running(&entry.stage), intent.at);
         }
     }
-    journal.end()?;
-    Ok(ExitCode::SUCCESS)
+    if !is_open {
+        journal.end()?;
+    }
+    Ok(ended)
+}
+
+/// Whether a stage was entered since a journal was begun.
+fn is_since(running: Option<&Ran>, begun: Timestamp) -> bool {
+    running.is_some_and(|running| running.entry.at >= begun)
 }
 
 fn place_of(session: &mut Session, loaded: &Loaded) -> Span {
@@ -254,7 +265,7 @@ fn back(session: &mut Session, loaded: &Loaded, journal: &Journal) -> Result<Exi
         let page = ledger.fetch()?;
         let runs = |entry: &&Entry| {
             let running = page.state.running(&entry.stage);
-            running.is_some_and(|running| same_images(&running.entry, entry) && running.entry.at >= intent.at)
+            is_since(running, intent.at) && running.is_some_and(|ran| same_images(&ran.entry, entry))
         };
         if let Some(entry) = intent.entries.iter().find(runs) {
             let title = format!("`{}` runs it: the ledger says so already", entry.stage);
@@ -312,7 +323,7 @@ fn abort(session: &Session, ledger: &Ledger, entry: &Entry, begun: Timestamp) ->
     let by = who(session);
     let done = ledger.append(|page| {
         let state = page.state.stages.get(&entry.stage);
-        if state.and_then(|state| state.running.as_ref()).is_some_and(|running| running.entry.at >= begun) {
+        if is_since(state.and_then(|state| state.running.as_ref()), begun) {
             return Ok(None);
         }
         Ok(Some(Entry {

@@ -351,7 +351,7 @@ mod tests {
         assert_eq!((found.dead.len(), found.live), (0, vec!["1".to_owned()]));
         drop(journal);
 
-        let found = self::dead(root.path()).unwrap();
+        let found = dead(root.path()).unwrap();
         let [dead] = found.as_slice() else { panic!("{found:?}") };
         assert_eq!(dead.intent(), &intent("1"));
         assert_eq!(dead.moved(), [(0, None)]);

@@ -17,6 +17,7 @@ use crate::fixture::{Ended, Repo, installed};
 use crate::proxy::{Fault, Harm, Proxy, direct};
 use crate::random::Random;
 use crate::registry::Registry;
+use crate::schemas::check;
 use crate::signals::pid;
 
 /// Rounds, unless something else is asked for: 300 are what the claim is made of.
@@ -132,7 +133,7 @@ fn hoist(world: &World, words: &[&str], ports: [u16; 2]) -> Ended {
 }
 
 /// Releases a version, and kills that after some requests to the registries.
-fn killed(world: &World, event: &str, ports: [u16; 2], seen: &AtomicUsize, after: usize) {
+fn killed(world: &World, event: &str, ports: [u16; 2], asked: &AtomicUsize, after: usize) {
     let mut child = world
         .repo
         .command(&["release", "--event", event, "--yes"])
@@ -143,7 +144,7 @@ fn killed(world: &World, event: &str, ports: [u16; 2], seen: &AtomicUsize, after
         .spawn()
         .expect("hoist can be started");
     let deadline = Instant::now() + Duration::from_mins(5);
-    while seen.load(Ordering::Relaxed) < after && child.try_wait().expect("it can be asked").is_none() {
+    while asked.load(Ordering::Relaxed) < after && child.try_wait().expect("it can be asked").is_none() {
         assert!(Instant::now() < deadline, "the release ends");
         std::thread::sleep(Duration::from_micros(200));
     }
@@ -159,12 +160,12 @@ fn round(world: &mut World, seed: u64, bad: bool) -> Result<(), String> {
     let version = world.next();
     let event = format!("tag=v{version}");
     let (before, entries) = (world.tags(&version), world.entered());
-    let seen = Arc::new(AtomicUsize::new(0));
+    let asked = Arc::new(AtomicUsize::new(0));
     let proxies = [0, 1].map(|at| {
-        let seen = Arc::clone(&seen);
+        let asked = Arc::clone(&asked);
         let harm: Option<Harm> = bad.then(|| Arc::new(Story::new(seed * 2 + at)).harm());
         let count = move |name: &str, times: usize| -> Option<Fault> {
-            seen.fetch_add(1, Ordering::Relaxed);
+            asked.fetch_add(1, Ordering::Relaxed);
             harm.as_ref().and_then(|harm| harm(name, times))
         };
         Proxy::start(world.registries[usize::try_from(at).expect("it is small")].port, Box::new(count))
@@ -173,7 +174,7 @@ fn round(world: &mut World, seed: u64, bad: bool) -> Result<(), String> {
     // Most of them where tags are set: that comes last.
     let all = LEARNED.load(Ordering::Relaxed);
     let least = if random.once_in(4) { 0 } else { all / 2 };
-    killed(world, &event, ports, &seen, least + random.below(all - least));
+    killed(world, &event, ports, &asked, least + random.below(all - least));
     proxies.iter().for_each(Proxy::heal);
     let again = random.once_in(3);
     let ended = if again {
@@ -265,7 +266,9 @@ fn what_stopped_between_its_tags_is_put_back_as_far_as_it_can_be() {
     let said = failed.stderr.replace("\n  | ", " ");
     assert!(said.contains("hoist resume") && said.contains("hoist resume --back"), "{}", failed.stderr);
     assert_eq!(world.journals(), 1);
-    // Another release is told of it.
+    let journal = std::fs::read_dir(world.repo.path().join(".hoist/transactions")).unwrap().next().unwrap();
+    check("journal", &std::fs::read_to_string(journal.unwrap().path()).unwrap());
+    // Nothing is done that nobody agreed to.
     let looked = hoist(&world, &["resume"], ports);
     assert_eq!(looked.code, 3, "nobody is there to agree: {}", looked.stderr);
     assert_eq!(world.journals(), 1);

@@ -524,10 +524,22 @@ fn a_ledger_that_was_rewritten_is_refused_before_anything_is_published() {
 
 #[test]
 fn a_promotion_that_is_killed_between_its_tags_is_completed_by_the_same_again() {
-    if !ready("promotions that are killed") {
-        return;
+    if ready("promotions that are killed") {
+        completed_by(&["release", "--event", "tag=v1.0.0", "--yes"]);
     }
-    let world = World::new("");
+}
+
+#[test]
+fn a_promotion_that_is_killed_between_its_tags_is_resumed_with_its_deployment() {
+    if ready("promotions that are killed") {
+        completed_by(&["resume", "--yes"]);
+    }
+}
+
+fn completed_by(words: &[&str]) {
+    let world = World::new(
+        "approve \"managers\"\n    deploy \"run\" { run \"echo $HOIST_VERSION $HOIST_DIGEST_WEB >> out\"; }",
+    );
     done(&world.release("branch=staging"));
     let harm = |name: &str, _| {
         name.starts_with("PUT /v2/team/prod/web/manifests/live").then_some(Fault::Delay(120_000))
@@ -540,6 +552,7 @@ fn a_promotion_that_is_killed_between_its_tags_is_completed_by_the_same_again() 
     let mut child = world
         .repo
         .command(&["release", "--event", "tag=v1.0.0", "--yes"])
+        .env("HOIST_APPROVED_BY", "ada")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -560,9 +573,15 @@ fn a_promotion_that_is_killed_between_its_tags_is_completed_by_the_same_again() 
     );
     assert_eq!(world.status("production")["version"], Value::Null);
     proxy.heal();
-    done(&world.release("tag=v1.0.0"));
+    assert!(!world.repo.has("out"));
+    // Who approved it is part of what is resumed; the same again asks again.
+    let approval: &[(&str, &str)] = if words[0] == "resume" { &[] } else { &[("HOIST_APPROVED_BY", "ada")] };
+    done(&world.repo.hoist_with(words, approval));
     assert_eq!(world.digest("prod/web:latest"), built);
     assert_eq!(world.status("production")["version"], "1.0.0");
+    assert_eq!(world.repo.read("out"), format!("1.0.0 {built}\n"));
+    assert!(world.history()[0]["gates"][0]["evidence"].as_str().unwrap().starts_with("ada, by"));
+    assert!(world.repo.hoist(&["resume"]).stderr.contains("nothing to resume"));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `hoist resume`: a release that died goes on, or back.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::ExitCode;
 
 use jiff::Timestamp;
@@ -50,7 +51,7 @@ pub(crate) fn resume(session: &mut Session, options: &Resume) -> Result<ExitCode
         let code = if options.back {
             back(session, &loaded, &journal)?
         } else {
-            forward(session, loaded, &journal, &options.running)?
+            forward(session, &loaded, &journal, &options.running)?
         };
         if code != ExitCode::SUCCESS {
             ended = code;
@@ -77,8 +78,8 @@ fn announce(session: &Session, journal: &Journal, back: bool) {
 ///
 /// # Errors
 /// A journal cannot be read, or is of a newer format: what is half done is not known.
-pub(crate) fn stopped(session: &Session, loaded: &std::path::Path) -> Result<Vec<Journal>, Problem> {
-    let Journals { dead, .. } = Journals::find(loaded)?;
+pub(crate) fn stopped(session: &Session, root: &Path) -> Result<Vec<Journal>, Problem> {
+    let Journals { dead, .. } = Journals::find(root)?;
     let half: Vec<Journal> = dead.into_iter().filter_map(is_open).collect();
     for journal in &half {
         let run = &journal.intent().run;
@@ -133,16 +134,16 @@ fn facts_now(session: &Session, loaded: &Loaded) -> Result<Facts, Problems> {
 /// Sets what is not set, by digest; then the ledger, and what comes behind it.
 fn forward(
     session: &mut Session,
-    loaded: Loaded,
+    loaded: &Loaded,
     journal: &Journal,
     running: &Running,
 ) -> Result<ExitCode, Problems> {
-    let facts = facts_now(session, &loaded)?;
+    let facts = facts_now(session, loaded)?;
     let intent = journal.intent();
     let publisher = Publisher::new(loaded.project.root.clone(), facts.environment.clone());
     let publisher = publisher.allow_regress(intent.allow_regress);
-    let place = place_of(session, &loaded);
-    let reach = |repository: &str| reach(&loaded, &facts, repository);
+    let place = place_of(session, loaded);
+    let reach = |repository: &str| reach(loaded, &facts, repository);
     let work = async {
         let (changes, done) = journal.forward(&reach, &publisher, place).await;
         Ok::<_, Problems>((changes, done))
@@ -150,15 +151,26 @@ fn forward(
     let (changes, done) = until_signalled(work, "resuming was stopped; `hoist resume` goes on")?;
     tell(session, &changes);
     done?;
+    let (mut ended, mut is_open) = (ExitCode::SUCCESS, false);
     for entry in &intent.entries {
         let loaded = session.load()?;
+        let ledger = Ledger::open(&loaded.project.root, &session.host.environment)?;
         let code = enter(session, loaded, journal, entry, running)?;
         if code != ExitCode::SUCCESS {
-            return Ok(code);
+            ended = code;
+            // What entered, and failed there, was put back, or is on hold.
+            is_open |= !is_since(ledger.read()?.state.running(&entry.stage), intent.at);
         }
     }
-    journal.end()?;
-    Ok(ExitCode::SUCCESS)
+    if !is_open {
+        journal.end()?;
+    }
+    Ok(ended)
+}
+
+/// Whether a stage was entered since a journal was begun.
+fn is_since(running: Option<&Ran>, begun: Timestamp) -> bool {
+    running.is_some_and(|running| running.entry.at >= begun)
 }
 
 fn place_of(session: &mut Session, loaded: &Loaded) -> Span {
@@ -253,7 +265,7 @@ fn back(session: &mut Session, loaded: &Loaded, journal: &Journal) -> Result<Exi
         let page = ledger.fetch()?;
         let runs = |entry: &&Entry| {
             let running = page.state.running(&entry.stage);
-            running.is_some_and(|running| same_images(&running.entry, entry) && running.entry.at >= intent.at)
+            is_since(running, intent.at) && running.is_some_and(|ran| same_images(&ran.entry, entry))
         };
         if let Some(entry) = intent.entries.iter().find(runs) {
             let title = format!("`{}` runs it: the ledger says so already", entry.stage);
@@ -311,7 +323,7 @@ fn abort(session: &Session, ledger: &Ledger, entry: &Entry, begun: Timestamp) ->
     let by = who(session);
     let done = ledger.append(|page| {
         let state = page.state.stages.get(&entry.stage);
-        if state.and_then(|state| state.running.as_ref()).is_some_and(|running| running.entry.at >= begun) {
+        if is_since(state.and_then(|state| state.running.as_ref()), begun) {
             return Ok(None);
         }
         Ok(Some(Entry {

@@ -108,9 +108,10 @@ pub(crate) fn carry_out(
         }
         _ => None,
     };
-    let half = match publishes(&prepared.planned.plan) {
-        true => stopped(session, &prepared.planned.project.root)?,
-        false => Vec::new(),
+    let half = if publishes(&prepared.planned.plan) {
+        stopped(session, &prepared.planned.project.root)?
+    } else {
+        Vec::new()
     };
     let confirm = asker(session, running.yes);
     agree(session, &prepared.planned, running.yes, &confirm)?;

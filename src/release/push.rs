@@ -53,7 +53,7 @@ pub async fn bring(
     let (_, from) = source_of(step, found, publisher).await?.ok_or_else(|| gone(found))?;
     let copied = copy(&from, image, &repository, observe).await?;
     is_there(&step.registry, image, &repository).await?;
-    let along = bring_along(&from, image, &repository).await?;
+    let along = Box::pin(bring_along(&from, image, &repository)).await?;
     Ok(Pushed { repository: place(&step.registry), copied, along })
 }
 

@@ -252,9 +252,10 @@ impl Source {
         };
         let read = (&self.image, self.document.clone());
         let copied = copy_read(&self.repository, read, &repository, observe).await?;
-        let along = match along {
-            true => Some(bring_along(&self.repository, &self.image, &repository).await?),
-            false => None,
+        let along = if along {
+            Some(Box::pin(bring_along(&self.repository, &self.image, &repository)).await?)
+        } else {
+            None
         };
         Ok(Delivered { repository, copied, along })
     }

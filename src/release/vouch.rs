@@ -1,7 +1,5 @@
 //! Looks for what vouches for the images of stages.
 
-use std::collections::HashMap;
-
 use crate::diagnostic::{Code, Problem};
 use crate::oci::{Descriptor, Digest};
 use crate::plan::{Action, EnterStep, Plan, PushStep, RegistryPlan, StepIndex};
@@ -49,12 +47,12 @@ pub async fn vouched_at_sources(
 pub async fn vouched_at_targets(
     plan: &Plan,
     entrance: &Entrance,
-    known: &HashMap<StepIndex, Descriptor>,
+    known: impl Fn(StepIndex) -> Option<Descriptor>,
     publisher: &Publisher,
 ) -> Result<Vec<Vouched>, Problem> {
     let mut found = Vec::new();
     for (_, image, vouching) in wanted(plan, entrance) {
-        let Some(digest) = known.get(&image).map(|image| image.digest) else { continue };
+        let Some(digest) = known(image).map(|image| image.digest) else { continue };
         for push in pushes(plan, image) {
             let repository = publisher.open_to_read(&push.registry).await?;
             look(&mut found, (&push.registry, &repository), digest, vouching, publisher).await?;

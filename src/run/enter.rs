@@ -71,6 +71,7 @@ impl Images {
         if !entrance.asks_for_seals() {
             return Ok(None);
         }
+        let known = |image: StepIndex| known.get(&image).cloned();
         let look = || vouched_at_targets(plan, entrance, known, &self.publisher);
         self.vouched.get_or_try_init(look).await.map(|found| Some(found.clone()))
     }

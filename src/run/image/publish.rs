@@ -37,7 +37,7 @@ impl Images {
             let pushed = self.send(plan, step, image).await;
             pushed.map_err(Problems::from).map(|pushed| (pushed, tags.is_empty()))
         };
-        let pushed = unless(halt, work).await?;
+        let pushed = unless(halt, Box::pin(work)).await?;
         let (pushed, unnamed) = pushed.map_err(Unsuccessful::Failed)?;
         let by = if unnamed { ", without a tag: by its digest alone" } else { "" };
         teller.tell(Told::Notice(format!("{}@{}{by}", pushed.repository, image.digest))).await;

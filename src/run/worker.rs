@@ -395,9 +395,7 @@ impl Worker {
         }
         match &step.action {
             Action::Deploy(deploy) => {
-                let command = with_images(&deploy.command, &deploy.images, &task.images);
-                let done = self.run_for_stage(step, &command, halt, teller).await;
-                (Vec::new(), done.map(|()| Yielded::Nothing))
+                (Vec::new(), Box::pin(self.deploy((step, deploy), task, halt, teller)).await)
             }
             Action::Verify(check) => {
                 let command = with_images(&check.command, &check.images, &task.images);
@@ -405,6 +403,11 @@ impl Worker {
             }
             _ => self.images.act(&self.request.plan, step, &task.images, halt, teller).await,
         }
+    }
+
+    /// What is carried out.
+    pub(super) const fn request(&self) -> &Request {
+        &self.request
     }
 
     /// Runs commands of a stage, which make nothing that is kept.

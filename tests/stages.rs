@@ -410,7 +410,7 @@ fn a_deployment_that_cannot_be_done_is_refused_before_anything_is_published() {
     if !ready("deployments that are not available") {
         return;
     }
-    let world = World::new("deploy \"gitops\" { replace \"a\" \"b\" \"c\"; }");
+    let world = World::new("deploy \"gitops\" branch=\"staging\" { replace \"a\" \"b\" \"c\"; }");
     world.repo.write("release.kdl", world.repo.read("release.kdl").replace("from \"staging\"", ""));
     world.repo.commit("Build it");
     for flags in [&[][..], &["--keep-going"]] {

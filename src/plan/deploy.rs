@@ -21,7 +21,7 @@ pub struct DeployStep {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Deployment {
     /// By commands.
-    Run(CommandStep),
+    Run(Box<CommandStep>),
     /// By a commit to a git repository.
     Gitops(Box<GitopsStep>),
     /// By `kubectl`.
@@ -130,25 +130,30 @@ impl Lower<'_> {
             Deploy::Run(commands) => {
                 let command = self.stage_command(stage, commands);
                 definition = self.define_command(&command);
-                Deployment::Run(command)
+                Deployment::Run(Box::new(command))
             }
             Deploy::Gitops { repo, branch, edits, commit, pull_request } => {
                 let scope = Scope::new(self.release, self.facts).of(&stage.name.value);
                 let name = &stage.name.value;
-                let message = match commit {
-                    Some(commit) => self.fill(&scope, commit),
-                    None => {
-                        let version = scope.known(Fact::Version).unwrap_or_default();
-                        format!("Deploy {version} to {name}").replace("  ", " ")
-                    }
+                let message = if let Some(commit) = commit {
+                    self.fill(&scope, commit)
+                } else {
+                    let version = scope.known(Fact::Version).unwrap_or_default();
+                    format!("Deploy {version} to {name}").replace("  ", " ")
                 };
+                let repo = self.filled(&scope, repo.as_ref());
+                if repo.as_deref().is_some_and(holds_password) {
+                    let title = "an address of a repository holds no password";
+                    let problem = Problem::new(Code::InvalidValue, title).label(deploy.span, "named here");
+                    self.problems.push(problem.help("let git know it: `git config credential.helper …`"));
+                }
                 let edits = edits.iter().filter_map(|edit| self.manifest_edit(&scope, edit, &images));
                 let edits = edits.collect();
                 let pull_request =
                     pull_request.as_ref().map(|request| self.pull_request(&scope, request, &message));
                 Deployment::Gitops(Box::new(GitopsStep {
                     stage: name.clone(),
-                    repo: self.filled(&scope, repo.as_ref()),
+                    repo,
                     branch: self.filled(&scope, branch.as_ref()),
                     edits,
                     message,
@@ -292,7 +297,7 @@ impl Lower<'_> {
                 Some(at) => return Some(at),
                 None => {
                     Problem::new(Code::UnknownName, format!("`{}` is no image of this stage", named.value))
-                        .label(named.span, format!("it has {}", there))
+                        .label(named.span, format!("it has {there}"))
                 }
             },
             None if images.len() == 1 => return Some(0),
@@ -305,7 +310,7 @@ impl Lower<'_> {
                         Code::MissingProperty,
                         format!("which image `{}` is set to is not said", said.value),
                     )
-                    .label(said.span, format!("the stage has {}", there))
+                    .label(said.span, format!("the stage has {there}"))
                     .help("call it as one of them, or name the image: see docs/deploying.md"),
                 }
             }
@@ -313,4 +318,11 @@ impl Lower<'_> {
         self.problems.push(problem);
         None
     }
+}
+
+/// Whether an address shows a password: it would be an argument of a process.
+fn holds_password(address: &str) -> bool {
+    let authority = address.split_once("://").and_then(|(_, rest)| rest.split('/').next());
+    let user = authority.and_then(|authority| authority.rsplit_once('@'));
+    user.is_some_and(|(user, _)| user.contains(':'))
 }

@@ -164,12 +164,8 @@ async fn forge(
 ) -> Result<(Project, String), Problems> {
     let (root, environment) = (request.root.clone(), request.facts.environment.clone());
     let address = blocking(move || edits.address(&root, &environment)).await?;
-    let place = |problem: Problem| match problem.labels.is_empty() {
-        true => problem.label(asked.span, "asked for by this"),
-        false => problem,
-    };
     let project = Project::of(&address.unwrap_or_default(), asked.forge, asked.api.as_deref());
-    let project = project.map_err(place)?;
+    let project = project.map_err(|problem| problem.label(asked.span, "asked for by this"))?;
     let variable = Secret::Env(project.variable().to_owned());
     let secret = asked.token.clone().unwrap_or_else(|| Spanned::new(variable, asked.span));
     let token = find_secret("a token", &secret, &request.root, &request.facts.environment).await?;

@@ -12,11 +12,10 @@ pub(in crate::deploy) fn spell(value: &str, old: Option<&Node>) -> String {
     };
     match style {
         Style::Single if value.chars().all(is_printable) => format!("'{}'", value.replace('\'', "''")),
-        Style::Single | Style::Double | Style::Block => double(value),
         Style::Plain if is_plain(value) && (resolves_to_text(value) || is_alike(before, value)) => {
             value.to_owned()
         }
-        Style::Plain => double(value),
+        _ => double(value),
     }
 }
 

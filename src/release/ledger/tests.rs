@@ -93,7 +93,7 @@ fn environment() -> Environment {
     let home = std::env::temp_dir().into_os_string();
     let config = [("GIT_CONFIG_GLOBAL", "/dev/null"), ("GIT_CONFIG_NOSYSTEM", "1")];
     let config = config.map(|(name, value)| (name, value.into()));
-    Environment::from_iter([("PATH", path), ("HOME", home)].into_iter().chain(config))
+    [("PATH", path), ("HOME", home)].into_iter().chain(config).collect()
 }
 
 fn git(directory: &Path, words: &[&str]) -> String {

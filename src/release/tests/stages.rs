@@ -69,8 +69,8 @@ fn world() -> World {
 }
 
 /// The conditions that are not met, with why and what would do.
-fn unmet(stage: &Stage, candidate: &Candidate, state: &State, world: &World) -> Vec<String> {
-    let gates = judge(stage, candidate, state, world);
+fn unmet(stage: &Stage, candidate: &Candidate, known: &State, world: &World) -> Vec<String> {
+    let gates = judge(stage, candidate, known, world);
     let notes = refusal(stage, &gates).map(|problem| {
         assert_eq!(problem.code, Code::GateNotMet);
         problem.notes
@@ -188,15 +188,15 @@ fn a_stage_on_hold_is_entered_by_hand_alone() {
     let since = Timestamp::from_second(NOW - 60).unwrap();
     let hold = Hold { since, by: "ada".to_owned(), reason: "it was slow".to_owned() };
     let entry = entry(EntryKind::Rollback, "production", "0.9.0", "b", NOW - 60);
-    let held = state(&[("production", running(entry, NOW - 60), Some(hold))]);
+    let paused = state(&[("production", running(entry, NOW - 60), Some(hold))]);
     assert_eq!(
-        unmet(&stage, &candidate("1.0.0"), &held, &world()),
+        unmet(&stage, &candidate("1.0.0"), &paused, &world()),
         [
             "hold: it is on hold since 2027-01-15T07:59:00Z, by ada: it was slow; `hoist promote production` enters it by hand, and ends that"
         ]
     );
     let by_hand = Candidate { automatic: false, ..candidate("1.0.0") };
-    assert_eq!(unmet(&stage, &by_hand, &held, &world()), [""; 0]);
+    assert_eq!(unmet(&stage, &by_hand, &paused, &world()), [""; 0]);
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod commands;
 mod containers;
 #[path = "../src/engine/builder/fixture.rs"]
 mod daemons;
+mod deploying;
 mod doctor;
 mod emulation;
 mod engine_faults;

@@ -59,6 +59,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("tokio", &["store", "engine", "seal", "release", "run", "cli"]),
     ("bollard", &["engine"]),
     ("tonic", &["engine"]),
+    ("saphyr_parser", &["deploy"]),
     ("p256", &["seal"]),
     ("scrypt", &["seal"]),
     ("crypto_secretbox", &["seal"]),

@@ -410,12 +410,12 @@ fn a_deployment_that_cannot_be_done_is_refused_before_anything_is_published() {
     if !ready("deployments that are not available") {
         return;
     }
-    let world = World::new("deploy \"compose\" { file \"compose.yaml\"; }");
+    let world = World::new("deploy \"gitops\" branch=\"staging\" { replace \"a\" \"b\" \"c\"; }");
     world.repo.write("release.kdl", world.repo.read("release.kdl").replace("from \"staging\"", ""));
     world.repo.commit("Build it");
     for flags in [&[][..], &["--keep-going"]] {
         let ended = world.repo.hoist(&[&["release", "--event", "tag=v1.0.0", "--yes"], flags].concat());
-        refused(&ended, 3, &["deploying with `compose` is not available yet"]);
+        refused(&ended, 3, &["hoist::deploy::manifest", "there is no `a` on `staging`"]);
         assert_eq!([world.digest("web:1.0.0"), world.digest("prod/web:live")], ["none", "none"]);
     }
 }

@@ -167,8 +167,13 @@ impl Session {
                     problems.push(problem);
                     // What would be taken is not known; that it is not built is.
                     let unknown = images_of_stage(release, stage).map(|(_, image)| {
-                        let unknown =
-                            Promoted { image: None, sources: Vec::new(), tests: Vec::new(), tags: None };
+                        let unknown = Promoted {
+                            stays: BTreeMap::new(),
+                            image: None,
+                            sources: Vec::new(),
+                            tests: Vec::new(),
+                            tags: None,
+                        };
                         (image.name.value.clone(), unknown)
                     });
                     entering.promoted.extend(unknown);
@@ -345,8 +350,13 @@ pub(crate) fn promoted(
         };
         let sources = found.places.iter();
         let sources = sources.filter_map(|place| registry(release, facts, &place.repository)).collect();
-        let one =
-            Promoted { image: Some(found.descriptor()), sources, tests: found.tests.clone(), tags: None };
+        let stays = found.places.iter().filter_map(|place| {
+            let tag = place.tags.iter().find(|tag| tag.immutable)?;
+            Some((place.repository.clone(), tag.tag.clone()))
+        });
+        let stays = stays.collect();
+        let tests = found.tests.clone();
+        let one = Promoted { image: Some(found.descriptor()), sources, tests, tags: None, stays };
         promoted.insert(name.clone(), one);
     }
     problems.or(promoted)

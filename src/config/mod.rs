@@ -39,7 +39,8 @@ pub use release::{
     Builder, CacheSettings, Declared, Execute, GOALS, Pool, Release, RemoteCache, Settings, Var,
 };
 pub use stage::{
-    Approve, Deploy, Edit, EventPattern, HttpCheck, KubectlSet, Require, Severity, Stage, Verify,
+    Approve, Deploy, Edit, EventPattern, Forge, HttpCheck, KubectlSet, NewValue, PullRequest, Require,
+    Severity, Stage, Verify,
 };
 pub use tag_rule::{Narrow, Rule, RuleKind, TagSet};
 pub use target::{Argument, Command, Condition, Pattern, Target};

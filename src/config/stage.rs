@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::config::{Image, ProjectPath, Rule, Template};
+use crate::config::{Image, ProjectPath, Rule, Secret, Template};
 use crate::diagnostic::{Span, Spanned};
 use serde::{Deserialize, Serialize};
 
@@ -143,8 +143,8 @@ pub enum Deploy {
         edits: Vec<Spanned<Edit>>,
         /// Message of the commit.
         commit: Option<Template>,
-        /// Whether a pull request is made instead of a push, with its title.
-        pull_request: Option<Option<Template>>,
+        /// The pull request that is made instead of a push.
+        pull_request: Option<PullRequest>,
     },
     /// Sets images of a Kubernetes cluster.
     Kubectl {
@@ -154,13 +154,15 @@ pub enum Deploy {
         context: Option<Template>,
         /// Workload, container, and image.
         sets: Vec<KubectlSet>,
+        /// How long a rollout may take.
+        within: Duration,
     },
     /// Restarts services of a compose file.
     Compose {
         /// The file.
         file: Spanned<ProjectPath>,
-        /// The services; empty for all.
-        services: Vec<String>,
+        /// The services; empty for those whose images are the stage's.
+        services: Vec<Spanned<String>>,
     },
     /// Runs commands.
     Run(Vec<Spanned<crate::config::Command>>),
@@ -186,6 +188,10 @@ pub enum Edit {
         path: Template,
         /// The name that its entry has.
         image: Spanned<String>,
+        /// The image of the stage that it is set to, where the name does not say it.
+        is: Option<Spanned<String>>,
+        /// Whether the digest is said, even where a tag is.
+        digest: bool,
     },
     /// Sets a scalar of a YAML file.
     Yaml {
@@ -194,7 +200,7 @@ pub enum Edit {
         /// Path of the scalar.
         set: String,
         /// Its new value.
-        to: Template,
+        to: NewValue,
     },
     /// Replaces what a regular expression matches.
     Replace {
@@ -205,6 +211,41 @@ pub enum Edit {
         /// What stands in its place.
         with: Template,
     },
+}
+
+/// What a scalar is set to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum NewValue {
+    /// `to="…"`.
+    Text(Template),
+    /// `digest-of="web"`: the digest of an image of the stage.
+    DigestOf(Spanned<String>),
+}
+
+/// `pull-request title="…" …`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PullRequest {
+    /// Its title; the commit's message by default.
+    pub title: Option<Template>,
+    /// What keeps the repository; by the name of the host by default.
+    pub forge: Option<Forge>,
+    /// Where its API is; below the host by default.
+    pub api: Option<Spanned<String>>,
+    /// What lets one in; a variable of the forge's own by default.
+    pub token: Option<Spanned<Secret>>,
+    /// The node in the source.
+    pub span: Span,
+}
+
+/// What keeps repositories and takes pull requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Forge {
+    /// GitHub, and GitHub Enterprise Server.
+    GitHub,
+    /// GitLab.
+    GitLab,
+    /// Gitea, and Forgejo.
+    Gitea,
 }
 
 /// `verify within="5m" { … }`.

@@ -229,6 +229,14 @@ codes! {
     ScannerFailed "run::scanner_failed" Failed,
 
     // deploy
+    /// A manifest cannot be edited as it is asked for: there is no such file, entry, or value.
+    Manifest "deploy::manifest" Refused,
+    /// The repository of manifests cannot be reached, or does not take a commit.
+    ManifestRepository "deploy::repository" Refused,
+    /// A program that deploys is missing.
+    NoTool "deploy::no_tool" Refused,
+    /// What keeps the repository of manifests does not take a pull request.
+    PullRequest "deploy::pull_request" Refused,
     /// What was deployed does not do what it has to.
     NotVerified "deploy::not_verified" Failed,
 

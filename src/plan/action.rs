@@ -58,7 +58,7 @@ pub enum Action {
     /// Puts down what a stage runs.
     #[serde(skip)]
     Enter(Box<EnterStep>),
-    /// Runs the commands of a deployment.
+    /// Deploys the images of a stage.
     #[serde(skip)]
     Deploy(Box<DeployStep>),
     /// Makes sure that a stage works.

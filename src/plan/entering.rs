@@ -31,6 +31,8 @@ pub struct Promoted {
     /// The tags that it gets, by the place, in the order in which they become visible;
     /// where it is none, the rules of the file say which.
     pub tags: Option<BTreeMap<String, Vec<PlannedTag>>>,
+    /// A tag of it that never moves, by the place.
+    pub stays: BTreeMap<String, String>,
 }
 
 /// The stages that an event enters, in the order of their declaration.

@@ -7,7 +7,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::diagnostic::{Sources, Span};
-use crate::plan::{Action, Effect, Gap, KeyPart, NeedKind, PartValue, Plan, RegistryPlan, Step, Subject};
+use crate::plan::{
+    Action, Deployment, Effect, Gap, KeyPart, NeedKind, PartValue, Plan, RegistryPlan, Step, Subject,
+};
 use crate::tags::Movement;
 
 /// The version of the format: raised when a reader of an earlier one would read
@@ -118,7 +120,10 @@ enum Does {
         images: Vec<String>,
     },
     Deploy {
-        commands: usize,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        commands: Option<usize>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        edits: Vec<String>,
     },
     Verify {
         http: Vec<String>,
@@ -287,7 +292,17 @@ impl Does {
                 stage: step.stage.clone(),
                 images: step.images.iter().map(|image| name(plan, image.image)).collect(),
             },
-            Action::Deploy(step) => Self::Deploy { commands: step.command.commands.len() },
+            Action::Deploy(step) => {
+                let (mut commands, mut edits) = (None, Vec::new());
+                match &step.work {
+                    Deployment::Run(command) => commands = Some(command.commands.len()),
+                    Deployment::Gitops(gitops) => {
+                        edits = gitops.edits.iter().map(|edit| edit.path.clone()).collect();
+                    }
+                    Deployment::Kubectl(_) | Deployment::Compose(_) => {}
+                }
+                Self::Deploy { commands, edits }
+            }
             Action::Verify(step) => Self::Verify {
                 http: step.http.iter().map(|(address, ..)| address.clone()).collect(),
                 commands: step.command.commands.len(),

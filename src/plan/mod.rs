@@ -13,6 +13,7 @@ mod build;
 mod check;
 mod command;
 mod definition;
+mod deploy;
 mod dockerfile;
 mod drawing;
 mod edge;
@@ -43,6 +44,10 @@ pub use action::{Action, CommandStep, Exec, Gap, Variables};
 pub use base::{BASE_NAME, RemoteBase, declared_registries, not_for, registry_of, remote_base};
 pub use build::build;
 pub use definition::{Definition, KeyPart, PartValue, Subject};
+pub use deploy::{
+    ComposeStep, DeployStep, Deployment, GitopsStep, KubectlStep, ManifestChange, ManifestEdit,
+    PullRequestStep,
+};
 pub use dockerfile::{CachePlan, DockerfileBase, DockerfileStep, dockerfile_bases};
 pub use drawing::{Colour, Sketch, dot, mermaid, svg, svg_of};
 pub use entering::{Entering, Promoted, entered, images_of_stage, tests_of};
@@ -55,5 +60,5 @@ pub use json::json;
 pub use scan::ScanStep;
 pub use seal::{AttestStep, ProvenancePlan, SignStep, SourcePlan};
 pub use select::{Selection, select, select_entering};
-pub use stage::{DeployStep, EnterStep, FoundStep, StageImage, VerifyStep};
+pub use stage::{EnterStep, FoundStep, StageImage, VerifyStep};
 pub use step::{Effect, Need, NeedKind, Plan, Step, StepId, StepIndex, Verb};

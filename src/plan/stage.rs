@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::{Command, Deploy, Image, Stage};
+use crate::config::{Command, Image, Stage};
 use crate::diagnostic::{Code, Problem, Span, Spanned};
 use crate::facts::Scope;
 use crate::oci::Descriptor;
@@ -42,15 +42,8 @@ pub struct StageImage {
     pub tests: Vec<String>,
     /// The repository where the stage finds it, as a user would name it.
     pub place: Option<String>,
-}
-
-/// Runs the commands of a deployment.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DeployStep {
-    /// The commands.
-    pub command: CommandStep,
-    /// The images; commands find them in variables.
-    pub images: Vec<StageImage>,
+    /// A tag that it has there from before, and that never moves.
+    pub stays: Option<String>,
 }
 
 /// Makes sure that a stage works.
@@ -121,16 +114,18 @@ impl Lower<'_> {
         image_jobs(self.release, image).into_iter().any(pushed)
     }
 
-    fn stage_images(&mut self, stage: &Stage) -> Vec<StageImage> {
+    pub(super) fn stage_images(&mut self, stage: &Stage) -> Vec<StageImage> {
         let images: Vec<(usize, &Image)> = images_of_stage(self.release, stage).collect();
-        let images = images.into_iter().map(|(at, image)| StageImage {
-            name: image.name.value.clone(),
-            image: self.place(at, Job::Index),
-            tests: match self.selection.entering().promoted(image) {
-                Some(promoted) => promoted.tests.clone(),
-                None => tests_of(image),
-            },
-            place: self.place_in(stage, at, image),
+        let images = images.into_iter().map(|(at, image)| {
+            let promoted = self.selection.entering().promoted(image);
+            let place = self.place_in(stage, at, image);
+            StageImage {
+                name: image.name.value.clone(),
+                image: self.place(at, Job::Index),
+                tests: promoted.map_or_else(|| tests_of(image), |promoted| promoted.tests.clone()),
+                stays: promoted.and_then(|promoted| promoted.stays.get(place.as_ref()?).cloned()),
+                place,
+            }
         });
         images.collect()
     }
@@ -151,22 +146,6 @@ impl Lower<'_> {
         Some(registry?.place.to_string())
     }
 
-    fn deploy(&mut self, stage: &Stage, at: usize) -> Made {
-        let Some(deploy) = stage.deploys.get(at) else { return Self::undefined(stage) };
-        let what = match &deploy.value {
-            Deploy::Run(commands) => {
-                let command = self.stage_command(stage, commands);
-                let definition = self.define_command(&command);
-                let step = DeployStep { command, images: self.stage_images(stage) };
-                return Made::new(Action::Deploy(Box::new(step)), definition, Effect::Publishing);
-            }
-            Deploy::Gitops { .. } => "deploying with `gitops`",
-            Deploy::Kubectl { .. } => "deploying with `kubectl`",
-            Deploy::Compose { .. } => "deploying with `compose`",
-        };
-        Made::not_available(what, deploy.span, Effect::Publishing)
-    }
-
     fn verify(&mut self, stage: &Stage) -> Made {
         let Some(verify) = &stage.verify else { return Self::undefined(stage) };
         let scope = Scope::new(self.release, self.facts).of(&stage.name.value);
@@ -180,7 +159,7 @@ impl Lower<'_> {
     }
 
     /// Commands of a stage: they see all of the caller's environment, as what always runs.
-    fn stage_command(&mut self, stage: &Stage, commands: &[Spanned<Command>]) -> CommandStep {
+    pub(super) fn stage_command(&mut self, stage: &Stage, commands: &[Spanned<Command>]) -> CommandStep {
         let scope = Scope::new(self.release, self.facts).of(&stage.name.value);
         let run: Vec<Exec> = commands.iter().map(|command| self.exec(&scope, command)).collect();
         let mut variables = Variables { inherit: true, ..Variables::default() };
@@ -202,7 +181,7 @@ impl Lower<'_> {
     }
 
     /// Stands for a step that is not declared.
-    fn undefined(stage: &Stage) -> Made {
+    pub(super) fn undefined(stage: &Stage) -> Made {
         Made::not_available("a step that is not declared", stage.name.span, Effect::Publishing)
     }
 }

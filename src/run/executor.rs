@@ -16,6 +16,7 @@ use crate::oci::Descriptor;
 use crate::plan::{Action, Effect, NeedKind, Plan, Step, StepIndex};
 use crate::release::{Publisher, RESUME, preflight};
 use crate::run::command::Commands;
+use crate::run::deploy::check_deployments;
 use crate::run::gap::gaps;
 use crate::run::image::{Images, images_of};
 use crate::run::interrupt::{self, interrupts};
@@ -196,8 +197,13 @@ impl<'a> Run<'a> {
         if !any || !self.problems.is_empty() {
             return;
         }
-        let publisher = Arc::clone(&self.publisher);
-        let mut checked = pin!(preflight(&plan, &publisher));
+        let (publisher, request) = (Arc::clone(&self.publisher), self.request.clone());
+        let mut checked = pin!(async {
+            let mut problems = Problems::new();
+            problems.take(preflight(&plan, &publisher).await);
+            problems.take(check_deployments(request).await);
+            problems.or(())
+        });
         loop {
             tokio::select! {
                 checked = &mut checked => {

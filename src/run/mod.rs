@@ -9,6 +9,7 @@
 mod build;
 mod claim;
 mod command;
+mod deploy;
 mod engines;
 mod enter;
 mod event;

@@ -419,9 +419,7 @@ impl Worker {
         }
         match &step.action {
             Action::Deploy(deploy) => {
-                let command = with_images(&deploy.command, &deploy.images, &task.images);
-                let done = self.run_for_stage(step, &command, halt, teller).await;
-                (Vec::new(), done.map(|()| Yielded::Nothing))
+                (Vec::new(), Box::pin(self.deploy((step, deploy), task, halt, teller)).await)
             }
             Action::Scan(scan) => {
                 (Vec::new(), Box::pin(self.scan((step, scan), &task.images, halt, teller)).await)

@@ -1,11 +1,18 @@
 //! Deployments of a stage.
 
+use std::time::Duration;
+
 use crate::config::decode::Decoder;
 use crate::config::decode::names::Noun;
-use crate::config::decode::read::{argument, child, children, property, string, text, word, words};
-use crate::config::{Deploy, Edit, KubectlSet, Template};
+use crate::config::decode::read::{
+    argument, boolean, child, children, form, property, string, text, word, words,
+};
+use crate::config::{Deploy, Edit, Forge, KubectlSet, NewValue, PullRequest, Template, value};
 use crate::diagnostic::Spanned;
 use crate::syntax::{Node, Value};
+
+/// How long a rollout may take where the file does not say.
+const WITHIN: Duration = Duration::from_mins(5);
 
 impl Decoder<'_> {
     pub(super) fn deploy(&mut self, node: &Node) -> Option<Spanned<Deploy>> {
@@ -15,10 +22,11 @@ impl Decoder<'_> {
                 namespace: self.optional(property(node, "namespace")),
                 context: self.optional(property(node, "context")),
                 sets: children(node, "set").filter_map(|set| self.kubectl_set(set)).collect(),
+                within: form(property(node, "within"), value::duration).unwrap_or(WITHIN),
             },
             "compose" => Deploy::Compose {
                 file: word(node, "file").and_then(|value| self.path(value))?,
-                services: words(node, "service").filter_map(|value| string(Some(value))).collect(),
+                services: words(node, "service").filter_map(text).collect(),
             },
             "run" => Deploy::Run(self.commands(node, "run")),
             _ => return None,
@@ -37,17 +45,36 @@ impl Decoder<'_> {
             branch: self.optional(property(node, "branch")),
             edits: node.children.iter().flatten().filter_map(|edit| self.edit(edit)).collect(),
             commit: self.optional(word(node, "commit")),
-            pull_request: pull_request.map(|node| self.optional(property(node, "title"))),
+            pull_request: pull_request.map(|node| self.pull_request(node)),
+        }
+    }
+
+    fn pull_request(&mut self, node: &Node) -> PullRequest {
+        PullRequest {
+            title: self.optional(property(node, "title")),
+            forge: form(property(node, "forge"), forge),
+            api: property(node, "api").and_then(text),
+            token: property(node, "token").and_then(|value| self.secret(value)),
+            span: node.header,
         }
     }
 
     fn edit(&mut self, node: &Node) -> Option<Spanned<Edit>> {
         let mut path = || argument(node, 0).map(|value| self.template(value));
         let edit = match node.name.value.as_str() {
-            "kustomize" => Edit::Kustomize { path: path()?, image: property(node, "image").and_then(text)? },
+            "kustomize" => Edit::Kustomize {
+                path: path()?,
+                image: property(node, "image").and_then(text)?,
+                is: property(node, "is").and_then(|value| self.name_of(&[Noun::Image], value)),
+                digest: boolean(property(node, "digest")).unwrap_or(false),
+            },
             "yaml" => {
                 let path = path()?;
-                let to = self.optional(property(node, "to"))?;
+                let digest_of = property(node, "digest-of");
+                let to = match digest_of.and_then(|value| self.name_of(&[Noun::Image], value)) {
+                    Some(image) => NewValue::DigestOf(image),
+                    None => NewValue::Text(self.optional(property(node, "to"))?),
+                };
                 Edit::Yaml { path, set: string(property(node, "set"))?, to }
             }
             "replace" => {
@@ -66,5 +93,14 @@ impl Decoder<'_> {
             container: string(property(node, "container"))?,
             image: property(node, "image").and_then(|value| self.name_of(&[Noun::Image], value)),
         })
+    }
+}
+
+fn forge(text: &str) -> Result<Forge, String> {
+    match text {
+        "github" => Ok(Forge::GitHub),
+        "gitlab" => Ok(Forge::GitLab),
+        "gitea" => Ok(Forge::Gitea),
+        _ => Err("it is none of the forges that hoist knows".to_owned()),
     }
 }

@@ -116,18 +116,30 @@ const GITOPS: NodeForm = NodeForm::new("deploy", "Edits files of a git repositor
     .children(&[
         NodeForm::new("kustomize", "Sets `newName`, `newTag`, or `digest` of an image in a kustomization.")
             .arguments(&[ArgumentForm::one("directory", Kind::Template, "")])
-            .properties(
-                &[PropertyForm::new("image", Kind::Text, "The `name` that its entry has.").required()],
-            )
+            .properties(&[
+                PropertyForm::new("image", Kind::Text, "The `name` that its entry has.").required(),
+                PropertyForm::new("is", Kind::NameOf("image"), "The image of the stage that it is set to.")
+                    .default("the only one, or the one called as `image` ends"),
+                PropertyForm::new("digest", Kind::Bool, "Whether the digest is said, too.")
+                    .default("where the entry has one, or no tag stays with the image"),
+            ])
             .repeatable()
-            .notes("Comments, order, and indentation stay."),
+            .notes(
+                "The entry keeps its form: what has `newTag` gets the tag that never moves, what has `digest` \
+                 the digest. Comments, order, quotes, and indentation stay. Where there is no list, or \
+                 nothing in it, the entry is added.",
+            ),
         NodeForm::new("yaml", "Sets a scalar of a YAML file.")
             .arguments(&[ArgumentForm::one("file", Kind::Template, "")])
             .properties(&[
-                PropertyForm::new("set", Kind::Text, "Path of the scalar: `image.tag`.").required(),
-                PropertyForm::new("to", Kind::Template, "Its new value.").required(),
+                PropertyForm::new("set", Kind::Text, "Path of the scalar: `image.tag`, `list[0].\"a.b\"`.")
+                    .required(),
+                PropertyForm::new("to", Kind::Template, "Its new value."),
+                PropertyForm::new("digest-of", Kind::NameOf("image"), "The image whose digest is its value."),
             ])
-            .repeatable(),
+            .one_of(&["to", "digest-of"])
+            .repeatable()
+            .notes("A path that is not there is an error. What was quoted stays quoted."),
         NodeForm::new("replace", "Replaces what a regular expression matches; no match is an error.")
             .arguments(&[
                 ArgumentForm::one("file", Kind::Template, ""),
@@ -142,6 +154,11 @@ const GITOPS: NodeForm = NodeForm::new("deploy", "Edits files of a git repositor
         )]),
         NodeForm::new("pull-request", "Makes a pull request instead of a push.").properties(&[
             PropertyForm::new("title", Kind::Template, "Its title.").default("the commit's message"),
+            PropertyForm::new("forge", Kind::Word(&["github", "gitlab", "gitea"]), "What keeps the repository.")
+                .default("by the name of its host"),
+            PropertyForm::new("api", Kind::Text, "The address of its API.").default("that of its host"),
+            PropertyForm::new("token", Kind::Secret, "What lets one in.")
+                .default("`env:GITHUB_TOKEN`, `env:GITLAB_TOKEN`, or `env:GITEA_TOKEN`"),
         ]),
     ])
     .some_of(&["kustomize", "yaml", "replace"])
@@ -153,6 +170,7 @@ const KUBECTL: NodeForm = NodeForm::new("deploy", "Sets images of a Kubernetes c
     .properties(&[
         PropertyForm::new("namespace", Kind::Template, "The namespace."),
         PropertyForm::new("context", Kind::Template, "The context of the client's configuration."),
+        PropertyForm::new("within", Kind::Duration, "How long a rollout may take.").default("`5m`"),
     ])
     .children(&[NodeForm::new("set", "Sets the image of a container.")
         .arguments(&[ArgumentForm::one("workload", Kind::Text, "`kind/name`.")])
@@ -174,7 +192,7 @@ const COMPOSE: NodeForm = NodeForm::new("deploy", "Restarts services of a compos
         NodeForm::new("service", "The services.")
             .arguments(&[ArgumentForm::many("name", Kind::Text, "")])
             .repeatable()
-            .notes("By default all."),
+            .notes("By default those that are called as an image of the stage, or run one."),
     ])
     .repeatable();
 

@@ -413,11 +413,11 @@ fn a_stage_has_all_that_its_node_says() {
     let [gitops, kubectl, compose, run] = stage.deploys.as_slice() else { panic!("four deployments") };
     let Deploy::Gitops { edits, pull_request, .. } = &gitops.value else { panic!("gitops") };
     assert!(matches!(&edits[2].value, Edit::Replace { regex, .. } if regex.value == "newTag:.*"));
-    assert!(matches!(pull_request, Some(Some(_))));
+    assert!(pull_request.as_ref().is_some_and(|request| request.title.is_some()));
     assert!(
         matches!(&kubectl.value, Deploy::Kubectl { sets, .. } if sets[0].workload.value == "deployment/django")
     );
-    assert!(matches!(&compose.value, Deploy::Compose { services, .. } if services[0] == "web"));
+    assert!(matches!(&compose.value, Deploy::Compose { services, .. } if services[0].value == "web"));
     assert!(matches!(&run.value, Deploy::Run(commands) if commands.len() == 1));
     let verify = &stage.verify.as_ref().unwrap().value;
     assert_eq!((verify.within, verify.rollback, verify.http[0].status), (Duration::from_mins(5), true, 200));

@@ -44,7 +44,13 @@ fn promoted(world: &World) -> BTreeMap<String, Promoted> {
     let source = crate::plan::registry_of(&world.release, &world.facts, &name);
     let image = Descriptor::of(media_type::MANIFEST, b"web");
     let sources: Vec<RegistryPlan> = vec![source];
-    let web = Promoted { image: Some(image), sources, tests: vec!["expect".to_owned()], tags: None };
+    let web = Promoted {
+        image: Some(image),
+        sources,
+        tests: vec!["expect".to_owned()],
+        tags: None,
+        stays: BTreeMap::new(),
+    };
     [("web".to_owned(), web)].into_iter().collect()
 }
 

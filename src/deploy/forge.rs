@@ -1,0 +1,311 @@
+//! What keeps repositories and takes pull requests: GitHub, GitLab, and Gitea or Forgejo, each
+//! by its own API.
+
+use std::time::Duration;
+
+use reqwest::{Client, Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::config::Forge;
+use crate::deploy::http::chain;
+use crate::diagnostic::{Code, Problem};
+
+/// Longest that one answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Pull requests of one page, where they are listed, and the most pages.
+const PAGE: usize = 50;
+const PAGES: usize = 40;
+
+/// A repository of a forge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Project {
+    /// What keeps it.
+    pub forge: Forge,
+    /// Where its API is.
+    pub api: String,
+    /// Its owner and name; of GitLab all groups above.
+    pub path: String,
+}
+
+/// A pull request that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request<'a> {
+    /// The branch with the commits.
+    pub head: &'a str,
+    /// The branch that they are for.
+    pub base: &'a str,
+    /// What it is called.
+    pub title: &'a str,
+    /// What it says.
+    pub text: &'a str,
+}
+
+/// A pull request that is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// Where it is seen.
+    pub address: String,
+    /// Whether it was open as it is already.
+    pub again: bool,
+}
+
+impl Project {
+    /// The repository of an address as git takes it: `forge` and `api` where its host does not
+    /// say them.
+    ///
+    /// # Errors
+    /// It says neither what keeps it nor where the API is.
+    pub fn of(address: &str, forge: Option<Forge>, api: Option<&str>) -> Result<Self, Problem> {
+        let (host, path) = parts(address);
+        let unknown =
+            |title: String, help: &str| Problem::new(Code::PullRequest, title).help(help.to_owned());
+        let Some(forge) = forge.or_else(|| forge_of(host?)) else {
+            let title = "what keeps the repository of the manifests is not known".to_owned();
+            return Err(unknown(
+                title,
+                "say it: `pull-request forge=\"github\"`, `\"gitlab\"`, or `\"gitea\"`",
+            ));
+        };
+        let api = match (api, host, forge) {
+            (Some(api), ..) => api.to_owned(),
+            (None, Some("github.com"), Forge::GitHub) => "https://api.github.com".to_owned(),
+            (None, Some(host), Forge::GitHub) => format!("https://{host}/api/v3"),
+            (None, Some(host), Forge::GitLab) => format!("https://{host}/api/v4"),
+            (None, Some(host), Forge::Gitea) => format!("https://{host}/api/v1"),
+            (None, None, _) => {
+                let title = "the repository of the manifests has no host".to_owned();
+                return Err(unknown(title, "say where the API is: `pull-request api=\"https://…\"`"));
+            }
+        };
+        if !path.contains('/') {
+            let title = "the repository of the manifests has no owner".to_owned();
+            return Err(unknown(title, "an address ends with an owner and a name: `acme/manifests.git`"));
+        }
+        Ok(Self { forge, api, path })
+    }
+
+    /// The variable that holds a token where the file names no other.
+    #[must_use]
+    pub const fn variable(&self) -> &'static str {
+        match self.forge {
+            Forge::GitHub => "GITHUB_TOKEN",
+            Forge::GitLab => "GITLAB_TOKEN",
+            Forge::Gitea => "GITEA_TOKEN",
+        }
+    }
+
+    /// Makes sure that the forge answers, and lets the token in.
+    ///
+    /// # Errors
+    /// It does not ([`Code::PullRequest`]).
+    pub async fn check(&self, token: &str) -> Result<(), Problem> {
+        let address = match self.forge {
+            Forge::GitHub | Forge::Gitea => format!("{}/repos/{}", self.api, self.path),
+            Forge::GitLab => format!("{}/projects/{}", self.api, encoded(&self.path)),
+        };
+        self.ask(Method::GET, &address, None, token).await.map(drop)
+    }
+
+    /// Opens a pull request between two branches, or finds the one that is open, and gives it
+    /// this title.
+    ///
+    /// # Errors
+    /// The forge does not answer, or refuses.
+    pub async fn open(&self, request: &Request<'_>, token: &str) -> Result<Opened, Problem> {
+        let list = match self.forge {
+            Forge::GitHub | Forge::Gitea => format!("{}/repos/{}/pulls", self.api, self.path),
+            Forge::GitLab => format!("{}/projects/{}/merge_requests", self.api, encoded(&self.path)),
+        };
+        if let Some(found) = self.find(&list, request, token).await? {
+            if found["title"].as_str() == Some(request.title) {
+                return Ok(Opened { address: self.seen(&found), again: true });
+            }
+            let number = &found[if self.forge == Forge::GitLab { "iid" } else { "number" }];
+            let method = if self.forge == Forge::GitLab { Method::PUT } else { Method::PATCH };
+            let body = json!({ "title": request.title });
+            let changed = self.ask(method, &format!("{list}/{number}"), Some(&body), token).await?;
+            return Ok(Opened { address: self.seen(&changed), again: false });
+        }
+        let Request { head, base, title, text } = *request;
+        let body = match self.forge {
+            Forge::GitHub | Forge::Gitea => {
+                json!({ "title": title, "head": head, "base": base, "body": text })
+            }
+            Forge::GitLab => json!({
+                "title": title,
+                "source_branch": head,
+                "target_branch": base,
+                "description": text,
+                "remove_source_branch": true,
+            }),
+        };
+        let made = self.ask(Method::POST, &list, Some(&body), token).await?;
+        Ok(Opened { address: self.seen(&made), again: false })
+    }
+
+    /// The pull request between two branches that is open.
+    async fn find(&self, list: &str, request: &Request<'_>, token: &str) -> Result<Option<Value>, Problem> {
+        let Request { head, base, .. } = *request;
+        let owner = self.path.split('/').next().unwrap_or_default();
+        let query = |pairs: &[(&str, &str)]| {
+            form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+        };
+        let full = format!("{owner}:{head}");
+        let between = |found: &Value| match self.forge {
+            Forge::GitHub | Forge::Gitea => {
+                found["head"]["ref"].as_str() == Some(head) && found["base"]["ref"].as_str() == Some(base)
+            }
+            Forge::GitLab => {
+                found["source_branch"].as_str() == Some(head) && found["target_branch"].as_str() == Some(base)
+            }
+        };
+        for page in 1..=PAGES {
+            let (page, limit) = (page.to_string(), PAGE.to_string());
+            let query = match self.forge {
+                Forge::GitHub => query(&[("state", "open"), ("head", &full), ("base", base)]),
+                Forge::GitLab => {
+                    query(&[("state", "opened"), ("source_branch", head), ("target_branch", base)])
+                }
+                Forge::Gitea => query(&[("state", "open"), ("limit", &limit), ("page", &page)]),
+            };
+            let listed = self.ask(Method::GET, &format!("{list}?{query}"), None, token).await?;
+            let listed = listed.as_array().cloned().unwrap_or_default();
+            let ended = self.forge != Forge::Gitea || listed.is_empty();
+            if let Some(found) = listed.into_iter().find(between) {
+                return Ok(Some(found));
+            }
+            if ended {
+                return Ok(None);
+            }
+        }
+        Ok(None)
+    }
+
+    fn seen(&self, found: &Value) -> String {
+        let name = if self.forge == Forge::GitLab { "web_url" } else { "html_url" };
+        found[name].as_str().unwrap_or("an open pull request").to_owned()
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        address: &str,
+        body: Option<&Value>,
+        token: &str,
+    ) -> Result<Value, Problem> {
+        // It is set once for the process; a second time says that it is set already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let unanswered = |why: String| {
+            Problem::new(Code::PullRequest, format!("`{}` does not answer", self.api)).note(why)
+        };
+        let agent = concat!("hoist/", env!("CARGO_PKG_VERSION"));
+        let client = Client::builder().user_agent(agent).timeout(PATIENCE).build();
+        let client = client.map_err(|error| unanswered(chain(&error)))?;
+        let mut request = client.request(method, address).header("accept", "application/json");
+        request = match self.forge {
+            Forge::GitHub => request
+                .header("authorization", format!("Bearer {token}"))
+                .header("x-github-api-version", "2022-11-28"),
+            Forge::GitLab => request.header("private-token", token),
+            Forge::Gitea => request.header("authorization", format!("token {token}")),
+        };
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
+        let answer = request.send().await.map_err(|error| unanswered(chain(&error.without_url())))?;
+        let status = answer.status();
+        let bytes = answer.bytes().await.map_err(|error| unanswered(chain(&error.without_url())))?;
+        let said: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        if status.is_success() {
+            return Ok(said);
+        }
+        let title = format!("`{}` answers {status} for `{}`", self.api, self.path);
+        let problem = Problem::new(Code::PullRequest, title);
+        let problem = match &said["message"] {
+            Value::Null => problem,
+            Value::String(text) => problem.note(text.chars().take(300).collect::<String>()),
+            other => problem.note(other.to_string().chars().take(300).collect::<String>()),
+        };
+        Err(match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => {
+                problem.help("the token has to be one that may open pull requests there")
+            }
+            _ => problem,
+        })
+    }
+}
+
+/// What keeps the repositories of a host.
+fn forge_of(host: &str) -> Option<Forge> {
+    let known = [
+        ("github", Forge::GitHub),
+        ("gitlab", Forge::GitLab),
+        ("gitea", Forge::Gitea),
+        ("forgejo", Forge::Gitea),
+        ("codeberg.org", Forge::Gitea),
+    ];
+    known.into_iter().find(|(word, _)| host.contains(word)).map(|(_, forge)| forge)
+}
+
+/// The host of an address, and the path of the repository there.
+fn parts(address: &str) -> (Option<&str>, String) {
+    let bare = |path: &str| {
+        let path = path.trim_matches('/');
+        path.strip_suffix(".git").unwrap_or(path).to_owned()
+    };
+    let local = |path: &str| {
+        let mut last: Vec<&str> = path.rsplit('/').filter(|part| !part.is_empty()).take(2).collect();
+        last.reverse();
+        (None, bare(&last.join("/")))
+    };
+    if let Some((scheme, rest)) = address.split_once("://") {
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        if scheme == "file" {
+            return local(path);
+        }
+        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        // The port of SSH is not that of the API.
+        let host = if scheme.starts_with("http") { host } else { host.split(':').next().unwrap_or(host) };
+        return (Some(host), bare(path));
+    }
+    match address.split_once(':') {
+        Some((host, path)) if !host.contains('/') => {
+            let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+            (Some(host), bare(path))
+        }
+        _ => local(address),
+    }
+}
+
+fn encoded(path: &str) -> String {
+    form_urlencoded::byte_serialize(path.as_bytes()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_says_what_keeps_a_repository() {
+        let cases = [
+            ("git@github.com:acme/m.git", Forge::GitHub, "https://api.github.com", "acme/m"),
+            (
+                "https://ci:x@github.acme.dev/acme/m",
+                Forge::GitHub,
+                "https://github.acme.dev/api/v3",
+                "acme/m",
+            ),
+            ("ssh://git@gitlab.com:22/a/b/m.git", Forge::GitLab, "https://gitlab.com/api/v4", "a/b/m"),
+            ("https://codeberg.org/acme/m.git", Forge::Gitea, "https://codeberg.org/api/v1", "acme/m"),
+            ("http://gitea.lan:3000/acme/m", Forge::Gitea, "https://gitea.lan:3000/api/v1", "acme/m"),
+        ];
+        for (address, forge, api, path) in cases {
+            let found = Project::of(address, None, None).unwrap();
+            assert_eq!(found, Project { forge, api: api.to_owned(), path: path.to_owned() });
+        }
+        assert!(Project::of("git@host:acme/m.git", None, None).is_err());
+        assert!(Project::of("../m.git", Some(Forge::Gitea), None).is_err());
+        let local = Project::of("/srv/acme/m.git", Some(Forge::Gitea), Some("http://x")).unwrap();
+        assert_eq!(local.path, "acme/m");
+    }
+}

@@ -1,0 +1,368 @@
+//! Carries out deployments, and makes sure before that they can be.
+#![expect(clippy::disallowed_methods, reason = "whether there is `docker compose` only docker says")]
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+use crate::config::{ProjectPath, Secret};
+use crate::deploy::{
+    self, Change, Committed, FileEdit, Gitops, Project, Proposed, Service, overriding, services,
+};
+use crate::diagnostic::{Code, Problem, Problems, Span, Spanned};
+use crate::facts::Environment;
+use crate::plan::{
+    Action, CommandStep, ComposeStep, DeployStep, Deployment, Exec, GitopsStep, KubectlStep, ManifestChange,
+    Plan, PullRequestStep, StageImage, Step,
+};
+use crate::run::Request;
+use crate::run::command::Unsuccessful;
+use crate::run::enter::with_images;
+use crate::run::image::{Known, Yielded};
+use crate::run::process::Halt;
+use crate::run::program::Programs;
+use crate::run::task::Task;
+use crate::run::teller::{Teller, Told};
+use crate::run::worker::{Worker, blocking};
+use crate::store::find_secret;
+use crate::tags::Movement;
+
+/// Stands for a digest before the image is made.
+const UNKNOWN: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
+/// Workloads that are rolled out, by what their kinds begin with.
+const ROLLED_OUT: [&str; 5] = ["deploy", "daemonset", "ds", "statefulset", "sts"];
+
+impl Worker {
+    /// Deploys the images of a stage.
+    pub(super) async fn deploy(
+        &self,
+        (step, deploy): (&Step, &DeployStep),
+        task: &Task,
+        halt: &mut watch::Receiver<Halt>,
+        teller: &mut Teller,
+    ) -> Result<Yielded, Unsuccessful> {
+        let known = &task.images;
+        match &deploy.work {
+            Deployment::Run(command) => {
+                let command = with_images(command, &deploy.images, known);
+                self.run_for_stage(step, &command, halt, teller).await?;
+            }
+            Deployment::Gitops(gitops) => {
+                let request = self.request();
+                let edits = manifests(&request.plan, gitops, &deploy.images, known);
+                if let Some(asked) = &gitops.pull_request {
+                    let opened = propose(request, edits, (&gitops.stage, asked)).await;
+                    let (text, again) = opened.map_err(Unsuccessful::Failed)?;
+                    teller.tell(Told::Notice(text)).await;
+                    return Ok(if again { Yielded::Again } else { Yielded::Nothing });
+                }
+                let gitops = edits;
+                let (root, environment) = (request.root.clone(), request.facts.environment.clone());
+                let done = blocking(move || gitops.deploy(&root, &environment)).await;
+                let text = match done.map_err(Unsuccessful::Failed)? {
+                    Committed::Nothing => {
+                        let text = "the manifests say so already: nothing was committed".to_owned();
+                        teller.tell(Told::Notice(text)).await;
+                        return Ok(Yielded::Again);
+                    }
+                    Committed::Commit { id, branch, repository } => {
+                        let short = id.get(..7).unwrap_or(&id);
+                        format!("commit {short} on `{branch}` of {repository}")
+                    }
+                };
+                teller.tell(Told::Notice(text)).await;
+            }
+            Deployment::Kubectl(kubectl) => {
+                let command = with_images(&kubectl.command, &deploy.images, known);
+                let commands = kubectl_commands(kubectl, &deploy.images, known);
+                let command = CommandStep { commands, ..command };
+                self.run_for_stage(step, &command, halt, teller).await?;
+            }
+            Deployment::Compose(compose) => {
+                let Request { root, facts, .. } = self.request();
+                let failed = |problem: Problem| Unsuccessful::failed(problem);
+                let program = composer(&facts.environment, root, compose.span).map_err(failed)?;
+                let images = images_of_services(root, compose, &deploy.images, known).map_err(failed)?;
+                let place = TempDir::new().and_then(|place| {
+                    std::fs::write(place.path().join("images.json"), overriding(&images))?;
+                    Ok(place)
+                });
+                let place = place.map_err(|error| {
+                    let problem = Problem::new(Code::CannotStart, "the images cannot be written down");
+                    Unsuccessful::failed(problem.note(error.to_string()))
+                })?;
+                let command = with_images(&compose.command, &deploy.images, known);
+                let over = place.path().join("images.json").to_string_lossy().into_owned();
+                let commands = compose_commands(&program, compose, &over, &images);
+                let command = CommandStep { commands, dir: ProjectPath::root(), ..command };
+                self.run_for_stage(step, &command, halt, teller).await?;
+            }
+        }
+        Ok(Yielded::Nothing)
+    }
+}
+
+/// Makes sure, before anything is built, that everything can be deployed: that programs are
+/// there, and that manifests can be fetched and edited.
+///
+/// # Errors
+/// All of what is wrong.
+pub(super) async fn check_deployments(request: Request) -> Result<(), Problems> {
+    let mut problems = Problems::new();
+    for step in &request.plan.steps {
+        let Action::Deploy(deploy) = &step.action else { continue };
+        let Deployment::Gitops(gitops) = &deploy.work else { continue };
+        let Some(asked) = &gitops.pull_request else { continue };
+        let edits = manifests(&request.plan, gitops, &deploy.images, &Known::new());
+        problems.take(check_forge(&request, edits, asked).await);
+    }
+    let checked = check_here(request).await;
+    problems.take(checked);
+    problems.or(())
+}
+
+/// The part of the check that waits for processes and files.
+async fn check_here(request: Request) -> Result<(), Problems> {
+    blocking(move || {
+        let mut problems = Problems::new();
+        let Request { plan, root, facts, .. } = &request;
+        for step in &plan.steps {
+            let Action::Deploy(deploy) = &step.action else { continue };
+            match &deploy.work {
+                Deployment::Run(_) => {}
+                Deployment::Gitops(gitops) => {
+                    let gitops = manifests(plan, gitops, &deploy.images, &Known::new());
+                    problems.take(gitops.check(root, &facts.environment));
+                }
+                Deployment::Kubectl(kubectl) => {
+                    if !is_there("kubectl", &facts.environment, root) {
+                        problems.push(
+                            Problem::new(Code::NoTool, "there is no `kubectl`, which reaches the cluster")
+                                .label(kubectl.span, "deployed by this")
+                                .help("install `kubectl`, or add its directory to PATH"),
+                        );
+                    }
+                }
+                Deployment::Compose(compose) => {
+                    problems.take(composer(&facts.environment, root, compose.span));
+                    problems.take(images_of_services(root, compose, &deploy.images, &Known::new()));
+                }
+            }
+        }
+        problems.or(())
+    })
+    .await
+}
+
+/// What keeps the repository of manifests, and what lets one in.
+async fn forge(
+    request: &Request,
+    edits: Gitops,
+    asked: &PullRequestStep,
+) -> Result<(Project, String), Problems> {
+    let (root, environment) = (request.root.clone(), request.facts.environment.clone());
+    let address = blocking(move || edits.address(&root, &environment)).await?;
+    let project = Project::of(&address.unwrap_or_default(), asked.forge, asked.api.as_deref());
+    let project = project.map_err(|problem| problem.label(asked.span, "asked for by this"))?;
+    let variable = Secret::Env(project.variable().to_owned());
+    let secret = asked.token.clone().unwrap_or_else(|| Spanned::new(variable, asked.span));
+    let token = find_secret("a token", &secret, &request.root, &request.facts.environment).await?;
+    Ok((project, token.reveal().to_owned()))
+}
+
+async fn check_forge(request: &Request, edits: Gitops, asked: &PullRequestStep) -> Result<(), Problems> {
+    let (project, token) = forge(request, edits, asked).await?;
+    let checked = project.check(&token).await;
+    Ok(checked.map_err(|problem| problem.label(asked.span, "asked for by this"))?)
+}
+
+/// Opens the pull request of a stage, or finds it. Returns what there is to know, and whether
+/// all of it was there already.
+async fn propose(
+    request: &Request,
+    edits: Gitops,
+    (stage, asked): (&str, &PullRequestStep),
+) -> Result<(String, bool), Problems> {
+    let (project, token) = forge(request, edits.clone(), asked).await?;
+    let (root, environment) = (request.root.clone(), request.facts.environment.clone());
+    let (name, text) = (stage.to_owned(), edits.message.clone());
+    let proposed = blocking(move || edits.propose(&root, &environment, &name)).await?;
+    let Proposed::Branch { head, base, again } = proposed else {
+        return Ok(("the manifests say so already: no pull request is needed".to_owned(), true));
+    };
+    let wanted = deploy::Request { head: &head, base: &base, title: &asked.title, text: &text };
+    let opened = project.open(&wanted, &token).await;
+    let opened = opened.map_err(|problem| problem.label(asked.span, "asked for by this"))?;
+    let again = again && opened.again;
+    let said = if again { "is open already" } else { "is open" };
+    Ok((format!("the pull request {} {said}", opened.address), again))
+}
+
+/// The repository, a tag that never moves, and the digest of an image of a stage.
+fn reference(plan: &Plan, image: &StageImage, known: &Known) -> (String, Option<String>, String) {
+    let place = image.place.clone().unwrap_or_default();
+    let tags = plan.steps.iter().filter_map(|step| match &step.action {
+        Action::Tag(tag) if tag.image == image.image && tag.registry.place.to_string() == place => {
+            Some(&tag.tags)
+        }
+        _ => None,
+    });
+    let tag = tags.flatten().find(|tag| tag.movement == Movement::Immutable);
+    let tag = tag.map(|tag| tag.tag.to_string()).or_else(|| image.stays.clone());
+    (place, tag, digest(image, known))
+}
+
+fn digest(image: &StageImage, known: &Known) -> String {
+    known.get(&image.image).map_or_else(|| UNKNOWN.to_owned(), |found| found.digest.to_string())
+}
+
+/// `REPOSITORY@DIGEST` of an image of a stage.
+fn by_digest(images: &[StageImage], at: usize, known: &Known) -> String {
+    images.get(at).map_or_else(String::new, |image| {
+        format!("{}@{}", image.place.as_deref().unwrap_or_default(), digest(image, known))
+    })
+}
+
+fn manifests(plan: &Plan, step: &GitopsStep, images: &[StageImage], known: &Known) -> Gitops {
+    let edits = step.edits.iter().filter_map(|edit| {
+        let change = match &edit.change {
+            ManifestChange::Image(name, at, by_digest) => {
+                let (repository, tag, digest) = reference(plan, images.get(*at)?, known);
+                Change::Image { name: name.clone(), repository, tag, digest, by_digest: *by_digest }
+            }
+            ManifestChange::Value(path, value) => Change::Value { path: path.clone(), value: value.clone() },
+            ManifestChange::Digest(path, at) => {
+                Change::Value { path: path.clone(), value: digest(images.get(*at)?, known) }
+            }
+            ManifestChange::Pattern(expression, with) => {
+                Change::Pattern { expression: expression.clone(), with: with.clone() }
+            }
+        };
+        Some(FileEdit { path: edit.path.clone(), change, span: edit.span })
+    });
+    Gitops {
+        repo: step.repo.clone(),
+        branch: step.branch.clone(),
+        edits: edits.collect(),
+        message: step.message.clone(),
+        span: step.span,
+    }
+}
+
+/// Sets the images of each workload at once, and waits until each is rolled out.
+fn kubectl_commands(step: &KubectlStep, images: &[StageImage], known: &Known) -> Vec<Exec> {
+    let mut workloads: Vec<(&str, Span)> = Vec::new();
+    for (workload, ..) in &step.sets {
+        if workloads.iter().all(|(known, _)| *known != workload.value) {
+            workloads.push((&workload.value, workload.span));
+        }
+    }
+    let call = |words: Vec<String>, span: Span| {
+        let begin = ["kubectl".to_owned()].into_iter().chain(step.options.iter().cloned());
+        Exec { argv: begin.chain(words).collect(), span }
+    };
+    let set = |(workload, span): &(&str, Span)| {
+        let sets = step.sets.iter().filter(|(of, ..)| of.value == *workload);
+        let sets = sets.map(|(_, container, at)| format!("{container}={}", by_digest(images, *at, known)));
+        let words = ["set", "image", workload].map(str::to_owned).into_iter().chain(sets);
+        call(words.collect(), *span)
+    };
+    let wait = |(workload, span): &(&str, Span)| {
+        let kind = workload.split(['/', '.']).next().unwrap_or_default().to_ascii_lowercase();
+        let within = format!("--timeout={}s", step.within.as_secs().max(1));
+        let words = ["rollout", "status", workload, &within].map(str::to_owned).to_vec();
+        ROLLED_OUT.iter().any(|known| kind.starts_with(known)).then(|| call(words, *span))
+    };
+    workloads.iter().map(set).chain(workloads.iter().filter_map(wait)).collect()
+}
+
+/// Fetches the images of services, and starts them with these.
+fn compose_commands(
+    program: &[&str],
+    step: &ComposeStep,
+    over: &str,
+    images: &[(String, String)],
+) -> Vec<Exec> {
+    let call = |words: &[&str]| {
+        let files = ["-f", step.file.as_str(), "-f", over];
+        let begin = program.iter().chain(&files);
+        let services = images.iter().map(|(service, _)| service.as_str());
+        let argv = begin.copied().chain(words.iter().copied()).chain(services).map(str::to_owned);
+        Exec { argv: argv.collect(), span: step.span }
+    };
+    vec![call(&["pull"]), call(&["up", "-d", "--no-build"])]
+}
+
+/// The images of the services that are started.
+///
+/// # Errors
+/// The file cannot be read, or has no such service.
+fn images_of_services(
+    root: &Path,
+    step: &ComposeStep,
+    images: &[StageImage],
+    known: &Known,
+) -> Result<Vec<(String, String)>, Problem> {
+    let wrong = |why: String| {
+        Problem::new(Code::Manifest, format!("`{}` cannot be deployed: {why}", step.file))
+            .label(step.span, "deployed by this")
+    };
+    let text = std::fs::read_to_string(root.join(&step.file)).map_err(|error| wrong(error.to_string()))?;
+    let there = services(&text).map_err(|unfit| wrong(unfit.why))?;
+    let names: Vec<_> = there.iter().map(|service| format!("`{}`", service.name)).collect();
+    let names = names.join(", ");
+    if let Some((name, _)) =
+        step.services.iter().find(|(name, _)| there.iter().all(|known| known.name != *name))
+    {
+        return Err(wrong(format!("there is no service `{name}`")).note(format!("it has {names}")));
+    }
+    let meant: Vec<(String, usize)> = if step.services.is_empty() {
+        let image_of = |service: &Service| {
+            let runs = |image: &StageImage| {
+                let rest = service.image.as_ref()?.strip_prefix(image.place.as_deref()?)?;
+                Some(rest.is_empty() || rest.starts_with([':', '@']))
+            };
+            let running = images.iter().position(|image| runs(image) == Some(true));
+            running.or_else(|| images.iter().position(|image| image.name == service.name))
+        };
+        there.iter().filter_map(|service| Some((service.name.clone(), image_of(service)?))).collect()
+    } else {
+        step.services.clone()
+    };
+    if meant.is_empty() {
+        let problem = wrong("no service runs an image of the stage, or is called as one".to_owned());
+        return Err(problem.note(format!("it has {names}")).help("name the services: `service \"web\"`"));
+    }
+    Ok(meant.into_iter().map(|(name, at)| (name, by_digest(images, at, known))).collect())
+}
+
+/// What there is to start services with.
+///
+/// # Errors
+/// Nothing.
+fn composer(environment: &Environment, root: &Path, span: Span) -> Result<Vec<&'static str>, Problem> {
+    let plugin = is_there("docker", environment, root) && {
+        let mut docker = Command::new("docker");
+        docker.args(["compose", "version"]).env_clear().envs(environment.iter());
+        let ended = docker.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        ended.is_ok_and(|status| status.success())
+    };
+    if plugin {
+        return Ok(vec!["docker", "compose"]);
+    }
+    for name in ["docker-compose", "podman-compose"] {
+        if is_there(name, environment, root) {
+            return Ok(vec![name]);
+        }
+    }
+    Err(Problem::new(Code::NoTool, "there is nothing that starts services of a compose file")
+        .label(span, "deployed by this")
+        .note("`docker compose`, `docker-compose`, and `podman-compose` are not there")
+        .help("install one of them, or add its directory to PATH"))
+}
+
+fn is_there(program: &str, environment: &Environment, root: &Path) -> bool {
+    Programs::default().find(program, environment.get("PATH"), root, root).is_some()
+}

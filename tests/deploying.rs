@@ -402,7 +402,7 @@ fn answer(gitlab: bool, first: &str, body: &Value, open: &mut Vec<Value>) -> Val
         open.push(json!({ "iid": 7, "title": text("title"), "source_branch": text("source_branch"), "target_branch": text("target_branch"), "web_url": "https://forge/7" }));
     } else if first.starts_with("POST") {
         open.push(json!({ "number": 7, "title": text("title"), "head": { "ref": text("head") }, "base": { "ref": text("base") }, "html_url": "https://forge/7" }));
-    } else if first.starts_with("P") {
+    } else if first.starts_with('P') {
         open[0]["title"] = body["title"].clone();
     } else if first.contains("page=2") {
         return json!([]);

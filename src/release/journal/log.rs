@@ -142,7 +142,7 @@ enum Unfit {
 
 impl Unfit {
     fn at(self, path: &Path) -> Problem {
-        let shown = path.display();
+        let shown = shown(path);
         match self {
             Self::Newer(format) => {
                 let title = format!("the journal `{shown}` was written by a newer hoist");
@@ -291,8 +291,14 @@ fn line(value: &impl Serialize) -> io::Result<String> {
     Ok(serde_json::to_string(value)? + "\n")
 }
 
+/// A journal, or the directory of all, as seen from the project.
+fn shown(path: &Path) -> String {
+    let name = path.file_name().filter(|_| !path.ends_with(DIRECTORY)).unwrap_or_default();
+    Path::new(DIRECTORY).join(name).display().to_string()
+}
+
 fn unusable(done: &str, path: &Path, error: &io::Error) -> Problem {
-    let title = format!("the journal `{}` cannot be {done}", path.display());
+    let title = format!("the journal `{}` cannot be {done}", shown(path));
     Problem::new(Code::Journal, title).note(error.to_string())
 }
 

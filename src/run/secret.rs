@@ -3,14 +3,14 @@
 use std::ffi::OsStr;
 use std::fs;
 
-use crate::config::{Image, Registry, Secret};
+use crate::config::Secret;
 use crate::plan::Action;
 use crate::run::Request;
 use crate::run::mask::Secrets;
 use crate::store::secret_file;
 
 /// What steps may not show: what is passed to them, what `dotenv` files say, and
-/// passwords and keys for registries.
+/// passwords and keys of registries, images, and builders.
 pub(super) fn secrets(request: &Request) -> Secrets {
     let passed = request.plan.steps.iter().flat_map(|step| match &step.action {
         Action::Command(command) => command.variables.pass.as_slice(),
@@ -18,11 +18,7 @@ pub(super) fn secrets(request: &Request) -> Secrets {
     });
     let environment = &request.facts.environment;
     let (mut in_variables, mut files) = (Vec::new(), Vec::new());
-    let of_registries = request.release.registries.values().flat_map(Registry::secrets);
-    let of_builds = request.release.images.values().flat_map(Image::secrets);
-    let of_engines = request.release.builders.values().filter_map(|builder| builder.client.as_ref());
-    let of_engines = of_engines.map(|client| &client.key.value);
-    for secret in of_registries.chain(of_builds).chain(of_engines) {
+    for secret in request.release.secrets() {
         match secret {
             Secret::Env(name) => in_variables.push(name),
             Secret::File(path) => files.extend(fs::read(secret_file(path, &request.root, environment))),

@@ -594,6 +594,11 @@ fn the_next_version_is_cut_from_the_highest() {
     repo.commit("More");
     repo.write("release.kdl", repo.read("release.kdl") + "\n");
     refused(&cut(&["major"]), 3, &["the tree has changes that a tag would not have"]);
+    // Somebody else was faster: the tag is in neither place.
+    repo.git(&["push", "--quiet", "origin", "HEAD~1:refs/tags/api/v1.0.0"]);
+    let late = cut(&["major", "--allow-dirty", "--push", "--yes"]);
+    refused(&late, 1, &["hoist::release::tagging", "the git tag was not pushed", "`git fetch --tags`"]);
+    assert_eq!(repo.git(&["tag", "--list", "api/v1*"]), "");
     assert_eq!(cut(&["major", "--allow-dirty"]).stdout, "api/v1.0.0\n");
 }
 

@@ -299,13 +299,16 @@ fn what_fails_when_it_is_deployed_is_put_back_by_itself() {
     let text = world.repo.read("release.kdl").replace("! grep -q bad web", "test $HOIST_VERSION = 1.0.0");
     world.repo.write("release.kdl", text);
     world.ship_to_staging();
-    let failed = world.repo.hoist(&["promote", "production", "--event", "tag=v1.2.0", "--yes"]);
+    let page = ".hoist/page.html";
+    let failed =
+        world.repo.hoist(&["promote", "production", "--event", "tag=v1.2.0", "--yes", "--html", page]);
     refused(
         &failed,
         4,
         &["hoist::release::put_back", "`production` runs what it ran before", "it is on hold"],
     );
     assert_eq!(world.status("production")["version"], "1.0.0");
+    assert!(world.repo.read(page).contains("<code>v1.2.0</code>"), "it tells of what failed");
     assert_eq!(world.repo.read("out"), "1.0.0\n1.1.0\n1.0.0\n1.2.0\n1.0.0\n");
 
     // Unless that is not wanted.

@@ -299,13 +299,16 @@ fn what_fails_when_it_is_deployed_is_put_back_by_itself() {
     let text = world.repo.read("release.kdl").replace("! grep -q bad web", "test $HOIST_VERSION = 1.0.0");
     world.repo.write("release.kdl", text);
     world.ship_to_staging();
-    let failed = world.repo.hoist(&["promote", "production", "--event", "tag=v1.2.0", "--yes"]);
+    let page = ".hoist/page.html";
+    let failed =
+        world.repo.hoist(&["promote", "production", "--event", "tag=v1.2.0", "--yes", "--html", page]);
     refused(
         &failed,
         4,
         &["hoist::release::put_back", "`production` runs what it ran before", "it is on hold"],
     );
     assert_eq!(world.status("production")["version"], "1.0.0");
+    assert!(world.repo.read(page).contains("<code>v1.2.0</code>"), "it tells of what failed");
     assert_eq!(world.repo.read("out"), "1.0.0\n1.1.0\n1.0.0\n1.2.0\n1.0.0\n");
 
     // Unless that is not wanted.
@@ -613,6 +616,11 @@ fn the_next_version_is_cut_from_the_highest() {
     repo.commit("More");
     repo.write("release.kdl", repo.read("release.kdl") + "\n");
     refused(&cut(&["major"]), 3, &["the tree has changes that a tag would not have"]);
+    // Somebody else was faster: the tag is in neither place.
+    repo.git(&["push", "--quiet", "origin", "HEAD~1:refs/tags/api/v1.0.0"]);
+    let late = cut(&["major", "--allow-dirty", "--push", "--yes"]);
+    refused(&late, 1, &["hoist::release::tagging", "the git tag was not pushed", "`git fetch --tags`"]);
+    assert_eq!(repo.git(&["tag", "--list", "api/v1*"]), "");
     assert_eq!(cut(&["major", "--allow-dirty"]).stdout, "api/v1.0.0\n");
 }
 

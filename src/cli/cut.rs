@@ -51,8 +51,13 @@ pub(crate) fn cut(session: &mut Session, options: &Cut) -> Result<ExitCode, Prob
         consent(&asker(session, options.yes || ci(session)), "Publish?", "tagged")?;
     }
     tags.make(&name, &git.sha, options.message.as_deref().unwrap_or(&name))?;
-    if options.push {
-        tags.push(&name)?;
+    if options.push
+        && let Err(problem) = tags.push(&name)
+    {
+        // Here alone it would say that the commit has a version.
+        tags.remove(&name)?;
+        let help = "`git fetch --tags` brings what others cut: then cut again";
+        return Err(problem.note(format!("`{name}` is not here either")).help(help).into());
     }
     if session.global.json {
         let value =

@@ -30,26 +30,26 @@ pub(crate) fn history(session: &mut Session, options: &History) -> Result<ExitCo
     }
     let mut table = Table::new();
     table.head(["ENTRY", "WHEN", "STAGE", "WHAT", "VERSION", "COMMIT", "BY", ""]);
-    let mut any = false;
+    let (mut any, look) = (false, session.output_look());
     for (id, entry) in entries {
         any = true;
         let when = entry.at.strftime("%Y-%m-%d %H:%M:%S").to_string();
         table.row([
             (Some(Paint::Faint), id.get(..7).unwrap_or(&id).to_owned()),
             (None, when),
-            (Some(Paint::Name), entry.stage.clone()),
+            (Some(Paint::Name), look.tame(&entry.stage)),
             (None, entry.kind.as_str().to_owned()),
-            (None, entry.version.clone()),
+            (None, look.tame(&entry.version)),
             (None, entry.short().to_owned()),
-            (None, entry.by.clone()),
-            (Some(Paint::Faint), remark(&entry, session.global.verbose)),
+            (None, look.tame(&entry.by)),
+            (Some(Paint::Faint), look.tame(&remark(&entry, session.global.verbose))),
         ]);
     }
     if !any {
         session.say("nothing was entered yet\n");
         return Ok(ExitCode::SUCCESS);
     }
-    session.output(&table.render_whole(session.output_look(), 0))?;
+    session.output(&table.render_whole(look, 0))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -89,10 +89,21 @@ fn settle(session: &mut Session, running: &Running, entrance: &Entrance, broken:
         let wanted = known.verify.as_ref().is_none_or(|verify| verify.value.rollback);
         wanted && candidate.kind != EntryKind::Rollback
     });
+    // What somebody else entered it with since is not taken back: that would bring back
+    // what failed.
+    if let Ok(Some(other)) = entrance.run_by_others(stage) {
+        let title = format!("`{stage}` was entered by {} since, and is left alone: {why}", other.by);
+        let problem = Problem::new(Code::NotPutBack, title);
+        return problem
+            .note(format!("it runs {} of commit {}", other.version, other.short()))
+            .help(format!("`hoist status` shows what runs; `hoist rollback {stage}` goes back"));
+    }
     let mut reason = why.clone();
     if goes_back {
         session.say(&format!("{stage} goes back to what it ran before\n"));
-        let asked = Running { yes: true, dry_run: false, junit: None, trace: None, ..running.clone() };
+        // The files that were asked for tell of what failed.
+        let files = Running { junit: None, trace: None, html: None, ..running.clone() };
+        let asked = Running { yes: true, dry_run: false, ..files };
         match go_back(session, &asked, stage, None, why.clone()) {
             Ok(ExitCode::SUCCESS) => {
                 let title = format!("`{stage}` runs what it ran before: {why}");

@@ -16,7 +16,7 @@ use crate::facts::Facts;
 use crate::oci::{Digest, Tag};
 use crate::plan::{Goals, Promoted};
 use crate::release::{
-    Candidate, End, Entry, EntryKind, Ledger, Publisher, TagBack, of_version, previous, running_in, tags_back,
+    Candidate, End, Entry, EntryKind, Ledger, Publisher, TagBack, of_version, previous, tags_back,
 };
 use crate::tags::{Movement, PlannedTag, Track};
 
@@ -40,7 +40,11 @@ pub(crate) fn go_back(
     let stage = stage_of(&loaded.release, name)?.clone();
     let ledger = Ledger::open(&loaded.project.root, &session.host.environment)?;
     let page = ledger.fetch()?;
-    let now = running_in(&page.state, name)?.entry.clone();
+    let Some(now) = page.state.running(name).map(|running| running.entry.clone()) else {
+        let problem =
+            Problem::new(Code::NotPromotable, format!("`{name}` runs nothing that it could go back from"));
+        return Err(problem.help("`hoist status` shows what runs where").into());
+    };
     let history = ledger.history(Some(name), usize::MAX)?;
     let found = match to {
         Some(version) => of_version(&history, version),
@@ -51,7 +55,7 @@ pub(crate) fn go_back(
     };
     let facts = facts_of(session, &loaded, &entry, true)?;
     let mut images = promoted((&loaded.release, &facts), &stage, (name, &entry))?;
-    let backs = tags_back(&now, &history);
+    let backs = tags_back(&now, &id, &history);
     let backs = until_signalled(still_ours(session, &loaded, &facts, backs), "rolling back was stopped")?;
     for (image, promoted) in &mut images {
         promoted.tags = Some(tags_of(&stage, image, &backs));

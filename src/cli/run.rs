@@ -142,14 +142,17 @@ pub(crate) fn carry_out(
     if let (0, Some(lost)) = (summary.exit_code(), view.close(&summary.problems, &session.sources)) {
         return Err(unwritable(&lost).into());
     }
-    if let Err(problems) = files.write() {
+    // A file that cannot be written leaves no stage as it is.
+    let written = files.write();
+    let ended = put_back(session, running, &request, &summary);
+    if let Err(problems) = written {
         let code = session.report(&problems);
-        return Ok(if summary.exit_code() == 0 { code } else { ExitCode::from(summary.exit_code()) });
+        return Ok(if summary.exit_code() == 0 { code } else { ended });
     }
     if summary.exit_code() == 0 {
         settle(&request.plan, &half)?;
     }
-    Ok(put_back(session, running, &request, &summary))
+    Ok(ended)
 }
 
 /// Whether a plan makes something visible.

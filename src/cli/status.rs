@@ -81,7 +81,7 @@ fn table(
     let mut table = Table::new();
     table.head(["STAGE", "VERSION", "DIGEST", "COMMIT", "AGE", "STATE"]);
     for name in names {
-        let strong = |text: &str| (Some(Paint::Name), text.to_owned());
+        let strong = |text: &str| (Some(Paint::Name), look.tame(text));
         let Some(running) = state.running(name) else {
             let none = || (Some(Paint::Faint), "-".to_owned());
             table.row([
@@ -95,11 +95,11 @@ fn table(
             continue;
         };
         let entry = &running.entry;
-        let remark = remark(state.stages.get(*name), tags.get(*name));
+        let remark = look.tame(&remark(state.stages.get(*name), tags.get(*name)));
         let paint = (!remark.is_empty()).then_some(Paint::Warn);
         table.row([
             strong(name),
-            (None, entry.version.clone()),
+            (None, look.tame(&entry.version)),
             (None, digest(entry)),
             (None, format!("{}{}", entry.short(), if entry.dirty { "+" } else { "" })),
             (None, age(now, running.since)),

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
-use crate::config::{ClientCertificate, Image, ProjectPath, Registry, Stage, TagSet, Target, Template};
+use crate::config::{
+    ClientCertificate, Image, ProjectPath, Registry, Secret, Stage, TagSet, Target, Template,
+};
 use crate::diagnostic::{Span, Spanned};
 use crate::oci::Platform;
 use serde::{Deserialize, Serialize};
@@ -81,6 +83,14 @@ impl Release {
     pub fn declared(&self, name: &str) -> Option<Declared<'_>> {
         let target = self.targets.get(name).map(Declared::Target);
         target.or_else(|| self.images.get(name).map(Declared::Image))
+    }
+
+    /// Where all passwords and keys of registries, images, and builders are found.
+    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        let of_registries = self.registries.values().flat_map(Registry::secrets);
+        let of_images = self.images.values().flat_map(Image::secrets);
+        let of_builders = self.builders.values().filter_map(|builder| builder.client.as_ref());
+        of_registries.chain(of_images).chain(of_builders.map(|client| &client.key.value))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 
-use crate::config::{Image, ProjectPath, Sign};
+use crate::config::{Image, ProjectPath, Secret, Sign};
 use crate::diagnostic::{Span, Spanned};
 use crate::facts::{Event, Scope};
 use crate::plan::label::web_address;
@@ -109,7 +109,15 @@ impl Lower<'_> {
         });
         let scope = Scope::new(self.release, self.facts);
         let given = self.release.vars.keys().filter_map(|name| Some((name.clone(), scope.given(name)?)));
-        let variables = given.filter(|(_, value)| !self.is_secret(value)).collect();
+        let environment = &self.facts.environment;
+        let declared = self.release.secrets().filter_map(|secret| match secret {
+            Secret::Env(name) => environment.text(name).filter(|value| !value.is_empty()),
+            Secret::File(_) | Secret::Command(_) => None,
+        });
+        let declared: Vec<&str> = declared.collect();
+        let is_secret =
+            |value: &str| self.is_secret(value) || declared.iter().any(|secret| value.contains(secret));
+        let variables = given.filter(|(_, value)| !is_secret(value)).collect();
         ProvenancePlan { image: image.name.value.clone(), event: (event.kind(), name), variables, source }
     }
 }

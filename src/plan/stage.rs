@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::{Command, Image, Stage};
+use crate::config::{Command, Deploy, Image, Stage};
 use crate::diagnostic::{Code, Problem, Span, Spanned};
 use crate::facts::Scope;
 use crate::oci::Descriptor;
@@ -44,6 +44,15 @@ pub struct StageImage {
     pub place: Option<String>,
     /// A tag that it has there from before, and that never moves.
     pub stays: Option<String>,
+}
+
+impl StageImage {
+    /// What its variables end with: `WEB` of `HOIST_IMAGE_WEB`.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        let letter = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+        self.name.chars().map(letter).collect()
+    }
 }
 
 /// Makes sure that a stage works.
@@ -101,10 +110,30 @@ impl Lower<'_> {
                 );
             }
         }
+        self.check_variables(stage, &images);
         let mut definition = Definition::default();
         definition.text(Subject::Format, "enter 1");
         let step = EnterStep { stage: stage.name.value.clone(), images };
         Made::new(Action::Enter(Box::new(step)), definition, Effect::Publishing)
+    }
+
+    /// Two images that commands could not tell apart.
+    fn check_variables(&mut self, stage: &Stage, images: &[StageImage]) {
+        let deploys = stage.deploys.iter().any(|deploy| matches!(deploy.value, Deploy::Run(_)));
+        if !deploys && stage.verify.as_ref().is_none_or(|verify| verify.value.run.is_empty()) {
+            return;
+        }
+        for (at, image) in images.iter().enumerate() {
+            let variable = image.variable();
+            if let Some(other) = images.iter().take(at).find(|other| other.variable() == variable) {
+                let title = format!(
+                    "`{}` and `{}` are both `HOIST_IMAGE_{variable}` to the commands of `{}`",
+                    other.name, image.name, stage.name.value
+                );
+                let problem = Problem::new(Code::DuplicateName, title).label(stage.name.span, "this stage");
+                self.problems.push(problem.help("give one of the images another name"));
+            }
+        }
     }
 
     fn is_published(&self, at: usize, image: &Image) -> bool {

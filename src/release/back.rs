@@ -19,25 +19,35 @@ pub struct TagBack {
 }
 
 /// The entry by which a stage ran other images before those that it runs now, by all of
-/// its entries, the newest first. What was rolled back does not count.
+/// its entries, the newest first. What was rolled back does not count, nor what failed
+/// when it entered.
 #[must_use]
 pub fn previous(history: &[(String, Entry)]) -> Option<&(String, Entry)> {
-    let mut ran: Vec<&(String, Entry)> = Vec::new();
+    // Each with whether it failed.
+    let mut ran: Vec<(&(String, Entry), bool)> = Vec::new();
+    let mut entered = false;
     for one in history.iter().rev() {
         match one.1.kind {
-            EntryKind::Release | EntryKind::Promote => ran.push(one),
+            EntryKind::Release | EntryKind::Promote => ran.push((one, false)),
             EntryKind::Rollback => {
-                let back = ran.iter().rposition(|known| digests(&known.1) == digests(&one.1));
+                let back = ran.iter().rposition(|(known, _)| digests(&known.1) == digests(&one.1));
                 ran.truncate(back.map_or(0, |at| at + 1));
                 if ran.is_empty() {
-                    ran.push(one);
+                    ran.push((one, false));
                 }
             }
-            EntryKind::Aborted => {}
+            // Where going back failed, it worked before.
+            EntryKind::Aborted => {
+                if let Some((_, failed)) = ran.last_mut().filter(|_| entered) {
+                    *failed = true;
+                }
+            }
         }
+        entered = matches!(one.1.kind, EntryKind::Release | EntryKind::Promote);
     }
-    let now = ran.pop()?;
-    ran.into_iter().rfind(|one| digests(&one.1) != digests(&now.1))
+    let (now, _) = ran.pop()?;
+    let other = ran.into_iter().rfind(|(one, failed)| !failed && digests(&one.1) != digests(&now.1));
+    other.map(|(one, _)| one)
 }
 
 /// The newest entry by which a stage ran a version; a `v` before it does not matter.
@@ -53,12 +63,13 @@ fn digests(entry: &Entry) -> BTreeMap<&str, Digest> {
     entry.images.iter().map(|image| (image.name.as_str(), image.digest)).collect()
 }
 
-/// The moving tags that a stage set to what it runs, and that it had set before, too: a
-/// tag that was new with what it runs was nowhere before, and stays.
+/// The moving tags that a stage set to what it runs, and that it had set before, too, when
+/// it ran what it goes back to, of the entry `to`: a tag that is newer was nowhere then, and
+/// stays (`1.3` does not become a 1.2.9).
 #[must_use]
-pub fn tags_back(now: &Entry, history: &[(String, Entry)]) -> Vec<TagBack> {
+pub fn tags_back(now: &Entry, to: &str, history: &[(String, Entry)]) -> Vec<TagBack> {
     let had = |image: &str, repository: &str, tag: &str| {
-        let earlier = history.iter().map(|(_, entry)| entry).filter(|entry| digests(entry) != digests(now));
+        let earlier = history.iter().skip_while(|(id, _)| id != to).map(|(_, entry)| entry);
         let mut places = earlier
             .flat_map(|entry| &entry.images)
             .filter(|known| known.name == image)

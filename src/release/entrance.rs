@@ -138,7 +138,7 @@ impl Entrance {
             vouched: vouched.or(self.sources_of(candidate)).map(<[Vouched]>::to_vec),
         };
         let mut gates = judge(stage, candidate, known, &world);
-        gates.extend(taken_back(candidate, known));
+        gates.extend(unfit(candidate, known));
         gates
     }
 
@@ -204,14 +204,35 @@ impl Entrance {
         self.approval.as_deref()
     }
 
-    /// Puts down that what entered a stage last failed there and stands.
+    /// What a stage runs instead of what this run entered it with: somebody else's.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn run_by_others(&self, stage: &str) -> Result<Option<Entry>, Problem> {
+        let Page { state, .. } = self.ledger.fetch()?;
+        let running = state.running(stage).map(|running| &running.entry);
+        Ok(running.filter(|entry| !self.is_ours(entry)).cloned())
+    }
+
+    fn is_ours(&self, entry: &Entry) -> bool {
+        let of_stage = self.stages.iter().find(|(stage, _)| stage.name.value == entry.stage);
+        of_stage.is_some_and(|(_, candidate)| {
+            let ours = (&candidate.event, &candidate.commit, &candidate.version);
+            ours == (&entry.event, &entry.commit, &entry.version)
+        })
+    }
+
+    /// Puts down that what this run entered a stage with failed there and stands. What
+    /// somebody else entered it with since is left alone.
     ///
     /// # Errors
     /// The ledger cannot be written.
     pub fn abort(&self, stage: &str, reason: &str) -> Result<(), Problems> {
         let done = self.ledger.append(|page| {
             let Some(before) = page.state.stages.get(stage) else { return Ok(None) };
-            let Some(running) = &before.running else { return Ok(None) };
+            let Some(running) = before.running.as_ref().filter(|running| self.is_ours(&running.entry)) else {
+                return Ok(None);
+            };
             let last = before.last.as_ref().map(|last| self.ledger.entry(last)).transpose()?;
             if last.is_some_and(|last| last.kind == EntryKind::Aborted) {
                 return Ok(None);
@@ -253,16 +274,18 @@ impl Entrance {
     }
 }
 
-/// Refuses what was taken back meanwhile in the stage that it comes from.
-fn taken_back(candidate: &Candidate, state: &State) -> Option<Gate> {
+/// Refuses what failed in the stage that it comes from, or was taken back there meanwhile.
+fn unfit(candidate: &Candidate, state: &State) -> Option<Gate> {
     let (from, ran) = candidate.from.as_ref().filter(|_| candidate.kind == EntryKind::Promote)?;
-    let hold = state.stages.get(from)?.hold.as_ref()?;
-    let running = state.running(from)?;
-    if running.entry.images == ran.entry.images && running.id == ran.id {
-        return None;
-    }
-    let why = format!("`{from}` went back from these images meanwhile: {}", hold.reason);
-    let remedy = format!("`hoist history {from}` shows to what");
+    let there = state.stages.get(from)?;
+    let (hold, running) = (there.hold.as_ref()?, there.running.as_ref()?);
+    let (why, remedy) = if running.entry.images != ran.entry.images || running.id != ran.id {
+        let why = format!("`{from}` went back from these images meanwhile: {}", hold.reason);
+        (why, format!("`hoist history {from}` shows to what"))
+    } else {
+        let why = format!("these images failed in `{from}`: {}", there.failure()?);
+        (why, format!("enter `{from}` again, where they have to work before"))
+    };
     Some(Gate { name: "from", finding: Err(Unmet { why, remedy }) })
 }
 

@@ -37,7 +37,11 @@ impl Document {
         };
         let file = root.join(value.as_path());
         let unreadable = |why: String| refuse(format!("cannot read `{value}`"), why);
-        let size = file.metadata().map_err(|error| unreadable(error.to_string()))?.len();
+        let found = file.metadata().map_err(|error| unreadable(error.to_string()))?;
+        if !found.is_file() {
+            return Err(unreadable("it is no file".to_owned()));
+        }
+        let size = found.len();
         if size > MAX_SBOM {
             return Err(unreadable(format!("it has {size} bytes, more than {MAX_SBOM}")));
         }

@@ -75,6 +75,14 @@ impl Tags {
         self.run(&["push", "--quiet", remote, &reference], "pushed")
     }
 
+    /// Removes a tag here.
+    ///
+    /// # Errors
+    /// It is not there; git does not let one.
+    pub fn remove(&self, name: &str) -> Result<(), Problem> {
+        self.run(&["tag", "--delete", name], "removed")
+    }
+
     fn run(&self, words: &[&str], done: &str) -> Result<(), Problem> {
         let ended = git(&self.repository, &self.environment, words)?;
         if ended.success {

@@ -229,11 +229,7 @@ pub(super) fn with_images(command: &CommandStep, images: &[StageImage], known: &
     let mut command = command.clone();
     for image in images {
         let Some(found) = known.get(&image.image) else { continue };
-        let name: String = image
-            .name
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' })
-            .collect();
+        let name = image.variable();
         let set = &mut command.variables.set;
         set.insert(format!("HOIST_DIGEST_{name}"), found.digest.to_string());
         if let Some(place) = &image.place {

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 
-use crate::config::{Image, Registry, Secret};
+use crate::config::Secret;
 use crate::plan::{Action, Deployment};
 use crate::run::Request;
 use crate::run::mask::Secrets;
@@ -13,7 +13,7 @@ use crate::store::secret_file;
 const TOKENS: [&str; 3] = ["GITHUB_TOKEN", "GITLAB_TOKEN", "GITEA_TOKEN"];
 
 /// What steps may not show: what is passed to them, what `dotenv` files say, and
-/// passwords and keys for registries.
+/// passwords and keys of registries, images, and builders.
 pub(super) fn secrets(request: &Request) -> Secrets {
     let tokens = TOKENS.map(|name| Secret::Env(name.to_owned()));
     let passed = request.plan.steps.iter().flat_map(|step| match &step.action {
@@ -22,10 +22,6 @@ pub(super) fn secrets(request: &Request) -> Secrets {
     });
     let environment = &request.facts.environment;
     let (mut in_variables, mut files) = (Vec::new(), Vec::new());
-    let of_registries = request.release.registries.values().flat_map(Registry::secrets);
-    let of_builds = request.release.images.values().flat_map(Image::secrets);
-    let of_engines = request.release.builders.values().filter_map(|builder| builder.client.as_ref());
-    let of_engines = of_engines.map(|client| &client.key.value);
     let asked = request.plan.steps.iter().filter_map(|step| match &step.action {
         Action::Deploy(deploy) => match &deploy.work {
             Deployment::Gitops(gitops) => gitops.pull_request.as_ref(),
@@ -36,7 +32,7 @@ pub(super) fn secrets(request: &Request) -> Secrets {
     let asked: Vec<_> = asked.collect();
     let of_forges = asked.iter().filter_map(|asked| Some(&asked.token.as_ref()?.value));
     let tokens = tokens.iter().filter(|_| !asked.is_empty());
-    for secret in of_registries.chain(of_builds).chain(of_engines).chain(of_forges).chain(tokens) {
+    for secret in request.release.secrets().chain(of_forges).chain(tokens) {
         match secret {
             Secret::Env(name) => in_variables.push(name),
             Secret::File(path) => files.extend(fs::read(secret_file(path, &request.root, environment))),

@@ -15,6 +15,8 @@ use crate::store::Repository;
 const MAX_CONTENT: u64 = 64 << 20;
 /// The most that is looked at of what is attached to one manifest.
 const MOST: usize = 500;
+/// The most bytes that are read of it, all together: others may attach what they like.
+const MOST_BYTES: u64 = 512 << 20;
 
 /// How something is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -167,8 +169,9 @@ pub(super) async fn attached(
     lists: &[List],
 ) -> Result<Vec<Attached>, Problem> {
     let mut found = Vec::new();
+    let mut seen = Seen::default();
     for list in lists {
-        found.extend(listed(repository, *list, subject).await?);
+        found.extend(listed(repository, *list, subject, &mut seen).await?);
     }
     for referrer in repository.referrers(subject, None).await? {
         let kind = referrer.unknown.get("artifactType").and_then(serde_json::Value::as_str);
@@ -176,26 +179,53 @@ pub(super) async fn attached(
         if kind.is_some_and(|kind| kind != EMPTY && !kind.starts_with(bundle::ANY)) {
             continue;
         }
-        check_count(found.len(), subject)?;
-        found.extend(bundled(repository, &referrer).await?);
+        seen.one(subject)?;
+        found.extend(bundled(repository, &referrer, subject, &mut seen).await?);
     }
     Ok(found)
 }
 
-fn check_count(count: usize, subject: &Digest) -> Result<(), Problem> {
-    if count < MOST {
-        return Ok(());
+/// What was read so far of what is attached to a manifest.
+#[derive(Default)]
+struct Seen {
+    count: usize,
+    bytes: u64,
+}
+
+impl Seen {
+    fn one(&mut self, subject: &Digest) -> Result<(), Problem> {
+        self.count += 1;
+        if self.count <= MOST {
+            return Ok(());
+        }
+        let title = format!("more than {MOST} signatures and attestations are attached to `{subject}`");
+        Err(Problem::new(Code::Registry, title))
     }
-    let title = format!("more than {MOST} signatures and attestations are attached to `{subject}`");
-    Err(Problem::new(Code::Registry, title))
+
+    fn bytes(&mut self, blob: &Descriptor, subject: &Digest) -> Result<(), Problem> {
+        self.bytes = self.bytes.saturating_add(blob.size);
+        if self.bytes <= MOST_BYTES {
+            return Ok(());
+        }
+        let title = format!(
+            "signatures and attestations of more than {MOST_BYTES} bytes are attached to `{subject}`"
+        );
+        Err(Problem::new(Code::Registry, title))
+    }
 }
 
 /// What is in the list under a tag.
-async fn listed(repository: &Repository, list: List, subject: &Digest) -> Result<Vec<Attached>, Problem> {
+async fn listed(
+    repository: &Repository,
+    list: List,
+    subject: &Digest,
+    seen: &mut Seen,
+) -> Result<Vec<Attached>, Problem> {
     let Some((_, manifest)) = under(repository, &list.tag(subject)?).await? else { return Ok(Vec::new()) };
     let mut found = Vec::new();
     for layer in manifest.layers.iter().filter(|layer| layer.media_type == list.media_type()) {
-        check_count(found.len(), subject)?;
+        seen.one(subject)?;
+        seen.bytes(layer, subject)?;
         let bytes = content(repository, layer).await?;
         let signature = layer.annotations.get(simple::SIGNATURE).cloned().unwrap_or_default();
         found.push(Attached { form: Form::Tag, digest: layer.digest, content: list.read(bytes, signature) });
@@ -232,7 +262,12 @@ pub(super) async fn under(
 }
 
 /// The bundle that a referrer brings, if it brings one.
-async fn bundled(repository: &Repository, referrer: &Descriptor) -> Result<Option<Attached>, Problem> {
+async fn bundled(
+    repository: &Repository,
+    referrer: &Descriptor,
+    subject: &Digest,
+    seen: &mut Seen,
+) -> Result<Option<Attached>, Problem> {
     let bytes = repository.read(referrer).await.map_err(torn)?;
     let (kind, layers) = match Manifest::parse(&bytes) {
         Ok(manifest) => (manifest.artifact_type, manifest.layers),
@@ -245,6 +280,7 @@ async fn bundled(repository: &Repository, referrer: &Descriptor) -> Result<Optio
     let [layer] = layers.as_slice() else {
         return Ok(Some(unreadable(referrer, "it is not one bundle".to_owned())));
     };
+    seen.bytes(layer, subject)?;
     Ok(Some(match bundle::envelope(&content(repository, layer).await?) {
         Ok(envelope) => {
             Attached { form: Form::Bundle, digest: layer.digest, content: Content::Envelope(envelope) }

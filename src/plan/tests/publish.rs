@@ -80,15 +80,20 @@ fn an_image_is_signed_where_it_was_pushed_and_attested_then_and_named_last() {
 #[test]
 fn what_is_stated_of_a_build_leaves_secrets_out() {
     let text = r#"
-        registry "ghcr" "ghcr.io/acme"
+        registry "ghcr" "ghcr.io/acme" { login username="ci" password="env:PASSWORD"; }
         var "color" "red" env="COLOR"
         var "token" "" env="TOKEN"
+        var "password" "" env="PASSWORD"
         var "size" "1"
         target "t" { run "x"; pass-env "TOKEN"; }
         image "web" { assemble from="scratch"; sign key="env:KEY"; attest provenance=#true; push "ghcr"; }
     "#;
     let world = World::new(text).on(Event::Tag("v1.0.0".to_owned()));
-    let plan = world.with_env("COLOR", "blue").with_env("TOKEN", "s3cret").release();
+    let plan = world
+        .with_env("COLOR", "blue")
+        .with_env("TOKEN", "s3cret")
+        .with_env("PASSWORD", "s3cret too")
+        .release();
     let stated = plan.steps.iter().find_map(|step| match &step.action {
         Action::Attest(attest) => attest.provenance.as_ref(),
         _ => None,

@@ -157,3 +157,24 @@ fn a_stage_is_not_entered_by_the_name_of_a_step_nor_with_an_image_that_goes_nowh
     let told = world.told(result);
     assert!(told[0].starts_with("`staging` cannot be entered: its image `web` is not published"), "{told:?}");
 }
+
+#[test]
+fn images_that_commands_cannot_tell_apart_are_refused() {
+    let refused = |deploy: &str| {
+        let image = |name: &str| {
+            format!(
+                "image \"{name}\" {{ assemble from=\"scratch\"; tags {{ raw \"dev\"; }}; push \"dev\"; }}\n"
+            )
+        };
+        let images = [image("a-b"), image("a.b")].concat();
+        let stage = format!("stage \"live\" {{ on tag=\"v*\"; images \"a-b\" \"a.b\"; {deploy} }}");
+        let world = World::new(&format!("registry \"dev\" \"example.com/dev\"\n{images}{stage}"))
+            .on(Event::Tag("v1.0.0".to_owned()));
+        let selection = select_entering(&world.release, &Goals::Release, Entering::default()).unwrap();
+        let problems = build(&world.release, &world.facts, &selection, &Options::default()).err();
+        problems.map(|problems| problems.as_slice()[0].title.clone())
+    };
+    assert_eq!(refused(""), None);
+    let title = "`a-b` and `a.b` are both `HOIST_IMAGE_A_B` to the commands of `live`";
+    assert_eq!(refused("deploy \"run\" { run \"x\"; };").as_deref(), Some(title));
+}

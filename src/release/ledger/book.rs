@@ -347,6 +347,8 @@ fn follows(repository: &Repository, new: Oid, old: Oid) -> Result<bool, git2::Er
 
 fn page(repository: &Repository, head: Option<Oid>) -> Result<Page, Problem> {
     let Some(head) = head else { return Ok(Page::default()) };
+    // It says which format both have.
+    let _: serde::de::IgnoredAny = document(repository, head, ENTRY)?;
     let state: State = document(repository, head, STATE)?;
     let id = head.to_string();
     Ok(Page { state: state.at(&id), head: Some(id) })

@@ -52,6 +52,17 @@ pub struct Hold {
     pub reason: String,
 }
 
+impl StageState {
+    /// Why what it runs failed when it entered, or could not go back, and stands.
+    #[must_use]
+    pub fn failure(&self) -> Option<&str> {
+        // A rollback holds the stage since what it runs is put down; what failed, since later.
+        let (hold, running) = (self.hold.as_ref()?, self.running.as_ref()?);
+        let rolled_back = running.entry.kind == EntryKind::Rollback && hold.since == running.entry.at;
+        (!rolled_back).then_some(hold.reason.as_str())
+    }
+}
+
 impl State {
     /// What a stage runs, if it was ever entered.
     #[must_use]

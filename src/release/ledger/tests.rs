@@ -297,6 +297,9 @@ fn an_entry_of_a_newer_hoist_is_refused_and_not_misread() {
     let problem = ledger.entry(&id).unwrap_err();
     assert_eq!(problem.code, Code::Ledger);
     assert!(problem.notes[0].contains("it is of format 2, and this hoist reads 1"), "{:?}", problem.notes);
+    // Nothing is put behind it.
+    assert_eq!(ledger.read().unwrap_err(), problem);
+    assert!(ledger.append(|_| Ok(Some(release("staging", "1.1.0")))).is_err());
 }
 
 #[test]

@@ -1,18 +1,20 @@
 //! Conditions, drift, and what goes back: pure.
 
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::config::{Approve, ProjectPath, Require, Secret, Sign, Stage};
 use crate::diagnostic::{Code, Sources, Span, Spanned};
+use crate::facts::Environment;
 use crate::oci::Digest;
 use crate::release::drift::{drifted, expected};
 use crate::release::gate::{Candidate, World, evidence, judge, refusal};
 use crate::release::ledger::tests::entry;
 use crate::release::{
-    Entry, EntryKind, Hold, Running, Scans, StageState, State, TagBack, Vouched, VouchedBy, Vouching,
-    of_version, previous, ran_in, tags_back,
+    Entrance, Entry, EntryKind, Hold, Ledger, Running, Scans, StageState, State, TagBack, Vouched, VouchedBy,
+    Vouching, of_version, previous, ran_in, tags_back,
 };
 use crate::seal::Form;
 
@@ -280,6 +282,57 @@ fn only_the_tree_that_runs_in_a_stage_is_taken_from_there() {
     assert!(ran_in(&State::default(), "staging", (&commit, &tree)).is_err());
 }
 
+#[test]
+fn what_failed_in_a_stage_is_not_promoted_from_there() {
+    let directory = tempfile::tempdir().unwrap();
+    git2::Repository::init(directory.path()).unwrap();
+    let refused = |kind: EntryKind, held: i64| {
+        let running = running(entry(kind, "staging", "1.0.0", "a", NOW - 7200), NOW - 7200);
+        let since = Timestamp::from_second(held).unwrap();
+        let hold = Hold { since, by: "ada".to_owned(), reason: "`staging:verify` failed".to_owned() };
+        let from = Some(("staging".to_owned(), running.clone()));
+        let candidate = Candidate { from, automatic: false, ..candidate("1.0.0") };
+        let entrance = entrance(directory.path(), candidate);
+        let checked = entrance.check_before_approval(&state(&[("staging", running, Some(hold))]));
+        checked.err().map(|problems| problems.as_slice()[0].notes.concat())
+    };
+    let why = "from: these images failed in `staging`: `staging:verify` failed; \
+               enter `staging` again, where they have to work before";
+    assert_eq!(refused(EntryKind::Release, NOW - 7100).as_deref(), Some(why));
+    assert_eq!(refused(EntryKind::Rollback, NOW - 7100).as_deref(), Some(why));
+    // What a stage went back to works there.
+    assert_eq!(refused(EntryKind::Rollback, NOW - 7200), None);
+}
+
+#[test]
+fn what_somebody_else_entered_a_stage_with_since_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    git2::Repository::init(directory.path()).unwrap();
+    let of = |version: &str, at: i64| entry(EntryKind::Promote, "production", version, version, NOW + at);
+    let Entry { event, commit, .. } = of("1.0.0", 0);
+    let entrance = entrance(directory.path(), Candidate { event, commit, ..candidate("1.0.0") });
+    let ledger = Ledger::open(directory.path(), &Environment::default()).unwrap();
+    let put = |entry: &Entry| ledger.append(|_| Ok(Some(entry.clone()))).unwrap();
+    let others = || entrance.run_by_others("production").unwrap().map(|entry| entry.version);
+    let held = || ledger.read().unwrap().state.stages["production"].hold.clone().map(|hold| hold.reason);
+    put(&of("1.0.0", 0));
+    assert_eq!(others(), None);
+    put(&of("1.1.0", 1));
+    assert_eq!(others().as_deref(), Some("1.1.0"));
+    entrance.abort("production", "it was slow").unwrap();
+    assert_eq!(held(), None);
+    put(&of("1.0.0", 2));
+    entrance.abort("production", "it was slow").unwrap();
+    assert_eq!(held().as_deref(), Some("it was slow"));
+}
+
+/// A run that enters production.
+fn entrance(root: &Path, candidate: Candidate) -> Entrance {
+    let ledger = Ledger::open(root, &Environment::default()).unwrap();
+    let stages = vec![(stage(Require::default(), None), candidate)];
+    Entrance::new(ledger, root.to_owned(), "ada".to_owned(), false, stages)
+}
+
 /// A history, the newest first, of kinds, versions, and images.
 fn history(all: &[(EntryKind, &str)]) -> Vec<(String, Entry)> {
     let entries = all.iter().zip(0i64..).map(|((kind, version), at)| {
@@ -302,6 +355,12 @@ fn a_stage_goes_back_to_what_it_ran_before_and_not_to_what_was_rolled_back() {
     assert_eq!(to(&rolled).as_deref(), Some("1"));
     assert_eq!(to(&[&rolled[..], &[(Rollback, "1")]].concat()), None);
     assert_eq!(to(&[&rolled[..], &[(Promote, "4"), (Aborted, "4")]].concat()).as_deref(), Some("2"));
+    // What failed when it entered is nothing to go back to; what only could not go back is.
+    let failed = [(Promote, "1"), (Promote, "2"), (Aborted, "2"), (Promote, "3")];
+    assert_eq!(to(&failed).as_deref(), Some("1"));
+    assert_eq!(to(&failed[1..]), None);
+    let worked = [(Promote, "1"), (Promote, "2"), (Rollback, "1"), (Aborted, "1"), (Promote, "3")];
+    assert_eq!(to(&worked).as_deref(), Some("1"));
     let all = history(&rolled);
     let found = of_version(&all, "v3").map(|(id, _)| id.as_str());
     assert_eq!((found, of_version(&all, "7")), (Some("2"), None));
@@ -319,7 +378,26 @@ fn only_moving_tags_that_were_elsewhere_before_go_back() {
         tag: "latest".to_owned(),
         holds: Digest::of(b"2.0.0"),
     };
-    assert_eq!(tags_back(&now, &all), [back]);
+    assert_eq!(tags_back(&now, "0", &all), [back]);
+}
+
+#[test]
+fn a_tag_that_is_newer_than_what_is_gone_back_to_stays() {
+    let mut all = history(&[
+        (EntryKind::Promote, "1.2.9"),
+        (EntryKind::Promote, "1.3.0"),
+        (EntryKind::Promote, "1.3.1"),
+    ]);
+    for (_, entry) in &mut all[..2] {
+        let tag = crate::release::EntryTag { tag: "1.3".to_owned(), immutable: false };
+        entry.images[0].places[0].tags.push(tag);
+    }
+    let back = |to: &str| {
+        let back = tags_back(&all[0].1, to, &all);
+        back.into_iter().map(|back| back.tag).collect::<Vec<_>>()
+    };
+    assert_eq!(back("1"), ["latest", "1.3"]);
+    assert_eq!(back("0"), ["latest"]);
 }
 
 #[test]

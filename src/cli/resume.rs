@@ -232,6 +232,7 @@ fn enter(
         event: entry.event.clone(),
         version: entry.version.clone(),
         dirty: entry.dirty,
+        untracked: entry.untracked,
         source: entry.source.clone(),
         reason: entry.reason.clone(),
         ..candidate(&loaded.release, &facts, &stage, (git, &entry.tree), from)

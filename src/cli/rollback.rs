@@ -68,6 +68,7 @@ pub(crate) fn go_back(
         event: entry.event.clone(),
         version: entry.version.clone(),
         dirty: entry.dirty,
+        untracked: entry.untracked,
         source: Some(id),
         scans: scans_of(&entry),
         from: None,

@@ -317,7 +317,7 @@ pub(crate) fn asker(session: &Session, yes: bool) -> Confirm {
 /// Outside of CI, shows what would become visible in registries on the network,
 /// and asks. A layout directory is the user's own.
 fn agree(session: &Session, planned: &Planned, yes: bool, confirm: &Confirm) -> Result<(), Problem> {
-    let lines = visible(&planned.plan);
+    let lines = visible(planned);
     let automatic = yes || ci(session) || matches!(planned.facts.event_source, EventSource::Ci(_));
     // What cannot run is refused without a question.
     let refused = has_gap(&planned.plan);
@@ -351,7 +351,7 @@ pub(crate) fn consent(confirm: &Confirm, question: &str, done: &str) -> Result<(
     }
 }
 
-fn visible(plan: &Plan) -> Vec<String> {
+fn visible(planned: &Planned) -> Vec<String> {
     let line = |step: &TagStep| match &step.registry.place {
         RegistryPlace::Layout(_) => None,
         RegistryPlace::Remote(repository) => {
@@ -359,9 +359,13 @@ fn visible(plan: &Plan) -> Vec<String> {
             Some(format!("  {repository}: {}\n", tags.join(", ")))
         }
     };
-    let steps = plan.steps.iter().filter_map(|step| match &step.action {
+    let entered = |stage: &str| planned.entered.as_ref()?.words(stage);
+    let steps = planned.plan.steps.iter().filter_map(|step| match &step.action {
         Action::Tag(tag) => line(tag),
-        Action::Enter(enter) => Some(format!("  stage {}\n", enter.stage)),
+        Action::Enter(enter) => match entered(&enter.stage) {
+            Some(words) => Some(format!("  stage {}: {words}\n", enter.stage)),
+            None => Some(format!("  stage {}\n", enter.stage)),
+        },
         Action::Deploy(_) => Some(format!("  {}\n", step.id)),
         _ => None,
     });

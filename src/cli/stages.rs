@@ -10,7 +10,7 @@ use crate::cli::run::{asker, ci};
 use crate::cli::session::{Loaded, Planned, Session};
 use crate::config::{Fact, Image, ProjectPath, Release, Stage};
 use crate::diagnostic::{Code, Problem, Problems, nearest};
-use crate::facts::{Event, EventSource, Facts, Git, Needs, Scope, commit_and_event};
+use crate::facts::{Event, EventSource, Facts, Git, Needs, Scope, commit_and_event, has_untracked};
 use crate::plan::{
     Entering, Goals, Options, Promoted, RegistryPlace, RegistryPlan, entered, images_of_stage, registry_of,
     select_entering, tests_of,
@@ -44,6 +44,19 @@ pub(crate) struct Entered {
 }
 
 impl Entered {
+    /// What enters a stage, and instead of what: `1.2.0 (89abcde) instead of 1.1.0 (0123456)`.
+    pub(crate) fn words(&self, stage: &str) -> Option<String> {
+        let (_, candidate) = self.stages.iter().find(|(known, _)| known.name.value == stage)?;
+        let short = candidate.commit.get(..7).unwrap_or(&candidate.commit);
+        let enters = format!("{} ({short})", candidate.version);
+        let running = self.page.state.running(stage).map(|running| &running.entry);
+        let running = running.map(|entry| format!("{} ({})", entry.version, entry.short()));
+        Some(match running.filter(|running| *running != enters) {
+            Some(running) => format!("{enters} instead of {running}"),
+            None => enters,
+        })
+    }
+
     /// Says of what is only looked at why it would be refused.
     pub(crate) fn warn(&self, session: &Session, planned: &Planned, allow_regress: bool) {
         let unmet = self.entrance(session, planned, allow_regress).err().unwrap_or_default();
@@ -184,7 +197,11 @@ impl Session {
                 let promoted = promoted((release, &facts), stage, (name, &running.entry));
                 entering.promoted.extend(problems.take(promoted).unwrap_or_default());
             }
-            candidates.push(((*stage).clone(), candidate(release, &facts, stage, (git, &tree), from)));
+            // Who cannot know says no.
+            let has_more = from.is_none() && has_untracked(root).unwrap_or(true);
+            let candidate = candidate(release, &facts, stage, (git, &tree), from);
+            let untracked = candidate.untracked || has_more;
+            candidates.push(((*stage).clone(), Candidate { untracked, ..candidate }));
         }
         if !options.looked_at {
             std::mem::take(&mut problems).or(())?;
@@ -298,6 +315,7 @@ pub(crate) fn candidate(
         tree: tree.to_owned(),
         version,
         dirty: git.dirty,
+        untracked: from.as_ref().is_some_and(|(_, running)| running.entry.untracked),
         images,
         scans,
         vouching: images_of_stage(release, stage).map(|(_, image)| vouching(image)).collect(),

@@ -159,6 +159,27 @@ fn is_dirty(repository: &git2::Repository, environment: &Environment) -> Result<
     Ok(differs && git_says_clean(tree, environment) != Some(true))
 }
 
+/// Whether the directory of a project has files that git neither tracks nor ignores:
+/// they may be part of what is made of it, and are part of no commit.
+///
+/// # Errors
+/// It lies in no repository, or git cannot read it.
+pub fn has_untracked(root: &Path) -> Result<bool, git2::Error> {
+    let repository = git2::Repository::discover(root)?;
+    let Some(tree) = repository.workdir() else { return Ok(false) };
+    let (root, tree) = (root.canonicalize(), tree.canonicalize());
+    let below =
+        root.ok().zip(tree.ok()).and_then(|(root, tree)| Some(root.strip_prefix(tree).ok()?.to_owned()));
+    let mut options = StatusOptions::new();
+    options.include_untracked(true).include_ignored(false).exclude_submodules(true);
+    if let Some(below) = below.as_ref().filter(|below| !below.as_os_str().is_empty()) {
+        options.pathspec(below).disable_pathspec_match(true);
+    }
+    let own = |path: &[u8]| path.split(|byte| *byte == b'/').any(|part| part == b".hoist");
+    let statuses = repository.statuses(Some(&mut options))?;
+    Ok(statuses.iter().any(|entry| entry.status().is_wt_new() && !own(entry.path_bytes())))
+}
+
 /// What git itself says, if it is installed. libgit2 knows no filters (LFS) and
 /// no encodings of the working tree, so that a file may differ for it alone.
 fn git_says_clean(tree: &Path, environment: &Environment) -> Option<bool> {
@@ -297,6 +318,21 @@ mod tests {
         repo.write("a", "a");
         call(&repo.path, &["add", "untracked"]);
         assert_dirty(&repo, true);
+    }
+
+    #[test]
+    fn files_that_are_neither_tracked_nor_ignored_are_found_in_the_project_alone() {
+        let repo = Repo::new();
+        let project = repo.path.join("project");
+        repo.write("project/.gitignore", "*.o\n");
+        repo.commit(1);
+        repo.write("project/a.o", "x");
+        repo.write("project/.hoist/run", "x");
+        repo.write("beside", "x");
+        assert!(!has_untracked(&project).unwrap());
+        repo.write("project/deep/.env", "x");
+        assert!(has_untracked(&project).unwrap());
+        assert!(has_untracked(&repo.path).unwrap());
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub use compiled::{Compiled, Origin};
 pub use content::moment;
 pub use event::{Event, EventSource, commit_and_event, commit_of_tag, version_of};
 pub use gather::{Question, gather};
-pub use git::remote;
+pub use git::{has_untracked, remote};
 pub use host::{Environment, Host};
 pub use inputs::{Readable, read_all, read_inputs, readable};
 pub use known::KnownFiles;

@@ -251,7 +251,7 @@ impl Entrance {
     }
 
     fn entry(&self, stage: &Stage, candidate: &Candidate, images: Vec<EntryImage>) -> Entry {
-        let Candidate { kind, event, commit, tree, version, dirty, from, source, reason, .. } =
+        let Candidate { kind, event, commit, tree, version, dirty, untracked, from, source, reason, .. } =
             candidate.clone();
         Entry {
             format: Entry::FORMAT,
@@ -264,6 +264,7 @@ impl Entrance {
             tree,
             version,
             dirty,
+            untracked,
             from: from.map(|(stage, _)| stage),
             source,
             follows: None,

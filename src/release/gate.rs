@@ -29,6 +29,8 @@ pub struct Candidate {
     pub version: String,
     /// Whether the tree has changes that are not in the commit.
     pub dirty: bool,
+    /// Whether there were files that git neither tracks nor ignores.
+    pub untracked: bool,
     /// Each image with the tests that it passed, or has to pass before anything is tagged.
     pub images: Vec<(String, Vec<String>)>,
     /// Each image with its scans.
@@ -122,6 +124,9 @@ pub fn judge(stage: &Stage, candidate: &Candidate, known: &State, world: &World)
         let finding = if candidate.dirty {
             let why = "the images were made from a tree with changes that are not committed";
             Err(unmet(why, "commit them, and release that commit"))
+        } else if candidate.untracked {
+            let why = "there were files that git does not track, which may be part of the images";
+            Err(unmet(why, "commit them, or name them in `.gitignore`: `git status` lists them"))
         } else {
             Ok("the tree had no changes".to_owned())
         };

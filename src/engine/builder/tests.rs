@@ -1,6 +1,7 @@
 //! Tests with a real daemon.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -58,7 +59,7 @@ fn build(name: &str, dockerfile: &str, text: &str) -> Build {
 }
 
 /// The sockets of all engines.
-fn all(test: &str) -> impl Iterator<Item = std::path::PathBuf> {
+fn all(test: &str) -> impl Iterator<Item = PathBuf> {
     [fixture::docker(test), fixture::podman(test), fixture::buildkit(test)].into_iter().flatten()
 }
 
@@ -96,12 +97,24 @@ RUN --mount=type=secret,id=token ["/bin/busybox", "sh", "-c", "echo $WORD; /bin/
 ENTRYPOINT ["/bin/busybox", "cat", "/greeting"]
 "#;
 
+/// The engine of a socket. Where it is started by many tests at once, it may take its time
+/// to say what it is.
+async fn connected(socket: PathBuf) -> Engine {
+    let address = Address::Unix(socket);
+    for _ in 0..3 {
+        if let Ok(engine) = Engine::connect(&address, None).await {
+            return engine;
+        }
+    }
+    Engine::connect(&address, None).await.unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_is_built_and_brought_to_a_layout() {
     let test = "an_image_is_built_and_brought_to_a_layout";
     let sockets = [fixture::docker(test), fixture::buildkit(test)].into_iter().flatten();
     for (socket, kind) in sockets.zip([EngineKind::Docker, EngineKind::BuildKit]) {
-        let engine = Engine::connect(&Address::Unix(socket), None).await.unwrap();
+        let engine = connected(socket).await;
         assert_eq!(engine.about().kind, kind);
         assert!(engine.about().has_buildkit);
         let directory = tempfile::tempdir().unwrap();
@@ -134,7 +147,7 @@ async fn an_image_is_built_and_brought_to_a_layout() {
 #[tokio::test(flavor = "multi_thread")]
 async fn podman_builds_the_same() {
     let Some(socket) = fixture::podman("podman_builds_the_same") else { return };
-    let engine = Engine::connect(&Address::Unix(socket), None).await.unwrap();
+    let engine = connected(socket).await;
     assert_eq!(engine.about().kind, EngineKind::Podman);
     let whole = "FROM scratch\nCOPY . /all\nENV PATH=/all\n\
         RUN --mount=type=secret,id=token [\"busybox\", \"wc\", \"-c\", \"/run/secrets/token\"]\n\
@@ -169,7 +182,7 @@ async fn podman_builds_the_same() {
 async fn a_build_that_fails_says_what_failed() {
     let test = "a_build_that_fails_says_what_failed";
     for socket in [fixture::docker(test), fixture::buildkit(test)].into_iter().flatten() {
-        let engine = Engine::connect(&Address::Unix(socket), None).await.unwrap();
+        let engine = connected(socket).await;
         let dockerfile =
             "FROM scratch\nCOPY busybox /busybox\nRUN [\"/busybox\", \"sh\", \"-c\", \"echo why; exit 3\"]\n";
         let (built, lines) = run(&engine, build("failing", dockerfile, "hi")).await;
@@ -184,7 +197,7 @@ async fn a_build_that_fails_says_what_failed() {
 async fn builds_at_the_same_time_have_each_its_own_files() {
     let test = "builds_at_the_same_time_have_each_its_own_files";
     for socket in all(test) {
-        let engine = Engine::connect(&Address::Unix(socket), None).await.unwrap();
+        let engine = connected(socket).await;
         let directory = tempfile::tempdir().unwrap();
         let images = Layout::create(directory.path()).unwrap();
         // Once more with Dockerfiles that are of the same sizes, and not the same.
@@ -226,7 +239,7 @@ async fn an_engine_that_is_not_there_is_told_from_one_that_is_no_engine() {
 async fn an_image_of_a_layout_is_what_another_starts_from() {
     let test = "an_image_of_a_layout_is_what_another_starts_from";
     for socket in all(test) {
-        let engine = Engine::connect(&Address::Unix(socket), None).await.unwrap();
+        let engine = connected(socket).await;
         let below = "FROM scratch\nCOPY busybox /bin/busybox\nENV BELOW=yes\n";
         let directory = tempfile::tempdir().unwrap();
         let images = Layout::create(directory.path()).unwrap();
@@ -256,7 +269,7 @@ async fn an_image_of_a_layout_is_what_another_starts_from() {
 async fn a_dockerfile_of_the_length_of_another_is_not_taken_for_it() {
     let test = "a_dockerfile_of_the_length_of_another_is_not_taken_for_it";
     let Some(socket) = fixture::docker(test) else { return };
-    let engine = Engine::connect(&Address::Unix(socket), None).await.unwrap();
+    let engine = connected(socket).await;
     for word in ["one", "two"] {
         let dockerfile = format!(
             "FROM scratch\nCOPY busybox /bin/busybox\nRUN [\"/bin/busybox\", \"echo\", \"{word}\"]\n"
@@ -272,7 +285,7 @@ async fn the_network_of_the_machine_and_caches_that_an_engine_does_not_know() {
     let test = "the_network_of_the_machine_and_caches_that_an_engine_does_not_know";
     let dockerfile = "FROM scratch\nCOPY busybox /bin/busybox\nRUN [\"/bin/busybox\", \"ip\", \"link\"]\n";
     for socket in all(test) {
-        let engine = Engine::connect(&Address::Unix(socket), None).await.unwrap();
+        let engine = connected(socket).await;
         let devices = |lines: &[String]| lines.iter().filter(|line| line.contains("link/")).count();
         let with = |network: &str| Build {
             network: Some(network.to_owned()),
@@ -300,7 +313,7 @@ async fn the_network_of_the_machine_and_caches_that_an_engine_does_not_know() {
 async fn layers_of_one_platform_are_not_taken_for_those_of_another() {
     let test = "layers_of_one_platform_are_not_taken_for_those_of_another";
     for socket in all(test) {
-        let engine = Engine::connect(&Address::Unix(socket), None).await.unwrap();
+        let engine = connected(socket).await;
         let directory = tempfile::tempdir().unwrap();
         let images = Layout::create(directory.path()).unwrap();
         for (number, platform) in (0..).zip(["linux/amd64", "linux/arm64", "linux/amd64"]) {
@@ -319,7 +332,7 @@ async fn layers_of_one_platform_are_not_taken_for_those_of_another() {
 async fn what_is_left_is_found_and_removed_and_nothing_of_others() {
     let test = "what_is_left_is_found_and_removed_and_nothing_of_others";
     for socket in [fixture::docker(test), fixture::podman(test)].into_iter().flatten() {
-        let engine = Engine::connect(&Address::Unix(socket), None).await.unwrap();
+        let engine = connected(socket).await;
         let dockerfile = "FROM scratch\nCOPY greeting /greeting\nCMD [\"/greeting\"]\n";
         let owned = |owner: &str, name: &str, greeting: &str| Build {
             name: format!("{}:{name}", repository(owner)),
@@ -351,7 +364,7 @@ async fn what_is_left_is_found_and_removed_and_nothing_of_others() {
 }
 
 /// Passes on what comes over TLS from who has a certificate of an authority.
-async fn tls_before(socket: std::path::PathBuf, directory: &std::path::Path) -> String {
+async fn tls_before(socket: PathBuf, directory: &std::path::Path) -> String {
     use rustls::pki_types::pem::PemObject as _;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
     let certificate = |name: &str| CertificateDer::from_pem_file(directory.join(name)).unwrap();

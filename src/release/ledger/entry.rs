@@ -34,6 +34,9 @@ pub struct Entry {
     pub version: String,
     /// Whether the images were made from a tree with changes that are not in the commit.
     pub dirty: bool,
+    /// Whether there were files that git neither tracks nor ignores.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub untracked: bool,
     /// The stage that the images were taken from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,

@@ -25,6 +25,7 @@ pub(in crate::release) fn entry(kind: EntryKind, stage: &str, version: &str, wha
         tree: "2".repeat(40),
         version: version.to_owned(),
         dirty: false,
+        untracked: false,
         from: None,
         source: None,
         follows: None,

@@ -55,6 +55,7 @@ fn candidate(version: &str) -> Candidate {
         tree: "2".repeat(40),
         version: version.to_owned(),
         dirty: false,
+        untracked: false,
         images: vec![("web".to_owned(), vec!["check".to_owned()])],
         scans: vec![("web".to_owned(), Scans::Passed(Vec::new()))],
         from: Some(("staging".to_owned(), running(ran, NOW - 7200))),

@@ -243,7 +243,7 @@ fn who_reads_slowly_does_not_make_hoist_grow() {
     let mut peak = 0;
     for line in lines.map_while(Result::ok).step_by(30_000) {
         let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-        let high = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+        let high = status.lines().find_map(|line| line.strip_prefix("RssAnon:")?.trim().strip_suffix(" kB"));
         peak = peak.max(high.and_then(|high| high.trim().parse::<u64>().ok()).unwrap_or(0));
         drop(line);
     }

@@ -21,6 +21,7 @@ use crate::release::{
 use crate::run::command::Unsuccessful;
 use crate::run::image::{Images, Known, Yielded, unless};
 use crate::run::process::Halt;
+use crate::run::room::Room;
 use crate::run::teller::{Teller, Told};
 use crate::run::worker::{Worker, blocking};
 use crate::tags::{Movement, PlannedTag};
@@ -244,6 +245,19 @@ fn reference(place: &str, digest: Digest) -> String {
 }
 
 impl Worker {
+    /// Runs commands of a stage, which make nothing that is kept.
+    pub(super) async fn run_for_stage(
+        &self,
+        step: &Step,
+        command: &CommandStep,
+        halt: &mut watch::Receiver<Halt>,
+        teller: &mut Teller,
+    ) -> Result<(), Unsuccessful> {
+        let mut standing = None;
+        let mut room = Room::new(self.request(), (step, command), &step.definition, &mut standing);
+        self.commands().run(&step.id.to_string(), command, (None, &mut room), halt, teller).await
+    }
+
     /// Makes sure that a stage works: all that is asked for holds at one moment before the
     /// time is up.
     pub(super) async fn verify(

@@ -432,19 +432,6 @@ impl Worker {
         }
     }
 
-    /// Runs commands of a stage, which make nothing that is kept.
-    pub(super) async fn run_for_stage(
-        &self,
-        step: &Step,
-        command: &CommandStep,
-        halt: &mut watch::Receiver<Halt>,
-        teller: &mut Teller,
-    ) -> Result<(), Unsuccessful> {
-        let mut standing = None;
-        let mut room = Room::new(&self.request, (step, command), &step.definition, &mut standing);
-        self.commands.run(&step.id.to_string(), command, (None, &mut room), halt, teller).await
-    }
-
     /// Keeps what a step made that succeeded.
     async fn keep(
         &self,

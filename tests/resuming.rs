@@ -268,6 +268,8 @@ fn what_stopped_between_its_tags_is_put_back_as_far_as_it_can_be() {
     assert_eq!(world.journals(), 1);
     let journal = std::fs::read_dir(world.repo.path().join(".hoist/transactions")).unwrap().next().unwrap();
     check("journal", &std::fs::read_to_string(journal.unwrap().path()).unwrap());
+    let status = hoist(&world, &["status", "--no-drift"], ports);
+    assert!(status.code == 0 && status.stderr.contains("stopped half way"), "{}", status.stderr);
     // Nothing is done that nobody agreed to.
     let looked = hoist(&world, &["resume"], ports);
     assert_eq!(looked.code, 3, "nobody is there to agree: {}", looked.stderr);

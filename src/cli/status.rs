@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::cli::place::until_signalled;
+use crate::cli::resume::stopped;
 use crate::cli::rollback::held;
 use crate::cli::session::{Loaded, Session};
 use crate::cli::stage_arguments::Status;
@@ -50,6 +51,8 @@ pub(crate) fn status(session: &mut Session, options: &Status) -> Result<ExitCode
     }
     let text = table(&names, &page.state, &tags, session.host.now, session.output_look());
     session.output(&text)?;
+    // A stage that was entered may not be deployed yet.
+    stopped(session, &loaded.project.root)?;
     Ok(ExitCode::SUCCESS)
 }
 

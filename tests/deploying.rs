@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use hoist::deploy::{Pin, set_image};
 use serde_json::{Value, json};
 
-use crate::fixture::{Ended, Repo, installed, left_out};
+use crate::fixture::{Ended, Repo, done, installed, left_out, refused};
 use crate::registry::{Registry, digest_of};
 
 const KUSTOMIZATION: &str = "# Äpfel\r\nresources:\r\n- ../base   # base\r\nimages:\r\n- name: placeholder/db\r\n  newTag: \"15\"\r\n- newTag: 0.9.0   # by hoist\r\n  name: 'placeholder/web'\r\n";
@@ -111,19 +111,6 @@ stage "production" {{
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         let all = std::env::var("PATH").unwrap_or_default();
         format!("{}:{all}", self.repo.path().join("bin").display())
-    }
-}
-
-#[track_caller]
-fn done(ended: &Ended) {
-    assert_eq!(ended.code, 0, "{}\n{}", ended.stdout, ended.stderr);
-}
-
-#[track_caller]
-fn refused(ended: &Ended, code: i32, said: &[&str]) {
-    assert_eq!(ended.code, code, "{}\n{}", ended.stdout, ended.stderr);
-    for said in said {
-        assert!(ended.stderr.contains(said), "{said}: {}", ended.stderr);
     }
 }
 

@@ -23,6 +23,21 @@ pub(crate) struct Ended {
     pub(crate) stderr: String,
 }
 
+/// Makes sure that hoist did what it was to do.
+#[track_caller]
+pub(crate) fn done(ended: &Ended) {
+    assert_eq!(ended.code, 0, "{}\n{}", ended.stdout, ended.stderr);
+}
+
+/// Makes sure that hoist ended with a code, and said all of this.
+#[track_caller]
+pub(crate) fn refused(ended: &Ended, code: i32, said: &[&str]) {
+    assert_eq!(ended.code, code, "{}\n{}", ended.stdout, ended.stderr);
+    for said in said {
+        assert!(ended.stderr.contains(said), "{said}: {}", ended.stderr);
+    }
+}
+
 impl Repo {
     /// An empty directory.
     pub(crate) fn new() -> Self {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 
-use crate::fixture::{Ended, Repo, installed};
+use crate::fixture::{Ended, Repo, done, installed, refused};
 use crate::proxy::{Fault, Proxy};
 use crate::registry::{Registry, digest_of};
 use crate::schemas::check;
@@ -122,19 +122,6 @@ fn status(ended: &Ended, stage: &str) -> Value {
     check("status", &ended.stdout);
     let mut stages = lines(&ended.stdout).into_iter();
     stages.find(|one| one["stage"] == stage).expect("there is such a stage")
-}
-
-#[track_caller]
-fn done(ended: &Ended) {
-    assert_eq!(ended.code, 0, "{}\n{}", ended.stdout, ended.stderr);
-}
-
-#[track_caller]
-fn refused(ended: &Ended, code: i32, said: &[&str]) {
-    assert_eq!(ended.code, code, "{}\n{}", ended.stdout, ended.stderr);
-    for said in said {
-        assert!(ended.stderr.contains(said), "{said}: {}", ended.stderr);
-    }
 }
 
 fn ready(what: &str) -> bool {

@@ -11,6 +11,7 @@ use crate::cli::session::Session;
 use crate::cli::stage_arguments::Cut;
 use crate::config::{Release, RuleKind};
 use crate::diagnostic::{Code, Problem, Problems};
+use crate::facts::short;
 use crate::facts::{Needs, version_of};
 use crate::release::{Tags, next};
 
@@ -82,8 +83,4 @@ fn prefix(release: &Release) -> String {
         _ => None,
     });
     prefixes.next().unwrap_or_else(|| "v".to_owned())
-}
-
-fn short(sha: &str) -> &str {
-    sha.get(..7).unwrap_or(sha)
 }

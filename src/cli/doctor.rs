@@ -9,6 +9,7 @@ use crate::cli::place::{Places, until_signalled};
 use crate::cli::session::{Session, exit_code};
 use crate::diagnostic::{Class, Code, Problem, Problems, bytes, counted};
 use crate::engine::Runtime;
+use crate::facts::short;
 use crate::plan::{Action, Goals, Plan};
 use crate::report::{Check, Level, Look, checkup, checkup_json};
 use crate::run::sandbox_support;
@@ -114,7 +115,7 @@ fn git(places: &Places) -> Check {
         let help = "tags and labels that name a commit have no value: `git init`, and commit";
         return warn("git", "the project is in no repository with a commit".to_owned(), help);
     };
-    let short = git.sha.get(..7).unwrap_or(&git.sha);
+    let short = short(&git.sha);
     let on = git.branch.as_ref().map(|branch| format!(" on {branch}")).unwrap_or_default();
     if git.shallow {
         let help = "fetch all of it (`git fetch --unshallow --tags`, `fetch-depth: 0`), or `{describe}` and \

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::cli::session::Session;
 use crate::cli::stage_arguments::History;
 use crate::diagnostic::{Code, Problem, Problems};
+use crate::facts::short;
 use crate::release::{Entry, Ledger};
 use crate::report::{Paint, Table};
 
@@ -35,7 +36,7 @@ pub(crate) fn history(session: &mut Session, options: &History) -> Result<ExitCo
         any = true;
         let when = entry.at.strftime("%Y-%m-%d %H:%M:%S").to_string();
         table.row([
-            (Some(Paint::Faint), id.get(..7).unwrap_or(&id).to_owned()),
+            (Some(Paint::Faint), short(&id).to_owned()),
             (None, when),
             (Some(Paint::Name), look.tame(&entry.stage)),
             (None, entry.kind.as_str().to_owned()),

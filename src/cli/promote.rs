@@ -35,16 +35,9 @@ pub(crate) fn promote(session: &mut Session, options: &Promote) -> Result<ExitCo
     let images = promoted((&loaded.release, &facts), &stage, (&from, &running.entry))?;
     let Some(git) = &facts.git else { return Ok(ExitCode::SUCCESS) };
     let entry = running.entry.clone();
-    let mut candidate = candidate(&loaded.release, &facts, &stage, (git, &entry.tree), Some((from, running)));
-    candidate.automatic = false;
+    let candidate = candidate(&loaded.release, &facts, &stage, (git, &entry.tree), Some((from, running)));
     let mut planned = session.plan_stage(loaded, &facts, &options.stage, images)?;
-    planned.entered = Some(Entered {
-        ledger,
-        page,
-        stages: vec![(stage, candidate)],
-        refused: Problems::new(),
-        approval: None,
-    });
+    planned.entered = Some(Entered::by_hand(ledger, page, stage, candidate));
     let goals = Goals::Stage(options.stage.clone());
     carry_out(session, &options.running, false, &goals, Prepared::alone(planned))
 }

@@ -12,7 +12,7 @@ use crate::cli::run::{asker, carry_out, ci, consent};
 use crate::cli::session::{Loaded, Session, exit_code};
 use crate::cli::shortcut::Prepared;
 use crate::cli::stage_arguments::Resume;
-use crate::cli::stages::{Entered, candidate, facts_of, promoted, registry, stage_of, who};
+use crate::cli::stages::{Entered, again, candidate, facts_of, promoted, registry, stage_of, who};
 use crate::diagnostic::{Code, Problem, Problems, Span, counted};
 use crate::facts::{Facts, Needs};
 use crate::plan::{Action, Goals, Plan, RegistryPlan};
@@ -228,23 +228,13 @@ fn enter(
     };
     let candidate = Candidate {
         kind: entry.kind,
-        automatic: false,
-        event: entry.event.clone(),
-        version: entry.version.clone(),
-        dirty: entry.dirty,
-        untracked: entry.untracked,
         source: entry.source.clone(),
         reason: entry.reason.clone(),
-        ..candidate(&loaded.release, &facts, &stage, (git, &entry.tree), from)
+        ..again(entry, candidate(&loaded.release, &facts, &stage, (git, &entry.tree), from))
     };
     let mut planned = session.plan_stage(loaded, &facts, &entry.stage, images)?;
-    planned.entered = Some(Entered {
-        ledger,
-        page,
-        stages: vec![(stage, candidate)],
-        refused: Problems::new(),
-        approval: intent.approval.clone(),
-    });
+    let approval = intent.approval.clone();
+    planned.entered = Some(Entered { approval, ..Entered::by_hand(ledger, page, stage, candidate) });
     let running = Running {
         yes: true,
         dry_run: false,

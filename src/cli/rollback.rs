@@ -9,7 +9,7 @@ use crate::cli::run::carry_out;
 use crate::cli::session::{Loaded, Session};
 use crate::cli::shortcut::Prepared;
 use crate::cli::stage_arguments::Rollback;
-use crate::cli::stages::{Entered, candidate, facts_of, promoted, registry, scans_of, stage_of};
+use crate::cli::stages::{Entered, again, candidate, facts_of, promoted, registry, scans_of, stage_of};
 use crate::config::Stage;
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::Facts;
@@ -64,25 +64,14 @@ pub(crate) fn go_back(
     let Some(git) = &facts.git else { return Ok(ExitCode::SUCCESS) };
     let candidate = Candidate {
         kind: EntryKind::Rollback,
-        automatic: false,
-        event: entry.event.clone(),
-        version: entry.version.clone(),
-        dirty: entry.dirty,
-        untracked: entry.untracked,
         source: Some(id),
         scans: scans_of(&entry),
         from: None,
         reason: Some(reason),
-        ..candidate(&loaded.release, &facts, &stage, (git, &entry.tree), None)
+        ..again(&entry, candidate(&loaded.release, &facts, &stage, (git, &entry.tree), None))
     };
     let mut planned = session.plan_stage(loaded, &facts, name, images)?;
-    planned.entered = Some(Entered {
-        ledger,
-        page,
-        stages: vec![(stage, candidate)],
-        refused: Problems::new(),
-        approval: None,
-    });
+    planned.entered = Some(Entered::by_hand(ledger, page, stage, candidate));
     // To go back is what is asked for.
     let running = Running { allow_regress: true, ..running.clone() };
     carry_out(session, &running, false, &Goals::Stage(name.to_owned()), Prepared::alone(planned))

@@ -19,6 +19,7 @@ use crate::cli::stages::approve;
 use crate::cli::watch::watch;
 use crate::cli::words::Words;
 use crate::diagnostic::{Class, Code, Problem, Problems};
+use crate::facts::short;
 use crate::facts::{Event as Occasion, EventSource, Facts, commit_of_tag};
 use crate::plan::{Action, Effect, Goals, Plan, RegistryPlace, Step, TagStep};
 use crate::report::{View, status};
@@ -196,7 +197,6 @@ fn check_tag(session: &Session, planned: &Planned) -> Result<(), Problem> {
 fn tag_elsewhere(session: &Session, root: &Path, facts: &Facts) -> Option<String> {
     let (Occasion::Tag(tag), Some(git)) = (&facts.event, &facts.git) else { return None };
     let commit = commit_of_tag(root, &session.host.environment, tag)?;
-    let short = |sha: &str| sha.get(..7).unwrap_or(sha).to_owned();
     (commit != git.sha).then(|| {
         format!(
             "the git tag `{tag}` names commit {}, and not {}, which is built",

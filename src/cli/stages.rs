@@ -1,6 +1,7 @@
 //! What the commands that enter stages share: the ledger, what is promoted, and who asks
 //! and approves.
 
+use std::cell::LazyCell;
 use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
@@ -10,7 +11,7 @@ use crate::cli::run::{asker, ci};
 use crate::cli::session::{Loaded, Planned, Session};
 use crate::config::{Fact, Image, ProjectPath, Release, Stage};
 use crate::diagnostic::{Code, Problem, Problems, nearest};
-use crate::facts::{Event, EventSource, Facts, Git, Needs, Scope, commit_and_event, has_untracked};
+use crate::facts::{Event, EventSource, Facts, Git, Needs, Scope, commit_and_event, has_untracked, short};
 use crate::plan::{
     Entering, Goals, Options, Promoted, RegistryPlace, RegistryPlan, entered, images_of_stage, registry_of,
     select_entering, tests_of,
@@ -44,11 +45,16 @@ pub(crate) struct Entered {
 }
 
 impl Entered {
+    /// One stage that is entered by hand.
+    pub(crate) fn by_hand(ledger: Ledger, page: Page, stage: Stage, candidate: Candidate) -> Self {
+        let stages = vec![(stage, Candidate { automatic: false, ..candidate })];
+        Self { ledger, page, stages, refused: Problems::new(), approval: None }
+    }
+
     /// What enters a stage, and instead of what: `1.2.0 (89abcde) instead of 1.1.0 (0123456)`.
     pub(crate) fn words(&self, stage: &str) -> Option<String> {
         let (_, candidate) = self.stages.iter().find(|(known, _)| known.name.value == stage)?;
-        let short = candidate.commit.get(..7).unwrap_or(&candidate.commit);
-        let enters = format!("{} ({short})", candidate.version);
+        let enters = format!("{} ({})", candidate.version, short(&candidate.commit));
         let running = self.page.state.running(stage).map(|running| &running.entry);
         let running = running.map(|entry| format!("{} ({})", entry.version, entry.short()));
         Some(match running.filter(|running| *running != enters) {
@@ -163,6 +169,8 @@ impl Session {
             return Err(problem.help("`git commit` makes one").into());
         };
         let tree = tree_of_commit(root, &git.sha)?;
+        // Who cannot know says no.
+        let untracked = LazyCell::new(|| has_untracked(root).unwrap_or(true));
         let (mut entering, mut problems, mut candidates) = (Entering::default(), Problems::new(), Vec::new());
         for stage in &stages {
             let from = stage.from.as_ref().map(|from| {
@@ -197,8 +205,7 @@ impl Session {
                 let promoted = promoted((release, &facts), stage, (name, &running.entry));
                 entering.promoted.extend(problems.take(promoted).unwrap_or_default());
             }
-            // Who cannot know says no.
-            let has_more = from.is_none() && has_untracked(root).unwrap_or(true);
+            let has_more = from.is_none() && *untracked;
             let candidate = candidate(release, &facts, stage, (git, &tree), from);
             let untracked = candidate.untracked || has_more;
             candidates.push(((*stage).clone(), Candidate { untracked, ..candidate }));
@@ -322,6 +329,17 @@ pub(crate) fn candidate(
         source: from.as_ref().and_then(|(_, running)| running.id.clone()),
         from,
         reason: None,
+    }
+}
+
+/// What an entry had enter its stage, to enter it again.
+pub(crate) fn again(entry: &Entry, candidate: Candidate) -> Candidate {
+    Candidate {
+        event: entry.event.clone(),
+        version: entry.version.clone(),
+        dirty: entry.dirty,
+        untracked: entry.untracked,
+        ..candidate
     }
 }
 

@@ -1,17 +1,13 @@
 //! What keeps repositories and takes pull requests: GitHub, GitLab, and Gitea or Forgejo, each
 //! by its own API.
 
-use std::time::Duration;
-
-use reqwest::{Client, Method, StatusCode};
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::config::Forge;
-use crate::deploy::http::chain;
+use crate::deploy::http::{PATIENCE, chain, client};
 use crate::diagnostic::{Code, Problem};
 
-/// Longest that one answer is waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Pull requests of one page, where they are listed, and the most pages.
 const PAGE: usize = 50;
 const PAGES: usize = 40;
@@ -193,14 +189,10 @@ impl Project {
         body: Option<&Value>,
         token: &str,
     ) -> Result<Value, Problem> {
-        // It is set once for the process; a second time says that it is set already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let unanswered = |why: String| {
             Problem::new(Code::PullRequest, format!("`{}` does not answer", self.api)).note(why)
         };
-        let agent = concat!("hoist/", env!("CARGO_PKG_VERSION"));
-        let client = Client::builder().user_agent(agent).timeout(PATIENCE).build();
-        let client = client.map_err(|error| unanswered(chain(&error)))?;
+        let client = client(PATIENCE).map_err(unanswered)?;
         let mut request = client.request(method, address).header("accept", "application/json");
         request = match self.forge {
             Forge::GitHub => request

@@ -15,6 +15,12 @@ const CANDIDATES: usize = 10;
 /// Digits of an abbreviated commit.
 const DIGITS: usize = 7;
 
+/// The first digits of a commit, as `{short}` has them.
+#[must_use]
+pub fn short(commit: &str) -> &str {
+    commit.get(..DIGITS).unwrap_or(commit)
+}
+
 /// Set on every commit that was met; the other bits are one for each candidate
 /// that the commit is an ancestor of.
 const SEEN: u32 = 1;

@@ -46,6 +46,7 @@ mod world;
 pub use answer::{Facts, Git, InputFile, InputKind, Inputs, ResolvedBase, Text};
 pub use compiled::{Compiled, Origin};
 pub use content::moment;
+pub use describe::short;
 pub use event::{Event, EventSource, commit_and_event, commit_of_tag, version_of};
 pub use gather::{Question, gather};
 pub use git::{has_untracked, remote};

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 
 use crate::config::{Fact, Field, Name, Part, Release, Template};
 use crate::diagnostic::{Code, Problem};
-use crate::facts::{Event, Facts, Git, script, version_of};
+use crate::facts::{Event, Facts, Git, script, short, version_of};
 use crate::oci::Platform;
 
 /// What the names in a template stand for at one place of the plan.
@@ -222,7 +222,7 @@ impl<'a> Scope<'a> {
         let platform = self.platform.unwrap_or(&self.facts.platform);
         Ok(match fact {
             Fact::Sha => self.git()?.sha.clone(),
-            Fact::Short => self.git()?.sha.chars().take(7).collect(),
+            Fact::Short => short(&self.git()?.sha).to_owned(),
             Fact::Branch => self.branch()?,
             Fact::Tag => match &self.facts.event {
                 Event::Tag(tag) => tag.clone(),

@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 
-use crate::config::{Command, Target};
+use crate::config::{Command, ProjectPath, Target};
 use crate::diagnostic::Spanned;
 use crate::facts::Scope;
 use crate::plan::edge::{Edge, Why};
@@ -98,6 +98,33 @@ impl Lower<'_> {
             if pointed { problem.label(command.span, "named in this script") } else { problem }
         });
         self.problems.take(named).unwrap_or_default()
+    }
+
+    /// Commands of a stage or an image, by its name and directory: they see all of the
+    /// caller's environment.
+    pub(super) fn callers_command(
+        &mut self,
+        owner: &str,
+        home: &ProjectPath,
+        commands: &[Spanned<Command>],
+    ) -> CommandStep {
+        let scope = Scope::new(self.release, self.facts).of(owner);
+        let run = commands.iter().map(|command| self.exec(&scope, command)).collect();
+        let mut variables = Variables { inherit: true, ..Variables::default() };
+        for command in commands {
+            variables.set.extend(self.named_in(&scope, command));
+        }
+        CommandStep {
+            commands: run,
+            dir: home.clone(),
+            variables,
+            outputs: Vec::new(),
+            timeout: self.release.settings.timeout,
+            retries: 0,
+            confirm: None,
+            interactive: false,
+            sandbox: false,
+        }
     }
 
     pub(super) fn define_command(&self, step: &CommandStep) -> Definition {

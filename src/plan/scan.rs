@@ -1,10 +1,9 @@
 //! Steps that have an image scanned.
 
 use crate::config::{Image, Scan};
-use crate::facts::Scope;
 use crate::plan::lower::{Lower, Made};
 use crate::plan::unit::Job;
-use crate::plan::{Action, CommandStep, Definition, Effect, Exec, StepIndex, Subject, Variables};
+use crate::plan::{Action, CommandStep, Definition, Effect, StepIndex, Subject};
 
 /// Has an image scanned, and judges what was found.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,25 +23,9 @@ impl Lower<'_> {
         let Some(scan) = image.scans.get(number) else {
             return Made::not_available("a scan that is not declared", image.name.span, Effect::Always);
         };
-        let scope = Scope::new(self.release, self.facts).of(&image.name.value);
-        let commands: Vec<Exec> = scan.run.iter().map(|command| self.exec(&scope, command)).collect();
         // What knows of new weaknesses each day, and asks others for them, sees all that
         // its user does: a proxy, a token, a cache of its own.
-        let mut variables = Variables { inherit: true, ..Variables::default() };
-        for command in &scan.run {
-            variables.set.extend(self.named_in(&scope, command));
-        }
-        let command = CommandStep {
-            commands,
-            dir: image.home.clone(),
-            variables,
-            outputs: Vec::new(),
-            timeout: self.release.settings.timeout,
-            retries: 0,
-            confirm: None,
-            interactive: false,
-            sandbox: false,
-        };
+        let command = self.callers_command(&image.name.value, &image.home, &scan.run);
         let mut definition = Definition::default();
         definition.text(Subject::Format, "scan 1");
         definition.text(Subject::Check("scanner".to_owned()), scan.scanner.value.clone());

@@ -9,9 +9,7 @@ use crate::oci::Descriptor;
 use crate::plan::entering::{Promoted, images_of_stage, tests_of};
 use crate::plan::lower::{Lower, Made};
 use crate::plan::unit::{Job, StageJob, Unit, channels, image_jobs};
-use crate::plan::{
-    Action, CommandStep, Definition, Effect, Exec, RegistryPlan, StepIndex, Subject, Variables,
-};
+use crate::plan::{Action, CommandStep, Definition, Effect, RegistryPlan, StepIndex, Subject};
 
 /// Finds an image that is there: a stage ran it, and it is not built again.
 #[derive(Clone, Debug, PartialEq)]
@@ -189,24 +187,9 @@ impl Lower<'_> {
 
     /// Commands of a stage: they see all of the caller's environment, as what always runs.
     pub(super) fn stage_command(&mut self, stage: &Stage, commands: &[Spanned<Command>]) -> CommandStep {
-        let scope = Scope::new(self.release, self.facts).of(&stage.name.value);
-        let run: Vec<Exec> = commands.iter().map(|command| self.exec(&scope, command)).collect();
-        let mut variables = Variables { inherit: true, ..Variables::default() };
-        for command in commands {
-            variables.set.extend(self.named_in(&scope, command));
-        }
-        variables.set.insert("HOIST_STAGE".to_owned(), stage.name.value.clone());
-        CommandStep {
-            commands: run,
-            dir: stage.home.clone(),
-            variables,
-            outputs: Vec::new(),
-            timeout: self.release.settings.timeout,
-            retries: 0,
-            confirm: None,
-            interactive: false,
-            sandbox: false,
-        }
+        let mut command = self.callers_command(&stage.name.value, &stage.home, commands);
+        command.variables.set.insert("HOIST_STAGE".to_owned(), stage.name.value.clone());
+        command
     }
 
     /// Stands for a step that is not declared.

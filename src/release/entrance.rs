@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use crate::config::Stage;
 use crate::diagnostic::{Code, Problem, Problems};
+use crate::facts::short;
 use crate::release::gate::{Candidate, Gate, Unmet, World, evidence, judge, refusal};
 use crate::release::history::{Kinship, is_on_branch, kinship, tree_of};
 use crate::release::ledger::{Entry, EntryImage, EntryKind, EntryScan, Ledger, Page, Running, State};
@@ -315,7 +316,7 @@ pub fn ran_in<'a>(
     if entry.tree == tree && !entry.dirty {
         return Ok(running);
     }
-    let short = commit.get(..7).unwrap_or(commit);
+    let short = short(commit);
     let title = format!("commit {short} does not run in `{from}`, and is not built again");
     let dirty = if entry.dirty { ", with changes that are not committed" } else { "" };
     Err(Problem::new(Code::NotPromotable, title)

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use crate::config::{Sign, Stage};
 use crate::diagnostic::{Code, Problem, counted};
+use crate::facts::short;
 use crate::release::ledger::{EntryKind, GateRecord, Running, State};
 use crate::release::scanned::{self, Scans};
 use crate::release::vouched::{Vouched, provenance, signed};
@@ -279,7 +280,7 @@ fn length(time: jiff::SignedDuration) -> String {
 }
 
 fn branch(wanted: &str, candidate: &Candidate, world: &World) -> Result<String, Unmet> {
-    let short = candidate.commit.get(..7).unwrap_or(&candidate.commit);
+    let short = short(&candidate.commit);
     match &world.branch {
         Ok(true) => Ok(format!("{short} is on `{wanted}`")),
         Ok(false) => {

@@ -2,6 +2,7 @@
 
 use semver::Version;
 
+use crate::facts::short;
 use crate::oci::Digest;
 use crate::release::history::Kinship;
 use crate::release::label::Labels;
@@ -41,8 +42,7 @@ pub(super) fn judge(movement: &Movement, held: Option<&Held>, to: Digest, kinshi
             Kinship::Follows | Kinship::Unknown => Verdict::Move,
             Kinship::Strays => {
                 let commit = held.labels.revision.as_deref().unwrap_or_default();
-                let short = commit.get(..7).unwrap_or(commit);
-                Verdict::Keep(format!("it holds commit {short}, which this one does not follow"))
+                Verdict::Keep(format!("it holds commit {}, which this one does not follow", short(commit)))
             }
         },
         Movement::Moving(Track::Version { version, .. }) => {

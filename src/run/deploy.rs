@@ -13,6 +13,7 @@ use crate::deploy::{
 };
 use crate::diagnostic::{Code, Problem, Problems, Span, Spanned};
 use crate::facts::Environment;
+use crate::facts::short;
 use crate::plan::{
     Action, CommandStep, ComposeStep, DeployStep, Deployment, Exec, GitopsStep, KubectlStep, ManifestChange,
     Plan, PullRequestStep, StageImage, Step,
@@ -68,7 +69,7 @@ impl Worker {
                         return Ok(Yielded::Again);
                     }
                     Committed::Commit { id, branch, repository } => {
-                        let short = id.get(..7).unwrap_or(&id);
+                        let short = short(&id);
                         format!("commit {short} on `{branch}` of {repository}")
                     }
                 };

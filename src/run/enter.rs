@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::deploy::status_of;
 use crate::diagnostic::{Code, Problem, Problems};
+use crate::facts::short;
 use crate::oci::{Descriptor, Digest};
 use crate::plan::{
     Action, CommandStep, EnterStep, FoundStep, Plan, PushStep, StageImage, Step, StepIndex, TagStep,
@@ -124,7 +125,7 @@ impl Images {
             }
             Ok(Some(id)) => {
                 self.note_entered(&step.stage).map_err(Unsuccessful::failed)?;
-                let short = id.get(..7).unwrap_or(&id);
+                let short = short(&id);
                 teller.tell(Told::Notice(format!("entry {short} of the ledger"))).await;
                 Ok(Yielded::Nothing)
             }

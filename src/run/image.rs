@@ -90,6 +90,7 @@ impl Images {
         publisher: Arc<Publisher>,
         record: &Path,
     ) -> Self {
+        let run = record.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Self {
             root: request.root.clone(),
             now: request.host.now,
@@ -97,12 +98,12 @@ impl Images {
             cache: request.cache.clone(),
             built: request.cache.images().clone(),
             builds: Builds::new(request, Arc::clone(&secrets), Arc::clone(&publisher)),
-            seals: Seals::new(request, Arc::clone(&publisher), record),
+            seals: Seals::new(request, Arc::clone(&publisher), run.clone()),
             secrets,
             publisher,
             judged: OnceCell::new(),
             entrance: request.entrance.clone(),
-            run: record.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            run,
             journal: OnceLock::new(),
             vouched: OnceCell::new(),
             tagged: Mutex::default(),

@@ -1,6 +1,6 @@
 //! Carries out the steps that vouch for images.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -32,13 +32,13 @@ pub(super) struct Seals {
 }
 
 impl Seals {
-    /// Of a run that is recorded in a directory.
-    pub(super) fn new(request: &Request, publisher: Arc<Publisher>, record: &Path) -> Self {
+    /// Of a run, by its name.
+    pub(super) fn new(request: &Request, publisher: Arc<Publisher>, run: String) -> Self {
         Self {
             root: request.root.clone(),
             built: request.cache.images().clone(),
             publisher,
-            run: record.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            run,
             started: request.host.now,
             since: Instant::now(),
         }

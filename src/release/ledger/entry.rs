@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::facts::short;
 use crate::oci::{Descriptor, Digest};
 use crate::release::ledger::EntryScan;
 
@@ -165,7 +166,7 @@ impl Entry {
     /// The first digits of its commit.
     #[must_use]
     pub fn short(&self) -> &str {
-        self.commit.get(..7).unwrap_or(&self.commit)
+        short(&self.commit)
     }
 
     /// One line that says what it is.

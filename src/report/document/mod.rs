@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::diagnostic::bytes;
+
 /// Colours that layers have in turn.
 pub(super) const COLOURS: usize = 24;
 
@@ -31,6 +33,21 @@ pub(super) fn colours() -> String {
         let _ = writeln!(styles, ".l{colour}{{--h:{}}}", (colour * 137 + 205) % 360);
     }
     styles
+}
+
+/// The heading of a table of layers.
+pub(super) const LAYERS: &str =
+    "<tr><th>layer<th class=\"n\">unpacked<th class=\"n\">transfer<th>digest<th>made by\n";
+
+/// The row of a layer: its place, its bytes unpacked and to transfer, and, fit for a page,
+/// its digest and what made it.
+pub(super) fn layer(page: &mut String, at: usize, size: Option<u64>, transfer: u64, digest: &str, by: &str) {
+    let (colour, place, transfer) = (at % COLOURS, at + 1, bytes(transfer));
+    let size = size.map(bytes).unwrap_or_default();
+    let _ = writeln!(
+        page,
+        "<tr><td><span class=\"key l{colour}\"></span>{place}<td class=\"n\">{size}<td class=\"n\">{transfer}<td><code>{digest}</code><td class=\"by\">{by}",
+    );
 }
 
 /// Text that others wrote, fit for any place in a page: no markup, nothing that turns the

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::diagnostic::{bytes, counted};
-use crate::report::document::{COLOURS, escape};
+use crate::report::document::{COLOURS, LAYERS, escape, layer};
 use crate::report::measured::{Measured, amount, bounds, growth_words, measured, reused_words};
 use crate::report::page::history::Past;
 use crate::report::page::{Sheet, percent, time};
@@ -129,23 +129,15 @@ fn layers(out: &mut String, figures: &ImageFigures) {
     }
     let _ = write!(
         out,
-        "</div>\n<details{}><summary>{}</summary><div class=\"wide\"><table>\n\
-         <tr><th>layer<th class=\"n\">unpacked<th class=\"n\">transfer<th>digest<th>made by\n",
+        "</div>\n<details{}><summary>{}</summary><div class=\"wide\"><table>\n{LAYERS}",
         if figures.layers.len() <= 4 { " open" } else { "" },
         counted(figures.layers.len(), "layer")
     );
-    for (at, layer) in figures.layers.iter().enumerate() {
-        let digest = layer.digest.strip_prefix("sha256:").unwrap_or(&layer.digest);
-        let _ = writeln!(
-            out,
-            "<tr><td><span class=\"key l{}\"></span>{}<td class=\"n\">{}<td class=\"n\">{}<td><code>{}</code><td class=\"by\">{}",
-            at % COLOURS,
-            at + 1,
-            layer.size.map(bytes).unwrap_or_default(),
-            bytes(layer.transferred),
-            escape(&digest.chars().take(12).collect::<String>()),
-            escape(layer.created_by.as_deref().unwrap_or_default()),
-        );
+    for (at, one) in figures.layers.iter().enumerate() {
+        let digest = one.digest.strip_prefix("sha256:").unwrap_or(&one.digest);
+        let digest = escape(&digest.chars().take(12).collect::<String>());
+        let by = escape(one.created_by.as_deref().unwrap_or_default());
+        layer(out, at, one.size, one.transferred, &digest, &by);
     }
     out.push_str("</table></div></details>\n");
 }

@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 use crate::diagnostic::{bytes, counted};
 use crate::inspect::{ImageReport, PlatformReport, largest, wasted};
 use crate::oci::FileTree;
-use crate::report::document::{COLOURS, begin, colours, end, escape};
+use crate::report::document::{COLOURS, LAYERS, begin, colours, end, escape, layer};
 use crate::report::treemap::layout::{Area, squarify};
 use crate::report::treemap::tree::{Dir, Leaf};
 
@@ -80,20 +80,10 @@ fn section(page: &mut String, at: usize, platform: &PlatformReport) {
 }
 
 fn layers(page: &mut String, platform: &PlatformReport) {
-    page.push_str(
-        "<h3>Layers</h3>\n<div class=\"wide\"><table>\n<tr><th>layer<th class=\"n\">unpacked<th class=\"n\">transfer<th>digest<th>made by\n",
-    );
-    for (at, layer) in platform.layers.iter().enumerate() {
-        let _ = writeln!(
-            page,
-            "<tr><td><span class=\"key l{}\"></span>{}<td class=\"n\">{}<td class=\"n\">{}<td><code>{}</code><td class=\"by\">{}",
-            at % COLOURS,
-            at + 1,
-            layer.size.map(bytes).unwrap_or_default(),
-            bytes(layer.descriptor.size),
-            layer.descriptor.digest.short(),
-            called(layer.created_by.as_deref().unwrap_or_default().as_bytes()),
-        );
+    let _ = write!(page, "<h3>Layers</h3>\n<div class=\"wide\"><table>\n{LAYERS}");
+    for (at, one) in platform.layers.iter().enumerate() {
+        let by = called(one.created_by.as_deref().unwrap_or_default().as_bytes());
+        layer(page, at, one.size, one.descriptor.size, &one.descriptor.digest.short(), &by);
     }
     page.push_str("</table></div>\n");
 }

@@ -21,6 +21,7 @@ mod engine;
 mod graph;
 mod image;
 mod measure;
+mod promotion;
 mod registry;
 mod table;
 
@@ -38,7 +39,7 @@ use crate::table::{against, left_out, line};
 type Part = (&'static str, fn(&Bench, usize), &'static [usize]);
 
 /// The parts.
-const PARTS: [Part; 12] = [
+const PARTS: [Part; 16] = [
     ("start", Bench::start, &[20]),
     ("null", Bench::null, &[1_000, 10_000, 100_000]),
     ("cold", Bench::cold, &[1_000]),
@@ -51,6 +52,10 @@ const PARTS: [Part; 12] = [
     ("registry", Bench::registry, &[10_000]),
     ("engine", Bench::engine, &[10_000]),
     ("builders", Bench::builders, &[3]),
+    ("promotion", Bench::promotion, &[10_000]),
+    ("tags", Bench::tags, &[30]),
+    ("status", Bench::status, &[10_000]),
+    ("edit", Bench::edit, &[5_000]),
 ];
 
 /// Largest graph that make is asked about: it needs half a minute for ten times
@@ -319,7 +324,7 @@ fn available(what: &str, contender: &Contender<'_>) -> bool {
         let path = std::env::var_os("PATH").unwrap_or_default();
         std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
     };
-    let known = ["ninja", "make", "b3sum", "pigz", "zstd", "buildah", "skopeo"];
+    let known = ["ninja", "make", "b3sum", "pigz", "zstd", "buildah", "skopeo", "kustomize"];
     match words.into_iter().find(|word| known.contains(word) && !there(word)) {
         Some(missing) => {
             left_out(&format!("{what}, beside {}", contender.name), &format!("{missing} is not installed"));

@@ -40,6 +40,11 @@ impl<'a> Contender<'a> {
 }
 
 impl Runs {
+    /// Runs that were measured elsewhere.
+    pub(crate) fn of(runs: impl Iterator<Item = Run>) -> Self {
+        Self(runs.collect())
+    }
+
     /// The runs of several as those of one.
     pub(crate) fn joined(all: Vec<Self>) -> Self {
         Self(all.into_iter().flat_map(|runs| runs.0).collect())

@@ -16,14 +16,14 @@ use crate::{available, directory};
 const STORE: &str = "--root $PWD/store --runroot $PWD/run --storage-driver vfs";
 
 /// A registry with a directory of its own, stopped when it is dropped.
-struct Registry {
+pub(crate) struct Registry {
     child: Child,
     port: u16,
     storage: PathBuf,
 }
 
 impl Registry {
-    fn start(root: &Path) -> Option<Self> {
+    pub(crate) fn start(root: &Path) -> Option<Self> {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let port = port.expect("there is a free port").port();
         let storage = root.join("registry");
@@ -45,8 +45,13 @@ impl Registry {
         Some(Self { child, port, storage })
     }
 
+    /// Its host and port.
+    pub(crate) fn place(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
     /// Forgets all that was pushed, or a part of it.
-    fn forget(&self, part: &str) {
+    pub(crate) fn forget(&self, part: &str) {
         let _not_there = fs::remove_dir_all(self.storage.join("docker/registry/v2").join(part));
     }
 }
@@ -70,7 +75,7 @@ impl Bench {
         image::write(root, files);
         image::release(root);
         run(root, &self.hoist(&["release", "--quiet", "--yes", "--event", "tag=v1.0.0"]).line);
-        let place = format!("127.0.0.1:{}", registry.port);
+        let place = registry.place();
         let (from, to) = ("oci:dist/web:1.0.0", format!("{place}/bench/web:1"));
         let sh = |name: &'static str, script: String| Contender::new(name, &["sh", "-c", &script]);
         let skopeo = |from: &str, to: &str| {

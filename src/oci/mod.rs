@@ -12,6 +12,7 @@ mod descriptor;
 mod digest;
 mod document;
 mod efficiency;
+mod header;
 mod index;
 mod layer;
 mod manifest;

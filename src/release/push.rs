@@ -4,7 +4,7 @@ use crate::diagnostic::{Code, Problem};
 use crate::oci::{Descriptor, ImageConfig, Index, Manifest, media_type};
 use crate::plan::{FoundStep, PushStep, RegistryPlan};
 use crate::release::publisher::{Publisher, place};
-use crate::seal::{Along, bring_along};
+use crate::seal::{Along, copy_along};
 use crate::store::{Copied, Layout, Observe, Repository, copy};
 
 /// What a push did.
@@ -51,9 +51,9 @@ pub async fn bring(
     let image = found.image.as_ref().ok_or_else(|| gone(found))?;
     let repository = publisher.open(&step.registry).await?;
     let (_, from) = source_of(step, found, publisher).await?.ok_or_else(|| gone(found))?;
-    let copied = copy(&from, image, &repository, observe).await?;
+    let document = from.read(image).await?;
+    let (copied, along) = copy_along(&from, (image, document), &repository, observe).await?;
     is_there(&step.registry, image, &repository).await?;
-    let along = Box::pin(bring_along(&from, image, &repository)).await?;
     Ok(Pushed { repository: place(&step.registry), copied, along })
 }
 

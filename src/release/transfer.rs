@@ -9,7 +9,7 @@ use crate::oci::{
 use crate::plan::RegistryPlan;
 use crate::release::likeness::{repository_meant, tag_meant};
 use crate::release::publisher::Publisher;
-use crate::seal::{Along, bring_along};
+use crate::seal::{Along, copy_along};
 use crate::store::{Copied, Layout, Observe, Repository, copy_read};
 
 /// An image in a directory or at a registry.
@@ -251,11 +251,11 @@ impl Source {
             End::Registry { registry, .. } => publisher.open(registry).await?,
         };
         let read = (&self.image, self.document.clone());
-        let copied = copy_read(&self.repository, read, &repository, observe).await?;
-        let along = if along {
-            Some(Box::pin(bring_along(&self.repository, &self.image, &repository)).await?)
+        let (copied, along) = if along {
+            let (copied, along) = copy_along(&self.repository, read, &repository, observe).await?;
+            (copied, Some(along))
         } else {
-            None
+            (copy_read(&self.repository, read, &repository, observe).await?, None)
         };
         Ok(Delivered { repository, copied, along })
     }

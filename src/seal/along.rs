@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::diagnostic::{Code, Problem};
 use crate::oci::{Descriptor, Digest, Index, Manifest, Tag, media_type};
 use crate::seal::tagged::merged;
-use crate::store::{Layout, Repository, attach, copy_read};
+use crate::store::{Copied, Layout, Observe, Repository, attach, copy_read};
 
 /// The ends of tags under which cosign keeps lists of signatures, of attestations, and of
 /// bills of materials.
@@ -44,21 +44,42 @@ impl fmt::Display for Along {
     }
 }
 
-/// Brings to a place that has an image all that refers to it, to its manifests, and to
+/// What vouches for one manifest or index in the place that it is copied from.
+struct Vouching {
+    subject: Digest,
+    /// What cosign keeps beside it, by tag.
+    lists: Vec<(Tag, Descriptor)>,
+    /// What refers to it.
+    referrers: Vec<Descriptor>,
+}
+
+/// Copies an image as [`copy_read`], and all that refers to it, to its manifests, and to
 /// that again; and what cosign keeps beside them under tags (`sha256-….sig`, `.att`,
-/// `.sbom`). What is there stays, and nothing is added twice. All is looked for again
-/// where it was brought.
+/// `.sbom`). What is there stays, and nothing is added twice. All that refers to it is
+/// looked for again where it was brought. It is looked for while the image is copied, and
+/// brought after it.
 ///
 /// # Errors
-/// One of the places cannot be read: that is never taken for "nothing refers to it"; the
-/// other cannot be written; something that refers to the image is of no kind that can be
-/// copied.
-pub async fn bring_along(from: &Repository, image: &Descriptor, to: &Repository) -> Result<Along, Problem> {
-    let mut along = Along::default();
+/// As [`copy_read`]; one of the places cannot be read: that is never taken for "nothing
+/// refers to it"; something that refers to the image is of no kind that can be copied.
+pub async fn copy_along(
+    from: &Repository,
+    (image, document): (&Descriptor, Vec<u8>),
+    to: &Repository,
+    observe: Observe,
+) -> Result<(Copied, Along), Problem> {
     if from.is_same(to) {
-        return Ok(along);
+        return Ok((copy_read(from, (image, document), to, observe).await?, Along::default()));
     }
-    let mut seen = HashSet::new();
+    // Neither is dropped halfway because of the other.
+    let (copied, found) = tokio::join!(copy_read(from, (image, document), to, observe), find(from, image));
+    let (copied, found) = (copied?, found?);
+    Ok((copied, Box::pin(bring(from, &found, to)).await?))
+}
+
+/// All that vouches for an image, of each subject before what vouches for that.
+async fn find(from: &Repository, image: &Descriptor) -> Result<Vec<Vouching>, Problem> {
+    let (mut all, mut seen) = (Vec::new(), HashSet::new());
     let mut open = vec![image.clone()];
     while let Some(subject) = open.pop() {
         if !seen.insert(subject.digest) {
@@ -71,30 +92,40 @@ pub async fn bring_along(from: &Repository, image: &Descriptor, to: &Repository)
         if media_type::is_index(&subject.media_type) {
             open.extend(below(from, &subject).await?);
         }
-        for end in LISTS {
-            if let Some(was_brought) = list(from, &subject.digest, end, to).await? {
-                along.count(was_brought);
-            }
+        let digest = &subject.digest;
+        let [sig, att, sbom] = LISTS.map(|end| list(from, digest, end));
+        let (sig, att, sbom, referrers) = tokio::try_join!(sig, att, sbom, from.referrers(digest, None))?;
+        open.extend(referrers.iter().cloned());
+        let lists = [sig, att, sbom].into_iter().flatten().collect();
+        all.push(Vouching { subject: subject.digest, lists, referrers });
+    }
+    Ok(all)
+}
+
+/// Brings what was found to a place that has the image.
+async fn bring(from: &Repository, found: &[Vouching], to: &Repository) -> Result<Along, Problem> {
+    let mut along = Along::default();
+    for Vouching { subject, lists, referrers } in found {
+        for (tag, list) in lists {
+            along.count(bring_list(from, tag, list, to).await?);
         }
-        let there = from.referrers(&subject.digest, None).await?;
-        if there.is_empty() {
+        if referrers.is_empty() {
             continue;
         }
-        let known = digests(to, &subject.digest).await?;
-        for referrer in &there {
+        let known = digests(to, subject).await?;
+        for referrer in referrers {
             let is_new = !known.contains(&referrer.digest);
             if is_new {
                 attach(from, referrer, to).await?;
             }
             along.count(is_new);
         }
-        let after = digests(to, &subject.digest).await?;
-        if let Some(lost) = there.iter().find(|referrer| !after.contains(&referrer.digest)) {
+        let after = digests(to, subject).await?;
+        if let Some(lost) = referrers.iter().find(|referrer| !after.contains(&referrer.digest)) {
             let title = format!("`{}` was taken along, and is not listed there", lost.digest);
             let problem = Problem::new(Code::Registry, title);
-            return Err(problem.note(format!("it refers to `{}`", subject.digest)).help("run again"));
+            return Err(problem.note(format!("it refers to `{subject}`")).help("run again"));
         }
-        open.extend(there);
     }
     Ok(along)
 }
@@ -114,26 +145,31 @@ async fn below(from: &Repository, index: &Descriptor) -> Result<Vec<Descriptor>,
     Ok(index.manifests)
 }
 
-/// Brings a list under a tag; `None` if there is none, `false` if it was there. Entries
-/// that the other place has of its own stay.
-async fn list(
-    from: &Repository,
-    subject: &Digest,
-    end: &str,
-    to: &Repository,
-) -> Result<Option<bool>, Problem> {
+/// The list under a tag of cosign's, if there is one.
+async fn list(from: &Repository, subject: &Digest, end: &str) -> Result<Option<(Tag, Descriptor)>, Problem> {
     let tag: Tag = format!("sha256-{}.{end}", subject.hex())
         .parse()
         .map_err(|_| Problem::new(Code::InvalidTag, "the tag of a list of signatures is none"))?;
-    let Some(list) = from.resolve(tag.as_str()).await? else { return Ok(None) };
-    let document = from.read(&list).await?;
+    let found = from.resolve(tag.as_str()).await?;
+    Ok(found.map(|list| (tag, list)))
+}
+
+/// Brings a list under its tag; `false` if it was there. Entries that the other place has
+/// of its own stay.
+async fn bring_list(
+    from: &Repository,
+    tag: &Tag,
+    list: &Descriptor,
+    to: &Repository,
+) -> Result<bool, Problem> {
+    let document = from.read(list).await?;
     let unfit =
         |why: String| Problem::new(Code::Registry, format!("`{tag}` cannot be taken along")).note(why);
     let ours = Manifest::parse(&document).map_err(|error| unfit(error.to_string()))?;
     for race in 0..=RACES {
         let held = to.resolve(tag.as_str()).await?;
         let theirs = match &held {
-            Some(held) if held.digest == list.digest => return Ok(Some(race > 0)),
+            Some(held) if held.digest == list.digest => return Ok(race > 0),
             Some(held) => {
                 let bytes = to.read(held).await?;
                 Some(Manifest::parse(&bytes).map_err(|error| unfit(error.to_string()))?)
@@ -142,22 +178,22 @@ async fn list(
         };
         let is_in = |theirs: &Manifest| ours.layers.iter().all(|layer| theirs.layers.contains(layer));
         if theirs.as_ref().is_some_and(is_in) {
-            return Ok(Some(race > 0));
+            return Ok(race > 0);
         }
         if race == RACES {
             break;
         }
         // All that it names first; then the list that is right there.
-        copy_read(from, (&list, document.clone()), to, Arc::new(|_| ())).await?;
+        copy_read(from, (list, document.clone()), to, Arc::new(|_| ())).await?;
         let expected = held.map(|held| held.digest);
         match theirs {
-            None => drop(to.swap_tag(&tag, None, (&list, &document)).await?),
+            None => drop(to.swap_tag(tag, None, (list, &document)).await?),
             Some(theirs) => {
                 let (layout, _directory) = Layout::temporary()?;
                 let (both, bytes) = merged(&layout, theirs, &ours)?;
                 let between = Repository::Layout(layout);
                 copy_read(&between, (&both, bytes.clone()), to, Arc::new(|_| ())).await?;
-                to.swap_tag(&tag, expected, (&both, &bytes)).await?;
+                to.swap_tag(tag, expected, (&both, &bytes)).await?;
             }
         }
     }

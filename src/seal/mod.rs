@@ -31,7 +31,7 @@ mod tagged;
 mod tests;
 mod verify;
 
-pub use along::{Along, bring_along};
+pub use along::{Along, copy_along};
 pub use attached::Form;
 pub use attest::{Attestation, attach_document, attest};
 pub use key::{InvalidKey, PublicKey, Signer};

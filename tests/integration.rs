@@ -12,6 +12,7 @@ mod bases;
 mod buildkit;
 mod cache;
 mod commands;
+mod composing;
 mod containers;
 #[path = "../src/engine/builder/fixture.rs"]
 mod daemons;

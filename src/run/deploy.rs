@@ -1,6 +1,7 @@
 //! Carries out deployments, and makes sure before that they can be.
 #![expect(clippy::disallowed_methods, reason = "whether there is `docker compose` only docker says")]
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -293,7 +294,17 @@ fn compose_commands(
         let argv = begin.copied().chain(words.iter().copied()).chain(services).map(str::to_owned);
         Exec { argv: argv.collect(), span: step.span }
     };
-    vec![call(&["pull"]), call(&["up", "-d", "--no-build"])]
+    if program != [PODMAN_COMPOSE] {
+        return vec![call(&["pull"]), call(&["up", "-d", "--no-build"])];
+    }
+    // It fetches all services or none, and leaves what runs as it is whatever its image.
+    let pull = |image: &String| Exec {
+        argv: ["podman", "pull", "--quiet", image].map(str::to_owned).to_vec(),
+        span: step.span,
+    };
+    let fetched: BTreeSet<&String> = images.iter().map(|(_, image)| image).collect();
+    let up = call(&["up", "-d", "--no-build", "--force-recreate"]);
+    fetched.into_iter().map(pull).chain([up]).collect()
 }
 
 /// The images of the services that are started.
@@ -339,6 +350,9 @@ fn images_of_services(
     Ok(meant.into_iter().map(|(name, at)| (name, by_digest(images, at, known))).collect())
 }
 
+/// The program that starts services with Podman.
+const PODMAN_COMPOSE: &str = "podman-compose";
+
 /// What there is to start services with.
 ///
 /// # Errors
@@ -353,7 +367,7 @@ fn composer(environment: &Environment, root: &Path, span: Span) -> Result<Vec<&'
     if plugin {
         return Ok(vec!["docker", "compose"]);
     }
-    for name in ["docker-compose", "podman-compose"] {
+    for name in ["docker-compose", PODMAN_COMPOSE] {
         if is_there(name, environment, root) {
             return Ok(vec![name]);
         }

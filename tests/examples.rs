@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
-use crate::fixture::{Repo, left_out};
+use crate::fixture::{Repo, installed, left_out};
 
 /// An example as a repository of its own, with one commit on `main`.
 pub(crate) fn example(name: &str) -> Repo {
@@ -91,6 +92,30 @@ fn promotion_brings_what_was_built_once_to_production_and_back() {
     assert_eq!(repo.read("out/live/running"), first);
     let status = repo.hoist(&["status"]).stdout;
     assert!(status.contains("on hold by tester: it was rolled back"), "{status}");
+}
+
+#[test]
+fn the_life_of_a_release_is_run_by_one_command() {
+    if cfg!(not(target_os = "linux")) {
+        left_out("examples/promotion/run", "its tools are those of Linux");
+        return;
+    }
+    let repo = Repo::new();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/promotion/run");
+    // What isolates a call of hoist does the same for the script.
+    let mut command = Command::new(script);
+    let isolated = repo.command(&[]);
+    command.env_clear().envs(isolated.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.env("HOIST", env!("CARGO_BIN_EXE_hoist")).arg(repo.path());
+    let ended = command.output().expect("the script can be started");
+    let said = String::from_utf8_lossy(&ended.stdout);
+    assert!(ended.status.success(), "{said}\n{}", String::from_utf8_lossy(&ended.stderr));
+    // It was refused by the hold, and promoted by hand then.
+    assert!(said.contains("`hold` is not met") && said.contains("exit code 3"), "{said}");
+    assert!(repo.read("shop/out/live/running").starts_with("0.2.0 "), "{said}");
+    if installed("the registry of examples/promotion/run", &["docker-registry"]) {
+        assert!(repo.has("registry/docker/registry/v2/repositories/prod/site"), "{said}");
+    }
 }
 
 #[test]

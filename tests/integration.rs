@@ -33,6 +33,7 @@ mod layers;
 mod login;
 mod logins;
 mod others;
+mod pages;
 mod processes;
 mod proxy;
 #[path = "model/random.rs"]

@@ -11,8 +11,9 @@ const SHORT: &str = "1a2b3c4";
 /// The pages whose release files are whole; other blocks in them are parts of one.
 fn pages() -> Vec<PathBuf> {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
-    let mut pages: Vec<PathBuf> =
-        ["releasing", "deploying", "signing", "scanning"].map(|name| docs.join(name).with_extension("md")).into();
+    let mut pages: Vec<PathBuf> = ["releasing", "deploying", "signing", "scanning"]
+        .map(|name| docs.join(name).with_extension("md"))
+        .into();
     let others = fs::read_dir(docs.join("coming-from")).expect("there are such pages");
     pages.extend(others.map(|page| page.expect("a page can be listed").path()));
     // It lists the others.

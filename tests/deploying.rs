@@ -141,6 +141,10 @@ fn manifests_are_edited_to_the_byte_and_committed() {
     }
     let world = World::new(GITOPS);
     world.manifests(&files());
+    // A commit is a tag that never moves, too, and says less than a version.
+    let release = world.repo.read("release.kdl").replace("tags { latest;", "tags { sha short=#true; latest;");
+    assert!(release.contains("sha"));
+    world.repo.write("release.kdl", release);
     let shipped = world.ship("1\n", "v1.0.0");
     done(&shipped);
     assert!(shipped.stderr.contains("on `main` of ../manifests.git"), "{}", shipped.stderr);

@@ -387,7 +387,9 @@ pub(crate) fn promoted(
         let sources = found.places.iter();
         let sources = sources.filter_map(|place| registry(release, facts, &place.repository)).collect();
         let stays = found.places.iter().filter_map(|place| {
-            let tag = place.tags.iter().find(|tag| tag.immutable)?;
+            let immutable = place.tags.iter().filter(|tag| tag.immutable);
+            // Of several, the one that names the version.
+            let tag = immutable.min_by_key(|tag| !tag.tag.contains(&entry.version))?;
             Some((place.repository.clone(), tag.tag.clone()))
         });
         let stays = stays.collect();

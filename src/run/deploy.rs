@@ -202,7 +202,8 @@ async fn propose(
     Ok((format!("the pull request {} {said}", opened.address), again))
 }
 
-/// The repository, a tag that never moves, and the digest of an image of a stage.
+/// The repository, a tag that never moves, and the digest of an image of a stage. The tag
+/// is a version where there is one.
 fn reference(plan: &Plan, image: &StageImage, known: &Known) -> (String, Option<String>, String) {
     let place = image.place.clone().unwrap_or_default();
     let tags = plan.steps.iter().filter_map(|step| match &step.action {
@@ -211,7 +212,8 @@ fn reference(plan: &Plan, image: &StageImage, known: &Known) -> (String, Option<
         }
         _ => None,
     });
-    let tag = tags.flatten().find(|tag| tag.movement == Movement::Immutable);
+    let immutable = tags.flatten().filter(|tag| tag.movement == Movement::Immutable);
+    let tag = immutable.min_by_key(|tag| tag.rule != VERSION);
     let tag = tag.map(|tag| tag.tag.to_string()).or_else(|| image.stays.clone());
     (place, tag, digest(image, known))
 }
@@ -349,6 +351,9 @@ fn images_of_services(
     }
     Ok(meant.into_iter().map(|(name, at)| (name, by_digest(images, at, known))).collect())
 }
+
+/// The rule whose tags say most of an image.
+const VERSION: &str = "semver";
 
 /// The program that starts services with Podman.
 const PODMAN_COMPOSE: &str = "podman-compose";

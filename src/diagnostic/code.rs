@@ -243,8 +243,7 @@ codes! {
     NotVerified "deploy::not_verified" Failed,
 
     // release
-    /// A place to publish to, or to have a base from, cannot be reached, or does not answer
-    /// as it has to; nothing was begun.
+    /// A registry that is needed cannot be reached, or does not answer as it has to; nothing was begun.
     Unreachable "release::unreachable" Refused,
     /// An immutable tag holds another digest.
     ImmutableTag "release::immutable_tag" Refused,

@@ -150,6 +150,30 @@ fn what_is_damaged_is_damaged_whoever_reads_it() {
         assert_eq!(ended.code, 1, "{call:?}: {}", ended.stderr);
         assert!(ended.stderr.contains("hoist::store::digest_mismatch"), "{call:?}: {}", ended.stderr);
     }
+    // Where it is to be brought to, it is not taken for what it was.
+    let again = repo.hoist(&["copy", &format!("{web}:1"), "oci:out:1"]);
+    assert!(again.stderr.contains("1 blob sent"), "{}", again.stderr);
+    out(&repo, &["inspect", "oci:out:1"]);
+}
+
+#[test]
+fn a_release_file_that_is_wrong_is_in_nobodys_way_who_does_not_need_it() {
+    let Some((repo, registry, web)) = project() else { return };
+    repo.write("release.kdl", "imag \"web\"\n");
+    let image = format!("{web}:1");
+    let seen = repo.hoist(&["inspect", &image, "--digest"]);
+    assert_eq!(seen.code, 0, "{}", seen.stderr);
+    let said = "The release file is left aside, for it has 1 problem: `hoist check` shows them.\n";
+    assert_eq!(seen.stderr, said);
+    assert_eq!(out(&repo, &["copy", &image, "oci:out:1"]), seen.stdout);
+    // It may say that the tag never changes, or what `web` is.
+    let target = format!("127.0.0.1:{}/team/other:1", registry.port);
+    for call in [&["copy", &image, &target][..], &["copy", "web", "oci:out:2"], &["inspect", "web"]] {
+        let refused = repo.hoist(call);
+        assert_eq!(refused.code, 2, "{call:?}: {}", refused.stderr);
+        assert!(refused.stderr.contains("hoist::config::unknown_node"), "{call:?}: {}", refused.stderr);
+    }
+    assert_eq!(out(&repo, &["copy", "--force", &image, &target]), seen.stdout);
 }
 
 #[test]
@@ -290,6 +314,9 @@ fn a_layout_with_several_images_lists_them() {
     assert_eq!(only, out(&repo, &["inspect", &format!("{web}:1"), "--digest"]));
     out(&repo, &["copy", &format!("{web}:1"), "oci:out:a"]);
     assert_eq!(out(&repo, &["inspect", "oci:out:a", "--digest"]), only);
+    let one = repo.hoist(&["inspect", "oci:out"]);
+    assert_eq!((one.code, one.stderr.as_str()), (0, "2 tags, one image: 1, a\n"));
+    assert!(one.stdout.starts_with(&only), "{}", one.stdout);
 }
 
 #[test]

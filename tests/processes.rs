@@ -125,6 +125,19 @@ fn what_goes_to_one_place_keeps_its_order_and_else_its_stream() {
 }
 
 #[test]
+fn what_hoist_says_while_a_step_is_within_a_line_begins_a_line() {
+    let repo = Repo::with("target \"x\" { run \"printf part; false\"; retries 1; }");
+    let file = std::fs::File::create(repo.path().join("both")).expect("a file can be made");
+    let mut command = repo.command(&["x"]);
+    command.stdout(file.try_clone().expect("a file can be opened twice")).stderr(file);
+    assert_eq!(command.status().expect("hoist can be started").code(), Some(1));
+    let both = repo.read("both");
+    assert!(both.starts_with("part\nx: exit status 1, so attempt 2 of 2\npart\n"), "{both}");
+    // What goes elsewhere is as it was written.
+    assert_eq!(repo.hoist(&["x"]).stdout, "partpart\n");
+}
+
+#[test]
 fn what_a_step_wrote_can_be_read_while_it_runs_and_after_hoist_was_killed() {
     let repo = Repo::with(
         r#"

@@ -47,6 +47,7 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("hoist::release::not_put_back", "tests/stages.rs", "hoist::release::not_put_back"),
     ("hoist::deploy::not_verified", "tests/stages.rs", "hoist::deploy::not_verified"),
     ("hoist::run::interrupted", "tests/signals.rs", "Some(130)"),
+    ("hoist::run::no_scanner", "tests/scanning.rs", "hoist::run::no_scanner"),
     ("hoist::run::no_sandbox", "tests/sandbox.rs", "hoist::run::no_sandbox"),
     ("hoist::release::ledger_diverged", "tests/stages.rs", "hoist::release::ledger_diverged"),
     ("hoist::release::half_released", "src/release/tests.rs", "Code::HalfReleased"),

@@ -305,8 +305,8 @@ fn a_release_whose_base_cannot_be_asked_for_is_refused_once() {
     let refused = repo.hoist(&["release", "--event", "branch=main", "--yes"]);
     assert_eq!(refused.code, 3, "{}", refused.stderr);
     assert_eq!(refused.stderr.matches("cannot be reached").count(), 1, "{}", refused.stderr);
-    // What is only built could not be built.
-    assert_eq!(repo.hoist(&["run", "app"]).code, 1);
+    // What is only built is not begun either.
+    assert_eq!(repo.hoist(&["run", "app"]).code, 3);
 }
 
 /// Two images of the registry: `base`, and `app` that starts from it.

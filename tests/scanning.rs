@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::fixture::{Ended, Repo, installed};
+use crate::fixture::{Ended, Repo, installed, refused};
 use crate::registry::Registry;
 use crate::schemas::check;
 
@@ -270,10 +270,13 @@ fn a_scan_that_did_not_happen_never_passes() {
     let world = World::new("scan \"trivy\"");
     let doctor = world.hoist(&["doctor"]);
     assert!(doctor.stdout.contains("there is no such program in PATH"), "{}", doctor.stdout);
-    failed(
-        &world.hoist(&["scan"]),
-        &["hoist::run::scanner_failed", "there is no program `trivy` in PATH", "install trivy"],
-    );
+    let missing = world.hoist(&["scan"]);
+    let said = ["hoist::run::no_scanner", "there is no `trivy`, which is to scan `web`", "install trivy"];
+    refused(&missing, 3, &said);
+    assert!(!missing.stderr.contains("ok web:build"), "{}", missing.stderr);
+    refused(&world.hoist(&["release", "--event", "branch=main"]), 3, &said);
+    let kept_going = world.hoist(&["scan", "--keep-going"]);
+    failed(&kept_going, &["ok web:index", "there is no program `trivy` in PATH"]);
     let world = world.with("trivy");
     let doctor = world.hoist(&["doctor"]);
     assert!(

@@ -295,7 +295,12 @@ fn what_fails_when_it_is_deployed_is_put_back_by_itself() {
         &["hoist::release::put_back", "`production` runs what it ran before", "it is on hold"],
     );
     assert_eq!(world.status("production")["version"], "1.0.0");
-    assert!(world.repo.read(page).contains("<code>v1.2.0</code>"), "it tells of what failed");
+    let page = world.repo.read(page);
+    for said in
+        ["<code>v1.2.0</code>", ">put-back</em>", "Exit code 4", "`production` runs what it ran before"]
+    {
+        assert!(page.contains(said), "{said}: {page}");
+    }
     assert_eq!(world.repo.read("out"), "1.0.0\n1.1.0\n1.0.0\n1.2.0\n1.0.0\n");
 
     // Unless that is not wanted.
@@ -369,6 +374,7 @@ fn conditions_are_judged_before_anything_is_done() {
         "and 1 d 0 h are required; wait until",
         "branch: whether commit",
         "there is no `refs/remotes/origin/main` here",
+        "approve: one of managers will be asked, once all else is met",
     ];
     refused(&world.release("tag=v1.0.0"), 3, &said);
     refused(&world.repo.hoist(&["promote", "production", "--yes"]), 3, &said);
@@ -379,6 +385,8 @@ fn conditions_are_judged_before_anything_is_done() {
         "{}",
         looked.stderr
     );
+    let names = format!("127.0.0.1:{}/team/prod/web:live", world.registry.port);
+    assert!(looked.stdout.contains(&names), "{}", looked.stdout);
     assert_eq!(world.digest("web:1.0.0"), "none");
 
     let text =
@@ -387,7 +395,8 @@ fn conditions_are_judged_before_anything_is_done() {
     world.ship_to_staging();
     // `--yes` is no approval.
     let unapproved = world.release("tag=v1.0.0");
-    refused(&unapproved, 3, &["approve: nobody of managers approved it", "HOIST_APPROVED_BY"]);
+    let said = ["approve: nobody of managers approved it", "HOIST_APPROVED_BY", "who has to agree"];
+    refused(&unapproved, 3, &said);
     assert_eq!(world.digest("web:1.0.0"), "none");
     let words = ["release", "--event", "tag=v1.0.0", "--yes"];
     done(&world.repo.hoist_with(&words, &[("HOIST_APPROVED_BY", "ada")]));
@@ -575,6 +584,35 @@ fn completed_by(words: &[&str]) {
 }
 
 #[test]
+fn a_stage_of_a_branch_is_entered_by_commits_of_the_branch() {
+    if !ready("releases of a branch") {
+        return;
+    }
+    let world = World::new("");
+    done(&world.release("branch=staging"));
+    world.repo.git(&["checkout", "--quiet", "-b", "topic"]);
+    world.change("another");
+    let said = ["is not on the branch `staging`", "`git checkout staging`"];
+    refused(&world.release("branch=staging"), 3, &said);
+    let looked = world.repo.hoist(&["plan", "--event", "branch=staging"]);
+    assert!(looked.stderr.contains("Nothing would be published: commit"), "{}", looked.stderr);
+    // Where it was merged, it may be built without being there.
+    world.repo.git(&["push", "--quiet", "origin", "topic:staging"]);
+    world.repo.git(&["fetch", "--quiet"]);
+    world.repo.git(&["checkout", "--quiet", "--detach"]);
+    done(&world.release("branch=staging"));
+    // What is known of no branch is believed.
+    world.repo.commit("A third");
+    let unknown = world.release("branch=release/1");
+    done(&unknown);
+    assert!(
+        unknown.stderr.contains("Nothing becomes visible: no rule of `tags` is for"),
+        "{}",
+        unknown.stderr
+    );
+}
+
+#[test]
 fn the_next_version_is_cut_from_the_highest() {
     if !installed("git tags", &["git"]) {
         return;
@@ -596,7 +634,7 @@ fn the_next_version_is_cut_from_the_highest() {
     refused(&cut(&["patch", "--push"]), 3, &["This would push api/v0.1.1", "nothing was tagged"]);
     let pushed = cut(&["patch", "--push", "--yes", "--message", "Fixes"]);
     done(&pushed);
-    assert_eq!(pushed.stdout, "api/v0.1.1\n");
+    assert_eq!((pushed.stdout.as_str(), pushed.stderr.as_str()), ("api/v0.1.1\n", "pushed to origin\n"));
     let there = ["--git-dir", &*remote.to_string_lossy(), "tag", "--list", "-n1"];
     assert_eq!(repo.git(&there), "api/v0.1.1      Fixes");
     repo.write("release.kdl", repo.read("release.kdl") + "\n");

@@ -78,13 +78,23 @@ impl Reason {
 }
 
 impl Reason {
-    /// Whether a setting of an image is another one.
-    pub(super) const fn is_of_setting(&self) -> bool {
+    /// How far a difference is from what somebody edits, to say that first: files,
+    /// then variables, then what the release file says, then what is had from elsewhere
+    /// or follows from the rest.
+    pub(super) fn distance(&self) -> u8 {
         match self {
-            Self::Changed { part, .. } | Self::Added(part, _) | Self::Removed(part) => {
-                matches!(part, Part::Setting(_))
-            }
-            _ => false,
+            Self::Changed { part, .. } | Self::Added(part, _) | Self::Removed(part) => match part {
+                Part::Input(_) => 0,
+                // Facts of the commit are another with each.
+                Part::Variable(name) if name.starts_with("HOIST_") => 5,
+                Part::Variable(_) => 1,
+                Part::Command(_) | Part::Directory | Part::Layer(_) | Part::Check(_) | Part::Output(_) => 2,
+                Part::Platform | Part::Base | Part::Tool(_) | Part::Format => 3,
+                Part::Need(_) => 4,
+                Part::Setting(_) => 5,
+            },
+            Self::NeedChanged { .. } => 4,
+            _ => 0,
         }
     }
 }

@@ -105,7 +105,7 @@ impl Trace {
     }
 
     /// What is different from an earlier trace; empty exactly if the keys are
-    /// equal. Settings come last: many follow from what is built.
+    /// equal. What somebody edits comes first, what follows from it last.
     #[must_use]
     pub fn differences(&self, earlier: &Self) -> Vec<Reason> {
         let mut reasons = Vec::new();
@@ -121,7 +121,7 @@ impl Trace {
             let is = if order.is_ge() { new.next() } else { None };
             reasons.extend(Reason::between(was, is));
         }
-        reasons.sort_by_key(Reason::is_of_setting);
+        reasons.sort_by_key(Reason::distance);
         reasons
     }
 }

@@ -11,7 +11,7 @@ use crate::diagnostic::{Code, Problem, Problems, Span};
 use crate::facts::{Facts, Needs, ResolvedBase};
 use crate::oci::Reference;
 use crate::plan::{DockerfileBase, Goals, Options, RegistryPlan, Selection, dockerfile_bases, remote_base};
-use crate::release::{Publisher, find_base, last_base};
+use crate::release::{Publisher, before, find_base, last_base};
 use crate::report::status;
 
 /// What becomes of a base whose registry cannot be reached.
@@ -124,7 +124,8 @@ impl Session {
                 }
                 found => found,
             };
-            let Some((descriptor, bytes)) = problems.take(found) else { continue };
+            // Nothing was begun: it is refused, as where something is published.
+            let Some((descriptor, bytes)) = problems.take(found.map_err(before)) else { continue };
             known.insert(reference.clone(), ResolvedBase::Found(Box::new(descriptor), bytes.into()));
         }
         for (at, reference, ..) in &of_layers {

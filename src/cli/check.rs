@@ -73,8 +73,8 @@ fn keys_that_are_missing(
             (!set).then(|| "the variable is not set".to_owned())
         }
         Secret::File(path) => {
-            let found = secret_file(path, &loaded.project.root, &environment).is_file();
-            (!found).then(|| "there is no such file".to_owned())
+            let found = secret_file(path, &loaded.project.root, &environment).metadata();
+            (!found.is_ok_and(|found| !found.is_dir())).then(|| "there is no such file".to_owned())
         }
         Secret::Command(_) => None,
     };

@@ -18,7 +18,12 @@ use crate::store::Observe;
 
 pub(crate) fn copy(session: &mut Session, options: &Copy) -> Result<ExitCode, Problems> {
     let wanted = options.platform.as_deref().map(platform).transpose()?;
-    let places = Places::read(session)?;
+    // Which tags of a registry never change stands in the release file.
+    let places = if options.force || options.to.iter().all(|to| to.starts_with("oci:")) {
+        Places::read_for(session, &[&options.from])?
+    } else {
+        Places::read(session)?
+    };
     let from = places.source(session, &options.from)?;
     let mut targets: Vec<End> = Vec::new();
     for to in &options.to {

@@ -46,10 +46,11 @@ pub(crate) fn cut(session: &mut Session, options: &Cut) -> Result<ExitCode, Prob
             let problem = Problem::new(Code::CommandLine, "there is no remote to push the tag to");
             return Err(problem.help("leave out `--push`, or add one with `git remote add origin …`").into());
         };
-        if !ci(session) {
+        let answered = options.yes || ci(session);
+        if !answered {
             session.say(&format!("This would push {name}, of commit {}, to {remote}\n", short(&git.sha)));
         }
-        consent(&asker(session, options.yes || ci(session)), "Publish?", "tagged")?;
+        consent(&asker(session, answered), "Publish?", "tagged")?;
     }
     tags.make(&name, &git.sha, options.message.as_deref().unwrap_or(&name))?;
     if options.push
@@ -67,8 +68,12 @@ pub(crate) fn cut(session: &mut Session, options: &Cut) -> Result<ExitCode, Prob
         return Ok(ExitCode::SUCCESS);
     }
     session.output(&format!("{name}\n"))?;
-    if let (false, Some(remote)) = (options.push, tags.remote()) {
-        session.say(&format!("`git push {remote} {name}` publishes it\n"));
+    if let Some(remote) = tags.remote() {
+        session.say(&if options.push {
+            format!("pushed to {remote}\n")
+        } else {
+            format!("`git push {remote} {name}` publishes it\n")
+        });
     }
     Ok(ExitCode::SUCCESS)
 }

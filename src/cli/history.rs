@@ -34,7 +34,7 @@ pub(crate) fn history(session: &mut Session, options: &History) -> Result<ExitCo
     let (mut any, look) = (false, session.output_look());
     for (id, entry) in entries {
         any = true;
-        let when = entry.at.strftime("%Y-%m-%d %H:%M:%S").to_string();
+        let when = entry.at.strftime("%Y-%m-%d %H:%M:%SZ").to_string();
         table.row([
             (Some(Paint::Faint), short(&id).to_owned()),
             (None, when),

@@ -19,7 +19,8 @@ use crate::store::{Registry, Repository};
 
 /// What is inspected.
 enum Subject {
-    Image(Repository, Box<Descriptor>),
+    /// One image, with the names that it has in a layout of which none was asked for.
+    Image(Repository, Box<Descriptor>, Vec<String>),
     /// All tags of a repository, named so.
     Tags(Repository, String),
     /// All repositories of a registry.
@@ -28,11 +29,11 @@ enum Subject {
 
 pub(crate) fn inspect(session: &mut Session, options: &Inspect) -> Result<ExitCode, Problems> {
     let platform = options.platform.as_deref().map(platform).transpose()?;
-    let places = Places::read(session)?;
+    let places = Places::read_for(session, &[&options.image])?;
     let stopped = "inspecting was stopped";
-    let (repository, descriptor) = match until_signalled(subject(session, &places, &options.image), stopped)?
-    {
-        Subject::Image(repository, descriptor) => (repository, descriptor),
+    let subject = until_signalled(subject(session, &places, &options.image), stopped)?;
+    let (repository, descriptor, names) = match subject {
+        Subject::Image(repository, descriptor, names) => (repository, descriptor, names),
         Subject::Tags(repository, name) => return list(session, options, &repository, &name),
         Subject::Repositories(registry) => return catalogue(session, options, &registry),
     };
@@ -61,6 +62,10 @@ pub(crate) fn inspect(session: &mut Session, options: &Inspect) -> Result<ExitCo
     let text = if session.global.json {
         format!("{}\n", inspection_json(&report))
     } else {
+        if names.len() > 1 {
+            let look = session.status_look();
+            session.say(&format!("{} tags, one image: {}\n", names.len(), look.tame(&names.join(", "))));
+        }
         inspection(&report, options.top, session.output_look())
     };
     session.output(&text)?;
@@ -119,7 +124,11 @@ async fn subject(session: &Session, places: &Places, text: &str) -> Result<Subje
     let repository = end.open_to_read(&places.publisher(session)).await?;
     match (&end, &repository) {
         (End::Layout { name: None, .. }, Repository::Layout(layout)) => match layout.only() {
-            Ok(only) => Ok(Subject::Image(repository, Box::new(only))),
+            Ok(only) => {
+                let names = layout.refs()?.into_iter().map(|(name, _)| name);
+                let names = names.filter(|name| !is_list(name)).collect();
+                Ok(Subject::Image(repository, Box::new(only), names))
+            }
             Err(problem) if layout.refs()?.is_empty() => Err(problem),
             Err(_) => Ok(Subject::Tags(repository, text.to_owned())),
         },
@@ -128,7 +137,7 @@ async fn subject(session: &Session, places: &Places, text: &str) -> Result<Subje
         }
         _ => {
             let found = end.find(&repository).await?;
-            Ok(Subject::Image(repository, Box::new(found)))
+            Ok(Subject::Image(repository, Box::new(found), Vec::new()))
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::cli::run::ci;
 use crate::cli::session::{Loaded, Session, runtime};
-use crate::diagnostic::{Code, Problem, Problems};
+use crate::diagnostic::{Code, Problem, Problems, counted};
 use crate::facts::{Environment, Facts, Needs};
 use crate::oci::{Digest, InvalidPlatform, Platform, Reference, RepositoryName, Tag};
 use crate::plan::{RegistryPlan, StepId, Verb, registry_of};
@@ -33,6 +33,22 @@ impl Places {
         };
         let facts = session.gather(&loaded, &Needs::default(), &indexmap::IndexMap::new())?;
         Ok(Self { known: Some((loaded, facts)) })
+    }
+
+    /// As [`read`](Self::read), for places that say themselves where they are. A release
+    /// file that is wrong, which names of its images would need, is then only told.
+    pub(crate) fn read_for(session: &mut Session, texts: &[&str]) -> Result<Self, Problems> {
+        let problems = match Self::read(session) {
+            Err(problems) if texts.iter().all(|text| text.contains(['/', ':', '@', '.'])) => problems,
+            places => return places,
+        };
+        let wrong = counted(problems.as_slice().len(), "problem");
+        if !session.global.json {
+            session.say(&format!(
+                "The release file is left aside, for it has {wrong}: `hoist check` shows them.\n"
+            ));
+        }
+        Ok(Self { known: None })
     }
 
     /// The environment, with what the `dotenv` of the release file adds.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use crate::cli::arguments::{Plan, Running};
-use crate::cli::run::warn_of_tag;
+use crate::cli::run::{invisible, warn_of_event};
 use crate::cli::session::{Planned, Session};
 use crate::cli::words::Words;
 use crate::config::Release;
@@ -24,11 +24,15 @@ pub(crate) fn plan(session: &mut Session, options: &Plan) -> Result<ExitCode, Pr
     if !session.global.json {
         session.say(heading);
     }
-    warn_of_tag(session, &planned.project.root, &planned.facts);
+    warn_of_event(session, &planned.project.root, &planned.facts);
     if let Some(entered) = &planned.entered {
         entered.warn(session, &planned, false);
     }
-    show(session, &planned, &crate::run::Options::default())
+    let code = show(session, &planned, &crate::run::Options::default())?;
+    if let (Some(text), false) = (invisible(&planned.plan, &planned.facts), session.global.json) {
+        session.say(&text);
+    }
+    Ok(code)
 }
 
 /// What is planned where nothing is named, with a line that says so: what `hoist

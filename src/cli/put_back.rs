@@ -12,27 +12,27 @@ use crate::release::{Entrance, EntryKind};
 use crate::run::{Cause, Outcome, Request, Summary};
 
 /// The exit code of a run; where stages failed that it entered, after they were put back
-/// to what they ran before, or were put on hold.
+/// to what they ran before, or were put on hold, and what is to be said of each.
 pub(crate) fn put_back(
     session: &mut Session,
     running: &Running,
     request: &Request,
     summary: &Summary,
-) -> ExitCode {
+) -> (ExitCode, Problems) {
     let ended = ExitCode::from(summary.exit_code());
-    let Some(entrance) = &request.entrance else { return ended };
     let mut problems = Problems::new();
+    let Some(entrance) = &request.entrance else { return (ended, problems) };
     for broken in broken(request, summary) {
         problems.push(settle(session, running, entrance, &broken));
     }
     if problems.is_empty() {
-        return ended;
+        return (ended, problems);
     }
     // What stands comes before what was put back.
     let stands = problems.as_slice().iter().find(|problem| problem.code == Code::NotPutBack);
     let code = stands.map_or(Code::PutBack, |problem| problem.code);
     session.report(&problems);
-    exit_code(code.class())
+    (exit_code(code.class()), problems)
 }
 
 /// A stage that was entered and does not work, as far as is known.

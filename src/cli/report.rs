@@ -103,7 +103,7 @@ impl Files {
         }
     }
 
-    /// Writes the files, however the run ended.
+    /// Writes the files that were named, however the run ended.
     ///
     /// # Errors
     /// A file cannot be written; the others are.
@@ -112,10 +112,16 @@ impl Files {
         for (file, format) in &self.wanted {
             problems.take(written(&self.root, &self.story, *format).and_then(|text| write(file, &text)));
         }
-        if let Some(file) = &self.summary {
-            problems.take(append(file, &markdown(&self.story)).map_err(|error| unwritable(file, &error)));
-        }
         problems.or(())
+    }
+
+    /// Adds to the summary of the job, where a CI system has one.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn summarise(&self) -> Result<(), Problems> {
+        let Some(file) = &self.summary else { return Ok(()) };
+        Ok(append(file, &markdown(&self.story)).map_err(|error| unwritable(file, &error))?)
     }
 }
 

@@ -16,14 +16,15 @@ use crate::cli::resume::{settle, stopped};
 use crate::cli::session::{Planned, Session, exit_code, runtime, unwritable};
 use crate::cli::shortcut::{self, Prepared, prepare};
 use crate::cli::stages::approve;
+use crate::cli::tags::event;
 use crate::cli::watch::watch;
 use crate::cli::words::Words;
 use crate::diagnostic::{Class, Code, Problem, Problems};
 use crate::facts::short;
-use crate::facts::{Event as Occasion, EventSource, Facts, commit_of_tag};
+use crate::facts::{Event as Occasion, EventSource, Facts, commit_of_tag, is_on_branch};
 use crate::plan::{Action, Effect, Goals, Plan, RegistryPlace, Step, TagStep};
 use crate::report::{View, status};
-use crate::run::{Confirm, Event, Request, Settled};
+use crate::run::{Confirm, Event, Request, Settled, amend};
 
 pub(crate) fn run(session: &mut Session, options: &Run) -> Result<ExitCode, Problems> {
     if options.watch {
@@ -84,7 +85,7 @@ fn ready(
         let problem = Problem::new(Code::CommandLine, "`--learn` needs the name of a target with commands");
         return Err(problem.help("`hoist graph` shows the names of all steps").into());
     }
-    check_tag(session, &prepared.planned)?;
+    check_event(session, &prepared.planned)?;
     Ok(prepared)
 }
 
@@ -145,15 +146,40 @@ pub(crate) fn carry_out(
     }
     // A file that cannot be written leaves no stage as it is.
     let written = files.write();
-    let ended = put_back(session, running, &request, &summary);
+    let (ended, settled) = put_back(session, running, &request, &summary);
+    // The record and the files tell how it ended at last.
+    if !settled.is_empty()
+        && let Ok(event) = amend(&request.root, &summary.run, &settled, &session.sources)
+    {
+        files.see(&event);
+        drop(files.write());
+    }
+    let written = written.and(files.summarise());
     if let Err(problems) = written {
         let code = session.report(&problems);
         return Ok(if summary.exit_code() == 0 { code } else { ended });
     }
     if summary.exit_code() == 0 {
         settle(&request.plan, &half)?;
+        if let (Some(text), false) = (invisible(&request.plan, &request.facts), session.global.json) {
+            session.say(&text);
+        }
     }
     Ok(ended)
+}
+
+/// What is to be said of a plan that pushes images, and gives none of them a name.
+pub(crate) fn invisible(plan: &Plan, facts: &Facts) -> Option<String> {
+    let named =
+        |step: &Step| matches!(&step.action, Action::Tag(tag) if tag.tags.iter().any(|tag| !tag.local));
+    let pushes = plan.steps.iter().any(|step| matches!(step.action, Action::Push(_)));
+    (pushes && !plan.steps.iter().any(named)).then(|| {
+        let event = event(&facts.event);
+        format!(
+            "Nothing becomes visible: no rule of `tags` is for {event}; images have their digests alone.\n\
+             `hoist tags` shows the rules; `--event` names another event.\n"
+        )
+    })
 }
 
 /// Whether a plan makes something visible.
@@ -166,49 +192,58 @@ fn has_gap(plan: &Plan) -> bool {
     !plan.gaps.is_empty() || plan.steps.iter().any(|step| step.action.gap().is_some())
 }
 
-/// Refuses to publish what a git tag names that is the name of another commit. That
-/// there is no such tag here is only told: it may be made when the release succeeded.
-fn check_tag(session: &Session, planned: &Planned) -> Result<(), Problem> {
+/// Refuses to publish for a git tag or a branch what is not of it. That there is no such
+/// tag or branch here is only told: it may be made when the release succeeded.
+fn check_event(session: &Session, planned: &Planned) -> Result<(), Problem> {
     let (root, facts) = (&planned.project.root, &planned.facts);
-    let publishes = planned.plan.steps.iter().any(|step| step.effect == Effect::Publishing);
-    match (&facts.event, tag_elsewhere(session, root, facts)) {
-        (Occasion::Tag(tag), Some(why)) if publishes => {
-            let problem = Problem::new(Code::NotPublishable, why);
-            Err(problem.help(format!("`git checkout {tag}`, or name the event that this commit is for")))
+    let Some(git) = &facts.git else { return Ok(()) };
+    if !planned.plan.steps.iter().any(|step| step.effect == Effect::Publishing) {
+        return Ok(());
+    }
+    if let (Occasion::Tag(name) | Occasion::Branch(name), Some(why)) =
+        (&facts.event, elsewhere(session, root, facts))
+    {
+        let problem = Problem::new(Code::NotPublishable, why);
+        return Err(problem.help(format!("`git checkout {name}`, or name the event that this commit is for")));
+    }
+    let unknown = match &facts.event {
+        Occasion::Tag(tag) if commit_of_tag(root, &session.host.environment, tag).is_none() => {
+            format!("git tag `{tag}`")
         }
-        (Occasion::Tag(tag), None)
-            if publishes
-                && facts.git.is_some()
-                && facts.event_source == EventSource::CommandLine
-                && !session.global.json
-                && commit_of_tag(root, &session.host.environment, tag).is_none() =>
-        {
-            session.say(&format!(
-                "There is no git tag `{tag}` here: this commit is released as it all the same.\n"
-            ));
-            Ok(())
+        Occasion::Branch(branch) if git.branch.is_some() && !git.branches.contains(branch) => {
+            format!("branch `{branch}`")
         }
-        _ => Ok(()),
+        _ => return Ok(()),
+    };
+    if facts.event_source == EventSource::CommandLine && !session.global.json {
+        session.say(&format!("There is no {unknown} here: this commit is released as it all the same.\n"));
+    }
+    Ok(())
+}
+
+/// That the commit that is built is not the one that the git tag of the event names, or
+/// not on the branch that `--event` names, if that is so. What a CI system says of a
+/// branch is taken from it: it may build what it has merged for itself.
+fn elsewhere(session: &Session, root: &Path, facts: &Facts) -> Option<String> {
+    let (git, environment) = (facts.git.as_ref()?, &session.host.environment);
+    let ours = short(&git.sha);
+    match &facts.event {
+        Occasion::Tag(tag) => {
+            let commit = commit_of_tag(root, environment, tag).filter(|commit| *commit != git.sha)?;
+            let theirs = short(&commit);
+            Some(format!("the git tag `{tag}` names commit {theirs}, and not {ours}, which is built"))
+        }
+        Occasion::Branch(branch) if facts.event_source == EventSource::CommandLine => {
+            let on = is_on_branch(root, environment, branch, &git.sha)?;
+            (!on).then(|| format!("commit {ours}, which is built, is not on the branch `{branch}`"))
+        }
+        _ => None,
     }
 }
 
-/// That the git tag of the event names another commit than the one that is built, if
-/// it does.
-fn tag_elsewhere(session: &Session, root: &Path, facts: &Facts) -> Option<String> {
-    let (Occasion::Tag(tag), Some(git)) = (&facts.event, &facts.git) else { return None };
-    let commit = commit_of_tag(root, &session.host.environment, tag)?;
-    (commit != git.sha).then(|| {
-        format!(
-            "the git tag `{tag}` names commit {}, and not {}, which is built",
-            short(&commit),
-            short(&git.sha)
-        )
-    })
-}
-
 /// Says of what only looks at an event that publishing it would be refused.
-pub(crate) fn warn_of_tag(session: &Session, root: &Path, facts: &Facts) {
-    if let (false, Some(why)) = (session.global.json, tag_elsewhere(session, root, facts)) {
+pub(crate) fn warn_of_event(session: &Session, root: &Path, facts: &Facts) {
+    if let (false, Some(why)) = (session.global.json, elsewhere(session, root, facts)) {
         session.say(&format!("Nothing would be published: {why}\n"));
     }
 }
@@ -272,13 +307,13 @@ pub(crate) fn view(session: &Session, root: &Path, owners: Vec<String>) -> View 
     if session.global.json {
         View::json()
     } else if session.global.quiet {
-        View::plain(look, verbose, true)
+        View::plain(look, verbose, true, session.host.one_output)
     } else if let Some(dialect) = session.dialect() {
         View::folded(dialect, session.output_look(), verbose, above(root))
     } else if session.host.error_is_terminal && session.host.output_is_terminal && !dumb && !ci(session) {
         View::live(look, verbose, owners)
     } else {
-        View::plain(look, verbose, false)
+        View::plain(look, verbose, false, session.host.one_output)
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use crate::cli::arguments::Tags;
-use crate::cli::run::warn_of_tag;
+use crate::cli::run::warn_of_event;
 use crate::cli::session::Session;
 use crate::cli::words::Words;
 use crate::config::{Image, Release};
@@ -26,7 +26,7 @@ pub(crate) fn tags(session: &mut Session, options: &Tags) -> Result<ExitCode, Pr
         all.extend(tagging.map(|tagging| (image, tagging)));
     }
     problems.or(())?;
-    warn_of_tag(session, &loaded.project.root, &facts);
+    warn_of_event(session, &loaded.project.root, &facts);
     if session.global.json {
         for (image, tagging) in &all {
             session.output(&format!("{}\n", tagging_json(image, tagging)))?;

@@ -13,7 +13,7 @@ use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::Scope;
 use crate::oci::Digest;
 use crate::release::{End, Publisher};
-use crate::report::Paint;
+use crate::report::{Paint, wrap};
 use crate::seal::{Form, Judged, PublicKey, Signer, Verification, verify as look};
 
 /// The largest public key that is read, in bytes.
@@ -203,12 +203,18 @@ fn tell(
         return session.output(&format!("{value}\n"));
     }
     let look = session.output_look();
-    let mut text = format!("{image}  {digest}\n");
+    // Whoever reads it line by line gets whole lines.
+    let room = if session.host.output_is_terminal { look.width } else { usize::MAX };
+    let within = |line: String| {
+        let lines = wrap(&line, room.saturating_sub(4));
+        lines.iter().map(|line| line.trim_end()).collect::<Vec<_>>().join("\n    ") + "\n"
+    };
+    let mut text = within(format!("{image}  {digest}"));
     for (key, at) in keys.iter().zip(0..) {
         let forms = verification.forms(at);
         if forms.is_empty() {
             let mark = look.paint(Paint::Bad, "not signed");
-            text.extend(["  ", &mark, " by ", &key.shown(), "\n"]);
+            text.extend(["  ", &within(format!("{mark} by {}", key.shown()))]);
             continue;
         }
         let how = |form: &Form| match form {
@@ -217,9 +223,9 @@ fn tell(
         };
         let forms = forms.iter().map(how).collect::<Vec<_>>().join(", ");
         let mark = look.paint(Paint::Good, "signed");
-        text.extend(["  ", &mark, " by ", &key.shown(), ": ", &forms, "\n"]);
+        text.extend(["  ", &within(format!("{mark} by {}: {forms}", key.shown()))]);
         for kind in verification.attested(at) {
-            text.extend(["  attested by it: ", &look.tame(kind), "\n"]);
+            text.extend(["  ", &within(format!("attested by it: {}", look.tame(kind)))]);
         }
     }
     session.output(&text)

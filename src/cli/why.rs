@@ -28,7 +28,7 @@ pub(crate) fn why(session: &mut Session, options: &Why) -> Result<ExitCode, Prob
         let text = if session.global.json {
             format!("{}\n", forecast_json(&planned.plan, one))
         } else {
-            why_text(&planned.plan, one, session.output_look(), session.global.verbose)
+            why_text(&planned.plan, one, &forecasts, session.output_look(), session.global.verbose)
         };
         session.output(&text)?;
     }

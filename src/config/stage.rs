@@ -261,13 +261,15 @@ pub struct Verify {
     pub run: Vec<Spanned<crate::config::Command>>,
 }
 
-/// `http "https://…" status=200`.
+/// `http "https://…" status=200 ca="…"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HttpCheck {
     /// What is asked for.
     pub url: Template,
     /// The status that is expected.
     pub status: u16,
+    /// A certificate authority beside those of the system.
+    pub ca: Option<Spanned<ProjectPath>>,
     /// The node in the source.
     pub span: Span,
 }

@@ -5,8 +5,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::config::Forge;
-use crate::deploy::http::{PATIENCE, chain, client};
-use crate::diagnostic::{Code, Problem};
+use crate::deploy::http::{PATIENCE, client};
+use crate::diagnostic::{Code, Problem, causes};
 
 /// Pull requests of one page, where they are listed, and the most pages.
 const PAGE: usize = 50;
@@ -204,9 +204,9 @@ impl Project {
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
-        let answer = request.send().await.map_err(|error| unanswered(chain(&error.without_url())))?;
+        let answer = request.send().await.map_err(|error| unanswered(causes(&error.without_url())))?;
         let status = answer.status();
-        let bytes = answer.bytes().await.map_err(|error| unanswered(chain(&error.without_url())))?;
+        let bytes = answer.bytes().await.map_err(|error| unanswered(causes(&error.without_url())))?;
         let said: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         if status.is_success() {
             return Ok(said);

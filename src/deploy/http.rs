@@ -1,20 +1,43 @@
 //! Asking what was deployed.
 
+use std::path::Path;
 use std::time::Duration;
 
-use reqwest::Client;
+use reqwest::redirect::Policy;
+use reqwest::{Certificate, Client, ClientBuilder};
+
+use crate::diagnostic::causes;
 
 /// Longest that one answer is waited for.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The status that an address answers with, within a time; where it leads elsewhere, that
-/// of the end.
+/// The authorities whose certificates a file in PEM holds.
+///
+/// # Errors
+/// It cannot be read, or holds none: why, in a sentence without a period.
+pub fn authorities(file: &Path) -> Result<Vec<Certificate>, String> {
+    let pem = std::fs::read(file).map_err(|error| error.to_string())?;
+    let found = Certificate::from_pem_bundle(&pem).map_err(|error| causes(&error))?;
+    if found.is_empty() { Err("it holds no certificate".to_owned()) } else { Ok(found) }
+}
+
+/// The status that an address answers with, within a time: where it leads elsewhere, that
+/// of the end, unless it is the redirect itself that is `wanted`. A certificate is good
+/// that the system's authorities or these vouch for.
 ///
 /// # Errors
 /// It is no address of HTTP; nothing answers in time: why, in a sentence without a period.
-pub async fn status_of(address: &str, within: Duration) -> Result<u16, String> {
-    let client = client(within.clamp(Duration::from_millis(100), PATIENCE))?;
-    let answer = client.get(address).send().await.map_err(|error| chain(&error.without_url()))?;
+pub async fn status_of(
+    address: &str,
+    wanted: u16,
+    authorities: Vec<Certificate>,
+    within: Duration,
+) -> Result<u16, String> {
+    let follow = if (300..400).contains(&wanted) { Policy::none() } else { Policy::default() };
+    let client = builder(within.clamp(Duration::from_millis(100), PATIENCE)).redirect(follow);
+    let client = authorities.into_iter().fold(client, ClientBuilder::add_root_certificate);
+    let client = client.build().map_err(|error| causes(&error))?;
+    let answer = client.get(address).send().await.map_err(|error| causes(&error.without_url()))?;
     Ok(answer.status().as_u16())
 }
 
@@ -23,19 +46,53 @@ pub async fn status_of(address: &str, within: Duration) -> Result<u16, String> {
 /// # Errors
 /// The machine has not what it needs: what, in a sentence without a period.
 pub(super) fn client(patience: Duration) -> Result<Client, String> {
+    builder(patience).build().map_err(|error| causes(&error))
+}
+
+fn builder(patience: Duration) -> ClientBuilder {
     // It is set once for the process; a second time says that it is set already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let agent = concat!("hoist/", env!("CARGO_PKG_VERSION"));
-    Client::builder().user_agent(agent).timeout(patience).build().map_err(|error| chain(&error))
+    Client::builder().user_agent(agent).timeout(patience)
 }
 
-/// An error with what caused it.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_redirect_is_followed_unless_it_is_what_is_wanted() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let serve = std::thread::spawn(move || {
+            for _ in 0..3 {
+                let mut reader = BufReader::new(listener.accept().unwrap().0);
+                let mut first = String::new();
+                reader.read_line(&mut first).unwrap();
+                let mut line = String::new();
+                while reader.read_line(&mut line).unwrap() > 2 {
+                    line.clear();
+                }
+                let head = match first.starts_with("GET /new ") {
+                    true => "204 No Content",
+                    false => "301 Moved Permanently\r\nLocation: /new",
+                };
+                let answer = format!("HTTP/1.1 {head}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                reader.into_inner().write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        let asked = |wanted| status_of(&address, wanted, Vec::new(), PATIENCE);
+        assert_eq!(asked(301).await, Ok(301));
+        assert_eq!(asked(204).await, Ok(204));
+        serve.join().unwrap();
     }
-    text
+
+    #[test]
+    fn a_file_without_a_certificate_is_no_authority() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert_eq!(authorities(file.path()).map(drop), Err("it holds no certificate".to_owned()));
+    }
 }

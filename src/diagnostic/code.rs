@@ -225,8 +225,10 @@ codes! {
     Vulnerable "run::vulnerable" Failed,
     /// What a scan allows for a time is not allowed any more.
     AllowanceExpired "run::allowance_expired" Failed,
-    /// A scanner is missing, failed, or reported what is not understood.
+    /// A scanner failed, or reported what is not understood.
     ScannerFailed "run::scanner_failed" Failed,
+    /// A scanner that hoist is to start is not installed.
+    NoScanner "run::no_scanner" Refused,
 
     // deploy
     /// A manifest cannot be edited as it is asked for: there is no such file, entry, or value.
@@ -241,7 +243,7 @@ codes! {
     NotVerified "deploy::not_verified" Failed,
 
     // release
-    /// A place to publish to cannot be reached, or does not answer as it has to.
+    /// A registry that is needed cannot be reached, or does not answer as it has to; nothing was begun.
     Unreachable "release::unreachable" Refused,
     /// An immutable tag holds another digest.
     ImmutableTag "release::immutable_tag" Refused,

@@ -13,6 +13,6 @@ mod source;
 
 pub use code::{Class, Code};
 pub use nearest::nearest;
-pub use problem::{Label, Problem, Problems};
+pub use problem::{Label, Problem, Problems, causes};
 pub use size::{bytes, counted};
 pub use source::{Source, SourceId, Sources, Span, Spanned};

@@ -148,3 +148,18 @@ impl IntoIterator for Problems {
         self.0.into_iter()
     }
 }
+
+/// An error with what caused it, each said once.
+#[must_use]
+pub fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        next = cause.source();
+    }
+    text
+}

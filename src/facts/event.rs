@@ -164,6 +164,25 @@ pub fn commit_of_tag(directory: &Path, environment: &Environment, tag: &str) -> 
     Some(reference.peel_to_commit().ok()?.id().to_string())
 }
 
+/// Whether a commit is on a branch, as the repository that `directory` lies in or its
+/// remotes know it. `None` where there is no such branch, or it cannot be told: the
+/// history is cut off, the commit is not here.
+#[must_use]
+pub fn is_on_branch(directory: &Path, environment: &Environment, branch: &str, commit: &str) -> Option<bool> {
+    let repository = git::open(directory, environment).ok()??;
+    let commit = repository.revparse_single(commit).ok()?.id();
+    let remotes = repository.remotes().ok()?;
+    let remotes = remotes.iter().filter_map(|name| Some(format!("refs/remotes/{}/{branch}", name.ok()??)));
+    let names = remotes.chain([format!("refs/heads/{branch}")]);
+    let tips =
+        names.filter_map(|name| Some(repository.find_reference(&name).ok()?.peel_to_commit().ok()?.id()));
+    let found = tips.map(|tip| tip == commit || repository.graph_descendant_of(tip, commit).unwrap_or(false));
+    match found.reduce(|one, other| one || other)? {
+        false if repository.is_shallow() => None,
+        on => Some(on),
+    }
+}
+
 fn rules(release: &Release) -> impl Iterator<Item = &Rule> {
     let images = release.images.values().flat_map(|image| &image.tags);
     let sets = release.tag_sets.values().flat_map(|set| &set.rules);

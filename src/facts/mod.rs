@@ -47,7 +47,7 @@ pub use answer::{Facts, Git, InputFile, InputKind, Inputs, ResolvedBase, Text};
 pub use compiled::{Compiled, Origin};
 pub use content::moment;
 pub use describe::short;
-pub use event::{Event, EventSource, commit_and_event, commit_of_tag, version_of};
+pub use event::{Event, EventSource, commit_and_event, commit_of_tag, is_on_branch, version_of};
 pub use gather::{Question, gather};
 pub use git::{has_untracked, remote};
 pub use host::{Environment, Host};

@@ -304,7 +304,7 @@ impl Does {
                 Self::Deploy { commands, edits }
             }
             Action::Verify(step) => Self::Verify {
-                http: step.http.iter().map(|(address, ..)| address.clone()).collect(),
+                http: step.http.iter().map(|probe| probe.address.clone()).collect(),
                 commands: step.command.commands.len(),
             },
             Action::NotAvailable(gap) => Self::NotAvailable { what: gap.what.clone() },

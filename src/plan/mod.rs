@@ -49,7 +49,7 @@ pub use deploy::{
     PullRequestStep,
 };
 pub use dockerfile::{CachePlan, DockerfileBase, DockerfileStep, dockerfile_bases};
-pub use drawing::{Colour, Sketch, dot, mermaid, svg, svg_of};
+pub use drawing::{Colour, Sketch, dot, escaped, mermaid, svg, svg_of};
 pub use entering::{Entering, Promoted, entered, images_of_stage, tests_of};
 pub use goals::{Goals, Options};
 pub use image::{
@@ -60,5 +60,5 @@ pub use json::json;
 pub use scan::ScanStep;
 pub use seal::{AttestStep, ProvenancePlan, SignStep, SourcePlan};
 pub use select::{Selection, select, select_entering};
-pub use stage::{EnterStep, FoundStep, StageImage, VerifyStep};
+pub use stage::{EnterStep, FoundStep, HttpProbe, StageImage, VerifyStep};
 pub use step::{Effect, Need, NeedKind, Plan, Step, StepId, StepIndex, Verb};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::{Command, Deploy, Image, Stage};
+use crate::config::{Command, Deploy, Image, ProjectPath, Stage};
 use crate::diagnostic::{Code, Problem, Span, Spanned};
 use crate::facts::Scope;
 use crate::oci::Descriptor;
@@ -53,13 +53,26 @@ impl StageImage {
     }
 }
 
+/// An address that has to answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpProbe {
+    /// Where.
+    pub address: String,
+    /// With which status.
+    pub status: u16,
+    /// A certificate authority beside those of the system.
+    pub ca: Option<Spanned<ProjectPath>>,
+    /// The request in the source.
+    pub span: Span,
+}
+
 /// Makes sure that a stage works.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VerifyStep {
     /// How long it may take to.
     pub within: Duration,
-    /// What is asked for, and the status that is expected.
-    pub http: Vec<(String, u16, Span)>,
+    /// What is asked for.
+    pub http: Vec<HttpProbe>,
     /// Commands that must succeed.
     pub command: CommandStep,
     /// The images; commands find them in variables.
@@ -177,7 +190,13 @@ impl Lower<'_> {
         let Some(verify) = &stage.verify else { return Self::undefined(stage) };
         let scope = Scope::new(self.release, self.facts).of(&stage.name.value);
         let http = verify.value.http.iter();
-        let http = http.map(|check| (self.fill(&scope, &check.url), check.status, check.span)).collect();
+        let http = http.map(|check| HttpProbe {
+            address: self.fill(&scope, &check.url),
+            status: check.status,
+            ca: check.ca.clone(),
+            span: check.span,
+        });
+        let http = http.collect();
         let command = self.stage_command(stage, &verify.value.run);
         let definition = self.define_command(&command);
         let step =

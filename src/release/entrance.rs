@@ -75,7 +75,7 @@ impl Entrance {
     /// For each stage, the conditions that are not met; the ledger cannot be read.
     pub fn check(&self, vouched: Option<&[Vouched]>) -> Result<(), Problems> {
         let Page { state, .. } = self.ledger.fetch()?;
-        self.refuse(&state, vouched, |_| true)
+        self.refuse(&state, vouched, false)
     }
 
     /// Makes sure that what will be done can be put down.
@@ -92,20 +92,14 @@ impl Entrance {
     /// # Errors
     /// The conditions that are not met.
     pub fn check_before_approval(&self, state: &State) -> Result<(), Problems> {
-        self.refuse(state, None, |gate| gate.name != "approve")
+        self.refuse(state, None, true)
     }
 
-    fn refuse(
-        &self,
-        state: &State,
-        vouched: Option<&[Vouched]>,
-        counts: fn(&Gate) -> bool,
-    ) -> Result<(), Problems> {
+    fn refuse(&self, state: &State, vouched: Option<&[Vouched]>, can_ask: bool) -> Result<(), Problems> {
         let mut problems = Problems::new();
         for (stage, candidate) in &self.stages {
             let gates = self.judge(stage, candidate, state, vouched);
-            let gates: Vec<_> = gates.into_iter().filter(counts).collect();
-            problems.extend(refusal(stage, &gates));
+            problems.extend(refusal(stage, &gates, can_ask));
         }
         problems.or(())
     }
@@ -188,7 +182,7 @@ impl Entrance {
             let candidate = Candidate { scans: scans.collect(), ..candidate.clone() };
             let gates = self.judge(stage, &candidate, &page.state, vouched);
             entry.gates = evidence(&gates);
-            refusal(stage, &gates).map_or(Ok(Some(entry)), |problem| Err(problem.into()))
+            refusal(stage, &gates, false).map_or(Ok(Some(entry)), |problem| Err(problem.into()))
         })
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::config::{Sign, Stage};
-use crate::diagnostic::{Code, Problem, counted};
+use crate::diagnostic::{Code, Problem, Span, counted};
 use crate::facts::short;
 use crate::release::ledger::{EntryKind, GateRecord, Running, State};
 use crate::release::scanned::{self, Scans};
@@ -139,7 +139,7 @@ pub fn judge(stage: &Stage, candidate: &Candidate, known: &State, world: &World)
             let why = format!("nobody of {groups} approved it");
             unmet(why, format!("answer on a terminal, or set `{APPROVED_BY}` to who approved it"))
         });
-        gates.push(Gate { name: "approve", finding });
+        gates.push(Gate { name: APPROVE, finding });
     }
     gates
 }
@@ -157,9 +157,12 @@ pub fn evidence(gates: &[Gate]) -> Vec<GateRecord> {
     met.collect()
 }
 
-/// The refusal that names all conditions that are not met, if there are any.
+/// The refusal that names all conditions that are not met, if there are any. An approval
+/// that can still be asked for is no reason for one, and is named beside others.
 #[must_use]
-pub fn refusal(stage: &Stage, gates: &[Gate]) -> Option<Problem> {
+pub fn refusal(stage: &Stage, gates: &[Gate], can_ask: bool) -> Option<Problem> {
+    let waits = |gate: &Gate| can_ask && gate.name == APPROVE;
+    let (asked, gates): (Vec<&Gate>, Vec<&Gate>) = gates.iter().partition(|gate| waits(gate));
     let unmet: Vec<_> =
         gates.iter().filter_map(|gate| Some((gate.name, gate.finding.as_ref().err()?))).collect();
     if unmet.is_empty() {
@@ -167,12 +170,37 @@ pub fn refusal(stage: &Stage, gates: &[Gate]) -> Option<Problem> {
     }
     let names: Vec<_> = unmet.iter().map(|(name, _)| format!("`{name}`")).collect();
     let title = format!("`{}` may not be entered: {} not met", stage.name.value, list(&names));
-    let span = stage.require.as_ref().map_or(stage.name.span, |require| require.span);
-    let mut problem = Problem::new(Code::GateNotMet, title).label(span, "these are the conditions");
+    let mut problem = Problem::new(Code::GateNotMet, title);
     for (name, Unmet { why, remedy }) in unmet {
+        let (span, words) = place(stage, name);
+        if problem.labels.iter().all(|label| label.span != span) {
+            problem = problem.label(span, words);
+        }
         problem = problem.note(format!("{name}: {why}; {remedy}"));
     }
-    Some(problem)
+    let waits = asked.iter().any(|gate| gate.finding.is_err());
+    let groups = stage.approve.as_ref().filter(|_| waits).map(|approve| approve.value.by.join(", "));
+    Some(match groups {
+        Some(groups) => {
+            problem.note(format!("{APPROVE}: one of {groups} will be asked, once all else is met"))
+        }
+        None => problem,
+    })
+}
+
+/// The condition that somebody agrees.
+const APPROVE: &str = "approve";
+
+/// Where the file says a condition, and what is said there.
+fn place(stage: &Stage, gate: &str) -> (Span, &'static str) {
+    let own = match gate {
+        APPROVE => stage.approve.as_ref().map(|approve| (approve.span, "who has to agree")),
+        "hold" => Some((stage.name.span, "this stage is on hold")),
+        "order" => Some((stage.name.span, "this stage runs what is newer")),
+        "from" => stage.from.as_ref().map(|from| (from.span, "where they have to work before")),
+        _ => stage.require.as_ref().map(|require| (require.span, "these are the conditions")),
+    };
+    own.unwrap_or((stage.name.span, "this stage"))
 }
 
 fn list(names: &[String]) -> String {

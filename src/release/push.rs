@@ -67,9 +67,18 @@ pub(super) async fn source_of<'a>(
     found: &'a FoundStep,
     publisher: &Publisher,
 ) -> Result<Option<(&'a RegistryPlan, Repository)>, Problem> {
-    let Some(image) = &found.image else { return Ok(None) };
     let mut sources: Vec<&RegistryPlan> = found.sources.iter().collect();
     sources.sort_by_key(|source| source.place == step.registry.place);
+    first_of(sources, found, publisher).await
+}
+
+/// The first of some places that has an image.
+async fn first_of<'a>(
+    sources: impl IntoIterator<Item = &'a RegistryPlan>,
+    found: &FoundStep,
+    publisher: &Publisher,
+) -> Result<Option<(&'a RegistryPlan, Repository)>, Problem> {
+    let Some(image) = &found.image else { return Ok(None) };
     for source in sources {
         let from = publisher.open_to_read(source).await?;
         if from.resolve(&image.digest.to_string()).await?.is_some() {
@@ -84,14 +93,8 @@ pub(super) async fn source_of<'a>(
 /// # Errors
 /// It is in none of them; one of them cannot be reached.
 pub async fn find(found: &FoundStep, publisher: &Publisher) -> Result<Descriptor, Problem> {
-    let image = found.image.as_ref().ok_or_else(|| gone(found))?;
-    for source in &found.sources {
-        let from = publisher.open_to_read(source).await?;
-        if from.resolve(&image.digest.to_string()).await?.is_some() {
-            return Ok(image.clone());
-        }
-    }
-    Err(gone(found))
+    let there = first_of(&found.sources, found, publisher).await?;
+    found.image.clone().filter(|_| there.is_some()).ok_or_else(|| gone(found))
 }
 
 fn gone(found: &FoundStep) -> Problem {

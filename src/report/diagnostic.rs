@@ -32,6 +32,10 @@ pub fn problems_json(problems: &Problems, sources: &Sources) -> serde_json::Valu
     serde_json::json!({ "problems": faults.collect::<Vec<_>>() })
 }
 
+/// Notes are broken for terminals that are narrower than this: whoever searches them in a
+/// log finds them whole.
+const NARROW: usize = 100;
+
 fn one(problem: &Problem, sources: &Sources, look: Look) -> String {
     let title = harmless(&problem.title);
     let mut snippets = Snippet::all(problem, sources, &title, look).into_iter();
@@ -49,8 +53,11 @@ fn one(problem: &Problem, sources: &Sources, look: Look) -> String {
         said(&mut out, &lead, &wrapped(&harmless(help), look.width.saturating_sub(8)));
     }
     for note in &problem.notes {
-        // Colours of a tool's output are of no use here.
-        said(&mut out, "note:", &harmless(&console::strip_ansi_codes(note)));
+        // Colours of a tool's output are of no use here; its lines are as it broke them.
+        let note = harmless(&console::strip_ansi_codes(note));
+        let is_sentence = !note.contains('\n') && look.width < NARROW;
+        let note = if is_sentence { wrapped(&note, look.width.saturating_sub(8)) } else { note };
+        said(&mut out, "note:", &note);
     }
     out
 }
@@ -291,7 +298,8 @@ mod tests {
             .label(texts.find("api/release.kdl", "\"../lint\""), "`api/test` needs `lint`")
             .label(texts.find("release.kdl", block), "`lint`")
             .help("remove one of the two `needs`; if both need the same thing, make that a target of its own")
-            .note("the first line of a note\nand its second");
+            .note("the first line of a note\nand its second")
+            .note("a sentence that finds no room on a terminal is broken between words, as help is");
         let expected = r#"hoist::plan::cycle
 
   × `lint` needs itself, through `api/test`, so neither could ever begin
@@ -317,6 +325,8 @@ mod tests {
         target of its own
   note: the first line of a note
         and its second
+  note: a sentence that finds no room on a terminal is broken between words,
+        as help is
 "#;
         assert_eq!(texts.shown(problem, UNICODE), expected);
     }

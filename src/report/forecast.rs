@@ -1,11 +1,12 @@
 //! What a run would do, as text and as JSON.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
 use crate::diagnostic::counted;
-use crate::plan::Plan;
+use crate::plan::{Action, Plan, Step, StepIndex, TagStep};
 use crate::report::{Look, Paint};
 use crate::run::{Forecast, Verdict};
 
@@ -23,6 +24,7 @@ pub fn forecast_text(plan: &Plan, forecasts: &[Forecast], look: Look, all: bool)
     for forecast in forecasts {
         let Some(step) = plan.steps.get(forecast.step.0 as usize) else { continue };
         let (mark, paint, words) = words(plan, &forecast.verdict);
+        let names = names(step);
         match forecast.verdict {
             Verdict::Group => continue,
             Verdict::UpToDate | Verdict::Skip(_) => rests += 1,
@@ -39,6 +41,9 @@ pub fn forecast_text(plan: &Plan, forecasts: &[Forecast], look: Look, all: bool)
         let _ = writeln!(out, "{} {}", look.paint(paint, mark), look.paint(Paint::Strong, &name));
         let shown = if all { words.len() } else { SHOWN };
         let more = words.len().saturating_sub(shown);
+        for name in &names {
+            let _ = writeln!(out, "    {name}");
+        }
         for word in words.iter().take(shown) {
             let line = look.cut(word, look.width.saturating_sub(4));
             let _ = writeln!(out, "    {}", look.paint(Paint::Faint, &line));
@@ -62,9 +67,10 @@ pub fn forecast_text(plan: &Plan, forecasts: &[Forecast], look: Look, all: bool)
     out + &if parts.is_empty() { "Nothing to do\n".to_owned() } else { format!("{}\n", parts.join(", ")) }
 }
 
-/// One step with its reasons: the first ones, or all.
+/// One step with its reasons: the first ones, or all; and of one that only may run, the
+/// reasons of those among the `others` that it depends on.
 #[must_use]
-pub fn why_text(plan: &Plan, forecast: &Forecast, look: Look, all: bool) -> String {
+pub fn why_text(plan: &Plan, forecast: &Forecast, others: &[Forecast], look: Look, all: bool) -> String {
     let Some(step) = plan.steps.get(forecast.step.0 as usize) else { return String::new() };
     let (_, paint, words) = words(plan, &forecast.verdict);
     let said = match &forecast.verdict {
@@ -85,7 +91,45 @@ pub fn why_text(plan: &Plan, forecast: &Forecast, look: Look, all: bool) -> Stri
     if more > 0 {
         let _ = writeln!(out, "  {}", look.paint(Paint::Faint, &format!("and {more} more; `-v` shows all")));
     }
+    for root in roots(plan, forecast, others) {
+        let _ = writeln!(out, "  {root}");
+    }
     out
+}
+
+/// Why a step that only may run would: the steps behind it that would run, each with its
+/// first reason.
+fn roots(plan: &Plan, forecast: &Forecast, others: &[Forecast]) -> Vec<String> {
+    let needs = |step: StepIndex| {
+        let needs = plan.steps.get(step.0 as usize).map(|step| step.needs.as_slice()).unwrap_or_default();
+        needs.iter().map(|need| need.step)
+    };
+    let mut next = match &forecast.verdict {
+        Verdict::Unknown(steps) => steps.clone(),
+        Verdict::Publishing => needs(forecast.step).collect(),
+        _ => return Vec::new(),
+    };
+    let (mut seen, mut found) = (BTreeSet::new(), BTreeSet::new());
+    while let Some(step) = next.pop() {
+        if !seen.insert(step) {
+            continue;
+        }
+        let verdict = others.iter().find(|other| other.step == step).map(|other| &other.verdict);
+        match verdict {
+            Some(Verdict::WouldRun(_) | Verdict::Always) => drop(found.insert(step)),
+            Some(Verdict::Unknown(steps)) => next.extend(steps),
+            Some(Verdict::Group | Verdict::Publishing) => next.extend(needs(step)),
+            _ => {}
+        }
+    }
+    let told = found.into_iter().filter_map(|step| {
+        let verdict = &others.iter().find(|other| other.step == step)?.verdict;
+        let (_, _, words) = words(plan, verdict);
+        let more = words.len().checked_sub(2).map(|more| format!(", and {} more", more + 1));
+        let name = &plan.steps.get(step.0 as usize)?.id;
+        Some(format!("`{name}` would run: {}{}", words.first()?, more.unwrap_or_default()))
+    });
+    told.collect()
 }
 
 /// A forecast as a JSON value.
@@ -97,7 +141,16 @@ pub fn forecast_json(plan: &Plan, forecast: &Forecast) -> Value {
         "step": step.map(|step| step.id.to_string()),
         "verdict": forecast.verdict.word(),
         "reasons": words,
+        "names": step.map(names).unwrap_or_default(),
     })
+}
+
+/// What a step would make visible, as people name it: a tag with its repository each.
+fn names(step: &Step) -> Vec<String> {
+    let Action::Tag(tag) = &step.action else { return Vec::new() };
+    let TagStep { registry, tags, .. } = tag.as_ref();
+    let tags = tags.iter().filter(|tag| !tag.local);
+    tags.map(|tag| format!("{}:{}", registry.place, tag.tag)).collect()
 }
 
 type Mark = (&'static str, &'static str);

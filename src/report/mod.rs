@@ -59,7 +59,7 @@ pub use page::{Past, html};
 pub use plain::Plain;
 pub use print::{output, output_log, record_log, status};
 pub use story::{Part, Story, Tail};
-pub use table::Table;
+pub use table::{Table, wrap};
 pub use tag_list::{tag_list, tag_list_json};
 pub use trace::trace;
 pub use treemap::treemap;

@@ -8,6 +8,7 @@ use crate::report::ending::{aside, closing, ending, tag_lines, unpublished};
 use crate::report::found::finding_lines;
 use crate::report::learned::learned_text;
 use crate::report::measured::figure_lines;
+use crate::report::print::break_line;
 use crate::report::writer::Writer;
 use crate::report::{Look, output_log};
 use crate::run::{
@@ -25,6 +26,8 @@ pub struct Plain {
     waiting: IndexMap<String, Waiting>,
     /// Whether only one step of the run may write.
     alone: bool,
+    /// Whether both streams go to one place.
+    one: bool,
     writer: Writer,
     /// Why output that was held back could not be shown, the first time.
     lost: Option<io::Error>,
@@ -43,11 +46,11 @@ struct Waiting {
 impl Plain {
     /// A log with this look. `verbose` shows steps that were up to date and the
     /// recorded output of cached steps, too; `quiet` shows only the output of
-    /// steps.
+    /// steps; `one` says that both streams go to one place.
     #[must_use]
-    pub fn new(look: Look, verbose: bool, quiet: bool) -> Self {
+    pub fn new(look: Look, verbose: bool, quiet: bool, one: bool) -> Self {
         let writer = Writer::new((!quiet).then_some(Stream::Stderr));
-        Self { look, verbose, quiet, waiting: IndexMap::new(), alone: false, writer, lost: None }
+        Self { look, verbose, quiet, waiting: IndexMap::new(), alone: false, one, writer, lost: None }
     }
 
     /// Writes what waits. Why some of the output of steps could not be written, if
@@ -74,6 +77,7 @@ impl Plain {
             what @ (Happening::StepRetried { .. }
             | Happening::Notice { .. }
             | Happening::Interrupted { .. }) => {
+                self.break_lines();
                 self.say(&aside(what));
             }
             Happening::StepEnded(ended) => self.step_ended(ended),
@@ -122,6 +126,12 @@ impl Plain {
         let Some(Waiting { log: Some(log), size, .. }) = self.waiting.get_mut(step) else { return };
         self.writer.write(Stream::Stderr, "");
         self.lost = self.lost.take().or(output_log(log, *size, is_end).err());
+    }
+
+    /// Ends lines that a step is within, where its output is shown as it comes.
+    fn break_lines(&mut self) {
+        let logs = self.waiting.values_mut().filter_map(|waiting| waiting.log.as_mut());
+        logs.filter(|_| self.alone && !self.quiet).for_each(|log| break_line(log, self.one));
     }
 
     fn say(&mut self, text: &str) {

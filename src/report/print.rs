@@ -31,6 +31,12 @@ pub fn output_log(log: &mut LogReader, size: u64, is_end: bool) -> io::Result<()
     copy(log, &mut io::stderr().lock(), is_end)
 }
 
+/// Ends a line that a step began on standard error, or, with `both`, on standard output
+/// that goes to the same place. What cannot be written there is not missed.
+pub(super) fn break_line(log: &mut LogReader, both: bool) {
+    drop(log.break_line(&mut io::stderr().lock(), both));
+}
+
 /// The same for a log that was recorded: all of it goes to standard output. A log
 /// that is not there is left out.
 ///

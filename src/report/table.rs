@@ -79,7 +79,8 @@ impl Table {
 
 /// The text in lines of at most `room` columns, broken between words. A word that is
 /// wider has a line of its own.
-pub(super) fn wrap(text: &str, room: usize) -> Vec<String> {
+#[must_use]
+pub fn wrap(text: &str, room: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
         match lines.last_mut() {

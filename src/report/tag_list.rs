@@ -13,7 +13,7 @@ pub fn tag_list(tags: &[TagReport], look: Look) -> String {
     let mut table = Table::new();
     table.head(["tag", "digest", "transfer", "created", "platforms"]);
     for TagReport { tag, image } in tags {
-        let name = (Some(Paint::Name), look.tame(tag));
+        let name = (Some(Paint::Name), look.tame(&shown(tag, look)));
         let none = || (None, "-".to_owned());
         let image = match image {
             Ok(image) => image,
@@ -23,6 +23,11 @@ pub fn tag_list(tags: &[TagReport], look: Look) -> String {
                 continue;
             }
         };
+        if let Some(what) = list(tag) {
+            let digest = (None, image.descriptor.digest.short());
+            table.row([name, digest, none(), none(), (Some(Paint::Faint), what.to_owned())]);
+            continue;
+        }
         let platforms: Vec<_> = image.platforms.iter().map(ToString::to_string).collect();
         let is_image = !platforms.is_empty();
         // To the second, without the zone, which is UTC in practice.
@@ -36,6 +41,33 @@ pub fn tag_list(tags: &[TagReport], look: Look) -> String {
         ]);
     }
     table.render_whole(look, 0)
+}
+
+/// A tag as it finds room on a terminal: of the digest of an image that a list is
+/// attached to, the first digits, which the row of the image has, too.
+fn shown(tag: &str, look: Look) -> String {
+    let mark = if look.unicode { "…" } else { "..." };
+    match digits(tag).filter(|_| look.width != usize::MAX) {
+        Some((digits, end)) => format!("sha256-{}{mark}{end}", digits.get(..8).unwrap_or(digits)),
+        None => tag.to_owned(),
+    }
+}
+
+/// What a list holds that is attached to an image by such a tag.
+fn list(tag: &str) -> Option<&'static str> {
+    Some(match digits(tag)?.1 {
+        "" => "referrers",
+        ".sig" => "signatures",
+        ".att" => "attestations",
+        ".sbom" => "sbom",
+        _ => return None,
+    })
+}
+
+/// The digest in a tag that a list is attached by, and what stands behind it.
+fn digits(tag: &str) -> Option<(&str, &str)> {
+    let split = tag.strip_prefix("sha256-")?.split_at_checked(64)?;
+    split.0.bytes().all(|byte| byte.is_ascii_hexdigit()).then_some(split)
 }
 
 /// An object for each tag, each on a line. Of one that cannot be read, why.
@@ -56,4 +88,22 @@ pub fn tag_list_json(tags: &[TagReport]) -> String {
         format!("{value}\n")
     };
     tags.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_an_image_is_named_by_what_it_holds_and_shortened_for_a_terminal() {
+        let digest = "0123456789abcdef".repeat(4);
+        let whole = Look { width: usize::MAX, ..Look::PLAIN };
+        for (end, what) in [("", "referrers"), (".sig", "signatures"), (".att", "attestations")] {
+            let tag = format!("sha256-{digest}{end}");
+            assert_eq!(list(&tag), Some(what));
+            assert_eq!(shown(&tag, Look::PLAIN), format!("sha256-01234567...{end}"));
+            assert_eq!(shown(&tag, whole), tag);
+        }
+        assert_eq!((list("sha256-1"), shown("1.2", Look::PLAIN)), (None, "1.2".to_owned()));
+    }
 }

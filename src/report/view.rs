@@ -43,8 +43,8 @@ impl View {
 
     /// The view in a log; see [`Plain::new`].
     #[must_use]
-    pub fn plain(look: Look, verbose: bool, quiet: bool) -> Self {
-        Self::Plain(Plain::new(look, verbose, quiet), look)
+    pub fn plain(look: Look, verbose: bool, quiet: bool, one: bool) -> Self {
+        Self::Plain(Plain::new(look, verbose, quiet, one), look)
     }
 
     /// The view in a log of CI; see [`Folded::new`].

@@ -31,7 +31,7 @@ use crate::run::process::Halt;
 use crate::run::teller::{Teller, Told};
 use crate::run::worker::blocking;
 use crate::run::{Options, Request, Stream};
-use crate::store::{Layout, Turn, secret_file};
+use crate::store::{Layout, Turn, read_secret_file, secret_file};
 
 /// Lines of an engine that nobody heard yet: more than this, and the build waits.
 const BACKLOG: usize = 64;
@@ -371,7 +371,7 @@ impl Builds {
                 None => Err(missing(format!("`{name}` is not set"))
                     .help(format!("set `{name}` in the environment or in a `dotenv` file"))),
             },
-            Secret::File(path) => std::fs::read(secret_file(path, &self.root, &self.facts.environment))
+            Secret::File(path) => read_secret_file(&secret_file(path, &self.root, &self.facts.environment))
                 .map_err(|error| missing(format!("`{path}` cannot be read")).note(error.to_string())),
             Secret::Command(_) => Err(missing("a command is no place of a build secret".to_owned())),
         }

@@ -1,24 +1,28 @@
 //! Carries out the steps of stages.
 
 use std::borrow::Cow;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::Certificate;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::deploy::status_of;
-use crate::diagnostic::{Code, Problem, Problems};
+use crate::config::ProjectPath;
+use crate::deploy::{authorities, status_of};
+use crate::diagnostic::{Code, Problem, Problems, Spanned};
 use crate::facts::short;
 use crate::oci::{Descriptor, Digest};
 use crate::plan::{
-    Action, CommandStep, EnterStep, FoundStep, Plan, PushStep, StageImage, Step, StepIndex, TagStep,
-    VerifyStep,
+    Action, CommandStep, EnterStep, FoundStep, HttpProbe, Plan, PushStep, StageImage, Step, StepIndex,
+    TagStep, VerifyStep,
 };
 use crate::release::{
     Entrance, EntryImage, EntryPlace, EntryTag, Pushed, RESUME, TagChange, TagResult, Vouched, bring, find,
     push, vouched_at_targets,
 };
+use crate::run::Request;
 use crate::run::command::Unsuccessful;
 use crate::run::image::{Images, Known, Yielded, unless};
 use crate::run::process::Halt;
@@ -272,7 +276,7 @@ impl Worker {
         let mut said = String::new();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let failed = match answers(check, left, halt).await? {
+            let failed = match answers(check, &self.request().root, left, halt).await? {
                 Ok(()) if command.commands.is_empty() => return Ok(Yielded::Nothing),
                 Ok(()) => {
                     let command = CommandStep { timeout: Some(left), ..command.clone() };
@@ -297,16 +301,45 @@ impl Worker {
     }
 }
 
+/// Makes sure that the certificates can be read by which stages are verified.
+///
+/// # Errors
+/// All that cannot.
+pub(super) fn check_authorities(request: &Request) -> Result<(), Problems> {
+    let mut problems = Problems::new();
+    let verified = request.plan.steps.iter().filter_map(|step| match &step.action {
+        Action::Verify(verify) => Some(&verify.http),
+        _ => None,
+    });
+    for ca in verified.flatten().filter_map(|probe| probe.ca.as_ref()) {
+        problems.take(authority(&request.root, ca));
+    }
+    problems.or(())
+}
+
+/// The certificates of an authority of the release file.
+fn authority(root: &Path, ca: &Spanned<ProjectPath>) -> Result<Vec<Certificate>, Problem> {
+    authorities(&root.join(ca.value.as_path())).map_err(|why| {
+        let title = format!("cannot use the certificates in `{}`", ca.value);
+        Problem::new(Code::Unreadable, title).label(ca.span, "trusted by this").note(why)
+    })
+}
+
 /// Whether every address answers as it has to.
 async fn answers(
     step: &VerifyStep,
+    root: &Path,
     left: Duration,
     halt: &mut watch::Receiver<Halt>,
 ) -> Result<Result<(), Problem>, Unsuccessful> {
-    for (address, wanted, span) in &step.http {
+    for HttpProbe { address, status: wanted, ca, span } in &step.http {
         let problem =
             |title: String| Problem::new(Code::NotVerified, title).label(*span, "this has to be answered");
-        match unless(halt, status_of(address, left)).await? {
+        let trusted = match ca.as_ref().map(|ca| authority(root, ca)).transpose() {
+            Ok(trusted) => trusted.unwrap_or_default(),
+            Err(problem) => return Ok(Err(problem)),
+        };
+        match unless(halt, status_of(address, *wanted, trusted, left)).await? {
             Ok(status) if status == *wanted => {}
             Ok(status) => {
                 return Ok(Err(problem(format!("`{address}` answers {status}, and not {wanted}"))));

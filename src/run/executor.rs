@@ -17,6 +17,7 @@ use crate::plan::{Action, Effect, NeedKind, Plan, Step, StepIndex};
 use crate::release::{Publisher, RESUME, preflight};
 use crate::run::command::Commands;
 use crate::run::deploy::check_deployments;
+use crate::run::enter::check_authorities;
 use crate::run::gap::gaps;
 use crate::run::image::{Images, images_of};
 use crate::run::interrupt::{self, interrupts};
@@ -27,6 +28,7 @@ use crate::run::place::{Place, Places, Turn};
 use crate::run::process::Halt;
 use crate::run::record::{Record, log_of};
 use crate::run::sandbox::unchecked;
+use crate::run::scan::check_scanners;
 use crate::run::scheduler::{Dropped, Limits, Node, Order, Scheduler, estimated};
 use crate::run::secret::secrets;
 use crate::run::task::{Done, Ended, Task};
@@ -190,17 +192,24 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Makes sure of all that publishing needs, if something is to be published.
+    /// Makes sure of all that scans need, and, if something is to be published, that needs.
     async fn preflight(&mut self, signals: &mut mpsc::UnboundedReceiver<Signal>) {
         let plan = Arc::clone(&self.request.plan);
         let any = plan.steps.iter().any(|step| step.effect == Effect::Publishing);
-        if !any || !self.problems.is_empty() {
+        if !self.problems.is_empty() {
+            return;
+        }
+        if any || !self.request.options.keep_going {
+            self.problems.take(check_scanners(&self.request));
+        }
+        if !any {
             return;
         }
         let (publisher, request) = (Arc::clone(&self.publisher), self.request.clone());
         let mut checked = pin!(async {
             let mut problems = Problems::new();
             problems.take(preflight(&plan, &publisher).await);
+            problems.take(check_authorities(&request));
             problems.take(check_deployments(request).await);
             problems.or(())
         });

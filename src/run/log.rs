@@ -318,6 +318,19 @@ impl LogReader {
         Ok(())
     }
 
+    /// Ends the line that standard error is within, so that something else can be said
+    /// there; `both` where standard output goes to the same place.
+    ///
+    /// # Errors
+    /// The writer failed.
+    pub fn break_line(&mut self, stderr: &mut impl Write, both: bool) -> io::Result<()> {
+        let [out, err] = &mut self.open;
+        if std::mem::take(err) | (both && std::mem::take(out)) {
+            stderr.write_all(b"\n")?;
+        }
+        Ok(())
+    }
+
     /// The lines that are left, as events of this step. `time` is that of lines
     /// whose time is not known.
     #[must_use]

@@ -71,7 +71,7 @@ pub use interrupt::interrupts;
 pub use log::{Followed, LogLines, LogReader};
 pub use outcome::{Cause, Found, Outcome};
 pub use reason::{Reason, ReasonKind};
-pub use record::{begun, directory_of, is_written, outline, recorded};
+pub use record::{amend, begun, directory_of, is_written, outline, recorded};
 pub use recorded::{events, log};
 pub use request::{Confirm, Options, Request, Settled};
 pub use sandbox::{Learned, sandbox_main, sandbox_support};

@@ -8,9 +8,10 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::diagnostic::{Code, Problem};
+use crate::diagnostic::{Class, Code, Problem, Problems, Sources};
 use crate::facts::any_number;
-use crate::run::Event;
+use crate::run::event::result_word;
+use crate::run::{Event, Fault, Happening};
 
 /// Where hoist keeps what belongs to a project and not into its history.
 const DIRECTORY: &str = ".hoist";
@@ -136,6 +137,27 @@ pub fn outline(root: &Path, id: &str) -> io::Result<impl Iterator<Item = Event> 
     let file = File::open(directory_of(root, id).join(EVENTS))?;
     let lines = BufReader::new(file).lines().map_while(Result::ok);
     Ok(lines.filter_map(|line| serde_json::from_str(&line).ok()))
+}
+
+/// Adds to the record of a run that is over how it ended at last, where it was not left at
+/// that: what entered a stage was put back, or stands. Returns the event.
+///
+/// # Errors
+/// There is no such record, or it cannot be written.
+pub fn amend(root: &Path, id: &str, problems: &Problems, sources: &Sources) -> io::Result<Event> {
+    let ends = outline(root, id)?.filter(|event| matches!(event.what, Happening::RunEnded(_)));
+    let Some(Event { time, what: Happening::RunEnded(mut ended) }) = ends.last() else {
+        return Err(io::Error::other("the record has no end"));
+    };
+    let classes: Vec<Class> = problems.as_slice().iter().map(|problem| problem.code.class()).collect();
+    let class = classes.iter().find(|class| **class == Class::Stands).or(classes.first()).copied();
+    result_word(class).clone_into(&mut ended.result);
+    ended.exit = class.map_or(ended.exit, Class::exit_code);
+    ended.problems.extend(problems.as_slice().iter().map(|problem| Fault::new(problem, sources)));
+    let event = Event { time, what: Happening::RunEnded(ended) };
+    let mut file = File::options().append(true).open(directory_of(root, id).join(EVENTS))?;
+    file.write_all(format!("{}\n", serde_json::to_string(&event)?).as_bytes())?;
+    Ok(event)
 }
 
 /// The directory of a run's record.

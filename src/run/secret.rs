@@ -1,13 +1,12 @@
 //! Which values a run may not show.
 
 use std::ffi::OsStr;
-use std::fs;
 
 use crate::config::Secret;
 use crate::plan::{Action, Deployment};
 use crate::run::Request;
 use crate::run::mask::Secrets;
-use crate::store::secret_file;
+use crate::store::{read_secret_file, secret_file};
 
 /// Variables that let one in where pull requests are opened.
 const TOKENS: [&str; 3] = ["GITHUB_TOKEN", "GITLAB_TOKEN", "GITEA_TOKEN"];
@@ -35,7 +34,9 @@ pub(super) fn secrets(request: &Request) -> Secrets {
     for secret in request.release.secrets().chain(of_forges).chain(tokens) {
         match secret {
             Secret::Env(name) => in_variables.push(name),
-            Secret::File(path) => files.extend(fs::read(secret_file(path, &request.root, environment))),
+            Secret::File(path) => {
+                files.extend(read_secret_file(&secret_file(path, &request.root, environment)));
+            }
             // It is run only where it is needed: what it prints is not known here.
             Secret::Command(_) => {}
         }

@@ -231,7 +231,7 @@ pub(super) async fn bring(
 
 /// Copies a blob from directory to directory.
 fn carry(from: &Layout, blob: &Descriptor, to: &Layout) -> Result<Delivery, Problem> {
-    if to.holds(blob) {
+    if to.has_whole(blob) {
         return Ok(Delivery::Present);
     }
     let mut writer = to.writer()?;

@@ -32,6 +32,9 @@ const INDEX: &str = "index.json";
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// An unfinished file of this age belongs to nobody who still writes.
 const ABANDONED: Duration = Duration::from_hours(24);
+/// Up to this size, in bytes, a blob is read to make sure that it is whole: what a disk
+/// gives in a moment.
+const READ_AGAIN: u64 = 16 << 20;
 
 /// A directory of blobs by digest and of names for some of them.
 ///
@@ -107,6 +110,13 @@ impl Layout {
     pub fn holds(&self, descriptor: &Descriptor) -> bool {
         fs::metadata(self.blob_path(&descriptor.digest))
             .is_ok_and(|found| found.is_file() && found.len() == descriptor.size)
+    }
+
+    /// Whether there is a blob of this digest and size that need not be brought again. It
+    /// is read where that takes no time; a larger one counts by its size.
+    #[must_use]
+    pub fn has_whole(&self, descriptor: &Descriptor) -> bool {
+        self.holds(descriptor) && (descriptor.size > READ_AGAIN || self.verify(descriptor).is_ok())
     }
 
     /// Where the blob of a digest is, or would be.

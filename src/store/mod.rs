@@ -24,6 +24,6 @@ pub use layout::{Collected, Layout, Turn};
 pub use referrer::attach;
 pub use registry::{
     Access, Account, Deletion, Delivery, Kept, Network, Password, Registry, Surroundings, Tell, Who,
-    find_secret, forget, keep, secret_file,
+    find_secret, forget, keep, read_secret_file, secret_file,
 };
 pub use repository::Repository;

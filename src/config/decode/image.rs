@@ -44,20 +44,20 @@ impl Decoder<'_> {
             recipe: recipe?,
             name,
         };
-        self.check_provenance(&image);
+        if child(node, "sign").is_none() {
+            self.check_provenance(&image);
+        }
         Some(image)
     }
 
     /// Anybody could have written a statement that nobody signed.
     fn check_provenance(&mut self, image: &Image) {
         let Some(provenance) = image.provenance.as_ref().filter(|wanted| wanted.value) else { return };
-        if image.signs.is_empty() {
-            let title = format!("the provenance of `{}` is signed by nobody", image.name.value);
-            let problem = Problem::new(Code::MissingNode, title)
-                .label(provenance.span, "signed with the keys of `sign`")
-                .help("name a key: `sign key=\"env:COSIGN_PRIVATE_KEY\"`");
-            self.problems.push(problem);
-        }
+        let title = format!("the provenance of `{}` is signed by nobody", image.name.value);
+        let problem = Problem::new(Code::MissingNode, title)
+            .label(provenance.span, "signed with the keys of `sign`")
+            .help("name a key: `sign key=\"env:COSIGN_PRIVATE_KEY\"`");
+        self.problems.push(problem);
     }
 
     /// The repository; the image's name where nothing is said.

@@ -39,6 +39,7 @@ impl Decoder<'_> {
             Some(HttpCheck {
                 url: argument(http, 0).map(|value| self.template(value))?,
                 status: number(property(http, "status")).unwrap_or(200),
+                ca: property(http, "ca").and_then(|value| self.path(value)),
                 span: http.header,
             })
         });

@@ -210,7 +210,13 @@ fn check_choices(node: &Node, form: &NodeForm, problems: &mut Problems) {
     let is_property = |name: &str| form.properties.iter().any(|property| property.name == name);
     let shown = |name: &&str| if is_property(name) { format!("`{name}=`") } else { format!("`{name}`") };
     let all = choices.iter().map(shown).collect::<Vec<_>>().join(", ");
-    if let Some(first) = choices.first().filter(|_| found.is_empty()) {
+    // One that is misspelt is there.
+    let unknown = || {
+        let mut children = node.children.iter().flatten();
+        node.properties.iter().any(|given| form.property(&given.name.value).is_none())
+            || children.any(|child| form.children.iter().all(|known| known.name != child.name.value))
+    };
+    if let Some(first) = choices.first().filter(|_| found.is_empty() && !unknown()) {
         let code = if is_property(first) { Code::MissingProperty } else { Code::MissingNode };
         let how_many = if form.one_of.is_empty() { "at least one" } else { "one" };
         let problem = Problem::new(code, format!("`{}` has none of {all}", node.name.value))

@@ -205,12 +205,12 @@ const VERIFY: NodeForm = NodeForm::new("verify", "What must hold after the deplo
     .children(&[
         NodeForm::new("http", "A request that must succeed.")
             .arguments(&[ArgumentForm::one("url", Kind::Template, "")])
-            .properties(&[PropertyForm::new(
-                "status",
-                Kind::Integer(100, 599),
-                "The status that is expected.",
-            )
-            .default("200")])
+            .properties(&[
+                PropertyForm::new("status", Kind::Integer(100, 599), "The status that is expected.")
+                    .default("200"),
+                PropertyForm::new("ca", Kind::Path, "A certificate authority of its own, in PEM."),
+            ])
+            .notes("Redirects are followed to their end, unless `status` is that of one.")
             .repeatable(),
         RUN,
     ])

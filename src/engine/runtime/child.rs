@@ -20,9 +20,10 @@ use libcontainer::workload::{Executor, ExecutorError, ExecutorSetEnvsError, Exec
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{DumpableBehavior, Pid, PidfdFlags, Signal, WaitOptions};
 
+use crate::diagnostic::causes;
 use crate::engine::runtime::asking::Asking;
 use crate::engine::runtime::container::{Outcome, Report};
-use crate::engine::runtime::isolation::{become_user, chain, cover, isolate, uncover};
+use crate::engine::runtime::isolation::{become_user, cover, isolate, uncover};
 use crate::engine::runtime::spec::spec;
 use crate::engine::runtime::{COMMAND, Container, file};
 
@@ -85,10 +86,10 @@ fn run(directory: &Path) -> Result<Report, String> {
             .with_detach(false)
             .build()
     };
-    let mut made = build().map_err(|error| chain(&error))?;
+    let mut made = build().map_err(|error| causes(&error))?;
     let pid = made.pid().and_then(|pid| Pid::from_raw(pid.as_raw())).ok_or("the container has no process")?;
     let process = rustix::process::pidfd_open(pid, PidfdFlags::empty()).map_err(|error| error.to_string())?;
-    made.start().map_err(|error| chain(&error))?;
+    made.start().map_err(|error| causes(&error))?;
     let asking = Asking::start(container.requests.clone())?;
     let outcome = wait(pid, &process, asking.as_ref(), signal(container.stop_signal.as_deref()))?;
     Ok(Report { outcome, unmet: asking.map(|asking| asking.unmet()).unwrap_or_default() })

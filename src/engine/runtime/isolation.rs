@@ -13,6 +13,7 @@ use libcontainer::oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType};
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount};
 use rustix::process::{getegid, geteuid};
 
+use crate::diagnostic::causes;
 use crate::engine::runtime::file;
 
 /// Where cgroups are found.
@@ -119,23 +120,9 @@ fn unshare(kind: LinuxNamespaceType) -> Result<(), String> {
     let mut namespace = LinuxNamespace::default();
     namespace.set_typ(kind);
     let namespaces = Namespaces::try_from(Some(&vec![namespace])).map_err(|error| error.to_string())?;
-    namespaces.apply_namespaces(|_| true).map_err(|error| chain(&error))
+    namespaces.apply_namespaces(|_| true).map_err(|error| causes(&error))
 }
 
 fn said(what: &str, error: impl Display) -> String {
     format!("this process may not have {what}: {error}")
-}
-
-/// An error with all its causes.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        next = cause.source();
-    }
-    text
 }

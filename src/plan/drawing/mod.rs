@@ -13,7 +13,7 @@ mod svg;
 
 pub use dot::dot;
 pub use mermaid::mermaid;
-pub use svg::{svg, svg_of};
+pub use svg::{escaped, svg, svg_of};
 
 use std::collections::BTreeMap;
 

@@ -290,9 +290,10 @@ fn shown(text: &str) -> String {
     escaped(&shortened(text))
 }
 
-/// A text in an XML document, which cannot hold control characters at all; nor what turns
-/// the direction of writing.
-fn escaped(text: &str) -> String {
+/// Text that others wrote, fit for any place in a document of XML or HTML: no markup,
+/// nothing that turns the direction of writing, no control characters but line breaks.
+#[must_use]
+pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

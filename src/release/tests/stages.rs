@@ -86,7 +86,7 @@ fn world() -> World {
 /// The conditions that are not met, with why and what would do.
 fn unmet(stage: &Stage, candidate: &Candidate, known: &State, world: &World) -> Vec<String> {
     let gates = judge(stage, candidate, known, world);
-    let notes = refusal(stage, &gates).map(|problem| {
+    let notes = refusal(stage, &gates, false).map(|problem| {
         assert_eq!(problem.code, Code::GateNotMet);
         problem.notes
     });
@@ -143,7 +143,7 @@ fn what_vouches_for_images_is_looked_at_where_they_are() {
         let world = World { vouched, ..world() };
         let gates = judge(&stage, &candidate, &State::default(), &world);
         let met = evidence(&gates).into_iter().map(|gate| format!("{}: {}", gate.gate, gate.evidence));
-        let unmet = refusal(&stage, &gates).map(|problem| problem.notes).unwrap_or_default();
+        let unmet = refusal(&stage, &gates, false).map(|problem| problem.notes).unwrap_or_default();
         let cut = |note: String| note.split(';').next().unwrap_or_default().to_owned();
         (met.collect::<Vec<_>>(), unmet.into_iter().map(cut).collect::<Vec<_>>())
     };
@@ -198,7 +198,7 @@ fn what_is_met_is_evidence() {
     let stage = stage(require, Some("release-managers"));
     let world = World { approval: Some("ada, on a terminal".to_owned()), ..world() };
     let gates = judge(&stage, &candidate("1.0.0"), &State::default(), &world);
-    assert_eq!(refusal(&stage, &gates), None);
+    assert_eq!(refusal(&stage, &gates, false), None);
     let evidence: Vec<_> =
         evidence(&gates).into_iter().map(|gate| format!("{}: {}", gate.gate, gate.evidence)).collect();
     assert_eq!(

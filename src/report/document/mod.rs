@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::diagnostic::bytes;
+pub(super) use crate::plan::escaped as escape;
 
 /// Colours that layers have in turn.
 pub(super) const COLOURS: usize = 24;
@@ -48,25 +49,4 @@ pub(super) fn layer(page: &mut String, at: usize, size: Option<u64>, transfer: u
         page,
         "<tr><td><span class=\"key l{colour}\"></span>{place}<td class=\"n\">{size}<td class=\"n\">{transfer}<td><code>{digest}</code><td class=\"by\">{by}",
     );
-}
-
-/// Text that others wrote, fit for any place in a page: no markup, nothing that turns the
-/// direction of writing, no control characters.
-pub(super) fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                out.push('\u{fffd}');
-            }
-            c if c.is_control() => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
 }

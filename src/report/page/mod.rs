@@ -101,11 +101,26 @@ fn header(page: &mut String, story: &Story) {
     if let Some(reason) = story.started.as_ref().and_then(|started| started.unpublished.as_ref()) {
         let _ = writeln!(page, "<p class=\"facts\">Nothing is published: {}</p>", escape(reason));
     }
+    if let Some(meaning) = story.ended.as_ref().and_then(|ended| meaning(ended.exit)) {
+        let _ = writeln!(page, "<p class=\"facts\">{meaning}</p>");
+    }
     for notice in &story.notices {
         let _ = writeln!(page, "<p class=\"facts\">{}</p>", escape(notice));
     }
     bar(page, story);
     page.push_str("</header>\n");
+}
+
+/// What an exit code says beyond that a step failed.
+const fn meaning(exit: u8) -> Option<&'static str> {
+    match exit {
+        2 => Some("Exit code 2: the file or the command line is wrong."),
+        3 => Some("Exit code 3: refused before anything was done."),
+        4 => Some("Exit code 4: what entered a stage failed there, and was put back."),
+        5 => Some("Exit code 5: it failed, and something that was published stands."),
+        130 => Some("Exit code 130: interrupted."),
+        _ => None,
+    }
 }
 
 /// How many steps ended how, as parts of a bar.

@@ -4,6 +4,8 @@
 mod place;
 mod tool;
 
+pub(super) use tool::check_scanners;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;

@@ -8,12 +8,14 @@ use std::path::PathBuf;
 use tokio::sync::watch;
 
 use crate::config::ScanFormat;
-use crate::diagnostic::{Code, Problem};
+use crate::diagnostic::{Code, Problem, Problems};
 use crate::inspect::{scanner_source, scanner_version};
 use crate::oci::Digest;
-use crate::plan::{CommandStep, Exec, ScanStep, Step};
+use crate::plan::{Action, CommandStep, Exec, ScanStep, Step};
+use crate::run::Request;
 use crate::run::command::Unsuccessful;
 use crate::run::process::{Exit, Halt};
+use crate::run::program::Programs;
 use crate::run::scan::place::Place;
 use crate::run::teller::Teller;
 use crate::run::worker::Worker;
@@ -61,6 +63,32 @@ fn known(format: ScanFormat, place: &Place) -> (Vec<String>, &'static [i32]) {
         }
     };
     (argv.iter().map(|word| (*word).to_owned()).collect(), accepted)
+}
+
+/// Makes sure that the scanners are installed that hoist starts by itself, before anything
+/// is built that they are to look at. What `PATH` finds in the project may be made by then.
+///
+/// # Errors
+/// Each that is not ([`Code::NoScanner`]).
+pub(in crate::run) fn check_scanners(request: &Request) -> Result<(), Problems> {
+    let (environment, root) = (&request.facts.environment, &request.root);
+    let path = environment.get("PATH");
+    let made = |directory: PathBuf| directory.is_relative() || directory.starts_with(root);
+    if path.is_some_and(|path| std::env::split_paths(path).any(made)) {
+        return Ok(());
+    }
+    let programs = Programs::default();
+    let mut problems = Problems::new();
+    for step in &request.plan.steps {
+        let Action::Scan(scan) = &step.action else { continue };
+        let program = scan.scan.scanner.value.as_str();
+        if scan.command.commands.is_empty() && programs.find(program, path, root, root).is_none() {
+            let title = format!("there is no `{program}`, which is to scan `{}`", scan.name);
+            let problem = Problem::new(Code::NoScanner, title).label(scan.scan.span, "started by this");
+            problems.push(problem.help(remedy(scan)).note("it was looked for in PATH; nothing was built"));
+        }
+    }
+    problems.or(())
 }
 
 /// How a scanner is had.

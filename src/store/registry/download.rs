@@ -56,7 +56,7 @@ impl Registry {
         to: &Layout,
         meter: &Arc<Meter>,
     ) -> Result<Delivery, Problem> {
-        let delivery = if to.holds(blob) {
+        let delivery = if to.has_whole(blob) {
             meter.add(blob.size);
             Delivery::Present
         } else {

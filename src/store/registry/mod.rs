@@ -39,6 +39,6 @@ pub use kept::{Kept, forget, keep};
 pub use network::Network;
 pub use repository::Registry;
 pub use retry::Tell;
-pub use secret::{Password, find as find_secret, secret_file};
+pub use secret::{Password, find as find_secret, read_secret_file, secret_file};
 pub use upload::Delivery;
 pub(super) use upload::Offer;

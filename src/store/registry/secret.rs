@@ -1,9 +1,12 @@
 //! Secrets, and where they are found.
 #![expect(clippy::disallowed_methods, reason = "a secret may be what a command prints")]
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -52,6 +55,29 @@ pub fn secret_file(path: &str, root: &Path, environment: &Environment) -> PathBu
     }
 }
 
+/// The bytes of a file with a secret. What can be read but once, as the pipe that `<(…)`
+/// of a shell is, is kept for as long as hoist runs.
+///
+/// # Errors
+/// It cannot be read, or is no file and has more than a secret may have.
+pub fn read_secret_file(file: &Path) -> io::Result<Vec<u8>> {
+    static KEPT: Mutex<BTreeMap<PathBuf, Vec<u8>>> = Mutex::new(BTreeMap::new());
+    if std::fs::metadata(file)?.is_file() {
+        return std::fs::read(file);
+    }
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(bytes) = kept.get(file) {
+        return Ok(bytes.clone());
+    }
+    let mut bytes = Vec::new();
+    std::fs::File::open(file)?.take(MAX_OUTPUT + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_OUTPUT {
+        return Err(io::Error::other("it goes on too long"));
+    }
+    kept.insert(file.to_owned(), bytes.clone());
+    Ok(bytes)
+}
+
 /// The value of a secret of the release file; `what` names it: "a password".
 ///
 /// # Errors
@@ -74,7 +100,8 @@ pub async fn find(
                 return Err(problem.help(format!("set `{name}` in the environment or in a `dotenv` file")));
             }
         },
-        Secret::File(path) => std::fs::read_to_string(secret_file(path, root, environment))
+        Secret::File(path) => read_secret_file(&secret_file(path, root, environment))
+            .and_then(|bytes| String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8")))
             .map_err(|error| refuse(format!("cannot read `{path}`"), read()).note(error.to_string()))?,
         Secret::Command(script) => {
             let mut command = Command::new("sh");
@@ -117,7 +144,7 @@ pub(super) async fn output(
 ) -> Result<String, Failure> {
     command.env_clear().envs(environment.iter()).kill_on_drop(true);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let failure = |error: std::io::Error| Failure::new(error.to_string());
+    let failure = |error: io::Error| Failure::new(error.to_string());
     let work = async {
         let mut child = command.spawn().map_err(failure)?;
         if let Some(mut stdin) = child.stdin.take() {
@@ -183,6 +210,21 @@ mod tests {
         let failed = found(Secret::Command("echo hidden; exit 3".to_owned())).await.unwrap_err();
         let title = "the command for a password failed".to_owned();
         assert_eq!(failed, (title, vec!["exit status: 3".to_owned()]));
+    }
+
+    #[tokio::test]
+    async fn what_can_be_read_once_is_read_once() {
+        let root = tempfile::tempdir().unwrap();
+        let pipe = root.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, 0o600.into()).unwrap();
+        let writer = pipe.clone();
+        let writer = std::thread::spawn(move || std::fs::write(writer, "s3cret\n").unwrap());
+        let secret = Spanned::new(Secret::File(pipe.display().to_string()), here());
+        for _ in 0..2 {
+            let found = find("a password", &secret, root.path(), &Environment::default()).await.unwrap();
+            assert_eq!(found.reveal(), "s3cret");
+        }
+        writer.join().unwrap();
     }
 
     #[test]

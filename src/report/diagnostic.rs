@@ -325,8 +325,8 @@ mod tests {
         target of its own
   note: the first line of a note
         and its second
-  note: a sentence that finds no room on a terminal is broken between words,
-        as help is
+  note: a sentence that finds no room on a terminal is broken between words, as
+        help is
 "#;
         assert_eq!(texts.shown(problem, UNICODE), expected);
     }

@@ -72,7 +72,8 @@ pub async fn copy_along(
         return Ok((copy_read(from, (image, document), to, observe).await?, Along::default()));
     }
     // Neither is dropped halfway because of the other.
-    let (copied, found) = tokio::join!(copy_read(from, (image, document), to, observe), find(from, image));
+    let (copied, found) =
+        tokio::join!(copy_read(from, (image, document), to, observe), Box::pin(find(from, image)));
     let (copied, found) = (copied?, found?);
     Ok((copied, Box::pin(bring(from, &found, to)).await?))
 }

@@ -73,7 +73,7 @@ stage "production" {{
         let engine = engine.iter().map(|word| (*word).to_owned()).collect();
         let mut environment = environment(&repo);
         environment.push(("COMPOSE_PROJECT_NAME", name.to_owned()));
-        Self { name, environment, engine, repo, registry }
+        Self { name, repo, registry, environment, engine }
     }
 
     fn hoist(&self, arguments: &[&str]) -> crate::fixture::Ended {

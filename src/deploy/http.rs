@@ -76,9 +76,10 @@ mod tests {
                 while reader.read_line(&mut line).unwrap() > 2 {
                     line.clear();
                 }
-                let head = match first.starts_with("GET /new ") {
-                    true => "204 No Content",
-                    false => "301 Moved Permanently\r\nLocation: /new",
+                let head = if first.starts_with("GET /new ") {
+                    "204 No Content"
+                } else {
+                    "301 Moved Permanently\r\nLocation: /new"
                 };
                 let answer = format!("HTTP/1.1 {head}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
                 reader.into_inner().write_all(answer.as_bytes()).unwrap();

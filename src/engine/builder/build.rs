@@ -13,7 +13,8 @@ use crate::engine::builder::error::EngineError;
 use crate::engine::builder::leftover::repository;
 use crate::engine::builder::local_cache::LocalCaches;
 use crate::engine::builder::progress::{CacheHits, Progress};
-use crate::engine::builder::session::{Contents, Offer, Receiver, Transfer, headers, offer};
+use crate::engine::builder::context::Context;
+use crate::engine::builder::session::{Badge, Contents, Offer, Receiver, Transfer, headers, offer};
 use crate::engine::builder::solve::{BuildKit, Export, Solve, places};
 use crate::oci::{Descriptor, LayerCompression, Platform};
 use crate::plan::CachePlan;
@@ -173,13 +174,16 @@ impl Engine {
         transfer: Option<(Transfer, &LocalCaches)>,
         lines: &mpsc::Sender<Vec<u8>>,
     ) -> Result<(SolveResponse, CacheHits), EngineError> {
-        let session = format!("hoist-{}", build.id);
+        build.offer.files = build.offer.files.filter(Context::is_text);
+        let files = build.offer.files.as_ref();
+        let shared = files.map(Context::digest).unwrap_or_default();
+        let session = Badge { id: format!("hoist-{}", build.id), shared };
         let buildkit = self.buildkit().await?;
         let pipe = match export {
             Export::Engine => self.connector.upgraded("/session", &headers(&session)).await?,
             Export::Session => buildkit.session(&session).await?,
         };
-        let mut attributes = places(&build.id);
+        let mut attributes = places(&build.id, files.is_none());
         let mut dockerfile = String::from_utf8_lossy(&build.offer.dockerfile).into_owned();
         for (number, (name, image)) in build.images.iter().enumerate() {
             let given = format!("hoist-image-{number}");

@@ -50,6 +50,7 @@ fn build(name: &str, dockerfile: &str, text: &str) -> Build {
         owner: "test".to_owned(),
         offer: Offer {
             context: context(text),
+            files: None,
             dockerfile: Bytes::from(dockerfile.to_owned()),
             secrets: [("token".to_owned(), b"hunter2".to_vec())].into(),
             agents: HashMap::new(),

@@ -15,7 +15,8 @@ use crate::config::{BuildSecret, ProjectPath, Release, Secret};
 use crate::diagnostic::{Code, Problem, Problems, Sources, Span, counted};
 use crate::dockerfile::{Dockerfile, FeatureKind};
 use crate::engine::builder::{
-    self, Build, BuildKey, CacheHits, Engine, EngineError, EngineKind, Engines, Login, Offer, directory_image, fingerprint, finish, recall_build, remember_build, repository, take_turn,
+    self, Build, BuildKey, CacheHits, Engine, EngineError, EngineKind, Engines, Login, Offer,
+    directory_image, fingerprint, finish, recall_build, remember_build, repository, take_turn,
 };
 use crate::facts::{Facts, InputFile, InputQuery, any_number, read_inputs};
 use crate::oci::Descriptor;
@@ -54,11 +55,11 @@ pub(super) struct Builds {
     sources: Arc<Sources>,
     options: Options,
     cache: Cache,
-    built: Layout,
+    pub(super) built: Layout,
     secrets: Arc<Secrets>,
     publisher: Arc<Publisher>,
     /// What is wrong with them is told by whoever needs one.
-    engines: Result<Engines, Problems>,
+    pub(super) engines: Result<Engines, Problems>,
     /// The builds of which this run publishes something.
     published: HashSet<StepId>,
 }

@@ -8,12 +8,12 @@ use bytes::Bytes;
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use crate::engine::builder::context::Context;
 use crate::engine::builder::engine::{Engine, EngineKind};
 use crate::engine::builder::error::EngineError;
 use crate::engine::builder::leftover::repository;
 use crate::engine::builder::local_cache::LocalCaches;
 use crate::engine::builder::progress::{CacheHits, Progress};
-use crate::engine::builder::context::Context;
 use crate::engine::builder::session::{Badge, Contents, Offer, Receiver, Transfer, headers, offer};
 use crate::engine::builder::solve::{BuildKit, Export, Solve, places};
 use crate::oci::{Descriptor, LayerCompression, Platform};
@@ -105,7 +105,7 @@ impl Engine {
         let mut dockerfile = String::from_utf8_lossy(&build.offer.dockerfile).into_owned();
         for (name, image) in std::mem::take(&mut build.images) {
             let given = format!("{}:base-{}", repository(&build.owner), image.digest.hex());
-            self.load(&image, &given, images).await?;
+            self.load(&image, &[&given], images).await?;
             dockerfile = dockerfile.replace(&name, &given);
         }
         build.offer.dockerfile = Bytes::from(dockerfile);
@@ -139,7 +139,7 @@ impl Engine {
         images: &Layout,
         lines: &mpsc::Sender<Vec<u8>>,
     ) -> Result<Built, EngineError> {
-        let caches = LocalCaches::open(&build.caches, &build.root)?;
+        let caches = LocalCaches::open(&build.caches, &build.root, &build.platform)?;
         let mut stores = caches.stores();
         stores.insert(format!("oci:{IMAGES}"), images.clone());
         let receiver = Receiver::new(COMPRESSION, images);

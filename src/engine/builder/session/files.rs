@@ -74,9 +74,7 @@ impl FileSync for Files {
         request: Request<Streaming<Packet>>,
     ) -> Result<Response<Self::DiffCopyStream>, Status> {
         let listing = match self.wanted(request.metadata()) {
-            Wanted::Dockerfile => {
-                Listing::of_one(NAME, changed(&self.dockerfile), self.dockerfile.clone())
-            }
+            Wanted::Dockerfile => Listing::of_one(NAME, changed(&self.dockerfile), self.dockerfile.clone()),
             Wanted::Context(context) => {
                 let listing = spawn_blocking(move || context.listing()).await.map_err(io::Error::other);
                 listing.flatten().map_err(|error| Status::aborted(error.to_string()))?

@@ -97,7 +97,8 @@ mod tests {
     fn platforms_that_share_a_directory_keep_each_their_own_layers() {
         let root = tempfile::tempdir().unwrap();
         let plan = [CachePlan::Local(ProjectPath::root().join("layers").unwrap())];
-        let open = |platform: &str| LocalCaches::open(&plan, root.path(), &platform.parse().unwrap()).unwrap();
+        let open =
+            |platform: &str| LocalCaches::open(&plan, root.path(), &platform.parse().unwrap()).unwrap();
         let layout = Layout::create(root.path().join("layers")).unwrap();
         let written = |text: &str| {
             let config = layout.write(media_type::CONFIG, text.as_bytes()).unwrap();

@@ -25,9 +25,9 @@ use crate::engine::builder::session::CONTEXT;
 use crate::engine::builder::session::listing::Listing;
 
 /// The largest piece of a file in one message; engines take 4 MiB.
-const PIECE: u64 = 1 << 20;
+const PIECE: usize = 256 << 10;
 /// Messages that wait to be sent.
-const BACKLOG: usize = 64;
+const BACKLOG: usize = 16;
 /// The name of the file, whatever it is called in the project.
 pub(in crate::engine::builder) const NAME: &str = "Dockerfile";
 /// What the names of files end with that say what is no part of a context.
@@ -117,8 +117,9 @@ async fn send(listing: Arc<Listing>, mut asked: Streaming<Packet>, sender: Sende
     spawn_blocking(move || tell(&told, &telling));
     let sending = sender.clone();
     spawn_blocking(move || {
+        let mut buffer = vec![0; PIECE];
         for number in numbers {
-            if let Err(error) = pour(&listing, number, &sending) {
+            if let Err(error) = pour(&listing, number, &mut buffer, &sending) {
                 // Whoever went away need not know.
                 let _ = sending.blocking_send(Err(Status::aborted(error.to_string())));
                 return;
@@ -149,7 +150,7 @@ fn tell(listing: &Listing, sender: &Sender) -> Option<()> {
 }
 
 /// Sends a file; an empty piece ends it.
-fn pour(listing: &Listing, number: u32, sender: &Sender) -> io::Result<()> {
+fn pour(listing: &Listing, number: u32, buffer: &mut [u8], sender: &Sender) -> io::Result<()> {
     let content = listing.content(number).ok_or_else(|| io::Error::other("no such file was told of"))?;
     let piece = |data| {
         let packet = Packet { id: number, data, ..message(PacketType::PacketData) };
@@ -157,8 +158,8 @@ fn pour(listing: &Listing, number: u32, sender: &Sender) -> io::Result<()> {
     };
     content(&mut |file| {
         loop {
-            let mut data = Vec::new();
-            Read::take(&mut *file, PIECE).read_to_end(&mut data)?;
+            let filled = fill(buffer, file)?;
+            let data = buffer.get(..filled).unwrap_or_default().to_vec();
             if data.is_empty() {
                 return Ok(());
             }
@@ -166,4 +167,18 @@ fn pour(listing: &Listing, number: u32, sender: &Sender) -> io::Result<()> {
         }
     })?;
     piece(Vec::new())
+}
+
+/// Reads until the buffer is full or the file ends, and returns how much that is.
+fn fill(buffer: &mut [u8], file: &mut dyn Read) -> io::Result<usize> {
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read(rest) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
 }

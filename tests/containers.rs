@@ -295,6 +295,7 @@ fn only_the_image_of_this_machine_is_run_and_the_others_are_named() {
     let step = IndexStep {
         platforms: platforms.iter().map(|platform: &Platform| (platform.clone(), StepIndex(0))).collect(),
         annotations: IndexMap::new(),
+        local: Vec::new(),
     };
     let manifests = platforms.map(|platform| bench.assemble(&platform.to_string()));
     let both = index(&step, &manifests, &bench.images).unwrap();

@@ -30,6 +30,7 @@ mod init;
 mod inspect;
 mod keys;
 mod layers;
+mod local_names;
 mod login;
 mod logins;
 mod others;

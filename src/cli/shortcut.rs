@@ -8,7 +8,8 @@ use crate::cli::session::{Loaded, Planned, Session};
 use crate::config::{Consulted, Release};
 use crate::diagnostic::Problems;
 use crate::facts::{
-    Facts, KnownFiles, Needs, Origin, Project, Question, ToolQuery, moment, read_all, repository_depth,
+    Facts, InputFile, KnownFiles, Needs, Origin, Project, Question, Seen, ToolQuery, moment, read_all,
+    repository_depth,
 };
 use crate::plan::{Action, Goals, Options, Plan, Step};
 use crate::run::{Settled, Summary};
@@ -283,7 +284,8 @@ impl Remembering {
                     closed: false,
                     run: 0,
                 };
-                Snapshot::take(head, plan, &summary.ran, facts, cache, clock)
+                let again = looked_again(request);
+                Snapshot::take(head, plan, &summary.ran, again.as_ref().unwrap_or(facts), cache, clock)
             }
             Basis::Part { snapshot, steps, subset } => {
                 snapshot.after(&steps, &subset, &summary.ran, facts, cache, clock)
@@ -297,6 +299,40 @@ impl Remembering {
             self.state.forget();
         }
     }
+}
+
+/// The facts with directories as they are now, where the run made or removed something
+/// in them and the steps read the same files all the same.
+///
+/// A first run makes directories in that of the project: without this, the second would
+/// take it for another.
+fn looked_again(request: &crate::run::Request) -> Option<Facts> {
+    let crate::run::Request { plan, release, facts, cache, root, .. } = request;
+    let mut directories = facts.walked.directories.iter();
+    if directories.all(|(path, seen)| Seen::of(&root.join(path)).is_ok_and(|now| now.stat == seen.stat)) {
+        return None;
+    }
+    let mut queries = vec![None; facts.inputs.len()];
+    for step in &plan.steps {
+        if let Some(place) = step.answer.and_then(|at| queries.get_mut(at)) {
+            place.clone_from(&step.inputs);
+        }
+    }
+    let queries: Vec<_> = queries.into_iter().collect::<Option<_>>()?;
+    let mut known = cache.known().clone();
+    let read = facts.inputs.iter().flat_map(|inputs| &inputs.files);
+    known.learn(read, clock(&root.join(".hoist")));
+    let (inputs, walked) = read_all(root, release, facts, &queries, &known).ok()?;
+    let like = |one: &InputFile, other: &InputFile| {
+        (&one.path, one.kind, one.digest) == (&other.path, other.kind, other.digest)
+    };
+    let same = inputs.iter().zip(&facts.inputs).all(|(now, then)| {
+        now.open == then.open
+            && now.directories == then.directories
+            && now.files.len() == then.files.len()
+            && now.files.iter().zip(&then.files).all(|(now, then)| like(now, then))
+    });
+    same.then(|| Facts { walked, ..Facts::clone(facts) })
 }
 
 /// Variables that are passed to any target.

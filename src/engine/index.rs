@@ -41,6 +41,7 @@ mod tests {
         IndexStep {
             platforms: platforms.collect(),
             annotations: IndexMap::from([("a".to_owned(), "b".to_owned())]),
+            local: Vec::new(),
         }
     }
 

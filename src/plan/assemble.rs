@@ -240,7 +240,11 @@ impl Lower<'_> {
         for (name, value) in &annotations {
             definition.text(Subject::Setting(format!("annotations {name}")), value);
         }
-        Made::new(Action::Index(IndexStep { platforms, annotations }), definition, Effect::Cacheable)
+        let local = self.local_names(image);
+        for (name, _) in &local {
+            definition.text(Subject::Setting("local name".to_owned()), name.clone());
+        }
+        Made::new(Action::Index(IndexStep { platforms, annotations, local }), definition, Effect::Cacheable)
     }
 }
 

@@ -114,6 +114,8 @@ pub struct IndexStep {
     pub platforms: Vec<(Platform, StepIndex)>,
     /// Annotations of the index.
     pub annotations: IndexMap<String, String>,
+    /// What the image is called in the engine of this machine, and the rule that says so.
+    pub local: Vec<(String, Span)>,
 }
 
 /// Tests an image.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::{Image, Place, ProjectPath, Rule};
-use crate::diagnostic::{Code, Problem, Problems};
+use crate::config::{Image, Place, ProjectPath, Rule, RuleKind};
+use crate::diagnostic::{Code, Problem, Problems, Span};
 use crate::facts::Scope;
 use crate::oci::RepositoryName;
 use crate::plan::lower::{Lower, Made};
@@ -25,12 +25,7 @@ impl Lower<'_> {
     pub(super) fn tag(&mut self, at: usize, image: &Image, channel: usize) -> Made {
         let rules = self.rules(image, channel);
         let tags = evaluate(self.release, self.facts, &rules).map(|tagging| tagging.tags);
-        // What is wrong with the rules is wrong once, not in each registry.
-        let known = tags.map_err(|problems| {
-            let new = problems.into_iter().filter(|problem| !self.problems.as_slice().contains(problem));
-            let new: Vec<Problem> = new.collect();
-            self.problems.extend(new);
-        });
+        let known = tags.map_err(|problems| self.told_once(problems));
         let Some(registry) = self.registry(image, channel) else { return nothing() };
         let promoted = self.selection.entering().promoted(image);
         let known = match promoted.and_then(|promoted| promoted.tags.as_ref()) {
@@ -54,6 +49,34 @@ impl Lower<'_> {
         }
         let step = TagStep { image: self.place(at, Job::Index), registry, tags };
         Made::new(Action::Tag(Box::new(step)), definition, Effect::Publishing)
+    }
+
+    /// What an image is called in the engine of this machine.
+    pub(super) fn local_names(&mut self, image: &Image) -> Vec<(String, Span)> {
+        let rules = image.tags.iter().filter(|rule| matches!(rule.kind, RuleKind::Local(_)));
+        let rules: Vec<Rule> = rules.cloned().collect();
+        if rules.is_empty() {
+            return Vec::new();
+        }
+        let repository = Scope::new(self.release, self.facts).fill(&image.repository);
+        let Some(repository) = self.problems.take(repository) else { return Vec::new() };
+        match evaluate(self.release, self.facts, &rules) {
+            Ok(tagging) => {
+                let name = |tag: PlannedTag| (format!("{repository}:{}", tag.tag), tag.span);
+                tagging.tags.into_iter().map(name).collect()
+            }
+            Err(problems) => {
+                self.told_once(problems);
+                Vec::new()
+            }
+        }
+    }
+
+    /// What is wrong with rules is wrong once, wherever they are asked.
+    fn told_once(&mut self, problems: Problems) {
+        let new = problems.into_iter().filter(|problem| !self.problems.as_slice().contains(problem));
+        let new: Vec<Problem> = new.collect();
+        self.problems.extend(new);
     }
 
     /// The rules that make the tags of an image in a registry: its own, and those of the

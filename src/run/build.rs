@@ -15,7 +15,7 @@ use crate::config::{BuildSecret, ProjectPath, Release, Secret};
 use crate::diagnostic::{Code, Problem, Problems, Sources, Span, counted};
 use crate::dockerfile::{Dockerfile, FeatureKind};
 use crate::engine::builder::{
-    Build, BuildKey, CacheHits, Engine, EngineError, EngineKind, Engines, Login, Offer, Source, context,
+    self, Build, BuildKey, CacheHits, Engine, EngineError, EngineKind, Engines, Login, Offer,
     directory_image, fingerprint, finish, recall_build, remember_build, repository, take_turn,
 };
 use crate::facts::{Facts, InputFile, InputQuery, any_number, read_inputs};
@@ -55,11 +55,11 @@ pub(super) struct Builds {
     sources: Arc<Sources>,
     options: Options,
     cache: Cache,
-    built: Layout,
+    pub(super) built: Layout,
     secrets: Arc<Secrets>,
     publisher: Arc<Publisher>,
     /// What is wrong with them is told by whoever needs one.
-    engines: Result<Engines, Problems>,
+    pub(super) engines: Result<Engines, Problems>,
     /// The builds of which this run publishes something.
     published: HashSet<StepId>,
 }
@@ -193,7 +193,9 @@ impl Builds {
         let engine = engine.map_err(missing)?;
         check_features(build, &engine).map_err(Unsuccessful::Failed)?;
         let wrong = |error| Unsuccessful::failed(self.failed(build, &engine, error));
-        let source = |Context { directory, files }: Context| context(&self.root, directory.as_path(), files);
+        let sent = |Context { directory, files }: Context| {
+            builder::Context::new(&self.root, directory.as_path(), files)
+        };
         let is_podman = engine.about().kind == EngineKind::Podman;
         let contexts = contexts.into_iter().map(|mut context| {
             // To Podman hoist sends its own, in the place of this one.
@@ -201,11 +203,12 @@ impl Builds {
             context.files.retain(|file| !is_podman || Some(&file.path) != own.as_ref());
             context
         });
-        let mut sources = contexts.map(source);
+        let mut contexts = contexts.map(sent);
         // A build has a context, and it is the first.
-        let main = sources.next().ok_or_else(|| no_image(step))?;
-        for (name, source) in build.directories.iter().zip(sources) {
-            let made = directory_image(&source, &build.platform, &self.built);
+        let main = contexts.next().ok_or_else(|| no_image(step))?;
+        for (name, directory) in build.directories.iter().zip(contexts) {
+            let archive = directory.archive();
+            let made = directory_image(&archive, &build.platform, &self.built);
             images.push((name.clone(), unless(halt, made).await?.map_err(wrong)?));
         }
         let owner = owner(&self.root);
@@ -261,7 +264,7 @@ impl Builds {
         &self,
         build: &DockerfileStep,
         dockerfile: String,
-        context: Source,
+        context: builder::Context,
         secrets: HashMap<String, Vec<u8>>,
     ) -> Result<Offer, Problem> {
         let mut logins = HashMap::new();
@@ -271,7 +274,8 @@ impl Builds {
             }
         }
         let agents = self.agents(build)?;
-        Ok(Offer { context, dockerfile: Bytes::from(dockerfile), secrets, agents, logins })
+        let (archive, dockerfile) = (context.archive(), Bytes::from(dockerfile));
+        Ok(Offer { context: archive, files: Some(context), dockerfile, secrets, agents, logins })
     }
 
     /// The files of the context and of the directories that the Dockerfile names, with

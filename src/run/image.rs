@@ -140,7 +140,7 @@ impl Images {
                 })
             }
             Action::Index(index) => {
-                let made = self.index(index, known, step).await;
+                let made = self.index(index, known, step, halt, teller).await;
                 made.map(|image| Yielded::Image(Box::new(image), None))
             }
             Action::Budget(budget) => match known.get(&budget.image) {
@@ -229,9 +229,19 @@ impl Images {
         blocking(work).await.map_err(Unsuccessful::failed)
     }
 
-    async fn index(&self, index: &IndexStep, known: &Known, step: &Step) -> Result<Descriptor, Unsuccessful> {
+    async fn index(
+        &self,
+        index: &IndexStep,
+        known: &Known,
+        step: &Step,
+        halt: &mut watch::Receiver<Halt>,
+        teller: &Teller,
+    ) -> Result<Descriptor, Unsuccessful> {
         let manifests = index.platforms.iter().map(|(_, build)| known.get(build).cloned());
         let manifests: Vec<Descriptor> = manifests.collect::<Option<_>>().ok_or_else(|| no_image(step))?;
+        if !index.local.is_empty() {
+            unless(halt, self.builds.name(index, &manifests, teller)).await??;
+        }
         let (index, built) = (index.clone(), self.built.clone());
         blocking(move || engine::index(&index, &manifests, &built)).await.map_err(Unsuccessful::failed)
     }

@@ -24,6 +24,7 @@ mod image;
 mod interrupt;
 mod jobserver;
 mod line;
+mod local;
 mod log;
 mod mask;
 mod narrator;

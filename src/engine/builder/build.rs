@@ -8,12 +8,13 @@ use bytes::Bytes;
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use crate::engine::builder::context::Context;
 use crate::engine::builder::engine::{Engine, EngineKind};
 use crate::engine::builder::error::EngineError;
 use crate::engine::builder::leftover::repository;
 use crate::engine::builder::local_cache::LocalCaches;
 use crate::engine::builder::progress::{CacheHits, Progress};
-use crate::engine::builder::session::{Contents, Offer, Receiver, Transfer, headers, offer};
+use crate::engine::builder::session::{Badge, Contents, Offer, Receiver, Transfer, headers, offer};
 use crate::engine::builder::solve::{BuildKit, Export, Solve, places};
 use crate::oci::{Descriptor, LayerCompression, Platform};
 use crate::plan::CachePlan;
@@ -104,7 +105,7 @@ impl Engine {
         let mut dockerfile = String::from_utf8_lossy(&build.offer.dockerfile).into_owned();
         for (name, image) in std::mem::take(&mut build.images) {
             let given = format!("{}:base-{}", repository(&build.owner), image.digest.hex());
-            self.load(&image, &given, images).await?;
+            self.load(&image, &[&given], images).await?;
             dockerfile = dockerfile.replace(&name, &given);
         }
         build.offer.dockerfile = Bytes::from(dockerfile);
@@ -138,7 +139,7 @@ impl Engine {
         images: &Layout,
         lines: &mpsc::Sender<Vec<u8>>,
     ) -> Result<Built, EngineError> {
-        let caches = LocalCaches::open(&build.caches, &build.root)?;
+        let caches = LocalCaches::open(&build.caches, &build.root, &build.platform)?;
         let mut stores = caches.stores();
         stores.insert(format!("oci:{IMAGES}"), images.clone());
         let receiver = Receiver::new(COMPRESSION, images);
@@ -173,13 +174,16 @@ impl Engine {
         transfer: Option<(Transfer, &LocalCaches)>,
         lines: &mpsc::Sender<Vec<u8>>,
     ) -> Result<(SolveResponse, CacheHits), EngineError> {
-        let session = format!("hoist-{}", build.id);
+        build.offer.files = build.offer.files.filter(Context::is_text);
+        let files = build.offer.files.as_ref();
+        let shared = files.map(Context::digest).unwrap_or_default();
+        let session = Badge { id: format!("hoist-{}", build.id), shared };
         let buildkit = self.buildkit().await?;
         let pipe = match export {
             Export::Engine => self.connector.upgraded("/session", &headers(&session)).await?,
             Export::Session => buildkit.session(&session).await?,
         };
-        let mut attributes = places(&build.id);
+        let mut attributes = places(&build.id, files.is_none());
         let mut dockerfile = String::from_utf8_lossy(&build.offer.dockerfile).into_owned();
         for (number, (name, image)) in build.images.iter().enumerate() {
             let given = format!("hoist-image-{number}");

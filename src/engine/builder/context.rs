@@ -1,4 +1,4 @@
-//! The archive of a build context.
+//! A build context: as an archive, and as files that are asked for one by one.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -8,13 +8,16 @@ use std::sync::Arc;
 
 use tar::{Builder, EntryType, Header};
 
-use crate::engine::builder::session::Source;
+use crate::engine::builder::session::{Content, Listing, Source};
 use crate::engine::builder::stream::written;
 use crate::facts::{InputFile, InputKind};
 
-/// When all files were changed, as far as a build can tell: 2000-01-01. Archives of
-/// other kinds, which are made of them, do not reach as far back as to 1970.
-const CHANGED: u64 = 946_684_800;
+/// When all files were changed, as far as a build can tell, in seconds since 1970:
+/// 2000-01-01. Archives of other kinds, which are made of them, do not reach as far back
+/// as to 1970.
+const CHANGED: u32 = 946_684_800;
+/// The permissions of directories and programs, of other files, and of links.
+const MODES: (u32, u32, u32) = (0o755, 0o644, 0o777);
 
 /// Adds what tells the archive of some files from that of others to a digest.
 pub fn fingerprint(directory: &Path, files: &[InputFile], sum: &mut blake3::Hasher) {
@@ -28,71 +31,158 @@ pub fn fingerprint(directory: &Path, files: &[InputFile], sum: &mut blake3::Hash
     }
 }
 
-/// The files of a directory of the project as an archive. The same files make the same
-/// archive: owners, times, and permissions but for that to execute are not theirs.
-///
-/// The archive is written while it is sent. A file that is not as it was when its digest
-/// was taken ends it with an error that names the file.
-#[must_use]
-pub fn context(root: &Path, directory: &Path, files: Vec<InputFile>) -> Source {
-    let (root, directory, files) = (root.to_owned(), directory.to_owned(), Arc::new(files));
-    Arc::new(move || {
-        let (root, directory, files) = (root.clone(), directory.clone(), Arc::clone(&files));
-        written(move |out| write(&root, &directory, &files, out))
-    })
+/// The files of a directory of the project. The same files are the same to an engine
+/// wherever they lie: owners, times, and permissions but for that to execute are not theirs.
+#[derive(Clone)]
+pub struct Context {
+    root: PathBuf,
+    directory: PathBuf,
+    files: Arc<Vec<InputFile>>,
 }
 
-fn write(root: &Path, directory: &Path, files: &[InputFile], out: &mut dyn Write) -> io::Result<()> {
-    let mut archive = Builder::new(out);
-    let mut made: BTreeSet<PathBuf> = BTreeSet::new();
-    // An archive of nothing at all is none to BuildKit.
-    archive.append_data(&mut header(EntryType::Directory, 0o755), "./", io::empty())?;
-    for file in files {
-        let path = file.path.as_path().strip_prefix(directory).map_err(io::Error::other)?;
-        let above: Vec<&Path> =
-            path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()).collect();
-        for above in above.into_iter().rev() {
-            if made.insert(above.to_owned()) {
-                archive.append_data(&mut header(EntryType::Directory, 0o755), above, io::empty())?;
-            }
-        }
-        let here = root.join(file.path.as_path());
-        match file.kind {
-            InputKind::Directory => {
-                if made.insert(path.to_owned()) {
-                    archive.append_data(&mut header(EntryType::Directory, 0o755), path, io::empty())?;
-                }
-            }
-            InputKind::Symlink => {
-                let text = fs::read_link(&here).map_err(|error| unreadable(file, &error))?;
-                if *blake3::hash(text.as_os_str().as_encoded_bytes()).as_bytes() != file.digest {
-                    return Err(changed(file));
-                }
-                archive.append_link(&mut header(EntryType::Symlink, 0o777), path, text)?;
-            }
-            InputKind::File | InputKind::Executable => {
-                let bits = if file.kind == InputKind::Executable { 0o755 } else { 0o644 };
-                let content = File::open(&here).map_err(|error| unreadable(file, &error))?;
-                let size = content.metadata().map_err(|error| unreadable(file, &error))?.len();
-                let mut header = header(EntryType::Regular, bits);
-                header.set_size(size);
-                let mut content =
-                    Summed { content: content.take(size), sum: blake3::Hasher::new(), left: size };
-                archive.append_data(&mut header, path, &mut content)?;
-                if content.left > 0 || *content.sum.finalize().as_bytes() != file.digest {
-                    return Err(changed(file));
-                }
-            }
-        }
+/// What is at a path below the directory.
+enum Entry<'a> {
+    Directory,
+    /// The text of a link.
+    Symlink(PathBuf),
+    File(&'a InputFile),
+}
+
+impl Context {
+    /// Files by their paths in the project, whose directory is `root`.
+    #[must_use]
+    pub fn new(root: &Path, directory: &Path, files: Vec<InputFile>) -> Self {
+        Self { root: root.to_owned(), directory: directory.to_owned(), files: Arc::new(files) }
     }
-    archive.finish()
+
+    /// The files as an archive, which is written while it is sent. A file that is not as
+    /// it was when its digest was taken ends it with an error that names the file.
+    #[must_use]
+    pub fn archive(&self) -> Source {
+        let context = self.clone();
+        Arc::new(move || {
+            let context = context.clone();
+            written(move |out| context.write(out))
+        })
+    }
+
+    /// Tells these files from all others.
+    pub(super) fn digest(&self) -> String {
+        let mut sum = blake3::Hasher::new_derive_key("hoist 2026-11 context at an engine");
+        fingerprint(&self.directory, &self.files, &mut sum);
+        sum.finalize().to_hex().to_string()
+    }
+
+    /// Whether all names and links are text, as they are to be in a [listing](Self::listing).
+    pub(super) fn is_text(&self) -> bool {
+        let is_text = |file: &InputFile| {
+            let here = self.root.join(file.path.as_path());
+            let leads = || fs::read_link(here).is_ok_and(|text| text.to_str().is_some());
+            file.path.as_path().to_str().is_some() && (file.kind != InputKind::Symlink || leads())
+        };
+        self.files.iter().all(is_text)
+    }
+
+    /// The files as an engine asks for them one by one.
+    ///
+    /// # Errors
+    /// A link is not as it was when its digest was taken.
+    pub(super) fn listing(&self) -> io::Result<Listing> {
+        let (directory, plain, link) = MODES;
+        let mut listing = Listing::new(CHANGED);
+        self.visit(|path, entry| {
+            let path = path.to_str().unwrap_or_default();
+            match entry {
+                Entry::Directory => listing.directory(path, directory),
+                Entry::Symlink(text) => listing.symlink(path, text.to_str().unwrap_or_default(), link),
+                Entry::File(file) => {
+                    let mode = if file.kind == InputKind::Executable { directory } else { plain };
+                    let content = self.clone().content(file.clone());
+                    listing.file(path, mode, file.seen.stat.size, content);
+                }
+            }
+            Ok(())
+        })?;
+        Ok(listing)
+    }
+
+    /// What hands out a file.
+    fn content(self, file: InputFile) -> Content {
+        Box::new(move |take| {
+            let here = self.root.join(file.path.as_path());
+            let size = file.seen.stat.size;
+            let mut content = File::open(here)
+                .map(|content| Summed::new(content, size))
+                .map_err(|error| unreadable(&file, &error))?;
+            take(&mut content)?;
+            if content.is_as(&file) { Ok(()) } else { Err(changed(&file)) }
+        })
+    }
+
+    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        let (directory, plain, link) = MODES;
+        let mut archive = Builder::new(out);
+        // An archive of nothing at all is none to BuildKit.
+        archive.append_data(&mut header(EntryType::Directory, directory), "./", io::empty())?;
+        self.visit(|path, entry| match entry {
+            Entry::Directory => {
+                archive.append_data(&mut header(EntryType::Directory, directory), path, io::empty())
+            }
+            Entry::Symlink(text) => archive.append_link(&mut header(EntryType::Symlink, link), path, text),
+            Entry::File(file) => {
+                let mode = if file.kind == InputKind::Executable { directory } else { plain };
+                let here = self.root.join(file.path.as_path());
+                let content = File::open(here).map_err(|error| unreadable(file, &error))?;
+                let size = content.metadata().map_err(|error| unreadable(file, &error))?.len();
+                let mut header = header(EntryType::Regular, mode);
+                header.set_size(size);
+                let mut content = Summed::new(content, size);
+                archive.append_data(&mut header, path, &mut content)?;
+                if content.is_as(file) { Ok(()) } else { Err(changed(file)) }
+            }
+        })?;
+        archive.finish()
+    }
+
+    /// Passes on each file by its path below the directory, behind the directories that it
+    /// is in, in the order of the paths' parts.
+    fn visit(&self, mut entry: impl FnMut(&Path, Entry<'_>) -> io::Result<()>) -> io::Result<()> {
+        let mut made: BTreeSet<PathBuf> = BTreeSet::new();
+        for file in self.files.iter() {
+            let path = file.path.as_path().strip_prefix(&self.directory).map_err(io::Error::other)?;
+            let above: Vec<&Path> =
+                path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()).collect();
+            for above in above.into_iter().rev() {
+                if made.insert(above.to_owned()) {
+                    entry(above, Entry::Directory)?;
+                }
+            }
+            match file.kind {
+                InputKind::Directory => {
+                    if made.insert(path.to_owned()) {
+                        entry(path, Entry::Directory)?;
+                    }
+                }
+                InputKind::Symlink => {
+                    let here = self.root.join(file.path.as_path());
+                    let text = fs::read_link(here).map_err(|error| unreadable(file, &error))?;
+                    if *blake3::hash(text.as_os_str().as_encoded_bytes()).as_bytes() != file.digest {
+                        return Err(changed(file));
+                    }
+                    entry(path, Entry::Symlink(text))?;
+                }
+                InputKind::File | InputKind::Executable => entry(path, Entry::File(file))?,
+            }
+        }
+        Ok(())
+    }
 }
 
 fn header(kind: EntryType, mode: u32) -> Header {
     let mut header = Header::new_gnu();
     header.set_entry_type(kind);
     header.set_mode(mode);
-    header.set_mtime(CHANGED);
+    header.set_mtime(CHANGED.into());
     header.set_size(0);
     header
 }
@@ -110,6 +200,17 @@ struct Summed {
     content: io::Take<File>,
     sum: blake3::Hasher,
     left: u64,
+}
+
+impl Summed {
+    fn new(content: File, size: u64) -> Self {
+        Self { content: content.take(size), sum: blake3::Hasher::new(), left: size }
+    }
+
+    /// Whether all of it was read, and was what it was when its digest was taken.
+    fn is_as(&self, file: &InputFile) -> bool {
+        self.left == 0 && *self.sum.finalize().as_bytes() == file.digest
+    }
 }
 
 impl Read for Summed {

@@ -158,6 +158,12 @@ impl Engine {
         self.docker.as_ref().ok_or_else(|| EngineError::Refused("it keeps no images".to_owned()))
     }
 
+    /// Whether images stay at it, by names.
+    #[must_use]
+    pub fn keeps_images(&self) -> bool {
+        self.docker.is_some()
+    }
+
     /// The BuildKit that it has or is.
     pub(super) async fn buildkit(&self) -> Result<BuildKit, EngineError> {
         let buildkit = match self.docker {

@@ -150,6 +150,20 @@ impl Engines {
         Err(NoEngine::Foreign(engine.to_string(), engine.about().platform.clone()))
     }
 
+    /// The engine of this machine that keeps images: a `builder` at a socket of it, else
+    /// the one that is found; `None` if there is none.
+    pub async fn keeper(&self) -> Option<Engine> {
+        let mut connected = self.connected.lock().await;
+        let builders = self.builders.iter().filter(|place| matches!(place.address, Address::Unix(_)));
+        for place in builders {
+            let engine = connected.engine(place).await.ok();
+            if let Some(engine) = engine.filter(Engine::keeps_images) {
+                return Some(engine);
+            }
+        }
+        connected.here(&self.local).await.ok().filter(Engine::keeps_images)
+    }
+
     /// What answers at each place within some time. Where nothing of this machine does, a
     /// Podman is started as for a build; it ends with this value.
     pub async fn survey(&self, patience: Duration) -> Vec<Surveyed> {

@@ -1,4 +1,4 @@
-//! Brings an image from a layout to an engine, for others to start from.
+//! Brings an image from a layout to an engine, under names.
 
 use std::io::{self, Write};
 
@@ -6,7 +6,7 @@ use bollard::query_parameters::ImportImageOptions;
 use serde_json::json;
 use tokio_stream::StreamExt;
 
-use crate::engine::builder::engine::Engine;
+use crate::engine::builder::engine::{Engine, EngineKind};
 use crate::engine::builder::error::EngineError;
 use crate::engine::builder::stream::written;
 use crate::engine::image::Image;
@@ -14,26 +14,47 @@ use crate::oci::Descriptor;
 use crate::store::Layout;
 
 impl Engine {
-    /// Gives an image of a layout to the engine, by this name. One that it has is not
-    /// sent again.
+    /// Gives an image of a layout to the engine, by these names. One that it has is not
+    /// sent again, and neither are layers that it has, where it takes an image without.
     ///
     /// # Errors
-    /// The image cannot be read; the engine does not take it.
-    pub(super) async fn load(
+    /// The image cannot be read; the engine does not take it, or keeps no images.
+    pub async fn load(
         &self,
         manifest: &Descriptor,
-        name: &str,
+        names: &[&str],
         images: &Layout,
     ) -> Result<(), EngineError> {
         let image = Image::read(images, manifest)?;
         // An image is known to engines by the digest of its configuration.
         let id = image.manifest.config.digest.to_string();
-        let there = self.docker()?.inspect_image(name).await;
-        if there.is_ok_and(|there| there.id.is_some_and(|there| there == id)) {
+        let mut missing = Vec::new();
+        for name in names {
+            let there = self.docker()?.inspect_image(name).await;
+            if !there.is_ok_and(|there| there.id.is_some_and(|there| there == id)) {
+                missing.push((*name).to_owned());
+            }
+        }
+        if missing.is_empty() {
             return Ok(());
         }
-        let (images, name) = (images.clone(), name.to_owned());
-        let archive = written(move |out| write_archive(&image, &name, &images, out));
+        // Docker looks for layers of an archive that it does not have, and for no others.
+        let bare = self.about().kind == EngineKind::Docker;
+        if bare && self.import(&image, &missing, false, images).await.is_ok() {
+            return Ok(());
+        }
+        self.import(&image, &missing, true, images).await
+    }
+
+    async fn import(
+        &self,
+        image: &Image,
+        names: &[String],
+        whole: bool,
+        images: &Layout,
+    ) -> Result<(), EngineError> {
+        let (image, names, images) = (image.clone(), names.to_owned(), images.clone());
+        let archive = written(move |out| write_archive(&image, &names, whole, &images, out));
         let mut answers =
             Box::pin(self.docker()?.import_image_stream(ImportImageOptions::default(), archive, None));
         while let Some(answer) = answers.next().await {
@@ -46,8 +67,15 @@ impl Engine {
     }
 }
 
-/// Writes an image as `docker load` reads it; layers stay compressed.
-fn write_archive(image: &Image, name: &str, images: &Layout, out: &mut dyn Write) -> io::Result<()> {
+/// Writes an image as `docker load` reads it, as a whole or without its layers, which stay
+/// compressed.
+fn write_archive(
+    image: &Image,
+    names: &[String],
+    whole: bool,
+    images: &Layout,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let mut archive = tar::Builder::new(out);
     let mut add = |path: &str, blob: &Descriptor| {
         let mut header = tar::Header::new_gnu();
@@ -62,12 +90,12 @@ fn write_archive(image: &Image, name: &str, images: &Layout, out: &mut dyn Write
     for layer in &image.manifest.layers {
         let path = format!("{}.tar", layer.digest.hex());
         // Two layers may be the same.
-        if !layers.contains(&path) {
+        if whole && !layers.contains(&path) {
             add(&path, layer)?;
         }
         layers.push(path);
     }
-    let list = json!([{ "Config": config, "RepoTags": [name], "Layers": layers }]).to_string();
+    let list = json!([{ "Config": config, "RepoTags": names, "Layers": layers }]).to_string();
     let mut header = tar::Header::new_gnu();
     header.set_size(list.len() as u64);
     header.set_mode(0o644);

@@ -29,7 +29,7 @@ mod stream;
 mod tests;
 
 pub use build::{Build, Built};
-pub use context::{context, fingerprint};
+pub use context::{Context, fingerprint};
 pub use directory::directory_image;
 pub use engine::{About, Engine, EngineKind};
 pub use engines::{Certificates, Engines, NoEngine, Place, PrivateKey, Surveyed};

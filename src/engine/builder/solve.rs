@@ -20,7 +20,7 @@ use tonic::{Request, Status};
 
 use crate::engine::builder::connector::Connector;
 use crate::engine::builder::pipe::Pipe;
-use crate::engine::builder::session::{self, DOCKERFILE};
+use crate::engine::builder::session::{self, Badge, DOCKERFILE};
 use crate::oci::Platform;
 
 /// The largest message of BuildKit.
@@ -48,7 +48,7 @@ pub(super) struct Solve {
     /// Names it among the builds of the engine.
     pub(super) id: String,
     /// The session that offers what it needs.
-    pub(super) session: String,
+    pub(super) session: Badge,
     /// What the image is called.
     pub(super) name: String,
     /// Where the image goes.
@@ -123,7 +123,7 @@ impl BuildKit {
     }
 
     /// A connection for a session, which goes to and fro within a call.
-    pub(super) async fn session(&self, id: &str) -> Result<Pipe, Status> {
+    pub(super) async fn session(&self, badge: &Badge) -> Result<Pipe, Status> {
         let (ours, theirs) = tokio::io::duplex(PIECE);
         let (mut said, mut heard) = tokio::io::split(theirs);
         let (sender, receiver) = mpsc::channel(BACKLOG);
@@ -136,7 +136,7 @@ impl BuildKit {
                 }
             }
         });
-        let request = offering(Request::new(ReceiverStream::new(receiver)), id);
+        let request = offering(Request::new(ReceiverStream::new(receiver)), badge);
         let mut answers = self.0.clone().session(request).await?.into_inner();
         tokio::spawn(async move {
             while let Some(Ok(BytesMessage { data })) = answers.next().await {
@@ -177,7 +177,7 @@ impl BuildKit {
         let session = solve.session.clone();
         let request = Request::new(SolveRequest {
             r#ref: solve.id,
-            session: solve.session,
+            session: solve.session.id,
             frontend: "dockerfile.v0".to_owned(),
             frontend_attrs: solve.attributes,
             exporter_deprecated: kind.to_owned(),
@@ -199,7 +199,7 @@ impl BuildKit {
 }
 
 /// Says in a call what a session offers.
-fn offering<T>(mut request: Request<T>, session: &str) -> Request<T> {
+fn offering<T>(mut request: Request<T>, session: &Badge) -> Request<T> {
     for (name, value) in session::headers(session) {
         if let (Ok(name), Ok(value)) =
             (MetadataKey::from_bytes(name.as_bytes()), MetadataValue::try_from(value))
@@ -210,13 +210,14 @@ fn offering<T>(mut request: Request<T>, session: &str) -> Request<T> {
     request
 }
 
-/// Attributes that say where a build finds the context and the Dockerfile.
-pub(super) fn places(build: &str) -> HashMap<String, String> {
-    let attributes = [
-        ("context", session::address_of_context(build)),
-        ("filename", session::NAME.to_owned()),
+/// Attributes that say where a build finds the Dockerfile, and the context if that is an
+/// archive: else it is looked for where it is usual.
+pub(super) fn places(build: &str, is_archive: bool) -> HashMap<String, String> {
+    let mut attributes = HashMap::from([("filename".to_owned(), session::NAME.to_owned())]);
+    if is_archive {
+        attributes.insert("context".to_owned(), session::address_of_context(build));
         // Looked for apart from the context.
-        ("dockerfilekey", DOCKERFILE.to_owned()),
-    ];
-    attributes.map(|(name, value)| (name.to_owned(), value)).into()
+        attributes.insert("dockerfilekey".to_owned(), DOCKERFILE.to_owned());
+    }
+    attributes
 }

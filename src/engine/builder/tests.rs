@@ -9,8 +9,9 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::config::Address;
+use crate::config::{Address, ProjectPath};
 use crate::engine::Image;
+use crate::facts::{InputFile, InputKind, Seen};
 use crate::oci::Platform;
 use crate::plan::CachePlan;
 use crate::store::Layout;
@@ -50,6 +51,7 @@ fn build(name: &str, dockerfile: &str, text: &str) -> Build {
         owner: "test".to_owned(),
         offer: Offer {
             context: context(text),
+            files: None,
             dockerfile: Bytes::from(dockerfile.to_owned()),
             secrets: [("token".to_owned(), b"hunter2".to_vec())].into(),
             agents: HashMap::new(),
@@ -190,6 +192,53 @@ async fn a_build_that_fails_says_what_failed() {
         assert_eq!(instruction.as_deref(), Some(r#"RUN ["/busybox", "sh", "-c", "echo why; exit 3"]"#));
         assert!(words.contains("exit code: 3"), "{words}");
         assert!(lines.iter().any(|line| line.ends_with(" why")), "{lines:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_an_engine_has_are_not_sent_again_and_those_that_changed_are() {
+    let test = "files_that_an_engine_has_are_not_sent_again_and_those_that_changed_are";
+    for socket in [fixture::docker(test), fixture::buildkit(test)].into_iter().flatten() {
+        let engine = connected(socket).await;
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("a/greeting");
+        std::fs::create_dir(root.path().join("a")).unwrap();
+        std::os::unix::fs::symlink("greeting", root.path().join("a/link")).unwrap();
+        let file = |name: &str, kind, content: &str| InputFile {
+            path: ProjectPath::root().join(format!("a/{name}")).unwrap(),
+            kind,
+            digest: *blake3::hash(content.as_bytes()).as_bytes(),
+            seen: Seen::of(&root.path().join("a").join(name)).unwrap(),
+        };
+        let files = |content: &str| {
+            std::fs::write(&path, content).unwrap();
+            let files =
+                [file("greeting", InputKind::File, content), file("link", InputKind::Symlink, "greeting")];
+            Context::new(root.path(), std::path::Path::new(""), files.to_vec())
+        };
+        let one = async |dockerfile: &str, files: Context| {
+            let mut build = build("files", dockerfile, "");
+            build.offer.files = Some(files);
+            run(&engine, build).await
+        };
+        let word = format!("hi {}", std::process::id());
+        let context = files(&word);
+        let dockerfile = "FROM scratch\nCOPY . /first\n";
+        let (first, lines) = one(dockerfile, context.clone()).await;
+        let first = first.unwrap_or_else(|error| panic!("{error}: {lines:#?}"));
+        // It cannot be sent any more, and need not.
+        std::fs::remove_file(&path).unwrap();
+        let (again, lines) = one("FROM scratch\nCOPY a /again\n", context).await;
+        assert!(again.is_ok(), "{again:?}: {lines:#?}");
+        // The size is the same, and the content is another.
+        let (other, _) = one(dockerfile, files(&word.to_uppercase())).await;
+        assert_ne!(other.unwrap().image, first.image);
+        // What is not what its digest says is no part of an image.
+        let context = files("that");
+        std::fs::write(&path, "this").unwrap();
+        let (failed, lines) = one(dockerfile, context).await;
+        let error = failed.unwrap_err().to_string();
+        assert!(error.contains("`a/greeting` changed while it was sent"), "{error} {lines:#?}");
     }
 }
 

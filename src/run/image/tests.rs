@@ -62,7 +62,11 @@ fn release(text: &str) -> Project {
     project.write("hello", text);
     let span = project.reading("web", "", &[], "hello").span;
     project.plan.steps[0].action = assemble(span);
-    let index = IndexStep { platforms: vec![(Platform::host(), StepIndex(0))], annotations: IndexMap::new() };
+    let index = IndexStep {
+        platforms: vec![(Platform::host(), StepIndex(0))],
+        annotations: IndexMap::new(),
+        local: Vec::new(),
+    };
     let budget = Budget { size: Some(1_000_000), layers: None, wasted: None };
     let image = StepIndex(1);
     let tags = vec![

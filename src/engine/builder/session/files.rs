@@ -1,26 +1,68 @@
-//! The directory that holds the Dockerfile alone.
+//! Directories that an engine looks through: the context, and one that holds the Dockerfile
+//! alone.
 //!
 //! The protocol is that of `tonistiigi/fsutil`: what there is, is told; what is wanted
 //! of it, is asked for by its number.
 
+use std::io::{self, Read};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::mpsc as threads;
 
+use bollard_buildkit_proto::fsutil::types::Packet;
 use bollard_buildkit_proto::fsutil::types::packet::PacketType;
-use bollard_buildkit_proto::fsutil::types::{Packet, Stat};
 use bollard_buildkit_proto::moby::filesync::packet::file_sync_server::FileSync;
 use bytes::Bytes;
 use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
+use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::engine::builder::context::Context;
+use crate::engine::builder::session::CONTEXT;
+use crate::engine::builder::session::listing::Listing;
+
 /// The largest piece of a file in one message; engines take 4 MiB.
-const PIECE: usize = 1 << 20;
+const PIECE: usize = 256 << 10;
+/// Messages that wait to be sent.
+const BACKLOG: usize = 16;
 /// The name of the file, whatever it is called in the project.
 pub(in crate::engine::builder) const NAME: &str = "Dockerfile";
+/// What the names of files end with that say what is no part of a context.
+const IGNORE: &str = ".dockerignore";
 
-/// The Dockerfile.
-pub(super) struct Files(pub(super) Bytes);
+/// The Dockerfile, and the context unless that is an archive.
+pub(super) struct Files {
+    pub(super) dockerfile: Bytes,
+    pub(super) context: Option<Context>,
+}
+
+impl Files {
+    /// The context, if that is what is meant and more of it is wanted than what says what is
+    /// no part of it: that is not told in the first place.
+    fn wanted(&self, asked: &MetadataMap) -> Wanted {
+        let values = |name: &'static str| {
+            asked.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect::<Vec<_>>()
+        };
+        let Some(context) = self.context.as_ref().filter(|_| values("dir-name").contains(&CONTEXT)) else {
+            return Wanted::Dockerfile;
+        };
+        let wanted = [values("followpaths"), values("include-patterns")].concat();
+        if !wanted.is_empty() && wanted.iter().all(|path| path.ends_with(IGNORE)) {
+            return Wanted::Nothing;
+        }
+        Wanted::Context(context.clone())
+    }
+}
+
+/// What an engine asks for.
+enum Wanted {
+    Dockerfile,
+    Context(Context),
+    Nothing,
+}
 
 #[tonic::async_trait]
 impl FileSync for Files {
@@ -31,8 +73,17 @@ impl FileSync for Files {
         &self,
         request: Request<Streaming<Packet>>,
     ) -> Result<Response<Self::DiffCopyStream>, Status> {
-        let (sender, receiver) = mpsc::channel(4);
-        tokio::spawn(send(self.0.clone(), request.into_inner(), sender));
+        let listing = match self.wanted(request.metadata()) {
+            Wanted::Dockerfile => Listing::of_one(NAME, changed(&self.dockerfile), self.dockerfile.clone()),
+            Wanted::Context(context) => {
+                let listing = spawn_blocking(move || context.listing()).await.map_err(io::Error::other);
+                listing.flatten().map_err(|error| Status::aborted(error.to_string()))?
+            }
+            Wanted::Nothing => Listing::default(),
+        };
+        let listing = Arc::new(listing);
+        let (sender, receiver) = mpsc::channel(BACKLOG);
+        tokio::spawn(send(listing, request.into_inner(), sender));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 
@@ -44,9 +95,9 @@ impl FileSync for Files {
     }
 }
 
-/// When the file was changed, as far as the engine is told, in nanoseconds since 1970: a
-/// number that its content alone decides. A file of the same size and time is not asked
-/// for again.
+/// When the Dockerfile was changed, as far as the engine is told, in nanoseconds since
+/// 1970: a number that its content alone decides. A file of the same size and time is not
+/// asked for again.
 fn changed(file: &[u8]) -> i64 {
     let sum = blake3::hash(file);
     let number = u64::from_le_bytes(sum.as_bytes().first_chunk().copied().unwrap_or_default());
@@ -55,39 +106,79 @@ fn changed(file: &[u8]) -> i64 {
     seconds.cast_signed() * 1_000_000_000 + nanoseconds.cast_signed()
 }
 
-/// Tells of the file, and sends it if it is asked for; whoever asked may have gone away.
-async fn send(
-    file: Bytes,
-    mut asked: Streaming<Packet>,
-    sender: mpsc::Sender<Result<Packet, Status>>,
-) -> Option<()> {
-    let size = i64::try_from(file.len()).ok()?;
-    let mod_time = changed(&file);
-    let stat = Stat { path: NAME.to_owned(), mode: 0o644, size, mod_time, ..Stat::default() };
-    let told = |stat| Packet { r#type: PacketType::PacketStat.into(), stat, ..Packet::default() };
-    sender.send(Ok(told(Some(stat)))).await.ok()?;
-    sender.send(Ok(told(None))).await.ok()?;
+type Sender = mpsc::Sender<Result<Packet, Status>>;
+
+/// Tells what there is, and sends what is asked for meanwhile; whoever asked may have gone
+/// away.
+async fn send(listing: Arc<Listing>, mut asked: Streaming<Packet>, sender: Sender) -> Option<()> {
+    // As many as there are files may be asked for before the first is sent.
+    let (ask, numbers) = threads::channel();
+    let (told, telling) = (Arc::clone(&listing), sender.clone());
+    spawn_blocking(move || tell(&told, &telling));
+    let sending = sender.clone();
+    spawn_blocking(move || {
+        let mut buffer = vec![0; PIECE];
+        for number in numbers {
+            if let Err(error) = pour(&listing, number, &mut buffer, &sending) {
+                // Whoever went away need not know.
+                let _ = sending.blocking_send(Err(Status::aborted(error.to_string())));
+                return;
+            }
+        }
+    });
     while let Some(Ok(packet)) = asked.next().await {
         match PacketType::try_from(packet.r#type).ok()? {
-            PacketType::PacketReq => {
-                let data = |data: &[u8]| Packet {
-                    r#type: PacketType::PacketData.into(),
-                    id: packet.id,
-                    data: data.to_vec(),
-                    ..Packet::default()
-                };
-                for piece in file.chunks(PIECE) {
-                    sender.send(Ok(data(piece))).await.ok()?;
-                }
-                // An empty piece ends it.
-                sender.send(Ok(data(&[]))).await.ok()?;
-            }
-            PacketType::PacketFin => {
-                let end = Packet { r#type: PacketType::PacketFin.into(), ..Packet::default() };
-                return sender.send(Ok(end)).await.ok();
-            }
+            PacketType::PacketReq => ask.send(packet.id).ok()?,
+            PacketType::PacketFin => return sender.send(Ok(message(PacketType::PacketFin))).await.ok(),
             PacketType::PacketStat | PacketType::PacketData | PacketType::PacketErr => return None,
         }
     }
     None
+}
+
+fn message(kind: PacketType) -> Packet {
+    Packet { r#type: kind.into(), ..Packet::default() }
+}
+
+/// Tells of all that there is; one of nothing ends it.
+fn tell(listing: &Listing, sender: &Sender) -> Option<()> {
+    let stats = listing.stats().map(|stat| Some(stat.clone()));
+    for stat in stats.chain([None]) {
+        sender.blocking_send(Ok(Packet { stat, ..message(PacketType::PacketStat) })).ok()?;
+    }
+    Some(())
+}
+
+/// Sends a file; an empty piece ends it.
+fn pour(listing: &Listing, number: u32, buffer: &mut [u8], sender: &Sender) -> io::Result<()> {
+    let content = listing.content(number).ok_or_else(|| io::Error::other("no such file was told of"))?;
+    let piece = |data| {
+        let packet = Packet { id: number, data, ..message(PacketType::PacketData) };
+        sender.blocking_send(Ok(packet)).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
+    };
+    content(&mut |file| {
+        loop {
+            let filled = fill(buffer, file)?;
+            let data = buffer.get(..filled).unwrap_or_default().to_vec();
+            if data.is_empty() {
+                return Ok(());
+            }
+            piece(data)?;
+        }
+    })?;
+    piece(Vec::new())
+}
+
+/// Reads until the buffer is full or the file ends, and returns how much that is.
+fn fill(buffer: &mut [u8], file: &mut dyn Read) -> io::Result<usize> {
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read(rest) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
 }

@@ -6,6 +6,7 @@
 mod auth;
 mod content;
 mod files;
+mod listing;
 mod receive;
 mod secrets;
 mod ssh;
@@ -34,12 +35,14 @@ use tokio_stream::{Stream, StreamExt as _};
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
+use crate::engine::builder::context::Context;
 use crate::engine::builder::pipe::Pipe;
 use auth::Credentials;
 pub(super) use auth::HUB;
 pub(super) use content::Contents;
 use files::Files;
 pub(super) use files::NAME;
+pub(super) use listing::{Content, Listing};
 pub(super) use receive::Receiver;
 use secrets::Secrets;
 use ssh::Agents;
@@ -68,6 +71,8 @@ pub type Logins = HashMap<String, Login>;
 pub struct Offer {
     /// The archive of the context.
     pub context: Source,
+    /// The files of the context, for engines that take but those that they do not have.
+    pub files: Option<Context>,
     /// The Dockerfile.
     pub dockerfile: Bytes,
     /// Values of secrets by id.
@@ -80,6 +85,8 @@ pub struct Offer {
 
 /// Name of the directory that holds the Dockerfile alone.
 pub(super) const DOCKERFILE: &str = "dockerfile";
+/// Name of the directory that is the context.
+pub(super) const CONTEXT: &str = "context";
 
 /// The address at which an engine finds the context of a build.
 ///
@@ -101,11 +108,22 @@ const METHODS: [&str; 8] = [
     "/moby.sshforward.v1.SSH/ForwardAgent",
 ];
 
+/// A session, as an engine is told of it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Badge {
+    /// No other session has it.
+    pub(super) id: String,
+    /// The engine takes a directory for the same as another of this mark, but for files of
+    /// another size or time; empty for none.
+    pub(super) shared: String,
+}
+
 /// Headers, or entries of gRPC's metadata, that say what a session offers.
-pub(super) fn headers(id: &str) -> Vec<(&'static str, String)> {
+pub(super) fn headers(badge: &Badge) -> Vec<(&'static str, String)> {
     let mut headers = vec![
-        ("x-docker-expose-session-uuid", id.to_owned()),
+        ("x-docker-expose-session-uuid", badge.id.clone()),
         ("x-docker-expose-session-name", "hoist".to_owned()),
+        ("x-docker-expose-session-sharedkey", badge.shared.clone()),
     ];
     headers.extend(METHODS.map(|method| ("x-docker-expose-session-grpc-method", method.to_owned())));
     headers
@@ -144,7 +162,7 @@ async fn serve(pipe: Pipe, offer: Offer, transfer: Option<Transfer>, dropped: on
         .initial_connection_window_size(WINDOW)
         .add_service(HealthServer::new(Healthy))
         .add_service(UploadServer::new(Upload(offer.context)))
-        .add_service(FileSyncServer::new(Files(offer.dockerfile)))
+        .add_service(FileSyncServer::new(Files { dockerfile: offer.dockerfile, context: offer.files }))
         .add_service(AuthServer::new(Credentials(offer.logins)))
         .add_service(SecretsServer::new(Secrets(offer.secrets)))
         .add_service(SshServer::new(Agents(offer.agents)))

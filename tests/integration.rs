@@ -35,6 +35,7 @@ mod logins;
 mod others;
 mod processes;
 mod proxy;
+mod pruning;
 #[path = "model/random.rs"]
 mod random;
 mod recall;

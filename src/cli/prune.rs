@@ -72,12 +72,10 @@ pub(crate) fn prune(session: &mut Session, options: &Prune) -> Result<ExitCode, 
     let mut outcomes: Vec<Outcome> = Vec::new();
     let work = async {
         for (place, proposal) in places.iter().zip(proposals.clone()) {
-            let outcome = remove_at(&publisher, &place.registry, proposal).await?;
-            let failed = outcome.failed.is_some();
-            outcomes.push(outcome);
-            if failed {
-                break;
-            }
+            outcomes.push(Outcome::default());
+            let Some(outcome) = outcomes.last_mut() else { break };
+            let done = remove_at(&publisher, &place.registry, proposal, outcome).await;
+            done.map_err(|problem| problem.note(format!("it was to be deleted from `{}`", place.name())))?;
         }
         Ok::<_, Problem>(())
     };
@@ -90,17 +88,9 @@ pub(crate) fn prune(session: &mut Session, options: &Prune) -> Result<ExitCode, 
             session.say(&show::outcome(&place.name(), outcome));
         }
     }
-    let failed =
-        outcomes.iter().zip(&places).find_map(|(outcome, place)| Some((outcome.failed.clone()?, place)));
     let removed: usize = outcomes.iter().map(|outcome| outcome.removed.len() + outcome.loose.len()).sum();
-    match (done, failed) {
-        (Err(problem), _) => Err(in_part(problem, removed).into()),
-        (Ok(()), Some((problem, place))) => {
-            Err(in_part(problem.note(format!("it was to be deleted from `{}`", place.name())), removed)
-                .into())
-        }
-        (Ok(()), None) => Ok(ExitCode::SUCCESS),
-    }
+    done.map_err(|problem| in_part(problem, removed))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The repositories that are looked at, each once, with the rules for it.

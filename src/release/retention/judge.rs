@@ -300,6 +300,12 @@ impl<'a> Graph<'a> {
     }
 }
 
+/// Manifests, and all that they lead to.
+pub(super) fn led_to(holding: &Holding, from: impl IntoIterator<Item = Digest>) -> BTreeSet<Digest> {
+    let from = from.into_iter().map(|digest| (digest, Live::Root));
+    Graph::new(holding).closure(from).into_keys().collect()
+}
+
 /// The images that go, each with what goes with it and with no other before.
 fn removals<'a>(
     holding: &Holding,

@@ -6,6 +6,7 @@ use crate::diagnostic::{Code, Problem};
 use crate::oci::Digest;
 use crate::plan::RegistryPlan;
 use crate::release::publisher::Publisher;
+use crate::release::retention::judge::led_to;
 use crate::release::retention::look::{Top, read, resolve};
 use crate::release::retention::{Holding, Loose, Part, Proposal, Removal, Stays};
 use crate::store::{Deletion, Repository};
@@ -24,40 +25,30 @@ pub struct Outcome {
     pub loose: Vec<Loose>,
     /// Tags that were to go, and stayed.
     pub kept: Vec<Stays>,
-    /// Why it was not finished.
-    pub failed: Option<Problem>,
 }
 
-/// Deletes what a proposal says from the repository of a registry; see [`remove`]. Blobs
-/// of a layout that nothing needs any more go with it.
+/// Deletes what a proposal says from the repository of a registry, in its order: images,
+/// what went with them, then single tags. What holds something else than what was judged,
+/// or is needed by what came meanwhile, stays. Blobs of a layout that nothing needs any more
+/// go with it. What became of it is told as far as it came, also where the work is given up.
 ///
 /// # Errors
-/// The repository cannot be opened.
+/// The repository cannot be read, or does not let one delete: it ends there.
 pub async fn remove_at(
     publisher: &Publisher,
     registry: &RegistryPlan,
     proposal: Proposal,
-) -> Result<Outcome, Problem> {
-    let Some(repository) = publisher.look(registry).await? else { return Ok(Outcome::default()) };
-    let outcome = remove(&repository, proposal).await;
+    outcome: &mut Outcome,
+) -> Result<(), Problem> {
+    let Some(repository) = publisher.look(registry).await? else { return Ok(()) };
+    let done = delete(&repository, proposal, outcome).await;
     if let Repository::Layout(layout) = &repository
         && !(outcome.removed.is_empty() && outcome.loose.is_empty())
     {
         // What is not collected now, is another time.
         drop(layout.collect());
     }
-    Ok(outcome)
-}
-
-/// Deletes what a proposal says, in its order: images, what went with them, then single
-/// tags. What holds something else than what was judged, or is needed by what came
-/// meanwhile, stays. It ends at the first thing that fails.
-pub(super) async fn remove(repository: &Repository, proposal: Proposal) -> Outcome {
-    let mut outcome = Outcome::default();
-    if let Err(problem) = delete(repository, proposal, &mut outcome).await {
-        outcome.failed = Some(problem);
-    }
-    outcome
+    done
 }
 
 async fn delete(repository: &Repository, proposal: Proposal, outcome: &mut Outcome) -> Result<(), Problem> {
@@ -78,7 +69,7 @@ async fn delete(repository: &Repository, proposal: Proposal, outcome: &mut Outco
             moved(repository, &removal).await?.then_some(MOVED)
         };
         if let Some(why) = why {
-            spared.extend(closure(&holding, removal.digest));
+            spared.extend(led_to(&holding, [removal.digest]));
             let stays = |tag: &str| stays(tag, removal.digest, why);
             outcome.kept.extend(removal.tags.iter().map(|gone| stays(&gone.tag)));
             continue;
@@ -111,27 +102,14 @@ async fn came(repository: &Repository, holding: &Holding) -> Result<BTreeSet<Dig
     let found = found.into_iter().filter_map(|(tag, found)| Some((tag, found?)));
     let new = found.filter(|(tag, found)| holding.tags.get(tag) != Some(&found.digest));
     let new: Vec<_> = new.map(|(_, descriptor)| descriptor).collect();
-    let (mut now, mut needed) = (Holding::default(), BTreeSet::new());
+    let mut now = Holding::default();
     let tops: Vec<Digest> = new.iter().map(|descriptor| descriptor.digest).collect();
     let read_all = new.into_iter().map(|descriptor| Top { descriptor, whole: true }).collect();
     read(repository, read_all, &mut now).await?;
-    for top in tops {
-        needed.extend(closure(&now, top));
-    }
+    let mut needed = led_to(&now, tops);
     // What refers to an image holds it as well.
     needed.extend(now.manifests.values().filter_map(|held| held.subject));
     Ok(needed)
-}
-
-/// A manifest, and all that it names.
-fn closure(holding: &Holding, digest: Digest) -> BTreeSet<Digest> {
-    let (mut seen, mut open) = (BTreeSet::new(), vec![digest]);
-    while let Some(digest) = open.pop() {
-        if seen.insert(digest) {
-            open.extend(holding.manifests.get(&digest).into_iter().flat_map(|held| &held.children));
-        }
-    }
-    seen
 }
 
 /// Whether a tag of an image holds something else now.

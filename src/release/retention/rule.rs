@@ -26,6 +26,8 @@ struct Rule {
     globs: GlobSet,
     bounds: Bounds,
     versions: bool,
+    /// Whether it is for nothing but what hoist made for itself.
+    own: bool,
 }
 
 /// What the rules say of a tag.
@@ -49,7 +51,8 @@ impl Rules {
             versions: false,
         };
         let own = [own("k-*"), own("keep-*")];
-        let rules = given.into_iter().map(Rule::new).chain(own.iter().map(Rule::new));
+        let given = given.into_iter().map(|retain| Rule::new(retain, false));
+        let rules = given.chain(own.iter().map(|retain| Rule::new(retain, true)));
         rules.collect::<Result<_, _>>().map(Self)
     }
 
@@ -90,7 +93,7 @@ impl Rules {
 }
 
 impl Rule {
-    fn new(retain: &Retain) -> Result<Self, Problem> {
+    fn new(retain: &Retain, own: bool) -> Result<Self, Problem> {
         let mut globs = GlobSetBuilder::new();
         let wrong = |glob: &str, error: &globset::Error| {
             Problem::new(Code::InvalidValue, format!("`{glob}` is not a glob")).note(error.kind().to_string())
@@ -103,15 +106,19 @@ impl Rule {
             written: retain.matches.clone(),
             bounds: retain.bounds,
             versions: retain.versions,
+            own,
         })
     }
 
     /// Whether it is for a tag. One that hoist made for itself is meant by no glob that
     /// does not begin like it.
     fn means(&self, tag: &str, kind: Kind) -> bool {
-        let own = kind.prefix();
+        let prefix = kind.prefix();
+        if self.own && prefix.is_none() {
+            return false;
+        }
         let meant = self.globs.matches(tag).into_iter().filter_map(|at| self.written.get(at));
-        meant.into_iter().any(|glob| own.is_none_or(|prefix| glob.starts_with(prefix)))
+        meant.into_iter().any(|glob| prefix.is_none_or(|prefix| glob.starts_with(prefix)))
     }
 }
 
@@ -153,7 +160,9 @@ mod tests {
         assert_eq!(of(&keep), Ruling::By(4));
         assert_eq!(rules.why(0), "`develop-*`: not among the last 2, nor younger than 2d");
         let alone = Rules::new(&[]).unwrap();
-        assert_eq!(alone.of("develop-1", &image), Ruling::Stays("no rule is for it"));
+        for tag in ["develop-1", "keep-me", "k-1"] {
+            assert_eq!(alone.of(tag, &image), Ruling::Stays("no rule is for it"), "{tag}");
+        }
         assert!(Rules::new(&[retain("[", false)]).is_err());
     }
 

@@ -43,45 +43,44 @@ pub(super) fn table(session: &Session, repository: &str, verdict: &Verdict) -> S
         let tag = (Some(Paint::Name), look.tame(&gone.tag));
         table.row([tag, (None, short(*digest)), none(), none(), (None, look.tame(&why))]);
     }
-    let mut out = format!("{}\n", look.paint(Paint::Strong, &look.tame(repository)));
-    if !verdict.is_empty() {
-        out.push_str(&table.render_whole(look, 2));
-    }
-    if session.global.verbose && !verdict.stays.is_empty() {
-        let mut kept = Table::new();
-        kept.head(["KEPT", "DIGEST", "WHY"]);
-        for stays in &verdict.stays {
-            let why = (None, look.tame(&stays.why));
-            kept.row([(Some(Paint::Name), look.tame(&stays.tag)), (None, short(stays.digest)), why]);
-        }
-        out.push_str(&kept.render_whole(look, 2));
-    } else {
+    let head = format!("{}\n", look.paint(Paint::Strong, &look.tame(repository)));
+    let goes = if verdict.is_empty() { String::new() } else { table.render_whole(look, 2) };
+    head + &goes + &kept(session, verdict)
+}
+
+/// What stays; with `-v` each tag, and why.
+fn kept(session: &Session, verdict: &Verdict) -> String {
+    let look = session.output_look();
+    if !session.global.verbose || verdict.stays.is_empty() {
         let more = if verdict.stays.is_empty() { "" } else { " (`-v` says why)" };
-        out.push_str(&format!("  {} kept{more}\n", counted(verdict.stays.len(), "tag")));
+        return format!("  {} kept{more}\n", counted(verdict.stays.len(), "tag"));
     }
-    out
+    let mut table = Table::new();
+    table.head(["KEPT", "DIGEST", "WHY"]);
+    for stays in &verdict.stays {
+        let why = (None, look.tame(&stays.why));
+        table.row([(Some(Paint::Name), look.tame(&stays.tag)), (None, short(stays.digest)), why]);
+    }
+    table.render_whole(look, 2)
 }
 
 /// What became of a repository, in words.
 pub(super) fn outcome(repository: &str, outcome: &Outcome) -> String {
     let tame = |text: &str| Look::PLAIN.tame(text);
     let repository = tame(repository);
-    let mut out = String::new();
-    for removal in &outcome.removed {
+    let removed = outcome.removed.iter().map(|removal| {
         let tags: Vec<_> = removal.tags.iter().map(|gone| tame(&gone.tag)).collect();
         let with = match removal.parts.len() {
             0 => String::new(),
             parts => format!(" and {} that belonged to it", counted(parts, "manifest")),
         };
-        out.push_str(&format!("{repository}: deleted {} ({}){with}\n", removal.digest, tags.join(", ")));
-    }
-    for loose in &outcome.loose {
-        out.push_str(&format!("{repository}: deleted the tag {}\n", tame(&loose.gone.tag)));
-    }
-    for stays in &outcome.kept {
-        out.push_str(&format!("{repository}: kept {}: {}\n", tame(&stays.tag), stays.why));
-    }
-    out
+        format!("{repository}: deleted {} ({}){with}\n", removal.digest, tags.join(", "))
+    });
+    let loose = outcome.loose.iter();
+    let loose = loose.map(|loose| format!("{repository}: deleted the tag {}\n", tame(&loose.gone.tag)));
+    let kept = outcome.kept.iter();
+    let kept = kept.map(|stays| format!("{repository}: kept {}: {}\n", tame(&stays.tag), stays.why));
+    removed.chain(loose).chain(kept).collect::<Vec<_>>().concat()
 }
 
 /// What would go of a repository.
@@ -122,14 +121,14 @@ fn value(
         })
     };
     let tag = |one: &Loose| json!({ "tag": one.gone.tag, "digest": one.digest.to_string(), "why": one.gone.why, "stays": one.stays });
-    let kept = |one: &Stays| json!({ "tag": one.tag, "digest": one.digest.to_string(), "why": one.why });
+    let stay = |one: &Stays| json!({ "tag": one.tag, "digest": one.digest.to_string(), "why": one.why });
     json!({
         "registry": registry,
         "repository": repository,
         "deleted": deleted,
         "images": removals.iter().map(image).collect::<Vec<_>>(),
         "tags": loose.iter().map(tag).collect::<Vec<_>>(),
-        "kept": stays.iter().map(kept).collect::<Vec<_>>(),
+        "kept": stays.iter().map(stay).collect::<Vec<_>>(),
     })
 }
 

@@ -358,6 +358,7 @@ pub(crate) struct Remove {
 
 /// `hoist prune`.
 #[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("bounds").args(["last", "younger"]).multiple(true)))]
 pub(crate) struct Prune {
     /// Registries and images of release.kdl. Without a registry: all of them; without an
     /// image: all
@@ -368,11 +369,11 @@ pub(crate) struct Prune {
     #[arg(long = "match", value_name = "GLOB", value_parser = glob, requires = "bounds")]
     pub(crate) globs: Vec<String>,
     /// Keep so many of them, the newest
-    #[arg(long, value_name = "N", requires = "globs", group = "bounds",
+    #[arg(long, value_name = "N", requires = "globs",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) last: Option<u32>,
     /// Keep those that were made less long ago: `30d`, `12h`
-    #[arg(long, value_name = "DURATION", requires = "globs", group = "bounds", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", requires = "globs", value_parser = duration)]
     pub(crate) younger: Option<Duration>,
     /// Judge tags that name versions, too, where they match
     #[arg(long, requires = "globs")]

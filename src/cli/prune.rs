@@ -143,16 +143,11 @@ fn places(release: &Release, facts: &Facts, options: &Prune) -> Result<Vec<Place
 fn unknown(release: &Release, name: &str) -> Problem {
     let known: Vec<&str> =
         release.registries.keys().chain(release.images.keys()).map(String::as_str).collect();
+    let all: Vec<_> = known.iter().map(|known| format!("`{known}`")).collect();
     let help = match nearest(name, known.iter().copied()) {
         Some(meant) => format!("did you mean `{meant}`?"),
-        None => {
-            let all: Vec<_> = known.iter().map(|known| format!("`{known}`")).collect();
-            if all.is_empty() {
-                "release.kdl declares none".to_owned()
-            } else {
-                format!("there are {}", all.join(", "))
-            }
-        }
+        None if all.is_empty() => "release.kdl declares none".to_owned(),
+        None => format!("there are {}", all.join(", ")),
     };
     Problem::new(Code::UnknownTarget, format!("there is no registry or image `{name}`")).help(help)
 }

@@ -98,20 +98,16 @@ impl Verdict {
 /// stage needs, or that says something about either.
 #[must_use]
 pub(super) fn judge(holding: &Holding, needed: &Needed, rules: &Rules, now: Timestamp) -> Verdict {
-    let ruled = by_rules(holding, needed, rules, now);
+    let said = by_rules(holding, needed, rules, now);
     let graph = Graph::new(holding);
     // Lists of what is not there are about nothing.
     let orphan = |(tag, digest): (&String, &Digest)| match Kind::of(tag, digest) {
         Kind::List(subject) if holding.absent.contains(&subject) => Some(*digest),
         _ => None,
     };
-    let kept: BTreeSet<Digest> = holding
-        .tags
-        .iter()
-        .filter(|(tag, _)| ruled.stays.contains_key(*tag))
-        .map(|(_, held)| *held)
-        .collect();
-    let going = holding.tags.iter().filter(|(tag, _)| ruled.goes.contains_key(*tag)).map(|(_, held)| *held);
+    let kept: BTreeSet<Digest> =
+        holding.tags.iter().filter(|(tag, _)| said.stays.contains_key(*tag)).map(|(_, held)| *held).collect();
+    let going = holding.tags.iter().filter(|(tag, _)| said.goes.contains_key(*tag)).map(|(_, held)| *held);
     let orphans = holding.tags.iter().filter_map(orphan);
     let heads: BTreeSet<Digest> = going.chain(orphans).filter(|digest| !kept.contains(digest)).collect();
     let reached = graph.closure(heads.iter().map(|head| (*head, Live::Root)));
@@ -120,7 +116,7 @@ pub(super) fn judge(holding: &Holding, needed: &Needed, rules: &Rules, now: Time
     let mut verdict = Verdict::default();
     for (tag, digest) in &holding.tags {
         let stays = |why: String| Stays { tag: tag.clone(), digest: *digest, why };
-        let why = match (ruled.stays.get(tag), ruled.goes.get(tag), Kind::of(tag, digest)) {
+        let why = match (said.stays.get(tag), said.goes.get(tag), Kind::of(tag, digest)) {
             (Some(why), ..) => {
                 verdict.stays.push(stays(why.clone()));
                 continue;
@@ -148,7 +144,7 @@ pub(super) fn judge(holding: &Holding, needed: &Needed, rules: &Rules, now: Time
         }
     }
     verdict.removals =
-        removals(holding, needed, &ruled, &graph, heads.iter().filter(|head| removed(head)), &removed);
+        removals(holding, needed, &said, &graph, heads.iter().filter(|head| removed(head)), &removed);
     verdict
 }
 
@@ -162,7 +158,7 @@ struct Ruled {
 }
 
 fn by_rules(holding: &Holding, needed: &Needed, rules: &Rules, now: Timestamp) -> Ruled {
-    let mut ruled = Ruled::default();
+    let mut said = Ruled::default();
     let mut matching: BTreeMap<usize, Vec<(&String, &Digest)>> = BTreeMap::new();
     for (tag, digest) in &holding.tags {
         match rules.of(tag, digest) {
@@ -170,7 +166,7 @@ fn by_rules(holding: &Holding, needed: &Needed, rules: &Rules, now: Timestamp) -
             Ruling::Stays(_) if matches!(Kind::of(tag, digest), Kind::List(_)) => {}
             Ruling::Stays(why) => {
                 let why = needed.reason(digest).unwrap_or(why);
-                ruled.stays.insert(tag.clone(), why.to_owned());
+                said.stays.insert(tag.clone(), why.to_owned());
             }
         }
     }
@@ -191,12 +187,12 @@ fn by_rules(holding: &Holding, needed: &Needed, rules: &Rules, now: Timestamp) -
                 younger.map(|younger| format!("it is younger than {}", span(younger)))
             });
             match stays {
-                Some(why) => ruled.stays.insert(tag.clone(), why),
-                None => ruled.goes.insert(tag.clone(), rules.why(at)),
+                Some(why) => said.stays.insert(tag.clone(), why),
+                None => said.goes.insert(tag.clone(), rules.why(at)),
             };
         }
     }
-    ruled
+    said
 }
 
 /// When an image was made, or was part of an entry of the ledger, whichever is later.
@@ -310,7 +306,7 @@ pub(super) fn led_to(holding: &Holding, from: impl IntoIterator<Item = Digest>) 
 fn removals<'a>(
     holding: &Holding,
     needed: &Needed,
-    ruled: &Ruled,
+    said: &Ruled,
     graph: &Graph<'_>,
     heads: impl Iterator<Item = &'a Digest>,
     removed: &dyn Fn(&Digest) -> bool,
@@ -325,7 +321,7 @@ fn removals<'a>(
         let parts = parts.collect();
         let tags = holding.tags_of(*digest).map(|tag| Gone {
             tag: tag.to_owned(),
-            why: ruled.goes.get(tag).cloned().unwrap_or_else(|| "what it is about is gone".to_owned()),
+            why: said.goes.get(tag).cloned().unwrap_or_else(|| "what it is about is gone".to_owned()),
         });
         Removal {
             digest: *digest,

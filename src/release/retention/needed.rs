@@ -95,15 +95,15 @@ impl Needed {
 fn reach(history: &[(String, Entry)], last: Option<u32>) -> usize {
     let position = |id: &str| history.iter().position(|(known, _)| known == id).map_or(0, |at| at + 1);
     let before = previous(history).map_or(0, |(id, _)| position(id));
-    let least = before.max(1);
-    let Some(last) = last else { return least };
+    let in_any_case = before.max(1);
+    let Some(last) = last else { return in_any_case };
     let mut seen = BTreeSet::new();
     for ((id, entry), failed) in ran(history).into_iter().rev() {
         if !failed {
             seen.insert(digests(entry));
         }
         if seen.len() >= last as usize {
-            return least.max(position(id));
+            return in_any_case.max(position(id));
         }
     }
     history.len()

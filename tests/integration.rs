@@ -37,6 +37,7 @@ mod others;
 mod pages;
 mod processes;
 mod proxy;
+mod pruning;
 #[path = "model/random.rs"]
 mod random;
 mod recall;

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use crate::cli::arguments::Inspect;
-use crate::cli::each::each_tag;
 use crate::cli::place::{Places, platform, until_signalled};
 use crate::cli::report::write;
 use crate::cli::session::Session;
@@ -15,7 +14,7 @@ use crate::inspect::{ImageReport, TagReport, View, image, tagged};
 use crate::oci::{Descriptor, Reference, RepositoryName};
 use crate::release::{End, repository_meant};
 use crate::report::{Look, inspection, inspection_json, tag_list, tag_list_json, treemap};
-use crate::store::{Registry, Repository};
+use crate::store::{Registry, Repository, each};
 
 /// What is inspected.
 enum Subject {
@@ -247,7 +246,7 @@ fn natural(tag: &str) -> Vec<(Option<u64>, &str)> {
 /// What tags point to, in their order. One that cannot be read hides no other.
 async fn look_at(repository: &Repository, tags: Vec<String>) -> Result<Vec<TagReport>, Problem> {
     let look = |repository: Repository, tag: String| async move { Ok(tagged(&repository, &tag).await) };
-    let found = each_tag(repository, tags, "inspecting", look).await?;
+    let found = each(repository, tags, "inspecting", look).await?;
     let mut reports: Vec<TagReport> = found.into_iter().flatten().collect();
     if reports.iter().all(|report| report.image.is_err())
         && let Some(TagReport { image: Err(problem), .. }) = reports.pop()

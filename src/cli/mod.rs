@@ -16,7 +16,6 @@ mod completions;
 mod copy;
 mod cut;
 mod doctor;
-mod each;
 mod fmt;
 mod graph;
 mod history;
@@ -29,6 +28,7 @@ mod login;
 mod place;
 mod plan;
 mod promote;
+mod prune;
 mod put_back;
 mod records;
 mod remove;
@@ -168,6 +168,7 @@ fn execute(session: &mut Session, command: Option<Command>) -> Result<ExitCode, 
         Some(Command::Init(options)) => init::init(session, &options),
         Some(Command::Copy(options)) => copy::copy(session, &options),
         Some(Command::Remove(options)) => remove::remove(session, &options),
+        Some(Command::Prune(options)) => prune::prune(session, &options),
         Some(Command::Login(options)) => login::login(session, &options),
         Some(Command::Logout(options)) => login::logout(session, &options),
         Some(Command::Doctor) => doctor::doctor(session),

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use crate::cli::arguments::Remove;
-use crate::cli::each::each_tag;
 use crate::cli::place::{Places, until_signalled};
 use crate::cli::run::{asker, consent};
 use crate::cli::session::Session;
@@ -13,7 +12,7 @@ use crate::diagnostic::{Code, Problem, Problems, bytes, counted};
 use crate::oci::{Digest, Index, Tag, media_type};
 use crate::release::{End, Publisher};
 use crate::report::{Look, status};
-use crate::store::{Collected, Deletion, Repository};
+use crate::store::{Collected, Deletion, Repository, each};
 
 /// Most tags that a message names.
 const NAMED: usize = 20;
@@ -180,7 +179,7 @@ async fn bonds(repository: &Repository, digest: Digest) -> Result<Bonds, Problem
         Ok((name, bond))
     };
     let mut bonds = Bonds::default();
-    for (name, bond) in each_tag(repository, repository.tags().await?, "removing", look).await? {
+    for (name, bond) in each(repository, repository.tags().await?, "removing", look).await? {
         match bond {
             Ok(Bond::Same) => bonds.tags.push(name),
             Ok(Bond::Parent) => bonds.parents.push(name),

@@ -15,6 +15,7 @@ mod path;
 mod platforms;
 mod registry;
 mod release;
+mod retain;
 mod stage;
 mod tag_rule;
 mod target;
@@ -38,6 +39,7 @@ pub use registry::{ClientCertificate, Login, Place, Registry, Secret};
 pub use release::{
     Builder, CacheSettings, Declared, Execute, GOALS, Pool, Release, RemoteCache, Settings, Var,
 };
+pub use retain::{Bounds, Retain};
 pub use stage::{
     Approve, Deploy, Edit, EventPattern, Forge, HttpCheck, KubectlSet, NewValue, PullRequest, Require,
     Severity, Stage, Verify,
@@ -45,4 +47,5 @@ pub use stage::{
 pub use tag_rule::{Narrow, Rule, RuleKind, TagSet};
 pub use target::{Argument, Command, Condition, Pattern, Target};
 pub use template::{Fact, Field, Name, Part, Template};
+pub(crate) use value::duration;
 pub use value::glob_fits;

@@ -1,6 +1,6 @@
 //! Where images are published.
 
-use crate::config::{ProjectPath, Template};
+use crate::config::{ProjectPath, Retain, Template};
 use crate::diagnostic::Spanned;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,8 @@ pub struct Registry {
     pub client: Option<ClientCertificate>,
     /// Credentials; without them those of docker and podman are used.
     pub login: Option<Login>,
+    /// What `hoist prune` keeps there; the first that matches a tag decides.
+    pub retains: Vec<Retain>,
 }
 
 /// A registry on the network, or a directory.

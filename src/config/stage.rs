@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::config::{Image, ProjectPath, Rule, Secret, Template};
+use crate::config::{Bounds, Image, ProjectPath, Rule, Secret, Template};
 use crate::diagnostic::{Span, Spanned};
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,8 @@ pub struct Stage {
     pub deploys: Vec<Spanned<Deploy>>,
     /// What must hold afterwards.
     pub verify: Option<Spanned<Verify>>,
+    /// What of that which it ran is kept, so that it can go back there.
+    pub retain: Option<Bounds>,
 }
 
 impl Stage {

@@ -14,6 +14,7 @@ mod check;
 mod command;
 mod definition;
 mod deploy;
+mod destination;
 mod dockerfile;
 mod drawing;
 mod edge;
@@ -48,6 +49,7 @@ pub use deploy::{
     ComposeStep, DeployStep, Deployment, GitopsStep, KubectlStep, ManifestChange, ManifestEdit,
     PullRequestStep,
 };
+pub use destination::destinations;
 pub use dockerfile::{CachePlan, DockerfileBase, DockerfileStep, dockerfile_bases};
 pub use drawing::{Colour, Sketch, dot, escaped, mermaid, svg, svg_of};
 pub use entering::{Entering, Promoted, entered, images_of_stage, tests_of};

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::{Image, Place, ProjectPath, Rule, RuleKind};
+use crate::config::{Image, Rule, RuleKind};
 use crate::diagnostic::{Code, Problem, Problems, Span};
 use crate::facts::Scope;
-use crate::oci::RepositoryName;
+use crate::plan::destination::repository_in;
 use crate::plan::lower::{Lower, Made};
 use crate::plan::permission::event_words;
-use crate::plan::unit::{Channel, DEFAULT_REGISTRY, Job, channels};
+use crate::plan::unit::{Channel, Job, channels};
 use crate::plan::{
     Action, Definition, Effect, Plan, PushStep, RegistryPlace, RegistryPlan, Subject, TagStep,
 };
@@ -120,41 +120,8 @@ impl Lower<'_> {
 
     /// A registry with the repository of an image in it.
     pub(super) fn registry(&mut self, image: &Image, channel: usize) -> Option<RegistryPlan> {
-        let scope = Scope::new(self.release, self.facts);
-        let repository = self.problems.take(scope.fill(&image.repository))?;
         let Channel { name, .. } = *channels(self.release, image).get(channel)?;
-        let declared = self.release.registries.get(name);
-        let layout = |directory: ProjectPath, repository: &str| match directory.join(repository) {
-            Ok(path) if path != directory => Ok(RegistryPlace::Layout(path)),
-            _ => Err(format!("`{repository}` is no path below a directory")),
-        };
-        let place = match declared.map(|registry| &registry.place) {
-            Some(Place::Remote(host)) => {
-                let host = self.problems.take(scope.fill(host))?;
-                let name = format!("{}/{repository}", host.trim_end_matches('/'));
-                match name.parse::<RepositoryName>() {
-                    Ok(_) => Ok(RegistryPlace::Remote(name)),
-                    Err(why) => Err(format!("`{name}`: {why}")),
-                }
-            }
-            Some(Place::Layout(path)) => layout(path.clone(), &repository),
-            None => layout(ProjectPath::root().join(DEFAULT_REGISTRY.1).unwrap_or_default(), &repository),
-        };
-        let place = match place {
-            Ok(place) => place,
-            Err(why) => {
-                let title = format!("`{}` cannot be published to `{name}`", image.name.value);
-                let problem = Problem::new(Code::InvalidReference, title).label(image.repository.span, why);
-                self.problems.push(
-                    problem.help("a repository is lower-case words joined by `/`, such as \"team/web\""),
-                );
-                return None;
-            }
-        };
-        Some(match declared {
-            Some(registry) => RegistryPlan::declared(&scope, registry, place),
-            None => RegistryPlan::with_defaults(name, place),
-        })
+        self.problems.take(repository_in(self.release, self.facts, image, name))
     }
 }
 

@@ -23,7 +23,15 @@ pub struct TagBack {
 /// when it entered.
 #[must_use]
 pub fn previous(history: &[(String, Entry)]) -> Option<&(String, Entry)> {
-    // Each with whether it failed.
+    let mut ran = ran(history);
+    let (now, _) = ran.pop()?;
+    let other = ran.into_iter().rfind(|(one, failed)| !failed && digests(&one.1) != digests(&now.1));
+    other.map(|(one, _)| one)
+}
+
+/// What led to what a stage runs now, by all of its entries, the newest first: the oldest
+/// first, without what was rolled back, each with whether it failed when it entered.
+pub(super) fn ran(history: &[(String, Entry)]) -> Vec<(&(String, Entry), bool)> {
     let mut ran: Vec<(&(String, Entry), bool)> = Vec::new();
     let mut entered = false;
     for one in history.iter().rev() {
@@ -45,9 +53,7 @@ pub fn previous(history: &[(String, Entry)]) -> Option<&(String, Entry)> {
         }
         entered = matches!(one.1.kind, EntryKind::Release | EntryKind::Promote);
     }
-    let (now, _) = ran.pop()?;
-    let other = ran.into_iter().rfind(|(one, failed)| !failed && digests(&one.1) != digests(&now.1));
-    other.map(|(one, _)| one)
+    ran
 }
 
 /// The newest entry by which a stage ran a version; a `v` before it does not matter.
@@ -59,7 +65,7 @@ pub fn of_version<'a>(history: &'a [(String, Entry)], version: &str) -> Option<&
     history.iter().find(|(_, entry)| ran(entry.kind) && bare(&entry.version) == wanted)
 }
 
-fn digests(entry: &Entry) -> BTreeMap<&str, Digest> {
+pub(super) fn digests(entry: &Entry) -> BTreeMap<&str, Digest> {
     entry.images.iter().map(|image| (image.name.as_str(), image.digest)).collect()
 }
 

@@ -23,6 +23,7 @@ mod likeness;
 mod preflight;
 mod publisher;
 mod push;
+mod retention;
 mod scanned;
 mod seal;
 mod shared;
@@ -50,6 +51,10 @@ pub use likeness::repository_meant;
 pub use preflight::{PresentTag, check_place, preflight};
 pub use publisher::Publisher;
 pub use push::{Pushed, bring, find, push};
+pub use retention::{
+    Gone, Loose, Needed, Outcome, Part, Proposal, Ran, Removal, Rules, Stays, Verdict, keep_alive_tag,
+    propose_at, remove_at,
+};
 pub use scanned::Scans;
 pub use seal::{Document, attest, sign};
 pub use shared::{content_tag, fetch_shared, share};

@@ -26,6 +26,12 @@ pub fn content_tag(key: &str) -> Option<Tag> {
     format!("{PREFIX}{}", key.get(..DIGITS)?).parse().ok()
 }
 
+/// Whether a tag is one of those.
+pub(super) fn is_content_tag(tag: &str) -> bool {
+    let digits = tag.strip_prefix(PREFIX).unwrap_or_default();
+    digits.len() == DIGITS && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 /// Brings the image with a content tag here, if the registry has it.
 ///
 /// # Errors

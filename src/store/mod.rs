@@ -9,6 +9,7 @@
 
 mod blob;
 mod copy;
+mod each;
 #[cfg(test)]
 pub(crate) mod fixture;
 #[cfg(fuzzing)]
@@ -20,6 +21,7 @@ mod repository;
 
 pub use blob::{BlobReader, BlobWriter};
 pub use copy::{Copied, Meter, Observe, Progress, copy, copy_read};
+pub use each::each;
 pub use layout::{Collected, Layout, Turn};
 pub use referrer::attach;
 pub use registry::{

@@ -1,8 +1,8 @@
 //! Registries.
 
 use crate::config::decode::Decoder;
-use crate::config::decode::read::{argument, boolean, child, property};
-use crate::config::{ClientCertificate, Login, Place, Registry, Secret};
+use crate::config::decode::read::{argument, boolean, child, children, form, number, property, string};
+use crate::config::{Bounds, ClientCertificate, Login, Place, Registry, Retain, Secret, value};
 use crate::diagnostic::{Code, Problem, Spanned};
 use crate::oci::RepositoryName;
 use crate::syntax::{Node, Value};
@@ -15,7 +15,8 @@ impl Decoder<'_> {
         let login = child(node, "login").and_then(|login| self.login(login));
         let insecure = boolean(property(node, "insecure")).unwrap_or(false);
         let client = self.client_certificate(node);
-        Some(Registry { name: name?, place: place?, insecure, ca, client, login })
+        let retains = children(node, "retain").map(retain).collect();
+        Some(Registry { name: name?, place: place?, insecure, ca, client, login, retains })
     }
 
     /// `cert=` and `key=`, which belong together.
@@ -70,6 +71,19 @@ impl Decoder<'_> {
         }
         Some(Place::Remote(template))
     }
+}
+
+fn retain(node: &Node) -> Retain {
+    Retain {
+        matches: node.arguments.iter().filter_map(|value| string(Some(value))).collect(),
+        bounds: bounds(node),
+        versions: boolean(property(node, "versions")).unwrap_or(false),
+    }
+}
+
+/// `last=` and `younger=`.
+pub(super) fn bounds(node: &Node) -> Bounds {
+    Bounds { last: number(property(node, "last")), younger: form(property(node, "younger"), value::duration) }
 }
 
 /// Whether a text is `host[:port][/prefix]`; else why not, and what to write.

@@ -7,6 +7,7 @@ use crate::config::decode::names::Noun;
 use crate::config::decode::read::{
     argument, boolean, child, children, form, number, property, string, word, words,
 };
+use crate::config::decode::registry::bounds;
 use crate::config::decode::trial::severity;
 use crate::config::{Approve, EventPattern, HttpCheck, Require, Stage, Verify, value};
 use crate::diagnostic::Spanned;
@@ -31,6 +32,7 @@ impl Decoder<'_> {
             approve: child(node, "approve").map(|approve| Spanned::new(approvers(approve), approve.header)),
             deploys: children(node, "deploy").filter_map(|deploy| self.deploy(deploy)).collect(),
             verify: child(node, "verify").map(|verify| Spanned::new(self.verify(verify), verify.header)),
+            retain: child(node, "retain").map(bounds),
         })
     }
 

@@ -19,10 +19,13 @@ pub(super) const REGISTRY: NodeForm = NodeForm::new("registry", "Where images ar
             "The private key of `cert`, in PEM: its path, or the [place of a secret](#secrets).",
         ),
     ])
-    .children(&[NodeForm::new("login", "Credentials.").properties(&[
-        PropertyForm::new("username", Kind::Template, "").required(),
-        PropertyForm::new("password", Kind::Secret, "").required(),
-    ])])
+    .children(&[
+        NodeForm::new("login", "Credentials.").properties(&[
+            PropertyForm::new("username", Kind::Template, "").required(),
+            PropertyForm::new("password", Kind::Secret, "").required(),
+        ]),
+        RETAIN,
+    ])
     .repeatable()
     .notes(
         "Without `login`: `~/.docker/config.json`, `auth.json` of containers, credential helpers, then \
@@ -38,10 +41,39 @@ registry "ecr" "123456789.dkr.ecr.us-east-1.amazonaws.com" {
     login username="AWS" password="command:aws ecr get-login-password --region us-east-1"
 }
 registry "lab" "registry.lab:5000/team" insecure=#true
+registry "nightly" "ghcr.io/acme/nightly" {
+    retain "develop-*" "pr-*" last=10 younger="30d"
+}
 registry "vault" "registry.example.com" ca="ca.pem" cert="client.pem" key="env:CLIENT_KEY"
 registry "out" "oci:dist/images"
 "#,
     );
+
+const RETAIN: NodeForm = NodeForm::new(
+    "retain",
+    "What `hoist prune` keeps of the images with such tags; the rest it deletes.",
+)
+.arguments(&[ArgumentForm::many("tag", Kind::Glob, "A glob over tags.")])
+.properties(&[
+    PropertyForm::new("last", LAST, "So many images, the newest."),
+    PropertyForm::new("younger", Kind::Duration, "Images that were made less long ago."),
+    PropertyForm::new(
+        "versions",
+        Kind::Bool,
+        "Tags that name versions are meant, too: `1.2.3`, `v1.2.3-rc.1`, `1.2`, `1`.",
+    )
+    .default("`#false`"),
+])
+.some_of(&["last", "younger"])
+.repeatable()
+.notes(
+    "What `last` or `younger` keeps is kept. Of several, the first that matches a tag decides; a tag that \
+             none matches is left alone. `latest`, and what a stage runs or could go back to, always stays: \
+             [Retention](registries.md#retention).",
+);
+
+/// How many are kept.
+pub(super) const LAST: Kind = Kind::Integer(1, 1_000_000);
 
 pub(super) const BUILDER: NodeForm =
     NodeForm::new("builder", "An engine that builds images of Dockerfiles, on another machine.")

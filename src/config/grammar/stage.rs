@@ -1,6 +1,7 @@
 //! Stages and deployments.
 
 use crate::config::grammar::image::SEVERITY;
+use crate::config::grammar::registry::LAST;
 use crate::config::grammar::{ArgumentForm, Kind, NodeForm, PropertyForm, project, tags};
 
 const RUN: NodeForm = NodeForm::new("run", "A command that must succeed.")
@@ -54,6 +55,7 @@ pub(super) const STAGE: NodeForm = NodeForm::new("stage", "A place that images a
                  (`REPOSITORY@DIGEST`) and `HOIST_DIGEST_WEB`, by its name in capitals.",
             ),
         VERIFY,
+        RETAIN,
     ])
     .notes(
         "`hoist release` enters every stage whose `on` matches the event; `hoist promote STAGE` enters \
@@ -79,6 +81,7 @@ pub(super) const STAGE: NodeForm = NodeForm::new("stage", "A place that images a
     deploy "compose" { file "compose.yaml"; service "web"; }
     deploy "run" { run "./deploy.sh"; }
     verify within="5m" { http "https://example.com/healthz" status=200; }
+    retain last=20 younger="90d"
 }
 
 stage "staging" { on branch="main"; }
@@ -90,6 +93,20 @@ image "web" {
 registry "prod" "registry.example.com"
 "#,
     );
+
+const RETAIN: NodeForm = NodeForm::new(
+    "retain",
+    "How far back it can go: `hoist prune` deletes no image that it ran so lately.",
+)
+.properties(&[
+    PropertyForm::new("last", LAST, "So many releases, the newest, what it runs included."),
+    PropertyForm::new("younger", Kind::Duration, "What it ran until less long ago."),
+])
+.some_of(&["last", "younger"])
+.notes(
+    "What one of both keeps is kept; by default `last=10 younger=\"30d\"`. What it runs, and what it ran \
+             before, always is.",
+);
 
 const REQUIRE: NodeForm = NodeForm::new("require", "Conditions that must hold.")
     .properties(&[

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::config::grammar::walk;
 use crate::config::tests::{Files, problems, release, release_of};
 use crate::config::{
-    Address, Base, BuildCache, BuildContext, Command, Condition, Deploy, Edit, EventPattern, Expect, Image,
-    Place, Recipe, RuleKind, Secret, Severity, Waste, includes,
+    Address, Base, Bounds, BuildCache, BuildContext, Command, Condition, Deploy, Edit, EventPattern, Expect,
+    Image, Place, Recipe, RuleKind, Secret, Severity, Waste, includes,
 };
 use crate::diagnostic::Sources;
 use crate::syntax::parse;
@@ -497,4 +497,29 @@ fn what_is_said_of_a_builder_is_what_an_engine_can_be_reached_at() {
         let (_, decoded) = Files(&[("release.kdl", "", &document)]).decode();
         assert_eq!(decoded.is_ok(), Address::parse(text).is_ok(), "{text}");
     }
+}
+
+#[test]
+fn registries_and_stages_say_what_is_kept() {
+    let release = release(
+        r#"
+        registry "r" "ghcr.io/acme" {
+            retain "develop-*" "pr-*" last=10 younger="30d"
+            retain "*-rc.*" last=3 versions=#true
+        }
+        stage "staging" { on branch="main"; retain younger="90d"; }
+        stage "develop" { on branch="develop"; }
+        "#,
+    );
+    let kept =
+        |last, days: Option<u64>| Bounds { last, younger: days.map(|days| Duration::from_hours(24 * days)) };
+    let [first, second] = release.registries["r"].retains.as_slice() else { panic!("two rules") };
+    assert_eq!(
+        (&first.matches[..], first.versions),
+        (&["develop-*".to_owned(), "pr-*".to_owned()][..], false)
+    );
+    assert_eq!((&second.matches[..], second.versions), (&["*-rc.*".to_owned()][..], true));
+    assert_eq!((first.bounds, second.bounds), (kept(Some(10), Some(30)), kept(Some(3), None)));
+    assert_eq!(release.stages["staging"].retain, Some(kept(None, Some(90))));
+    assert_eq!(release.stages["develop"].retain, None);
 }

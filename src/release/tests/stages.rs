@@ -38,6 +38,7 @@ fn stage(require: Require, approve: Option<&str>) -> Stage {
         approve: approve.map(|by| Spanned::new(Approve { by: vec![by.to_owned()] }, span())),
         deploys: Vec::new(),
         verify: None,
+        retain: None,
     }
 }
 

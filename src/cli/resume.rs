@@ -17,8 +17,8 @@ use crate::diagnostic::{Code, Problem, Problems, Span, counted};
 use crate::facts::{Facts, Needs};
 use crate::plan::{Action, Goals, Plan, RegistryPlan};
 use crate::release::{
-    Candidate, Entry, EntryKind, Journal, Journals, Ledger, Publisher, Returned, Running as Ran, TagChange,
-    TagResult,
+    Candidate, Entry, EntryKind, IntentTag, Journal, Journals, Ledger, Publisher, Returned, Running as Ran,
+    TagChange, TagResult, keep_tag,
 };
 use crate::report::tag_lines;
 use crate::run::TagMove;
@@ -95,11 +95,13 @@ fn is_open(journal: Journal) -> Option<Journal> {
 
 /// Ends the journals of all that a run, which succeeded, has done as well.
 pub(crate) fn settle(plan: &Plan, half: &[Journal]) -> Result<(), Problem> {
-    let tags = |repository: &str, tag: &str| {
+    let tags = |intended: &IntentTag| {
         plan.steps.iter().any(|step| match &step.action {
             Action::Tag(step) => {
-                step.registry.place.to_string() == repository
-                    && step.tags.iter().any(|planned| planned.tag.as_str() == tag)
+                // One more keeps the image where all others move.
+                let keeps = intended.tag == keep_tag(&intended.digest);
+                step.registry.place.to_string() == intended.repository
+                    && (keeps || step.tags.iter().any(|planned| planned.tag.as_str() == intended.tag))
             }
             _ => false,
         })
@@ -110,9 +112,7 @@ pub(crate) fn settle(plan: &Plan, half: &[Journal]) -> Result<(), Problem> {
     };
     for journal in half {
         let intent = journal.intent();
-        if intent.tags.iter().all(|tag| tags(&tag.repository, &tag.tag))
-            && intent.entries.iter().all(|entry| enters(&entry.stage))
-        {
+        if intent.tags.iter().all(tags) && intent.entries.iter().all(|entry| enters(&entry.stage)) {
             journal.end()?;
         }
     }

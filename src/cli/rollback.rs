@@ -16,7 +16,8 @@ use crate::facts::Facts;
 use crate::oci::{Digest, Tag};
 use crate::plan::{Goals, Promoted};
 use crate::release::{
-    Candidate, End, Entry, EntryKind, Ledger, Publisher, TagBack, of_version, previous, tags_back,
+    Candidate, End, Entry, EntryImage, EntryKind, Ledger, Publisher, TagBack, before, of_version, previous,
+    tags_back,
 };
 use crate::tags::{Movement, PlannedTag, Track};
 
@@ -56,7 +57,8 @@ pub(crate) fn go_back(
     let facts = facts_of(session, &loaded, &entry, true)?;
     let mut images = promoted((&loaded.release, &facts), &stage, (name, &entry))?;
     let backs = tags_back(&now, &id, &history);
-    let backs = until_signalled(still_ours(session, &loaded, &facts, backs), "rolling back was stopped")?;
+    let work = still_ours(session, &loaded, &facts, (backs, &entry));
+    let backs = until_signalled(work, "rolling back was stopped")?;
     for (image, promoted) in &mut images {
         promoted.tags = Some(tags_of(&stage, image, &backs));
         add_sources(&loaded, &facts, (image, promoted), &now);
@@ -90,19 +92,20 @@ fn nothing_before(name: &str, to: Option<&str>, history: &[(String, Entry)]) -> 
         .help(format!("`hoist history {name}` shows what it ran"))
 }
 
-/// The tags that still hold what the stage set them to: what somebody else moved since
-/// is theirs.
+/// The tags that still hold what the stage set them to, or hold again what they go back
+/// to: what somebody else moved since is theirs.
 async fn still_ours(
     session: &Session,
     loaded: &Loaded,
     facts: &Facts,
-    backs: Vec<TagBack>,
+    (backs, to): (Vec<TagBack>, &Entry),
 ) -> Result<Vec<TagBack>, Problems> {
     let publisher = Publisher::new(loaded.project.root.clone(), facts.environment.clone());
     let mut ours = Vec::new();
     for back in backs {
-        let held = held(loaded, facts, &publisher, (&back.repository, &back.tag)).await?;
-        if held == Some(back.holds) {
+        let held = held(loaded, facts, &publisher, (&back.repository, &back.tag)).await.map_err(before)?;
+        let is_back = |image: &EntryImage| image.name == back.image && Some(image.digest) == held;
+        if held == Some(back.holds) || to.images.iter().any(is_back) {
             ours.push(back);
         } else {
             let name = format!("{}:{}", back.repository, back.tag);

@@ -53,7 +53,7 @@ pub use push::{Pushed, bring, find, push};
 pub use scanned::Scans;
 pub use seal::{Document, attest, sign};
 pub use shared::{content_tag, fetch_shared, share};
-pub use tag::{RESUME, TagChange, TagReport, TagResult, check_immutable, check_tags, tag};
+pub use tag::{RESUME, TagChange, TagReport, TagResult, check_immutable, check_tags, keep_tag, tag};
 pub use tags::Tags;
 pub use transfer::{Delivered, End, Source, Transferred, shown};
 pub use vouch::{before, vouched_at_sources, vouched_at_targets};

@@ -26,6 +26,12 @@ pub const RESUME: &str = "`hoist resume` finishes it, and so does the same again
 /// How long is waited before it is read again the first time; then twice as long.
 const LAG: Duration = Duration::from_millis(200);
 
+/// The name of the tag that keeps an image of which all other tags move.
+#[must_use]
+pub fn keep_tag(image: &Digest) -> String {
+    image.to_string().replace("sha256:", "keep-").chars().take(17).collect()
+}
+
 /// A tag, and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TagChange {

@@ -17,7 +17,7 @@ use crate::plan::{
 };
 use crate::release::{
     Entrance, EntryImage, EntryPlace, EntryTag, Pushed, RESUME, TagChange, TagResult, Vouched, bring, find,
-    push, vouched_at_targets,
+    keep_tag, push, vouched_at_targets,
 };
 use crate::run::command::Unsuccessful;
 use crate::run::image::{Images, Known, Yielded, unless};
@@ -188,8 +188,7 @@ pub(super) fn kept<'a>(plan: &Plan, step: &'a TagStep, image: &Descriptor) -> Co
         _ => false,
     });
     let stays = step.tags.iter().any(|planned| planned.movement == Movement::Immutable);
-    let name = image.digest.to_string().replace("sha256:", "keep-").chars().take(17).collect::<String>();
-    match (step.tags.first(), name.parse()) {
+    match (step.tags.first(), keep_tag(&image.digest).parse()) {
         (Some(first), Ok(tag)) if enters && !stays => {
             let movement = Movement::Immutable;
             let keep = PlannedTag { tag, rule: "keep", span: first.span, movement, local: false };

@@ -454,7 +454,9 @@ fn promotions_at_the_same_time_stand_one_behind_the_other_and_none_is_lost() {
     let remote = world.remote();
     let chain =
         world.repo.git(&["--git-dir", &remote.to_string_lossy(), "log", "--format=%P", "refs/hoist/ledger"]);
-    assert_eq!(chain.split_whitespace().count(), 16, "{chain}");
+    // Each entry behind one: who is about to enter a stage says so before.
+    assert_eq!(chain.split_whitespace().count(), 2 * 17 - 1, "{chain}");
+    assert!(chain.lines().all(|parents| parents.split(' ').count() == 1), "{chain}");
     let history = world.history();
     assert_eq!(history.len(), 17);
     let built = world.digest("web:staging-latest");
@@ -633,23 +635,25 @@ fn whoever_may_not_write_the_ledger_is_refused_before_anything_is_published() {
 }
 
 #[test]
-fn an_entry_that_the_remote_does_not_take_is_made_by_the_same_again() {
+fn a_remote_that_takes_no_entry_is_found_before_anything_is_visible() {
     if !ready("a ledger that is not taken") {
         return;
     }
     let world = World::new("");
     let hook = world.remote().join("hooks/pre-receive");
     std::fs::create_dir_all(hook.parent().unwrap()).unwrap();
-    std::fs::write(&hook, "#!/bin/sh\necho closed >&2\nexit 1\n").unwrap();
+    std::fs::write(&hook, "#!/bin/sh\necho the ledger is closed today >&2\nexit 1\n").unwrap();
     std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let half = world.release("branch=staging");
     let said = [
-        "hoist::release::half_released",
-        "tags were set, and `staging` was not entered",
-        "staging-latest` holds",
+        "hoist::release::ledger",
+        "the remote does not take an entry of the ledger",
+        "pre-receive hook declined",
+        "remote: the ledger is closed today",
     ];
-    refused(&half, 5, &said);
+    refused(&world.release("branch=staging"), 3, &said);
+    assert_eq!(world.digest("web:staging-latest"), "none");
     assert_eq!(world.status("staging")["version"], Value::Null);
+    assert!(world.repo.hoist(&["resume", "--yes"]).stderr.contains("nothing to resume"));
     std::fs::remove_file(&hook).unwrap();
     done(&world.release("branch=staging"));
     assert_eq!(world.status("staging")["images"][0]["digest"], *world.digest("web:staging-latest"));

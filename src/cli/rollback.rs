@@ -41,7 +41,8 @@ pub(crate) fn go_back(
     let stage = stage_of(&loaded.release, name)?.clone();
     let ledger = Ledger::open(&loaded.project.root, &session.host.environment)?;
     let page = ledger.fetch()?;
-    let Some(now) = page.state.running(name).map(|running| running.entry.clone()) else {
+    let running_now = page.state.running(name).map(|running| (running.id.clone(), running.entry.clone()));
+    let Some((leaves, now)) = running_now else {
         let problem =
             Problem::new(Code::NotPromotable, format!("`{name}` runs nothing that it could go back from"));
         return Err(problem.help("`hoist status` shows what runs where").into());
@@ -67,6 +68,7 @@ pub(crate) fn go_back(
     let candidate = Candidate {
         kind: EntryKind::Rollback,
         source: Some(id),
+        leaves,
         scans: scans_of(&entry),
         from: None,
         reason: Some(reason),

@@ -114,6 +114,9 @@ pub(crate) fn carry_out(
     } else {
         Vec::new()
     };
+    for entrance in entrance.iter() {
+        half.iter().for_each(|journal| entrance.take_over(&journal.intent().run));
+    }
     let confirm = asker(session, running.yes);
     agree(session, &prepared.planned, running.yes, &confirm)?;
     let entrance = entrance.map(|entrance| approve(session, entrance)).transpose()?;
@@ -146,6 +149,9 @@ pub(crate) fn carry_out(
     // A file that cannot be written leaves no stage as it is.
     let written = files.write();
     let ended = put_back(session, running, &request, &summary);
+    if let Some(entrance) = &request.entrance {
+        entrance.end_journal()?;
+    }
     if let Err(problems) = written {
         let code = session.report(&problems);
         return Ok(if summary.exit_code() == 0 { code } else { ended });

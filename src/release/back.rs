@@ -36,6 +36,8 @@ pub fn previous(history: &[(String, Entry)]) -> Option<&(String, Entry)> {
                     ran.push((one, false));
                 }
             }
+            // What the stage runs stays.
+            EntryKind::Entering | EntryKind::Left => continue,
             // Where going back failed, it worked before.
             EntryKind::Aborted => {
                 if let Some((_, failed)) = ran.last_mut().filter(|_| entered) {

@@ -33,11 +33,12 @@ pub struct Drift {
 /// that did so last is right.
 #[must_use]
 pub fn expected(state: &State) -> Vec<Expected> {
-    let mut newest: BTreeMap<(&str, &str), (Timestamp, Expected)> = BTreeMap::new();
+    let mut newest: BTreeMap<(&str, &str), ((u64, Timestamp), Expected)> = BTreeMap::new();
     for (stage, running) in
         state.stages.iter().filter_map(|(stage, state)| Some((stage, state.running.as_ref()?)))
     {
-        let at = running.entry.at;
+        // Clocks of machines may differ; entries of format 1 have no number.
+        let at = (running.number, running.entry.at);
         for image in &running.entry.images {
             for (place, tag) in
                 image.places.iter().flat_map(|place| place.tags.iter().map(move |tag| (place, tag)))

@@ -50,7 +50,7 @@ pub struct TagChange {
 /// What was done to a tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TagResult {
-    /// It was set to the image.
+    /// It was set to the image; of one that was only looked at: it would be.
     Moved,
     /// It held the image.
     Already,
@@ -114,7 +114,7 @@ async fn set_all(
 /// Makes sure that all tags of all steps can be read, that it can be said of each
 /// whether it may move, and that no immutable one holds another image. To be asked for
 /// all steps before the first tag moves. What is in `images` says of itself there what
-/// it is; what is not, where it was pushed to.
+/// it is; what is not, where it was pushed to. Returns what would become of each.
 ///
 /// # Errors
 /// All immutable tags that hold another image ([`Code::ImmutableTag`]); a destination
@@ -123,7 +123,7 @@ pub async fn check_tags(
     steps: &[(&TagStep, &Descriptor)],
     images: &Layout,
     publisher: &Publisher,
-) -> Result<(), Problems> {
+) -> Result<Vec<TagChange>, Problems> {
     check(steps, images, publisher, |_| true).await
 }
 
@@ -137,7 +137,7 @@ pub async fn check_immutable(
     images: &Layout,
     publisher: &Publisher,
 ) -> Result<(), Problems> {
-    check(steps, images, publisher, |planned| planned.movement == Movement::Immutable).await
+    check(steps, images, publisher, |planned| planned.movement == Movement::Immutable).await.map(drop)
 }
 
 async fn check(
@@ -145,12 +145,18 @@ async fn check(
     images: &Layout,
     publisher: &Publisher,
     counts: fn(&PlannedTag) -> bool,
-) -> Result<(), Problems> {
-    let mut problems = Problems::new();
+) -> Result<Vec<TagChange>, Problems> {
+    let (mut problems, mut changes) = (Problems::new(), Vec::new());
     for (step, image) in steps {
         let repository = match publisher.look(&step.registry).await {
             Ok(Some(repository)) => repository,
-            Ok(None) => continue,
+            Ok(None) => {
+                let name = place(&step.registry);
+                let absent = published(step)
+                    .map(|planned| seen(&name, planned, None, (image.digest, TagResult::Moved)));
+                changes.extend(absent);
+                continue;
+            }
             Err(problem) => {
                 problems.push(problem);
                 continue;
@@ -167,7 +173,16 @@ async fn check(
                 Ok((Verdict::Conflict, Some(held))) => {
                     problems.push(conflict(&name, planned, held, image.digest));
                 }
-                Ok(_) => {}
+                Ok((verdict, held)) => changes.push(seen(
+                    &name,
+                    planned,
+                    held,
+                    match verdict {
+                        Verdict::Already => (image.digest, TagResult::Already),
+                        Verdict::Keep(why) => (held.unwrap_or(image.digest), TagResult::Kept(why)),
+                        Verdict::Move | Verdict::Conflict => (image.digest, TagResult::Moved),
+                    },
+                )),
                 Err(problem) => {
                     problems.push(made_by(planned, problem));
                     // The others would say the same.
@@ -176,7 +191,17 @@ async fn check(
             }
         }
     }
-    problems.or(())
+    problems.or(changes)
+}
+
+/// What would become of a tag.
+fn seen(
+    repository: &str,
+    planned: &PlannedTag,
+    from: Option<Digest>,
+    (to, result): (Digest, TagResult),
+) -> TagChange {
+    TagChange { repository: repository.to_owned(), tag: planned.tag.clone(), from, to, result }
 }
 
 /// A problem with a tag that shows no place is shown at the rule that makes the tag.
@@ -239,7 +264,7 @@ impl Mover<'_> {
             return Ok(Vec::new());
         }
         for planned in &absent {
-            self.note_moving(planned, None)?;
+            self.note_moving(planned, None).await?;
         }
         let tags: Vec<&Tag> = absent.iter().map(|planned| &planned.tag).collect();
         let taken = self.repository.put_tags(&tags, (self.image, self.document().await?)).await;
@@ -284,7 +309,7 @@ impl Mover<'_> {
                 Verdict::Move if before.is_some() => return Err(self.lost(planned, from)),
                 Verdict::Move => {}
             }
-            self.note_moving(planned, from)?;
+            self.note_moving(planned, from).await?;
             if !self.swap(planned, from).await? {
                 found = from;
                 continue;
@@ -299,9 +324,11 @@ impl Mover<'_> {
         Err(self.lost(planned, found))
     }
 
-    /// Puts down that a tag is about to be set, before it is.
-    fn note_moving(&self, planned: &PlannedTag, from: Option<Digest>) -> Result<(), Problem> {
-        self.journal.map_or(Ok(()), |journal| journal.moving(self.name, planned.tag.as_str(), from))
+    /// Puts down that a tag is about to be set, before it is, where it may be still.
+    async fn note_moving(&self, planned: &PlannedTag, from: Option<Digest>) -> Result<(), Problem> {
+        let Some(journal) = self.journal else { return Ok(()) };
+        journal.hold().await?;
+        journal.moving(self.name, planned.tag.as_str(), from)
     }
 
     fn note_settled(&self, planned: &PlannedTag) -> Result<(), Problem> {

@@ -20,6 +20,8 @@ pub(in crate::release) fn entry(kind: EntryKind, stage: &str, version: &str, wha
         stage: stage.to_owned(),
         at: Timestamp::from_second(at).unwrap(),
         by: "tester".to_owned(),
+        does: None,
+        run: None,
         event: "branch=main".to_owned(),
         commit: "1".repeat(40),
         tree: "2".repeat(40),
@@ -294,10 +296,10 @@ fn an_entry_of_a_newer_hoist_is_refused_and_not_misread() {
     let world = World::new();
     let path = world.repository("project");
     let ledger = open(&path);
-    let id = put(&ledger, &Entry { format: 2, ..release("staging", "1.0.0") });
+    let id = put(&ledger, &Entry { format: 3, ..release("staging", "1.0.0") });
     let problem = ledger.entry(&id).unwrap_err();
     assert_eq!(problem.code, Code::Ledger);
-    assert!(problem.notes[0].contains("it is of format 2, and this hoist reads 1"), "{:?}", problem.notes);
+    assert!(problem.notes[0].contains("it is of format 3, and this hoist reads 2"), "{:?}", problem.notes);
     // Nothing is put behind it.
     assert_eq!(ledger.read().unwrap_err(), problem);
     assert!(ledger.append(|_| Ok(Some(release("staging", "1.1.0")))).is_err());

@@ -42,7 +42,7 @@ fn stage(require: Require, approve: Option<&str>) -> Stage {
 }
 
 fn running(entry: Entry, since: i64) -> Running {
-    Running { id: Some("e".repeat(40)), since: Timestamp::from_second(since).unwrap(), entry }
+    Running { id: Some("e".repeat(40)), since: Timestamp::from_second(since).unwrap(), number: 0, entry }
 }
 
 fn candidate(version: &str) -> Candidate {
@@ -61,6 +61,7 @@ fn candidate(version: &str) -> Candidate {
         from: Some(("staging".to_owned(), running(ran, NOW - 7200))),
         vouching: vec![vouching("web", false)],
         source: None,
+        leaves: None,
         reason: None,
     }
 }
@@ -95,8 +96,12 @@ fn unmet(stage: &Stage, candidate: &Candidate, known: &State, world: &World) -> 
 
 fn state(stages: &[(&str, Running, Option<Hold>)]) -> State {
     let stages = stages.iter().map(|(name, running, hold)| {
-        let state =
-            StageState { running: Some(running.clone()), last: running.id.clone(), hold: hold.clone() };
+        let state = StageState {
+            running: Some(running.clone()),
+            last: running.id.clone(),
+            hold: hold.clone(),
+            entering: None,
+        };
         ((*name).to_owned(), state)
     });
     State { stages: stages.collect() }

@@ -2,6 +2,8 @@
 //! on loopback, and a bare git repository for the remote.
 
 use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -11,10 +13,13 @@ use serde_json::Value;
 
 use crate::faults::memory;
 use crate::fixture::{Ended, Repo, done, installed, refused};
-use crate::proxy::{Fault, Proxy};
+use crate::proxy::{Fault, Proxy, direct};
 use crate::registry::{Registry, digest_of};
 use crate::schemas::check;
 use crate::signals::pid;
+
+/// The version that is promoted.
+const MIDDLE: &str = "1.3.5";
 
 fn file(port: u16) -> String {
     format!(
@@ -143,9 +148,14 @@ fn of_many_who_enter_a_stage_at_once_the_highest_version_stays_and_nobody_is_hal
     }
     let world = World::new();
     let versions: Vec<String> = (0..8).map(|at| format!("1.{at}.0")).collect();
-    versions.iter().for_each(|version| world.version(version));
     // What is promoted is in the middle of what is released.
-    let middle = world.clone("middle", "v1.3.0");
+    for version in &versions {
+        world.version(version);
+        if version == "1.3.0" {
+            world.version(MIDDLE);
+        }
+    }
+    let middle = world.clone("middle", &format!("v{MIDDLE}"));
     done(&world.call(&middle, &["release", "--event", "branch=staging", "--yes"]));
     let one = |at: usize| -> (PathBuf, Vec<String>) {
         let version = &versions[at / 2];
@@ -172,10 +182,10 @@ fn of_many_who_enter_a_stage_at_once_the_highest_version_stays_and_nobody_is_hal
         // Whoever is too late is refused, with nothing of it visible.
         let too_late = ended.code == 3 && ended.stderr.contains("order: it runs");
         assert!(ended.code == 0 || too_late, "{words:?}: {}\n{}", ended.code, ended.stderr);
-        let version = words.iter().find_map(|word| word.strip_prefix("tag=v")).unwrap_or("1.3.0");
+        let version = words.iter().find_map(|word| word.strip_prefix("tag=v")).unwrap_or(MIDDLE);
         if ended.code == 0 {
             *entered.entry(version.to_owned()).or_default() += 1;
-        } else if version != "1.3.0" {
+        } else if version != MIDDLE {
             assert_eq!(world.digest(version), "none", "{}", ended.stderr);
         }
     }
@@ -188,7 +198,7 @@ fn of_many_who_enter_a_stage_at_once_the_highest_version_stays_and_nobody_is_hal
         let its = |one: &&Value| one["stage"] == "production" && one["version"] == *version;
         history.iter().filter(its).count()
     };
-    for version in &versions {
+    for version in versions.iter().map(String::as_str).chain([MIDDLE]) {
         let (done, put) = (entered.get(version).copied().unwrap_or_default(), put(version));
         // The same once more makes no entry.
         assert!(put <= done && (put > 0) == (done > 0), "{version}: {done} succeeded, {put} entries");
@@ -202,9 +212,10 @@ fn of_many_who_enter_a_stage_at_once_the_highest_version_stays_and_nobody_is_hal
     for tag in ["latest", "live"] {
         assert_eq!(world.digest(tag), highest, "{tag}");
     }
-    for version in versions.iter().filter(|version| entered.contains_key(*version)) {
-        let minor = version.strip_suffix(".0").expect("it ends so");
-        assert_eq!(world.digest(minor), world.digest(version), "{minor}");
+    for (version, minor) in entered.keys().filter_map(|version| Some((version, version.strip_suffix(".0")?)))
+    {
+        let highest = if minor == "1.3" && entered.contains_key(MIDDLE) { MIDDLE } else { version };
+        assert_eq!(world.digest(minor), world.digest(highest), "{minor}");
     }
     assert_eq!(world.production(&world.repo.path())["entering"], Value::Null);
 }
@@ -271,4 +282,47 @@ fn what_died_on_another_machine_is_waited_for_and_finished_from_anywhere() {
     let again = world.clone("again", "v1.3.0");
     done(&world.call(&again, &["release", "--event", "tag=v1.3.0", "--lift-hold", "--yes"]));
     assert_eq!(world.digest("live"), world.digest("1.3.0"));
+}
+
+/// Gives an image another name, as another tool does.
+fn name(port: u16, from: &str, to: &str) {
+    let bytes = direct(port, &format!("/v2/team/web/manifests/{from}")).expect("it is there");
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the registry answers");
+    let document: Value = serde_json::from_slice(&bytes).expect("it is JSON");
+    let (kind, length) = (document["mediaType"].as_str().expect("it says what it is"), bytes.len());
+    let head = format!(
+        "PUT /v2/team/web/manifests/{to} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+         Content-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
+    );
+    stream.write_all(&[head.as_bytes(), &bytes].concat()).expect("it listens");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+}
+
+#[test]
+fn a_tag_that_another_tool_sets_between_plan_and_commit_is_found_before_anything_is_visible() {
+    if !ready("tags that others set meanwhile") {
+        return;
+    }
+    let world = World::new();
+    world.version("1.0.0");
+    let release = |version: &str| {
+        world.call(&world.repo.path(), &["release", "--event", &format!("tag=v{version}"), "--yes"])
+    };
+    done(&release("1.0.0"));
+    let one = world.digest("1.0.0");
+    // While the image is sent, somebody else takes the version for another one.
+    world.version("1.1.0");
+    let port = world.registry.port;
+    world.proxy.harm(Box::new(move |asked, times| {
+        if asked.starts_with("PUT /v2/team/web/manifests/sha256") && times == 0 {
+            name(port, "1.0.0", "1.1.0");
+        }
+        None
+    }));
+    refused(&release("1.1.0"), 3, &["hoist::release::immutable_tag", "web:1.1.0` holds another image"]);
+    let held = ["1.1.0", "1.1", "latest", "live"].map(|tag| world.digest(tag));
+    assert_eq!(held, [one.clone(), "none".to_owned(), one.clone(), one.clone()]);
+    assert_eq!(world.production(&world.repo.path())["entering"], Value::Null);
 }

@@ -241,13 +241,19 @@ fn a_stage_goes_back_and_is_on_hold_until_somebody_promotes_by_hand() {
     // What somebody else moved since is theirs.
     done(&world.repo.hoist(&["promote", "production", "--yes"]));
     let port = world.registry.port;
-    let from = format!("docker://127.0.0.1:{port}/team/web:1.0.0");
+    done(&world.release("branch=develop"));
+    let theirs = world.digest("web:develop-latest");
+    assert!(![&one, &two].contains(&&theirs));
+    let from = format!("docker://127.0.0.1:{port}/team/web:develop-latest");
     let to = format!("docker://127.0.0.1:{port}/team/web:latest");
     let plain = ["--src-tls-verify=false", "--dest-tls-verify=false"];
     let moved = Command::new("skopeo").arg("copy").arg("--all").args(plain).args([from, to]).output();
     assert!(moved.unwrap().status.success());
     let drift = world.status("production")["drift"]["tags"].clone();
-    assert_eq!((drift[0]["tag"].as_str(), drift[0]["holds"].as_str()), (Some("latest"), Some(one.as_str())));
+    assert_eq!(
+        (drift[0]["tag"].as_str(), drift[0]["holds"].as_str()),
+        (Some("latest"), Some(theirs.as_str()))
+    );
     let back = world.repo.hoist(&["rollback", "production", "--yes"]);
     done(&back);
     assert!(
@@ -464,6 +470,77 @@ fn promotions_at_the_same_time_stand_one_behind_the_other_and_none_is_lost() {
         assert!(history.iter().any(|one| one["stage"] == format!("p{at}")));
         assert_eq!(world.status(&format!("p{at}"))["images"][0]["digest"], *built);
         assert_eq!(world.digest(&format!("web:p{at}")), built);
+    }
+}
+
+#[test]
+fn an_image_that_was_added_to_a_stage_stays_when_that_goes_back() {
+    if !ready("stages that grow") {
+        return;
+    }
+    let world = World::new("deploy \"run\" { run \"echo $HOIST_DIGEST_WEB $HOIST_DIGEST_WORKER >> out\"; }");
+    world.ship("1\n", "v1.0.0");
+    let one = world.digest("prod/web:live");
+    let worker = "image \"worker\" { assemble from=\"scratch\" { layer { copy \"web\" \"/w\"; }; }\n    \
+                  tags { semver \"{version}\"; latest; branch \"{branch}-{short}\"; }\n    push \"dev\"; }\n";
+    world.repo.write("release.kdl", world.repo.read("release.kdl") + worker);
+    // What never ran there cannot be taken from there.
+    let said =
+        ["`worker` does not run in `staging`", "release `worker` to `staging` first; or `git checkout"];
+    refused(&world.repo.hoist(&["promote", "production", "--yes"]), 3, &said);
+    world.ship("2\n", "v2.0.0");
+    let added = world.digest("prod/worker:live");
+    let back = world.repo.hoist(&["rollback", "production", "--yes"]);
+    done(&back);
+    assert!(
+        back.stderr.contains("`worker` did not run there in 1.0.0, and stays as it is"),
+        "{}",
+        back.stderr
+    );
+    assert_eq!(
+        [world.digest("prod/web:live"), world.digest("prod/worker:live")],
+        [one.clone(), added.clone()]
+    );
+    assert_eq!(world.repo.read("out").lines().last(), Some(format!("{one} {added}").as_str()));
+    let production = world.status("production");
+    assert_eq!(
+        (&production["version"], production["images"].as_array().map(Vec::len)),
+        (&"1.0.0".into(), Some(2))
+    );
+    // There is nothing before that.
+    refused(&world.repo.hoist(&["rollback", "production", "--yes"]), 3, &["ran nothing before"]);
+}
+
+#[test]
+fn what_is_known_is_shown_where_neither_the_remote_nor_the_registry_answers() {
+    if !ready("a status without a network") {
+        return;
+    }
+    let mut world = World::new("");
+    world.ship("1\n", "v1.0.0");
+    world.ship("2\n", "v2.0.0");
+    let first_wait = [("HOIST_TEST_FIRST_WAIT", "1")];
+    // Without the registry, what it holds is not known, and all else is.
+    world.registry.stop();
+    let down = world.repo.hoist_with(&["status"], &first_wait);
+    done(&down);
+    assert!(
+        down.stdout.contains("production  2.0.0") && down.stdout.contains("drift is not known"),
+        "{}",
+        down.stdout
+    );
+    let json = world.repo.hoist_with(&["status", "--json"], &first_wait);
+    assert!(status(&json, "production")["drift"]["unknown"].is_string());
+    let back = world.repo.hoist_with(&["rollback", "production", "--yes"], &first_wait);
+    refused(&back, 3, &["hoist::release::unreachable"]);
+    // Without the remote, what was known before is shown, and that it is that.
+    std::fs::remove_dir_all(world.remote()).unwrap();
+    for words in [&["status", "--no-drift"][..], &["history"]] {
+        let known = world.repo.hoist(words);
+        let said =
+            ["hoist::release::unreachable", "what is shown was known here before: its newest entry is of 20"];
+        refused(&known, 3, &said);
+        assert!(known.stdout.contains("2.0.0"), "{}", known.stdout);
     }
 }
 

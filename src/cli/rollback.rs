@@ -56,6 +56,7 @@ pub(crate) fn go_back(
         return Err(nothing_before(name, to, &history).into());
     };
     let facts = facts_of(session, &loaded, &entry, true)?;
+    let entry = with_added(session, &entry, &now);
     let mut images = promoted((&loaded.release, &facts), &stage, (name, &entry))?;
     let backs = tags_back(&now, &id, &history);
     let work = still_ours(session, &loaded, &facts, (backs, &entry));
@@ -79,6 +80,20 @@ pub(crate) fn go_back(
     // To go back is what is asked for.
     let running = Running { allow_regress: true, ..running.clone() };
     carry_out(session, &running, false, &Goals::Stage(name.to_owned()), Prepared::alone(planned))
+}
+
+/// An entry that is gone back to, with the images that the stage did not run then, and runs
+/// now: they stay as they are.
+fn with_added(session: &Session, to: &Entry, now: &Entry) -> Entry {
+    let mut with = to.clone();
+    for image in &now.images {
+        if to.images.iter().all(|known| known.name != image.name) {
+            session
+                .say(&format!("`{}` did not run there in {}, and stays as it is\n", image.name, to.version));
+            with.images.push(image.clone());
+        }
+    }
+    with
 }
 
 fn nothing_before(name: &str, to: Option<&str>, history: &[(String, Entry)]) -> Problem {

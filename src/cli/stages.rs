@@ -415,7 +415,10 @@ pub(crate) fn promoted(
             let title = format!("`{name}` does not run in `{from}`, and is not built again");
             let problem =
                 Problem::new(Code::NotPromotable, title).label(stage.name.span, "it belongs to this stage");
-            problems.push(problem.help(format!("release `{name}` to `{from}` first")));
+            problems.push(problem.help(format!(
+                "release `{name}` to `{from}` first; or `git checkout {}`, whose release.kdl may not have it",
+                entry.short()
+            )));
             continue;
         };
         let sources = found.places.iter();

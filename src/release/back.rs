@@ -30,7 +30,11 @@ pub fn previous(history: &[(String, Entry)]) -> Option<&(String, Entry)> {
         match one.1.kind {
             EntryKind::Release | EntryKind::Promote => ran.push((one, false)),
             EntryKind::Rollback => {
-                let back = ran.iter().rposition(|(known, _)| digests(&known.1) == digests(&one.1));
+                // What was added to the stage since stays in it.
+                let is_it = |known: &(String, Entry)| {
+                    one.1.source.as_ref() == Some(&known.0) || digests(&known.1) == digests(&one.1)
+                };
+                let back = ran.iter().rposition(|(known, _)| is_it(known));
                 ran.truncate(back.map_or(0, |at| at + 1));
                 if ran.is_empty() {
                     ran.push((one, false));

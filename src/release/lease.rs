@@ -102,8 +102,8 @@ impl Entrance {
         self.stages.iter().find_map(|(stage, _)| self.busy_with(state, &stage.name.value))
     }
 
-    pub(super) fn busy_with(&self, state: &State, stage: &str) -> Option<Held> {
-        let entering = state.entering(stage).filter(|entering| !self.may_take(entering))?;
+    pub(super) fn busy_with(&self, known: &State, stage: &str) -> Option<Held> {
+        let entering = known.entering(stage).filter(|entering| !self.may_take(entering))?;
         Some(Held { stage: stage.to_owned(), entering: entering.clone() })
     }
 
@@ -149,7 +149,9 @@ impl Entrance {
     fn renew(&self, intent: &Intent) -> Result<(), Problems> {
         self.put(intent, |page| {
             let is_lost = |entry: &Entry| {
-                page.state.entering(&entry.stage).is_none_or(|entering| entering.run() != intent.run)
+                let entering = page.state.entering(&entry.stage);
+                entering.is_none_or(|entering| entering.run() != intent.run)
+                    && !is_entered(page, entry, intent)
             };
             match intent.entries.iter().find(|entry| is_lost(entry)) {
                 Some(entry) => {
@@ -175,7 +177,8 @@ impl Entrance {
             if !is_right(page)? {
                 return Ok(Vec::new());
             }
-            let entries = intent.entries.iter().map(|entry| Entry {
+            let entries = intent.entries.iter().filter(|entry| !is_entered(page, entry, intent));
+            let entries = entries.map(|entry| Entry {
                 kind: EntryKind::Entering,
                 at: Timestamp::now(),
                 run: Some(intent.run.clone()),
@@ -186,6 +189,12 @@ impl Entrance {
         });
         done.map(drop)
     }
+}
+
+/// Whether a run has entered a stage already.
+fn is_entered(page: &Page, entry: &Entry, intent: &Intent) -> bool {
+    let running = page.state.running(&entry.stage);
+    running.is_some_and(|running| running.entry.run.as_deref() == Some(&intent.run))
 }
 
 /// Gives up the rights of a run of which nothing is visible.

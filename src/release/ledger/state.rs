@@ -102,7 +102,7 @@ impl State {
     }
 
     /// Gives what the commit that holds it is about, its id.
-    pub(super) fn at(mut self, id: &str) -> Self {
+    pub(in crate::release) fn at(mut self, id: &str) -> Self {
         for stage in self.stages.values_mut() {
             // Who never entered a stage has no last entry there.
             if stage.running.is_some() || stage.hold.is_some() {
@@ -119,7 +119,7 @@ impl State {
     }
 
     /// What all stages run behind a further entry, which becomes part of its commit.
-    pub(super) fn after(mut self, entry: &Entry) -> Self {
+    pub(in crate::release) fn after(mut self, entry: &Entry) -> Self {
         let number = self.stages.values().filter_map(|stage| Some(stage.running.as_ref()?.number)).max();
         let number = number.unwrap_or_default() + 1;
         let stage = self.stages.entry(entry.stage.clone()).or_default();

@@ -226,7 +226,9 @@ fn what_died_on_another_machine_is_waited_for_and_finished_from_anywhere() {
         return;
     }
     let world = World::new();
-    ["1.0.0", "1.1.0", "1.2.0", "1.3.0"].iter().for_each(|version| world.version(version));
+    for version in ["1.0.0", "1.1.0", "1.2.0", "1.3.0"] {
+        world.version(version);
+    }
     let clones = ["1.0.0", "1.1.0", "1.2.0", "1.3.0"]
         .map(|version| world.clone(&format!("at{version}"), &format!("v{version}")));
     let [zero, one, two, three] = &clones;

@@ -114,8 +114,10 @@ pub(crate) fn carry_out(
     } else {
         Vec::new()
     };
-    for entrance in entrance.iter() {
-        half.iter().for_each(|journal| entrance.take_over(&journal.intent().run));
+    if let Some(entrance) = &entrance {
+        for journal in &half {
+            entrance.take_over(&journal.intent().run);
+        }
     }
     let confirm = asker(session, running.yes);
     agree(session, &prepared.planned, running.yes, &confirm)?;

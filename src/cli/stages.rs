@@ -89,7 +89,9 @@ impl Entered {
         let (ledger, root) = (self.ledger.clone(), planned.project.root.clone());
         let entrance = Entrance::new(ledger, root, who(session), allow_regress, self.stages.clone());
         let entrance = entrance.approved(self.approval.clone());
-        self.over.iter().for_each(|run| entrance.take_over(run));
+        for run in &self.over {
+            entrance.take_over(run);
+        }
         entrance.check_before_approval(&self.page.state)?;
         if !entrance.asks_for_seals() {
             return Ok(entrance);

@@ -22,6 +22,7 @@ mod emulation;
 mod engine_faults;
 mod engine_limits;
 mod engines;
+mod entering;
 mod examples;
 mod faults;
 mod figures;

@@ -62,6 +62,12 @@ impl Proxy {
         Self { port, state }
     }
 
+    /// From here on this is done, as if nothing had been asked for before.
+    pub(crate) fn harm(&self, harm: Harm) {
+        let mut state = self.state.lock().expect("no thread panics");
+        (state.harm, state.seen) = (Some(harm), HashMap::new());
+    }
+
     /// From here on nothing is harmed.
     pub(crate) fn heal(&self) {
         self.state.lock().expect("no thread panics").harm = None;

@@ -241,13 +241,19 @@ fn a_stage_goes_back_and_is_on_hold_until_somebody_promotes_by_hand() {
     // What somebody else moved since is theirs.
     done(&world.repo.hoist(&["promote", "production", "--yes"]));
     let port = world.registry.port;
-    let from = format!("docker://127.0.0.1:{port}/team/web:1.0.0");
+    done(&world.release("branch=develop"));
+    let theirs = world.digest("web:develop-latest");
+    assert!(![&one, &two].contains(&&theirs));
+    let from = format!("docker://127.0.0.1:{port}/team/web:develop-latest");
     let to = format!("docker://127.0.0.1:{port}/team/web:latest");
     let plain = ["--src-tls-verify=false", "--dest-tls-verify=false"];
     let moved = Command::new("skopeo").arg("copy").arg("--all").args(plain).args([from, to]).output();
     assert!(moved.unwrap().status.success());
     let drift = world.status("production")["drift"]["tags"].clone();
-    assert_eq!((drift[0]["tag"].as_str(), drift[0]["holds"].as_str()), (Some("latest"), Some(one.as_str())));
+    assert_eq!(
+        (drift[0]["tag"].as_str(), drift[0]["holds"].as_str()),
+        (Some("latest"), Some(theirs.as_str()))
+    );
     let back = world.repo.hoist(&["rollback", "production", "--yes"]);
     done(&back);
     assert!(
@@ -463,7 +469,9 @@ fn promotions_at_the_same_time_stand_one_behind_the_other_and_none_is_lost() {
     let remote = world.remote();
     let chain =
         world.repo.git(&["--git-dir", &remote.to_string_lossy(), "log", "--format=%P", "refs/hoist/ledger"]);
-    assert_eq!(chain.split_whitespace().count(), 16, "{chain}");
+    // Each entry behind one: who is about to enter a stage says so before.
+    assert_eq!(chain.split_whitespace().count(), 2 * 17 - 1, "{chain}");
+    assert!(chain.lines().all(|parents| parents.split(' ').count() == 1), "{chain}");
     let history = world.history();
     assert_eq!(history.len(), 17);
     let built = world.digest("web:staging-latest");
@@ -471,6 +479,78 @@ fn promotions_at_the_same_time_stand_one_behind_the_other_and_none_is_lost() {
         assert!(history.iter().any(|one| one["stage"] == format!("p{at}")));
         assert_eq!(world.status(&format!("p{at}"))["images"][0]["digest"], *built);
         assert_eq!(world.digest(&format!("web:p{at}")), built);
+    }
+}
+
+#[test]
+fn an_image_that_was_added_to_a_stage_stays_when_that_goes_back() {
+    if !ready("stages that grow") {
+        return;
+    }
+    let world = World::new("deploy \"run\" { run \"echo $HOIST_DIGEST_WEB >> out\"; }");
+    world.ship("1\n", "v1.0.0");
+    let one = world.digest("prod/web:live");
+    let worker = "image \"worker\" { assemble from=\"scratch\" { layer { copy \"web\" \"/w\"; }; }\n    \
+                  tags { semver \"{version}\"; latest; branch \"{branch}-{short}\"; }\n    push \"dev\"; }\n";
+    let text = world.repo.read("release.kdl").replace("DIGEST_WEB", "DIGEST_WEB $HOIST_DIGEST_WORKER");
+    world.repo.write("release.kdl", text + worker);
+    // What never ran there cannot be taken from there.
+    let said =
+        ["`worker` does not run in `staging`", "release `worker` to `staging` first; or `git checkout"];
+    refused(&world.repo.hoist(&["promote", "production", "--yes"]), 3, &said);
+    world.ship("2\n", "v2.0.0");
+    let added = world.digest("prod/worker:live");
+    let back = world.repo.hoist(&["rollback", "production", "--yes"]);
+    done(&back);
+    assert!(
+        back.stderr.contains("`worker` did not run there in 1.0.0, and stays as it is"),
+        "{}",
+        back.stderr
+    );
+    assert_eq!(
+        [world.digest("prod/web:live"), world.digest("prod/worker:live")],
+        [one.clone(), added.clone()]
+    );
+    assert_eq!(world.repo.read("out").lines().last(), Some(format!("{one} {added}").as_str()));
+    let production = world.status("production");
+    assert_eq!(
+        (&production["version"], production["images"].as_array().map(Vec::len)),
+        (&"1.0.0".into(), Some(2))
+    );
+    // There is nothing before that.
+    refused(&world.repo.hoist(&["rollback", "production", "--yes"]), 3, &["ran nothing before"]);
+}
+
+#[test]
+fn what_is_known_is_shown_where_neither_the_remote_nor_the_registry_answers() {
+    if !ready("a status without a network") {
+        return;
+    }
+    let mut world = World::new("");
+    world.ship("1\n", "v1.0.0");
+    world.ship("2\n", "v2.0.0");
+    let first_wait = [("HOIST_TEST_FIRST_WAIT", "1")];
+    // Without the registry, what it holds is not known, and all else is.
+    world.registry.stop();
+    let down = world.repo.hoist_with(&["status"], &first_wait);
+    done(&down);
+    assert!(
+        down.stdout.contains("production  2.0.0") && down.stdout.contains("drift is not known"),
+        "{}",
+        down.stdout
+    );
+    let json = world.repo.hoist_with(&["status", "--json"], &first_wait);
+    assert!(status(&json, "production")["drift"]["unknown"].is_string());
+    let back = world.repo.hoist_with(&["rollback", "production", "--yes"], &first_wait);
+    refused(&back, 3, &["hoist::release::unreachable"]);
+    // Without the remote, what was known before is shown, and that it is that.
+    std::fs::remove_dir_all(world.remote()).unwrap();
+    for words in [&["status", "--no-drift"][..], &["history"]] {
+        let known = world.repo.hoist(words);
+        let said =
+            ["hoist::release::unreachable", "what is shown was known here before: its newest entry is of 20"];
+        refused(&known, 3, &said);
+        assert!(known.stdout.contains("2.0.0"), "{}", known.stdout);
     }
 }
 
@@ -671,23 +751,25 @@ fn whoever_may_not_write_the_ledger_is_refused_before_anything_is_published() {
 }
 
 #[test]
-fn an_entry_that_the_remote_does_not_take_is_made_by_the_same_again() {
+fn a_remote_that_takes_no_entry_is_found_before_anything_is_visible() {
     if !ready("a ledger that is not taken") {
         return;
     }
     let world = World::new("");
     let hook = world.remote().join("hooks/pre-receive");
     std::fs::create_dir_all(hook.parent().unwrap()).unwrap();
-    std::fs::write(&hook, "#!/bin/sh\necho closed >&2\nexit 1\n").unwrap();
+    std::fs::write(&hook, "#!/bin/sh\necho the ledger is closed today >&2\nexit 1\n").unwrap();
     std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let half = world.release("branch=staging");
     let said = [
-        "hoist::release::half_released",
-        "tags were set, and `staging` was not entered",
-        "staging-latest` holds",
+        "hoist::release::ledger",
+        "the remote does not take an entry of the ledger",
+        "pre-receive hook declined",
+        "remote: the ledger is closed today",
     ];
-    refused(&half, 5, &said);
+    refused(&world.release("branch=staging"), 3, &said);
+    assert_eq!(world.digest("web:staging-latest"), "none");
     assert_eq!(world.status("staging")["version"], Value::Null);
+    assert!(world.repo.hoist(&["resume", "--yes"]).stderr.contains("nothing to resume"));
     std::fs::remove_file(&hook).unwrap();
     done(&world.release("branch=staging"));
     assert_eq!(world.status("staging")["images"][0]["digest"], *world.digest("web:staging-latest"));

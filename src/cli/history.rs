@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::cli::session::Session;
 use crate::cli::stage_arguments::History;
+use crate::cli::stages::{known_of, told};
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::short;
 use crate::release::{Entry, Ledger};
@@ -14,7 +15,7 @@ use crate::report::{Paint, Table};
 pub(crate) fn history(session: &mut Session, options: &History) -> Result<ExitCode, Problems> {
     let loaded = session.load()?;
     let ledger = Ledger::open(&loaded.project.root, &session.host.environment)?;
-    let page = ledger.fetch()?;
+    let (page, unreachable) = known_of(&ledger)?;
     if let Some(stage) = &options.stage
         && !page.state.stages.contains_key(stage)
         && !loaded.release.stages.contains_key(stage)
@@ -27,7 +28,7 @@ pub(crate) fn history(session: &mut Session, options: &History) -> Result<ExitCo
         for (id, entry) in entries {
             session.output(&format!("{}\n", entry_json(&id, &entry)))?;
         }
-        return Ok(ExitCode::SUCCESS);
+        return Ok(told(session, unreachable));
     }
     let mut table = Table::new();
     table.head(["ENTRY", "WHEN", "STAGE", "WHAT", "VERSION", "COMMIT", "BY", ""]);
@@ -48,10 +49,10 @@ pub(crate) fn history(session: &mut Session, options: &History) -> Result<ExitCo
     }
     if !any {
         session.say("nothing was entered yet\n");
-        return Ok(ExitCode::SUCCESS);
+        return Ok(told(session, unreachable));
     }
     session.output(&table.render_whole(look, 0))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(told(session, unreachable))
 }
 
 /// Where it came from, and why; and how its conditions were seen to be met, where that

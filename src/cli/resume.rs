@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 
-use jiff::Timestamp;
-
 use crate::cli::arguments::Running;
 use crate::cli::place::until_signalled;
 use crate::cli::run::{asker, carry_out, ci, consent};
@@ -17,8 +15,8 @@ use crate::diagnostic::{Code, Problem, Problems, Span, counted};
 use crate::facts::{Facts, Needs};
 use crate::plan::{Action, Goals, Plan, RegistryPlan};
 use crate::release::{
-    Candidate, Entry, EntryKind, Journal, Journals, Ledger, Publisher, Returned, Running as Ran, TagChange,
-    TagResult,
+    Candidate, Entry, EntryKind, Held, IntentTag, Journal, Journals, Ledger, Patience, Publisher, Returned,
+    Running as Ran, State, TagChange, TagResult, Wait, keep_alive_tag, unfinished, withdraw,
 };
 use crate::report::tag_lines;
 use crate::run::TagMove;
@@ -26,14 +24,17 @@ use crate::tags::PlannedTag;
 
 pub(crate) fn resume(session: &mut Session, options: &Resume) -> Result<ExitCode, Problems> {
     let loaded = session.load()?;
-    let Journals { dead, live } = Journals::find(&loaded.project.root)?;
-    for run in live {
+    let Journals { mut dead, live } = Journals::find(&loaded.project.root)?;
+    for run in &live {
         session.say(&format!("the run {run} goes on, and is left alone\n"));
     }
+    let here: Vec<String> = runs(&dead).chain(live).collect();
+    dead.extend(elsewhere(session, &loaded, &here, options.of.as_deref())?);
     if dead.is_empty() {
         session.say("nothing to resume: no release stopped half way\n");
         return Ok(ExitCode::SUCCESS);
     }
+    let over: Vec<String> = runs(&dead).collect();
     let mut ended = ExitCode::SUCCESS;
     for journal in dead {
         let loaded = session.load()?;
@@ -43,21 +44,90 @@ pub(crate) fn resume(session: &mut Session, options: &Resume) -> Result<ExitCode
             let question = if options.back { "Put it back?" } else { "Finish it?" };
             consent(&confirm, question, "resumed")?;
         }
-        if options.back && journal.moved().is_empty() {
+        if options.back && journal.is_untouched() {
             session.say("nothing of it became visible\n");
-            journal.end()?;
+            leave(session, &loaded.project.root, &journal)?;
             continue;
         }
         let code = if options.back {
             back(session, &loaded, &journal)?
         } else {
-            forward(session, &loaded, &journal, &options.running)?
+            forward(session, &loaded, &journal, (&options.running, &over))?
         };
         if code != ExitCode::SUCCESS {
             ended = code;
         }
     }
     Ok(ended)
+}
+
+fn runs(journals: &[Journal]) -> impl Iterator<Item = String> {
+    journals.iter().map(|journal| journal.intent().run.clone())
+}
+
+/// Ends a journal of which nothing became visible, and the right to move tags that its run
+/// had.
+fn leave(session: &Session, root: &Path, journal: &Journal) -> Result<(), Problems> {
+    if !journal.intent().entries.is_empty() {
+        let ledger = Ledger::open(root, &session.host.environment)?;
+        withdraw(&ledger, &journal.intent().run, &who(session))?;
+    }
+    journal.end().map_err(Problems::from)
+}
+
+/// Journals of runs of which the ledger says that they enter stages, and which are not of
+/// this machine; once they are known to have died.
+fn elsewhere(
+    session: &Session,
+    loaded: &Loaded,
+    here: &[String],
+    of: Option<&str>,
+) -> Result<Vec<Journal>, Problems> {
+    if loaded.release.stages.is_empty() {
+        return Ok(Vec::new());
+    }
+    let root = &loaded.project.root;
+    let ledger = Ledger::open(root, &session.host.environment)?;
+    let mut found = Vec::new();
+    for (held, intent) in unfinished(&ledger, &ledger.fetch()?.state)? {
+        let run = &intent.run;
+        if here.contains(run) {
+            continue;
+        }
+        if of != Some(run) && !has_died(session, &ledger, &held)? {
+            session.say(&format!("the run {run} is done\n"));
+            continue;
+        }
+        found.push(Journal::adopt(root, intent)?);
+    }
+    match of.filter(|of| !here.iter().chain(&runs(&found).collect::<Vec<_>>()).any(|run| run == of)) {
+        Some(of) => {
+            let problem = Problem::new(Code::UnknownTarget, format!("no run {of} stopped half way"));
+            Err(problem.help("`hoist status --json` shows the runs that enter stages").into())
+        }
+        None => Ok(found),
+    }
+}
+
+/// Waits until a run elsewhere has done what it is about, or nothing was heard of it for so
+/// long that it has died.
+fn has_died(session: &Session, ledger: &Ledger, held: &Held) -> Result<bool, Problems> {
+    let (mut held, mut patience) = (held.clone(), Patience::new(&session.host.environment));
+    let run = held.entering.run().to_owned();
+    session.say(&format!(
+        "{} elsewhere: whether that goes on is waited for; `--of {run}` says that it has ended\n",
+        held.words()
+    ));
+    loop {
+        match patience.with(&held)? {
+            Wait::Over => return Ok(true),
+            Wait::For(time) => std::thread::sleep(time),
+        }
+        match ledger.fetch()?.state.entering(&held.stage) {
+            Some(entering) if entering.run() == run => held.entering = entering.clone(),
+            _ => return Ok(false),
+        }
+    }
 }
 
 /// Says what stopped half way.
@@ -80,7 +150,9 @@ fn announce(session: &Session, journal: &Journal, back: bool) {
 /// A journal cannot be read, or is of a newer format: what is half done is not known.
 pub(crate) fn stopped(session: &Session, root: &Path) -> Result<Vec<Journal>, Problem> {
     let Journals { dead, .. } = Journals::find(root)?;
-    let half: Vec<Journal> = dead.into_iter().filter_map(is_open).collect();
+    // One of which nothing became visible is removed.
+    let is_open = |journal: &Journal| !journal.is_untouched() || leave(session, root, journal).is_err();
+    let half: Vec<Journal> = dead.into_iter().filter(is_open).collect();
     for journal in &half {
         let run = &journal.intent().run;
         session.say(&format!("the release of run {run} stopped half way: `hoist resume` finishes it\n"));
@@ -88,18 +160,16 @@ pub(crate) fn stopped(session: &Session, root: &Path) -> Result<Vec<Journal>, Pr
     Ok(half)
 }
 
-/// A journal of which something became visible; one of which nothing did is removed.
-fn is_open(journal: Journal) -> Option<Journal> {
-    if journal.moved().is_empty() && journal.end().is_ok() { None } else { Some(journal) }
-}
-
 /// Ends the journals of all that a run, which succeeded, has done as well.
 pub(crate) fn settle(plan: &Plan, half: &[Journal]) -> Result<(), Problem> {
-    let tags = |repository: &str, tag: &str| {
+    let tags = |intended: &IntentTag| {
         plan.steps.iter().any(|step| match &step.action {
             Action::Tag(step) => {
-                step.registry.place.to_string() == repository
-                    && step.tags.iter().any(|planned| planned.tag.as_str() == tag)
+                // One more keeps the image where all others move.
+                let keeps =
+                    keep_alive_tag(&intended.digest).is_some_and(|keep| keep.as_str() == intended.tag);
+                step.registry.place.to_string() == intended.repository
+                    && (keeps || step.tags.iter().any(|planned| planned.tag.as_str() == intended.tag))
             }
             _ => false,
         })
@@ -110,9 +180,7 @@ pub(crate) fn settle(plan: &Plan, half: &[Journal]) -> Result<(), Problem> {
     };
     for journal in half {
         let intent = journal.intent();
-        if intent.tags.iter().all(|tag| tags(&tag.repository, &tag.tag))
-            && intent.entries.iter().all(|entry| enters(&entry.stage))
-        {
+        if intent.tags.iter().all(tags) && intent.entries.iter().all(|entry| enters(&entry.stage)) {
             journal.end()?;
         }
     }
@@ -131,12 +199,13 @@ fn facts_now(session: &Session, loaded: &Loaded) -> Result<Facts, Problems> {
     session.gather(loaded, &Needs::default(), &indexmap::IndexMap::new())
 }
 
-/// Sets what is not set, by digest; then the ledger, and what comes behind it.
+/// Sets what is not set, by digest; then, for each stage, its tags, the ledger, and what
+/// comes behind it.
 fn forward(
     session: &mut Session,
     loaded: &Loaded,
     journal: &Journal,
-    running: &Running,
+    (running, over): (&Running, &[String]),
 ) -> Result<ExitCode, Problems> {
     let facts = facts_now(session, loaded)?;
     let intent = journal.intent();
@@ -155,11 +224,11 @@ fn forward(
     for entry in &intent.entries {
         let loaded = session.load()?;
         let ledger = Ledger::open(&loaded.project.root, &session.host.environment)?;
-        let code = enter(session, loaded, journal, entry, running)?;
+        let code = enter(session, loaded, journal, entry, (running, over))?;
         if code != ExitCode::SUCCESS {
             ended = code;
             // What entered, and failed there, was put back, or is on hold.
-            is_open |= !is_since(ledger.read()?.state.running(&entry.stage), intent.at);
+            is_open |= !is_since(&ledger.read()?.state, entry);
         }
     }
     if !is_open {
@@ -168,9 +237,9 @@ fn forward(
     Ok(ended)
 }
 
-/// Whether a stage was entered since a journal was begun.
-fn is_since(running: Option<&Ran>, begun: Timestamp) -> bool {
-    running.is_some_and(|running| running.entry.at >= begun)
+/// Whether something was done to a stage since it was decided to do this.
+fn is_since(state: &State, entry: &Entry) -> bool {
+    state.stages.get(&entry.stage).and_then(|stage| stage.last.as_ref()) != entry.follows.as_ref()
 }
 
 fn place_of(session: &mut Session, loaded: &Loaded) -> Span {
@@ -202,7 +271,7 @@ fn enter(
     loaded: Loaded,
     journal: &Journal,
     entry: &Entry,
-    running: &Running,
+    (running, over): (&Running, &[String]),
 ) -> Result<ExitCode, Problems> {
     let intent = journal.intent();
     let stage = stage_of(&loaded.release, &entry.stage)?.clone();
@@ -222,19 +291,29 @@ fn enter(
     let from = match (&entry.from, &entry.source) {
         (Some(from), Some(source)) => {
             let ran = ledger.entry(source)?;
-            Some((from.clone(), Ran { id: Some(source.clone()), since: ran.at, entry: ran }))
+            Some((from.clone(), Ran { id: Some(source.clone()), since: ran.at, number: 0, entry: ran }))
         }
         _ => None,
     };
+    let runs = page.state.running(&entry.stage);
+    if entry.kind == EntryKind::Rollback
+        && is_since(&page.state, entry)
+        && !runs.is_some_and(|runs| same_images(&runs.entry, entry))
+    {
+        let title = format!("`{}` was entered since, and does not go back from that", entry.stage);
+        let problem = Problem::new(Code::NotPromotable, title);
+        return Err(problem.help("`hoist resume --back` puts back the tags that were moved").into());
+    }
     let candidate = Candidate {
         kind: entry.kind,
         source: entry.source.clone(),
+        leaves: runs.and_then(|runs| runs.id.clone()),
         reason: entry.reason.clone(),
         ..again(entry, candidate(&loaded.release, &facts, &stage, (git, &entry.tree), from))
     };
     let mut planned = session.plan_stage(loaded, &facts, &entry.stage, images)?;
-    let approval = intent.approval.clone();
-    planned.entered = Some(Entered { approval, ..Entered::by_hand(ledger, page, stage, candidate) });
+    let (approval, over) = (intent.approval.clone(), over.to_vec());
+    planned.entered = Some(Entered { approval, over, ..Entered::by_hand(ledger, page, stage, candidate) });
     let running = Running {
         yes: true,
         dry_run: false,
@@ -256,7 +335,7 @@ fn back(session: &mut Session, loaded: &Loaded, journal: &Journal) -> Result<Exi
         let page = ledger.fetch()?;
         let runs = |entry: &&Entry| {
             let running = page.state.running(&entry.stage);
-            is_since(running, intent.at) && running.is_some_and(|ran| same_images(&ran.entry, entry))
+            is_since(&page.state, entry) && running.is_some_and(|ran| same_images(&ran.entry, entry))
         };
         if let Some(entry) = intent.entries.iter().find(runs) {
             let title = format!("`{}` runs it: the ledger says so already", entry.stage);
@@ -279,8 +358,9 @@ fn back(session: &mut Session, loaded: &Loaded, journal: &Journal) -> Result<Exi
     }
     if let Some(ledger) = &ledger {
         for entry in &intent.entries {
-            abort(session, ledger, entry, intent.at)?;
+            abort(session, ledger, entry, &intent.run)?;
         }
+        withdraw(ledger, &intent.run, &who(session))?;
     }
     journal.end()?;
     let problem = if stands.is_empty() {
@@ -310,17 +390,17 @@ fn same_images(one: &Entry, other: &Entry) -> bool {
 }
 
 /// Puts down that a version was given up, unless somebody entered the stage since.
-fn abort(session: &Session, ledger: &Ledger, entry: &Entry, begun: Timestamp) -> Result<(), Problems> {
+fn abort(session: &Session, ledger: &Ledger, entry: &Entry, run: &str) -> Result<(), Problems> {
     let by = who(session);
     let done = ledger.append(|page| {
-        let state = page.state.stages.get(&entry.stage);
-        if is_since(state.and_then(|state| state.running.as_ref()), begun) {
+        if is_since(&page.state, entry) {
             return Ok(None);
         }
         Ok(Some(Entry {
             kind: EntryKind::Aborted,
             at: session.host.now,
             by: by.clone(),
+            run: Some(run.to_owned()),
             follows: None,
             reason: Some(format!("{} was given up half way, and put back", entry.version)),
             ..entry.clone()

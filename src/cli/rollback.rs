@@ -16,7 +16,8 @@ use crate::facts::Facts;
 use crate::oci::{Digest, Tag};
 use crate::plan::{Goals, Promoted};
 use crate::release::{
-    Candidate, End, Entry, EntryKind, Ledger, Publisher, TagBack, of_version, previous, tags_back,
+    Candidate, End, Entry, EntryImage, EntryKind, Ledger, Publisher, TagBack, before, of_version, previous,
+    tags_back,
 };
 use crate::tags::{Movement, PlannedTag, Track};
 
@@ -40,7 +41,8 @@ pub(crate) fn go_back(
     let stage = stage_of(&loaded.release, name)?.clone();
     let ledger = Ledger::open(&loaded.project.root, &session.host.environment)?;
     let page = ledger.fetch()?;
-    let Some(now) = page.state.running(name).map(|running| running.entry.clone()) else {
+    let running_now = page.state.running(name).map(|running| (running.id.clone(), running.entry.clone()));
+    let Some((leaves, now)) = running_now else {
         let problem =
             Problem::new(Code::NotPromotable, format!("`{name}` runs nothing that it could go back from"));
         return Err(problem.help("`hoist status` shows what runs where").into());
@@ -54,9 +56,11 @@ pub(crate) fn go_back(
         return Err(nothing_before(name, to, &history).into());
     };
     let facts = facts_of(session, &loaded, &entry, true)?;
+    let entry = with_added(session, &entry, &now);
     let mut images = promoted((&loaded.release, &facts), &stage, (name, &entry))?;
     let backs = tags_back(&now, &id, &history);
-    let backs = until_signalled(still_ours(session, &loaded, &facts, backs), "rolling back was stopped")?;
+    let work = still_ours(session, &loaded, &facts, (backs, &entry));
+    let backs = until_signalled(work, "rolling back was stopped")?;
     for (image, promoted) in &mut images {
         promoted.tags = Some(tags_of(&stage, image, &backs));
         add_sources(&loaded, &facts, (image, promoted), &now);
@@ -65,6 +69,7 @@ pub(crate) fn go_back(
     let candidate = Candidate {
         kind: EntryKind::Rollback,
         source: Some(id),
+        leaves,
         scans: scans_of(&entry),
         from: None,
         reason: Some(reason),
@@ -75,6 +80,20 @@ pub(crate) fn go_back(
     // To go back is what is asked for.
     let running = Running { allow_regress: true, ..running.clone() };
     carry_out(session, &running, false, &Goals::Stage(name.to_owned()), Prepared::alone(planned))
+}
+
+/// An entry that is gone back to, with the images that the stage did not run then, and runs
+/// now: they stay as they are.
+fn with_added(session: &Session, to: &Entry, now: &Entry) -> Entry {
+    let mut with = to.clone();
+    for image in &now.images {
+        if to.images.iter().all(|known| known.name != image.name) {
+            session
+                .say(&format!("`{}` did not run there in {}, and stays as it is\n", image.name, to.version));
+            with.images.push(image.clone());
+        }
+    }
+    with
 }
 
 fn nothing_before(name: &str, to: Option<&str>, history: &[(String, Entry)]) -> Problem {
@@ -90,19 +109,20 @@ fn nothing_before(name: &str, to: Option<&str>, history: &[(String, Entry)]) -> 
         .help(format!("`hoist history {name}` shows what it ran"))
 }
 
-/// The tags that still hold what the stage set them to: what somebody else moved since
-/// is theirs.
+/// The tags that still hold what the stage set them to, or hold again what they go back
+/// to: what somebody else moved since is theirs.
 async fn still_ours(
     session: &Session,
     loaded: &Loaded,
     facts: &Facts,
-    backs: Vec<TagBack>,
+    (backs, to): (Vec<TagBack>, &Entry),
 ) -> Result<Vec<TagBack>, Problems> {
     let publisher = Publisher::new(loaded.project.root.clone(), facts.environment.clone());
     let mut ours = Vec::new();
     for back in backs {
-        let held = held(loaded, facts, &publisher, (&back.repository, &back.tag)).await?;
-        if held == Some(back.holds) {
+        let held = held(loaded, facts, &publisher, (&back.repository, &back.tag)).await.map_err(before)?;
+        let is_back = |image: &EntryImage| image.name == back.image && Some(image.digest) == held;
+        if held == Some(back.holds) || to.images.iter().any(is_back) {
             ours.push(back);
         } else {
             let name = format!("{}:{}", back.repository, back.tag);

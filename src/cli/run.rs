@@ -115,6 +115,11 @@ pub(crate) fn carry_out(
     } else {
         Vec::new()
     };
+    if let Some(entrance) = &entrance {
+        for journal in &half {
+            entrance.take_over(&journal.intent().run);
+        }
+    }
     let confirm = asker(session, running.yes);
     agree(session, &prepared.planned, running.yes, &confirm)?;
     let entrance = entrance.map(|entrance| approve(session, entrance)).transpose()?;
@@ -153,6 +158,9 @@ pub(crate) fn carry_out(
     {
         files.see(&event);
         drop(files.write());
+    }
+    if let Some(entrance) = &request.entrance {
+        entrance.end_journal()?;
     }
     let written = written.and(files.summarise());
     if let Err(problems) = written {

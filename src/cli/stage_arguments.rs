@@ -44,6 +44,9 @@ pub(crate) struct Resume {
     /// they held before
     #[arg(long)]
     pub(crate) back: bool,
+    /// Do not wait whether this run on another machine goes on: it has ended
+    #[arg(long, value_name = "RUN")]
+    pub(crate) of: Option<String>,
 }
 
 /// `hoist status`.

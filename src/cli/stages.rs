@@ -3,8 +3,10 @@
 
 use std::cell::LazyCell;
 use std::collections::BTreeMap;
+use std::process::ExitCode;
 
 use indexmap::IndexMap;
+use jiff::Timestamp;
 
 use crate::cli::place::until_signalled;
 use crate::cli::run::{asker, ci};
@@ -42,13 +44,15 @@ pub(crate) struct Entered {
     pub(crate) refused: Problems,
     /// Who approved it before, where it goes on.
     pub(crate) approval: Option<String>,
+    /// The runs that died: what they were about to do may be done now.
+    pub(crate) over: Vec<String>,
 }
 
 impl Entered {
     /// One stage that is entered by hand.
     pub(crate) fn by_hand(ledger: Ledger, page: Page, stage: Stage, candidate: Candidate) -> Self {
         let stages = vec![(stage, Candidate { automatic: false, ..candidate })];
-        Self { ledger, page, stages, refused: Problems::new(), approval: None }
+        Self { ledger, page, stages, refused: Problems::new(), approval: None, over: Vec::new() }
     }
 
     /// What enters a stage, and instead of what: `1.2.0 (89abcde) instead of 1.1.0 (0123456)`.
@@ -85,6 +89,9 @@ impl Entered {
         let (ledger, root) = (self.ledger.clone(), planned.project.root.clone());
         let entrance = Entrance::new(ledger, root, who(session), allow_regress, self.stages.clone());
         let entrance = entrance.approved(self.approval.clone());
+        for run in &self.over {
+            entrance.take_over(run);
+        }
         entrance.check_before_approval(&self.page.state)?;
         if !entrance.asks_for_seals() {
             return Ok(entrance);
@@ -103,6 +110,32 @@ pub(crate) fn who(session: &Session) -> String {
     let environment = &session.host.environment;
     let actor = ACTORS.iter().filter(|_| ci(session)).find_map(|name| environment.text(name));
     actor.filter(|actor| !actor.is_empty()).unwrap_or(&session.host.user).to_owned()
+}
+
+/// What the ledger says; where it cannot be fetched, what was known of it here, and why.
+///
+/// # Errors
+/// It cannot be read.
+pub(crate) fn known_of(ledger: &Ledger) -> Result<(Page, Option<Problem>), Problem> {
+    let problem = match ledger.fetch() {
+        Err(problem) if problem.code == Code::Unreachable => problem,
+        fetched => return Ok((fetched?, None)),
+    };
+    let page = ledger.read()?;
+    let newest = page.head.as_ref().map(|head| ledger.entry(head)).transpose()?;
+    let problem = match newest {
+        Some(entry) => {
+            let at = Timestamp::from_second(entry.at.as_second()).unwrap_or(entry.at);
+            problem.note(format!("what is shown was known here before: its newest entry is of {at}"))
+        }
+        None => problem.note("nothing was known of it here before"),
+    };
+    Ok((page, Some(problem)))
+}
+
+/// Says, behind what was shown, why it may be out of date.
+pub(crate) fn told(session: &Session, unreachable: Option<Problem>) -> ExitCode {
+    unreachable.map_or(ExitCode::SUCCESS, |problem| session.report(&problem.into()))
 }
 
 /// Makes sure that all conditions are met, and has it approved where that is one.
@@ -213,7 +246,9 @@ impl Session {
         if !options.looked_at {
             std::mem::take(&mut problems).or(())?;
         }
-        Ok(Some((entering, Entered { ledger, page, stages: candidates, refused: problems, approval: None })))
+        let (stages, refused) = (candidates, problems);
+        let entered = Entered { ledger, page, stages, refused, approval: None, over: Vec::new() };
+        Ok(Some((entering, entered)))
     }
 
     /// Plans that images which are there enter a stage by hand, by the facts of the commit
@@ -327,6 +362,7 @@ pub(crate) fn candidate(
         scans,
         vouching: images_of_stage(release, stage).map(|(_, image)| vouching(image)).collect(),
         source: from.as_ref().and_then(|(_, running)| running.id.clone()),
+        leaves: None,
         from,
         reason: None,
     }
@@ -381,7 +417,10 @@ pub(crate) fn promoted(
             let title = format!("`{name}` does not run in `{from}`, and is not built again");
             let problem =
                 Problem::new(Code::NotPromotable, title).label(stage.name.span, "it belongs to this stage");
-            problems.push(problem.help(format!("release `{name}` to `{from}` first")));
+            problems.push(problem.help(format!(
+                "release `{name}` to `{from}` first; or `git checkout {}`, whose release.kdl may not have it",
+                entry.short()
+            )));
             continue;
         };
         let sources = found.places.iter();

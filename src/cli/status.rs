@@ -11,9 +11,12 @@ use crate::cli::resume::stopped;
 use crate::cli::rollback::held;
 use crate::cli::session::{Loaded, Session};
 use crate::cli::stage_arguments::Status;
+use crate::cli::stages::{known_of, told};
 use crate::diagnostic::{Problem, Problems, counted};
 use crate::facts::{Facts, Needs};
-use crate::release::{Drift, Entry, Expected, Ledger, Publisher, StageState, State, drifted, expected};
+use crate::release::{
+    Drift, Entry, EntryKind, Expected, Ledger, Publisher, StageState, State, drifted, expected,
+};
 use crate::report::{Look, Paint, Table};
 
 /// What the tags of a stage hold, against the ledger.
@@ -27,7 +30,7 @@ struct Tags {
 pub(crate) fn status(session: &mut Session, options: &Status) -> Result<ExitCode, Problems> {
     let loaded = session.load()?;
     let ledger = Ledger::open(&loaded.project.root, &session.host.environment)?;
-    let page = ledger.fetch()?;
+    let (page, unreachable) = known_of(&ledger)?;
     let facts = session.gather(&loaded, &Needs::default(), &IndexMap::new())?;
     let tags = if options.no_drift || page.state.stages.is_empty() {
         IndexMap::new()
@@ -43,17 +46,17 @@ pub(crate) fn status(session: &mut Session, options: &Status) -> Result<ExitCode
             let state = page.state.stages.get(name);
             session.output(&format!("{}\n", stage_json(name, state, tags.get(name), session.host.now)))?;
         }
-        return Ok(ExitCode::SUCCESS);
+        return Ok(told(session, unreachable));
     }
     if names.is_empty() {
         session.say("release.kdl declares no stage\n");
-        return Ok(ExitCode::SUCCESS);
+        return Ok(told(session, unreachable));
     }
     let text = table(&names, &page.state, &tags, session.host.now, session.output_look());
     session.output(&text)?;
     // A stage that was entered may not be deployed yet.
     stopped(session, &loaded.project.root)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(told(session, unreachable))
 }
 
 /// What all tags of the ledger hold, by the stage that set them last.
@@ -93,12 +96,15 @@ fn table(
                 none(),
                 none(),
                 none(),
-                (Some(Paint::Faint), "never entered".to_owned()),
+                match entering(state.stages.get(*name), now) {
+                    Some(text) => (Some(Paint::Warn), look.tame(&text)),
+                    None => (Some(Paint::Faint), "never entered".to_owned()),
+                },
             ]);
             continue;
         };
         let entry = &running.entry;
-        let remark = look.tame(&remark(state.stages.get(*name), tags.get(*name)));
+        let remark = look.tame(&remark(state.stages.get(*name), tags.get(*name), now));
         let paint = (!remark.is_empty()).then_some(Paint::Warn);
         table.row([
             strong(name),
@@ -113,8 +119,8 @@ fn table(
 }
 
 /// What is to be said of a stage beside what runs there.
-fn remark(stage: Option<&StageState>, tags: Option<&Tags>) -> String {
-    let mut parts = Vec::new();
+fn remark(stage: Option<&StageState>, tags: Option<&Tags>, now: Timestamp) -> String {
+    let mut parts: Vec<String> = entering(stage, now).into_iter().collect();
     if let Some(hold) = stage.and_then(|stage| stage.hold.as_ref()) {
         parts.push(format!("on hold by {}: {}", hold.by, hold.reason));
     }
@@ -127,6 +133,13 @@ fn remark(stage: Option<&StageState>, tags: Option<&Tags>) -> String {
         parts.push(format!("drift is not known: {unknown}"));
     }
     parts.join("; ")
+}
+
+/// Who enters a stage at the moment, or died over that.
+fn entering(stage: Option<&StageState>, now: Timestamp) -> Option<String> {
+    let entry = &stage?.entering.as_ref()?.entry;
+    let does = if entry.does == Some(EntryKind::Rollback) { "going back to" } else { "being entered with" };
+    Some(format!("{does} {} by {} since {}", entry.version, entry.by, age(now, entry.at)))
 }
 
 /// The digest of the only image, or how many there are.
@@ -155,6 +168,7 @@ pub(crate) fn age(now: Timestamp, then: Timestamp) -> String {
 fn stage_json(name: &str, state: Option<&StageState>, tags: Option<&Tags>, now: Timestamp) -> Value {
     let running = state.and_then(|state| state.running.as_ref());
     let hold = state.and_then(|state| state.hold.as_ref());
+    let entering = state.and_then(|state| state.entering.as_ref());
     let drift = tags.map(|tags| {
         let drifts = tags.drifts.iter().map(|Drift { expected, holds }| {
             json!({
@@ -177,6 +191,14 @@ fn stage_json(name: &str, state: Option<&StageState>, tags: Option<&Tags>, now: 
         "entry": running.and_then(|running| running.id.as_ref()),
         "images": running.map(|running| &running.entry.images),
         "hold": hold,
+        "entering": entering.map(|entering| json!({
+            "run": entering.run(),
+            "by": entering.entry.by,
+            "at": entering.entry.at,
+            "does": entering.entry.does,
+            "version": entering.entry.version,
+            "commit": entering.entry.commit,
+        })),
         "drift": drift,
     })
 }

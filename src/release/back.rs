@@ -38,12 +38,18 @@ pub(super) fn ran(history: &[(String, Entry)]) -> Vec<(&(String, Entry), bool)> 
         match one.1.kind {
             EntryKind::Release | EntryKind::Promote => ran.push((one, false)),
             EntryKind::Rollback => {
-                let back = ran.iter().rposition(|(known, _)| digests(&known.1) == digests(&one.1));
+                // What was added to the stage since stays in it.
+                let is_it = |known: &(String, Entry)| {
+                    one.1.source.as_ref() == Some(&known.0) || digests(&known.1) == digests(&one.1)
+                };
+                let back = ran.iter().rposition(|(known, _)| is_it(known));
                 ran.truncate(back.map_or(0, |at| at + 1));
                 if ran.is_empty() {
                     ran.push((one, false));
                 }
             }
+            // What the stage runs stays.
+            EntryKind::Entering | EntryKind::Left => continue,
             // Where going back failed, it worked before.
             EntryKind::Aborted => {
                 if let Some((_, failed)) = ran.last_mut().filter(|_| entered) {

@@ -29,15 +29,20 @@ pub struct Drift {
     pub holds: Option<Digest>,
 }
 
+/// When a tag was set: by the number of the entry, then by the clock, for entries of format 1
+/// have no number.
+type Order = (u64, Timestamp);
+
 /// What the tags of all stages have to hold: of stages that set the same tag, the one
 /// that did so last is right.
 #[must_use]
 pub fn expected(state: &State) -> Vec<Expected> {
-    let mut newest: BTreeMap<(&str, &str), (Timestamp, Expected)> = BTreeMap::new();
+    let mut newest: BTreeMap<(&str, &str), (Order, Expected)> = BTreeMap::new();
     for (stage, running) in
         state.stages.iter().filter_map(|(stage, state)| Some((stage, state.running.as_ref()?)))
     {
-        let at = running.entry.at;
+        // Clocks of machines may differ.
+        let at = (running.number, running.entry.at);
         for image in &running.entry.images {
             for (place, tag) in
                 image.places.iter().flat_map(|place| place.tags.iter().map(move |tag| (place, tag)))

@@ -1,23 +1,27 @@
 //! Entering stages: conditions before, an entry of the ledger behind.
 #![expect(clippy::disallowed_methods, reason = "an entry says when it was made")]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use jiff::Timestamp;
 
 use crate::config::Stage;
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::short;
-use crate::release::gate::{Candidate, Gate, Unmet, World, evidence, judge, refusal};
+use crate::release::gate::{Candidate, Gate, Unmet, World, evidence, half_way, judge, refusal};
 use crate::release::history::{Kinship, is_on_branch, kinship, tree_of};
+use crate::release::journal::Journal;
+use crate::release::lease::{Entered, Held, Standing, withdraw};
 use crate::release::ledger::{Entry, EntryImage, EntryKind, EntryScan, Ledger, Page, Running, State};
 use crate::release::scanned::Scans;
 use crate::release::vouched::{Vouched, asks};
 
 /// What a run is to do with stages.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Entrance {
-    ledger: Ledger,
+    pub(super) ledger: Ledger,
     /// The project's directory.
     root: PathBuf,
     by: String,
@@ -25,20 +29,34 @@ pub struct Entrance {
     approval: Option<String>,
     /// What vouches for promoted images where they are taken from, once it was looked for.
     sources: Option<Vec<Vouched>>,
-    stages: Vec<(Stage, Candidate)>,
+    pub(super) stages: Vec<(Stage, Candidate)>,
+    /// This run, and those that died: their rights to move tags are this run's.
+    pub(super) over: Mutex<BTreeSet<String>>,
+    /// What became visible is put down here until it works, or is put back.
+    journal: OnceLock<Arc<Journal>>,
 }
 
 impl Entrance {
     /// What enters stages in the order in which they are given, by whom.
     #[must_use]
-    pub const fn new(
+    pub fn new(
         ledger: Ledger,
         root: PathBuf,
         by: String,
         allow_regress: bool,
         stages: Vec<(Stage, Candidate)>,
     ) -> Self {
-        Self { ledger, root, by, allow_regress, approval: None, sources: None, stages }
+        Self {
+            ledger,
+            root,
+            by,
+            allow_regress,
+            approval: None,
+            sources: None,
+            stages,
+            over: Mutex::default(),
+            journal: OnceLock::new(),
+        }
     }
 
     /// The same, approved.
@@ -69,13 +87,36 @@ impl Entrance {
     }
 
     /// Makes sure that all conditions of all stages are met, as the ledger says it now, and
-    /// by what vouches for the images where they are, once they are there.
+    /// by what vouches for the images where they are, once they are there. Returns where the
+    /// stages stand, and one that somebody else enters at the moment.
     ///
     /// # Errors
     /// For each stage, the conditions that are not met; the ledger cannot be read.
-    pub fn check(&self, vouched: Option<&[Vouched]>) -> Result<(), Problems> {
+    pub fn check(&self, vouched: Option<&[Vouched]>) -> Result<(Standing, Option<Held>), Problems> {
         let Page { state, .. } = self.ledger.fetch()?;
-        self.refuse(&state, vouched, false)
+        self.refuse(&state, vouched, false)?;
+        Ok((self.standing(&state), self.busy(&state)))
+    }
+
+    /// Keeps a journal until what became visible works, or was put back.
+    pub fn keep(&self, journal: Arc<Journal>) {
+        let _first = self.journal.set(journal);
+    }
+
+    /// Ends the journal that was kept.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn end_journal(&self) -> Result<(), Problem> {
+        self.journal.get().map_or(Ok(()), |journal| journal.end())
+    }
+
+    /// Gives up the right of a run to move tags, of which none was moved.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub fn withdraw(&self, run: &str) -> Result<(), Problems> {
+        withdraw(&self.ledger, run, &self.by)
     }
 
     /// Makes sure that what will be done can be put down.
@@ -95,7 +136,12 @@ impl Entrance {
         self.refuse(state, None, true)
     }
 
-    fn refuse(&self, state: &State, vouched: Option<&[Vouched]>, can_ask: bool) -> Result<(), Problems> {
+    pub(super) fn refuse(
+        &self,
+        state: &State,
+        vouched: Option<&[Vouched]>,
+        can_ask: bool,
+    ) -> Result<(), Problems> {
         let mut problems = Problems::new();
         for (stage, candidate) in &self.stages {
             let gates = self.judge(stage, candidate, state, vouched);
@@ -111,9 +157,10 @@ impl Entrance {
         known: &State,
         vouched: Option<&[Vouched]>,
     ) -> Vec<Gate> {
+        let half = self.half_way(stage, candidate, known);
         // What is gone back to was let in before.
         if candidate.kind == EntryKind::Rollback {
-            return Vec::new();
+            return half.into_iter().chain(left(stage, candidate, known)).collect();
         }
         let wanted = stage.require.as_ref().and_then(|require| require.value.branch.as_deref());
         let branch = wanted.map_or(Ok(true), |branch| {
@@ -134,7 +181,20 @@ impl Entrance {
         };
         let mut gates = judge(stage, candidate, known, &world);
         gates.extend(unfit(candidate, known));
+        gates.extend(half);
         gates
+    }
+
+    /// Refuses to leave behind what a run that died has set in part, unless what comes is
+    /// the same, or newer.
+    fn half_way(&self, stage: &Stage, candidate: &Candidate, known: &State) -> Option<Gate> {
+        let entering = known.entering(&stage.name.value).filter(|entering| self.may_take(entering))?;
+        let before = &entering.entry;
+        let behind = before.commit != candidate.commit
+            && kinship(&self.root, &before.commit, &candidate.commit) == Kinship::Follows;
+        let why = half_way(candidate, before, (behind, self.allow_regress))?;
+        let remedy = "`hoist resume` finishes that, `hoist resume --back` puts it back".to_owned();
+        Some(Gate { name: "order", finding: Err(Unmet { why, remedy }) })
     }
 
     /// The scans that an image of a stage passed before this run.
@@ -154,43 +214,65 @@ impl Entrance {
         self.sources.as_deref().filter(|_| candidate.kind == EntryKind::Promote)
     }
 
-    /// Puts down that a stage runs these images now. Returns the id of the entry; none
-    /// where the ledger says so already.
+    /// Puts down that a stage runs these images now.
     ///
     /// # Errors
     /// The conditions are not met any more; the ledger cannot be written.
     pub fn enter(
         &self,
-        stage: &str,
+        (run, stage): (&str, &str),
         images: &[EntryImage],
         vouched: Option<&[Vouched]>,
-    ) -> Result<Option<String>, Problems> {
+    ) -> Result<Entered, Problems> {
         let Some((stage, candidate)) = self.stages.iter().find(|(known, _)| known.name.value == stage) else {
             let title = format!("`{stage}` is not entered by this run");
             return Err(Problem::new(Code::NotPromotable, title).into());
         };
-        self.ledger.append(|page| {
+        let (mut busy, mut is_same) = (None, false);
+        let done = self.ledger.append(|page| {
+            busy = self.busy_with(&page.state, &stage.name.value);
+            if busy.is_some() {
+                return Ok(None);
+            }
             let before = page.state.stages.get(&stage.name.value);
-            let mut entry = self.entry(stage, candidate, images.to_vec());
+            let mut entry =
+                Entry { run: Some(run.to_owned()), ..self.entry(stage, candidate, images.to_vec()) };
             let running = before.and_then(|before| before.running.as_ref());
             let held = before.is_some_and(|before| before.hold.is_some());
-            if !held && running.is_some_and(|running| running.entry.is_same(&entry)) {
-                return Ok(None);
+            let entering = before.and_then(|before| before.entering.as_ref());
+            is_same = !held && running.is_some_and(|running| running.entry.is_same(&entry));
+            if is_same {
+                return Ok(entering.map(|entering| Entry {
+                    kind: EntryKind::Left,
+                    at: Timestamp::now(),
+                    ..entering.entry.clone()
+                }));
             }
             // What was to be scanned, was.
             let scans = images.iter().map(|image| (image.name.clone(), Scans::Passed(image.scans.clone())));
             let candidate = Candidate { scans: scans.collect(), ..candidate.clone() };
             let gates = self.judge(stage, &candidate, &page.state, vouched);
             entry.gates = evidence(&gates);
+            // Who has the right to move its tags was let in when it was given.
+            if entering.is_some_and(|entering| entering.run() == run) {
+                return Ok(Some(entry));
+            }
             refusal(stage, &gates, false).map_or(Ok(Some(entry)), |problem| Err(problem.into()))
+        })?;
+        Ok(match (busy, done) {
+            (Some(held), _) => Entered::Busy(Box::new(held)),
+            (None, Some(id)) if !is_same => Entered::As(id),
+            _ => Entered::Already,
         })
     }
 
-    /// What is going to be put down of a stage, but for what is known only then.
+    /// What is going to be put down of a stage that stands so, but for what is known only
+    /// then.
     #[must_use]
-    pub fn intended(&self, stage: &str, images: Vec<EntryImage>) -> Option<Entry> {
-        let (stage, candidate) = self.stages.iter().find(|(known, _)| known.name.value == stage)?;
-        Some(self.entry(stage, candidate, images))
+    pub fn intended(&self, standing: &Standing, stage: &str, images: Vec<EntryImage>) -> Option<Entry> {
+        let (known, candidate) = self.stages.iter().find(|(known, _)| known.name.value == stage)?;
+        let follows = self.last_of(standing, stage);
+        Some(Entry { follows, ..self.entry(known, candidate, images) })
     }
 
     /// Who approved it, and where that was said.
@@ -236,6 +318,7 @@ impl Entrance {
                 kind: EntryKind::Aborted,
                 at: Timestamp::now(),
                 by: self.by.clone(),
+                run: None,
                 source: running.id.clone(),
                 follows: None,
                 reason: Some(reason.to_owned()),
@@ -254,6 +337,8 @@ impl Entrance {
             stage: stage.name.value.clone(),
             at: Timestamp::now(),
             by: self.by.clone(),
+            does: None,
+            run: None,
             event,
             commit,
             tree,
@@ -283,6 +368,17 @@ fn unfit(candidate: &Candidate, state: &State) -> Option<Gate> {
         (why, format!("enter `{from}` again, where they have to work before"))
     };
     Some(Gate { name: "from", finding: Err(Unmet { why, remedy }) })
+}
+
+/// Refuses to go back where somebody else entered the stage since that was decided.
+fn left(stage: &Stage, candidate: &Candidate, known: &State) -> Option<Gate> {
+    let leaves = candidate.leaves.as_ref()?;
+    let name = &stage.name.value;
+    let running = known.running(name).filter(|running| running.id.as_ref() != Some(leaves))?;
+    let entry = &running.entry;
+    let why = format!("`{name}` runs {} since, by {}", entry.version, entry.by);
+    let remedy = format!("`hoist status` shows what runs; `hoist rollback {name}` goes back from that");
+    Some(Gate { name: "order", finding: Err(Unmet { why, remedy }) })
 }
 
 /// What runs in a stage, to be promoted from there.

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::config::{Sign, Stage};
 use crate::diagnostic::{Code, Problem, Span, counted};
 use crate::facts::short;
-use crate::release::ledger::{EntryKind, GateRecord, Running, State};
+use crate::release::ledger::{Entry, EntryKind, GateRecord, Running, State};
 use crate::release::scanned::{self, Scans};
 use crate::release::vouched::{Vouched, provenance, signed};
 
@@ -42,6 +42,8 @@ pub struct Candidate {
     pub from: Option<(String, Running)>,
     /// The entry by which they ran there; of a rollback, the one that it returns to.
     pub source: Option<String>,
+    /// The entry by which the stage ran what a rollback leaves.
+    pub leaves: Option<String>,
     /// Why it is done, where that does not go without saying.
     pub reason: Option<String>,
 }
@@ -262,6 +264,22 @@ fn newer(running: &str, candidate: &str, behind: bool) -> Option<String> {
     }
 }
 
+/// Why a candidate may not come instead of what a run that died has set in part: its tags
+/// would be left as they are.
+pub(super) fn half_way(
+    candidate: &Candidate,
+    before: &Entry,
+    (behind, allow_regress): (bool, bool),
+) -> Option<String> {
+    let what = |kind, event, commit, version| (kind, event, commit, version);
+    let same = what(Some(candidate.kind), &candidate.event, &candidate.commit, &candidate.version)
+        == what(before.does, &before.event, &before.commit, &before.version);
+    let back = candidate.kind == EntryKind::Rollback || before.does == Some(EntryKind::Rollback);
+    let lower = || !allow_regress && newer(&before.version, &candidate.version, behind).is_some();
+    (!same && (back || lower()))
+        .then(|| format!("{} of {} stopped half way there", before.version, before.by))
+}
+
 fn tests(candidate: &Candidate) -> Result<String, Unmet> {
     let without: Vec<_> = candidate
         .images
@@ -282,6 +300,14 @@ fn soak(candidate: &Candidate, wanted: Duration, now: Timestamp) -> Result<Strin
         return Err(unmet("the images come from no stage that they could have run in", "declare `from`"));
     };
     let ran = now.duration_since(running.since);
+    if ran.is_negative() {
+        let since = second(running.since);
+        let why = format!(
+            "by the clock of this machine it is {}, and they run in `{from}` since {since}",
+            second(now)
+        );
+        return Err(unmet(why, "set the clock"));
+    }
     let wanted = jiff::SignedDuration::try_from(wanted).unwrap_or(jiff::SignedDuration::MAX);
     if ran < wanted {
         let why = format!("they run in `{from}` for {}, and {} are required", length(ran), length(wanted));

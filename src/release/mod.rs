@@ -18,6 +18,7 @@ mod gate;
 mod history;
 mod journal;
 mod label;
+mod lease;
 mod ledger;
 mod likeness;
 mod preflight;
@@ -43,9 +44,10 @@ pub use drift::{Drift, Expected, drifted, expected};
 pub use entrance::{Entrance, ran_in, running_in, tree_of_commit};
 pub use gate::{APPROVED_BY, Candidate, Gate, Unmet, Vouching, World, evidence, judge, refusal};
 pub use journal::{Intent, IntentTag, Journal, Journals, Reach, Returned};
+pub use lease::{Entered, Held, Lease, Patience, Standing, Turn, Wait, unfinished, withdraw};
 pub use ledger::{
-    Entry, EntryImage, EntryKind, EntryPlace, EntryScan, EntryTag, GateRecord, Hold, Ledger, Page, Running,
-    StageState, State,
+    Entering, Entry, EntryImage, EntryKind, EntryPlace, EntryScan, EntryTag, GateRecord, Hold, Ledger, Page,
+    Running, StageState, State,
 };
 pub use likeness::repository_meant;
 pub use preflight::{PresentTag, check_place, preflight};

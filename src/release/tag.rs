@@ -44,7 +44,7 @@ pub struct TagChange {
 /// What was done to a tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TagResult {
-    /// It was set to the image.
+    /// It was set to the image; of one that was only looked at: it would be.
     Moved,
     /// It held the image.
     Already,
@@ -108,7 +108,7 @@ async fn set_all(
 /// Makes sure that all tags of all steps can be read, that it can be said of each
 /// whether it may move, and that no immutable one holds another image. To be asked for
 /// all steps before the first tag moves. What is in `images` says of itself there what
-/// it is; what is not, where it was pushed to.
+/// it is; what is not, where it was pushed to. Returns what would become of each.
 ///
 /// # Errors
 /// All immutable tags that hold another image ([`Code::ImmutableTag`]); a destination
@@ -117,7 +117,7 @@ pub async fn check_tags(
     steps: &[(&TagStep, &Descriptor)],
     images: &Layout,
     publisher: &Publisher,
-) -> Result<(), Problems> {
+) -> Result<Vec<TagChange>, Problems> {
     check(steps, images, publisher, |_| true).await
 }
 
@@ -131,7 +131,7 @@ pub async fn check_immutable(
     images: &Layout,
     publisher: &Publisher,
 ) -> Result<(), Problems> {
-    check(steps, images, publisher, |planned| planned.movement == Movement::Immutable).await
+    check(steps, images, publisher, |planned| planned.movement == Movement::Immutable).await.map(drop)
 }
 
 async fn check(
@@ -139,12 +139,18 @@ async fn check(
     images: &Layout,
     publisher: &Publisher,
     counts: fn(&PlannedTag) -> bool,
-) -> Result<(), Problems> {
-    let mut problems = Problems::new();
+) -> Result<Vec<TagChange>, Problems> {
+    let (mut problems, mut changes) = (Problems::new(), Vec::new());
     for (step, image) in steps {
         let repository = match publisher.look(&step.registry).await {
             Ok(Some(repository)) => repository,
-            Ok(None) => continue,
+            Ok(None) => {
+                let name = place(&step.registry);
+                let absent = published(step)
+                    .map(|planned| seen(&name, planned, None, (image.digest, TagResult::Moved)));
+                changes.extend(absent);
+                continue;
+            }
             Err(problem) => {
                 problems.push(problem);
                 continue;
@@ -161,7 +167,16 @@ async fn check(
                 Ok((Verdict::Conflict, Some(held))) => {
                     problems.push(conflict(&name, planned, held, image.digest));
                 }
-                Ok(_) => {}
+                Ok((verdict, held)) => changes.push(seen(
+                    &name,
+                    planned,
+                    held,
+                    match verdict {
+                        Verdict::Already => (image.digest, TagResult::Already),
+                        Verdict::Keep(why) => (held.unwrap_or(image.digest), TagResult::Kept(why)),
+                        Verdict::Move | Verdict::Conflict => (image.digest, TagResult::Moved),
+                    },
+                )),
                 Err(problem) => {
                     problems.push(made_by(planned, problem));
                     // The others would say the same.
@@ -170,7 +185,17 @@ async fn check(
             }
         }
     }
-    problems.or(())
+    problems.or(changes)
+}
+
+/// What would become of a tag.
+fn seen(
+    repository: &str,
+    planned: &PlannedTag,
+    from: Option<Digest>,
+    (to, result): (Digest, TagResult),
+) -> TagChange {
+    TagChange { repository: repository.to_owned(), tag: planned.tag.clone(), from, to, result }
 }
 
 /// A problem with a tag that shows no place is shown at the rule that makes the tag.
@@ -233,7 +258,7 @@ impl Mover<'_> {
             return Ok(Vec::new());
         }
         for planned in &absent {
-            self.note_moving(planned, None)?;
+            self.note_moving(planned, None).await?;
         }
         let tags: Vec<&Tag> = absent.iter().map(|planned| &planned.tag).collect();
         let taken = self.repository.put_tags(&tags, (self.image, self.document().await?)).await;
@@ -278,7 +303,7 @@ impl Mover<'_> {
                 Verdict::Move if before.is_some() => return Err(self.lost(planned, from)),
                 Verdict::Move => {}
             }
-            self.note_moving(planned, from)?;
+            self.note_moving(planned, from).await?;
             if !self.swap(planned, from).await? {
                 found = from;
                 continue;
@@ -293,9 +318,11 @@ impl Mover<'_> {
         Err(self.lost(planned, found))
     }
 
-    /// Puts down that a tag is about to be set, before it is.
-    fn note_moving(&self, planned: &PlannedTag, from: Option<Digest>) -> Result<(), Problem> {
-        self.journal.map_or(Ok(()), |journal| journal.moving(self.name, planned.tag.as_str(), from))
+    /// Puts down that a tag is about to be set, before it is, where it may be still.
+    async fn note_moving(&self, planned: &PlannedTag, from: Option<Digest>) -> Result<(), Problem> {
+        let Some(journal) = self.journal else { return Ok(()) };
+        journal.hold().await?;
+        journal.moving(self.name, planned.tag.as_str(), from)
     }
 
     fn note_settled(&self, planned: &PlannedTag) -> Result<(), Problem> {

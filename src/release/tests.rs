@@ -53,7 +53,7 @@ impl Project {
     async fn tag(&self, image: &Descriptor, tags: Vec<PlannedTag>) -> TagReport {
         let step = step_of(tags);
         match check_tags(&[(&step, image)], &self.images, &self.publisher).await {
-            Ok(()) => tag(&step, image, &self.publisher, None).await,
+            Ok(_) => tag(&step, image, &self.publisher, None).await,
             Err(problems) => TagReport { problems, ..TagReport::default() },
         }
     }

@@ -19,8 +19,8 @@ use crate::plan::{
     TagStep, VerifyStep,
 };
 use crate::release::{
-    Entrance, EntryImage, EntryPlace, EntryTag, Pushed, RESUME, TagChange, TagResult, Vouched, bring, find,
-    keep_alive_tag, push, vouched_at_targets,
+    Entered, Entrance, EntryImage, EntryPlace, EntryTag, Held, Patience, Pushed, RESUME, Standing, TagChange,
+    TagResult, Vouched, bring, find, keep_alive_tag, push, vouched_at_targets,
 };
 use crate::run::Request;
 use crate::run::command::Unsuccessful;
@@ -60,15 +60,21 @@ impl Images {
     }
 
     /// Makes sure once more, before anything becomes visible, that all conditions are met.
-    pub(super) async fn check_stages(&self, plan: &Plan, known: &Known) -> Result<(), Problems> {
-        let Some(entrance) = self.entrance.clone() else { return Ok(()) };
+    /// Returns where the stages stand, and one that somebody else enters; nothing where none
+    /// is entered.
+    pub(super) async fn check_stages(
+        &self,
+        plan: &Plan,
+        known: &Known,
+    ) -> Result<Option<(Standing, Option<Held>)>, Problems> {
+        let Some(entrance) = self.entrance.clone() else { return Ok(None) };
         let vouched = self.vouched(plan, &entrance, known).await?;
-        blocking(move || entrance.check(vouched.as_deref())).await
+        blocking(move || entrance.check(vouched.as_deref())).await.map(Some)
     }
 
     /// What vouches for the images of the stages where they were brought to, if a stage
     /// asks for that; looked for once.
-    async fn vouched(
+    pub(super) async fn vouched(
         &self,
         plan: &Plan,
         entrance: &Entrance,
@@ -101,6 +107,7 @@ impl Images {
         plan: &Plan,
         step: &EnterStep,
         known: &Known,
+        halt: &mut watch::Receiver<Halt>,
         teller: &Teller,
     ) -> Result<Yielded, Unsuccessful> {
         let Some(entrance) = self.entrance.clone() else {
@@ -113,28 +120,49 @@ impl Images {
         let images: Vec<EntryImage> =
             step.images.iter().filter_map(|image| self.entered(plan, image, known)).collect();
         let images = self.with_scans(step, images);
-        let stage = step.stage.clone();
-        let put = images.clone();
-        // What is visible already is put down whatever happens.
-        let vouched = match self.vouched(plan, &entrance, known).await {
-            Ok(vouched) => vouched,
-            Err(problem) => {
-                return Err(Unsuccessful::Failed(half_entered(&step.stage, &images, problem.into())));
-            }
+        let failed = |problems: Problems| {
+            let moved = self.moved_of(step);
+            Unsuccessful::Failed(half_entered(&step.stage, &moved, problems))
         };
-        match blocking(move || entrance.enter(&stage, &put, vouched.as_deref())).await {
-            Ok(None) => {
-                self.note_entered(&step.stage).map_err(Unsuccessful::failed)?;
-                Ok(Yielded::Again)
+        if !self.has_journal() {
+            // No tag is set: it is not known yet whether the conditions are met.
+            let stands = self.check_stages(plan, known).await.map_err(failed)?;
+            if let Some((standing, _)) = stands {
+                self.begin_without_tags(plan, known, &standing).map_err(Unsuccessful::failed)?;
             }
-            Ok(Some(id)) => {
-                self.note_entered(&step.stage).map_err(Unsuccessful::failed)?;
-                let short = short(&id);
-                teller.tell(Told::Notice(format!("entry {short} of the ledger"))).await;
-                Ok(Yielded::Nothing)
-            }
-            Err(problems) => Err(Unsuccessful::Failed(half_entered(&step.stage, &images, problems))),
         }
+        let vouched = self.vouched(plan, &entrance, known).await.map_err(|problem| failed(problem.into()))?;
+        let mut patience = Patience::new(&self.facts.environment);
+        loop {
+            let (entrance, run, stage) = (Arc::clone(&entrance), self.run.clone(), step.stage.clone());
+            let (put, vouched) = (images.clone(), vouched.clone());
+            let entered = blocking(move || entrance.enter((&run, &stage), &put, vouched.as_deref())).await;
+            match entered.map_err(failed)? {
+                Entered::Already => {
+                    self.note_entered(&step.stage).map_err(Unsuccessful::failed)?;
+                    return Ok(Yielded::Again);
+                }
+                Entered::As(id) => {
+                    self.note_entered(&step.stage).map_err(Unsuccessful::failed)?;
+                    let short = short(&id);
+                    teller.tell(Told::Notice(format!("entry {short} of the ledger"))).await;
+                    return Ok(Yielded::Nothing);
+                }
+                Entered::Busy(held) => match self.wait(&mut patience, &held, halt, teller).await {
+                    Err(Unsuccessful::Failed(problems)) => return Err(failed(problems)),
+                    waited => waited?,
+                },
+            }
+        }
+    }
+
+    /// The tags that this run has set to images of a stage, and the images.
+    fn moved_of(&self, step: &EnterStep) -> Vec<(String, Digest)> {
+        let Ok(tagged) = self.tagged.lock() else { return Vec::new() };
+        let its = tagged.iter().filter(|(image, change)| {
+            change.result == TagResult::Moved && step.images.iter().any(|entered| entered.image == *image)
+        });
+        its.map(|(_, change)| (format!("{}:{}", change.repository, change.tag), change.to)).collect()
     }
 
     /// An image of a stage with the places where it is, and the tags that it has there.
@@ -205,16 +233,9 @@ pub(super) fn kept<'a>(plan: &Plan, step: &'a TagStep, image: &Descriptor) -> Co
 }
 
 /// Says that tags are visible of which the ledger does not know.
-fn half_entered(stage: &str, images: &[EntryImage], problems: Problems) -> Problems {
-    let stands: Vec<String> = images
-        .iter()
-        .flat_map(|image| {
-            let tags = image.places.iter().flat_map(|place| {
-                place.tags.iter().map(move |tag| format!("`{}:{}`", place.repository, tag.tag))
-            });
-            tags.map(|name| format!("{name} holds {} now", image.digest))
-        })
-        .collect();
+fn half_entered(stage: &str, moved: &[(String, Digest)], problems: Problems) -> Problems {
+    let stands: Vec<String> =
+        moved.iter().map(|(name, digest)| format!("`{name}` holds {digest} now")).collect();
     if stands.is_empty() {
         return problems;
     }

@@ -5,6 +5,7 @@ mod publish;
 mod scanned;
 #[cfg(test)]
 mod tests;
+mod turn;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -40,7 +41,7 @@ pub(super) struct Images {
     root: PathBuf,
     /// When the run began.
     now: Timestamp,
-    facts: Arc<Facts>,
+    pub(super) facts: Arc<Facts>,
     cache: Cache,
     /// Where built images lie.
     pub(super) built: Layout,
@@ -50,13 +51,15 @@ pub(super) struct Images {
     seals: Seals,
     /// Whether the tags of the whole run may be moved; asked once, before the
     /// first of them is.
-    judged: OnceCell<Result<(), Problems>>,
+    judged: OnceCell<Result<(), Unsuccessful>>,
+    /// What tags hold, where none has to be moved.
+    looked: OnceLock<Vec<TagChange>>,
     /// Which stages are entered, if any are.
     pub(super) entrance: Option<Arc<Entrance>>,
     /// The name of the run.
-    run: String,
+    pub(super) run: String,
     /// What is about to become visible, once something is.
-    journal: OnceLock<Journal>,
+    journal: OnceLock<Arc<Journal>>,
     /// What vouches for the images of stages; looked for once.
     pub(super) vouched: OnceCell<Vec<Vouched>>,
     /// What became of the tags of each image.
@@ -102,6 +105,7 @@ impl Images {
             secrets,
             publisher,
             judged: OnceCell::new(),
+            looked: OnceLock::new(),
             entrance: request.entrance.clone(),
             run,
             journal: OnceLock::new(),
@@ -160,7 +164,7 @@ impl Images {
             }
             Action::Tag(tag) => match known.get(&tag.image) {
                 Some(image) => {
-                    let (moved, tagged) = self.tag(plan, tag, image, known, halt).await;
+                    let (moved, tagged) = self.tag(plan, tag, image, known, halt, teller).await;
                     return (moved, tagged.map_err(|failed| at(step, "tagged by this", failed)));
                 }
                 None => Err(no_image(step)),
@@ -176,7 +180,7 @@ impl Images {
                 self.found(found, halt).await.map_err(|failed| at(step, "taken from a stage", failed))
             }
             Action::Enter(enter) => {
-                let entered = self.enter(plan, enter, known, teller).await;
+                let entered = self.enter(plan, enter, known, halt, teller).await;
                 entered.map_err(|failed| at(step, "entered by this", failed))
             }
             // These are carried out elsewhere, and have no image.

@@ -56,9 +56,10 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Ends the journal of what became visible, unless that is so in part.
-    pub(super) fn end_journal(&self) {
-        self.images.end_journal();
+    /// Ends the journal of what became visible, unless that is so in part, or does not work.
+    /// Returns what is to be said.
+    pub(super) async fn end_journal(&self, works: bool) -> Option<String> {
+        self.images.end_journal(works).await
     }
 
     /// Steps of the request's plan.

@@ -49,6 +49,9 @@ pub struct IntentTag {
     pub semver: bool,
     /// What it follows.
     pub follows: Follows,
+    /// What it held before the first tag moved, if it was there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holds: Option<Digest>,
 }
 
 /// What a tag follows.
@@ -79,7 +82,12 @@ impl Intent {
 impl IntentTag {
     /// A tag of a plan, in a repository, for an image.
     #[must_use]
-    pub fn new(image: &str, repository: &str, descriptor: &Descriptor, planned: &PlannedTag) -> Self {
+    pub fn new(
+        image: &str,
+        repository: &str,
+        descriptor: &Descriptor,
+        (planned, holds): (&PlannedTag, Option<Digest>),
+    ) -> Self {
         Self {
             image: image.to_owned(),
             digest: descriptor.digest,
@@ -88,6 +96,7 @@ impl IntentTag {
             repository: repository.to_owned(),
             tag: planned.tag.to_string(),
             semver: planned.rule == "semver",
+            holds,
             follows: match &planned.movement {
                 Movement::Immutable => Follows::Immutable,
                 Movement::Moving(Track::Free) => Follows::Free,

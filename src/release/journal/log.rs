@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::{Code, Problem};
 use crate::oci::Digest;
 use crate::release::journal::Intent;
+use crate::release::lease::Lease;
 
 /// Where journals lie, below the project's directory.
 const DIRECTORY: &str = ".hoist/transactions";
@@ -56,6 +57,8 @@ pub struct Journal {
     file: Mutex<File>,
     intent: Intent,
     progress: Mutex<Progress>,
+    /// The right to move the tags of its stages, once there is one.
+    lease: OnceLock<Lease>,
 }
 
 /// The journals of a project.
@@ -130,7 +133,8 @@ fn open(path: &Path) -> Result<Held, Problem> {
         cut.map_err(|error| unusable("written", path, &error))?;
     }
     let (file, progress) = (Mutex::new(file), Mutex::new(progress));
-    Ok(Held::Here(Box::new(Journal { path: path.to_owned(), file, intent, progress })))
+    let (path, lease) = (path.to_owned(), OnceLock::new());
+    Ok(Held::Here(Box::new(Journal { path, file, intent, progress, lease })))
 }
 
 /// Why a text is no journal.
@@ -204,7 +208,43 @@ impl Journal {
             let problem = unusable("written", &path, &error);
             problem.note("no tag was set: what is about to be done is put down there first")
         })?;
-        Ok(Self { path, file: Mutex::new(file), intent, progress: Mutex::default() })
+        let (file, progress) = (Mutex::new(file), Mutex::default());
+        Ok(Self { path, file, intent, progress, lease: OnceLock::new() })
+    }
+
+    /// Begins a journal of what a run elsewhere was about to make visible, which died: each
+    /// tag may have been set.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin).
+    pub fn adopt(root: &Path, intent: Intent) -> Result<Self, Problem> {
+        let journal = Self::begin(root, intent)?;
+        for (tag, intended) in journal.intent.tags.iter().enumerate() {
+            journal.add(Line::Moving { tag, from: intended.holds })?;
+        }
+        Ok(journal)
+    }
+
+    /// From here on tags are moved by this right.
+    pub fn by(&self, lease: Lease) {
+        let _first = self.lease.set(lease);
+    }
+
+    /// Whether there is a right to move tags.
+    #[must_use]
+    pub fn may_move(&self) -> bool {
+        self.lease.get().is_some()
+    }
+
+    /// Makes sure that tags may be moved still.
+    ///
+    /// # Errors
+    /// Somebody took the right over; the ledger cannot be written.
+    pub(in crate::release) async fn hold(&self) -> Result<(), Problem> {
+        match self.lease.get() {
+            Some(lease) => lease.hold(&self.intent).await,
+            None => Ok(()),
+        }
     }
 
     /// What is to become visible.
@@ -246,12 +286,20 @@ impl Journal {
         self.progress().moving.iter().rev().map(|(at, from)| (*at, *from)).collect()
     }
 
+    /// Whether nothing of it became visible.
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        let progress = self.progress();
+        progress.moving.is_empty() && progress.entered.is_empty()
+    }
+
     /// Whether something became visible, and something else that was to did not.
     #[must_use]
     pub fn is_half_done(&self) -> bool {
+        let is_untouched = self.is_untouched();
         let progress = self.progress();
         let entered = |stage: &String| progress.entered.contains(stage);
-        !progress.moving.is_empty()
+        !is_untouched
             && (progress.settled.len() < self.intent.tags.len()
                 || !self.intent.entries.iter().map(|entry| &entry.stage).all(entered))
     }
@@ -320,6 +368,7 @@ mod tests {
             tag: tag.to_owned(),
             semver: true,
             follows,
+            holds: None,
         };
         Intent {
             format: Intent::FORMAT,

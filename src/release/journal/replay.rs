@@ -23,8 +23,8 @@ pub struct Returned {
 }
 
 impl Journal {
-    /// Sets the tags that are not set: immutable ones in all repositories first. The same
-    /// rules hold as in the release.
+    /// Sets the tags of images of no stage that are not set: immutable ones in all
+    /// repositories first. The same rules hold as in the release.
     ///
     /// # Errors
     /// As [`tag`]; what was done is returned all the same.
@@ -55,7 +55,12 @@ impl Journal {
     /// The tags of each repository and image, in their order.
     fn groups(&self, immutable: bool, span: Span) -> Vec<(String, Descriptor, Vec<PlannedTag>)> {
         let mut groups: Vec<(String, Descriptor, Vec<PlannedTag>)> = Vec::new();
-        for intended in self.intent().tags.iter().filter(|tag| tag.is_immutable() == immutable) {
+        let of_stage = |tag: &IntentTag| {
+            let images = self.intent().entries.iter().flat_map(|entry| &entry.images);
+            images.into_iter().any(|image| image.name == tag.image)
+        };
+        let tags = self.intent().tags.iter();
+        for intended in tags.filter(|tag| tag.is_immutable() == immutable && !of_stage(tag)) {
             let Some(planned) = intended.planned(span) else { continue };
             let image = intended.descriptor();
             let is_it = |group: &&mut (String, Descriptor, Vec<PlannedTag>)| {

@@ -20,6 +20,8 @@ const FETCHED: &str = "refs/hoist/fetched";
 const ENTRY: &str = "entry.json";
 /// The file of a commit that holds what all stages run behind it.
 const STATE: &str = "state.json";
+/// The file of a commit that holds what a run is about to make visible.
+const INTENT: &str = "intent.json";
 /// How often an entry is put behind those of others who were faster.
 const RACES: u32 = 200;
 /// How often a remote may refuse an entry although nobody was faster.
@@ -49,8 +51,10 @@ pub struct Page {
 /// What became of an entry that was sent to a remote.
 enum Sent {
     Taken,
-    /// The remote did not take it, for this reason.
+    /// The remote did not take it, for this reason; somebody may have been faster.
     Refused(String),
+    /// The remote takes none, in its own words.
+    Denied(Vec<String>),
 }
 
 impl Ledger {
@@ -97,7 +101,7 @@ impl Ledger {
     }
 
     /// The entries of a stage, or of all, the newest first and no more than so many, as of
-    /// the last time that the remote was asked.
+    /// the last time that the remote was asked. Who was about to enter one is none of them.
     ///
     /// # Errors
     /// It cannot be read.
@@ -116,9 +120,20 @@ impl Ledger {
                 let commit = repository.find_commit(commit).map_err(|error| unreadable(&error))?;
                 commit.parent_ids().next().map(|parent| parent.to_string())
             };
-            entries.push((id, entry));
+            if entry.kind.is_lasting() {
+                entries.push((id, entry));
+            }
         }
         Ok(entries)
+    }
+
+    /// What was put down with an entry, of what its run was about to make visible.
+    ///
+    /// # Errors
+    /// There is no such entry here, or it has none.
+    pub fn intent<T: serde::de::DeserializeOwned>(&self, id: &str) -> Result<T, Problem> {
+        let id = Oid::from_str(id).map_err(|error| unreadable(&error))?;
+        document(&self.repository()?, id, INTENT)
     }
 
     /// One entry.
@@ -141,6 +156,19 @@ impl Ledger {
         &self,
         mut make: impl FnMut(&Page) -> Result<Option<Entry>, Problems>,
     ) -> Result<Option<String>, Problems> {
+        self.append_all(None, |page| Ok(make(page)?.into_iter().collect()))
+    }
+
+    /// As [`append`](Self::append), several entries at once: all of them, or none. An
+    /// `intent`, a JSON document, is put down with each. Returns the id of the last.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn append_all(
+        &self,
+        intent: Option<&str>,
+        mut make: impl FnMut(&Page) -> Result<Vec<Entry>, Problems>,
+    ) -> Result<Option<String>, Problems> {
         let repository = self.repository()?;
         let mut sent: Option<Oid> = None;
         let mut refused: (u32, Option<Oid>, String) = (0, None, String::new());
@@ -158,22 +186,25 @@ impl Ledger {
                 refused.0 = 0;
             }
             if refused.0 >= REFUSALS {
-                return Err(not_taken(&refused.2).into());
+                return Err(not_taken([refused.2]).into());
             }
             let page = page(&repository, head)?;
-            let Some(mut entry) = make(&page)? else { return Ok(None) };
-            let before = page.state.stages.get(&entry.stage);
-            entry.follows = before.and_then(|before| before.last.clone());
-            let written = write(&repository, head, page.state, &entry).map_err(|error| unwritable(&error))?;
+            let entries = make(&page)?;
+            let Some(written) = write_all(&repository, head, page.state, entries, intent)
+                .map_err(|error| unwritable(&error))?
+            else {
+                return Ok(None);
+            };
             sent = Some(written);
             match self.send(&repository, head, written)? {
                 Sent::Taken => return Ok(Some(written.to_string())),
                 Sent::Refused(why) => refused = (refused.0, head, why),
+                Sent::Denied(words) => return Err(not_taken(words).into()),
             }
             let most = u64::from(race + 1).saturating_mul(40).min(LONGEST_WAIT);
             std::thread::sleep(Duration::from_millis(10 + any_number() % most));
         }
-        Err(not_taken(&refused.2).into())
+        Err(not_taken([refused.2]).into())
     }
 
     /// Makes sure, as far as that can be seen before, that the remote takes entries from
@@ -281,6 +312,12 @@ impl Ledger {
         let pushed = self.git(&["push", "--quiet", "--no-verify", "--porcelain", remote, &what])?;
         if !pushed.success {
             let refusal = pushed.stdout.lines().find(|line| line.starts_with('!')).map(str::to_owned);
+            // A race is lost before a hook is asked, or after it agreed.
+            if let Some(refusal) = refusal.as_ref().filter(|refusal| refusal.contains("hook declined")) {
+                let words = pushed.complaint.lines().map(str::trim_end);
+                let words = words.filter(|line| line.starts_with("remote:")).map(str::to_owned);
+                return Ok(Sent::Denied([refusal.replace('\t', " ")].into_iter().chain(words).collect()));
+            }
             return Ok(Sent::Refused(refusal.unwrap_or(pushed.complaint)));
         }
         // It is what counts; where somebody here was faster, the next look brings it here.
@@ -379,12 +416,32 @@ fn document<T: serde::de::DeserializeOwned>(
     serde_json::from_slice(&bytes).map_err(|error| unfit(error.to_string()))
 }
 
+/// Writes entries one behind the other. Returns the last; none if there is none.
+fn write_all(
+    repository: &Repository,
+    mut head: Option<Oid>,
+    mut state: State,
+    entries: Vec<Entry>,
+    intent: Option<&str>,
+) -> Result<Option<Oid>, git2::Error> {
+    let mut last = None;
+    for mut entry in entries {
+        entry.follows = state.stages.get(&entry.stage).and_then(|before| before.last.clone());
+        state = state.after(&entry);
+        let written = write(repository, head, &state, &entry, intent)?;
+        state = state.at(&written.to_string());
+        (head, last) = (Some(written), Some(written));
+    }
+    Ok(last)
+}
+
 /// Writes an entry behind another as a commit that nothing names yet.
 fn write(
     repository: &Repository,
     head: Option<Oid>,
-    before: State,
+    state: &State,
     entry: &Entry,
+    intent: Option<&str>,
 ) -> Result<Oid, git2::Error> {
     let blob = |value: Result<Vec<u8>, serde_json::Error>| {
         let mut bytes = value.map_err(|error| git2::Error::from_str(&error.to_string()))?;
@@ -393,7 +450,10 @@ fn write(
     };
     let mut tree = repository.treebuilder(None)?;
     tree.insert(ENTRY, blob(serde_json::to_vec_pretty(entry))?, 0o100_644)?;
-    tree.insert(STATE, blob(serde_json::to_vec_pretty(&before.after(entry)))?, 0o100_644)?;
+    tree.insert(STATE, blob(serde_json::to_vec_pretty(state))?, 0o100_644)?;
+    if let Some(intent) = intent {
+        tree.insert(INTENT, blob(Ok(intent.into()))?, 0o100_644)?;
+    }
     let tree = repository.find_tree(tree.write()?)?;
     let time = git2::Time::new(entry.at.as_second(), 0);
     let name: String = entry.by.chars().filter(|c| !matches!(c, '<' | '>' | '\n' | '\0')).collect();
@@ -420,8 +480,9 @@ fn unreachable(remote: &str, complaint: &str) -> Problem {
         .help(format!("`git ls-remote {remote} {LEDGER}` tells whether git reaches it"))
 }
 
-fn not_taken(why: &str) -> Problem {
-    Problem::new(Code::Ledger, "the remote does not take an entry of the ledger")
-        .note(why.to_owned())
+fn not_taken(why: impl IntoIterator<Item = String>) -> Problem {
+    let problem = Problem::new(Code::Ledger, "the remote does not take an entry of the ledger");
+    why.into_iter()
+        .fold(problem, Problem::note)
         .help(format!("whoever releases must be allowed to push `{LEDGER}`"))
 }

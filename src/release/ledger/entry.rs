@@ -9,7 +9,7 @@ use crate::release::ledger::EntryScan;
 
 /// The version of the format: raised when a reader of an earlier one would read
 /// something wrong.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// What was done to a stage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +25,12 @@ pub struct Entry {
     pub at: Timestamp,
     /// Who did it.
     pub by: String,
+    /// What a run that is about to enter the stage does there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub does: Option<EntryKind>,
+    /// The run that did it; entries of format 1 do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
     /// What it was for, as `--event` takes it.
     pub event: String,
     /// The commit that the images were made from: 40 hex digits.
@@ -68,9 +74,19 @@ pub enum EntryKind {
     Rollback,
     /// What the entry before did failed and stands; the stage is on hold.
     Aborted,
+    /// A run is about to move tags for the stage: nobody else does until it is done.
+    Entering,
+    /// That run ended before anything of it was visible.
+    Left,
 }
 
 impl EntryKind {
+    /// Whether it says what a stage runs, and not only who is about to change that.
+    #[must_use]
+    pub const fn is_lasting(self) -> bool {
+        !matches!(self, Self::Entering | Self::Left)
+    }
+
     /// Its name, as in the format.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -79,6 +95,8 @@ impl EntryKind {
             Self::Promote => "promote",
             Self::Rollback => "rollback",
             Self::Aborted => "aborted",
+            Self::Entering => "entering",
+            Self::Left => "left",
         }
     }
 }

@@ -5,7 +5,9 @@
 //! what all stages run behind it. So the newest commit is all that has to be read to
 //! say what runs where, and the chain of commits is the history. It lives in the
 //! repository's remote where there is one: an entry counts once the remote took it,
-//! which it does only behind the entry that it was made for.
+//! which it does only behind the entry that it was made for. Who is about to move tags for
+//! stages says so there before; that commit has a third file, `intent.json`, with all that
+//! it takes to finish it.
 
 mod book;
 mod entry;
@@ -20,4 +22,4 @@ pub use book::{Ledger, Page};
 pub use entry::{Entry, EntryImage, EntryKind, EntryPlace, EntryTag, GateRecord};
 pub(super) use git::git;
 pub use scan::EntryScan;
-pub use state::{Hold, Running, StageState, State};
+pub use state::{Entering, Hold, Running, StageState, State};

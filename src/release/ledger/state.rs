@@ -26,6 +26,27 @@ pub struct StageState {
     /// Why nothing enters it by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,
+    /// Who moves tags for it at the moment, or died over that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entering: Option<Entering>,
+}
+
+/// A run that moves tags for a stage, before the stage runs what they name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Entering {
+    /// The entry by which it does; none is the one whose commit holds this.
+    pub id: Option<String>,
+    /// The entry.
+    pub entry: Entry,
+}
+
+impl Entering {
+    /// The run.
+    #[must_use]
+    pub fn run(&self) -> &str {
+        self.entry.run.as_deref().unwrap_or_default()
+    }
 }
 
 /// What a stage runs, and since when.
@@ -36,6 +57,10 @@ pub struct Running {
     pub id: Option<String>,
     /// Since when it runs these images.
     pub since: Timestamp,
+    /// Which one it is of the entries by which stages run something: a higher one came later,
+    /// whatever clocks said. None of format 1.
+    #[serde(default)]
+    pub number: u64,
     /// The entry.
     pub entry: Entry,
 }
@@ -70,10 +95,22 @@ impl State {
         self.stages.get(stage)?.running.as_ref()
     }
 
+    /// Who enters a stage at the moment, or died over that.
+    #[must_use]
+    pub fn entering(&self, stage: &str) -> Option<&Entering> {
+        self.stages.get(stage)?.entering.as_ref()
+    }
+
     /// Gives what the commit that holds it is about, its id.
-    pub(super) fn at(mut self, id: &str) -> Self {
+    pub(in crate::release) fn at(mut self, id: &str) -> Self {
         for stage in self.stages.values_mut() {
-            stage.last.get_or_insert_with(|| id.to_owned());
+            // Who never entered a stage has no last entry there.
+            if stage.running.is_some() || stage.hold.is_some() {
+                stage.last.get_or_insert_with(|| id.to_owned());
+            }
+            if let Some(entering) = &mut stage.entering {
+                entering.id.get_or_insert_with(|| id.to_owned());
+            }
             if let Some(running) = &mut stage.running {
                 running.id.get_or_insert_with(|| id.to_owned());
             }
@@ -82,8 +119,24 @@ impl State {
     }
 
     /// What all stages run behind a further entry, which becomes part of its commit.
-    pub(super) fn after(mut self, entry: &Entry) -> Self {
+    pub(in crate::release) fn after(mut self, entry: &Entry) -> Self {
+        let number = self.stages.values().filter_map(|stage| Some(stage.running.as_ref()?.number)).max();
+        let number = number.unwrap_or_default() + 1;
         let stage = self.stages.entry(entry.stage.clone()).or_default();
+        let is_its = |entering: &Entering| entering.entry.run == entry.run;
+        match entry.kind {
+            EntryKind::Entering => {
+                stage.entering = Some(Entering { id: None, entry: entry.clone() });
+                return self;
+            }
+            EntryKind::Left => {
+                stage.entering.take_if(|entering| is_its(entering));
+                return self;
+            }
+            EntryKind::Aborted => drop(stage.entering.take_if(|entering| is_its(entering))),
+            // Whoever enters it saw to it that nobody else does.
+            EntryKind::Release | EntryKind::Promote | EntryKind::Rollback => stage.entering = None,
+        }
         let digests =
             |entry: &Entry| entry.images.iter().map(|image| (image.name.clone(), image.digest)).collect();
         let before: Option<(Timestamp, Vec<_>)> =
@@ -94,11 +147,11 @@ impl State {
         };
         stage.last = None;
         if entry.kind != EntryKind::Aborted {
-            stage.running = Some(Running { id: None, since, entry: entry.clone() });
+            stage.running = Some(Running { id: None, since, number, entry: entry.clone() });
         }
         stage.hold = match entry.kind {
             EntryKind::Release | EntryKind::Promote => None,
-            EntryKind::Rollback | EntryKind::Aborted => Some(Hold {
+            _ => Some(Hold {
                 since: entry.at,
                 by: entry.by.clone(),
                 reason: entry.reason.clone().unwrap_or_else(|| "it was rolled back".to_owned()),

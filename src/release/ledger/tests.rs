@@ -20,6 +20,8 @@ pub(in crate::release) fn entry(kind: EntryKind, stage: &str, version: &str, wha
         stage: stage.to_owned(),
         at: Timestamp::from_second(at).unwrap(),
         by: "tester".to_owned(),
+        does: None,
+        run: None,
         event: "branch=main".to_owned(),
         commit: "1".repeat(40),
         tree: "2".repeat(40),
@@ -267,7 +269,11 @@ fn a_remote_that_takes_no_entries_or_cannot_be_reached_is_told() {
     let refused = open(&path).append(|_| Ok(Some(release("staging", "1.0.0")))).unwrap_err();
     let problem = &refused.as_slice()[0];
     assert_eq!(problem.code, Code::Ledger);
-    assert!(problem.notes[0].contains("pre-receive hook declined"), "{:?}", problem.notes);
+    assert!(
+        problem.notes[0].contains("pre-receive hook declined") && problem.notes[1] == "remote: not for you",
+        "{:?}",
+        problem.notes
+    );
     assert_eq!(open(&path).read().unwrap(), Page::default());
     std::fs::remove_dir_all(&remote).unwrap();
     let gone = open(&path).fetch().unwrap_err();
@@ -294,13 +300,62 @@ fn an_entry_of_a_newer_hoist_is_refused_and_not_misread() {
     let world = World::new();
     let path = world.repository("project");
     let ledger = open(&path);
-    let id = put(&ledger, &Entry { format: 2, ..release("staging", "1.0.0") });
+    let id = put(&ledger, &Entry { format: 3, ..release("staging", "1.0.0") });
     let problem = ledger.entry(&id).unwrap_err();
     assert_eq!(problem.code, Code::Ledger);
-    assert!(problem.notes[0].contains("it is of format 2, and this hoist reads 1"), "{:?}", problem.notes);
+    assert!(problem.notes[0].contains("it is of format 3, and this hoist reads 2"), "{:?}", problem.notes);
     // Nothing is put behind it.
     assert_eq!(ledger.read().unwrap_err(), problem);
     assert!(ledger.append(|_| Ok(Some(release("staging", "1.1.0")))).is_err());
+}
+
+#[test]
+fn who_is_about_to_enter_a_stage_is_said_until_it_is_done_and_is_no_part_of_its_history() {
+    let world = World::new();
+    let path = world.repository("project");
+    let ledger = open(&path);
+    let by = |kind, version: &str, run: &str| Entry {
+        kind,
+        run: Some(run.to_owned()),
+        ..release("staging", version)
+    };
+    let first = put(&ledger, &release("staging", "1.0.0"));
+    let one = by(EntryKind::Entering, "1.1.0", "one");
+    let entries = [one.clone(), Entry { stage: "production".to_owned(), ..one }];
+    let last = ledger.append_all(Some("{\"run\":\"one\"}"), |_| Ok(entries.to_vec())).unwrap().unwrap();
+    let page = ledger.fetch().unwrap();
+    let entering = |page: &Page, stage: &str| page.state.entering(stage).map(|one| one.run().to_owned());
+    assert_eq!(
+        [entering(&page, "staging"), entering(&page, "production")],
+        [Some("one".into()), Some("one".into())]
+    );
+    assert_eq!(page.state.entering("production").unwrap().id.as_deref(), Some(last.as_str()));
+    // What it is about is kept with it; what the stage runs is what it ran.
+    assert_eq!(ledger.intent::<serde_json::Value>(&last).unwrap()["run"], "one");
+    assert_eq!(page.state.stages["staging"].last.as_deref(), Some(first.as_str()));
+    assert_eq!(page.state.stages["production"].last, None);
+    assert_eq!(versions(&ledger, None), ["1.0.0"]);
+    // Somebody else's end is not its own.
+    put(&ledger, &by(EntryKind::Left, "1.1.0", "other"));
+    assert_eq!(entering(&ledger.fetch().unwrap(), "staging").as_deref(), Some("one"));
+    put(&ledger, &Entry { stage: "production".to_owned(), ..by(EntryKind::Left, "1.1.0", "one") });
+    put(&ledger, &by(EntryKind::Release, "1.1.0", "one"));
+    let page = ledger.fetch().unwrap();
+    assert_eq!([entering(&page, "staging"), entering(&page, "production")], [None, None]);
+    assert_eq!(
+        (versions(&ledger, None), versions(&ledger, Some("staging"))),
+        (vec!["1.1.0".to_owned(), "1.0.0".to_owned()], vec!["1.1.0".to_owned(), "1.0.0".to_owned()])
+    );
+}
+
+#[test]
+fn entries_of_format_1_are_read_still() {
+    let text = serde_json::to_string(&release("staging", "1.0.0")).unwrap();
+    let old: Entry = serde_json::from_str(&text.replace("\"format\":2", "\"format\":1")).unwrap();
+    assert_eq!(old, Entry { format: 1, ..release("staging", "1.0.0") });
+    let state = "{\"stages\":{\"staging\":{\"running\":{\"id\":null,\"since\":\"2027-01-15T08:00:00Z\",\"entry\":ENTRY},\"last\":null}}}";
+    let state: State = serde_json::from_str(&state.replace("ENTRY", &text)).unwrap();
+    assert_eq!(state.running("staging").map(|running| running.number), Some(0));
 }
 
 #[test]

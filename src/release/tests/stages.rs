@@ -43,7 +43,7 @@ fn stage(require: Require, approve: Option<&str>) -> Stage {
 }
 
 fn running(entry: Entry, since: i64) -> Running {
-    Running { id: Some("e".repeat(40)), since: Timestamp::from_second(since).unwrap(), entry }
+    Running { id: Some("e".repeat(40)), since: Timestamp::from_second(since).unwrap(), number: 0, entry }
 }
 
 fn candidate(version: &str) -> Candidate {
@@ -62,6 +62,7 @@ fn candidate(version: &str) -> Candidate {
         from: Some(("staging".to_owned(), running(ran, NOW - 7200))),
         vouching: vec![vouching("web", false)],
         source: None,
+        leaves: None,
         reason: None,
     }
 }
@@ -96,8 +97,12 @@ fn unmet(stage: &Stage, candidate: &Candidate, known: &State, world: &World) -> 
 
 fn state(stages: &[(&str, Running, Option<Hold>)]) -> State {
     let stages = stages.iter().map(|(name, running, hold)| {
-        let state =
-            StageState { running: Some(running.clone()), last: running.id.clone(), hold: hold.clone() };
+        let state = StageState {
+            running: Some(running.clone()),
+            last: running.id.clone(),
+            hold: hold.clone(),
+            entering: None,
+        };
         ((*name).to_owned(), state)
     });
     State { stages: stages.collect() }
@@ -185,6 +190,69 @@ fn what_vouches_for_images_is_looked_at_where_they_are() {
     );
     let (_, unmet) = judged(Some(Vec::new()));
     assert_eq!(unmet[0], "signed: `web` is nowhere that could be looked at");
+}
+
+#[test]
+fn a_clock_that_was_set_back_matters_to_soak_alone_which_says_so() {
+    let soak = Require { soak: Some(Duration::from_hours(1)), ..Require::default() };
+    let early = World { now: Timestamp::from_second(NOW - 86_400).unwrap(), ..world() };
+    let said = "soak: by the clock of this machine it is 2027-01-14T08:00:00Z, and they run in `staging` since \
+                2027-01-15T06:00:00Z; set the clock";
+    assert_eq!(unmet(&stage(soak, None), &candidate("1.0.0"), &State::default(), &early), [said]);
+    let require = Require { tests: true, clean: true, ..Require::default() };
+    assert_eq!(unmet(&stage(require, None), &candidate("1.0.0"), &State::default(), &early), [""; 0]);
+    // Of two stages that set a tag, the one that did so last is right, whatever its clock said.
+    let late = entry(EntryKind::Release, "staging", "1.0.0", "a", NOW);
+    let behind = entry(EntryKind::Release, "production", "1.1.0", "b", NOW - 86_400);
+    let known = State::default().after(&late).at("one").after(&behind).at("two");
+    let latest = expected(&known).into_iter().find(|tag| tag.tag == "latest").unwrap();
+    assert_eq!((latest.stage.as_str(), latest.digest), ("production", Digest::of(b"b")));
+}
+
+#[test]
+fn what_died_half_way_is_not_left_behind_by_what_is_older() {
+    let stage = stage(Require::default(), None);
+    let half = |version: &str, does| Entry {
+        kind: EntryKind::Entering,
+        does: Some(does),
+        run: Some("dead".to_owned()),
+        event: "tag=v1".to_owned(),
+        ..entry(EntryKind::Release, "production", version, "b", NOW)
+    };
+    let judged = |candidate: Candidate, before: Entry, died: bool| {
+        let dir = tempfile::tempdir().unwrap();
+        git2::Repository::init(dir.path()).unwrap();
+        let ledger = Ledger::open(dir.path(), &Environment::default()).unwrap();
+        let stages = vec![(stage.clone(), candidate)];
+        let entrance = Entrance::new(ledger, dir.path().to_owned(), "tester".to_owned(), false, stages);
+        if died {
+            entrance.take_over("dead");
+        }
+        let known = State::default().after(&before).at("one");
+        let refused = entrance.check_before_approval(&known).err();
+        refused.map(|problems| problems.as_slice()[0].notes.join("\n"))
+    };
+    let of = |kind, version: &str| Candidate { kind, ..candidate(version) };
+    let release = |version: &str| half(version, EntryKind::Promote);
+    for (kind, version, before, refused) in [
+        (EntryKind::Promote, "1.0.0", release("1.1.0"), true),
+        (EntryKind::Promote, "1.1.0", release("1.1.0"), false),
+        (EntryKind::Promote, "1.2.0", release("1.1.0"), false),
+        (EntryKind::Rollback, "1.2.0", release("1.1.0"), true),
+        (EntryKind::Promote, "1.2.0", half("1.1.0", EntryKind::Rollback), true),
+        (EntryKind::Rollback, "1.1.0", half("1.1.0", EntryKind::Rollback), false),
+    ] {
+        let notes = judged(of(kind, version), before.clone(), true);
+        assert_eq!(notes.is_some(), refused, "{kind:?} {version}: {notes:?}");
+        if let Some(notes) = notes {
+            assert!(
+                notes.contains("1.1.0 of tester stopped half way there; `hoist resume` finishes"),
+                "{notes}"
+            );
+        }
+        // Who goes on is waited for, and judged then.
+        assert_eq!(judged(of(kind, version), before, false), None);
+    }
 }
 
 #[test]

@@ -2,12 +2,10 @@
 
 use tokio::sync::watch;
 
-use crate::diagnostic::{Problem, Problems};
+use crate::diagnostic::Problems;
 use crate::oci::Descriptor;
-use crate::plan::{Action, Plan, PushStep, TagStep};
-use crate::release::{
-    Intent, IntentTag, Journal, TagReport, TagResult, check_immutable, check_tags, note_layers, tag,
-};
+use crate::plan::{Plan, PushStep, TagStep};
+use crate::release::{TagReport, TagResult, check_immutable, note_layers, tag};
 use crate::run::TagMove;
 use crate::run::command::Unsuccessful;
 use crate::run::enter::kept;
@@ -62,74 +60,29 @@ impl Images {
         image: &Descriptor,
         known: &Known,
         halt: &mut watch::Receiver<Halt>,
+        teller: &Teller,
     ) -> (Vec<TagMove>, Result<Yielded, Unsuccessful>) {
-        let allowed = self.judged.get_or_init(|| async {
-            let steps: Vec<_> =
-                tag_steps(plan).filter_map(|step| Some((step, known.get(&step.image)?))).collect();
-            self.check_stages(plan, known).await?;
-            check_tags(&steps, &self.built, &self.publisher).await?;
-            self.begin_journal(plan, known).map_err(Problems::from)
-        });
-        match unless(halt, allowed).await {
-            Ok(Ok(())) => {}
-            Ok(Err(problems)) => return (Vec::new(), Err(Unsuccessful::Failed(problems.clone()))),
-            Err(halted) => return (Vec::new(), Err(halted)),
+        let allowed = self.judged.get_or_init(|| self.may_move(plan, known, halt, teller)).await;
+        if let Err(unsuccessful) = allowed {
+            return (Vec::new(), Err(unsuccessful.clone()));
         }
         // Once tags move, this is not given up half way: it ends soon by itself.
         let all = kept(plan, step, image);
-        let TagReport { changes, problems } = tag(&all, image, &self.publisher, self.journal.get()).await;
+        let journal = self.journal.get().map(|journal| &**journal);
+        let TagReport { changes, problems } = match self.as_looked(&all, image) {
+            Some(changes) => {
+                let settled = changes.iter().try_for_each(|change| {
+                    journal.map_or(Ok(()), |journal| journal.settled(&change.repository, change.tag.as_str()))
+                });
+                let problems = settled.err().map(Problems::from).unwrap_or_default();
+                TagReport { changes, problems }
+            }
+            None => tag(&all, image, &self.publisher, journal).await,
+        };
         self.note_tags(step.image, &changes);
         let again = changes.iter().all(|change| matches!(change.result, TagResult::Already));
         let made = if again { Yielded::Again } else { Yielded::Nothing };
         let result = problems.or(made).map_err(Unsuccessful::Failed);
         (changes.into_iter().map(moved).collect(), result)
-    }
-
-    /// Puts down what is about to become visible, before any of it is.
-    fn begin_journal(&self, plan: &Plan, known: &Known) -> Result<(), Problem> {
-        let mut tags = Vec::new();
-        for step in tag_steps(plan) {
-            let Some(image) = known.get(&step.image) else { continue };
-            let owner = plan.steps.get(step.image.0 as usize).map(|step| step.id.owner.clone());
-            let (owner, place) = (owner.unwrap_or_default(), step.registry.place.to_string());
-            let all = kept(plan, step, image);
-            let published = all.tags.iter().filter(|planned| !planned.local);
-            tags.extend(published.map(|planned| IntentTag::new(&owner, &place, image, planned)));
-        }
-        let entered = plan.steps.iter().filter_map(|step| match &step.action {
-            Action::Enter(enter) => Some(enter),
-            _ => None,
-        });
-        let entrance = self.entrance.as_deref();
-        let entries = entered.filter_map(|enter| {
-            let images = enter.images.iter().filter_map(|image| self.entered(plan, image, known)).collect();
-            entrance?.intended(&enter.stage, images)
-        });
-        let intent = Intent {
-            format: Intent::FORMAT,
-            run: self.run.clone(),
-            at: self.now,
-            allow_regress: self.publisher.may_regress(),
-            approval: entrance.and_then(|entrance| entrance.approval()).map(str::to_owned),
-            entries: entries.collect(),
-            tags,
-        };
-        let journal = Journal::begin(&self.root, intent)?;
-        // It is begun once: by whoever judges the tags of the whole run.
-        let _begun = self.journal.set(journal);
-        Ok(())
-    }
-
-    /// Puts down that a stage was entered.
-    pub(in crate::run) fn note_entered(&self, stage: &str) -> Result<(), Problem> {
-        self.journal.get().map_or(Ok(()), |journal| journal.entered(stage))
-    }
-
-    /// Ends the journal, unless what it is about is visible in part.
-    pub(in crate::run) fn end_journal(&self) {
-        if let Some(journal) = self.journal.get().filter(|journal| !journal.is_half_done()) {
-            // What is left is found to be done by whoever goes on with it.
-            let _left = journal.end();
-        }
     }
 }

@@ -1,0 +1,343 @@
+//! The right to move the tags of stages: one run at a time has it.
+//!
+//! It is an entry of the ledger, `entering`, of which the remote takes one of those that
+//! are made at the same time. Whoever comes later waits until it is gone, and is judged
+//! again then. A run that goes on renews it; it is over when the stage is entered, when
+//! nothing became visible, or when the run is known to have died: its journal is here and
+//! nobody holds it, or nothing was heard of it for longer than a tag can take. No clocks
+//! are compared: each waits by its own.
+#![expect(clippy::disallowed_methods, reason = "how long a right was not renewed is seen by the clock")]
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use crate::diagnostic::{Code, Problem, Problems};
+use crate::facts::{Environment, any_number};
+use crate::release::entrance::Entrance;
+use crate::release::journal::Intent;
+use crate::release::ledger::{Entering, Entry, EntryKind, Ledger, Page, State};
+use crate::release::vouched::Vouched;
+
+/// A right that is older is renewed before the next tag is set.
+const FRESH: Duration = Duration::from_mins(2);
+/// A run of which nothing was heard for so long has died: longer than it takes to set a tag
+/// of a registry that hardly answers, behind a right that is still fresh.
+const DEAD: Duration = Duration::from_mins(10);
+/// Where tests say how long that is, in milliseconds. A release of hoist does not look.
+const DEAD_IN_TESTS: &str = "HOIST_TEST_LEASE";
+/// Longest that is waited for all that come before.
+const LONGEST: Duration = Duration::from_mins(30);
+/// How long is waited until the ledger is looked at again, in milliseconds.
+const PAUSE: u64 = 150;
+const LONGEST_PAUSE: u64 = 2000;
+
+/// Where stages stand in the ledger: the last entry of each, and the one by which it is
+/// being entered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing(Vec<(Option<String>, Option<String>)>);
+
+/// A stage that somebody else enters at the moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The stage.
+    pub stage: String,
+    /// Who enters it, and with what.
+    pub entering: Entering,
+}
+
+/// What came of asking for the right to move tags.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It is this run's.
+    Taken,
+    /// A stage is not as it was when tags were looked at.
+    Changed,
+    /// Somebody else has it.
+    Busy(Box<Held>),
+}
+
+/// What came of entering a stage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entered {
+    /// By this entry.
+    As(String),
+    /// The ledger said so already.
+    Already,
+    /// Somebody else enters it at the moment.
+    Busy(Box<Held>),
+}
+
+impl Held {
+    /// Who enters it, with what: a sentence without a period.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let Entry { does, version, by, .. } = &self.entering.entry;
+        let does = if *does == Some(EntryKind::Rollback) { "goes back to" } else { "is entered with" };
+        format!("`{}` {does} {version} by {by}", self.stage)
+    }
+}
+
+impl Entrance {
+    /// Where its stages stand.
+    pub(super) fn standing(&self, state: &State) -> Standing {
+        let of = |name: &str| {
+            let known = state.stages.get(name);
+            let entering = known.and_then(|known| known.entering.as_ref());
+            (known.and_then(|known| known.last.clone()), entering.and_then(|entering| entering.id.clone()))
+        };
+        Standing(self.stages.iter().map(|(stage, _)| of(&stage.name.value)).collect())
+    }
+
+    /// The last entry of a stage, where its stages stood so.
+    pub(super) fn last_of(&self, standing: &Standing, stage: &str) -> Option<String> {
+        let at = self.stages.iter().position(|(known, _)| known.name.value == stage)?;
+        standing.0.get(at)?.0.clone()
+    }
+
+    /// A stage of this run that somebody else enters at the moment.
+    #[must_use]
+    pub fn busy(&self, state: &State) -> Option<Held> {
+        self.stages.iter().find_map(|(stage, _)| self.busy_with(state, &stage.name.value))
+    }
+
+    pub(super) fn busy_with(&self, known: &State, stage: &str) -> Option<Held> {
+        let entering = known.entering(stage).filter(|entering| !self.may_take(entering))?;
+        Some(Held { stage: stage.to_owned(), entering: entering.clone() })
+    }
+
+    /// Whether somebody's right may be taken: it is this run's, or of one that died.
+    pub(super) fn may_take(&self, entering: &Entering) -> bool {
+        self.over.lock().unwrap_or_else(PoisonError::into_inner).contains(entering.run())
+    }
+
+    /// From here on this run has died, or is this one.
+    pub fn take_over(&self, run: &str) {
+        self.over.lock().unwrap_or_else(PoisonError::into_inner).insert(run.to_owned());
+    }
+
+    /// Asks for the right to move the tags of all its stages, where these stand as they did
+    /// when the tags were looked at. The conditions are judged once more.
+    ///
+    /// # Errors
+    /// They are not met; the ledger cannot be written.
+    pub fn take(
+        &self,
+        intent: &Intent,
+        standing: &Standing,
+        vouched: Option<&[Vouched]>,
+    ) -> Result<Turn, Problems> {
+        self.take_over(&intent.run);
+        let mut turn = Turn::Taken;
+        self.put(intent, |page| {
+            if let Some(held) = self.busy(&page.state) {
+                turn = Turn::Busy(Box::new(held));
+                return Ok(false);
+            }
+            if self.standing(&page.state) != *standing {
+                turn = Turn::Changed;
+                return Ok(false);
+            }
+            turn = Turn::Taken;
+            self.refuse(&page.state, vouched, false).map(|()| true)
+        })?;
+        Ok(turn)
+    }
+
+    /// Says that the run still moves tags.
+    fn renew(&self, intent: &Intent) -> Result<(), Problems> {
+        self.put(intent, |page| {
+            let is_lost = |entry: &Entry| {
+                let entering = page.state.entering(&entry.stage);
+                entering.is_none_or(|entering| entering.run() != intent.run)
+                    && !is_entered(page, entry, intent)
+            };
+            match intent.entries.iter().find(|entry| is_lost(entry)) {
+                Some(entry) => {
+                    let title =
+                        format!("`{}` was taken over from this run, which took too long", entry.stage);
+                    Err(Problem::new(Code::Ledger, title).into())
+                }
+                None => Ok(true),
+            }
+        })
+    }
+
+    /// Puts down who moves tags, for what, if that is found to be right.
+    fn put(
+        &self,
+        intent: &Intent,
+        mut is_right: impl FnMut(&Page) -> Result<bool, Problems>,
+    ) -> Result<(), Problems> {
+        let text = serde_json::to_string(intent).map_err(|error| {
+            Problem::new(Code::Ledger, "the ledger cannot be written").note(error.to_string())
+        })?;
+        let done = self.ledger.append_all(Some(&text), |page| {
+            if !is_right(page)? {
+                return Ok(Vec::new());
+            }
+            let entries = intent.entries.iter().filter(|entry| !is_entered(page, entry, intent));
+            let entries = entries.map(|entry| Entry {
+                kind: EntryKind::Entering,
+                at: Timestamp::now(),
+                run: Some(intent.run.clone()),
+                does: Some(entry.kind),
+                ..entry.clone()
+            });
+            Ok(entries.collect())
+        });
+        done.map(drop)
+    }
+}
+
+/// Whether a run has entered a stage already.
+fn is_entered(page: &Page, entry: &Entry, intent: &Intent) -> bool {
+    let running = page.state.running(&entry.stage);
+    running.is_some_and(|running| running.entry.run.as_deref() == Some(&intent.run))
+}
+
+/// Gives up the rights of a run of which nothing is visible.
+///
+/// # Errors
+/// The ledger cannot be written.
+pub fn withdraw(ledger: &Ledger, run: &str, by: &str) -> Result<(), Problems> {
+    let done = ledger.append_all(None, |page| {
+        let entering = page.state.stages.values().filter_map(|stage| stage.entering.as_ref());
+        let left = entering.filter(|entering| entering.run() == run).map(|entering| Entry {
+            kind: EntryKind::Left,
+            at: Timestamp::now(),
+            by: by.to_owned(),
+            gates: Vec::new(),
+            ..entering.entry.clone()
+        });
+        Ok(left.collect())
+    });
+    done.map(drop)
+}
+
+/// What a run of the ledger was about to make visible, for which stage, where it has not
+/// done it; each run once.
+///
+/// # Errors
+/// It cannot be read.
+pub fn unfinished(ledger: &Ledger, state: &State) -> Result<Vec<(Held, Intent)>, Problem> {
+    let mut found: Vec<(Held, Intent)> = Vec::new();
+    for (stage, known) in &state.stages {
+        let Some(entering) = &known.entering else { continue };
+        let Some(id) = &entering.id else { continue };
+        if found.iter().all(|(_, intent)| intent.run != entering.run()) {
+            let held = Held { stage: stage.clone(), entering: entering.clone() };
+            found.push((held, ledger.intent(id)?));
+        }
+    }
+    Ok(found)
+}
+
+/// How long somebody is waited for.
+#[derive(Debug)]
+pub struct Patience {
+    begun: Instant,
+    dead: Duration,
+    /// The entry that is waited for, and since when.
+    seen: Option<(Option<String>, Instant)>,
+    /// How often the ledger was looked at.
+    looks: u64,
+}
+
+/// What is to be done about somebody who enters a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Look again after this time.
+    For(Duration),
+    /// It has died.
+    Over,
+}
+
+impl Patience {
+    /// That of a process that begins to wait.
+    #[must_use]
+    pub fn new(environment: &Environment) -> Self {
+        let told = environment.text(DEAD_IN_TESTS).filter(|_| cfg!(debug_assertions));
+        let told = told.and_then(|text| text.parse().ok()).map(Duration::from_millis);
+        Self { begun: Instant::now(), dead: told.unwrap_or(DEAD), seen: None, looks: 0 }
+    }
+
+    /// Whether nobody was waited for so far.
+    #[must_use]
+    pub const fn is_fresh(&self) -> bool {
+        self.looks == 0
+    }
+
+    /// What is to be done about somebody who still enters a stage.
+    ///
+    /// # Errors
+    /// Others come first for too long ([`Code::GateNotMet`]).
+    pub fn with(&mut self, held: &Held) -> Result<Wait, Problem> {
+        let now = Instant::now();
+        let id = &held.entering.id;
+        let since = match &self.seen {
+            Some((known, since)) if known == id => *since,
+            _ => self.seen.insert((id.clone(), now)).1,
+        };
+        if now.duration_since(since) >= self.dead {
+            return Ok(Wait::Over);
+        }
+        if now.duration_since(self.begun) >= LONGEST.max(self.dead * 2) {
+            let title = format!("{}, and others were before", held.words());
+            return Err(Problem::new(Code::GateNotMet, title)
+                .note(format!("others were waited for for {} min", LONGEST.as_secs() / 60))
+                .help("run the same again when they are done: `hoist status` shows who enters a stage"));
+        }
+        self.looks += 1;
+        let most = PAUSE.saturating_mul(self.looks).min(LONGEST_PAUSE);
+        Ok(Wait::For(Duration::from_millis(PAUSE / 2 + any_number() % most)))
+    }
+}
+
+/// The right of a run that moves tags.
+#[derive(Debug)]
+pub struct Lease {
+    entrance: Arc<Entrance>,
+    /// When it was asked for last.
+    asked: Mutex<(Instant, Timestamp)>,
+}
+
+impl Lease {
+    /// One that was asked for at this moment at the earliest.
+    #[must_use]
+    pub fn new(entrance: Arc<Entrance>, asked: (Instant, Timestamp)) -> Self {
+        Self { entrance, asked: Mutex::new(asked) }
+    }
+
+    /// This moment, by both clocks of the machine: one of them stands still while it sleeps,
+    /// the other may be set.
+    #[must_use]
+    pub fn moment() -> (Instant, Timestamp) {
+        (Instant::now(), Timestamp::now())
+    }
+
+    /// Makes sure that it is still the run's own, before a tag is set.
+    ///
+    /// # Errors
+    /// Somebody took it over; the ledger cannot be written.
+    pub(super) async fn hold(&self, intent: &Intent) -> Result<(), Problem> {
+        let now = Self::moment();
+        let (steady, clock) = *self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let aged = Duration::try_from(now.1.duration_since(clock).abs()).unwrap_or(Duration::MAX);
+        if now.0.duration_since(steady).max(aged) < FRESH {
+            return Ok(());
+        }
+        let (entrance, intent) = (Arc::clone(&self.entrance), intent.clone());
+        let renewed = tokio::task::spawn_blocking(move || entrance.renew(&intent)).await;
+        let renewed = renewed.map_err(|error| {
+            Problem::new(Code::Ledger, "the ledger cannot be written").note(error.to_string())
+        })?;
+        renewed.map_err(|problems| {
+            let first = problems.into_iter().next();
+            first.unwrap_or_else(|| Problem::new(Code::Ledger, "the ledger cannot be written"))
+        })?;
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        Ok(())
+    }
+}

@@ -88,7 +88,7 @@ impl World {
     /// Calls hoist in a clone, where who died is known to have after half a second.
     fn call(&self, at: &Path, words: &[&str]) -> Ended {
         let output = self.command(at, words).env("HOIST_TEST_LEASE", "500").output();
-        ended(output.expect("hoist can be started"))
+        ended(&output.expect("hoist can be started"))
     }
 
     fn digest(&self, tag: &str) -> String {
@@ -129,7 +129,7 @@ impl World {
     }
 }
 
-fn ended(output: Output) -> Ended {
+fn ended(output: &Output) -> Ended {
     Ended {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -178,7 +178,7 @@ fn of_many_who_enter_a_stage_at_once_the_highest_version_stays_and_nobody_is_hal
         .collect();
     let mut entered: BTreeMap<String, usize> = BTreeMap::new();
     for (child, (_, words)) in children.into_iter().zip(&calls) {
-        let ended = ended(child.wait_with_output().expect("it ends"));
+        let ended = ended(&child.wait_with_output().expect("it ends"));
         // Whoever is too late is refused, with nothing of it visible.
         let too_late = ended.code == 3 && ended.stderr.contains("order: it runs");
         assert!(ended.code == 0 || too_late, "{words:?}: {}\n{}", ended.code, ended.stderr);

@@ -190,8 +190,11 @@ fn ledger(session: &Session, loaded: &Loaded, facts: &Facts) -> Result<(Option<L
 fn stages(release: &Release, ledger: Option<&Ledger>, page: &Page) -> Result<Vec<Ran>, Problem> {
     let Some(ledger) = ledger else { return Ok(Vec::new()) };
     let ran = |stage: &String| {
-        let running = page.state.running(stage);
-        let images = running.iter().flat_map(|running| &running.entry.images);
+        let running = page.state.running(stage).map(|running| &running.entry);
+        // What somebody is about to let in is as good as in.
+        let entering = page.state.stages.get(stage).and_then(|known| known.entering.as_ref());
+        let entries = running.into_iter().chain(entering.map(|entering| &entering.entry));
+        let images = entries.flat_map(|entry| &entry.images);
         Ok(Ran {
             stage: stage.clone(),
             retain: release.stages.get(stage).and_then(|declared| declared.retain),

@@ -112,8 +112,9 @@ mod tests {
             from.first().map(|cache| cache.attrs["digest"].clone())
         };
         assert_eq!(read("linux/amd64"), None);
-        let (first, other) = (written("{\"a\":1}"), written("{\"a\":2}"));
+        let first = written("{\"a\":1}");
         keep("linux/amd64", &first);
+        let other = written("{\"a\":2}");
         keep("linux/arm64/v8", &other);
         assert_eq!(read("linux/amd64"), Some(first.digest.to_string()));
         assert_eq!(read("linux/arm64/v8"), Some(other.digest.to_string()));

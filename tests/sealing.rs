@@ -634,7 +634,7 @@ fn keys_and_passwords_are_told_to_nobody_and_kept_nowhere() {
         }
     }
     let arguments = fs::read(world.repo.path().join("made/arguments")).expect("the command ran");
-    assert!(String::from_utf8_lossy(&arguments).contains("release"), "it saw hoist");
+    assert!(String::from_utf8_lossy(&arguments).contains(env!("CARGO_BIN_EXE_hoist")), "it saw hoist");
 }
 
 #[test]

@@ -241,6 +241,7 @@ fn a_stage_goes_back_and_is_on_hold_until_somebody_promotes_by_hand() {
     // What somebody else moved since is theirs.
     done(&world.repo.hoist(&["promote", "production", "--yes"]));
     let port = world.registry.port;
+    world.repo.git(&["push", "--quiet", "origin", "staging:develop"]);
     done(&world.release("branch=develop"));
     let theirs = world.digest("web:develop-latest");
     assert!(![&one, &two].contains(&&theirs));

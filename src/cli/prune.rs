@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use indexmap::IndexMap;
 
-use crate::cli::arguments::Prune;
 use crate::cli::place::until_signalled;
 use crate::cli::run::{asker, ci};
 use crate::cli::session::{Loaded, Session};
@@ -16,7 +15,10 @@ use crate::release::{
     Journals, Ledger, Needed, Outcome, Page, Proposal, Publisher, Ran, Rules, propose_at, remove_at,
 };
 
+mod arguments;
 mod show;
+
+pub(crate) use arguments::Prune;
 
 /// A repository of the project's images.
 struct Place {

@@ -11,14 +11,20 @@ use crate::diagnostic::causes;
 /// Longest that one answer is waited for.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The authorities whose certificates a file in PEM holds.
-///
-/// # Errors
-/// It cannot be read, or holds none: why, in a sentence without a period.
-pub fn authorities(file: &Path) -> Result<Vec<Certificate>, String> {
-    let pem = std::fs::read(file).map_err(|error| error.to_string())?;
-    let found = Certificate::from_pem_bundle(&pem).map_err(|error| causes(&error))?;
-    if found.is_empty() { Err("it holds no certificate".to_owned()) } else { Ok(found) }
+/// Authorities that vouch for certificates, beside those of the system.
+#[derive(Clone, Debug, Default)]
+pub struct Authorities(Vec<Certificate>);
+
+impl Authorities {
+    /// Those whose certificates a file in PEM holds.
+    ///
+    /// # Errors
+    /// It cannot be read, or holds none: why, in a sentence without a period.
+    pub fn read(file: &Path) -> Result<Self, String> {
+        let pem = std::fs::read(file).map_err(|error| error.to_string())?;
+        let found = Certificate::from_pem_bundle(&pem).map_err(|error| causes(&error))?;
+        if found.is_empty() { Err("it holds no certificate".to_owned()) } else { Ok(Self(found)) }
+    }
 }
 
 /// The status that an address answers with, within a time: where it leads elsewhere, that
@@ -30,12 +36,12 @@ pub fn authorities(file: &Path) -> Result<Vec<Certificate>, String> {
 pub async fn status_of(
     address: &str,
     wanted: u16,
-    authorities: Vec<Certificate>,
+    authorities: Authorities,
     within: Duration,
 ) -> Result<u16, String> {
     let follow = if (300..400).contains(&wanted) { Policy::none() } else { Policy::default() };
     let client = builder(within.clamp(Duration::from_millis(100), PATIENCE)).redirect(follow);
-    let client = authorities.into_iter().fold(client, ClientBuilder::add_root_certificate);
+    let client = authorities.0.into_iter().fold(client, ClientBuilder::add_root_certificate);
     let client = client.build().map_err(|error| causes(&error))?;
     let answer = client.get(address).send().await.map_err(|error| causes(&error.without_url()))?;
     Ok(answer.status().as_u16())
@@ -85,7 +91,7 @@ mod tests {
                 reader.into_inner().write_all(answer.as_bytes()).unwrap();
             }
         });
-        let asked = |wanted| status_of(&address, wanted, Vec::new(), PATIENCE);
+        let asked = |wanted| status_of(&address, wanted, Authorities::default(), PATIENCE);
         assert_eq!(asked(301).await, Ok(301));
         assert_eq!(asked(204).await, Ok(204));
         serve.join().unwrap();
@@ -94,6 +100,6 @@ mod tests {
     #[test]
     fn a_file_without_a_certificate_is_no_authority() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        assert_eq!(authorities(file.path()).map(drop), Err("it holds no certificate".to_owned()));
+        assert_eq!(Authorities::read(file.path()).map(drop), Err("it holds no certificate".to_owned()));
     }
 }

@@ -26,7 +26,7 @@ pub use compose::{Service, overriding, services};
 pub use forge::{Opened, Project, Request};
 pub use git::{Ended, Git};
 pub use gitops::{Change, Committed, FileEdit, Gitops};
-pub use http::{authorities, status_of};
+pub use http::{Authorities, status_of};
 pub use kustomize::{Pin, set_image};
 pub use proposal::Proposed;
 pub use replace::replace;

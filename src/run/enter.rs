@@ -5,12 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::Certificate;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::config::ProjectPath;
-use crate::deploy::{authorities, status_of};
+use crate::deploy::{Authorities, status_of};
 use crate::diagnostic::{Code, Problem, Problems, Spanned};
 use crate::facts::short;
 use crate::oci::{Descriptor, Digest};
@@ -338,8 +337,8 @@ pub(super) fn check_authorities(request: &Request) -> Result<(), Problems> {
 }
 
 /// The certificates of an authority of the release file.
-fn authority(root: &Path, ca: &Spanned<ProjectPath>) -> Result<Vec<Certificate>, Problem> {
-    authorities(&root.join(ca.value.as_path())).map_err(|why| {
+fn authority(root: &Path, ca: &Spanned<ProjectPath>) -> Result<Authorities, Problem> {
+    Authorities::read(&root.join(ca.value.as_path())).map_err(|why| {
         let title = format!("cannot use the certificates in `{}`", ca.value);
         Problem::new(Code::Unreadable, title).label(ca.span, "trusted by this").note(why)
     })

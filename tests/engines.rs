@@ -360,6 +360,11 @@ fn the_ignore_file_beside_a_dockerfile_replaces_that_of_the_context() {
         repo.write("docker/web.Dockerfile.dockerignore", "*\n!other\n");
         let why = project.hoist(&["why", "web:build*"]).stdout;
         assert!(why.contains("other"), "{engine}: {why}");
+        // It may itself be what is copied, and nothing else.
+        repo.write("docker/web.Dockerfile.dockerignore", "*\n!.dockerignore\n");
+        repo.write("docker/web.Dockerfile", "FROM scratch\nCOPY .dockerignore /kept\n");
+        project.release();
+        assert_eq!(Published::read(&project, "dist/web").file("kept"), "site\n", "{engine}");
     }
 }
 

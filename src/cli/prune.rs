@@ -70,13 +70,13 @@ pub(crate) fn prune(session: &mut Session, options: &Prune) -> Result<ExitCode, 
         }
         return Ok(ExitCode::SUCCESS);
     }
-    unchanged(ledger.as_ref(), &page)?;
+    let still = || unchanged(ledger.as_ref(), &page);
     let mut outcomes: Vec<Outcome> = Vec::new();
     let work = async {
         for (place, proposal) in places.iter().zip(proposals.clone()) {
             outcomes.push(Outcome::default());
             let Some(outcome) = outcomes.last_mut() else { break };
-            let done = remove_at(&publisher, &place.registry, proposal, outcome).await;
+            let done = remove_at(&publisher, &place.registry, proposal, &still, outcome).await;
             done.map_err(|problem| problem.note(format!("it was to be deleted from `{}`", place.name())))?;
         }
         Ok::<_, Problem>(())
@@ -230,16 +230,20 @@ fn unchanged(ledger: Option<&Ledger>, page: &Page) -> Result<(), Problem> {
     if ledger.fetch()?.head == page.head {
         return Ok(());
     }
-    let problem = Problem::new(Code::Ledger, "a stage was entered meanwhile, and nothing was deleted");
+    let problem = Problem::new(Code::Ledger, "a stage was entered meanwhile: what it needs is judged anew");
     Err(problem.help("run the same again"))
 }
 
-/// Says that something is gone, where it is.
+/// Says whether something is gone.
 fn in_part(mut problem: Problem, removed: usize) -> Problem {
-    if removed > 0 && problem.code != Code::Interrupted {
-        problem.code = Code::HalfReleased;
-        problem.title = format!("not everything was deleted: {}", problem.title);
-        return problem.note("run the same again: what is gone is passed over");
+    if removed == 0 {
+        return problem.note("nothing was deleted");
     }
+    if problem.code != Code::Interrupted {
+        problem.code = Code::HalfReleased;
+    }
+    problem.title = format!("not everything was deleted: {}", problem.title);
     problem
+        .note("run the same again: what is gone is passed over")
+        .note("manifests of platforms whose index is gone may be left for the registry's own collection")
 }

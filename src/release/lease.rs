@@ -8,6 +8,7 @@
 //! are compared: each waits by its own.
 #![expect(clippy::disallowed_methods, reason = "how long a right was not renewed is seen by the clock")]
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -130,7 +131,7 @@ impl Entrance {
     ) -> Result<Turn, Problems> {
         self.take_over(&intent.run);
         let mut turn = Turn::Taken;
-        self.put(intent, |page| {
+        self.put(intent, has_entered, |page| {
             if let Some(held) = self.busy(&page.state) {
                 turn = Turn::Busy(Box::new(held));
                 return Ok(false);
@@ -147,11 +148,10 @@ impl Entrance {
 
     /// Says that the run still moves tags.
     fn renew(&self, intent: &Intent) -> Result<(), Problems> {
-        self.put(intent, |page| {
+        self.put(intent, stands, |page| {
             let is_lost = |entry: &Entry| {
                 let entering = page.state.entering(&entry.stage);
-                entering.is_none_or(|entering| entering.run() != intent.run)
-                    && !is_entered(page, entry, intent)
+                entering.is_none_or(|entering| entering.run() != intent.run) && !stands(page, entry, intent)
             };
             match intent.entries.iter().find(|entry| is_lost(entry)) {
                 Some(entry) => {
@@ -164,10 +164,12 @@ impl Entrance {
         })
     }
 
-    /// Puts down who moves tags, for what, if that is found to be right.
+    /// Puts down who moves tags, for what but the stages that are done, if that is found to
+    /// be right.
     fn put(
         &self,
         intent: &Intent,
+        is_done: fn(&Page, &Entry, &Intent) -> bool,
         mut is_right: impl FnMut(&Page) -> Result<bool, Problems>,
     ) -> Result<(), Problems> {
         let text = serde_json::to_string(intent).map_err(|error| {
@@ -177,7 +179,7 @@ impl Entrance {
             if !is_right(page)? {
                 return Ok(Vec::new());
             }
-            let entries = intent.entries.iter().filter(|entry| !is_entered(page, entry, intent));
+            let entries = intent.entries.iter().filter(|entry| !is_done(page, entry, intent));
             let entries = entries.map(|entry| Entry {
                 kind: EntryKind::Entering,
                 at: Timestamp::now(),
@@ -192,9 +194,19 @@ impl Entrance {
 }
 
 /// Whether a run has entered a stage already.
-fn is_entered(page: &Page, entry: &Entry, intent: &Intent) -> bool {
+fn has_entered(page: &Page, entry: &Entry, intent: &Intent) -> bool {
     let running = page.state.running(&entry.stage);
     running.is_some_and(|running| running.entry.run.as_deref() == Some(&intent.run))
+}
+
+/// Whether a stage runs what a run is to let in, by its own entry, or by one of before that
+/// says the same, after which it gave its right up.
+fn stands(page: &Page, entry: &Entry, intent: &Intent) -> bool {
+    let digests = |entry: &Entry| entry.images.iter().map(|image| image.digest).collect::<BTreeSet<_>>();
+    let same = |known: &Entry| known.commit == entry.commit && digests(known) == digests(entry);
+    let is_free = page.state.entering(&entry.stage).is_none();
+    let running = page.state.running(&entry.stage);
+    has_entered(page, entry, intent) || (is_free && running.is_some_and(|running| same(&running.entry)))
 }
 
 /// Gives up the rights of a run of which nothing is visible.

@@ -38,6 +38,8 @@ const BACKLOG: usize = 64;
 
 /// The exit status of a process that was killed, as engines tell it.
 const KILLED: [&str; 2] = ["exit code: 137", "exit status 137"];
+/// All that is known where an engine closes the connection in the middle of a build.
+const GAVE_UP: &str = "transport error";
 /// What a system says of a disk that is full, in small letters.
 const NO_SPACE: &str = "no space left on device";
 
@@ -384,12 +386,17 @@ impl Builds {
 
 /// What helps against what a machine is short of, as the last words of a build tell it.
 fn remedy(words: &str, kind: EngineKind) -> Option<String> {
+    let prune = match kind {
+        EngineKind::Docker => "docker builder prune",
+        EngineKind::Podman => "podman system prune",
+        EngineKind::BuildKit => "buildctl prune",
+    };
+    if words == GAVE_UP {
+        return Some(format!(
+            "the engine's own log says why; of a full disk, `hoist clean` and `{prune}` free some"
+        ));
+    }
     if words.to_lowercase().contains(NO_SPACE) {
-        let prune = match kind {
-            EngineKind::Docker => "docker builder prune",
-            EngineKind::Podman => "podman system prune",
-            EngineKind::BuildKit => "buildctl prune",
-        };
         return Some(format!("the disk of the engine is full: `hoist clean` and `{prune}` free some of it"));
     }
     let killed = "137 is what is left of a process that was killed: the engine may have too little memory";

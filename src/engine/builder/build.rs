@@ -14,7 +14,7 @@ use crate::engine::builder::error::EngineError;
 use crate::engine::builder::leftover::repository;
 use crate::engine::builder::local_cache::LocalCaches;
 use crate::engine::builder::progress::{CacheHits, Progress};
-use crate::engine::builder::session::{Badge, Contents, Offer, Receiver, Transfer, headers, offer};
+use crate::engine::builder::session::{Badge, Contents, IGNORE, Offer, Receiver, Transfer, headers, offer};
 use crate::engine::builder::solve::{BuildKit, Export, Solve, places};
 use crate::oci::{Descriptor, LayerCompression, Platform};
 use crate::plan::CachePlan;
@@ -174,7 +174,10 @@ impl Engine {
         transfer: Option<(Transfer, &LocalCaches)>,
         lines: &mpsc::Sender<Vec<u8>>,
     ) -> Result<(SolveResponse, CacheHits), EngineError> {
-        build.offer.files = build.offer.files.filter(Context::is_text);
+        // Where the Dockerfile copies what says what is no part of the context, whether an
+        // engine asks for that to read it or to copy it cannot be told.
+        let copied = String::from_utf8_lossy(&build.offer.dockerfile).contains(IGNORE);
+        build.offer.files = build.offer.files.filter(|files| !copied && files.is_text());
         let files = build.offer.files.as_ref();
         let shared = files.map(Context::digest).unwrap_or_default();
         let session = Badge { id: format!("hoist-{}", build.id), shared };

@@ -15,6 +15,8 @@ use crate::store::{Deletion, Repository};
 const ONLY_WHOLE: &str = "the registry takes no tag away alone";
 /// Why something stays that others changed in the meantime.
 const MOVED: &str = "somebody moved it meanwhile";
+/// Why something stays that leads to, or belongs to, what came in the meantime.
+const NEEDED: &str = "somebody needs it since";
 
 /// What became of a repository.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,19 +31,22 @@ pub struct Outcome {
 
 /// Deletes what a proposal says from the repository of a registry, in its order: images,
 /// what went with them, then single tags. What holds something else than what was judged,
-/// or is needed by what came meanwhile, stays. Blobs of a layout that nothing needs any more
+/// or is needed by what came meanwhile, stays. Before each image `holds_still` makes sure
+/// that what stages need is what was judged. Blobs of a layout that nothing needs any more
 /// go with it. What became of it is told as far as it came, also where the work is given up.
 ///
 /// # Errors
-/// The repository cannot be read, or does not let one delete: it ends there.
+/// The repository cannot be read, or does not let one delete; what `holds_still` fails with:
+/// it ends there.
 pub async fn remove_at(
     publisher: &Publisher,
     registry: &RegistryPlan,
     proposal: Proposal,
+    holds_still: &(dyn Fn() -> Result<(), Problem> + Sync),
     outcome: &mut Outcome,
 ) -> Result<(), Problem> {
     let Some(repository) = publisher.look(registry).await? else { return Ok(()) };
-    let done = delete(&repository, proposal, outcome).await;
+    let done = delete(&repository, proposal, holds_still, outcome).await;
     if let Repository::Layout(layout) = &repository
         && !(outcome.removed.is_empty() && outcome.loose.is_empty())
     {
@@ -51,7 +56,12 @@ pub async fn remove_at(
     done
 }
 
-async fn delete(repository: &Repository, proposal: Proposal, outcome: &mut Outcome) -> Result<(), Problem> {
+async fn delete(
+    repository: &Repository,
+    proposal: Proposal,
+    holds_still: &(dyn Fn() -> Result<(), Problem> + Sync),
+    outcome: &mut Outcome,
+) -> Result<(), Problem> {
     let Proposal { holding, verdict } = proposal;
     if verdict.is_empty() {
         return Ok(());
@@ -64,7 +74,7 @@ async fn delete(repository: &Repository, proposal: Proposal, outcome: &mut Outco
         let all = std::iter::once(removal.digest).chain(removal.parts.iter().map(|part| part.digest));
         let all: Vec<Digest> = all.collect();
         let why = if all.iter().any(|digest| new.contains(digest)) {
-            Some("somebody needs it since")
+            Some(NEEDED)
         } else {
             moved(repository, &removal).await?.then_some(MOVED)
         };
@@ -74,6 +84,7 @@ async fn delete(repository: &Repository, proposal: Proposal, outcome: &mut Outco
             outcome.kept.extend(removal.tags.iter().map(|gone| stays(&gone.tag)));
             continue;
         }
+        tokio::task::block_in_place(holds_still)?;
         if let Deletion::NotAllowed(problem) = repository.delete(&removal.digest.to_string()).await? {
             return Err(not_allowed(problem));
         }
@@ -82,8 +93,13 @@ async fn delete(repository: &Repository, proposal: Proposal, outcome: &mut Outco
         outcome.removed.push(removal);
     }
     for (at, part) in parts {
-        if spared.contains(&part.digest) || !holds(repository, &part.tags, part.digest).await? {
-            outcome.kept.extend(part.tags.iter().map(|tag| stays(tag, part.digest, MOVED)));
+        let why = if spared.contains(&part.digest) {
+            Some(NEEDED)
+        } else {
+            (!holds(repository, &part.tags, part.digest).await?).then_some(MOVED)
+        };
+        if let Some(why) = why {
+            outcome.kept.extend(part.tags.iter().map(|tag| stays(tag, part.digest, why)));
             continue;
         }
         if let Deletion::NotAllowed(problem) = repository.delete(&part.digest.to_string()).await? {

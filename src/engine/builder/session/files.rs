@@ -31,7 +31,7 @@ const BACKLOG: usize = 16;
 /// The name of the file, whatever it is called in the project.
 pub(in crate::engine::builder) const NAME: &str = "Dockerfile";
 /// What the names of files end with that say what is no part of a context.
-const IGNORE: &str = ".dockerignore";
+pub(in crate::engine::builder) const IGNORE: &str = ".dockerignore";
 
 /// The Dockerfile, and the context unless that is an archive.
 pub(super) struct Files {

@@ -41,7 +41,7 @@ use auth::Credentials;
 pub(super) use auth::HUB;
 pub(super) use content::Contents;
 use files::Files;
-pub(super) use files::NAME;
+pub(super) use files::{IGNORE, NAME};
 pub(super) use listing::{Content, Listing};
 pub(super) use receive::Receiver;
 use secrets::Secrets;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::cli::session::Session;
 use crate::cli::stage_arguments::History;
 use crate::cli::stages::{known_of, told};
-use crate::diagnostic::{Code, Problem, Problems};
+use crate::diagnostic::{Code, Problem, Problems, nearest};
 use crate::facts::short;
 use crate::release::{Entry, Ledger};
 use crate::report::{Paint, Table};
@@ -21,7 +21,12 @@ pub(crate) fn history(session: &mut Session, options: &History) -> Result<ExitCo
         && !loaded.release.stages.contains_key(stage)
     {
         let problem = Problem::new(Code::UnknownTarget, format!("there is no stage `{stage}`"));
-        return Err(problem.help("`hoist status` lists the stages").into());
+        let known = page.state.stages.keys().chain(loaded.release.stages.keys());
+        let help = match nearest(stage, known.map(String::as_str)) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => "`hoist status` lists the stages".to_owned(),
+        };
+        return Err(problem.help(help).into());
     }
     let entries = ledger.history(options.stage.as_deref(), options.most.unwrap_or(usize::MAX))?;
     if session.global.json {

@@ -47,7 +47,10 @@ pub(crate) fn prune(session: &mut Session, options: &Prune) -> Result<ExitCode, 
         let mut proposals = Vec::new();
         for place in &places {
             let proposal = propose_at(&publisher, &place.registry, &place.rules, &needed, now).await;
-            proposals.push(proposal.map_err(|problem| problem.note("nothing was deleted"))?);
+            // As before a release: what cannot be asked is refused.
+            let refused =
+                |problem| Problem { code: Code::Unreachable, ..problem }.note("nothing was deleted");
+            proposals.push(proposal.map_err(refused)?);
         }
         Ok::<_, Problem>(proposals)
     };

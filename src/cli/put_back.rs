@@ -110,7 +110,7 @@ fn settle(session: &mut Session, running: &Running, entrance: &Entrance, broken:
                 return Problem::new(Code::PutBack, title)
                     .help(format!("it is on hold: {} ends that", lifting(found.map(|(known, _)| known))));
             }
-            Ok(_) => reason = format!("{why}; going back failed"),
+            Ok(_) => reason = format!("{why}; what it went back to does not work either"),
             Err(problems) => {
                 let first = problems.as_slice().first().map(|problem| problem.title.clone());
                 reason = format!("{why}; it did not go back: {}", first.unwrap_or_default());

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
+use indexmap::IndexSet;
+
 use crate::cli::arguments::Running;
 use crate::cli::place::until_signalled;
 use crate::cli::run::carry_out;
@@ -101,9 +103,8 @@ fn nothing_before(name: &str, to: Option<&str>, history: &[(String, Entry)]) -> 
         Some(version) => format!("`{name}` never ran {version}"),
         None => format!("`{name}` ran nothing before what it runs now"),
     };
-    let mut versions: Vec<&str> = history.iter().map(|(_, entry)| entry.version.as_str()).collect();
-    versions.dedup();
-    versions.truncate(10);
+    let versions: IndexSet<&str> = history.iter().map(|(_, entry)| entry.version.as_str()).collect();
+    let versions: Vec<&str> = versions.into_iter().take(10).collect();
     Problem::new(Code::NotPromotable, title)
         .note(format!("it ran {}", versions.join(", ")))
         .help(format!("`hoist history {name}` shows what it ran"))

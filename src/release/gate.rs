@@ -225,7 +225,9 @@ fn hold(stage: &Stage, candidate: &Candidate, known: &State) -> Gate {
         Some(hold) => Err(unmet(
             format!("it is on hold since {}, by {}: {}", second(hold.since), hold.by, hold.reason),
             match &stage.from {
-                Some(_) => format!("`hoist promote {name}` enters it by hand, and ends that"),
+                Some(_) => format!(
+                    "`hoist promote {name}` enters it by hand, and ends that, as `hoist release --lift-hold` does"
+                ),
                 None => "`hoist release --lift-hold` enters it all the same, and ends that".to_owned(),
             },
         )),

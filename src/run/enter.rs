@@ -32,6 +32,8 @@ use crate::tags::{Movement, PlannedTag};
 
 /// How long is waited before what does not hold is looked at again.
 const PAUSE: Duration = Duration::from_secs(1);
+/// What is left of the time for the last look.
+const LAST: Duration = Duration::from_millis(200);
 
 impl Images {
     /// Finds an image that a stage ran.
@@ -307,7 +309,8 @@ impl Worker {
                 }
                 Err(problem) => problem.into(),
             };
-            if deadline.saturating_duration_since(Instant::now()) <= PAUSE {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left <= LAST {
                 return Err(Unsuccessful::Failed(failed));
             }
             let why = failed.as_slice().first().map(|problem| problem.title.clone()).unwrap_or_default();
@@ -315,7 +318,7 @@ impl Worker {
                 teller.tell(Told::Notice(format!("not yet: {why}"))).await;
                 said = why;
             }
-            unless(halt, tokio::time::sleep(PAUSE)).await?;
+            unless(halt, tokio::time::sleep(PAUSE.min(left - LAST))).await?;
         }
     }
 }

@@ -318,7 +318,7 @@ impl Worker {
                 teller.tell(Told::Notice(format!("not yet: {why}"))).await;
                 said = why;
             }
-            unless(halt, tokio::time::sleep(PAUSE.min(left - LAST))).await?;
+            unless(halt, tokio::time::sleep(PAUSE.min(left.saturating_sub(LAST)))).await?;
         }
     }
 }

@@ -6,7 +6,6 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-use rayon::prelude::*;
 
 use crate::diagnostic::{Code, Problem};
 use crate::facts::{PRIVATE, Stat, nearest_path};
@@ -122,14 +121,13 @@ impl Walk<'_> {
     fn directory(&mut self, path: &Path, below: &Path, taken: bool) -> Result<(), Problem> {
         let mut entries = entries(path).map_err(|error| unreadable(self.copy, path, &error))?;
         entries.sort_by_cached_key(DirEntry::file_name);
-        let exclude = &self.exclude;
-        let found = entries.par_iter().filter_map(|entry| {
-            let below = below.join(entry.file_name());
-            (!exclude.is_match(&below)).then(|| (entry.path(), below, entry.metadata()))
-        });
-        for (path, below, metadata) in found.collect::<Vec<_>>() {
+        for entry in entries {
+            let (path, below) = (entry.path(), below.join(entry.file_name()));
+            if self.exclude.is_match(&below) {
+                continue;
+            }
             let taken = taken || self.only.as_ref().is_none_or(|only| only.is_match(&below));
-            let metadata = metadata.map_err(|error| unreadable(self.copy, &path, &error))?;
+            let metadata = entry.metadata().map_err(|error| unreadable(self.copy, &path, &error))?;
             if metadata.is_dir() {
                 if taken {
                     self.sources.push(Source { below: below.clone(), kind: SourceKind::Directory });

@@ -1,10 +1,9 @@
 //! Writes layers, unless they were written before.
 
-use std::fmt;
+use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW, futimens};
@@ -21,9 +20,6 @@ use crate::store::Layout;
 pub(super) const MEMORY: &str = "layers";
 /// Changes where equal layers come to be other bytes.
 const FORMAT: &str = "layer 1";
-/// What is wrong with a file that is longer, or shorter, than it was.
-const GREW: &str = "it grew while it was read";
-const SHRANK: &str = "it shrank while it was read";
 /// Most bytes of what is remembered of a layer.
 const MAX_KNOWN: u64 = 64 << 10;
 
@@ -65,20 +61,23 @@ pub(super) fn write_layer(
 ) -> Result<(WrittenLayer, bool), Problem> {
     // Without a memory there is only more to do.
     let mut memory = Memory::open(layer, compression, images).ok();
-    let changed = AtomicBool::new(false);
-    let open = |found| Watched::open(found, &changed);
-    let failed = |error: io::Error| match error.downcast::<Unreadable>() {
-        Ok(Unreadable { path, error }) => {
-            let title = format!("`{}` cannot be put into a layer", path.display());
-            Problem::new(Code::Assemble, title).label(span, error.to_string())
-        }
-        Err(error) => {
-            Problem::new(Code::Assemble, "a layer cannot be written").label(span, error.to_string())
-        }
+    let (mut reading, changed) = (None, Cell::new(false));
+    let mut open = |found: &FoundFile| {
+        reading = Some(found.path.clone());
+        Ok(Watched { file: File::open(&found.path)?, stat: found.stat, changed: &changed })
+    };
+    let failed = |error: io::Error, reading: Option<PathBuf>| {
+        let title = match reading {
+            Some(path) if error.kind() != io::ErrorKind::StorageFull => {
+                format!("`{}` cannot be put into a layer", path.display())
+            }
+            _ => "a layer cannot be written".to_owned(),
+        };
+        Problem::new(Code::Assemble, title).label(span, error.to_string())
     };
     let before = content(layer, known);
     // What was known of a file that changed meanwhile says nothing of the layer.
-    let steady = || before.filter(|_| !changed.load(Ordering::Relaxed));
+    let steady = || before.filter(|_| !changed.get());
     if let Some(Remembered { layer: written, content }) =
         memory.as_mut().and_then(|memory| memory.recall(images))
     {
@@ -86,94 +85,43 @@ pub(super) fn write_layer(
             Some((now, then)) if now == then => return Ok((written, true)),
             // It is another one.
             Some(_) => {}
-            None => match layer.diff_id(open) {
+            None => match layer.diff_id(&mut open) {
                 Ok(diff_id) if diff_id == written.diff_id => {
                     remember(&mut memory, &written, steady());
                     return Ok((written, true));
                 }
                 Ok(_) => {}
-                Err(error) => return Err(failed(error)),
+                Err(error) => return Err(failed(error, reading)),
             },
         }
     }
     let mut blob = images.writer()?;
-    let diff_id = match layer.write(compression, &mut blob, open) {
+    let diff_id = match layer.write(compression, &mut blob, &mut open) {
         Ok(diff_id) => diff_id,
-        Err(error) => return Err(failed(error)),
+        Err(error) => return Err(failed(error, reading)),
     };
     let written = WrittenLayer { descriptor: blob.commit(compression.media_type())?, diff_id };
     remember(&mut memory, &written, steady());
     Ok((written, false))
 }
 
-/// A file that is read up to the size that it was found with, of which the file system is
-/// asked at the end whether it still is what was found.
+/// A file that is read, of which the file system is asked at the end whether it still is
+/// what was found.
 struct Watched<'a> {
-    found: &'a FoundFile,
     file: File,
-    /// Bytes that are still to come.
-    left: u64,
+    stat: Stat,
     /// Becomes true if it is not.
-    changed: &'a AtomicBool,
-}
-
-impl<'a> Watched<'a> {
-    fn open(found: &'a FoundFile, changed: &'a AtomicBool) -> io::Result<Self> {
-        let file = File::open(&found.path).map_err(|error| unreadable(found, error))?;
-        Ok(Self { found, file, left: found.stat.size, changed })
-    }
-
-    fn next(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let size = self.found.stat.size;
-        // What is said to be empty may be made while it is read.
-        if self.left > 0 || size == 0 {
-            let most = usize::try_from(self.left).map_or(buffer.len(), |left| buffer.len().min(left.max(1)));
-            let count = self.file.read(buffer.get_mut(..most).unwrap_or_default())?;
-            match self.left.checked_sub(count as u64) {
-                None => return Err(io::Error::new(io::ErrorKind::InvalidData, GREW)),
-                Some(_) if count == 0 && size > 0 => {
-                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, SHRANK));
-                }
-                Some(left) => self.left = left,
-            }
-            if count > 0 {
-                return Ok(count);
-            }
-        }
-        let now = Stat::of(&self.file.metadata()?);
-        if now.size > size {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, GREW));
-        }
-        if now != self.found.stat {
-            self.changed.store(true, Ordering::Relaxed);
-        }
-        Ok(0)
-    }
+    changed: &'a Cell<bool>,
 }
 
 impl Read for Watched<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.next(buffer).map_err(|error| unreadable(self.found, error))
+        let count = self.file.read(buffer)?;
+        if count == 0 && Stat::of(&self.file.metadata()?) != self.stat {
+            self.changed.set(true);
+        }
+        Ok(count)
     }
-}
-
-/// Why a file cannot be read.
-#[derive(Debug)]
-struct Unreadable {
-    path: PathBuf,
-    error: io::Error,
-}
-
-impl fmt::Display for Unreadable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.error.fmt(f)
-    }
-}
-
-impl std::error::Error for Unreadable {}
-
-fn unreadable(found: &FoundFile, error: io::Error) -> io::Error {
-    io::Error::other(Unreadable { path: found.path.clone(), error })
 }
 
 /// What cannot be remembered is made again.

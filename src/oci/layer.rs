@@ -5,16 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::{self, Read, Write};
 
-use rayon::prelude::*;
-
 use crate::oci::compressor::compress;
-use crate::oci::header::{BLOCK, pad, write_head, write_whiteout};
 use crate::oci::{Digest, Digester, LayerCompression};
 
-/// Bytes of an archive that are read at once, unless a single content is larger.
-const PIECE: u64 = 512 << 10;
-/// Bytes of a content that are read at once.
-const BUFFER: usize = 256 << 10;
+/// Bytes of a block: every header and every content begins on one.
+const BLOCK: usize = 512;
+/// The largest number that the octal size field of a header holds.
+const MAX_OCTAL_SIZE: u64 = 0o777_7777_7777;
+/// The largest number that the octal owner fields of a header hold.
+const MAX_OCTAL_ID: u32 = 0o777_7777;
 /// Prefix of the name of a file that stands for a deletion.
 pub(super) const WHITEOUT: &[u8] = b".wh.";
 /// Name of the file that hides all that lower layers have in its directory.
@@ -167,15 +166,12 @@ impl<S> Layer<S> {
     /// # Errors
     /// Content cannot be opened or read, is not as long as was said, or cannot be
     /// written.
-    pub fn write<'a, R: Read>(
-        &'a self,
+    pub fn write<R: Read>(
+        &self,
         compression: LayerCompression,
         out: &mut (impl Write + Send),
-        open: impl Fn(&'a S) -> io::Result<R> + Sync,
-    ) -> io::Result<Digest>
-    where
-        S: Sync,
-    {
+        open: impl FnMut(&S) -> io::Result<R>,
+    ) -> io::Result<Digest> {
         compress(compression, out, |archive| self.write_archive(archive, open))
     }
 
@@ -183,51 +179,30 @@ impl<S> Layer<S> {
     ///
     /// # Errors
     /// Content cannot be opened or read, or is not as long as was said.
-    pub fn diff_id<'a, R: Read>(&'a self, open: impl Fn(&'a S) -> io::Result<R> + Sync) -> io::Result<Digest>
-    where
-        S: Sync,
-    {
+    pub fn diff_id<R: Read>(&self, open: impl FnMut(&S) -> io::Result<R>) -> io::Result<Digest> {
         let mut sum = Sum(Digester::new());
         self.write_archive(&mut sum, open)?;
         Ok(sum.0.finish().0)
     }
 
-    fn write_archive<'a, R: Read>(
-        &'a self,
+    fn write_archive<R: Read>(
+        &self,
         archive: &mut impl Write,
-        open: impl Fn(&'a S) -> io::Result<R> + Sync,
-    ) -> io::Result<()>
-    where
-        S: Sync,
-    {
-        let parts = self.parts();
-        let mut rest = parts.as_slice();
-        let mut pieces: Vec<Piece<'_, '_, S>> = Vec::new();
-        pieces.resize_with(2 * rayon::current_num_threads(), Piece::default);
-        while !rest.is_empty() {
-            for piece in &mut pieces {
-                rest = piece.take(rest);
-            }
-            pieces.par_iter_mut().try_for_each(|piece| piece.render(&open))?;
-            for piece in &mut pieces {
-                piece.write(archive, &open)?;
-            }
-        }
-        archive.write_all(&[0; 2 * BLOCK])
-    }
-
-    /// All that the archive consists of, in its order.
-    fn parts(&self) -> Vec<Part<'_, S>> {
+        mut open: impl FnMut(&S) -> io::Result<R>,
+    ) -> io::Result<()> {
+        let mut buffer = vec![0; 256 << 10];
         let mut whiteouts = self.whiteouts().into_iter().peekable();
-        let mut parts = Vec::with_capacity(self.entries.len() + whiteouts.len());
         for (path, entry) in &self.entries {
             while let Some(whiteout) = whiteouts.next_if(|whiteout| whiteout < path) {
-                parts.push(Part::Whiteout(whiteout));
+                write_whiteout(archive, &whiteout)?;
             }
-            parts.push(Part::Entry(path, entry));
+            write_head(archive, path, entry)?;
+            if let LayerEntryKind::File { size, content } = &entry.kind {
+                write_content(archive, &mut open(content)?, *size, &mut buffer)?;
+            }
         }
-        parts.extend(whiteouts.map(Part::Whiteout));
-        parts
+        whiteouts.try_for_each(|whiteout| write_whiteout(archive, &whiteout))?;
+        archive.write_all(&[0; 2 * BLOCK])
     }
 
     /// The paths of the files that stand for deletions. A directory in the place of
@@ -243,99 +218,6 @@ impl<S> Layer<S> {
             Some(LayerEntryKind::Symlink(_) | LayerEntryKind::File { .. }) => None,
         };
         self.removed.iter().filter_map(whiteout).collect()
-    }
-}
-
-/// One header of an archive, with the content that follows it.
-enum Part<'a, S> {
-    /// What stands for a deletion.
-    Whiteout(Vec<u8>),
-    /// A file, directory, or link, by its path.
-    Entry(&'a [u8], &'a LayerEntry<S>),
-}
-
-impl<'a, S> Part<'a, S> {
-    /// Bytes of its content.
-    const fn size(&self) -> u64 {
-        match self {
-            Self::Entry(_, LayerEntry { kind: LayerEntryKind::File { size, .. }, .. }) => *size,
-            Self::Whiteout(_) | Self::Entry(..) => 0,
-        }
-    }
-
-    fn write<R: Read>(
-        &self,
-        out: &mut impl Write,
-        open: impl Fn(&'a S) -> io::Result<R>,
-        buffer: &mut [u8],
-    ) -> io::Result<()> {
-        match self {
-            Self::Whiteout(path) => write_whiteout(out, path),
-            Self::Entry(path, entry) => {
-                write_head(out, path, entry)?;
-                match &entry.kind {
-                    LayerEntryKind::File { size, content } => {
-                        write_content(out, &mut open(content)?, *size, buffer)
-                    }
-                    LayerEntryKind::Directory | LayerEntryKind::Symlink(_) => Ok(()),
-                }
-            }
-        }
-    }
-}
-
-/// Consecutive parts of an archive: small ones, which are read while others are, or a
-/// large one, which is never in memory as a whole.
-struct Piece<'p, 'a, S> {
-    parts: &'p [Part<'a, S>],
-    /// The small ones as they are in the archive.
-    bytes: Vec<u8>,
-    buffer: Vec<u8>,
-}
-
-impl<S> Default for Piece<'_, '_, S> {
-    fn default() -> Self {
-        Self { parts: &[], bytes: Vec::new(), buffer: vec![0; BUFFER] }
-    }
-}
-
-impl<'p, 'a, S> Piece<'p, 'a, S> {
-    /// Takes as much as is read at once off the front of what is left.
-    fn take(&mut self, parts: &'p [Part<'a, S>]) -> &'p [Part<'a, S>] {
-        let mut sum = 0;
-        let fits = |part: &&Part<'a, S>| {
-            sum += part.size() + BLOCK as u64;
-            sum <= PIECE
-        };
-        let count = parts.iter().take_while(fits).count().max(1).min(parts.len());
-        let (taken, rest) = parts.split_at(count);
-        self.parts = taken;
-        rest
-    }
-
-    fn is_large(&self) -> bool {
-        self.parts.iter().any(|part| part.size() + BLOCK as u64 > PIECE)
-    }
-
-    /// Reads small parts.
-    fn render<R: Read>(&mut self, open: impl Fn(&'a S) -> io::Result<R>) -> io::Result<()> {
-        self.bytes.clear();
-        if self.is_large() {
-            return Ok(());
-        }
-        self.parts.iter().try_for_each(|part| part.write(&mut self.bytes, &open, &mut self.buffer))
-    }
-
-    /// Writes what was read, or reads it and writes it.
-    fn write<R: Read>(
-        &mut self,
-        out: &mut impl Write,
-        open: impl Fn(&'a S) -> io::Result<R>,
-    ) -> io::Result<()> {
-        if self.is_large() {
-            return self.parts.iter().try_for_each(|part| part.write(out, &open, &mut self.buffer));
-        }
-        out.write_all(&self.bytes)
     }
 }
 
@@ -375,6 +257,86 @@ fn check_text(text: &[u8]) -> Result<(), InvalidEntry> {
     }
 }
 
+/// Writes the empty file that stands for a deletion.
+fn write_whiteout(out: &mut impl Write, path: &[u8]) -> io::Result<()> {
+    let kind = LayerEntryKind::File { size: 0, content: () };
+    write_head(out, path, &LayerEntry { kind, mode: 0o644, uid: 0, gid: 0 })
+}
+
+/// Writes the header of an entry, behind an extended header where it has what
+/// the plain one cannot say.
+fn write_head<S>(out: &mut impl Write, path: &[u8], entry: &LayerEntry<S>) -> io::Result<()> {
+    let (kind, size, link, slash) = match &entry.kind {
+        LayerEntryKind::Directory => (tar::EntryType::Directory, 0, &[][..], true),
+        LayerEntryKind::Symlink(target) => (tar::EntryType::Symlink, 0, target.as_slice(), false),
+        LayerEntryKind::File { size, .. } => (tar::EntryType::Regular, *size, &[][..], false),
+    };
+    let mut name = path.to_vec();
+    name.extend(slash.then_some(b'/'));
+    let mut records = Vec::new();
+    if !fits(&name) {
+        record(&mut records, "path", &name);
+    }
+    if !fits(link) {
+        record(&mut records, "linkpath", link);
+    }
+    for (key, id) in [("uid", entry.uid), ("gid", entry.gid)] {
+        if id > MAX_OCTAL_ID {
+            record(&mut records, key, id.to_string().as_bytes());
+        }
+    }
+    if size > MAX_OCTAL_SIZE {
+        record(&mut records, "size", size.to_string().as_bytes());
+    }
+    if !records.is_empty() {
+        let mut extended = header(tar::EntryType::XHeader, b"PaxHeaders/entry", b"");
+        extended.set_mode(0o644);
+        extended.set_size(records.len() as u64);
+        extended.set_cksum();
+        out.write_all(extended.as_bytes())?;
+        out.write_all(&records)?;
+        pad(out, records.len() as u64)?;
+    }
+    let mut plain = header(kind, &name, link);
+    plain.set_mode(entry.mode & 0o7777);
+    plain.set_uid(u64::from(if entry.uid > MAX_OCTAL_ID { 0 } else { entry.uid }));
+    plain.set_gid(u64::from(if entry.gid > MAX_OCTAL_ID { 0 } else { entry.gid }));
+    plain.set_size(if size > MAX_OCTAL_SIZE { 0 } else { size });
+    plain.set_cksum();
+    out.write_all(plain.as_bytes())
+}
+
+/// A header with the names cut to what it holds; owner, times, and devices are 0.
+fn header(kind: tar::EntryType, name: &[u8], link: &[u8]) -> tar::Header {
+    let mut header = tar::Header::new_ustar();
+    header.set_entry_type(kind);
+    header.set_mtime(0);
+    header.set_uid(0);
+    header.set_gid(0);
+    if let Some(ustar) = header.as_ustar_mut() {
+        ustar.name.iter_mut().zip(name).for_each(|(to, from)| *to = *from);
+        ustar.linkname.iter_mut().zip(link).for_each(|(to, from)| *to = *from);
+    }
+    header
+}
+
+/// Whether a plain header can hold a name.
+fn fits(name: &[u8]) -> bool {
+    name.len() <= 100 && name.is_ascii()
+}
+
+/// Adds a record of an extended header: its own length, a key, and a value.
+fn record(records: &mut Vec<u8>, key: &str, value: &[u8]) {
+    let rest = key.len() + value.len() + " =\n".len();
+    let mut length = rest;
+    while length != rest + length.to_string().len() {
+        length = rest + length.to_string().len();
+    }
+    records.extend_from_slice(format!("{length} {key}=").as_bytes());
+    records.extend_from_slice(value);
+    records.push(b'\n');
+}
+
 fn write_content(
     out: &mut impl Write,
     content: &mut impl Read,
@@ -397,6 +359,12 @@ fn write_content(
         out.write_all(buffer.get(..count).unwrap_or_default())?;
         rest = left;
     }
+}
+
+/// Fills the last block of a content.
+fn pad(out: &mut impl Write, size: u64) -> io::Result<()> {
+    let used = usize::try_from(size % BLOCK as u64).unwrap_or_default();
+    out.write_all([0; BLOCK].get(..(BLOCK - used) % BLOCK).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -455,22 +423,6 @@ mod tests {
         assert_eq!(Digest::of(&archive), diff_id);
         let paths: Vec<_> = read(&archive).into_iter().map(|(entry, _)| entry.path).collect();
         assert_eq!(paths, [&b"etc"[..], b"usr", b"usr/bin", b"usr/bin/x"]);
-    }
-
-    #[test]
-    fn what_is_read_in_pieces_comes_in_order_and_as_a_whole() {
-        let large: &'static [u8] = vec![7; 2 * usize::try_from(PIECE).unwrap() + 1].leak();
-        let mut layer = Layer::default();
-        for at in 0..4000_usize {
-            let content = if at % 1999 == 0 { large } else { &large[..at] };
-            layer.insert(format!("{at:04}").as_bytes(), file(content)).unwrap();
-        }
-        let entries = read(&unpacked(&written(&layer).0));
-        assert_eq!(entries.len(), 4000);
-        for ((entry, content), (path, expected)) in entries.iter().zip(layer.iter()) {
-            let LayerEntryKind::File { content: expected, .. } = expected.kind else { continue };
-            assert_eq!((entry.path.as_slice(), content.as_slice()), (path, expected));
-        }
     }
 
     #[test]

@@ -12,7 +12,6 @@ mod descriptor;
 mod digest;
 mod document;
 mod efficiency;
-mod header;
 mod index;
 mod layer;
 mod manifest;

@@ -1,7 +1,7 @@
 //! Stages whose services run for real: `docker compose` and docker-compose before a Docker
 //! daemon, podman-compose before Podman.
 
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
@@ -36,9 +36,7 @@ impl World {
         let repo = Repo::new();
         repo.write(".gitignore", "/.registry*\n/bin\n/docker\n/containers\n");
         let registry = Registry::start(&repo);
-        repo.write("busybox", busybox());
-        let executable = std::fs::Permissions::from_mode(0o755);
-        std::fs::set_permissions(repo.path().join("busybox"), executable).unwrap();
+        repo.write_program("busybox", busybox());
         let port = registry.port;
         let release = format!(
             r#"project "composed"
@@ -67,8 +65,7 @@ stage "production" {{
         let works = format!(
             "#!/bin/sh\n! {client} exec $({client} ps -q -f name={name}.web) /busybox grep broken /content\n"
         );
-        repo.write("works", works);
-        std::fs::set_permissions(repo.path().join("works"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        repo.write_program("works", works);
         repo.git(&["init", "--quiet", "--initial-branch=main"]);
         let engine = engine.iter().map(|word| (*word).to_owned()).collect();
         let mut environment = environment(&repo);
@@ -206,9 +203,7 @@ fn podman_compose_runs_services_by_digest_and_goes_back() {
     // Older ones call all after the directory, and join a network whatever is said.
     let world = World::new("project", "", &[&found("podman"), "--url", &host(&socket)], |repo| {
         let client = format!("#!/bin/sh\nexec {} --url {} \"$@\"\n", found("podman"), host(&socket));
-        repo.write("bin/podman", client);
-        let executable = std::fs::Permissions::from_mode(0o755);
-        std::fs::set_permissions(repo.path().join("bin/podman"), executable).unwrap();
+        repo.write_program("bin/podman", client);
         vec![("DOCKER_HOST", host(&socket)), path_without(repo, &["docker", "docker-compose"])]
     });
     world.goes_forth_and_back();

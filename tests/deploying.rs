@@ -106,9 +106,7 @@ stage "production" {{
 
     /// A program of the test's own, and the PATH that has it first.
     fn program(&self, name: &str, script: &str) -> String {
-        let path = self.repo.path().join("bin").join(name);
-        self.repo.write(&format!("bin/{name}"), script);
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        self.repo.write_program(&format!("bin/{name}"), script);
         let all = std::env::var("PATH").unwrap_or_default();
         format!("{}:{all}", self.repo.path().join("bin").display())
     }

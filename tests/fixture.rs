@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -77,6 +78,13 @@ impl Repo {
         let path = self.path().join(path);
         fs::create_dir_all(path.parent().expect("a file has a directory")).expect("a directory can be made");
         fs::write(path, text).expect("a file can be written");
+    }
+
+    /// Writes a file that may be executed.
+    pub(crate) fn write_program(&self, path: &str, text: impl AsRef<[u8]>) {
+        self.write(path, text);
+        let path = self.path().join(path);
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("its mode can be set");
     }
 
     /// Reads a file.

@@ -11,7 +11,7 @@ use crate::cli::report::write;
 use crate::cli::session::Session;
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::inspect::{ImageReport, TagReport, View, image, tagged};
-use crate::oci::{Descriptor, Reference, RepositoryName};
+use crate::oci::{Descriptor, Reference, RepositoryName, list_tag};
 use crate::release::{End, repository_meant};
 use crate::report::{Look, inspection, inspection_json, tag_list, tag_list_json, treemap};
 use crate::store::{Registry, Repository, each};
@@ -224,8 +224,7 @@ fn list(
 
 /// Whether a tag is no name of an image, but of the list of what is attached to one.
 fn is_list(tag: &str) -> bool {
-    let digits = tag.strip_prefix("sha256-").map(|rest| rest.split('.').next().unwrap_or(rest));
-    digits.is_some_and(|digits| digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    list_tag(tag).is_some()
 }
 
 /// The words and numbers of a tag, so that `1.9` comes before `1.10`.

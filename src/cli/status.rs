@@ -14,6 +14,7 @@ use crate::cli::stage_arguments::Status;
 use crate::cli::stages::{known_of, told};
 use crate::diagnostic::{Problem, Problems, counted};
 use crate::facts::{Facts, Needs};
+use crate::oci::Digest;
 use crate::release::{
     Drift, Entry, EntryKind, Expected, Ledger, Publisher, StageState, State, drifted, expected,
 };
@@ -125,8 +126,7 @@ fn remark(stage: Option<&StageState>, tags: Option<&Tags>, now: Timestamp) -> St
         parts.push(format!("on hold by {}: {}", hold.by, hold.reason));
     }
     for Drift { expected, holds } in tags.iter().flat_map(|tags| &tags.drifts) {
-        let holds = holds
-            .map_or_else(|| "is gone".to_owned(), |digest| format!("holds {}", short(&digest.to_string())));
+        let holds = holds.map_or_else(|| "is gone".to_owned(), |digest| format!("holds {}", short(digest)));
         parts.push(format!("drift: {}:{} {holds}", expected.repository, expected.tag));
     }
     if let Some(unknown) = tags.and_then(|tags| tags.unknown.as_ref()) {
@@ -145,13 +145,14 @@ fn entering(stage: Option<&StageState>, now: Timestamp) -> Option<String> {
 /// The digest of the only image, or how many there are.
 fn digest(entry: &Entry) -> String {
     match entry.images.as_slice() {
-        [one] => short(&one.digest.to_string()),
+        [one] => short(one.digest),
         images => counted(images.len(), "image"),
     }
 }
 
-fn short(digest: &str) -> String {
-    digest.get(..19).unwrap_or(digest).to_owned()
+/// The first 12 hex digits, with the algorithm.
+pub(crate) fn short(digest: Digest) -> String {
+    format!("sha256:{}", digest.short())
 }
 
 /// A time that passed, in its largest unit.

@@ -32,4 +32,4 @@ pub use layer::{InvalidEntry, Layer, LayerEntry, LayerEntryKind};
 pub use manifest::Manifest;
 pub use platform::{InvalidPlatform, Platform};
 pub use reference::{InvalidReference, LATEST, Reference, RepositoryName};
-pub use tag::{InvalidTag, Tag};
+pub use tag::{InvalidTag, Tag, list_tag};

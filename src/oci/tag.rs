@@ -19,6 +19,17 @@ impl Tag {
     }
 }
 
+/// What the tag of a list says: the hex digits of the manifest that the list is about, and
+/// what stands behind them (`.sig` of `sha256-….sig`, nothing of the fallback tag of
+/// referrers); `None` of a tag that is no such one.
+#[must_use]
+pub fn list_tag(tag: &str) -> Option<(&str, &str)> {
+    let (digits, end) = tag.strip_prefix("sha256-")?.split_at_checked(64)?;
+    let is_list =
+        digits.bytes().all(|byte| byte.is_ascii_hexdigit()) && (end.is_empty() || end.starts_with('.'));
+    is_list.then_some((digits, end))
+}
+
 /// Why a text is not a tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidTag {

@@ -8,7 +8,6 @@
 //! are compared: each waits by its own.
 #![expect(clippy::disallowed_methods, reason = "how long a right was not renewed is seen by the clock")]
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +15,7 @@ use jiff::Timestamp;
 
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::{Environment, any_number};
+use crate::release::back::digests;
 use crate::release::entrance::Entrance;
 use crate::release::journal::Intent;
 use crate::release::ledger::{Entering, Entry, EntryKind, Ledger, Page, State};
@@ -172,9 +172,7 @@ impl Entrance {
         is_done: fn(&Page, &Entry, &Intent) -> bool,
         mut is_right: impl FnMut(&Page) -> Result<bool, Problems>,
     ) -> Result<(), Problems> {
-        let text = serde_json::to_string(intent).map_err(|error| {
-            Problem::new(Code::Ledger, "the ledger cannot be written").note(error.to_string())
-        })?;
+        let text = serde_json::to_string(intent).map_err(|error| unwritable().note(error.to_string()))?;
         let done = self.ledger.append_all(Some(&text), |page| {
             if !is_right(page)? {
                 return Ok(Vec::new());
@@ -193,6 +191,10 @@ impl Entrance {
     }
 }
 
+fn unwritable() -> Problem {
+    Problem::new(Code::Ledger, "the ledger cannot be written")
+}
+
 /// Whether a run has entered a stage already.
 fn has_entered(page: &Page, entry: &Entry, intent: &Intent) -> bool {
     let running = page.state.running(&entry.stage);
@@ -202,7 +204,6 @@ fn has_entered(page: &Page, entry: &Entry, intent: &Intent) -> bool {
 /// Whether a stage runs what a run is to let in, by its own entry, or by one of before that
 /// says the same, after which it gave its right up.
 fn stands(page: &Page, entry: &Entry, intent: &Intent) -> bool {
-    let digests = |entry: &Entry| entry.images.iter().map(|image| image.digest).collect::<BTreeSet<_>>();
     let same = |known: &Entry| known.commit == entry.commit && digests(known) == digests(entry);
     let is_free = page.state.entering(&entry.stage).is_none();
     let running = page.state.running(&entry.stage);
@@ -342,13 +343,8 @@ impl Lease {
         }
         let (entrance, intent) = (Arc::clone(&self.entrance), intent.clone());
         let renewed = tokio::task::spawn_blocking(move || entrance.renew(&intent)).await;
-        let renewed = renewed.map_err(|error| {
-            Problem::new(Code::Ledger, "the ledger cannot be written").note(error.to_string())
-        })?;
-        renewed.map_err(|problems| {
-            let first = problems.into_iter().next();
-            first.unwrap_or_else(|| Problem::new(Code::Ledger, "the ledger cannot be written"))
-        })?;
+        let renewed = renewed.map_err(|error| unwritable().note(error.to_string()))?;
+        renewed.map_err(|problems| problems.into_iter().next().unwrap_or_else(unwritable))?;
         *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = now;
         Ok(())
     }

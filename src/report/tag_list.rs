@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::diagnostic::bytes;
 use crate::inspect::TagReport;
+use crate::oci::list_tag;
 use crate::report::{Look, Paint, Table};
 
 /// A line for each tag: its digest, the size of what is transferred, when the image was
@@ -47,7 +48,7 @@ pub fn tag_list(tags: &[TagReport], look: Look) -> String {
 /// attached to, the first digits, which the row of the image has, too.
 fn shown(tag: &str, look: Look) -> String {
     let mark = if look.unicode { "…" } else { "..." };
-    match digits(tag).filter(|_| look.width != usize::MAX) {
+    match list_tag(tag).filter(|_| look.width != usize::MAX) {
         Some((digits, end)) => format!("sha256-{}{mark}{end}", digits.get(..8).unwrap_or(digits)),
         None => tag.to_owned(),
     }
@@ -55,19 +56,13 @@ fn shown(tag: &str, look: Look) -> String {
 
 /// What a list holds that is attached to an image by such a tag.
 fn list(tag: &str) -> Option<&'static str> {
-    Some(match digits(tag)?.1 {
+    Some(match list_tag(tag)?.1 {
         "" => "referrers",
         ".sig" => "signatures",
         ".att" => "attestations",
         ".sbom" => "sbom",
         _ => return None,
     })
-}
-
-/// The digest in a tag that a list is attached by, and what stands behind it.
-fn digits(tag: &str) -> Option<(&str, &str)> {
-    let split = tag.strip_prefix("sha256-")?.split_at_checked(64)?;
-    split.0.bytes().all(|byte| byte.is_ascii_hexdigit()).then_some(split)
 }
 
 /// An object for each tag, each on a line. Of one that cannot be read, why.

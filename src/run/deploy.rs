@@ -35,6 +35,10 @@ use crate::tags::Movement;
 const UNKNOWN: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
 /// Workloads that are rolled out, by what their kinds begin with.
 const ROLLED_OUT: [&str; 5] = ["deploy", "daemonset", "ds", "statefulset", "sts"];
+/// The rule whose tags say most of an image.
+const VERSION: &str = "semver";
+/// The program that starts services with Podman.
+const PODMAN_COMPOSE: &str = "podman-compose";
 
 impl Worker {
     /// Deploys the images of a stage.
@@ -351,12 +355,6 @@ fn images_of_services(
     }
     Ok(meant.into_iter().map(|(name, at)| (name, by_digest(images, at, known))).collect())
 }
-
-/// The rule whose tags say most of an image.
-const VERSION: &str = "semver";
-
-/// The program that starts services with Podman.
-const PODMAN_COMPOSE: &str = "podman-compose";
 
 /// What there is to start services with.
 ///

@@ -10,9 +10,8 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Map, Value, json};
 
 use crate::diagnostic::{Code, Problem};
-use crate::oci::{Descriptor, Digest, MAX_DOCUMENT, media_type};
+use crate::oci::{Descriptor, Digest, MAX_DOCUMENT, list_tag, media_type};
 use crate::store::blob::{UNFINISHED, unfinished, unusable};
-use crate::store::referrer::is_list;
 use crate::store::{BlobReader, BlobWriter};
 
 pub use collect::Collected;
@@ -206,7 +205,7 @@ impl Layout {
             let mut kept = Vec::new();
             for (name, top) in images {
                 let is_image = match &name {
-                    Some(name) => !is_list(name),
+                    Some(name) => list_tag(name).is_none(),
                     None => !self.is_referrer(&top)?,
                 };
                 if is_image {

@@ -49,14 +49,6 @@ pub(super) fn fallback_tag(subject: &Digest) -> String {
     format!("sha256-{}", subject.hex())
 }
 
-/// Whether a tag is a list of what is said about another manifest: the fallback tag, or
-/// one of cosign's, `sha256-….sig`.
-pub(super) fn is_list(tag: &str) -> bool {
-    let Some(rest) = tag.strip_prefix("sha256-") else { return false };
-    let hex = rest.split('.').next().unwrap_or_default();
-    hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
 /// Brings a manifest or an index that has a `subject` to the repository of the subject,
 /// and lists it there as referring to it. The subject need not be there yet. Where it is
 /// already, nothing changes.

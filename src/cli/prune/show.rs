@@ -6,9 +6,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::cli::session::Session;
-use crate::cli::status::age;
+use crate::cli::status::{age, short};
 use crate::diagnostic::{bytes, counted};
-use crate::oci::Digest;
 use crate::release::{Loose, Outcome, Removal, Stays, Verdict};
 use crate::report::{Look, Paint, Table};
 
@@ -130,9 +129,4 @@ fn value(
         "tags": loose.iter().map(tag).collect::<Vec<_>>(),
         "kept": stays.iter().map(stay).collect::<Vec<_>>(),
     })
-}
-
-/// The first 12 hex digits, with the algorithm.
-fn short(digest: Digest) -> String {
-    digest.to_string().chars().take(19).collect()
 }

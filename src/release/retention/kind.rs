@@ -1,6 +1,6 @@
 //! What tags are, by their names.
 
-use crate::oci::{Digest, Tag};
+use crate::oci::{Digest, LATEST, Tag, list_tag};
 use crate::release::shared::is_content_tag;
 
 /// What keep-alive tags begin with.
@@ -41,7 +41,7 @@ impl Kind {
             return Self::KeepAlive;
         }
         match tag {
-            "latest" => Self::Latest,
+            LATEST => Self::Latest,
             _ if is_version(tag) => Self::Version,
             _ => Self::Other,
         }
@@ -67,7 +67,7 @@ pub fn keep_alive_tag(image: &Digest) -> Option<Tag> {
 
 /// What a list is about: `sha256-<hex>`, or that and an ending such as `.sig`.
 fn subject_of(tag: &str) -> Option<Digest> {
-    let hex = tag.strip_prefix("sha256-")?.split('.').next()?;
+    let (hex, _) = list_tag(tag)?;
     format!("sha256:{hex}").parse().ok()
 }
 

@@ -117,9 +117,8 @@ async fn send(listing: Arc<Listing>, mut asked: Streaming<Packet>, sender: Sende
     spawn_blocking(move || tell(&told, &telling));
     let sending = sender.clone();
     spawn_blocking(move || {
-        let mut buffer = vec![0; PIECE];
         for number in numbers {
-            if let Err(error) = pour(&listing, number, &mut buffer, &sending) {
+            if let Err(error) = pour(&listing, number, &sending) {
                 // Whoever went away need not know.
                 let _ = sending.blocking_send(Err(Status::aborted(error.to_string())));
                 return;
@@ -150,7 +149,7 @@ fn tell(listing: &Listing, sender: &Sender) -> Option<()> {
 }
 
 /// Sends a file; an empty piece ends it.
-fn pour(listing: &Listing, number: u32, buffer: &mut [u8], sender: &Sender) -> io::Result<()> {
+fn pour(listing: &Listing, number: u32, sender: &Sender) -> io::Result<()> {
     let content = listing.content(number).ok_or_else(|| io::Error::other("no such file was told of"))?;
     let piece = |data| {
         let packet = Packet { id: number, data, ..message(PacketType::PacketData) };
@@ -158,8 +157,8 @@ fn pour(listing: &Listing, number: u32, buffer: &mut [u8], sender: &Sender) -> i
     };
     content(&mut |file| {
         loop {
-            let filled = fill(buffer, file)?;
-            let data = buffer.get(..filled).unwrap_or_default().to_vec();
+            let mut data = Vec::with_capacity(PIECE);
+            file.take(PIECE as u64).read_to_end(&mut data)?;
             if data.is_empty() {
                 return Ok(());
             }
@@ -167,18 +166,4 @@ fn pour(listing: &Listing, number: u32, buffer: &mut [u8], sender: &Sender) -> i
         }
     })?;
     piece(Vec::new())
-}
-
-/// Reads until the buffer is full or the file ends, and returns how much that is.
-fn fill(buffer: &mut [u8], file: &mut dyn Read) -> io::Result<usize> {
-    let mut filled = 0;
-    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match file.read(rest) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }

@@ -317,7 +317,7 @@ fn a_branch_of_the_project_is_committed_to_without_its_files() {
 }
 
 /// Answers each request, by its lines and its body, on a port of its own.
-fn serve(mut answer: impl FnMut(&[String], &Value) -> (u16, Value) + Send + 'static) -> u16 {
+pub(crate) fn serve(mut answer: impl FnMut(&[String], &Value) -> (u16, Value) + Send + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
@@ -607,7 +607,10 @@ fn workloads_of_a_cluster_run_images_by_their_digest() {
     world.repo.write("web", "2\n");
     world.repo.commit("2");
     let (ended, images) = run("v2.0.0", false);
-    refused(&ended, 5, &["hoist::release::not_put_back"]);
+    refused(&ended, 5, &["`production` does not work, and stands", "does not work either"]);
+    assert_eq!(ended.stderr.matches("hoist::release::not_put_back").count(), 1, "{}", ended.stderr);
+    let shown = world.repo.hoist(&["status", "--no-drift"]).stdout;
+    assert!(shown.contains("does not work: "), "{shown}");
     let two = format!("{}@{}", world.place(), world.digest("2.0.0"));
     assert_eq!(images, ["old", &two, &one]);
 }

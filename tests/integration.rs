@@ -8,6 +8,7 @@
     reason = "tests make their own world, and one that cannot go on has failed"
 )]
 
+mod approving;
 mod bases;
 mod buildkit;
 mod cache;

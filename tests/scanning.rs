@@ -337,6 +337,18 @@ fn a_secret_that_a_scanner_finds_is_in_no_record() {
 }
 
 #[test]
+fn an_allowance_that_has_ended_is_told_before_anything_is_built() {
+    let scan = "scan \"trivy\" { allow \"CVE-2024-1\" until=\"2020-01-31\" reason=\"gone\"; }";
+    let world = World::new(scan).with("trivy").reports(&json!({ "Results": [] }));
+    let ended = world.hoist(&["release", "--yes"]);
+    refused(&ended, 3, &["hoist::run::allowance_expired", "`CVE-2024-1` was allowed until 2020-01-31"]);
+    assert!(!ended.stderr.contains("web:build"), "{}", ended.stderr);
+    assert_eq!(world.calls(), Vec::<String>::new());
+    // Images that nobody publishes are built all the same where all that can be done is asked for.
+    refused(&world.hoist(&["scan", "--keep-going"]), 3, &["ok web:index", "was allowed until 2020-01-31"]);
+}
+
+#[test]
 fn a_command_of_ones_own_reports_in_sarif() {
     let scan = r#"scan "own" fail-on="critical" {
         run "sh scan.sh $HOIST_ARCHIVE"

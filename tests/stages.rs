@@ -707,6 +707,13 @@ fn the_next_version_is_cut_from_the_highest() {
     check("cut", &first.stdout);
     assert_eq!(repo.git(&["cat-file", "-t", "api/v0.1.0"]), "tag");
     refused(&cut(&["minor"]), 3, &["this commit is `api/v0.1.0` already"]);
+    // What a release of it would be refused for is found before there is a tag.
+    let right = repo.read("release.kdl");
+    repo.write("release.kdl", right.replace("prefix=\"api/v\"", "prefix=\"api/v\"; raw \"{nothing}\""));
+    repo.commit("Wrong");
+    refused(&cut(&["patch"]), 2, &["nothing"]);
+    assert_eq!(repo.git(&["tag", "--list"]), "api/v0.1.0");
+    repo.write("release.kdl", right);
     repo.commit("Next");
     refused(&cut(&["patch", "--push"]), 2, &["there is no remote to push the tag to"]);
     let remote = repo.path().with_file_name("remote.git");

@@ -166,6 +166,9 @@ pub(crate) struct Running {
     /// Write a page that shows the run, also if it fails
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) html: Option<PathBuf>,
+    /// It takes back what failed, of which whoever asked for that tells
+    #[arg(skip)]
+    pub(crate) going_back: bool,
 }
 
 /// `hoist run`.

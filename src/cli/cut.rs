@@ -13,6 +13,7 @@ use crate::config::{Release, RuleKind};
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::short;
 use crate::facts::{Needs, version_of};
+use crate::plan::Goals;
 use crate::release::{Tags, next};
 
 pub(crate) fn cut(session: &mut Session, options: &Cut) -> Result<ExitCode, Problems> {
@@ -41,6 +42,9 @@ pub(crate) fn cut(session: &mut Session, options: &Cut) -> Result<ExitCode, Prob
         known.iter().filter_map(|(name, _)| name.strip_prefix(prefix.as_str())?.parse().ok()).collect();
     let version = next(&versions, options.which.into());
     let name = format!("{prefix}{version}");
+    // A tag of which no release can be planned would burn its version.
+    session.global.event = Some(format!("tag={name}"));
+    session.outline(&loaded, &Goals::All, &IndexMap::new())?;
     if options.push {
         let Some(remote) = tags.remote() else {
             let problem = Problem::new(Code::CommandLine, "there is no remote to push the tag to");

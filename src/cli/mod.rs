@@ -8,6 +8,7 @@
 //! wrong, 3 refused before anything was done, 4 failed and put back, 5 failed with
 //! something published, 130 interrupted.
 
+mod approval;
 mod arguments;
 mod bases;
 mod check;

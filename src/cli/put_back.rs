@@ -31,7 +31,10 @@ pub(crate) fn put_back(
     // What stands comes before what was put back.
     let stands = problems.as_slice().iter().find(|problem| problem.code == Code::NotPutBack);
     let code = stands.map_or(Code::PutBack, |problem| problem.code);
-    session.report(&problems);
+    // Of what failed while it went back, whoever had it go back tells.
+    if !running.going_back {
+        session.report(&problems);
+    }
     (exit_code(code.class()), problems)
 }
 
@@ -103,7 +106,7 @@ fn settle(session: &mut Session, running: &Running, entrance: &Entrance, broken:
         session.say(&format!("{stage} goes back to what it ran before\n"));
         // The files that were asked for tell of what failed.
         let files = Running { junit: None, trace: None, html: None, ..running.clone() };
-        let asked = Running { yes: true, dry_run: false, ..files };
+        let asked = Running { yes: true, dry_run: false, going_back: true, ..files };
         match go_back(session, &asked, stage, None, why.clone()) {
             Ok(ExitCode::SUCCESS) => {
                 let title = format!("`{stage}` runs what it ran before: {why}");

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use crate::cache::Cache;
+use crate::cli::approval::approve;
 use crate::cli::arguments::{Release, Run, Running};
 use crate::cli::plan::show_forecast;
 use crate::cli::put_back::put_back;
@@ -15,7 +16,6 @@ use crate::cli::report::Files;
 use crate::cli::resume::{settle, stopped};
 use crate::cli::session::{Planned, Session, exit_code, runtime, unwritable};
 use crate::cli::shortcut::{self, Prepared, prepare};
-use crate::cli::stages::approve;
 use crate::cli::tags::event;
 use crate::cli::watch::watch;
 use crate::cli::words::Words;
@@ -122,7 +122,7 @@ pub(crate) fn carry_out(
     }
     let confirm = asker(session, running.yes);
     agree(session, &prepared.planned, running.yes, &confirm)?;
-    let entrance = entrance.map(|entrance| approve(session, entrance)).transpose()?;
+    let entrance = entrance.map(|entrance| approve(session, &prepared.planned, entrance)).transpose()?;
     let cache = session.cache(&prepared.planned.release, &prepared.planned.project)?;
     let cache = cache.knowing(std::mem::take(&mut prepared.planned.known));
     let owners = owners(&prepared.planned.plan);

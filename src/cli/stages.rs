@@ -9,7 +9,7 @@ use indexmap::IndexMap;
 use jiff::Timestamp;
 
 use crate::cli::place::until_signalled;
-use crate::cli::run::{asker, ci};
+use crate::cli::run::ci;
 use crate::cli::session::{Loaded, Planned, Session};
 use crate::config::{Fact, Image, ProjectPath, Release, Stage};
 use crate::diagnostic::{Code, Problem, Problems, nearest};
@@ -19,10 +19,9 @@ use crate::plan::{
     select_entering, tests_of,
 };
 use crate::release::{
-    APPROVED_BY, Candidate, Entrance, Entry, EntryImage, EntryKind, Ledger, Page, Publisher, Running, Scans,
-    Vouching, before, ran_in, tree_of_commit, vouched_at_sources,
+    Candidate, Entrance, Entry, EntryImage, EntryKind, Ledger, Page, Publisher, Running, Scans, Vouching,
+    before, ran_in, tree_of_commit, vouched_at_sources,
 };
-use crate::run::Confirm;
 
 /// Variables by which CI systems say who set off a run.
 const ACTORS: &[&str] = &[
@@ -88,7 +87,7 @@ impl Entered {
     ) -> Result<Entrance, Problems> {
         let (ledger, root) = (self.ledger.clone(), planned.project.root.clone());
         let entrance = Entrance::new(ledger, root, who(session), allow_regress, self.stages.clone());
-        let entrance = entrance.approved(self.approval.clone());
+        let entrance = entrance.approved(self.approval.clone().ok_or(None));
         for run in &self.over {
             entrance.take_over(run);
         }
@@ -136,38 +135,6 @@ pub(crate) fn known_of(ledger: &Ledger) -> Result<(Page, Option<Problem>), Probl
 /// Says, behind what was shown, why it may be out of date.
 pub(crate) fn told(session: &Session, unreachable: Option<Problem>) -> ExitCode {
     unreachable.map_or(ExitCode::SUCCESS, |problem| session.report(&problem.into()))
-}
-
-/// Makes sure that all conditions are met, and has it approved where that is one.
-pub(crate) fn approve(session: &Session, entrance: Entrance) -> Result<Entrance, Problems> {
-    entrance.check_ledger()?;
-    let asked = entrance.stages().iter().filter_map(|(stage, candidate)| {
-        let groups = stage.approve.as_ref()?.value.by.join(", ");
-        (candidate.kind != EntryKind::Rollback)
-            .then(|| (stage.name.value.clone(), groups, candidate.version.clone()))
-    });
-    let asked: Vec<(String, String, String)> = asked.collect();
-    if asked.is_empty() || entrance.approval().is_some() {
-        entrance.check(None)?;
-        return Ok(entrance);
-    }
-    let given = session.host.environment.text(APPROVED_BY).map(str::trim).filter(|who| !who.is_empty());
-    let approval = match given {
-        Some(who) => Some(format!("{who}, by `{APPROVED_BY}`")),
-        None => answered(session, &asked).then(|| format!("{}, on a terminal", session.host.user)),
-    };
-    let entrance = entrance.approved(approval);
-    entrance.check(None)?;
-    Ok(entrance)
-}
-
-/// Asks on the terminal; `--yes` is no approval.
-fn answered(session: &Session, asked: &[(String, String, String)]) -> bool {
-    let confirm: Confirm = asker(session, false);
-    asked.iter().all(|(stage, groups, version)| {
-        let question = format!("Do you approve {version} for {stage}, as one of {groups}?");
-        confirm(&question).unwrap_or(false)
-    })
 }
 
 impl Session {

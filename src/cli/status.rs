@@ -123,7 +123,10 @@ fn table(
 fn remark(stage: Option<&StageState>, tags: Option<&Tags>, now: Timestamp) -> String {
     let mut parts: Vec<String> = entering(stage, now).into_iter().collect();
     if let Some(hold) = stage.and_then(|stage| stage.hold.as_ref()) {
-        parts.push(format!("on hold by {}: {}", hold.by, hold.reason));
+        parts.push(match stage.and_then(StageState::failure) {
+            Some(why) => format!("does not work: {why}; on hold by {}", hold.by),
+            None => format!("on hold by {}: {}", hold.by, hold.reason),
+        });
     }
     for Drift { expected, holds } in tags.iter().flat_map(|tags| &tags.drifts) {
         let holds = holds.map_or_else(|| "is gone".to_owned(), |digest| format!("holds {}", short(digest)));
@@ -192,6 +195,7 @@ fn stage_json(name: &str, state: Option<&StageState>, tags: Option<&Tags>, now: 
         "entry": running.and_then(|running| running.id.as_ref()),
         "images": running.map(|running| &running.entry.images),
         "hold": hold,
+        "failure": state.and_then(StageState::failure),
         "entering": entering.map(|entering| json!({
             "run": entering.run(),
             "by": entering.entry.by,

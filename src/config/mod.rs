@@ -41,8 +41,8 @@ pub use release::{
 };
 pub use retain::{Bounds, Retain};
 pub use stage::{
-    Approve, Deploy, Edit, EventPattern, Forge, HttpCheck, KubectlSet, NewValue, PullRequest, Require,
-    Severity, Stage, Verify,
+    Approve, Deploy, Edit, EventPattern, Forge, ForgeAccess, HttpCheck, KubectlSet, MergedRequest, NewValue,
+    PullRequest, Require, Severity, Stage, Verify,
 };
 pub use tag_rule::{Narrow, Rule, RuleKind, TagSet};
 pub use target::{Argument, Command, Condition, Pattern, Target};

@@ -126,10 +126,21 @@ pub struct Require {
 }
 
 /// `approve "group" …`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Approve {
     /// Who is asked.
     pub by: Vec<String>,
+    /// The merged pull request that says so, too.
+    pub pull_request: Option<MergedRequest>,
+}
+
+/// `pull-request base="…" …` of an `approve`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MergedRequest {
+    /// The branch that it was merged into; any by default.
+    pub base: Option<String>,
+    /// Where it is.
+    pub at: ForgeAccess,
 }
 
 /// One `deploy`.
@@ -229,6 +240,13 @@ pub enum NewValue {
 pub struct PullRequest {
     /// Its title; the commit's message by default.
     pub title: Option<Template>,
+    /// Where it is opened.
+    pub at: ForgeAccess,
+}
+
+/// How what keeps a repository is reached.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ForgeAccess {
     /// What keeps the repository; by the name of the host by default.
     pub forge: Option<Forge>,
     /// Where its API is; below the host by default.

@@ -4,9 +4,9 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::config::Forge;
+use crate::config::{Forge, ForgeAccess, Secret};
 use crate::deploy::http::{PATIENCE, client};
-use crate::diagnostic::{Code, Problem, causes};
+use crate::diagnostic::{Code, Problem, Spanned, causes};
 
 /// Pull requests of one page, where they are listed, and the most pages.
 const PAGE: usize = 50;
@@ -46,17 +46,18 @@ pub struct Opened {
 }
 
 impl Project {
-    /// The repository of an address as git takes it: `forge` and `api` where its host does not
-    /// say them.
+    /// The repository of an address as git takes it, with what its host does not say.
     ///
     /// # Errors
     /// It says neither what keeps it nor where the API is.
-    pub fn of(address: &str, forge: Option<Forge>, api: Option<&str>) -> Result<Self, Problem> {
+    pub fn of(address: &str, access: &ForgeAccess) -> Result<Self, Problem> {
         let (host, path) = parts(address);
+        let forge = access.forge;
+        let api = access.api.as_ref().map(|api| api.value.trim_end_matches('/'));
         let unknown =
             |title: String, help: &str| Problem::new(Code::PullRequest, title).help(help.to_owned());
         let Some(forge) = forge.or_else(|| forge_of(host?)) else {
-            let title = "what keeps the repository of the manifests is not known".to_owned();
+            let title = "what keeps the repository is not known".to_owned();
             return Err(unknown(
                 title,
                 "say it: `pull-request forge=\"github\"`, `\"gitlab\"`, or `\"gitea\"`",
@@ -69,25 +70,27 @@ impl Project {
             (None, Some(host), Forge::GitLab) => format!("https://{host}/api/v4"),
             (None, Some(host), Forge::Gitea) => format!("https://{host}/api/v1"),
             (None, None, _) => {
-                let title = "the repository of the manifests has no host".to_owned();
+                let title = "the repository has no host".to_owned();
                 return Err(unknown(title, "say where the API is: `pull-request api=\"https://…\"`"));
             }
         };
         if !path.contains('/') {
-            let title = "the repository of the manifests has no owner".to_owned();
+            let title = "the repository has no owner".to_owned();
             return Err(unknown(title, "an address ends with an owner and a name: `acme/manifests.git`"));
         }
         Ok(Self { forge, api, path })
     }
 
-    /// The variable that holds a token where the file names no other.
+    /// Where the token is that lets one in: in a variable where the file names nothing else.
     #[must_use]
-    pub const fn variable(&self) -> &'static str {
-        match self.forge {
+    pub fn token_of(&self, access: &ForgeAccess) -> Spanned<Secret> {
+        let variable = match self.forge {
             Forge::GitHub => "GITHUB_TOKEN",
             Forge::GitLab => "GITLAB_TOKEN",
             Forge::Gitea => "GITEA_TOKEN",
-        }
+        };
+        let usual = || Spanned::new(Secret::Env(variable.to_owned()), access.span);
+        access.token.clone().unwrap_or_else(usual)
     }
 
     /// Makes sure that the forge answers, and lets the token in.
@@ -95,11 +98,31 @@ impl Project {
     /// # Errors
     /// It does not ([`Code::PullRequest`]).
     pub async fn check(&self, token: &str) -> Result<(), Problem> {
-        let address = match self.forge {
+        self.ask(Method::GET, &self.address(), None, token).await.map(drop)
+    }
+
+    /// Where its API tells of it.
+    fn address(&self) -> String {
+        match self.forge {
             Forge::GitHub | Forge::Gitea => format!("{}/repos/{}", self.api, self.path),
             Forge::GitLab => format!("{}/projects/{}", self.api, encoded(&self.path)),
-        };
-        self.ask(Method::GET, &address, None, token).await.map(drop)
+        }
+    }
+
+    /// Where its API tells of its pull requests.
+    pub(super) fn requests(&self) -> String {
+        let word = if self.forge == Forge::GitLab { "merge_requests" } else { "pulls" };
+        format!("{}/{word}", self.address())
+    }
+
+    /// Where its API tells of the pull requests by which a commit came.
+    pub(super) fn requests_of(&self, commit: &str) -> String {
+        let address = self.address();
+        match self.forge {
+            Forge::GitHub => format!("{address}/commits/{commit}/pulls"),
+            Forge::Gitea => format!("{address}/commits/{commit}/pull"),
+            Forge::GitLab => format!("{address}/repository/commits/{commit}/merge_requests"),
+        }
     }
 
     /// Opens a pull request between two branches, or finds the one that is open, and gives it
@@ -108,10 +131,7 @@ impl Project {
     /// # Errors
     /// The forge does not answer, or refuses.
     pub async fn open(&self, request: &Request<'_>, token: &str) -> Result<Opened, Problem> {
-        let list = match self.forge {
-            Forge::GitHub | Forge::Gitea => format!("{}/repos/{}/pulls", self.api, self.path),
-            Forge::GitLab => format!("{}/projects/{}/merge_requests", self.api, encoded(&self.path)),
-        };
+        let list = self.requests();
         if let Some(found) = self.find(&list, request, token).await? {
             if found["title"].as_str() == Some(request.title) {
                 return Ok(Opened { address: self.seen(&found), again: true });
@@ -177,9 +197,19 @@ impl Project {
         Ok(None)
     }
 
-    fn seen(&self, found: &Value) -> String {
+    /// Where a pull request is seen.
+    pub(super) fn seen(&self, found: &Value) -> String {
         let name = if self.forge == Forge::GitLab { "web_url" } else { "html_url" };
-        found[name].as_str().unwrap_or("an open pull request").to_owned()
+        found[name].as_str().unwrap_or("a pull request").to_owned()
+    }
+
+    /// What the forge says; nothing where there is nothing.
+    pub(super) async fn find_at(&self, address: &str, token: &str) -> Result<Option<Value>, Problem> {
+        let (status, said) = self.answer(Method::GET, address, None, token).await?;
+        if status == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        self.agreed(status, said).map(Some)
     }
 
     async fn ask(
@@ -189,6 +219,17 @@ impl Project {
         body: Option<&Value>,
         token: &str,
     ) -> Result<Value, Problem> {
+        let (status, said) = self.answer(method, address, body, token).await?;
+        self.agreed(status, said)
+    }
+
+    async fn answer(
+        &self,
+        method: Method,
+        address: &str,
+        body: Option<&Value>,
+        token: &str,
+    ) -> Result<(StatusCode, Value), Problem> {
         let unanswered = |why: String| {
             Problem::new(Code::PullRequest, format!("`{}` does not answer", self.api)).note(why)
         };
@@ -207,7 +248,10 @@ impl Project {
         let answer = request.send().await.map_err(|error| unanswered(causes(&error.without_url())))?;
         let status = answer.status();
         let bytes = answer.bytes().await.map_err(|error| unanswered(causes(&error.without_url())))?;
-        let said: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        Ok((status, serde_json::from_slice(&bytes).unwrap_or_default()))
+    }
+
+    fn agreed(&self, status: StatusCode, said: Value) -> Result<Value, Problem> {
         if status.is_success() {
             return Ok(said);
         }
@@ -220,7 +264,7 @@ impl Project {
         };
         Err(match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => {
-                problem.help("the token has to be one that may open pull requests there")
+                problem.help("the token has to be one that may work with pull requests there")
             }
             _ => problem,
         })
@@ -276,6 +320,13 @@ fn encoded(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnostic::{Sources, Span};
+
+    fn access(forge: Option<Forge>, api: Option<&str>) -> ForgeAccess {
+        let span = Span::new(Sources::new().add("release.kdl", ""), 0..0);
+        let api = api.map(|api| Spanned::new(api.to_owned(), span));
+        ForgeAccess { forge, api, token: None, span }
+    }
 
     #[test]
     fn an_address_says_what_keeps_a_repository() {
@@ -292,12 +343,12 @@ mod tests {
             ("http://gitea.lan:3000/acme/m", Forge::Gitea, "https://gitea.lan:3000/api/v1", "acme/m"),
         ];
         for (address, forge, api, path) in cases {
-            let found = Project::of(address, None, None).unwrap();
+            let found = Project::of(address, &access(None, None)).unwrap();
             assert_eq!(found, Project { forge, api: api.to_owned(), path: path.to_owned() });
         }
-        assert!(Project::of("git@host:acme/m.git", None, None).is_err());
-        assert!(Project::of("../m.git", Some(Forge::Gitea), None).is_err());
-        let local = Project::of("/srv/acme/m.git", Some(Forge::Gitea), Some("http://x")).unwrap();
-        assert_eq!(local.path, "acme/m");
+        assert!(Project::of("git@host:acme/m.git", &access(None, None)).is_err());
+        assert!(Project::of("../m.git", &access(Some(Forge::Gitea), None)).is_err());
+        let local = Project::of("/srv/acme/m.git", &access(Some(Forge::Gitea), Some("http://x/"))).unwrap();
+        assert_eq!((local.api.as_str(), local.path.as_str()), ("http://x", "acme/m"));
     }
 }

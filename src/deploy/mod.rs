@@ -7,6 +7,7 @@
 //! nothing of steps, of who asks, or of what follows from the answer; must not import
 //! plan, store, release, or anything behind them.
 
+mod approval;
 mod compose;
 mod forge;
 mod git;

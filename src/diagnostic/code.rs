@@ -224,7 +224,7 @@ codes! {
     /// A scanner found something in an image that is too bad to be published.
     Vulnerable "run::vulnerable" Failed,
     /// What a scan allows for a time is not allowed any more.
-    AllowanceExpired "run::allowance_expired" Failed,
+    AllowanceExpired "run::allowance_expired" Refused,
     /// A scanner failed, or reported what is not understood.
     ScannerFailed "run::scanner_failed" Failed,
     /// A scanner that hoist is to start is not installed.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::{Deploy, Edit, Fact, Forge, KubectlSet, NewValue, PullRequest, Secret, Stage, Template};
+use crate::config::{Deploy, Edit, Fact, ForgeAccess, KubectlSet, NewValue, PullRequest, Stage, Template};
 use crate::diagnostic::{Code, Problem, Span, Spanned};
 use crate::facts::Scope;
 use crate::plan::lower::{Lower, Made};
@@ -78,14 +78,8 @@ pub enum ManifestChange {
 pub struct PullRequestStep {
     /// Its title.
     pub title: String,
-    /// What keeps the repository, if the file says so.
-    pub forge: Option<Forge>,
-    /// Where its API is, if the file says so.
-    pub api: Option<String>,
-    /// What lets one in, if the file says so.
-    pub token: Option<Spanned<Secret>>,
-    /// The pull request in the source.
-    pub span: Span,
+    /// Where it is opened.
+    pub at: ForgeAccess,
 }
 
 /// Sets images of workloads of a cluster.
@@ -252,10 +246,7 @@ impl Lower<'_> {
         let title = self.filled(scope, request.title.as_ref());
         PullRequestStep {
             title: title.unwrap_or_else(|| message.lines().next().unwrap_or_default().to_owned()),
-            forge: request.forge,
-            api: request.api.as_ref().map(|api| api.value.trim_end_matches('/').to_owned()),
-            token: request.token.clone(),
-            span: request.span,
+            at: request.at.clone(),
         }
     }
 

@@ -26,7 +26,7 @@ pub struct Entrance {
     root: PathBuf,
     by: String,
     allow_regress: bool,
-    approval: Option<String>,
+    approval: Result<String, Option<String>>,
     /// What vouches for promoted images where they are taken from, once it was looked for.
     sources: Option<Vec<Vouched>>,
     pub(super) stages: Vec<(Stage, Candidate)>,
@@ -51,7 +51,7 @@ impl Entrance {
             root,
             by,
             allow_regress,
-            approval: None,
+            approval: Err(None),
             sources: None,
             stages,
             over: Mutex::default(),
@@ -59,9 +59,9 @@ impl Entrance {
         }
     }
 
-    /// The same, approved.
+    /// The same, approved by whom; or why somebody who was asked did not.
     #[must_use]
-    pub fn approved(mut self, approval: Option<String>) -> Self {
+    pub fn approved(mut self, approval: Result<String, Option<String>>) -> Self {
         self.approval = approval;
         self
     }
@@ -125,6 +125,14 @@ impl Entrance {
     /// The remote does not let one push.
     pub fn check_ledger(&self) -> Result<(), Problem> {
         self.ledger.check_push()
+    }
+
+    /// The address of the remote that has the ledger, as git takes it.
+    ///
+    /// # Errors
+    /// There is no repository any more.
+    pub fn address_of_ledger(&self) -> Result<Option<String>, Problem> {
+        self.ledger.address()
     }
 
     /// As [`check`](Self::check), but for approvals, of what the ledger said before:
@@ -278,7 +286,7 @@ impl Entrance {
     /// Who approved it, and where that was said.
     #[must_use]
     pub fn approval(&self) -> Option<&str> {
-        self.approval.as_deref()
+        self.approval.as_deref().ok()
     }
 
     /// What a stage runs instead of what this run entered it with: somebody else's.

@@ -71,8 +71,8 @@ pub struct World {
     pub behind: bool,
     /// Whether the stage may go back to an older version or commit.
     pub allow_regress: bool,
-    /// Who approved it, and where that was said.
-    pub approval: Option<String>,
+    /// Who approved it, and where that was said; or why somebody who was asked did not.
+    pub approval: Result<String, Option<String>>,
     /// What vouches for the images where they are; `None` before they are made, when what
     /// is declared has to do.
     pub vouched: Option<Vec<Vouched>>,
@@ -137,8 +137,9 @@ pub fn judge(stage: &Stage, candidate: &Candidate, known: &State, world: &World)
     }
     if let Some(approve) = &stage.approve {
         let groups = approve.value.by.join(", ");
-        let finding = world.approval.as_ref().map(|who| format!("{who}, for {groups}")).ok_or_else(|| {
-            let why = format!("nobody of {groups} approved it");
+        let finding = world.approval.as_ref().map(|who| format!("{who}, for {groups}")).map_err(|asked| {
+            let asked = asked.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+            let why = format!("nobody of {groups} approved it{asked}");
             unmet(why, format!("answer on a terminal, or set `{APPROVED_BY}` to who approved it"))
         });
         gates.push(Gate { name: APPROVE, finding });

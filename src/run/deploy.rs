@@ -8,11 +8,11 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-use crate::config::{ProjectPath, Secret};
+use crate::config::ProjectPath;
 use crate::deploy::{
     self, Change, Committed, FileEdit, Gitops, Project, Proposed, Service, overriding, services,
 };
-use crate::diagnostic::{Code, Problem, Problems, Span, Spanned};
+use crate::diagnostic::{Code, Problem, Problems, Span};
 use crate::facts::Environment;
 use crate::facts::short;
 use crate::plan::{
@@ -170,10 +170,9 @@ async fn forge(
 ) -> Result<(Project, String), Problems> {
     let (root, environment) = (request.root.clone(), request.facts.environment.clone());
     let address = blocking(move || edits.address(&root, &environment)).await?;
-    let project = Project::of(&address.unwrap_or_default(), asked.forge, asked.api.as_deref());
-    let project = project.map_err(|problem| problem.label(asked.span, "asked for by this"))?;
-    let variable = Secret::Env(project.variable().to_owned());
-    let secret = asked.token.clone().unwrap_or_else(|| Spanned::new(variable, asked.span));
+    let project = Project::of(&address.unwrap_or_default(), &asked.at);
+    let project = project.map_err(|problem| problem.label(asked.at.span, "asked for by this"))?;
+    let secret = project.token_of(&asked.at);
     let token = find_secret("a token", &secret, &request.root, &request.facts.environment).await?;
     Ok((project, token.reveal().to_owned()))
 }
@@ -181,7 +180,7 @@ async fn forge(
 async fn check_forge(request: &Request, edits: Gitops, asked: &PullRequestStep) -> Result<(), Problems> {
     let (project, token) = forge(request, edits, asked).await?;
     let checked = project.check(&token).await;
-    Ok(checked.map_err(|problem| problem.label(asked.span, "asked for by this"))?)
+    Ok(checked.map_err(|problem| problem.label(asked.at.span, "asked for by this"))?)
 }
 
 /// Opens the pull request of a stage, or finds it. Returns what there is to know, and whether
@@ -200,7 +199,7 @@ async fn propose(
     };
     let wanted = deploy::Request { head: &head, base: &base, title: &asked.title, text: &text };
     let opened = project.open(&wanted, &token).await;
-    let opened = opened.map_err(|problem| problem.label(asked.span, "asked for by this"))?;
+    let opened = opened.map_err(|problem| problem.label(asked.at.span, "asked for by this"))?;
     let again = again && opened.again;
     let said = if again { "is open already" } else { "is open" };
     Ok((format!("the pull request {} {said}", opened.address), again))

@@ -28,7 +28,7 @@ use crate::run::place::{Place, Places, Turn};
 use crate::run::process::Halt;
 use crate::run::record::{Record, log_of};
 use crate::run::sandbox::unchecked;
-use crate::run::scan::check_scanners;
+use crate::run::scan::{check_allowances, check_scanners};
 use crate::run::scheduler::{Dropped, Limits, Node, Order, Scheduler, estimated};
 use crate::run::secret::secrets;
 use crate::run::task::{Done, Ended, Task};
@@ -203,6 +203,7 @@ impl<'a> Run<'a> {
         }
         if any || !self.request.options.keep_going {
             self.problems.take(check_scanners(&self.request));
+            self.problems.take(check_allowances(&self.request));
         }
         if !any {
             return;

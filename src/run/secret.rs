@@ -8,7 +8,7 @@ use crate::run::Request;
 use crate::run::mask::Secrets;
 use crate::store::{read_secret_file, secret_file};
 
-/// Variables that let one in where pull requests are opened.
+/// Variables that let one in where pull requests are.
 const TOKENS: [&str; 3] = ["GITHUB_TOKEN", "GITLAB_TOKEN", "GITEA_TOKEN"];
 
 /// What steps may not show: what is passed to them, what `dotenv` files say, and
@@ -23,12 +23,14 @@ pub(super) fn secrets(request: &Request) -> Secrets {
     let (mut in_variables, mut files) = (Vec::new(), Vec::new());
     let asked = request.plan.steps.iter().filter_map(|step| match &step.action {
         Action::Deploy(deploy) => match &deploy.work {
-            Deployment::Gitops(gitops) => gitops.pull_request.as_ref(),
+            Deployment::Gitops(gitops) => gitops.pull_request.as_ref().map(|asked| &asked.at),
             _ => None,
         },
         _ => None,
     });
-    let asked: Vec<_> = asked.collect();
+    let approvals = request.release.stages.values().filter_map(|stage| stage.approve.as_ref());
+    let approvals = approvals.filter_map(|approve| approve.value.pull_request.as_ref());
+    let asked: Vec<_> = asked.chain(approvals.map(|merged| &merged.at)).collect();
     let of_forges = asked.iter().filter_map(|asked| Some(&asked.token.as_ref()?.value));
     let tokens = tokens.iter().filter(|_| !asked.is_empty());
     for secret in request.release.secrets().chain(of_forges).chain(tokens) {

@@ -7,7 +7,7 @@ use crate::config::decode::names::Noun;
 use crate::config::decode::read::{
     argument, boolean, child, children, form, property, string, text, word, words,
 };
-use crate::config::{Deploy, Edit, Forge, KubectlSet, NewValue, PullRequest, Template, value};
+use crate::config::{Deploy, Edit, Forge, ForgeAccess, KubectlSet, NewValue, PullRequest, Template, value};
 use crate::diagnostic::Spanned;
 use crate::syntax::{Node, Value};
 
@@ -50,8 +50,11 @@ impl Decoder<'_> {
     }
 
     fn pull_request(&mut self, node: &Node) -> PullRequest {
-        PullRequest {
-            title: self.optional(property(node, "title")),
+        PullRequest { title: self.optional(property(node, "title")), at: self.forge_access(node) }
+    }
+
+    pub(super) fn forge_access(&mut self, node: &Node) -> ForgeAccess {
+        ForgeAccess {
             forge: form(property(node, "forge"), forge),
             api: property(node, "api").and_then(text),
             token: property(node, "token").and_then(|value| self.secret(value)),

@@ -9,7 +9,7 @@ use crate::config::decode::read::{
 };
 use crate::config::decode::registry::bounds;
 use crate::config::decode::trial::severity;
-use crate::config::{Approve, EventPattern, HttpCheck, Require, Stage, Verify, value};
+use crate::config::{Approve, EventPattern, HttpCheck, MergedRequest, Require, Stage, Verify, value};
 use crate::diagnostic::Spanned;
 use crate::syntax::{Node, ValueKind};
 
@@ -29,11 +29,18 @@ impl Decoder<'_> {
             tags: self.rules(node),
             require: child(node, "require")
                 .map(|require| Spanned::new(requirements(require), require.header)),
-            approve: child(node, "approve").map(|approve| Spanned::new(approvers(approve), approve.header)),
+            approve: child(node, "approve")
+                .map(|approve| Spanned::new(self.approve(approve), approve.header)),
             deploys: children(node, "deploy").filter_map(|deploy| self.deploy(deploy)).collect(),
             verify: child(node, "verify").map(|verify| Spanned::new(self.verify(verify), verify.header)),
             retain: child(node, "retain").map(bounds),
         })
+    }
+
+    fn approve(&mut self, node: &Node) -> Approve {
+        let pull_request = child(node, "pull-request")
+            .map(|node| MergedRequest { base: string(property(node, "base")), at: self.forge_access(node) });
+        Approve { by: node.arguments.iter().filter_map(|value| string(Some(value))).collect(), pull_request }
     }
 
     fn verify(&mut self, node: &Node) -> Verify {
@@ -83,8 +90,4 @@ fn requirements(node: &Node) -> Require {
         branch: string(property(node, "branch")),
         clean: yes("clean"),
     }
-}
-
-fn approvers(node: &Node) -> Approve {
-    Approve { by: node.arguments.iter().filter_map(|value| string(Some(value))).collect() }
 }

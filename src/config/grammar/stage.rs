@@ -38,9 +38,24 @@ pub(super) const STAGE: NodeForm = NodeForm::new("stage", "A place that images a
         REQUIRE,
         NodeForm::new("approve", "Who must agree.")
             .arguments(&[ArgumentForm::many("group", Kind::Text, "")])
+            .children(&[NodeForm::new(
+                "pull-request",
+                "A merged pull request approves it, by which the commit came.",
+            )
+            .properties(&[
+                PropertyForm::new("base", Kind::Text, "The branch that it was merged into.").default("any"),
+                FORGE,
+                FORGE_API,
+                FORGE_TOKEN,
+            ])
             .notes(
-                "`HOIST_APPROVED_BY` of the environment says who approved it, else it is asked on a terminal. `--yes` \
-                 does not approve. hoist does not know who belongs to a group: what lets CI run does.",
+                "Somebody else than its author has to have approved what was merged, or to have merged it. It is \
+                 looked for in the repository that has the ledger.",
+            )])
+            .notes(
+                "`HOIST_APPROVED_BY` of the environment says who approved it, else the pull request, else it is asked \
+                 on a terminal. `--yes` does not approve. hoist does not know who belongs to a group: what lets CI \
+                 run, and pull requests be merged, does.",
             ),
         GITOPS,
         KUBECTL,
@@ -171,15 +186,21 @@ const GITOPS: NodeForm = NodeForm::new("deploy", "Edits files of a git repositor
         )]),
         NodeForm::new("pull-request", "Makes a pull request instead of a push.").properties(&[
             PropertyForm::new("title", Kind::Template, "Its title.").default("the commit's message"),
-            PropertyForm::new("forge", Kind::Word(&["github", "gitlab", "gitea"]), "What keeps the repository.")
-                .default("by the name of its host"),
-            PropertyForm::new("api", Kind::Text, "The address of its API.").default("that of its host"),
-            PropertyForm::new("token", Kind::Secret, "What lets one in.")
-                .default("`env:GITHUB_TOKEN`, `env:GITLAB_TOKEN`, or `env:GITEA_TOKEN`"),
+            FORGE,
+            FORGE_API,
+            FORGE_TOKEN,
         ]),
     ])
     .some_of(&["kustomize", "yaml", "replace"])
     .repeatable();
+
+const FORGE: PropertyForm =
+    PropertyForm::new("forge", Kind::Word(&["github", "gitlab", "gitea"]), "What keeps the repository.")
+        .default("by the name of its host");
+const FORGE_API: PropertyForm =
+    PropertyForm::new("api", Kind::Text, "The address of its API.").default("that of its host");
+const FORGE_TOKEN: PropertyForm = PropertyForm::new("token", Kind::Secret, "What lets one in.")
+    .default("`env:GITHUB_TOKEN`, `env:GITLAB_TOKEN`, or `env:GITEA_TOKEN`");
 
 const KUBECTL: NodeForm = NodeForm::new("deploy", "Sets images of a Kubernetes cluster.")
     .variant("kubectl")

@@ -80,6 +80,17 @@ impl Ledger {
         self.remote.as_deref()
     }
 
+    /// The address of that remote, as git takes it.
+    ///
+    /// # Errors
+    /// There is no repository any more.
+    pub fn address(&self) -> Result<Option<String>, Problem> {
+        let Some(remote) = &self.remote else { return Ok(None) };
+        let repository = self.repository()?;
+        let found = repository.find_remote(remote).map_err(|error| unreadable(&error))?;
+        Ok(found.url().ok().map(str::to_owned))
+    }
+
     /// What it says, after the remote was asked.
     ///
     /// # Errors

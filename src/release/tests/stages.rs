@@ -35,7 +35,8 @@ fn stage(require: Require, approve: Option<&str>) -> Stage {
         registry: None,
         tags: Vec::new(),
         require: Some(Spanned::new(require, span())),
-        approve: approve.map(|by| Spanned::new(Approve { by: vec![by.to_owned()] }, span())),
+        approve: approve
+            .map(|by| Spanned::new(Approve { by: vec![by.to_owned()], pull_request: None }, span())),
         deploys: Vec::new(),
         verify: None,
         retain: None,
@@ -80,7 +81,7 @@ fn world() -> World {
         branch: Ok(true),
         behind: false,
         allow_regress: false,
-        approval: None,
+        approval: Err(None),
         vouched: None,
     }
 }
@@ -265,7 +266,7 @@ fn what_is_met_is_evidence() {
         ..Require::default()
     };
     let stage = stage(require, Some("release-managers"));
-    let world = World { approval: Some("ada, on a terminal".to_owned()), ..world() };
+    let world = World { approval: Ok("ada, on a terminal".to_owned()), ..world() };
     let gates = judge(&stage, &candidate("1.0.0"), &State::default(), &world);
     assert_eq!(refusal(&stage, &gates, false), None);
     let evidence: Vec<_> =

@@ -9,13 +9,14 @@ pub(super) use tool::check_scanners;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use tokio::sync::watch;
 
-use crate::diagnostic::Problem;
+use crate::diagnostic::{Problem, Problems};
 use crate::inspect::{View, expired, image, judge_scan, read_report};
 use crate::oci::Platform;
-use crate::plan::{ScanStep, Step};
+use crate::plan::{Action, ScanStep, Step};
 use crate::run::ScanFigures;
 use crate::run::command::Unsuccessful;
 use crate::run::image::{Known, Yielded, no_image};
@@ -24,8 +25,28 @@ use crate::run::process::Halt;
 use crate::run::scan::place::Place;
 use crate::run::teller::{Teller, Told};
 use crate::run::worker::{Worker, blocking};
-use crate::run::{FindingFigures, Stream};
+use crate::run::{FindingFigures, Request, Stream};
 use crate::store::Repository;
+
+/// Makes sure that no finding is allowed by what has ended: of that a scan fails, whatever
+/// it finds.
+///
+/// # Errors
+/// Each allowance that has.
+pub(super) fn check_allowances(request: &Request) -> Result<(), Problems> {
+    let today = today(request);
+    let mut problems = Problems::new();
+    for step in &request.plan.steps {
+        if let Action::Scan(scan) = &step.action {
+            problems.extend(expired(&scan.scan, today));
+        }
+    }
+    problems.or(())
+}
+
+fn today(request: &Request) -> Date {
+    request.host.now.to_zoned(TimeZone::UTC).date()
+}
 
 impl Worker {
     /// Has an image scanned. What was found is kept in mind whether the scan fails of it or
@@ -42,8 +63,7 @@ impl Worker {
         teller: &mut Teller,
     ) -> Result<Yielded, Unsuccessful> {
         let descriptor = known.get(&scan.image).ok_or_else(|| no_image(step))?;
-        let today = self.request().host.now.to_zoned(TimeZone::UTC).date();
-        expired(&scan.scan, today).or(()).map_err(Unsuccessful::Failed)?;
+        expired(&scan.scan, today(self.request())).or(()).map_err(Unsuccessful::Failed)?;
         let built = self.request().cache.images().clone();
         let view = View::default();
         let report = image(&Repository::Layout(built.clone()), descriptor, &view).await;

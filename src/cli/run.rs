@@ -135,17 +135,22 @@ pub(crate) fn carry_out(
     // What is only brought back from the cache reads nothing.
     request.options.force |= learn;
     request.options.learn = learn;
-    let runtime = runtime()?;
     let mut see = |event: &Event| {
         files.see(event);
         view.see(event);
     };
-    let summary = runtime.block_on(crate::run::execute(request.clone(), &mut see));
+    let summary = if request.plan.steps.is_empty() {
+        crate::run::rest(&request, &mut see)
+    } else {
+        let runtime = runtime()?;
+        let summary = runtime.block_on(crate::run::execute(request.clone(), &mut see));
+        // A thread may still wait for an answer that nobody will give.
+        runtime.shutdown_background();
+        summary
+    };
     if let Some(remembering) = remembering {
         remembering.keep(&request, &summary);
     }
-    // A thread may still wait for an answer that nobody will give.
-    runtime.shutdown_background();
     if let (0, Some(lost)) = (summary.exit_code(), view.close(&summary.problems, &session.sources)) {
         return Err(unwritable(&lost).into());
     }

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::Class;
-use crate::run::{Fault, ImageFigures, Learned, Outcome, Reason, ScanFigures};
+use crate::run::{Fault, ImageFigures, Learned, Outcome, Reason, ScanFigures, Settled};
 
 /// The version of the format of events.
 pub const FORMAT: u32 = 1;
@@ -279,6 +279,13 @@ pub struct Counts {
     pub cancelled: usize,
     /// Did not start.
     pub not_run: usize,
+}
+
+impl Counts {
+    /// Those of the steps of which nothing is left to be done.
+    pub(super) fn of_settled(settled: &Settled) -> Self {
+        Self { cached: settled.up_to_date, skipped: settled.skipped, ..Self::default() }
+    }
 }
 
 /// The word for how a run ended: `done`, or the class of what went wrong.

@@ -34,7 +34,7 @@ use crate::run::secret::secrets;
 use crate::run::task::{Done, Ended, Task};
 use crate::run::teller::{Teller, Told};
 use crate::run::worker::{Worker, blocking};
-use crate::run::{Cause, Counts, Event, Found, Happening, Outcome, Request, Settled, Summary, TagMove};
+use crate::run::{Cause, Counts, Event, Found, Happening, Outcome, Request, Summary, TagMove};
 
 /// What steps told and nobody heard yet: more than this, and they wait.
 const BACKLOG: usize = 64;
@@ -95,7 +95,7 @@ pub async fn execute_until(
     }
 }
 
-fn jobs(request: &Request) -> usize {
+pub(super) fn jobs(request: &Request) -> usize {
     request.options.jobs.or(request.release.settings.jobs).unwrap_or(request.host.processors).max(1)
 }
 
@@ -504,8 +504,7 @@ impl<'a> Run<'a> {
     }
 
     fn counts(&self) -> Counts {
-        let Settled { up_to_date, skipped, .. } = *self.request.settled;
-        let mut counts = Counts { cached: up_to_date, skipped, ..Counts::default() };
+        let mut counts = Counts::of_settled(&self.request.settled);
         for (step, outcome) in self.request.plan.steps.iter().zip(&self.outcomes) {
             let count = match outcome {
                 Some(Outcome::Ran) if step.action == Action::Group => continue,

@@ -26,7 +26,7 @@ pub(crate) fn plan(session: &mut Session, options: &Plan) -> Result<ExitCode, Pr
     }
     warn_of_event(session, &planned.project.root, &planned.facts);
     if let Some(entered) = &planned.entered {
-        entered.warn(session, &planned, false);
+        entered.tell(session, &planned, false);
     }
     let code = show(session, &planned, &crate::run::Options::default())?;
     if let (Some(text), false) = (invisible(&planned.plan, &planned.facts), session.global.json) {

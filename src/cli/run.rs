@@ -99,7 +99,7 @@ pub(crate) fn carry_out(
 ) -> Result<ExitCode, Problems> {
     if running.dry_run {
         if let Some(entered) = &prepared.planned.entered {
-            entered.warn(session, &prepared.planned, running.allow_regress);
+            entered.tell(session, &prepared.planned, running.allow_regress);
         }
         return show_forecast(session, &prepared.planned, running);
     }

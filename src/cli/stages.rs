@@ -66,8 +66,12 @@ impl Entered {
         })
     }
 
-    /// Says of what is only looked at why it would be refused.
-    pub(crate) fn warn(&self, session: &Session, planned: &Planned, allow_regress: bool) {
+    /// Says of what is only looked at what the stages would run, and why it would be refused.
+    pub(crate) fn tell(&self, session: &Session, planned: &Planned, allow_regress: bool) {
+        for (stage, _) in self.stages.iter().filter(|_| !session.global.json) {
+            let name = &stage.name.value;
+            session.say(&format!("{name} would run {}\n", self.words(name).unwrap_or_default()));
+        }
         let unmet = self.entrance(session, planned, allow_regress).err().unwrap_or_default();
         let problems = self.refused.as_slice().iter().chain(unmet.as_slice());
         for problem in problems.filter(|_| !session.global.json) {

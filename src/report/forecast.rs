@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::diagnostic::counted;
-use crate::plan::{Action, Plan, Step, StepIndex, TagStep};
+use crate::plan::{Action, Deployment, Plan, StageImage, Step, StepIndex, TagStep};
 use crate::report::{Look, Paint};
 use crate::run::{Forecast, Verdict};
 
@@ -23,8 +23,8 @@ pub fn forecast_text(plan: &Plan, forecasts: &[Forecast], look: Look, all: bool)
     let (mut runs, mut maybe, mut restored, mut rests, mut gaps) = (0, 0, 0, 0, 0);
     for forecast in forecasts {
         let Some(step) = plan.steps.get(forecast.step.0 as usize) else { continue };
-        let (mark, paint, words) = words(plan, &forecast.verdict);
-        let names = names(step);
+        let (mark, paint, words) = words(plan, forecast);
+        let shows = shows(plan, step);
         match forecast.verdict {
             Verdict::Group => continue,
             Verdict::UpToDate | Verdict::Skip(_) => rests += 1,
@@ -41,8 +41,8 @@ pub fn forecast_text(plan: &Plan, forecasts: &[Forecast], look: Look, all: bool)
         let _ = writeln!(out, "{} {}", look.paint(paint, mark), look.paint(Paint::Strong, &name));
         let shown = if all { words.len() } else { SHOWN };
         let more = words.len().saturating_sub(shown);
-        for name in &names {
-            let _ = writeln!(out, "    {name}");
+        for shown in &shows {
+            let _ = writeln!(out, "    {shown}");
         }
         for word in words.iter().take(shown) {
             let line = look.cut(word, look.width.saturating_sub(4));
@@ -72,7 +72,7 @@ pub fn forecast_text(plan: &Plan, forecasts: &[Forecast], look: Look, all: bool)
 #[must_use]
 pub fn why_text(plan: &Plan, forecast: &Forecast, others: &[Forecast], look: Look, all: bool) -> String {
     let Some(step) = plan.steps.get(forecast.step.0 as usize) else { return String::new() };
-    let (_, paint, words) = words(plan, &forecast.verdict);
+    let (_, paint, words) = words(plan, forecast);
     let said = match &forecast.verdict {
         Verdict::UpToDate => "is up to date",
         Verdict::WouldRestore(_) => "would be restored",
@@ -123,8 +123,7 @@ fn roots(plan: &Plan, forecast: &Forecast, others: &[Forecast]) -> Vec<String> {
         }
     }
     let told = found.into_iter().filter_map(|step| {
-        let verdict = &others.iter().find(|other| other.step == step)?.verdict;
-        let (_, _, words) = words(plan, verdict);
+        let (_, _, words) = words(plan, others.iter().find(|other| other.step == step)?);
         let more = words.len().checked_sub(2).map(|more| format!(", and {} more", more + 1));
         let name = &plan.steps.get(step.0 as usize)?.id;
         Some(format!("`{name}` would run: {}{}", words.first()?, more.unwrap_or_default()))
@@ -136,7 +135,7 @@ fn roots(plan: &Plan, forecast: &Forecast, others: &[Forecast]) -> Vec<String> {
 #[must_use]
 pub fn forecast_json(plan: &Plan, forecast: &Forecast) -> Value {
     let step = plan.steps.get(forecast.step.0 as usize);
-    let (_, _, words) = words(plan, &forecast.verdict);
+    let (_, _, words) = words(plan, forecast);
     json!({
         "step": step.map(|step| step.id.to_string()),
         "verdict": forecast.verdict.word(),
@@ -153,12 +152,53 @@ fn names(step: &Step) -> Vec<String> {
     tags.map(|tag| format!("{}:{}", registry.place, tag.tag)).collect()
 }
 
+/// What a step that publishes is about, as far as that is known before: a line each.
+fn shows(plan: &Plan, step: &Step) -> Vec<String> {
+    let digest = |at: StepIndex| match &plan.steps.get(at.0 as usize)?.action {
+        Action::Found(found) => Some(found.image.as_ref()?.digest),
+        _ => None,
+    };
+    let pinned = |place: &str, at: StepIndex| match digest(at) {
+        Some(digest) => format!("{place}@{digest}"),
+        None => place.to_owned(),
+    };
+    let of_stage = |images: &[StageImage]| {
+        let places = images.iter().filter_map(|image| Some(pinned(image.place.as_deref()?, image.image)));
+        places.collect::<Vec<_>>()
+    };
+    match &step.action {
+        Action::Tag(_) => names(step),
+        Action::Push(push) => vec![pinned(&push.registry.place.to_string(), push.image)],
+        Action::Enter(enter) => of_stage(&enter.images),
+        Action::Deploy(deploy) => match &deploy.work {
+            Deployment::Gitops(gitops) => gitops.edits.iter().map(|edit| edit.path.clone()).collect(),
+            Deployment::Kubectl(kubectl) => {
+                kubectl.sets.iter().map(|(workload, ..)| workload.value.clone()).collect()
+            }
+            Deployment::Compose(_) | Deployment::Run(_) => of_stage(&deploy.images),
+        },
+        _ => Vec::new(),
+    }
+}
+
+/// When a step that publishes does something.
+const fn condition(action: &Action) -> &'static str {
+    match action {
+        Action::Found(_) => "nothing is built: it is where another stage runs it",
+        Action::Tag(_) => "where a tag does not hold the image yet",
+        Action::Enter(_) => "if the stage runs something else",
+        Action::Deploy(_) => "once the stage runs these images",
+        Action::Verify(_) => "once they are deployed",
+        _ => "if what it publishes is not there yet",
+    }
+}
+
 type Mark = (&'static str, &'static str);
 
-fn words(plan: &Plan, verdict: &Verdict) -> (Mark, Paint, Vec<String>) {
+fn words(plan: &Plan, forecast: &Forecast) -> (Mark, Paint, Vec<String>) {
     const RUN: Mark = ("▸", ">");
     const REST: Mark = ("✓", "=");
-    match verdict {
+    match &forecast.verdict {
         Verdict::Group => (REST, Paint::Faint, vec!["it stands for what it needs".to_owned()]),
         Verdict::UpToDate => (REST, Paint::Good, vec!["nothing that it depends on has changed".to_owned()]),
         Verdict::WouldRestore(reasons) => {
@@ -167,7 +207,9 @@ fn words(plan: &Plan, verdict: &Verdict) -> (Mark, Paint, Vec<String>) {
         Verdict::WouldRun(reasons) => (RUN, Paint::Warn, reasons.iter().map(ToString::to_string).collect()),
         Verdict::Always => (RUN, Paint::Warn, vec!["declares no inputs, so it always runs".to_owned()]),
         Verdict::Publishing => {
-            (("?", "?"), Paint::Warn, vec!["if what it publishes is not there yet".to_owned()])
+            let step = plan.steps.get(forecast.step.0 as usize);
+            let condition = step.map(|step| condition(&step.action).to_owned());
+            (("?", "?"), Paint::Warn, condition.into_iter().collect())
         }
         Verdict::Unknown(steps) => {
             let names = steps.iter().filter_map(|step| plan.steps.get(step.0 as usize));

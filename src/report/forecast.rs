@@ -159,7 +159,7 @@ fn shows(plan: &Plan, step: &Step) -> Vec<String> {
         _ => None,
     };
     let pinned = |place: &str, at: StepIndex| match digest(at) {
-        Some(digest) => format!("{place}@{digest}"),
+        Some(digest) => format!("{place}@sha256:{}", digest.short()),
         None => place.to_owned(),
     };
     let of_stage = |images: &[StageImage]| {

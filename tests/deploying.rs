@@ -316,6 +316,38 @@ fn a_branch_of_the_project_is_committed_to_without_its_files() {
     refused(&world.release("branch=main"), 3, &["the branch `main` is checked out, and there is no remote"]);
 }
 
+#[test]
+fn who_is_overtaken_while_it_deploys_says_that_what_runs_is_not_known() {
+    if !ready("two deployments of one stage") {
+        return;
+    }
+    let world = World::new("deploy \"run\" { run \"./deploy.sh $HOIST_VERSION\"; }");
+    // While one version is deployed, somebody else releases the next.
+    let hoist = env!("CARGO_BIN_EXE_hoist");
+    let script = format!(
+        "#!/bin/sh\nset -eu\necho begin $1 >> out\n\
+         test $1 != 1.0.0 || {hoist} release --event tag=v2.0.0 --yes >> log 2>&1\n\
+         echo end $1 >> out\n"
+    );
+    world.repo.write_program("deploy.sh", &script);
+    world.repo.write(".gitignore", "/.registry*\n/out\n/log\n");
+    world.repo.commit("Deploy");
+    world.repo.git(&["tag", "v1.0.0"]);
+    world.repo.git(&["tag", "v2.0.0"]);
+    let ended = world.release("tag=v1.0.0");
+    assert!(world.repo.path().join("out").exists(), "{}", ended.stderr);
+    assert_eq!(
+        world.repo.read("out"),
+        "begin 1.0.0\nbegin 2.0.0\nend 2.0.0\nend 1.0.0\n",
+        "{}",
+        ended.stderr
+    );
+    let said = ["hoist::deploy::overtaken", "hoist::release::not_put_back", "was entered with 2.0.0"];
+    refused(&ended, 5, &said);
+    let shown = world.repo.hoist(&["status", "--no-drift"]).stdout;
+    assert!(shown.contains("2.0.0"), "{shown}");
+}
+
 /// Answers each request, by its lines and its body, on a port of its own.
 pub(crate) fn serve(mut answer: impl FnMut(&[String], &Value) -> (u16, Value) + Send + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

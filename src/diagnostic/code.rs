@@ -239,6 +239,8 @@ codes! {
     NoTool "deploy::no_tool" Refused,
     /// What keeps the repository of manifests does not take a pull request.
     PullRequest "deploy::pull_request" Refused,
+    /// Somebody else entered a stage while it was deployed.
+    Overtaken "deploy::overtaken" Failed,
     /// What was deployed does not do what it has to.
     NotVerified "deploy::not_verified" Failed,
 

@@ -19,6 +19,7 @@ use crate::plan::{
     Action, CommandStep, ComposeStep, DeployStep, Deployment, Exec, GitopsStep, KubectlStep, ManifestChange,
     Plan, PullRequestStep, StageImage, Step,
 };
+use crate::release::Entry;
 use crate::run::Request;
 use crate::run::command::Unsuccessful;
 use crate::run::enter::with_images;
@@ -41,8 +42,30 @@ const VERSION: &str = "semver";
 const PODMAN_COMPOSE: &str = "podman-compose";
 
 impl Worker {
-    /// Deploys the images of a stage.
+    /// Deploys the images of a stage, and makes sure that nobody else entered it meanwhile.
     pub(super) async fn deploy(
+        &self,
+        (step, deploy): (&Step, &DeployStep),
+        task: &Task,
+        halt: &mut watch::Receiver<Halt>,
+        teller: &mut Teller,
+    ) -> Result<Yielded, Unsuccessful> {
+        let done = self.deploy_images((step, deploy), task, halt, teller).await?;
+        let Some(entrance) = self.request().entrance.clone() else { return Ok(done) };
+        let stage = step.id.owner.clone();
+        match blocking(move || entrance.run_by_others(&stage)).await {
+            Ok(None) => Ok(done),
+            Ok(Some(other)) => Err(Unsuccessful::failed(overtaken(&other))),
+            Err(problem) => {
+                let why = problem.title;
+                let text = format!("whether somebody else entered the stage meanwhile is not known: {why}");
+                teller.tell(Told::Notice(text)).await;
+                Ok(done)
+            }
+        }
+    }
+
+    async fn deploy_images(
         &self,
         (step, deploy): (&Step, &DeployStep),
         task: &Task,
@@ -108,6 +131,15 @@ impl Worker {
         }
         Ok(Yielded::Nothing)
     }
+}
+
+/// Somebody else entered a stage while it was deployed.
+fn overtaken(other: &Entry) -> Problem {
+    let Entry { stage, version, by, .. } = other;
+    let title = format!("`{stage}` was entered with {version} by {by} while this was deployed");
+    Problem::new(Code::Overtaken, title)
+        .note("which of the two was deployed last is not known")
+        .help(format!("once that run has ended: `hoist rollback {stage} --to {version}`, or its release again, deploys it"))
 }
 
 /// Makes sure, before anything is built, that everything can be deployed: that programs are

@@ -6,13 +6,13 @@ use rustix::fs::Access;
 
 use crate::diagnostic::{Code, Problem, Problems, Span};
 use crate::oci::{Digest, Tag};
-use crate::plan::{Action, Plan, RegistryPlace, RegistryPlan, StepIndex, TagStep};
+use crate::plan::{Action, Plan, RegistryPlace, RegistryPlan, StepIndex};
 use crate::release::label::{Labels, REVISION};
 use crate::release::publisher::{Publisher, place};
 use crate::release::seal::check_seals;
 use crate::release::tag::published;
-use crate::store::Repository;
-use crate::tags::Movement;
+use crate::store::{Question, Repository, answers};
+use crate::tags::{Movement, PlannedTag};
 
 /// A tag that the plan sets, and what it holds before.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,16 +30,15 @@ pub struct PresentTag {
 /// Makes sure of all that publishing needs, before the first build: that every
 /// registry can be reached and lets one write, that every layout can be
 /// written, that all keys can be used, that no immutable tag is known to hold another image. Returns what
-/// every tag holds now.
+/// every tag holds now. Places are asked at the same time.
 ///
 /// # Errors
-/// All of what is wrong, each at the step that it would stop.
+/// All of what is wrong, each at the steps that it would stop.
 pub async fn preflight(plan: &Plan, publisher: &Publisher) -> Result<Vec<PresentTag>, Problems> {
     let mut problems = Problems::new();
     problems.take(check_seals(plan, publisher).await);
-    let mut checked: Vec<(&RegistryPlan, bool)> = Vec::new();
-    let mut present = Vec::new();
-    for (step, index) in plan.steps.iter().zip(0..) {
+    let mut places: Vec<(&RegistryPlan, Span)> = Vec::new();
+    for step in &plan.steps {
         let registry = match &step.action {
             Action::Push(push) => &push.registry,
             Action::Sign(sign) => &sign.registry,
@@ -47,29 +46,59 @@ pub async fn preflight(plan: &Plan, publisher: &Publisher) -> Result<Vec<Present
             Action::Tag(tag) => &tag.registry,
             _ => continue,
         };
-        let known = checked.iter().find(|(known, _)| *known == registry);
-        let usable = if let Some((_, usable)) = known {
-            *usable
-        } else {
-            let result = check_place(registry, publisher).await;
-            let usable = result.is_ok();
-            problems.take(result.map_err(|problem| at(step.span, problem)));
-            checked.push((registry, usable));
-            usable
-        };
-        if let Action::Tag(tag) = &step.action
-            && usable
-        {
-            match read_tags(plan, StepIndex(index), tag, publisher).await {
-                Ok((tags, conflicts)) => {
-                    present.extend(tags);
-                    problems.extend(conflicts);
-                }
-                Err(problem) => problems.push(at(step.span, problem)),
-            }
+        if places.iter().all(|(known, _)| *known != registry) {
+            places.push((registry, step.span));
         }
     }
+    let mut asked: Vec<Question<'_, _>> = Vec::new();
+    for (registry, span) in places {
+        asked.push(Box::pin(async move {
+            (registry, check_place(registry, publisher).await.map_err(|problem| at(span, problem)))
+        }));
+    }
+    let (mut usable, mut refused) = (Vec::new(), Vec::new());
+    for (registry, checked) in answers(asked).await {
+        match checked {
+            Ok(()) => usable.push(registry),
+            Err(problem) => refuse(&mut refused, problem),
+        }
+    }
+    let mut asked: Vec<Question<'_, _>> = Vec::new();
+    for (step, index) in plan.steps.iter().zip(0..) {
+        let Action::Tag(tag) = &step.action else { continue };
+        if !usable.contains(&&tag.registry) {
+            continue;
+        }
+        let revision = revision(plan, tag.image);
+        for planned in published(tag) {
+            asked.push(Box::pin(async move {
+                let found = read_tag(StepIndex(index), &tag.registry, (planned, revision), publisher).await;
+                found.map_err(|problem| at(step.span, problem))
+            }));
+        }
+    }
+    let mut present = Vec::new();
+    for found in answers(asked).await {
+        match found {
+            Ok((tag, conflict)) => {
+                present.push(tag);
+                refused.extend(conflict);
+            }
+            Err(problem) => refuse(&mut refused, problem),
+        }
+    }
+    problems.extend(refused);
     problems.or(present)
+}
+
+/// Adds a problem to others: a registry that cannot be reached is one, at each step that it
+/// stops.
+fn refuse(problems: &mut Vec<Problem>, problem: Problem) {
+    let same = |known: &&mut Problem| known.code == problem.code && known.title == problem.title;
+    match problems.iter_mut().find(same) {
+        Some(known) => known.labels.extend(problem.labels),
+        None => problems.push(problem),
+    }
 }
 
 /// A problem of a step that shows no place is shown at the step. That a registry
@@ -113,47 +142,36 @@ fn check_writable(path: &Path) -> Result<(), Problem> {
         .map_err(|error| refuse(error.to_string()))
 }
 
-/// What the tags of a step hold, and which of them are known to be in its way.
-async fn read_tags(
-    plan: &Plan,
-    index: StepIndex,
-    step: &TagStep,
+/// What a tag holds, and why it is in the way, if that is known: of an image of another
+/// commit than the `revision` that the new one is made from.
+async fn read_tag(
+    step: StepIndex,
+    registry: &RegistryPlan,
+    (planned, revision): (&PlannedTag, Option<&str>),
     publisher: &Publisher,
-) -> Result<(Vec<PresentTag>, Vec<Problem>), Problem> {
-    let repository = publisher.look(&step.registry).await?;
-    let revision = revision(plan, step.image);
-    let (mut present, mut conflicts) = (Vec::new(), Vec::new());
-    for planned in published(step) {
-        let held = match &repository {
-            Some(repository) => repository.resolve(planned.tag.as_str()).await?,
-            None => None,
-        };
-        if let (Movement::Immutable, Some(held), Some(repository), Some(ours)) =
-            (&planned.movement, &held, &repository, revision)
-        {
-            // The commit is part of an image: one of another commit is another image.
-            let theirs = Labels::read(repository, held).await?.revision;
-            if let Some(theirs) = theirs.filter(|theirs| theirs != ours) {
-                let title = format!(
-                    "`{}:{}` holds another image and never changes",
-                    place(&step.registry),
-                    planned.tag
-                );
-                let problem = Problem::new(Code::ImmutableTag, title)
-                    .label(planned.span, "this rule makes an immutable tag")
-                    .note(format!("it was made from commit {theirs}, this is {ours}"))
-                    .help("release it under another version");
-                conflicts.push(problem);
-            }
-        }
-        present.push(PresentTag {
-            step: index,
-            repository: place(&step.registry),
-            tag: planned.tag.clone(),
-            holds: held.map(|held| held.digest),
+) -> Result<(PresentTag, Option<Problem>), Problem> {
+    let repository = publisher.look(registry).await?;
+    let held = match &repository {
+        Some(repository) => repository.resolve(planned.tag.as_str()).await?,
+        None => None,
+    };
+    let mut conflict = None;
+    if let (Movement::Immutable, Some(held), Some(repository), Some(ours)) =
+        (&planned.movement, &held, &repository, revision)
+    {
+        // The commit is part of an image: one of another commit is another image.
+        let theirs = Labels::read(repository, held).await?.revision;
+        conflict = theirs.filter(|theirs| theirs != ours).map(|theirs| {
+            let title =
+                format!("`{}:{}` holds another image and never changes", place(registry), planned.tag);
+            Problem::new(Code::ImmutableTag, title)
+                .label(planned.span, "this rule makes an immutable tag")
+                .note(format!("it was made from commit {theirs}, this is {ours}"))
+                .help("release it under another version")
         });
     }
-    Ok((present, conflicts))
+    let (repository, tag) = (place(registry), planned.tag.clone());
+    Ok((PresentTag { step, repository, tag, holds: held.map(|held| held.digest) }, conflict))
 }
 
 /// The commit that the image made by a step will say it was made from.

@@ -12,7 +12,7 @@ use crate::release::journal::Journal;
 use crate::release::label::Labels;
 use crate::release::publisher::{Publisher, place};
 use crate::release::verdict::{Held, Verdict, judge};
-use crate::store::{Layout, Repository};
+use crate::store::{Layout, Question, Repository, answers};
 use crate::tags::{Movement, PlannedTag, Track};
 
 /// How often a tag is read until it shows what was just put there: some
@@ -140,52 +140,68 @@ async fn check(
     publisher: &Publisher,
     counts: fn(&PlannedTag) -> bool,
 ) -> Result<Vec<TagChange>, Problems> {
-    let (mut problems, mut changes) = (Problems::new(), Vec::new());
+    let mut looks: Vec<Question<'_, _>> = Vec::new();
     for (step, image) in steps {
-        let repository = match publisher.look(&step.registry).await {
-            Ok(Some(repository)) => repository,
-            Ok(None) => {
-                let name = place(&step.registry);
-                let absent = published(step)
-                    .map(|planned| seen(&name, planned, None, (image.digest, TagResult::Moved)));
-                changes.extend(absent);
-                continue;
-            }
-            Err(problem) => {
-                problems.push(problem);
-                continue;
-            }
-        };
-        let staged = Repository::Layout(images.clone());
-        let from = if images.has(&image.digest) { &staged } else { &repository };
-        let Some(labels) = problems.take(Labels::read(from, image).await) else { continue };
-        let (name, document) = (place(&step.registry), OnceCell::new());
-        let (repository, labels, journal) = (&repository, &labels, None);
-        let mover = Mover { repository, name: &name, image, document, labels, publisher, journal };
-        for planned in published(step).filter(|planned| counts(planned)) {
-            match mover.look(planned).await {
-                Ok((Verdict::Conflict, Some(held))) => {
-                    problems.push(conflict(&name, planned, held, image.digest));
-                }
-                Ok((verdict, held)) => changes.push(seen(
-                    &name,
-                    planned,
-                    held,
-                    match verdict {
-                        Verdict::Already => (image.digest, TagResult::Already),
-                        Verdict::Keep(why) => (held.unwrap_or(image.digest), TagResult::Kept(why)),
-                        Verdict::Move | Verdict::Conflict => (image.digest, TagResult::Moved),
-                    },
-                )),
-                Err(problem) => {
-                    problems.push(made_by(planned, problem));
-                    // The others would say the same.
-                    break;
-                }
-            }
-        }
+        looks.push(Box::pin(check_step((step, image), images, publisher, counts)));
+    }
+    let (mut problems, mut changes) = (Problems::new(), Vec::new());
+    for (seen, wrong) in answers(looks).await {
+        changes.extend(seen);
+        problems.extend(wrong);
     }
     problems.or(changes)
+}
+
+/// As [`check`], of one step: what would become of its tags, and what is wrong.
+async fn check_step(
+    (step, image): (&TagStep, &Descriptor),
+    images: &Layout,
+    publisher: &Publisher,
+    counts: fn(&PlannedTag) -> bool,
+) -> (Vec<TagChange>, Vec<Problem>) {
+    let name = place(&step.registry);
+    let repository = match publisher.look(&step.registry).await {
+        Ok(Some(repository)) => repository,
+        Ok(None) => {
+            let absent =
+                published(step).map(|planned| seen(&name, planned, None, (image.digest, TagResult::Moved)));
+            return (absent.collect(), Vec::new());
+        }
+        Err(problem) => return (Vec::new(), vec![problem]),
+    };
+    let staged = Repository::Layout(images.clone());
+    let from = if images.has(&image.digest) { &staged } else { &repository };
+    let labels = match Labels::read(from, image).await {
+        Ok(labels) => labels,
+        Err(problem) => return (Vec::new(), vec![problem]),
+    };
+    let (document, repository, labels, journal) = (OnceCell::new(), &repository, &labels, None);
+    let mover = Mover { repository, name: &name, image, document, labels, publisher, journal };
+    let mut looks: Vec<Question<'_, _>> = Vec::new();
+    for planned in published(step).filter(|planned| counts(planned)) {
+        let mover = &mover;
+        looks.push(Box::pin(async move { (planned, mover.look(planned).await) }));
+    }
+    let (mut changes, mut wrong, mut unread) = (Vec::new(), Vec::new(), None);
+    for (planned, found) in answers(looks).await {
+        match found {
+            Ok((Verdict::Conflict, Some(held))) => wrong.push(conflict(&name, planned, held, image.digest)),
+            Ok((verdict, held)) => changes.push(seen(
+                &name,
+                planned,
+                held,
+                match verdict {
+                    Verdict::Already => (image.digest, TagResult::Already),
+                    Verdict::Keep(why) => (held.unwrap_or(image.digest), TagResult::Kept(why)),
+                    Verdict::Move | Verdict::Conflict => (image.digest, TagResult::Moved),
+                },
+            )),
+            // The others would say the same.
+            Err(problem) => drop(unread.get_or_insert(made_by(planned, problem))),
+        }
+    }
+    wrong.extend(unread);
+    (changes, wrong)
 }
 
 /// What would become of a tag.

@@ -339,6 +339,15 @@ pub(super) fn check_authorities(request: &Request) -> Result<(), Problems> {
     problems.or(())
 }
 
+/// Makes sure that what stages are going to run can be put down.
+///
+/// # Errors
+/// The remote does not take it.
+pub(super) async fn check_ledger(request: &Request) -> Result<(), Problem> {
+    let Some(entrance) = request.entrance.clone() else { return Ok(()) };
+    blocking(move || entrance.check_ledger()).await
+}
+
 /// The certificates of an authority of the release file.
 fn authority(root: &Path, ca: &Spanned<ProjectPath>) -> Result<Authorities, Problem> {
     Authorities::read(&root.join(ca.value.as_path())).map_err(|why| {

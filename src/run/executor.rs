@@ -17,7 +17,7 @@ use crate::plan::{Action, Effect, NeedKind, Plan, Step, StepIndex};
 use crate::release::{Publisher, RESUME, preflight};
 use crate::run::command::Commands;
 use crate::run::deploy::check_deployments;
-use crate::run::enter::check_authorities;
+use crate::run::enter::{check_authorities, check_ledger};
 use crate::run::gap::gaps;
 use crate::run::image::{Images, images_of};
 use crate::run::interrupt::{self, interrupts};
@@ -211,7 +211,9 @@ impl<'a> Run<'a> {
         let (publisher, request) = (Arc::clone(&self.publisher), self.request.clone());
         let mut checked = pin!(async {
             let mut problems = Problems::new();
-            problems.take(preflight(&plan, &publisher).await);
+            let (registries, ledger) = tokio::join!(preflight(&plan, &publisher), check_ledger(&request));
+            problems.take(registries);
+            problems.take(ledger);
             problems.take(check_authorities(&request));
             problems.take(check_deployments(request).await);
             problems.or(())

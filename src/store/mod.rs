@@ -7,6 +7,7 @@
 //! the same places at the same time. Knows nothing of steps, tags' rules, or what an
 //! image is for; must not import plan, cache, engine, or release.
 
+mod answers;
 mod blob;
 mod copy;
 mod each;
@@ -19,6 +20,7 @@ mod referrer;
 mod registry;
 mod repository;
 
+pub use answers::{Question, answers};
 pub use blob::{BlobReader, BlobWriter};
 pub use copy::{Copied, Meter, Observe, Progress, copy, copy_read};
 pub use each::each;

@@ -157,8 +157,10 @@ impl Ledger {
     }
 
     /// Puts an entry behind all others. `make` is told what the ledger says, and makes the
-    /// entry, or none if there is nothing to put down; it is asked again where somebody
-    /// else was faster. Returns the id of the entry.
+    /// entry, or none if there is nothing to put down. It is asked first of what was known
+    /// here: that the remote takes the entry says that it was right. Where `make` refuses,
+    /// or makes none, or somebody else was faster, it is asked again, of what the remote
+    /// says. Returns the id of the entry.
     ///
     /// # Errors
     /// What `make` refuses; the remote cannot be reached or does not take entries; the
@@ -182,6 +184,20 @@ impl Ledger {
     ) -> Result<Option<String>, Problems> {
         let repository = self.repository()?;
         let mut sent: Option<Oid> = None;
+        if let (Some(remote), Some(head)) = (&self.remote, local(&repository)?) {
+            let page = page(&repository, Some(head))?;
+            if let Ok(entries) = make(&page) {
+                sent = write_all(&repository, Some(head), page.state, entries, intent)
+                    .map_err(|error| unwritable(&error))?;
+            }
+            if let Some(made) = sent {
+                // Only onto what was judged: what the remote lost is not brought back.
+                let lease = format!("--force-with-lease={LEDGER}:{head}");
+                if let Sent::Taken = self.push(&repository, remote, (Some(head), made), &[&lease])? {
+                    return Ok(Some(made.to_string()));
+                }
+            }
+        }
         let mut refused: (u32, Option<Oid>, String) = (0, None, String::new());
         for race in 0..RACES {
             let head = self.synchronise(&repository)?;
@@ -319,8 +335,20 @@ impl Ledger {
         let Some(remote) = &self.remote else {
             return Ok(if set(repository, head, made)? { Sent::Taken } else { lost() });
         };
+        self.push(repository, remote, (head, made), &[])
+    }
+
+    /// As [`send`](Self::send), to a remote.
+    fn push(
+        &self,
+        repository: &Repository,
+        remote: &str,
+        (head, made): (Option<Oid>, Oid),
+        options: &[&str],
+    ) -> Result<Sent, Problem> {
         let what = format!("{made}:{LEDGER}");
-        let pushed = self.git(&["push", "--quiet", "--no-verify", "--porcelain", remote, &what])?;
+        let words = ["push", "--quiet", "--no-verify", "--porcelain"];
+        let pushed = self.git(&[&words[..], options, &[remote, &what]].concat())?;
         if !pushed.success {
             let refusal = pushed.stdout.lines().find(|line| line.starts_with('!')).map(str::to_owned);
             // A race is lost before a hook is asked, or after it agreed.

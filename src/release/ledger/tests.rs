@@ -230,10 +230,14 @@ fn a_ledger_that_was_rewritten_is_told_and_left_alone() {
     // Back to an entry before.
     git(&remote, &["update-ref", "refs/hoist/ledger", &first]);
     assert_eq!(told(ledger.fetch()), Code::LedgerDiverged);
+    let append = || ledger.append(|_| Ok(Some(release("staging", "1.2.0")))).unwrap_err();
+    // What it lost is not brought back by an entry behind it.
+    assert_eq!(append().as_slice()[0].code, Code::LedgerDiverged);
+    assert_eq!(git(&remote, &["rev-parse", "refs/hoist/ledger"]), first);
     // Another history.
     let other = git(&remote, &["commit-tree", "-m", "x", &format!("{second}^{{tree}}")]);
     git(&remote, &["update-ref", "refs/hoist/ledger", &other]);
-    let refused = ledger.append(|_| panic!("nobody is asked")).unwrap_err();
+    let refused = append();
     assert_eq!(refused.as_slice()[0].code, Code::LedgerDiverged);
     let notes = refused.as_slice()[0].notes.join("\n");
     assert!(notes.contains(&other) && notes.contains(&second), "{notes}");

@@ -442,6 +442,28 @@ fn clone(world: &World, name: &str, flags: &[&str]) -> PathBuf {
 }
 
 #[test]
+fn a_promotion_asks_the_remote_of_the_ledger_no_more_than_it_has_to() {
+    if !ready("promotions that ask a remote") {
+        return;
+    }
+    let world = World::new("");
+    done(&world.release("branch=staging"));
+    let (bin, log) = (world.repo.path().with_file_name("bin"), world.repo.path().with_file_name("asked"));
+    let git = String::from_utf8(Command::new("which").arg("git").output().unwrap().stdout).unwrap();
+    let script = format!(
+        "#!/bin/sh\ncase \" $* \" in\n*' --dry-run '*) echo try ;;\n*' push '*) echo push ;;\n\
+         *' ls-remote '* | *' fetch '*) echo look ;;\nesac >> {}\nexec {} \"$@\"\n",
+        log.display(),
+        git.trim()
+    );
+    world.repo.write_program("../bin/git", script);
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    done(&world.repo.hoist_with(&["promote", "production", "--yes"], &[("PATH", &path)]));
+    // What it says, whether it takes anything, the right to move tags, and the entry.
+    assert_eq!(std::fs::read_to_string(log).unwrap(), "look\ntry\npush\npush\n");
+}
+
+#[test]
 fn promotions_at_the_same_time_stand_one_behind_the_other_and_none_is_lost() {
     if !ready("promotions at the same time") {
         return;

@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use crate::fixture::{Repo, installed};
+use crate::proxy::{Fault, Proxy};
 use crate::registry::Registry;
 
 /// A project whose image has two platforms, a file that is replaced, and a registry.
@@ -242,9 +243,15 @@ fn one_platform_can_be_copied_alone() {
 
 #[test]
 fn of_a_copy_to_several_places_it_is_said_what_stands() {
-    let Some((repo, _registry, web)) = project() else { return };
-    out(&repo, &["copy", &format!("{web}:1"), "oci:bad:x"]);
-    repo.write("bad/index.json", "{");
+    let Some((repo, registry, web)) = project() else { return };
+    out(&repo, &["copy", &format!("{web}:1"), "oci:damaged:x"]);
+    repo.write("damaged/index.json", "{");
+    let denied = |name: &str| name.starts_with("PUT ") && name.ends_with("/bad/manifests/x");
+    let proxy = Proxy::start(
+        registry.port,
+        Box::new(move |name, _| denied(name).then_some(Fault::Status("403 Forbidden", None))),
+    );
+    let bad = format!("127.0.0.1:{}/bad:x", proxy.port);
     let from = format!("{web}:1");
     let before = out(&repo, &["inspect", &web, "-q"]);
     // One that cannot be reached stops all before anything is visible.
@@ -253,23 +260,26 @@ fn of_a_copy_to_several_places_it_is_said_what_stands() {
     assert!(ended.stderr.contains(&format!("`{web}:a` was not set")), "{}", ended.stderr);
     assert!(ended.stderr.contains("`127.0.0.1:1/x:b` was not set"), "{}", ended.stderr);
     assert_eq!(out(&repo, &["inspect", &web, "-q"]), before);
+    // So does one whose names cannot be read.
+    let ended = repo.hoist(&["copy", &from, &format!("{web}:a"), "oci:damaged:x"]);
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
+    assert!(ended.stderr.contains(&format!("`{web}:a` was not set")), "{}", ended.stderr);
     // One that takes the content and no name is found too late.
-    let ended =
-        repo.hoist(&["copy", &from, &format!("{web}:1"), &format!("{web}:a"), "oci:bad:x", "oci:c:x"]);
+    let ended = repo.hoist(&["copy", &from, &format!("{web}:1"), &format!("{web}:a"), &bad, "oci:c:x"]);
     assert_eq!(ended.code, 5, "{}", ended.stderr);
     let digest = out(&repo, &["inspect", &from, "-q"]);
     let digest = digest.trim_end();
     let said = [
         format!("`{web}:1` held {digest} before"),
         format!("`{web}:a` holds {digest} now"),
-        "/bad:x` was not set".to_owned(),
+        format!("`{bad}` was not set"),
         "/c:x` was not set".to_owned(),
     ];
     for said in said {
         assert!(ended.stderr.contains(&said), "{said}: {}", ended.stderr);
     }
     assert!(ended.stderr.contains("hoist::release::half_released"), "{}", ended.stderr);
-    let lines = repo.hoist(&["copy", &from, &format!("{web}:b"), "oci:bad:x", "--json"]).stdout;
+    let lines = repo.hoist(&["copy", &from, &format!("{web}:b"), &bad, "--json"]).stdout;
     let first: Value = serde_json::from_str(lines.lines().next().expect("a line")).expect("it is JSON");
     assert_eq!((&first["tag"], &first["digest"]), (&Value::from("b"), &Value::from(digest)));
 }

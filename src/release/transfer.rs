@@ -65,6 +65,8 @@ pub struct Delivered {
     repository: Repository,
     copied: Copied,
     along: Option<Along>,
+    /// What the tag held that it will get, if it gets one.
+    held: Option<Digest>,
 }
 
 impl End {
@@ -251,13 +253,19 @@ impl Source {
             End::Registry { registry, .. } => publisher.open(registry).await?,
         };
         let read = (&self.image, self.document.clone());
-        let (copied, along) = if along {
-            let (copied, along) = copy_along(&self.repository, read, &repository, observe).await?;
-            (copied, Some(along))
-        } else {
-            (copy_read(&self.repository, read, &repository, observe).await?, None)
+        let bring = async {
+            if along {
+                let (copied, along) = copy_along(&self.repository, read, &repository, observe).await?;
+                return Ok((copied, Some(along)));
+            }
+            Ok((copy_read(&self.repository, read, &repository, observe).await?, None))
         };
-        Ok(Delivered { repository, copied, along })
+        let held = async {
+            let Some(tag) = self.tag_in(to) else { return Ok(None) };
+            Ok(repository.resolve(tag.as_str()).await?.map(|held| held.digest))
+        };
+        let ((copied, along), held) = tokio::try_join!(bring, held)?;
+        Ok(Delivered { repository, copied, along, held })
     }
 
     /// Makes it visible where it was delivered: sets the tag of [`tag_in`](Self::tag_in),
@@ -267,17 +275,14 @@ impl Source {
     /// The place refuses, or cannot be reached; [`Code::HalfReleased`]: whether the tag
     /// was set is not known.
     pub async fn name(&self, to: &End, delivered: Delivered) -> Result<Transferred, Problem> {
-        let Delivered { repository: target, copied, along } = delivered;
+        let Delivered { repository: target, copied, along, held } = delivered;
         let tag = self.tag_in(to);
         let name = tag.as_ref().map_or_else(|| self.image.digest.to_string(), Tag::to_string);
-        let mut before = None;
+        let mut before = held;
         if let Some(tag) = &tag {
             // Whoever names a tag here wants it to be this image.
-            loop {
+            while before != Some(self.image.digest) && !self.swap(&target, to, tag, before).await? {
                 before = target.resolve(&name).await?.map(|held| held.digest);
-                if before == Some(self.image.digest) || self.swap(&target, to, tag, before).await? {
-                    break;
-                }
             }
         } else if let Repository::Layout(layout) = &target {
             // Nobody finds there what the index does not list.

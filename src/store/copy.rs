@@ -12,7 +12,7 @@ use crate::diagnostic::{Code, Problem, bytes, counted};
 use crate::oci::{Descriptor, Index, Manifest, media_type};
 use crate::store::blob::unusable;
 use crate::store::registry::{Delivery, Offer};
-use crate::store::{Layout, Repository};
+use crate::store::{Layout, Question, Repository, answers};
 
 /// How many blobs are under way at once.
 const AT_ONCE: usize = 4;
@@ -101,8 +101,9 @@ impl Meter {
 struct Contents {
     /// Configurations and layers, each once.
     blobs: Vec<Descriptor>,
-    /// Manifests and indexes with their bytes, each behind those that it names.
-    manifests: Vec<(Descriptor, Vec<u8>)>,
+    /// Manifests and indexes with their bytes, level by level: the image itself, then what
+    /// that names.
+    levels: Vec<Vec<(Descriptor, Vec<u8>)>>,
 }
 
 /// Copies a manifest, or an index with all that it names, by digest: blobs
@@ -132,7 +133,14 @@ pub async fn copy_read(
     to: &Repository,
     observe: Observe,
 ) -> Result<Copied, Problem> {
-    let Contents { blobs, manifests } = contents(from, image, document).await?;
+    // A registry takes an image only after all that it names.
+    let is_whole = async {
+        match to {
+            Repository::Registry(registry) => Ok(from.is_same(to) || registry.has(image).await?),
+            Repository::Layout(_) => Ok(false),
+        }
+    };
+    let (Contents { blobs, levels }, is_whole) = tokio::try_join!(contents(from, image, document), is_whole)?;
     let _hold = match to {
         Repository::Layout(layout) => {
             let layout = layout.clone();
@@ -142,10 +150,7 @@ pub async fn copy_read(
     };
     let total = blobs.iter().map(|blob| blob.size).sum();
     let meter = Arc::new(Meter::new(total, observe));
-    if let Repository::Registry(registry) = to
-        && (from.is_same(to) || registry.has(image).await?)
-    {
-        // A registry takes an image only after all that it names.
+    if is_whole {
         meter.add(total);
         return Ok(Copied { present: blobs.len(), ..Copied::default() });
     }
@@ -168,9 +173,19 @@ pub async fn copy_read(
             return Err(problem);
         }
     };
-    for (descriptor, bytes) in manifests {
-        // That the image itself is not there is known.
-        put(to, &descriptor, bytes, descriptor.digest == image.digest).await?;
+    // What is named is there before what names it: of one level, images before indexes.
+    for level in levels.into_iter().rev() {
+        let (indexes, images): (Vec<_>, Vec<_>) =
+            level.into_iter().partition(|(one, _)| media_type::is_index(&one.media_type));
+        for some in [images, indexes] {
+            let mut puts: Vec<Question<'_, _>> = Vec::new();
+            for (descriptor, bytes) in some {
+                puts.push(Box::pin(put(to, descriptor, bytes)));
+            }
+            for done in answers(puts).await {
+                done?;
+            }
+        }
     }
     Ok(copied)
 }
@@ -243,14 +258,10 @@ fn carry(from: &Layout, blob: &Descriptor, to: &Layout) -> Result<Delivery, Prob
     Ok(Delivery::Sent)
 }
 
-async fn put(to: &Repository, one: &Descriptor, bytes: Vec<u8>, is_new: bool) -> Result<(), Problem> {
+/// Puts a manifest: to ask first whether it is there takes as long.
+async fn put(to: &Repository, one: Descriptor, bytes: Vec<u8>) -> Result<(), Problem> {
     match to {
-        Repository::Registry(registry) => {
-            if !is_new && registry.has(one).await? {
-                return Ok(());
-            }
-            registry.put_new(one, &bytes).await
-        }
+        Repository::Registry(registry) => registry.put_new(&one, &bytes).await,
         Repository::Layout(layout) => {
             let (layout, media_type) = (layout.clone(), one.media_type.clone());
             blocking(move || layout.write(&media_type, &bytes).map(drop)).await
@@ -262,27 +273,23 @@ async fn put(to: &Repository, one: &Descriptor, bytes: Vec<u8>, is_new: bool) ->
 async fn contents(from: &Repository, image: &Descriptor, document: Vec<u8>) -> Result<Contents, Problem> {
     let mut contents = Contents::default();
     let mut seen = HashSet::from([image.digest]);
-    let mut level = vec![image.clone()];
-    let mut document = Some(document);
+    let mut level = vec![(image.clone(), document)];
+    let mut count = 1;
     for _ in 0..MAX_DEPTH {
         let mut below = Vec::new();
-        for manifest in level {
+        for (manifest, bytes) in &level {
             let unfit = |note: String| {
                 let title = format!("`{}` cannot be copied", manifest.digest);
                 Problem::new(Code::Registry, title).note(note)
             };
-            if contents.manifests.len() >= MAX_MANIFESTS {
-                return Err(unfit("it names too many manifests".to_owned()));
-            }
-            let bytes = match document.take() {
-                Some(document) => document,
-                None => from.read(&manifest).await?,
-            };
             if media_type::is_index(&manifest.media_type) {
-                let index = Index::parse(&bytes).map_err(|error| unfit(error.to_string()))?;
+                let index = Index::parse(bytes).map_err(|error| unfit(error.to_string()))?;
                 below.extend(index.manifests.into_iter().filter(|one| seen.insert(one.digest)));
+                if count + below.len() > MAX_MANIFESTS {
+                    return Err(unfit("it names too many manifests".to_owned()));
+                }
             } else {
-                let parsed = Manifest::parse(&bytes).map_err(|error| unfit(error.to_string()))?;
+                let parsed = Manifest::parse(bytes).map_err(|error| unfit(error.to_string()))?;
                 for blob in std::iter::once(parsed.config).chain(parsed.layers) {
                     // A layer that may not be distributed is fetched from its own address.
                     let elsewhere = blob.unknown.contains_key("urls") && !from.has(&blob).await?;
@@ -291,17 +298,31 @@ async fn contents(from: &Repository, image: &Descriptor, document: Vec<u8>) -> R
                     }
                 }
             }
-            contents.manifests.push((manifest, bytes));
         }
+        contents.levels.push(level);
         if below.is_empty() {
-            // Each comes behind those that it names.
-            contents.manifests.reverse();
             return Ok(contents);
         }
-        level = below;
+        count += below.len();
+        level = read_all(from, below).await?;
     }
     let title = format!("`{}` cannot be copied", image.digest);
     Err(Problem::new(Code::Registry, title).note("its indexes lie too deep in each other"))
+}
+
+/// Manifests with their bytes.
+async fn read_all(
+    from: &Repository,
+    manifests: Vec<Descriptor>,
+) -> Result<Vec<(Descriptor, Vec<u8>)>, Problem> {
+    let mut reads: Vec<Question<'_, _>> = Vec::new();
+    for manifest in manifests {
+        reads.push(Box::pin(async move {
+            let bytes = from.read(&manifest).await?;
+            Ok((manifest, bytes))
+        }));
+    }
+    answers(reads).await.into_iter().collect()
 }
 
 /// Does work that waits for the file system where it holds nobody up.

@@ -57,9 +57,8 @@ impl Entered {
     /// What enters a stage, and instead of what: `1.2.0 (89abcde) instead of 1.1.0 (0123456)`.
     pub(crate) fn words(&self, stage: &str) -> Option<String> {
         let (_, candidate) = self.stages.iter().find(|(known, _)| known.name.value == stage)?;
-        let named = |version: &str, commit: &str| match version == commit {
-            true => version.to_owned(),
-            false => format!("{version} ({commit})"),
+        let named = |version: &str, commit: &str| {
+            if version == commit { version.to_owned() } else { format!("{version} ({commit})") }
         };
         let enters = named(&candidate.version, short(&candidate.commit));
         let running = self.page.state.running(stage).map(|running| &running.entry);

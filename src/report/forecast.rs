@@ -24,7 +24,7 @@ pub fn forecast_text(plan: &Plan, forecasts: &[Forecast], look: Look, all: bool)
     for forecast in forecasts {
         let Some(step) = plan.steps.get(forecast.step.0 as usize) else { continue };
         let (mark, paint, words) = words(plan, forecast);
-        let shows = shows(plan, step);
+        let about = subjects(plan, step);
         match forecast.verdict {
             Verdict::Group => continue,
             Verdict::UpToDate | Verdict::Skip(_) => rests += 1,
@@ -41,8 +41,8 @@ pub fn forecast_text(plan: &Plan, forecasts: &[Forecast], look: Look, all: bool)
         let _ = writeln!(out, "{} {}", look.paint(paint, mark), look.paint(Paint::Strong, &name));
         let shown = if all { words.len() } else { SHOWN };
         let more = words.len().saturating_sub(shown);
-        for shown in &shows {
-            let _ = writeln!(out, "    {shown}");
+        for subject in &about {
+            let _ = writeln!(out, "    {subject}");
         }
         for word in words.iter().take(shown) {
             let line = look.cut(word, look.width.saturating_sub(4));
@@ -153,7 +153,7 @@ fn names(step: &Step) -> Vec<String> {
 }
 
 /// What a step that publishes is about, as far as that is known before: a line each.
-fn shows(plan: &Plan, step: &Step) -> Vec<String> {
+fn subjects(plan: &Plan, step: &Step) -> Vec<String> {
     let digest = |at: StepIndex| match &plan.steps.get(at.0 as usize)?.action {
         Action::Found(found) => Some(found.image.as_ref()?.digest),
         _ => None,

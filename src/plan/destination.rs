@@ -42,6 +42,9 @@ pub(super) fn repository_in(
             let name = format!("{}/{repository}", scope.fill(host)?.trim_end_matches('/'));
             match name.parse::<RepositoryName>() {
                 Ok(_) => Ok(RegistryPlace::Remote(name)),
+                Err(_) if name.starts_with("oci:") => {
+                    Err(format!("`{name}`: what is a directory does not come from a variable"))
+                }
                 Err(why) => Err(format!("`{name}`: {why}")),
             }
         }
@@ -50,9 +53,10 @@ pub(super) fn repository_in(
     };
     let place = place.map_err(|why| {
         let title = format!("`{}` cannot be published to `{name}`", image.name.value);
-        Problem::new(Code::InvalidReference, title)
-            .label(image.repository.span, why)
-            .help("a repository is lower-case words joined by `/`, such as \"team/web\"")
+        Problem::new(Code::InvalidReference, title).label(image.repository.span, why).help(
+            "a repository is lower-case words joined by `/`, such as \"team/web\"; a directory begins with \
+                 `oci:` in the file",
+        )
     })?;
     Ok(match declared {
         Some(registry) => RegistryPlan::declared(&scope, registry, place),

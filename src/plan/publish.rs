@@ -72,7 +72,7 @@ impl Lower<'_> {
         }
     }
 
-    /// What is wrong with rules is wrong once, wherever they are asked.
+    /// What is wrong with rules or places is wrong once, wherever they are asked.
     fn told_once(&mut self, problems: Problems) {
         let new = problems.into_iter().filter(|problem| !self.problems.as_slice().contains(problem));
         let new: Vec<Problem> = new.collect();
@@ -121,7 +121,8 @@ impl Lower<'_> {
     /// A registry with the repository of an image in it.
     pub(super) fn registry(&mut self, image: &Image, channel: usize) -> Option<RegistryPlan> {
         let Channel { name, .. } = *channels(self.release, image).get(channel)?;
-        self.problems.take(repository_in(self.release, self.facts, image, name))
+        let place = repository_in(self.release, self.facts, image, name);
+        place.map_err(|problem| self.told_once(problem.into())).ok()
     }
 }
 

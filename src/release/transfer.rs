@@ -280,6 +280,10 @@ impl Source {
         let name = tag.as_ref().map_or_else(|| self.image.digest.to_string(), Tag::to_string);
         let mut before = held;
         if let Some(tag) = &tag {
+            // What it held already, somebody may have taken from it meanwhile.
+            if before == Some(self.image.digest) {
+                before = target.resolve(&name).await?.map(|held| held.digest);
+            }
             // Whoever names a tag here wants it to be this image.
             while before != Some(self.image.digest) && !self.swap(&target, to, tag, before).await? {
                 before = target.resolve(&name).await?.map(|held| held.digest);

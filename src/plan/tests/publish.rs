@@ -228,6 +228,18 @@ fn an_image_without_a_name_for_this_event_is_pushed_and_not_named() {
 }
 
 #[test]
+fn a_directory_of_a_variable_is_refused_once_and_with_its_reason() {
+    let text = FILE.replace(
+        "registry \"ghcr\" \"ghcr.io/acme\"",
+        "var \"to\" \"oci:out\"\nregistry \"ghcr\" \"{to}/acme\"",
+    );
+    let problems = World::new(&text).try_plan(&Goals::Release).unwrap_err();
+    let said: Vec<_> = problems.as_slice().iter().map(|problem| problem.labels[0].text.clone()).collect();
+    let why = |image| format!("`oci:out/acme/{image}`: what is a directory does not come from a variable");
+    assert_eq!(said, [why("team/web"), why("worker")]);
+}
+
+#[test]
 fn two_images_cannot_have_one_name() {
     let mut world = World::new(
         r#"

@@ -328,3 +328,39 @@ fn a_tag_that_another_tool_sets_between_plan_and_commit_is_found_before_anything
     assert_eq!(held, [one.clone(), "none".to_owned(), one.clone(), one.clone()]);
     assert_eq!(world.production(&world.repo.path())["entering"], Value::Null);
 }
+
+#[test]
+fn what_a_registry_collects_between_plan_and_commit_is_missed_before_anything_is_visible() {
+    if !ready("a registry that collects its garbage meanwhile") {
+        return;
+    }
+    let world = World::new();
+    let release = |version: &str| {
+        world.call(&world.repo.path(), &["release", "--event", &format!("tag=v{version}"), "--yes"])
+    };
+    world.version("1.0.0");
+    done(&release("1.0.0"));
+    let one = world.digest("1.0.0");
+    // What has no tag yet is taken for garbage, just before it gets one.
+    world.version("1.1.0");
+    let config = world.repo.path().join(".registry.yml");
+    world.proxy.harm(Box::new(move |asked, times| {
+        if asked == "PUT /v2/team/web/manifests/1.1.0" && times == 0 {
+            let words = ["garbage-collect", "--delete-untagged", &*config.to_string_lossy()];
+            let collected = Command::new("docker-registry").args(words).output();
+            assert!(collected.is_ok_and(|collected| collected.status.success()), "it collects");
+        }
+        None
+    }));
+    let said =
+        ["MANIFEST_BLOB_UNKNOWN", "did not accept the manifest `team/web:1.1.0`", "`hoist resume` finishes"];
+    refused(&release("1.1.0"), 1, &said);
+    let held = || ["1.1.0", "1.1", "latest", "live"].map(|tag| world.digest(tag));
+    let none = || "none".to_owned();
+    assert_eq!(held(), [none(), none(), one.clone(), one]);
+    // The same again sends it again.
+    done(&release("1.1.0"));
+    let two = world.digest("1.1.0");
+    assert_eq!(held(), [two.clone(), two.clone(), two.clone(), two]);
+    assert_eq!(world.production(&world.repo.path())["entering"], Value::Null);
+}

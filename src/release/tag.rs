@@ -476,7 +476,8 @@ async fn half_released(
         });
     }
     if !stands && cause.code != Code::HalfReleased {
-        return cause;
+        // That it was begun is put down all the same.
+        return Problem { help: cause.help.or_else(|| Some(RESUME.to_owned())), ..cause };
     }
     let title = format!("`{name}` was tagged in part: {}", cause.title);
     let problem = Problem { code: Code::HalfReleased, title, ..cause };

@@ -90,7 +90,8 @@ pub fn read_all(
     let tree = if wanted.is_empty() {
         Tree::default()
     } else {
-        problems.take(Tree::read(&root, &wanted, honour_ignore)).unwrap_or_default()
+        let closed = |directory: &Path| meant.iter().all(|meant| meant.closes(directory));
+        problems.take(Tree::read_open(&root, &wanted, honour_ignore, &closed)).unwrap_or_default()
     };
     let chosen: Vec<_> =
         meant.par_iter().map(|meant| meant.choose(&root, &tree).and_then(|it| meant.some(it))).collect();
@@ -135,7 +136,7 @@ mod tests {
     use crate::config::{Copy, ProjectPath};
     use crate::diagnostic::Spanned;
     use crate::facts::fixture::{facts, inputs, patterns, release, span, template};
-    use crate::facts::{CopyQuery, Event, InputKind};
+    use crate::facts::{ContextQuery, CopyQuery, Event, InputKind};
 
     struct Project {
         directory: TempDir,
@@ -324,6 +325,40 @@ mod tests {
         assert_eq!(project.inputs(&["app/shared/deep"]), ["shared/deep/x"]);
         assert_eq!(project.copies("app", &[]), ["app/config", "app/loop", "app/main", "app/shared"]);
         assert_eq!(project.copies("app/shared/*", &[]), ["shared/config", "shared/deep/x"]);
+    }
+
+    #[test]
+    fn directories_of_which_nothing_is_sent_are_not_looked_into() {
+        let project = Project::with(&[
+            "data/a",
+            "cache/deep/b",
+            "cache/x/y",
+            "kept/c",
+            "kept/d/e",
+            "kept/f/g",
+            "out/h",
+        ]);
+        project.write(".dockerignore", "*\n!data\n!kept/d\n");
+        let directory = Spanned::new(ProjectPath::root(), span("."));
+        let without = vec![ProjectPath::root().join("out").unwrap()];
+        let context = ContextQuery { directory, dockerfile: None, without };
+        let context = InputQuery { contexts: vec![context], ..InputQuery::default() };
+        let looked = |queries: &[InputQuery]| {
+            let facts = facts(Event::Unnamed);
+            let known = KnownFiles::new();
+            let (found, walked) = read_all(&project.path(""), &release(), &facts, queries, &known).unwrap();
+            let mut looked: Vec<_> =
+                walked.directories.into_iter().map(|(path, _)| path.display().to_string()).collect();
+            looked.sort();
+            let files = found[0].files.iter().map(|file| file.path.to_string()).collect::<Vec<_>>();
+            (files, looked)
+        };
+        let sent = || vec!["data/a".to_owned(), "kept/d/e".to_owned()];
+        let all = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect::<Vec<_>>();
+        assert_eq!(looked(std::slice::from_ref(&context)), (sent(), all(&["", "data", "kept", "kept/d"])));
+        // Somebody else may want some of it.
+        let other = all(&["", "cache", "cache/deep", "data", "kept", "kept/d"]);
+        assert_eq!(looked(&[context, inputs(&["cache/deep/*"])]), (sent(), other));
     }
 
     #[test]

@@ -172,6 +172,11 @@ impl Meant {
         })
     }
 
+    /// Whether nothing is meant of what lies in a directory.
+    pub(super) fn closes(&self, directory: &Path) -> bool {
+        self.rules.iter().all(|rule| rule.closes(directory))
+    }
+
     fn is_generated(&self, path: &Path) -> bool {
         let last = self.generated.iter().rev().find(|made| made.covers(path));
         last.is_some_and(|made| !made.negated)

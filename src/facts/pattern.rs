@@ -133,6 +133,22 @@ impl Rule {
         !self.negated && place.starts_with(directory)
     }
 
+    /// Whether it means nothing that lies in this directory.
+    pub(super) fn closes(&self, directory: &Path) -> bool {
+        let (Place::Named(place, _) | Place::Glob(_, place)) = &self.place;
+        if self.negated || !directory.starts_with(place) {
+            return self.negated || !place.starts_with(directory);
+        }
+        if self.without.iter().any(|without| directory.starts_with(without)) {
+            return true;
+        }
+        let (Some(ignore), Ok(below)) = (&self.ignore, directory.strip_prefix(&self.from)) else {
+            return false;
+        };
+        let below = below.to_string_lossy();
+        !below.is_empty() && ignore.is_ignored(&below) && !ignore.may_take_back_below(&below)
+    }
+
     pub(super) fn excludes(&self, path: &Path) -> bool {
         let Ok(below) = path.strip_prefix(&self.from) else { return false };
         if self.without.iter().any(|without| path.starts_with(without)) {

@@ -70,7 +70,18 @@ impl Tree {
     /// Walks the wanted places; `root` is absolute and without symbolic links.
     /// What `.gitignore` files say is looked at only where `honour_ignore`.
     pub(super) fn read(root: &Path, wanted: &[Wanted], honour_ignore: bool) -> Result<Self, Problems> {
-        let walk = Walk { root, wanted, honour_ignore };
+        Self::read_open(root, wanted, honour_ignore, &|_| false)
+    }
+
+    /// As [`read`](Self::read), without what lies in directories that are `closed`: nobody
+    /// wants any of it.
+    pub(super) fn read_open(
+        root: &Path,
+        wanted: &[Wanted],
+        honour_ignore: bool,
+        closed: &(dyn Fn(&Path) -> bool + Sync),
+    ) -> Result<Self, Problems> {
+        let walk = Walk { root, wanted, honour_ignore, closed };
         let mut walked = Walked::default();
         let rules = if honour_ignore { rules_above(root, &mut walked) } else { None };
         let (mut tree, problems) = walk.directory(&PathBuf::new(), rules, false, &[]);
@@ -190,6 +201,7 @@ struct Walk<'a> {
     root: &'a Path,
     wanted: &'a [Wanted],
     honour_ignore: bool,
+    closed: &'a (dyn Fn(&Path) -> bool + Sync),
 }
 
 impl Walk<'_> {
@@ -235,7 +247,7 @@ impl Walk<'_> {
             .filter_map(|entry| {
                 let still: Vec<bool> = within.iter().copied().filter(|all| *all || !entry.ignored).collect();
                 let leads = self.wanted.iter().any(|wanted| wanted.directory.starts_with(&entry.path));
-                let descend = leads || !still.is_empty();
+                let descend = leads || !still.is_empty() && !(self.closed)(&entry.path);
                 descend.then(|| self.directory(&entry.path, rules.clone(), entry.ignored, &still))
             })
             .collect();

@@ -71,13 +71,16 @@ impl Entered {
 
     /// Says of what is only looked at what the stages would run, and why it would be refused.
     pub(crate) fn tell(&self, session: &Session, planned: &Planned, allow_regress: bool) {
-        for (stage, _) in self.stages.iter().filter(|_| !session.global.json) {
+        if session.global.json {
+            return;
+        }
+        for (stage, _) in &self.stages {
             let name = &stage.name.value;
             session.say(&format!("{name} would run {}\n", self.words(name).unwrap_or_default()));
         }
         let unmet = self.entrance(session, planned, allow_regress).err().unwrap_or_default();
         let problems = self.refused.as_slice().iter().chain(unmet.as_slice());
-        for problem in problems.filter(|_| !session.global.json) {
+        for problem in problems {
             session.say(&format!("It would be refused: {}\n", problem.title));
             for note in &problem.notes {
                 session.say(&format!("  {note}\n"));

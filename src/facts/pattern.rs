@@ -137,21 +137,22 @@ impl Rule {
     pub(super) fn closes(&self, directory: &Path) -> bool {
         let (Place::Named(place, _) | Place::Glob(_, place)) = &self.place;
         if self.negated || !directory.starts_with(place) {
-            return self.negated || !place.starts_with(directory);
-        }
-        if self.without.iter().any(|without| directory.starts_with(without)) {
-            return true;
+            return !self.lies_below(directory);
         }
         let (Some(ignore), Ok(below)) = (&self.ignore, directory.strip_prefix(&self.from)) else {
             return false;
         };
-        let below = below.to_string_lossy();
-        !below.is_empty() && ignore.is_ignored(&below) && !ignore.may_take_back_below(&below)
+        let taken_back = ignore.may_take_back_below(&below.to_string_lossy());
+        self.is_without(directory) || self.excludes(directory) && !taken_back
+    }
+
+    fn is_without(&self, path: &Path) -> bool {
+        self.without.iter().any(|without| path.starts_with(without))
     }
 
     pub(super) fn excludes(&self, path: &Path) -> bool {
         let Ok(below) = path.strip_prefix(&self.from) else { return false };
-        if self.without.iter().any(|without| path.starts_with(without)) {
+        if self.is_without(path) {
             return true;
         }
         if let Some(ignore) = &self.ignore {

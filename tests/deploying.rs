@@ -317,35 +317,49 @@ fn a_branch_of_the_project_is_committed_to_without_its_files() {
 }
 
 #[test]
-fn who_is_overtaken_while_it_deploys_says_that_what_runs_is_not_known() {
-    if !ready("two deployments of one stage") {
+fn an_image_whose_tag_names_another_one_is_deployed_by_a_tag_of_its_own() {
+    if !ready("a commit that is built twice") {
         return;
     }
-    let world = World::new("deploy \"run\" { run \"./deploy.sh $HOIST_VERSION\"; }");
-    // While one version is deployed, somebody else releases the next.
-    let hoist = env!("CARGO_BIN_EXE_hoist");
-    let script = format!(
-        "#!/bin/sh\nset -eu\necho begin $1 >> out\n\
-         test $1 != 1.0.0 || {hoist} release --event tag=v2.0.0 --yes >> log 2>&1\n\
-         echo end $1 >> out\n"
+    let world = World::new(
+        "deploy \"gitops\" repo=\"../manifests.git\" { kustomize \"overlays/production\" image=\"placeholder/web\"; }",
     );
-    world.repo.write_program("deploy.sh", &script);
-    world.repo.write(".gitignore", "/.registry*\n/out\n/log\n");
-    world.repo.commit("Deploy");
-    world.repo.git(&["tag", "v1.0.0"]);
-    world.repo.git(&["tag", "v2.0.0"]);
-    let ended = world.release("tag=v1.0.0");
-    assert!(world.repo.path().join("out").exists(), "{}", ended.stderr);
-    assert_eq!(
-        world.repo.read("out"),
-        "begin 1.0.0\nbegin 2.0.0\nend 2.0.0\nend 1.0.0\n",
-        "{}",
-        ended.stderr
+    world.manifests(&files());
+    // What it makes is another each time.
+    let release = world.repo.read("release.kdl").replace("copy \"web\"", "copy \"page\"");
+    let release = release.replace(
+        "tags { latest; semver \"{version}\"; branch \"{branch}-latest\"; }",
+        "tags { branch \"{branch}-{short}\"; }",
     );
-    let said = ["hoist::deploy::overtaken", "hoist::release::not_put_back", "was entered with 2.0.0"];
-    refused(&ended, 5, &said);
-    let shown = world.repo.hoist(&["status", "--no-drift"]).stdout;
-    assert!(shown.contains("2.0.0"), "{shown}");
+    let page = "target \"page\" { run \"date +%s%N > page\"; inputs \"release.kdl\"; outputs \"page\"; }\n";
+    world.repo.write("release.kdl", format!("{page}{release}"));
+    world.repo.write(".gitignore", "/.registry*\n/out\n/bin\n/page\n");
+    world.repo.commit("Twice");
+    let tag = format!("main-{}", world.repo.git(&["rev-parse", "--short=7", "HEAD"]).trim());
+    let new_tag = || {
+        let kept = world.kept(&["show", "main:overlays/production/kustomization.yaml"]);
+        let line = kept.lines().rfind(|line| line.contains("newTag")).unwrap().to_owned();
+        line.split("newTag:").nth(1).unwrap().split('#').next().unwrap().trim().to_owned()
+    };
+    let runs = || {
+        let told = world.repo.hoist(&["status", "--json", "--no-drift"]).stdout;
+        let stage: Value = serde_json::from_str(told.lines().next().unwrap()).unwrap();
+        stage["images"][0]["digest"].as_str().unwrap().to_owned()
+    };
+    done(&world.release("branch=main"));
+    assert_eq!((new_tag(), world.digest(&tag)), (tag.clone(), runs()));
+    let first = runs();
+
+    let again = world.repo.hoist(&["release", "--event", "branch=main", "--no-cache", "--yes"]);
+    done(&again);
+    assert!(again.stderr.contains("left where it is"), "{}", again.stderr);
+    assert_ne!(runs(), first);
+    assert_eq!(world.digest(&tag), first);
+    assert!(new_tag().starts_with("keep-"), "{}", new_tag());
+    assert_eq!(world.digest(&new_tag()), runs());
+
+    done(&world.repo.hoist(&["rollback", "production", "--yes"]));
+    assert_eq!((new_tag(), runs()), (tag, first));
 }
 
 /// Answers each request, by its lines and its body, on a port of its own.

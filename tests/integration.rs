@@ -54,6 +54,7 @@ mod sealing;
 mod signals;
 mod spelling;
 mod stages;
+mod turns;
 mod views;
 mod vouched;
 mod watch;

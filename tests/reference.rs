@@ -45,7 +45,7 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("hoist::release::not_promotable", "tests/stages.rs", "hoist::release::not_promotable"),
     ("hoist::release::put_back", "tests/stages.rs", "hoist::release::put_back"),
     ("hoist::release::not_put_back", "tests/stages.rs", "hoist::release::not_put_back"),
-    ("hoist::deploy::overtaken", "tests/deploying.rs", "hoist::deploy::overtaken"),
+    ("hoist::deploy::overtaken", "tests/turns.rs", "hoist::deploy::overtaken"),
     ("hoist::deploy::not_verified", "tests/stages.rs", "hoist::deploy::not_verified"),
     ("hoist::run::interrupted", "tests/signals.rs", "Some(130)"),
     ("hoist::run::no_scanner", "tests/scanning.rs", "hoist::run::no_scanner"),

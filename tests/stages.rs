@@ -734,8 +734,13 @@ fn the_next_version_is_cut_from_the_highest() {
     repo.write("release.kdl", right.replace("prefix=\"api/v\"", "prefix=\"api/v\"; raw \"{nothing}\""));
     repo.commit("Wrong");
     refused(&cut(&["patch"]), 2, &["nothing"]);
+    let stage = "\nstage \"live\" { on tag=\"api/v*\"; deploy \"run\" { run \"deploy\" \"{nothing}\"; }; }\n";
+    repo.write("release.kdl", right.replace("tags {", "push \"oci:images\"; tags {") + stage);
+    repo.commit("Wrong as well");
+    refused(&cut(&["patch"]), 2, &["nothing"]);
     assert_eq!(repo.git(&["tag", "--list"]), "api/v0.1.0");
-    repo.write("release.kdl", right);
+    // What a release does not do need not be for its event.
+    repo.write("release.kdl", format!("target \"preview\" {{ run \"echo\" \"{{number}}\"; }}\n{right}"));
     repo.commit("Next");
     refused(&cut(&["patch", "--push"]), 2, &["there is no remote to push the tag to"]);
     let remote = repo.path().with_file_name("remote.git");

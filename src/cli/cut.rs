@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::cli::run::{asker, ci, consent};
 use crate::cli::session::Session;
 use crate::cli::stage_arguments::Cut;
+use crate::cli::words::Words;
 use crate::config::{Release, RuleKind};
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::short;
@@ -17,6 +18,7 @@ use crate::plan::Goals;
 use crate::release::{Tags, next};
 
 pub(crate) fn cut(session: &mut Session, options: &Cut) -> Result<ExitCode, Problems> {
+    let values = Words::values_only("cut", &options.words, &mut session.sources)?.values;
     let loaded = session.load()?;
     let (root, release) = (&loaded.project.root, &loaded.release);
     let facts = session.gather(&loaded, &Needs::default(), &IndexMap::new())?;
@@ -44,7 +46,13 @@ pub(crate) fn cut(session: &mut Session, options: &Cut) -> Result<ExitCode, Prob
     let name = format!("{prefix}{version}");
     // A tag of which no release can be planned would burn its version.
     session.global.event = Some(format!("tag={name}"));
-    session.outline(&loaded, &Goals::All, &IndexMap::new())?;
+    if !release.images.is_empty() {
+        let (_, entered) = session.outline(&loaded, &Goals::Release, &values)?;
+        for Problem { title, help, .. } in entered.iter().flat_map(|entered| entered.refused.as_slice()) {
+            let help = help.as_deref().map(|help| format!("  {help}\n")).unwrap_or_default();
+            session.say(&format!("its release would be refused now: {title}\n{help}"));
+        }
+    }
     if options.push {
         let Some(remote) = tags.remote() else {
             let problem = Problem::new(Code::CommandLine, "there is no remote to push the tag to");

@@ -8,11 +8,12 @@ use crate::cli::session::{Session, exit_code};
 use crate::config::Stage;
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::plan::{Action, Step};
-use crate::release::{Entrance, EntryKind};
+use crate::release::{Entrance, Entry, EntryKind};
 use crate::run::{Cause, Outcome, Request, Summary};
 
-/// The exit code of a run; where stages failed that it entered, after they were put back
-/// to what they ran before, or were put on hold, and what is to be said of each.
+/// The exit code of a run that is over, and what is to be said of stages that it entered:
+/// those that failed are put back to what they ran before, or on hold; the right to all of
+/// them is given up.
 pub(crate) fn put_back(
     session: &mut Session,
     running: &Running,
@@ -25,17 +26,32 @@ pub(crate) fn put_back(
     for broken in broken(request, summary) {
         problems.push(settle(session, running, entrance, &broken));
     }
+    match entrance.end() {
+        Err(unsaid) => problems.extend(unsaid),
+        // Of a stage that failed it was said already.
+        Ok(others) if problems.is_empty() => problems.extend(others.iter().map(overtaken)),
+        Ok(_) => {}
+    }
     if problems.is_empty() {
         return (ended, problems);
     }
     // What stands comes before what was put back.
-    let stands = problems.as_slice().iter().find(|problem| problem.code == Code::NotPutBack);
+    let stands = problems.as_slice().iter().find(|problem| problem.code != Code::PutBack);
     let code = stands.map_or(Code::PutBack, |problem| problem.code);
     // Of what failed while it went back, whoever had it go back tells.
     if !running.going_back {
         session.report(&problems);
     }
     (exit_code(code.class()), problems)
+}
+
+/// Somebody else took a stage over while it was deployed.
+fn overtaken(other: &Entry) -> Problem {
+    let Entry { stage, version, by, .. } = other;
+    let title = format!("`{stage}` was taken over with {version} by {by} while this was deployed");
+    Problem::new(Code::Overtaken, title)
+        .note("which of the two was deployed last is not known")
+        .help(format!("once that run has ended: `hoist rollback {stage} --to {version}`, or its release again, deploys it"))
 }
 
 /// A stage that was entered and does not work, as far as is known.

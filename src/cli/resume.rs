@@ -401,6 +401,7 @@ fn abort(session: &Session, ledger: &Ledger, entry: &Entry, run: &str) -> Result
             at: session.host.now,
             by: by.clone(),
             run: Some(run.to_owned()),
+            deploys: false,
             follows: None,
             reason: Some(format!("{} was given up half way, and put back", entry.version)),
             ..entry.clone()

@@ -50,7 +50,7 @@ pub(crate) fn asked(
 }
 
 pub(crate) fn release(session: &mut Session, options: &Release) -> Result<ExitCode, Problems> {
-    let words = Words::values_only(&options.words, &mut session.sources)?;
+    let words = Words::values_only("release", &options.words, &mut session.sources)?;
     let running = &options.running;
     let prepared = ready(session, running, false, &Goals::Release, &words.values).map(|mut prepared| {
         let entered = prepared.planned.entered.iter_mut().filter(|_| options.lift_hold);
@@ -151,21 +151,19 @@ pub(crate) fn carry_out(
     if let Some(remembering) = remembering {
         remembering.keep(&request, &summary);
     }
-    if let (0, Some(lost)) = (summary.exit_code(), view.close(&summary.problems, &session.sources)) {
-        return Err(unwritable(&lost).into());
-    }
+    let lost = view.close(&summary.problems, &session.sources);
     // A file that cannot be written leaves no stage as it is.
     let written = files.write();
     let (ended, settled) = put_back(session, running, &request, &summary);
+    if let (0, Some(lost)) = (summary.exit_code(), lost) {
+        return Err(unwritable(&lost).into());
+    }
     // The record and the files tell how it ended at last.
     if !settled.is_empty()
         && let Ok(event) = amend(&request.root, &summary.run, &settled, &session.sources)
     {
         files.see(&event);
         drop(files.write());
-    }
-    if let Some(entrance) = &request.entrance {
-        entrance.end_journal()?;
     }
     let written = written.and(files.summarise());
     if let Err(problems) = written {

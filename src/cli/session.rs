@@ -16,7 +16,7 @@ use crate::diagnostic::{Class, Code, Problem, Problems, Sources, Spanned};
 use crate::facts::{
     Compiled, Facts, Host, KnownFiles, Needs, Origin, Project, Question, Text, ToolQuery, compile_release,
 };
-use crate::plan::{Goals, Options, Plan};
+use crate::plan::{Goals, Options, Plan, Selection};
 use crate::report::{Dialect, Look, output, problems_json, render, status};
 
 /// One call of hoist.
@@ -165,24 +165,40 @@ impl Session {
         crate::facts::gather(&self.host, &loaded.project, &loaded.release, &question)
     }
 
-    /// From a release file to a plan that is looked at and not run: what tools
-    /// say of themselves is not asked, so that they need not be installed.
+    /// From a release file to a plan that is looked at and not run, and the stages that it
+    /// would enter: what tools say of themselves is not asked, so that they need not be
+    /// installed.
     pub(crate) fn outline(
         &self,
         loaded: &Loaded,
         goals: &Goals,
         overrides: &IndexMap<String, String>,
-    ) -> Result<Plan, Problems> {
-        let mut selection = crate::plan::select(&loaded.release, goals)?;
+    ) -> Result<(Plan, Option<Entered>), Problems> {
+        let options = Options { allow_dirty: true, looked_at: true };
+        let (mut selection, entered) = self.select(loaded, goals, overrides, options)?;
         let tools = std::mem::take(&mut selection.needs.tools).len();
         let mut facts = self.gather(loaded, &selection.needs, overrides)?;
         facts.tools = vec![String::new(); tools];
-        crate::plan::build(
-            &loaded.release,
-            &facts,
-            &selection,
-            &Options { allow_dirty: true, looked_at: true },
-        )
+        let plan = crate::plan::build(&loaded.release, &facts, &selection, &options)?;
+        Ok((plan, entered))
+    }
+
+    /// What goals mean, and the stages that are entered with them.
+    fn select(
+        &self,
+        loaded: &Loaded,
+        goals: &Goals,
+        overrides: &IndexMap<String, String>,
+        options: Options,
+    ) -> Result<(Selection, Option<Entered>), Problems> {
+        let selection = crate::plan::select(&loaded.release, goals)?;
+        if selection.is_release()
+            && let Some((entering, entered)) = self.stages_of_event(loaded, overrides, options)?
+        {
+            let selection = crate::plan::select_entering(&loaded.release, goals, entering)?;
+            return Ok((selection, Some(entered)));
+        }
+        Ok((selection, None))
     }
 
     /// From a release file to a plan.
@@ -193,14 +209,7 @@ impl Session {
         overrides: &IndexMap<String, String>,
         options: Options,
     ) -> Result<Planned, Problems> {
-        let mut selection = crate::plan::select(&loaded.release, goals)?;
-        let mut entered = None;
-        if selection.is_release()
-            && let Some((entering, found)) = self.stages_of_event(&loaded, overrides, options)?
-        {
-            selection = crate::plan::select_entering(&loaded.release, goals, entering)?;
-            entered = Some(found);
-        }
+        let (selection, entered) = self.select(&loaded, goals, overrides, options)?;
         let mut facts = self.gather(&loaded, &selection.needs, overrides)?;
         facts.dockerfiles = self.read_dockerfiles(&loaded.project, &selection.needs)?;
         let strict = Strictness::of(&selection, options);

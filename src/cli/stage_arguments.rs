@@ -86,6 +86,9 @@ pub(crate) struct Cut {
     /// Do not ask
     #[arg(short, long)]
     pub(crate) yes: bool,
+    /// Values that the release will be given, of variables without a default
+    #[arg(value_name = "VAR=VALUE")]
+    pub(crate) words: Vec<String>,
 }
 
 /// A number of a version.

@@ -140,8 +140,13 @@ fn remark(stage: Option<&StageState>, tags: Option<&Tags>, now: Timestamp) -> St
 
 /// Who enters a stage at the moment, or died over that.
 fn entering(stage: Option<&StageState>, now: Timestamp) -> Option<String> {
-    let entry = &stage?.entering.as_ref()?.entry;
-    let does = if entry.does == Some(EntryKind::Rollback) { "going back to" } else { "being entered with" };
+    let entering = stage?.entering.as_ref()?;
+    let entry = &entering.entry;
+    let does = match (entering.deploys(), entering.does()) {
+        (true, _) => "being deployed with",
+        (false, EntryKind::Rollback) => "going back to",
+        (false, _) => "being entered with",
+    };
     Some(format!("{does} {} by {} since {}", entry.version, entry.by, age(now, entry.at)))
 }
 
@@ -200,7 +205,8 @@ fn stage_json(name: &str, state: Option<&StageState>, tags: Option<&Tags>, now: 
             "run": entering.run(),
             "by": entering.entry.by,
             "at": entering.entry.at,
-            "does": entering.entry.does,
+            "does": entering.does(),
+            "deploys": entering.deploys(),
             "version": entering.entry.version,
             "commit": entering.entry.commit,
         })),

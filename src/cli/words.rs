@@ -49,11 +49,15 @@ impl Words {
     ///
     /// # Errors
     /// As [`Words::read`], and a name.
-    pub(crate) fn values_only(words: &[String], sources: &mut Sources) -> Result<Self, Problems> {
+    pub(crate) fn values_only(
+        command: &str,
+        words: &[String],
+        sources: &mut Sources,
+    ) -> Result<Self, Problems> {
         let read = Self::read(words, sources)?;
         let mut problems = Problems::new();
         for name in &read.names {
-            let title = format!("`hoist release` takes no names, but got `{}`", name.value);
+            let title = format!("`hoist {command}` takes no names, but got `{}`", name.value);
             let help = format!("to run one step, use `hoist run {}`", name.value);
             problems.push(Problem::new(Code::CommandLine, title).label(name.span, "").help(help));
         }

@@ -47,6 +47,12 @@ impl Stage {
         }
         self.images.iter().any(|name| name.value == image.name.value)
     }
+
+    /// Whether something is done with its images, or must hold, once it is entered.
+    #[must_use]
+    pub const fn is_deployed(&self) -> bool {
+        !self.deploys.is_empty() || self.verify.is_some()
+    }
 }
 
 /// One property of `on`: globs.

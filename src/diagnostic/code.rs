@@ -240,7 +240,7 @@ codes! {
     /// What keeps the repository of manifests does not take a pull request.
     PullRequest "deploy::pull_request" Refused,
     /// Somebody else entered a stage while it was deployed.
-    Overtaken "deploy::overtaken" Failed,
+    Overtaken "deploy::overtaken" Stands,
     /// What was deployed does not do what it has to.
     NotVerified "deploy::not_verified" Failed,
 

@@ -50,9 +50,10 @@ pub(super) fn ran(history: &[(String, Entry)]) -> Vec<(&(String, Entry), bool)> 
             }
             // What the stage runs stays.
             EntryKind::Entering | EntryKind::Left => continue,
-            // Where going back failed, it worked before.
+            // Where going back failed, it worked before; what was given up half way never ran.
             EntryKind::Aborted => {
-                if let Some((_, failed)) = ran.last_mut().filter(|_| entered) {
+                let its = ran.last_mut().filter(|(known, _)| entered && known.1.is_same(&one.1));
+                if let Some((_, failed)) = its {
                     *failed = true;
                 }
             }

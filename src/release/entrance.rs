@@ -12,7 +12,7 @@ use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::short;
 use crate::release::gate::{Candidate, Gate, Unmet, World, evidence, half_way, judge, refusal};
 use crate::release::history::{Kinship, is_on_branch, kinship, tree_of};
-use crate::release::journal::Journal;
+use crate::release::journal::{Intent, Journal};
 use crate::release::lease::{Entered, Held, Standing, withdraw};
 use crate::release::ledger::{Entry, EntryImage, EntryKind, EntryScan, Ledger, Page, Running, State};
 use crate::release::scanned::Scans;
@@ -24,7 +24,7 @@ pub struct Entrance {
     pub(super) ledger: Ledger,
     /// The project's directory.
     root: PathBuf,
-    by: String,
+    pub(super) by: String,
     allow_regress: bool,
     approval: Result<String, Option<String>>,
     /// What vouches for promoted images where they are taken from, once it was looked for.
@@ -33,7 +33,7 @@ pub struct Entrance {
     /// This run, and those that died: their rights to move tags are this run's.
     pub(super) over: Mutex<BTreeSet<String>>,
     /// What became visible is put down here until it works, or is put back.
-    journal: OnceLock<Arc<Journal>>,
+    pub(super) journal: OnceLock<Arc<Journal>>,
 }
 
 impl Entrance {
@@ -107,14 +107,6 @@ impl Entrance {
     /// Keeps a journal until what became visible works, or was put back.
     pub fn keep(&self, journal: Arc<Journal>) {
         let _first = self.journal.set(journal);
-    }
-
-    /// Ends the journal that was kept.
-    ///
-    /// # Errors
-    /// It cannot be removed.
-    pub fn end_journal(&self) -> Result<(), Problem> {
-        self.journal.get().map_or(Ok(()), |journal| journal.end())
     }
 
     /// Gives up the right of a run to move tags, of which none was moved.
@@ -194,7 +186,7 @@ impl Entrance {
             vouched: vouched.or(self.sources_of(candidate)).map(<[Vouched]>::to_vec),
         };
         let mut gates = judge(stage, candidate, known, &world);
-        gates.extend(unfit(candidate, known));
+        gates.extend(unfit(candidate, known).or_else(|| self.unproved(candidate, known)));
         gates.extend(half);
         gates
     }
@@ -202,13 +194,29 @@ impl Entrance {
     /// Refuses to leave behind what a run that died has set in part, unless what comes is
     /// the same, or newer.
     fn half_way(&self, stage: &Stage, candidate: &Candidate, known: &State) -> Option<Gate> {
-        let entering = known.entering(&stage.name.value).filter(|entering| self.may_take(entering))?;
+        let entering = known.entering(&stage.name.value);
+        let entering = entering.filter(|entering| !entering.deploys() && self.may_take(entering))?;
         let before = &entering.entry;
         let behind = before.commit != candidate.commit
             && kinship(&self.root, &before.commit, &candidate.commit) == Kinship::Follows;
         let why = half_way(candidate, before, (behind, self.allow_regress))?;
         let remedy = "`hoist resume` finishes that, `hoist resume --back` puts it back".to_owned();
         Some(Gate { name: "order", finding: Err(Unmet { why, remedy }) })
+    }
+
+    /// Refuses what is still deployed in the stage that it comes from: it has not been seen to
+    /// work there.
+    fn unproved(&self, candidate: &Candidate, known: &State) -> Option<Gate> {
+        let (from, _) = candidate.from.as_ref().filter(|_| candidate.kind == EntryKind::Promote)?;
+        let is_entered = self.stages.iter().any(|(stage, _)| stage.name.value == *from);
+        let entering = known.entering(from).filter(|entering| entering.deploys() && !is_entered)?;
+        let Entry { version, by, .. } = &entering.entry;
+        let why = format!("`{from}` is still deployed with {version} by {by}");
+        let run = entering.run();
+        let remedy = format!(
+            "the same again once that has worked; if it has died, `hoist resume --of {run}` deploys it again"
+        );
+        Some(Gate { name: "from", finding: Err(Unmet { why, remedy }) })
     }
 
     /// The scans that an image of a stage passed before this run.
@@ -228,25 +236,28 @@ impl Entrance {
         self.sources.as_deref().filter(|_| candidate.kind == EntryKind::Promote)
     }
 
-    /// Puts down that a stage runs these images now.
+    /// Puts down that a stage runs these images now. Where it is deployed behind that, the run
+    /// keeps the right to it.
     ///
     /// # Errors
     /// The conditions are not met any more; the ledger cannot be written.
     pub fn enter(
         &self,
-        (run, stage): (&str, &str),
+        (intent, stage): (&Intent, &str),
         images: &[EntryImage],
         vouched: Option<&[Vouched]>,
     ) -> Result<Entered, Problems> {
+        let run = intent.run.as_str();
         let Some((stage, candidate)) = self.stages.iter().find(|(known, _)| known.name.value == stage) else {
             let title = format!("`{stage}` is not entered by this run");
             return Err(Problem::new(Code::NotPromotable, title).into());
         };
         let (mut busy, mut is_same) = (None, false);
-        let done = self.ledger.append(|page| {
+        let whole = stage.is_deployed().then(|| intent.text()).transpose()?;
+        let done = self.ledger.append_all(whole.as_deref(), |page| {
             busy = self.busy_with(&page.state, &stage.name.value);
             if busy.is_some() {
-                return Ok(None);
+                return Ok(Vec::new());
             }
             let before = page.state.stages.get(&stage.name.value);
             let mut entry =
@@ -256,11 +267,17 @@ impl Entrance {
             let entering = before.and_then(|before| before.entering.as_ref());
             is_same = !held && running.is_some_and(|running| running.entry.is_same(&entry));
             if is_same {
-                return Ok(entering.map(|entering| Entry {
-                    kind: EntryKind::Left,
-                    at: Timestamp::now(),
-                    ..entering.entry.clone()
-                }));
+                let right = if entry.deploys {
+                    Some(Entry { kind: EntryKind::Entering, does: Some(entry.kind), ..entry })
+                } else {
+                    let left = |entry: &Entry| Entry {
+                        kind: EntryKind::Left,
+                        at: Timestamp::now(),
+                        ..entry.clone()
+                    };
+                    entering.map(|entering| left(&entering.entry))
+                };
+                return Ok(right.into_iter().collect());
             }
             // What was to be scanned, was.
             let scans = images.iter().map(|image| (image.name.clone(), Scans::Passed(image.scans.clone())));
@@ -269,9 +286,9 @@ impl Entrance {
             entry.gates = evidence(&gates);
             // Who has the right to move its tags was let in when it was given.
             if entering.is_some_and(|entering| entering.run() == run) {
-                return Ok(Some(entry));
+                return Ok(vec![entry]);
             }
-            refusal(stage, &gates, false).map_or(Ok(Some(entry)), |problem| Err(problem.into()))
+            refusal(stage, &gates, false).map_or(Ok(vec![entry]), |problem| Err(problem.into()))
         })?;
         Ok(match (busy, done) {
             (Some(held), _) => Entered::Busy(Box::new(held)),
@@ -305,7 +322,7 @@ impl Entrance {
         Ok(running.filter(|entry| !self.is_ours(entry)).cloned())
     }
 
-    fn is_ours(&self, entry: &Entry) -> bool {
+    pub(super) fn is_ours(&self, entry: &Entry) -> bool {
         let of_stage = self.stages.iter().find(|(stage, _)| stage.name.value == entry.stage);
         of_stage.is_some_and(|(_, candidate)| {
             let ours = (&candidate.event, &candidate.commit, &candidate.version);
@@ -333,6 +350,7 @@ impl Entrance {
                 at: Timestamp::now(),
                 by: self.by.clone(),
                 run: None,
+                deploys: false,
                 source: running.id.clone(),
                 follows: None,
                 reason: Some(reason.to_owned()),
@@ -352,6 +370,7 @@ impl Entrance {
             at: Timestamp::now(),
             by: self.by.clone(),
             does: None,
+            deploys: stage.is_deployed(),
             run: None,
             event,
             commit,

@@ -1,11 +1,12 @@
-//! The right to move the tags of stages: one run at a time has it.
+//! The right to a stage: to move its tags, and to deploy there. One run at a time has it.
 //!
 //! It is an entry of the ledger, `entering`, of which the remote takes one of those that
 //! are made at the same time. Whoever comes later waits until it is gone, and is judged
-//! again then. A run that goes on renews it; it is over when the stage is entered, when
-//! nothing became visible, or when the run is known to have died: its journal is here and
-//! nobody holds it, or nothing was heard of it for longer than a tag can take. No clocks
-//! are compared: each waits by its own.
+//! again then. A run that goes on renews it; it is over when the stage is entered and what
+//! entered works there, when nothing became visible, or when the run is known to have died:
+//! its journal is here and nobody holds it, or nothing was heard of it for longer than a tag
+//! can take. Who goes back does not wait for a deployment. No clocks are compared: each waits
+//! by its own.
 #![expect(clippy::disallowed_methods, reason = "how long a right was not renewed is seen by the clock")]
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,15 +14,17 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use crate::config::Stage;
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::{Environment, any_number};
 use crate::release::back::digests;
 use crate::release::entrance::Entrance;
+use crate::release::gate::Candidate;
 use crate::release::journal::Intent;
 use crate::release::ledger::{Entering, Entry, EntryKind, Ledger, Page, State};
 use crate::release::vouched::Vouched;
 
-/// A right that is older is renewed before the next tag is set.
+/// A right that is older is renewed before the next tag is set, and while a stage is deployed.
 const FRESH: Duration = Duration::from_mins(2);
 /// A run of which nothing was heard for so long has died: longer than it takes to set a tag
 /// of a registry that hardly answers, behind a right that is still fresh.
@@ -74,8 +77,12 @@ impl Held {
     /// Who enters it, with what: a sentence without a period.
     #[must_use]
     pub fn words(&self) -> String {
-        let Entry { does, version, by, .. } = &self.entering.entry;
-        let does = if *does == Some(EntryKind::Rollback) { "goes back to" } else { "is entered with" };
+        let Entry { version, by, .. } = &self.entering.entry;
+        let does = match (self.entering.deploys(), self.entering.does()) {
+            (true, _) => "is deployed with",
+            (false, EntryKind::Rollback) => "goes back to",
+            (false, _) => "is entered with",
+        };
         format!("`{}` {does} {version} by {by}", self.stage)
     }
 }
@@ -108,9 +115,14 @@ impl Entrance {
         Some(Held { stage: stage.to_owned(), entering: entering.clone() })
     }
 
-    /// Whether somebody's right may be taken: it is this run's, or of one that died.
+    /// Whether somebody's right may be taken: it is this run's, or of one that died, or is
+    /// about what this run goes back from.
     pub(super) fn may_take(&self, entering: &Entering) -> bool {
+        let goes_back = |(stage, candidate): &(Stage, Candidate)| {
+            candidate.kind == EntryKind::Rollback && stage.name.value == entering.entry.stage
+        };
         self.over.lock().unwrap_or_else(PoisonError::into_inner).contains(entering.run())
+            || (entering.deploys() && self.stages.iter().any(goes_back))
     }
 
     /// From here on this run has died, or is this one.
@@ -172,8 +184,7 @@ impl Entrance {
         is_done: fn(&Page, &Entry, &Intent) -> bool,
         mut is_right: impl FnMut(&Page) -> Result<bool, Problems>,
     ) -> Result<(), Problems> {
-        let text = serde_json::to_string(intent).map_err(|error| unwritable().note(error.to_string()))?;
-        let done = self.ledger.append_all(Some(&text), |page| {
+        let done = self.ledger.append_all(Some(&intent.text()?), |page| {
             if !is_right(page)? {
                 return Ok(Vec::new());
             }
@@ -183,9 +194,75 @@ impl Entrance {
                 at: Timestamp::now(),
                 run: Some(intent.run.clone()),
                 does: Some(entry.kind),
+                deploys: false,
                 ..entry.clone()
             });
             Ok(entries.collect())
+        });
+        done.map(drop)
+    }
+
+    /// Gives up the right to stages that this run was to enter and has deployed, and ends its
+    /// journal. Returns the entries of others who took a stage from it meanwhile.
+    ///
+    /// # Errors
+    /// The ledger cannot be written, or the journal not be removed.
+    pub fn end(&self) -> Result<Vec<Entry>, Problems> {
+        let Some(journal) = self.journal.get() else { return Ok(Vec::new()) };
+        let run = &journal.intent().run;
+        let deployed = || {
+            let has_entered = |stage: &Stage| journal.has_entered(&stage.name.value);
+            self.stages.iter().filter(move |(stage, _)| stage.is_deployed() && has_entered(stage))
+        };
+        let mut others = Vec::new();
+        if deployed().next().is_some() {
+            let done = self.ledger.append_all(None, |page| {
+                let taken = deployed().filter_map(|(stage, _)| self.taken(&page.state, stage, run));
+                others = taken.collect();
+                Ok(left(page, run, &self.by))
+            });
+            done.map_err(|problems| {
+                let mut told = Problems::new();
+                told.extend(problems.into_iter().map(|problem| {
+                    problem.help("others wait until `hoist resume` says that this deployment has ended")
+                }));
+                told
+            })?;
+        }
+        journal.end()?;
+        Ok(others)
+    }
+
+    /// The entry of somebody else who took a stage from a run that deployed there.
+    fn taken(&self, known: &State, stage: &Stage, run: &str) -> Option<Entry> {
+        let name = &stage.name.value;
+        match known.entering(name) {
+            Some(entering) if entering.run() == run => None,
+            Some(entering) => Some(entering.entry.clone()),
+            None => known
+                .running(name)
+                .map(|running| &running.entry)
+                .filter(|entry| !self.is_ours(entry))
+                .cloned(),
+        }
+    }
+
+    /// Says that the run still deploys to a stage.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub fn still_deploys(&self, intent: &Intent, stage: &str) -> Result<(), Problems> {
+        let done = self.ledger.append_all(Some(&intent.text()?), |page| {
+            let entering = page.state.entering(stage);
+            let its = entering.filter(|entering| entering.deploys() && entering.run() == intent.run);
+            let again = its.into_iter().map(|entering| Entry {
+                kind: EntryKind::Entering,
+                at: Timestamp::now(),
+                does: Some(entering.does()),
+                gates: Vec::new(),
+                ..entering.entry.clone()
+            });
+            Ok(again.collect())
         });
         done.map(drop)
     }
@@ -215,18 +292,21 @@ fn stands(page: &Page, entry: &Entry, intent: &Intent) -> bool {
 /// # Errors
 /// The ledger cannot be written.
 pub fn withdraw(ledger: &Ledger, run: &str, by: &str) -> Result<(), Problems> {
-    let done = ledger.append_all(None, |page| {
-        let entering = page.state.stages.values().filter_map(|stage| stage.entering.as_ref());
-        let left = entering.filter(|entering| entering.run() == run).map(|entering| Entry {
-            kind: EntryKind::Left,
-            at: Timestamp::now(),
-            by: by.to_owned(),
-            gates: Vec::new(),
-            ..entering.entry.clone()
-        });
-        Ok(left.collect())
+    ledger.append_all(None, |page| Ok(left(page, run, by))).map(drop)
+}
+
+/// That a run has no right to any stage any more.
+fn left(page: &Page, run: &str, by: &str) -> Vec<Entry> {
+    let entering = page.state.stages.values().filter_map(|stage| stage.entering.as_ref());
+    let left = entering.filter(|entering| entering.run() == run).map(|entering| Entry {
+        kind: EntryKind::Left,
+        at: Timestamp::now(),
+        by: by.to_owned(),
+        deploys: false,
+        gates: Vec::new(),
+        ..entering.entry.clone()
     });
-    done.map(drop)
+    left.collect()
 }
 
 /// What a run of the ledger was about to make visible, for which stage, where it has not
@@ -245,6 +325,18 @@ pub fn unfinished(ledger: &Ledger, state: &State) -> Result<Vec<(Held, Intent)>,
         }
     }
     Ok(found)
+}
+
+/// After how long a right is renewed.
+#[must_use]
+pub fn renewal(environment: &Environment) -> Duration {
+    told(environment).map_or(FRESH, |dead| dead / 5)
+}
+
+/// What tests say in the place of [`DEAD`].
+fn told(environment: &Environment) -> Option<Duration> {
+    let told = environment.text(DEAD_IN_TESTS).filter(|_| cfg!(debug_assertions));
+    told.and_then(|text| text.parse().ok()).map(Duration::from_millis)
 }
 
 /// How long somebody is waited for.
@@ -271,9 +363,8 @@ impl Patience {
     /// That of a process that begins to wait.
     #[must_use]
     pub fn new(environment: &Environment) -> Self {
-        let told = environment.text(DEAD_IN_TESTS).filter(|_| cfg!(debug_assertions));
-        let told = told.and_then(|text| text.parse().ok()).map(Duration::from_millis);
-        Self { begun: Instant::now(), dead: told.unwrap_or(DEAD), seen: None, looks: 0 }
+        let dead = told(environment).unwrap_or(DEAD);
+        Self { begun: Instant::now(), dead, seen: None, looks: 0 }
     }
 
     /// Whether nobody was waited for so far.

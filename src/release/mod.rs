@@ -44,7 +44,7 @@ pub use drift::{Drift, Expected, drifted, expected};
 pub use entrance::{Entrance, ran_in, running_in, tree_of_commit};
 pub use gate::{APPROVED_BY, Candidate, Gate, Unmet, Vouching, World, evidence, judge, refusal};
 pub use journal::{Intent, IntentTag, Journal, Journals, Reach, Returned};
-pub use lease::{Entered, Held, Lease, Patience, Standing, Turn, Wait, unfinished, withdraw};
+pub use lease::{Entered, Held, Lease, Patience, Standing, Turn, Wait, renewal, unfinished, withdraw};
 pub use ledger::{
     Entering, Entry, EntryImage, EntryKind, EntryPlace, EntryScan, EntryTag, GateRecord, Hold, Ledger, Page,
     Running, StageState, State,

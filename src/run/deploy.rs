@@ -13,13 +13,13 @@ use crate::deploy::{
     self, Change, Committed, FileEdit, Gitops, Project, Proposed, Service, overriding, services,
 };
 use crate::diagnostic::{Code, Problem, Problems, Span};
-use crate::facts::Environment;
-use crate::facts::short;
+use crate::facts::{Environment, short};
+use crate::oci::Tag;
 use crate::plan::{
     Action, CommandStep, ComposeStep, DeployStep, Deployment, Exec, GitopsStep, KubectlStep, ManifestChange,
-    Plan, PullRequestStep, StageImage, Step,
+    Plan, PullRequestStep, StageImage, Step, StepIndex,
 };
-use crate::release::Entry;
+use crate::release::{TagChange, TagResult, keep_alive_tag};
 use crate::run::Request;
 use crate::run::command::Unsuccessful;
 use crate::run::enter::with_images;
@@ -42,30 +42,8 @@ const VERSION: &str = "semver";
 const PODMAN_COMPOSE: &str = "podman-compose";
 
 impl Worker {
-    /// Deploys the images of a stage, and makes sure that nobody else entered it meanwhile.
+    /// Deploys the images of a stage.
     pub(super) async fn deploy(
-        &self,
-        (step, deploy): (&Step, &DeployStep),
-        task: &Task,
-        halt: &mut watch::Receiver<Halt>,
-        teller: &mut Teller,
-    ) -> Result<Yielded, Unsuccessful> {
-        let done = self.deploy_images((step, deploy), task, halt, teller).await?;
-        let Some(entrance) = self.request().entrance.clone() else { return Ok(done) };
-        let stage = step.id.owner.clone();
-        match blocking(move || entrance.run_by_others(&stage)).await {
-            Ok(None) => Ok(done),
-            Ok(Some(other)) => Err(Unsuccessful::failed(overtaken(&other))),
-            Err(problem) => {
-                let why = problem.title;
-                let text = format!("whether somebody else entered the stage meanwhile is not known: {why}");
-                teller.tell(Told::Notice(text)).await;
-                Ok(done)
-            }
-        }
-    }
-
-    async fn deploy_images(
         &self,
         (step, deploy): (&Step, &DeployStep),
         task: &Task,
@@ -80,7 +58,8 @@ impl Worker {
             }
             Deployment::Gitops(gitops) => {
                 let request = self.request();
-                let edits = manifests(&request.plan, gitops, &deploy.images, known);
+                let set = self.images().tagged();
+                let edits = manifests((&request.plan, &set), gitops, &deploy.images, known);
                 if let Some(asked) = &gitops.pull_request {
                     let opened = propose(request, edits, (&gitops.stage, asked)).await;
                     let (text, again) = opened.map_err(Unsuccessful::Failed)?;
@@ -133,15 +112,6 @@ impl Worker {
     }
 }
 
-/// Somebody else entered a stage while it was deployed.
-fn overtaken(other: &Entry) -> Problem {
-    let Entry { stage, version, by, .. } = other;
-    let title = format!("`{stage}` was entered with {version} by {by} while this was deployed");
-    Problem::new(Code::Overtaken, title)
-        .note("which of the two was deployed last is not known")
-        .help(format!("once that run has ended: `hoist rollback {stage} --to {version}`, or its release again, deploys it"))
-}
-
 /// Makes sure, before anything is built, that everything can be deployed: that programs are
 /// there, and that manifests can be fetched and edited.
 ///
@@ -153,7 +123,7 @@ pub(super) async fn check_deployments(request: Request) -> Result<(), Problems> 
         let Action::Deploy(deploy) = &step.action else { continue };
         let Deployment::Gitops(gitops) = &deploy.work else { continue };
         let Some(asked) = &gitops.pull_request else { continue };
-        let edits = manifests(&request.plan, gitops, &deploy.images, &Known::new());
+        let edits = manifests((&request.plan, &[]), gitops, &deploy.images, &Known::new());
         problems.take(check_forge(&request, edits, asked).await);
     }
     let checked = check_here(request).await;
@@ -171,7 +141,7 @@ async fn check_here(request: Request) -> Result<(), Problems> {
             match &deploy.work {
                 Deployment::Run(_) => {}
                 Deployment::Gitops(gitops) => {
-                    let gitops = manifests(plan, gitops, &deploy.images, &Known::new());
+                    let gitops = manifests((plan, &[]), gitops, &deploy.images, &Known::new());
                     problems.take(gitops.check(root, &facts.environment));
                 }
                 Deployment::Kubectl(kubectl) => {
@@ -239,7 +209,11 @@ async fn propose(
 
 /// The repository, a tag that never moves, and the digest of an image of a stage. The tag
 /// is a version where there is one.
-fn reference(plan: &Plan, image: &StageImage, known: &Known) -> (String, Option<String>, String) {
+fn reference(
+    (plan, set): (&Plan, &[TagChange]),
+    image: &StageImage,
+    known: &Known,
+) -> (String, Option<String>, String) {
     let place = image.place.clone().unwrap_or_default();
     let tags = plan.steps.iter().filter_map(|step| match &step.action {
         Action::Tag(tag) if tag.image == image.image && tag.registry.place.to_string() == place => {
@@ -247,9 +221,16 @@ fn reference(plan: &Plan, image: &StageImage, known: &Known) -> (String, Option<
         }
         _ => None,
     });
-    let immutable = tags.flatten().filter(|tag| tag.movement == Movement::Immutable);
-    let tag = immutable.min_by_key(|tag| tag.rule != VERSION);
-    let tag = tag.map(|tag| tag.tag.to_string()).or_else(|| image.stays.clone());
+    let immutable: Vec<_> = tags.flatten().filter(|tag| tag.movement == Movement::Immutable).collect();
+    let has = |tag: &Tag| {
+        let known = set.iter().find(|change| change.repository == place && change.tag == *tag);
+        known.is_none_or(|change| !matches!(change.result, TagResult::Kept(_)))
+    };
+    let own = immutable.iter().filter(|planned| has(&planned.tag)).min_by_key(|tag| tag.rule != VERSION);
+    // Where others have all of them, the image got one that stays with it.
+    let keep = || keep_alive_tag(&known.get(&image.image)?.digest).filter(|_| !immutable.is_empty());
+    let tag = own.map(|planned| planned.tag.clone()).or_else(keep).map(|tag| tag.to_string());
+    let tag = tag.or_else(|| image.stays.clone());
     (place, tag, digest(image, known))
 }
 
@@ -264,11 +245,21 @@ fn by_digest(images: &[StageImage], at: usize, known: &Known) -> String {
     })
 }
 
-fn manifests(plan: &Plan, step: &GitopsStep, images: &[StageImage], known: &Known) -> Gitops {
+/// What is edited, by what is known of the images and became of their tags.
+fn manifests(
+    (plan, set): (&Plan, &[(StepIndex, TagChange)]),
+    step: &GitopsStep,
+    images: &[StageImage],
+    known: &Known,
+) -> Gitops {
+    let set = |image: &StageImage| -> Vec<TagChange> {
+        set.iter().filter(|(of, _)| *of == image.image).map(|(_, change)| change.clone()).collect()
+    };
     let edits = step.edits.iter().filter_map(|edit| {
         let change = match &edit.change {
             ManifestChange::Image(name, at, by_digest) => {
-                let (repository, tag, digest) = reference(plan, images.get(*at)?, known);
+                let (repository, tag, digest) =
+                    reference((plan, &set(images.get(*at)?)), images.get(*at)?, known);
                 Change::Image { name: name.clone(), repository, tag, digest, by_digest: *by_digest }
             }
             ManifestChange::Value(path, value) => Change::Value { path: path.clone(), value: value.clone() },

@@ -96,6 +96,11 @@ impl Images {
         }
     }
 
+    /// What became so far of the tags of all images.
+    pub(super) fn tagged(&self) -> Vec<(StepIndex, TagChange)> {
+        self.tagged.lock().map(|tagged| tagged.clone()).unwrap_or_default()
+    }
+
     /// What became so far of the tags of an image.
     fn tags_of(&self, image: StepIndex) -> Vec<TagChange> {
         let Ok(tagged) = self.tagged.lock() else { return Vec::new() };
@@ -133,11 +138,12 @@ impl Images {
             }
         }
         let vouched = self.vouched(plan, &entrance, known).await.map_err(|problem| failed(problem.into()))?;
+        let Some(intent) = self.intent() else { return Ok(Yielded::Nothing) };
         let mut patience = Patience::new(&self.facts.environment);
         loop {
-            let (entrance, run, stage) = (Arc::clone(&entrance), self.run.clone(), step.stage.clone());
+            let (entrance, intent, stage) = (Arc::clone(&entrance), intent.clone(), step.stage.clone());
             let (put, vouched) = (images.clone(), vouched.clone());
-            let entered = blocking(move || entrance.enter((&run, &stage), &put, vouched.as_deref())).await;
+            let entered = blocking(move || entrance.enter((&intent, &stage), &put, vouched.as_deref())).await;
             match entered.map_err(failed)? {
                 Entered::Already => {
                     self.note_entered(&step.stage).map_err(Unsuccessful::failed)?;
@@ -179,7 +185,7 @@ impl Images {
             });
             let tags = set.map(|change| EntryTag {
                 tag: change.tag.to_string(),
-                immutable: is_immutable(plan, (image.image, descriptor), change.tag.as_str()),
+                immutable: self.is_immutable(plan, (image.image, descriptor), change.tag.as_str()),
             });
             EntryPlace { registry: push.registry.name.clone(), tags: tags.collect(), repository }
         });
@@ -193,6 +199,62 @@ impl Images {
             places: places.collect(),
         })
     }
+
+    fn is_immutable(&self, plan: &Plan, image: (StepIndex, &Descriptor), tag: &str) -> bool {
+        let steps = plan.steps.iter().filter_map(|step| match &step.action {
+            Action::Tag(step) if step.image == image.0 => Some(self.kept(plan, step, image.1)),
+            _ => None,
+        });
+        let mut tags = steps.flat_map(|step| step.into_owned().tags);
+        tags.any(|planned| planned.tag.as_str() == tag && planned.movement == Movement::Immutable)
+    }
+
+    /// The tags of an image; where it enters a stage and none of them stays with it, with one
+    /// more that does. Some registries drop an image whose last tag moved on, and a rollback
+    /// needs it.
+    pub(super) fn kept<'a>(&self, plan: &Plan, step: &'a TagStep, image: &Descriptor) -> Cow<'a, TagStep> {
+        let enters = plan.steps.iter().any(|other| match &other.action {
+            Action::Enter(enter) => enter.images.iter().any(|entered| entered.image == step.image),
+            _ => false,
+        });
+        let stays = step.tags.iter().any(|planned| planned.movement == Movement::Immutable);
+        let stays = stays && !self.left.lock().is_ok_and(|left| left.contains(&of(step)));
+        match (step.tags.first(), keep_alive_tag(&image.digest)) {
+            (Some(first), Some(tag)) if enters && !stays => {
+                let movement = Movement::Immutable;
+                let keep = PlannedTag { tag, rule: "keep", span: first.span, movement, local: false };
+                let mut step = step.clone();
+                step.tags.insert(0, keep);
+                Cow::Owned(step)
+            }
+            _ => Cow::Borrowed(step),
+        }
+    }
+
+    /// Keeps in mind of which images all immutable tags are going to be left to others.
+    /// Returns whether that is news.
+    pub(super) fn note_left(&self, steps: &[(&TagStep, &Descriptor)], changes: &[TagChange]) -> bool {
+        let is_left = |step: &TagStep, planned: &PlannedTag| {
+            let place = step.registry.place.to_string();
+            let its = |change: &&TagChange| change.repository == place && change.tag == planned.tag;
+            changes.iter().find(its).is_some_and(|change| matches!(change.result, TagResult::Kept(_)))
+        };
+        let Ok(mut left) = self.left.lock() else { return false };
+        let before = left.len();
+        for (step, _) in steps {
+            let immutable = step.tags.iter().filter(|planned| planned.movement == Movement::Immutable);
+            let mut immutable = immutable.filter(|planned| !planned.local).peekable();
+            if immutable.peek().is_some() && immutable.all(|planned| is_left(step, planned)) {
+                left.insert(of(step));
+            }
+        }
+        left.len() > before
+    }
+}
+
+/// What tells a step of tags from others: the image, and where it has them.
+fn of(step: &TagStep) -> (StepIndex, String) {
+    (step.image, step.registry.place.to_string())
 }
 
 /// The copies of an image to registries.
@@ -201,36 +263,6 @@ fn pushes(plan: &Plan, image: StepIndex) -> impl Iterator<Item = &PushStep> {
         Action::Push(push) if push.image == image => Some(&**push),
         _ => None,
     })
-}
-
-fn is_immutable(plan: &Plan, image: (StepIndex, &Descriptor), tag: &str) -> bool {
-    let steps = plan.steps.iter().filter_map(|step| match &step.action {
-        Action::Tag(step) if step.image == image.0 => Some(kept(plan, step, image.1)),
-        _ => None,
-    });
-    let mut tags = steps.flat_map(|step| step.into_owned().tags);
-    tags.any(|planned| planned.tag.as_str() == tag && planned.movement == Movement::Immutable)
-}
-
-/// The tags of an image; where it enters a stage and all of them move, with one more that
-/// never does. Some registries drop an image whose last tag moved on, and a rollback needs
-/// it.
-pub(super) fn kept<'a>(plan: &Plan, step: &'a TagStep, image: &Descriptor) -> Cow<'a, TagStep> {
-    let enters = plan.steps.iter().any(|other| match &other.action {
-        Action::Enter(enter) => enter.images.iter().any(|entered| entered.image == step.image),
-        _ => false,
-    });
-    let stays = step.tags.iter().any(|planned| planned.movement == Movement::Immutable);
-    match (step.tags.first(), keep_alive_tag(&image.digest)) {
-        (Some(first), Some(tag)) if enters && !stays => {
-            let movement = Movement::Immutable;
-            let keep = PlannedTag { tag, rule: "keep", span: first.span, movement, local: false };
-            let mut step = step.clone();
-            step.tags.insert(0, keep);
-            Cow::Owned(step)
-        }
-        _ => Cow::Borrowed(step),
-    }
 }
 
 /// Says that tags are visible of which the ledger does not know.

@@ -71,7 +71,7 @@ pub async fn execute_until(
     let mut general = faults(&run.problems, &run.request);
     if general.is_empty() && run.signals == 0 {
         run.go(&mut signals).await;
-        if let Some(text) = run.worker.end_journal(run.works()).await {
+        if let Some(text) = run.worker.end_journal().await {
             run.notice(text);
         }
         general.extend(faults(&run.half_released(), &run.request));
@@ -457,15 +457,6 @@ impl<'a> Run<'a> {
         }
         self.problems.push(problem.clone());
         problem.into()
-    }
-
-    /// Whether all that was to be deployed was, and works.
-    fn works(&self) -> bool {
-        let mut steps = self.request.plan.steps.iter().zip(&self.outcomes);
-        steps.all(|(step, outcome)| {
-            let deploys = matches!(step.action, Action::Deploy(_) | Action::Verify(_));
-            !deploys || outcome.as_ref().is_some_and(Outcome::is_success)
-        })
     }
 
     fn settle(&mut self, step: StepIndex, outcome: Outcome, took: Duration) {

@@ -7,7 +7,7 @@ mod scanned;
 mod tests;
 mod turn;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -64,6 +64,8 @@ pub(super) struct Images {
     pub(super) vouched: OnceCell<Vec<Vouched>>,
     /// What became of the tags of each image.
     pub(super) tagged: Mutex<Vec<(StepIndex, TagChange)>>,
+    /// Images, and places, in which others have all their immutable tags.
+    pub(super) left: Mutex<BTreeSet<(StepIndex, String)>>,
     /// What was found in each image, when.
     scanned: Mutex<Vec<(StepIndex, Timestamp, ScanFigures)>>,
 }
@@ -111,6 +113,7 @@ impl Images {
             journal: OnceLock::new(),
             vouched: OnceCell::new(),
             tagged: Mutex::default(),
+            left: Mutex::default(),
             scanned: Mutex::default(),
         }
     }

@@ -56,10 +56,10 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Ends the journal of what became visible, unless that is so in part, or does not work.
-    /// Returns what is to be said.
-    pub(super) async fn end_journal(&self, works: bool) -> Option<String> {
-        self.images.end_journal(works).await
+    /// Ends the journal of what became visible, unless that is so in part, or it is not settled
+    /// yet whether it works. Returns what is to be said.
+    pub(super) async fn end_journal(&self) -> Option<String> {
+        self.images.end_journal().await
     }
 
     /// Steps of the request's plan.
@@ -420,14 +420,16 @@ impl Worker {
         }
         match &step.action {
             Action::Deploy(deploy) => {
-                (Vec::new(), Box::pin(self.deploy((step, deploy), task, halt, teller)).await)
+                let work = Box::pin(self.deploy((step, deploy), task, halt, teller));
+                (Vec::new(), self.images.deploying(&step.id.owner, work).await)
             }
             Action::Scan(scan) => {
                 (Vec::new(), Box::pin(self.scan((step, scan), &task.images, halt, teller)).await)
             }
             Action::Verify(check) => {
                 let command = with_images(&check.command, &check.images, &task.images);
-                (Vec::new(), self.verify((step, check), &command, halt, teller).await)
+                let work = Box::pin(self.verify((step, check), &command, halt, teller));
+                (Vec::new(), self.images.deploying(&step.id.owner, work).await)
             }
             _ => self.images.act(&self.request.plan, step, &task.images, halt, teller).await,
         }

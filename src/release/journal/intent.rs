@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::diagnostic::Span;
+use crate::diagnostic::{Code, Problem, Span};
 use crate::oci::{Descriptor, Digest};
 use crate::release::ledger::Entry;
 use crate::tags::{Movement, PlannedTag, Track};
@@ -77,6 +77,16 @@ impl Intent {
     /// The version of the format that this hoist writes: raised when a reader of an
     /// earlier one would do something wrong.
     pub const FORMAT: u32 = 1;
+
+    /// It, as the ledger keeps it: a JSON document.
+    ///
+    /// # Errors
+    /// It cannot be written so.
+    pub fn text(&self) -> Result<String, Problem> {
+        serde_json::to_string(self).map_err(|error| {
+            Problem::new(Code::Ledger, "the ledger cannot be written").note(error.to_string())
+        })
+    }
 }
 
 impl IntentTag {

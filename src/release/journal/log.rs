@@ -272,6 +272,12 @@ impl Journal {
         self.add(Line::Settled { tag })
     }
 
+    /// Whether the ledger says that a stage runs its images.
+    #[must_use]
+    pub fn has_entered(&self, stage: &str) -> bool {
+        self.progress().entered.contains(stage)
+    }
+
     /// Puts down that the ledger says that a stage runs its images.
     ///
     /// # Errors

@@ -28,6 +28,10 @@ pub struct Entry {
     /// What a run that is about to enter the stage does there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub does: Option<EntryKind>,
+    /// Whether the stage is deployed or verified behind it: the run keeps the right to the
+    /// stage until that is done.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deploys: bool,
     /// The run that did it; entries of format 1 do not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
@@ -74,9 +78,10 @@ pub enum EntryKind {
     Rollback,
     /// What the entry before did failed and stands; the stage is on hold.
     Aborted,
-    /// A run is about to move tags for the stage: nobody else does until it is done.
+    /// A run is about to move tags for the stage, or still deploys there: nobody else does
+    /// until it is done.
     Entering,
-    /// That run ended before anything of it was visible.
+    /// That run has deployed, or ended before anything of it was visible.
     Left,
 }
 

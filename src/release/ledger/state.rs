@@ -26,12 +26,13 @@ pub struct StageState {
     /// Why nothing enters it by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,
-    /// Who moves tags for it at the moment, or died over that.
+    /// Who moves tags for it at the moment, or deploys there, or died over that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entering: Option<Entering>,
 }
 
-/// A run that moves tags for a stage, before the stage runs what they name.
+/// A run that moves tags for a stage, before the stage runs what they name, or that deploys
+/// there behind that.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Entering {
@@ -46,6 +47,18 @@ impl Entering {
     #[must_use]
     pub fn run(&self) -> &str {
         self.entry.run.as_deref().unwrap_or_default()
+    }
+
+    /// Whether its tags are set, and it deploys what they name.
+    #[must_use]
+    pub const fn deploys(&self) -> bool {
+        self.entry.deploys
+    }
+
+    /// What it does.
+    #[must_use]
+    pub fn does(&self) -> EntryKind {
+        self.entry.does.unwrap_or(self.entry.kind)
     }
 }
 
@@ -75,6 +88,9 @@ pub struct Hold {
     pub by: String,
     /// Why: a sentence without a period.
     pub reason: String,
+    /// Whether what was given up never ran there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub given_up: bool,
 }
 
 impl StageState {
@@ -84,7 +100,7 @@ impl StageState {
         // A rollback holds the stage since what it runs is put down; what failed, since later.
         let (hold, running) = (self.hold.as_ref()?, self.running.as_ref()?);
         let rolled_back = running.entry.kind == EntryKind::Rollback && hold.since == running.entry.at;
-        (!rolled_back).then_some(hold.reason.as_str())
+        (!rolled_back && !hold.given_up).then_some(hold.reason.as_str())
     }
 }
 
@@ -133,9 +149,13 @@ impl State {
                 stage.entering.take_if(|entering| is_its(entering));
                 return self;
             }
-            EntryKind::Aborted => drop(stage.entering.take_if(|entering| is_its(entering))),
+            EntryKind::Aborted => {
+                stage.entering.take_if(|entering| is_its(entering) || entering.deploys());
+            }
             // Whoever enters it saw to it that nobody else does.
-            EntryKind::Release | EntryKind::Promote | EntryKind::Rollback => stage.entering = None,
+            EntryKind::Release | EntryKind::Promote | EntryKind::Rollback => {
+                stage.entering = entry.deploys.then(|| Entering { id: None, entry: entry.clone() });
+            }
         }
         let digests =
             |entry: &Entry| entry.images.iter().map(|image| (image.name.clone(), image.digest)).collect();
@@ -146,6 +166,7 @@ impl State {
             _ => entry.at,
         };
         stage.last = None;
+        let runs = stage.running.as_ref().is_some_and(|running| running.entry.is_same(entry));
         if entry.kind != EntryKind::Aborted {
             stage.running = Some(Running { id: None, since, number, entry: entry.clone() });
         }
@@ -155,6 +176,7 @@ impl State {
                 since: entry.at,
                 by: entry.by.clone(),
                 reason: entry.reason.clone().unwrap_or_else(|| "it was rolled back".to_owned()),
+                given_up: entry.kind == EntryKind::Aborted && !runs,
             }),
         };
         self

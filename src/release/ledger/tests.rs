@@ -21,6 +21,7 @@ pub(in crate::release) fn entry(kind: EntryKind, stage: &str, version: &str, wha
         at: Timestamp::from_second(at).unwrap(),
         by: "tester".to_owned(),
         does: None,
+        deploys: false,
         run: None,
         event: "branch=main".to_owned(),
         commit: "1".repeat(40),
@@ -376,8 +377,11 @@ fn a_stage_runs_its_images_since_they_entered_it_first() {
     let back = after(other.clone(), &at(EntryKind::Rollback, "a", 40), "four");
     assert_eq!((since(&back), hold(&back)), (40, true));
     // What failed and stands is what runs.
+    let failure = |state: &State| state.stages["staging"].failure().map(str::to_owned);
+    let given_up = after(other.clone(), &at(EntryKind::Aborted, "c", 40), "four");
+    assert_eq!((since(&given_up), hold(&given_up), failure(&given_up)), (30, true, None));
     let aborted = after(other, &at(EntryKind::Aborted, "b", 40), "four");
-    assert_eq!((since(&aborted), hold(&aborted)), (30, true));
+    assert_eq!((since(&aborted), hold(&aborted), failure(&aborted).is_some()), (30, true, true));
     assert_eq!(aborted.stages["staging"].last.as_deref(), Some("four"));
     assert!(!hold(&after(aborted, &at(EntryKind::Promote, "b", 50), "five")));
 }

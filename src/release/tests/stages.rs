@@ -323,7 +323,7 @@ fn a_stage_never_goes_back_by_itself() {
 fn a_stage_on_hold_is_entered_by_hand_alone() {
     let stage = stage(Require::default(), None);
     let since = Timestamp::from_second(NOW - 60).unwrap();
-    let hold = Hold { since, by: "ada".to_owned(), reason: "it was slow".to_owned() };
+    let hold = Hold { since, by: "ada".to_owned(), reason: "it was slow".to_owned(), given_up: false };
     let entry = entry(EntryKind::Rollback, "production", "0.9.0", "b", NOW - 60);
     let runs = state(&[("production", running(entry, NOW - 60), Some(hold))]);
     assert_eq!(
@@ -360,7 +360,12 @@ fn what_failed_in_a_stage_is_not_promoted_from_there() {
     let refused = |kind: EntryKind, held: i64| {
         let running = running(entry(kind, "staging", "1.0.0", "a", NOW - 7200), NOW - 7200);
         let since = Timestamp::from_second(held).unwrap();
-        let hold = Hold { since, by: "ada".to_owned(), reason: "`staging:verify` failed".to_owned() };
+        let hold = Hold {
+            since,
+            by: "ada".to_owned(),
+            reason: "`staging:verify` failed".to_owned(),
+            given_up: false,
+        };
         let from = Some(("staging".to_owned(), running.clone()));
         let candidate = Candidate { from, automatic: false, ..candidate("1.0.0") };
         let entrance = entrance(directory.path(), candidate);
@@ -430,6 +435,8 @@ fn a_stage_goes_back_to_what_it_ran_before_and_not_to_what_was_rolled_back() {
     let failed = [(Promote, "1"), (Promote, "2"), (Aborted, "2"), (Promote, "3")];
     assert_eq!(to(&failed).as_deref(), Some("1"));
     assert_eq!(to(&failed[1..]), None);
+    let given_up = [(Promote, "1"), (Promote, "2"), (Aborted, "3"), (Promote, "4")];
+    assert_eq!(to(&given_up).as_deref(), Some("2"));
     let worked = [(Promote, "1"), (Promote, "2"), (Rollback, "1"), (Aborted, "1"), (Promote, "3")];
     assert_eq!(to(&worked).as_deref(), Some("1"));
     let all = history(&rolled);

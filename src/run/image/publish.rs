@@ -8,7 +8,6 @@ use crate::plan::{Plan, PushStep, TagStep};
 use crate::release::{TagReport, TagResult, check_immutable, note_layers, tag};
 use crate::run::TagMove;
 use crate::run::command::Unsuccessful;
-use crate::run::enter::kept;
 use crate::run::image::{Images, Known, Yielded, moved, remote_bases_of, tag_steps, unless};
 use crate::run::process::Halt;
 use crate::run::teller::{Teller, Told};
@@ -67,7 +66,7 @@ impl Images {
             return (Vec::new(), Err(unsuccessful.clone()));
         }
         // Once tags move, this is not given up half way: it ends soon by itself.
-        let all = kept(plan, step, image);
+        let all = self.kept(plan, step, image);
         let journal = self.journal.get().map(|journal| &**journal);
         let TagReport { changes, problems } = match self.as_looked(&all, image) {
             Some(changes) => {

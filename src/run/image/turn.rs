@@ -2,6 +2,7 @@
 //! right to it.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -11,10 +12,9 @@ use crate::oci::{Descriptor, Digest};
 use crate::plan::{Action, Plan, TagStep};
 use crate::release::{
     Entrance, Held, Intent, IntentTag, Journal, Lease, Patience, Standing, TagChange, TagResult, Turn, Wait,
-    check_tags,
+    check_tags, renewal,
 };
 use crate::run::command::Unsuccessful;
-use crate::run::enter::kept;
 use crate::run::image::{Images, Known, tag_steps, unless};
 use crate::run::process::Halt;
 use crate::run::teller::{Teller, Told};
@@ -30,14 +30,15 @@ impl Images {
         halt: &mut watch::Receiver<Halt>,
         teller: &Teller,
     ) -> Result<(), Unsuccessful> {
-        let all = tag_steps(plan).filter_map(|step| {
-            let image = known.get(&step.image)?;
-            Some((kept(plan, step, image), image))
-        });
-        let all: Vec<(Cow<'_, TagStep>, &Descriptor)> = all.collect();
-        let steps: Vec<(&TagStep, &Descriptor)> = all.iter().map(|(step, image)| (&**step, *image)).collect();
         let mut patience = Patience::new(&self.facts.environment);
         loop {
+            let all = tag_steps(plan).filter_map(|step| {
+                let image = known.get(&step.image)?;
+                Some((self.kept(plan, step, image), image))
+            });
+            let all: Vec<(Cow<'_, TagStep>, &Descriptor)> = all.collect();
+            let steps: Vec<(&TagStep, &Descriptor)> =
+                all.iter().map(|(step, image)| (&**step, *image)).collect();
             let look = async {
                 let stands = self.check_stages(plan, known).await?;
                 // Whoever comes later looks at tags when the others are done.
@@ -50,6 +51,10 @@ impl Images {
             let (stands, changes) = unless(halt, look).await?.map_err(Unsuccessful::Failed)?;
             if let Some((_, Some(held))) = &stands {
                 self.wait(&mut patience, held, halt, teller).await?;
+                continue;
+            }
+            if self.note_left(&steps, &changes) && self.entrance.is_some() {
+                // The tag that stays with the image is looked at as well.
                 continue;
             }
             let asked = Lease::moment();
@@ -146,7 +151,7 @@ impl Images {
             let Some(image) = known.get(&step.image) else { continue };
             let owner = plan.steps.get(step.image.0 as usize).map(|step| step.id.owner.clone());
             let (owner, place) = (owner.unwrap_or_default(), step.registry.place.to_string());
-            let all = kept(plan, step, image);
+            let all = self.kept(plan, step, image);
             let published = all.tags.iter().filter(|planned| !planned.local);
             tags.extend(published.map(|planned| {
                 IntentTag::new(&owner, &place, image, (planned, held(&place, planned.tag.as_str())))
@@ -191,6 +196,32 @@ impl Images {
         self.journal.get().is_some()
     }
 
+    /// What is about to become visible, once it was put down.
+    pub(in crate::run) fn intent(&self) -> Option<Intent> {
+        self.journal.get().map(|journal| journal.intent().clone())
+    }
+
+    /// Carries out what deploys or verifies a stage, and says from time to time that it goes
+    /// on.
+    pub(in crate::run) async fn deploying<T>(&self, stage: &str, work: impl Future<Output = T>) -> T {
+        tokio::select! {
+            done = work => done,
+            never = self.renew(stage) => match never {},
+        }
+    }
+
+    async fn renew(&self, stage: &str) -> Infallible {
+        let after = renewal(&self.facts.environment);
+        loop {
+            tokio::time::sleep(after).await;
+            let (Some(entrance), Some(intent)) = (self.entrance.clone(), self.intent()) else { continue };
+            let stage = stage.to_owned();
+            // Where it is not taken, the next one may be; that others took the stage over is
+            // seen at the end.
+            let _unsaid = blocking(move || entrance.still_deploys(&intent, &stage)).await;
+        }
+    }
+
     /// Puts down that a stage was entered.
     pub(in crate::run) fn note_entered(&self, stage: &str) -> Result<(), Problem> {
         self.journal.get().map_or(Ok(()), |journal| journal.entered(stage))
@@ -217,9 +248,9 @@ impl Images {
         journal.end().map_err(Problems::from)
     }
 
-    /// Ends the journal, unless what it is about is visible in part; where a stage does not
-    /// work, it ends when that is settled. Returns what is to be said.
-    pub(in crate::run) async fn end_journal(&self, works: bool) -> Option<String> {
+    /// Ends the journal, unless what it is about is visible in part; where stages are entered,
+    /// it ends when it is settled whether they work. Returns what is to be said.
+    pub(in crate::run) async fn end_journal(&self) -> Option<String> {
         let journal = self.journal.get()?;
         if journal.is_untouched() {
             let problems = self.give_up(journal).await.err()?;
@@ -232,9 +263,9 @@ impl Images {
             return None;
         }
         match &self.entrance {
-            Some(entrance) if !works => entrance.keep(Arc::clone(journal)),
+            Some(entrance) => entrance.keep(Arc::clone(journal)),
             // What is left is found to be done by whoever goes on with it.
-            _ => drop(journal.end()),
+            None => drop(journal.end()),
         }
         None
     }

@@ -387,11 +387,13 @@ pub(crate) fn serve(mut answer: impl FnMut(&[String], &Value) -> (u16, Value) + 
             let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
             reader.read_exact(&mut body).unwrap();
             let (status, said) = answer(&lines, &serde_json::from_slice(&body).unwrap_or_default());
-            let text = said.to_string();
+            let location = said["location"].as_str().map(|at| format!("Location: {at}\r\n"));
+            let text = said.as_str().map_or_else(|| said.to_string(), str::to_owned);
             let head = format!(
                 "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
-                 Connection: close\r\n\r\n",
-                text.len()
+                 {}Connection: close\r\n\r\n",
+                text.len(),
+                location.unwrap_or_default()
             );
             let _ = reader.into_inner().write_all((head + &text).as_bytes());
         }
@@ -466,7 +468,7 @@ fn a_pull_request_is_opened_once_and_found_again() {
     let forges = [
         ("github", "authorization: Bearer t0ken-of-forge", "GITHUB_TOKEN", false),
         ("gitea", "authorization: token t0ken-of-forge", "GITEA_TOKEN", false),
-        ("gitlab", "private-token: t0ken-of-forge", "GITLAB_TOKEN", true),
+        ("gitlab", "authorization: Bearer t0ken-of-forge", "GITLAB_TOKEN", true),
     ];
     for (name, header, variable, gitlab) in forges {
         let forge = FakeForge::start(gitlab, header);

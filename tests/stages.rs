@@ -381,7 +381,7 @@ fn conditions_are_judged_before_anything_is_done() {
         "and 1 d 0 h are required; wait until",
         "branch: whether commit",
         "there is no `refs/remotes/origin/main` here",
-        "approve: one of managers will be asked, once all else is met",
+        "approve: nobody of managers approved it; answer on a terminal, or set `HOIST_APPROVED_BY`",
     ];
     refused(&world.release("tag=v1.0.0"), 3, &said);
     refused(&world.repo.hoist(&["promote", "production", "--yes"]), 3, &said);

@@ -6,8 +6,7 @@ use crate::cli::run::asker;
 use crate::cli::session::{Planned, Session};
 use crate::config::MergedRequest;
 use crate::deploy;
-use crate::diagnostic::{Problem, Problems};
-use crate::facts::short;
+use crate::diagnostic::{Code, Problem, Problems};
 use crate::release::{APPROVED_BY, Candidate, Entrance, EntryKind};
 use crate::run::Confirm;
 use crate::store::find_secret;
@@ -41,18 +40,21 @@ pub(crate) fn approve(
         entrance.check(None)?;
         return Ok(entrance);
     }
-    let given = session.host.environment.text(APPROVED_BY).map(str::trim).filter(|who| !who.is_empty());
-    let approval = match given {
-        Some(who) => Ok(format!("{who}, by `{APPROVED_BY}`")),
-        None => match merged(planned, &entrance, &asked)? {
-            Ok(who) => Ok(who),
-            Err(_) if answered(session, &asked) => Ok(format!("{}, on a terminal", session.host.user)),
-            Err(why) => Err(why),
-        },
+    let approval = match merged(planned, &entrance, &asked)? {
+        Err(why) if answered(session, &asked, why.as_ref()) => {
+            Ok(format!("{}, on a terminal", session.host.user))
+        }
+        approval => approval,
     };
     let entrance = entrance.approved(approval);
     entrance.check(None)?;
     Ok(entrance)
+}
+
+/// Who approved it, as the environment says.
+pub(crate) fn given(session: &Session) -> Option<String> {
+    let who = session.host.environment.text(APPROVED_BY).map(str::trim).filter(|who| !who.is_empty());
+    who.map(|who| format!("{who}, by `{APPROVED_BY}`"))
 }
 
 /// Who approved merged pull requests that speak for all of it; or why they do not, if
@@ -61,21 +63,18 @@ fn merged(
     planned: &Planned,
     entrance: &Entrance,
     asked: &[Asked<'_>],
-) -> Result<Result<String, Option<String>>, Problems> {
+) -> Result<Result<String, Option<Problem>>, Problems> {
     let mut said: Vec<String> = Vec::new();
     for asked in asked {
         let Some(merged) = asked.merged else { return Ok(Err(None)) };
-        let look = one(planned, entrance, merged, &asked.candidate.commit);
-        let found = until_signalled(async { Ok::<_, Problem>(look.await) }, "nobody approved it")?;
-        match found {
-            Ok(Ok(who)) if said.contains(&who) => {}
-            Ok(Ok(who)) => said.push(who),
-            Ok(Err(why)) => return Ok(Err(Some(format!("{why} ({})", short(&asked.candidate.commit))))),
-            Err(problem) => {
-                let why =
-                    std::iter::once(problem.title.as_str()).chain(problem.notes.first().map(String::as_str));
-                return Ok(Err(Some(why.collect::<Vec<_>>().join(": "))));
+        let look = one(planned, entrance, merged, asked.candidate);
+        match until_signalled(async { Ok::<_, Problem>(look.await) }, "nobody approved it")? {
+            Ok(who) if said.contains(&who) => {}
+            Ok(who) => said.push(who),
+            Err(problem) if problem.labels.is_empty() => {
+                return Ok(Err(Some(problem.label(merged.at.span, "what may approve it"))));
             }
+            Err(problem) => return Ok(Err(Some(problem))),
         }
     }
     Ok(Ok(said.join("; ")))
@@ -85,20 +84,29 @@ async fn one(
     planned: &Planned,
     entrance: &Entrance,
     merged: &MergedRequest,
-    commit: &str,
-) -> Result<Result<String, String>, Problem> {
+    candidate: &Candidate,
+) -> Result<String, Problem> {
+    if let Some((why, remedy)) = candidate.more_than_commit() {
+        let title = format!("the images are not of the commit alone: {why}");
+        return Err(Problem::new(Code::PullRequest, title).help(remedy));
+    }
     let address = entrance.address_of_ledger()?.unwrap_or_default();
     let project = deploy::Project::of(&address, &merged.at)?;
     let (secret, root) = (project.token_of(&merged.at), &planned.project.root);
     let token = find_secret("a token", &secret, root, &planned.facts.environment).await?;
-    project.approval(commit, merged.base.as_deref(), token.reveal()).await
+    project.approval(&candidate.commit, merged.base.as_deref(), token.reveal()).await
 }
 
-/// Asks on the terminal; `--yes` is no approval.
-fn answered(session: &Session, asked: &[Asked<'_>]) -> bool {
+/// Asks on the terminal, and says before why no pull request was enough; `--yes` is no
+/// approval.
+fn answered(session: &Session, asked: &[Asked<'_>], why: Option<&Problem>) -> bool {
     let confirm: Confirm = asker(session, false);
+    let mut why = why
+        .map(|problem| format!("No pull request approves it: {}\n", problem.sentence()))
+        .unwrap_or_default();
     asked.iter().all(|Asked { stage, groups, candidate, .. }| {
-        let question = format!("Do you approve {} for {stage}, as one of {groups}?", candidate.version);
+        let why = std::mem::take(&mut why);
+        let question = format!("{why}Do you approve {} for {stage}, as one of {groups}?", candidate.version);
         confirm(&question).unwrap_or(false)
     })
 }

@@ -341,9 +341,14 @@ pub(crate) fn ci(session: &Session) -> bool {
     session.host.environment.text("CI").is_some_and(|value| !value.is_empty() && value != "false")
 }
 
+/// Whether somebody can be asked, on the terminal.
+pub(crate) fn can_ask(session: &Session) -> bool {
+    session.host.input_is_terminal && !session.global.json && !ci(session)
+}
+
 /// Asks on the terminal, or says why it cannot.
 pub(crate) fn asker(session: &Session, yes: bool) -> Confirm {
-    let possible = session.host.input_is_terminal && !session.global.json && !ci(session);
+    let possible = can_ask(session);
     let why =
         if ci(session) { "`CI` is set, so nobody is asked" } else { "standard input is not a terminal" };
     Arc::new(move |question| {

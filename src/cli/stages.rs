@@ -8,8 +8,9 @@ use std::process::ExitCode;
 use indexmap::IndexMap;
 use jiff::Timestamp;
 
+use crate::cli::approval::given;
 use crate::cli::place::until_signalled;
-use crate::cli::run::ci;
+use crate::cli::run::{can_ask, ci};
 use crate::cli::session::{Loaded, Planned, Session};
 use crate::config::{Fact, Image, ProjectPath, Release, Stage};
 use crate::diagnostic::{Code, Problem, Problems, nearest};
@@ -97,11 +98,12 @@ impl Entered {
     ) -> Result<Entrance, Problems> {
         let (ledger, root) = (self.ledger.clone(), planned.project.root.clone());
         let entrance = Entrance::new(ledger, root, who(session), allow_regress, self.stages.clone());
-        let entrance = entrance.approved(self.approval.clone().ok_or(None));
+        let approval = self.approval.clone().or_else(|| given(session));
+        let (entrance, asks) = (entrance.approved(approval.ok_or(None)), can_ask(session));
         for run in &self.over {
             entrance.take_over(run);
         }
-        entrance.check_before_approval(&self.page.state)?;
+        entrance.check_before_approval(&self.page.state, asks)?;
         if !entrance.asks_for_seals() {
             return Ok(entrance);
         }
@@ -109,7 +111,7 @@ impl Entered {
         let look = vouched_at_sources(&planned.plan, &entrance, &publisher);
         let sources = until_signalled(look, "signatures were not looked for").map_err(before)?;
         let entrance = entrance.vouched(sources);
-        entrance.check_before_approval(&self.page.state)?;
+        entrance.check_before_approval(&self.page.state, asks)?;
         Ok(entrance)
     }
 }

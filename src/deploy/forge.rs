@@ -1,16 +1,18 @@
 //! What keeps repositories and takes pull requests: GitHub, GitLab, and Gitea or Forgejo, each
 //! by its own API.
 
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::config::{Forge, ForgeAccess, Secret};
 use crate::deploy::http::{PATIENCE, client};
 use crate::diagnostic::{Code, Problem, Spanned, causes};
 
-/// Pull requests of one page, where they are listed, and the most pages.
-const PAGE: usize = 50;
+/// What one page of a list has, and the most pages.
+const PAGE: usize = 100;
 const PAGES: usize = 40;
+/// What says where the API is.
+const SAY_API: &str = "say where the API is: `pull-request api=\"https://…\"`";
 
 /// A repository of a forge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +73,7 @@ impl Project {
             (None, Some(host), Forge::Gitea) => format!("https://{host}/api/v1"),
             (None, None, _) => {
                 let title = "the repository has no host".to_owned();
-                return Err(unknown(title, "say where the API is: `pull-request api=\"https://…\"`"));
+                return Err(unknown(title, SAY_API));
             }
         };
         if !path.contains('/') {
@@ -102,7 +104,7 @@ impl Project {
     }
 
     /// Where its API tells of it.
-    fn address(&self) -> String {
+    pub(super) fn address(&self) -> String {
         match self.forge {
             Forge::GitHub | Forge::Gitea => format!("{}/repos/{}", self.api, self.path),
             Forge::GitLab => format!("{}/projects/{}", self.api, encoded(&self.path)),
@@ -175,26 +177,30 @@ impl Project {
                 found["source_branch"].as_str() == Some(head) && found["target_branch"].as_str() == Some(base)
             }
         };
+        let query = match self.forge {
+            Forge::GitHub => query(&[("state", "open"), ("head", &full), ("base", base)]),
+            Forge::GitLab => query(&[("state", "opened"), ("source_branch", head), ("target_branch", base)]),
+            Forge::Gitea => query(&[("state", "open")]),
+        };
+        Ok(self.pages(&format!("{list}?{query}"), token).await?.into_iter().find(between))
+    }
+
+    /// A list as a whole.
+    pub(super) async fn pages(&self, list: &str, token: &str) -> Result<Vec<Value>, Problem> {
+        let limit = if self.forge == Forge::Gitea { "limit" } else { "per_page" };
+        let joint = if list.contains('?') { '&' } else { '?' };
+        let mut all = Vec::new();
         for page in 1..=PAGES {
-            let (page, limit) = (page.to_string(), PAGE.to_string());
-            let query = match self.forge {
-                Forge::GitHub => query(&[("state", "open"), ("head", &full), ("base", base)]),
-                Forge::GitLab => {
-                    query(&[("state", "opened"), ("source_branch", head), ("target_branch", base)])
-                }
-                Forge::Gitea => query(&[("state", "open"), ("limit", &limit), ("page", &page)]),
-            };
-            let listed = self.ask(Method::GET, &format!("{list}?{query}"), None, token).await?;
-            let listed = listed.as_array().cloned().unwrap_or_default();
-            let ended = self.forge != Forge::Gitea || listed.is_empty();
-            if let Some(found) = listed.into_iter().find(between) {
-                return Ok(Some(found));
+            let address = format!("{list}{joint}{limit}={PAGE}&page={page}");
+            let Value::Array(found) = self.read(&address, token).await? else { return Err(self.no_api()) };
+            // How many a page has at most, a server may rule.
+            if found.is_empty() {
+                return Ok(all);
             }
-            if ended {
-                return Ok(None);
-            }
+            all.extend(found);
         }
-        Ok(None)
+        let title = format!("`{}` answers with more than {PAGES} pages for `{}`", self.api, self.path);
+        Err(Problem::new(Code::PullRequest, title))
     }
 
     /// Where a pull request is seen.
@@ -203,7 +209,12 @@ impl Project {
         found[name].as_str().unwrap_or("a pull request").to_owned()
     }
 
-    /// What the forge says; nothing where there is nothing.
+    /// What the forge says.
+    pub(super) async fn read(&self, address: &str, token: &str) -> Result<Value, Problem> {
+        self.ask(Method::GET, address, None, token).await
+    }
+
+    /// What the forge says; nothing where there is nothing, or nothing that the token may see.
     pub(super) async fn find_at(&self, address: &str, token: &str) -> Result<Option<Value>, Problem> {
         let (status, said) = self.answer(Method::GET, address, None, token).await?;
         if status == StatusCode::NOT_FOUND {
@@ -239,16 +250,28 @@ impl Project {
             Forge::GitHub => request
                 .header("authorization", format!("Bearer {token}"))
                 .header("x-github-api-version", "2022-11-28"),
-            Forge::GitLab => request.header("private-token", token),
+            Forge::GitLab => request.header("authorization", format!("Bearer {token}")),
             Forge::Gitea => request.header("authorization", format!("token {token}")),
         };
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
         let answer = request.send().await.map_err(|error| unanswered(causes(&error.without_url())))?;
+        if let Some(elsewhere) = leads_to(&answer) {
+            let title = format!("`{}` leads to `{elsewhere}`, where the token is not sent", self.api);
+            return Err(Problem::new(Code::PullRequest, title).help(SAY_API));
+        }
         let status = answer.status();
         let bytes = answer.bytes().await.map_err(|error| unanswered(causes(&error.without_url())))?;
-        Ok((status, serde_json::from_slice(&bytes).unwrap_or_default()))
+        match serde_json::from_slice(&bytes) {
+            Ok(said) => Ok((status, said)),
+            Err(_) if !status.is_success() => Ok((status, Value::Null)),
+            Err(_) => Err(self.no_api()),
+        }
+    }
+
+    fn no_api(&self) -> Problem {
+        Problem::new(Code::PullRequest, format!("`{}` does not answer as an API", self.api)).help(SAY_API)
     }
 
     fn agreed(&self, status: StatusCode, said: Value) -> Result<Value, Problem> {
@@ -263,12 +286,24 @@ impl Project {
             other => problem.note(other.to_string().chars().take(300).collect::<String>()),
         };
         Err(match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 problem.help("the token has to be one that may work with pull requests there")
             }
+            StatusCode::NOT_FOUND => problem.help(format!(
+                "what the token may not see is not found either: `{}` has to be the path there, and the token \
+                 one that may read it",
+                self.path
+            )),
             _ => problem,
         })
     }
+}
+
+/// The origin that an answer leads to, if it is a redirect.
+fn leads_to(answer: &Response) -> Option<String> {
+    let location = answer.headers().get("location").filter(|_| answer.status().is_redirection())?;
+    let address = answer.url().join(location.to_str().ok()?).ok()?;
+    Some(address.origin().ascii_serialization())
 }
 
 /// What keeps the repositories of a host.
@@ -313,7 +348,8 @@ fn parts(address: &str) -> (Option<&str>, String) {
     }
 }
 
-fn encoded(path: &str) -> String {
+/// A path or a name as one part of an address.
+pub(super) fn encoded(path: &str) -> String {
     form_urlencoded::byte_serialize(path.as_bytes()).collect()
 }
 

@@ -3,13 +3,16 @@
 use std::path::Path;
 use std::time::Duration;
 
-use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, ClientBuilder};
+use reqwest::redirect::{Action, Attempt, Policy};
+use reqwest::{Certificate, Client, ClientBuilder, Url};
 
 use crate::diagnostic::causes;
 
 /// Longest that one answer is waited for.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Redirects that are followed, one after the other.
+const REDIRECTS: usize = 10;
 
 /// Authorities that vouch for certificates, beside those of the system.
 #[derive(Clone, Debug, Default)]
@@ -47,12 +50,25 @@ pub async fn status_of(
     Ok(answer.status().as_u16())
 }
 
-/// A client of HTTP that waits so long for a whole answer, at most.
+/// A client of HTTP that waits so long for a whole answer, at most, and is not led to
+/// another origin: what lets one in there is for nobody else. The redirect is the answer then.
 ///
 /// # Errors
 /// The machine has not what it needs: what, in a sentence without a period.
 pub(super) fn client(patience: Duration) -> Result<Client, String> {
-    builder(patience).build().map_err(|error| causes(&error))
+    let client = builder(patience).redirect(Policy::custom(within_origin));
+    client.build().map_err(|error| causes(&error))
+}
+
+fn within_origin(attempt: Attempt<'_>) -> Action {
+    let first = attempt.previous().first().map(Url::origin);
+    if attempt.previous().len() > REDIRECTS {
+        attempt.error("it leads in circles")
+    } else if first == Some(attempt.url().origin()) {
+        attempt.follow()
+    } else {
+        attempt.stop()
+    }
 }
 
 fn builder(patience: Duration) -> ClientBuilder {

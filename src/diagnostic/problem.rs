@@ -58,6 +58,16 @@ impl Problem {
         self
     }
 
+    /// What is wrong in one sentence, with the further lines.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        if self.notes.is_empty() {
+            self.title.clone()
+        } else {
+            format!("{}: {}", self.title, self.notes.join("; "))
+        }
+    }
+
     /// Adds a further line, such as the cause given by the system.
     #[must_use]
     pub fn note(mut self, note: impl Into<String>) -> Self {

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::config::Stage;
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::short;
-use crate::release::gate::{Candidate, Gate, Unmet, World, evidence, half_way, judge, refusal};
+use crate::release::gate::{Approvals, Candidate, Gate, World, evidence, half_way, judge, refusal, unmet};
 use crate::release::history::{Kinship, is_on_branch, kinship, tree_of};
 use crate::release::journal::{Intent, Journal};
 use crate::release::lease::{Entered, Held, Standing, withdraw};
@@ -26,7 +26,7 @@ pub struct Entrance {
     root: PathBuf,
     pub(super) by: String,
     allow_regress: bool,
-    approval: Result<String, Option<String>>,
+    approval: Result<String, Option<Problem>>,
     /// What vouches for promoted images where they are taken from, once it was looked for.
     sources: Option<Vec<Vouched>>,
     pub(super) stages: Vec<(Stage, Candidate)>,
@@ -59,9 +59,9 @@ impl Entrance {
         }
     }
 
-    /// The same, approved by whom; or why somebody who was asked did not.
+    /// The same, approved by whom; or why what was asked does not.
     #[must_use]
-    pub fn approved(mut self, approval: Result<String, Option<String>>) -> Self {
+    pub fn approved(mut self, approval: Result<String, Option<Problem>>) -> Self {
         self.approval = approval;
         self
     }
@@ -96,11 +96,11 @@ impl Entrance {
     /// For each stage, the conditions that are not met; the ledger cannot be read.
     pub fn check(&self, vouched: Option<&[Vouched]>) -> Result<(Standing, Option<Held>), Problems> {
         let Page { state, .. } = self.ledger.read()?;
-        if self.refuse(&state, vouched, false).is_ok() && self.busy(&state).is_none() {
+        if self.refuse(&state, vouched, Approvals::Settled).is_ok() && self.busy(&state).is_none() {
             return Ok((self.standing(&state), None));
         }
         let Page { state, .. } = self.ledger.fetch()?;
-        self.refuse(&state, vouched, false)?;
+        self.refuse(&state, vouched, Approvals::Settled)?;
         Ok((self.standing(&state), self.busy(&state)))
     }
 
@@ -134,24 +134,25 @@ impl Entrance {
     }
 
     /// As [`check`](Self::check), but for approvals, of what the ledger said before:
-    /// nobody is asked to approve what is refused anyway.
+    /// nobody is asked to approve what is refused anyway. `asks` is whether somebody will be,
+    /// on a terminal.
     ///
     /// # Errors
     /// The conditions that are not met.
-    pub fn check_before_approval(&self, state: &State) -> Result<(), Problems> {
-        self.refuse(state, None, true)
+    pub fn check_before_approval(&self, state: &State, asks: bool) -> Result<(), Problems> {
+        self.refuse(state, None, Approvals::Open { asks })
     }
 
     pub(super) fn refuse(
         &self,
         state: &State,
         vouched: Option<&[Vouched]>,
-        can_ask: bool,
+        approvals: Approvals,
     ) -> Result<(), Problems> {
         let mut problems = Problems::new();
         for (stage, candidate) in &self.stages {
             let gates = self.judge(stage, candidate, state, vouched);
-            problems.extend(refusal(stage, &gates, can_ask));
+            problems.extend(refusal(stage, &gates, approvals));
         }
         problems.or(())
     }
@@ -201,7 +202,7 @@ impl Entrance {
             && kinship(&self.root, &before.commit, &candidate.commit) == Kinship::Follows;
         let why = half_way(candidate, before, (behind, self.allow_regress))?;
         let remedy = "`hoist resume` finishes that, `hoist resume --back` puts it back".to_owned();
-        Some(Gate { name: "order", finding: Err(Unmet { why, remedy }) })
+        Some(Gate { name: "order", finding: Err(unmet(why, remedy)) })
     }
 
     /// Refuses what is still deployed in the stage that it comes from: it has not been seen to
@@ -216,7 +217,7 @@ impl Entrance {
         let remedy = format!(
             "the same again once that has worked; if it has died, `hoist resume --of {run}` deploys it again"
         );
-        Some(Gate { name: "from", finding: Err(Unmet { why, remedy }) })
+        Some(Gate { name: "from", finding: Err(unmet(why, remedy)) })
     }
 
     /// The scans that an image of a stage passed before this run.
@@ -288,7 +289,7 @@ impl Entrance {
             if entering.is_some_and(|entering| entering.run() == run) {
                 return Ok(vec![entry]);
             }
-            refusal(stage, &gates, false).map_or(Ok(vec![entry]), |problem| Err(problem.into()))
+            refusal(stage, &gates, Approvals::Settled).map_or(Ok(vec![entry]), |problem| Err(problem.into()))
         })?;
         Ok(match (busy, done) {
             (Some(held), _) => Entered::Busy(Box::new(held)),
@@ -400,7 +401,7 @@ fn unfit(candidate: &Candidate, state: &State) -> Option<Gate> {
         let why = format!("these images failed in `{from}`: {}", there.failure()?);
         (why, format!("enter `{from}` again, where they have to work before"))
     };
-    Some(Gate { name: "from", finding: Err(Unmet { why, remedy }) })
+    Some(Gate { name: "from", finding: Err(unmet(why, remedy)) })
 }
 
 /// Refuses to go back where somebody else entered the stage since that was decided.
@@ -411,7 +412,7 @@ fn left(stage: &Stage, candidate: &Candidate, known: &State) -> Option<Gate> {
     let entry = &running.entry;
     let why = format!("`{name}` runs {} since, by {}", entry.version, entry.by);
     let remedy = format!("`hoist status` shows what runs; `hoist rollback {name}` goes back from that");
-    Some(Gate { name: "order", finding: Err(Unmet { why, remedy }) })
+    Some(Gate { name: "order", finding: Err(unmet(why, remedy)) })
 }
 
 /// What runs in a stage, to be promoted from there.

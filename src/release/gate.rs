@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::config::{Sign, Stage};
-use crate::diagnostic::{Code, Problem, Span, counted};
+use crate::diagnostic::{Code, Label, Problem, Span, counted};
 use crate::facts::short;
 use crate::release::ledger::{Entry, EntryKind, GateRecord, Running, State};
 use crate::release::scanned::{self, Scans};
@@ -48,6 +48,22 @@ pub struct Candidate {
     pub reason: Option<String>,
 }
 
+impl Candidate {
+    /// Why the images may be of more than the commit, and what to do about it.
+    #[must_use]
+    pub const fn more_than_commit(&self) -> Option<(&'static str, &'static str)> {
+        if self.dirty {
+            let why = "the images were made from a tree with changes that are not committed";
+            Some((why, "commit them, and release that commit"))
+        } else if self.untracked {
+            let why = "there were files that git does not track, which may be part of the images";
+            Some((why, "commit them, or name them in `.gitignore`: `git status` lists them"))
+        } else {
+            None
+        }
+    }
+}
+
 /// Who vouches for an image, as the release file declares it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vouching {
@@ -71,8 +87,8 @@ pub struct World {
     pub behind: bool,
     /// Whether the stage may go back to an older version or commit.
     pub allow_regress: bool,
-    /// Who approved it, and where that was said; or why somebody who was asked did not.
-    pub approval: Result<String, Option<String>>,
+    /// Who approved it, and where that was said; or why what was asked does not.
+    pub approval: Result<String, Option<Problem>>,
     /// What vouches for the images where they are; `None` before they are made, when what
     /// is declared has to do.
     pub vouched: Option<Vec<Vouched>>,
@@ -94,6 +110,20 @@ pub struct Unmet {
     pub why: String,
     /// What would meet it: something to do.
     pub remedy: String,
+    /// Places that show it, beside that of the condition.
+    pub labels: Vec<Label>,
+}
+
+/// What a missing approval means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Approvals {
+    /// A refusal: all who could be asked were.
+    Settled,
+    /// Nothing yet: it is asked for once all else is met, and is named beside what is not.
+    Open {
+        /// Whether somebody is asked, on a terminal.
+        asks: bool,
+    },
 }
 
 /// All conditions of a stage, judged.
@@ -124,24 +154,18 @@ pub fn judge(stage: &Stage, candidate: &Candidate, known: &State, world: &World)
         gates.push(Gate { name: "branch", finding: branch(wanted, candidate, world) });
     }
     if wants(|require| require.clean) {
-        let finding = if candidate.dirty {
-            let why = "the images were made from a tree with changes that are not committed";
-            Err(unmet(why, "commit them, and release that commit"))
-        } else if candidate.untracked {
-            let why = "there were files that git does not track, which may be part of the images";
-            Err(unmet(why, "commit them, or name them in `.gitignore`: `git status` lists them"))
-        } else {
-            Ok("the tree had no changes".to_owned())
+        let finding = match candidate.more_than_commit() {
+            Some((why, remedy)) => Err(unmet(why, remedy)),
+            None => Ok("the tree had no changes".to_owned()),
         };
         gates.push(Gate { name: "clean", finding });
     }
     if let Some(approve) = &stage.approve {
         let groups = approve.value.by.join(", ");
-        let finding = world.approval.as_ref().map(|who| format!("{who}, for {groups}")).map_err(|asked| {
-            let asked = asked.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-            let why = format!("nobody of {groups} approved it{asked}");
-            unmet(why, format!("answer on a terminal, or set `{APPROVED_BY}` to who approved it"))
-        });
+        let finding = match &world.approval {
+            Ok(who) => Ok(format!("{who}, for {groups}")),
+            Err(problem) => Err(unapproved(&groups, problem.as_ref())),
+        };
         gates.push(Gate { name: APPROVE, finding });
     }
     gates
@@ -160,35 +184,56 @@ pub fn evidence(gates: &[Gate]) -> Vec<GateRecord> {
     met.collect()
 }
 
-/// The refusal that names all conditions that are not met, if there are any. An approval
-/// that can still be asked for is no reason for one, and is named beside others.
+/// The refusal that names all conditions that are not met, if there are any.
 #[must_use]
-pub fn refusal(stage: &Stage, gates: &[Gate], can_ask: bool) -> Option<Problem> {
-    let waits = |gate: &Gate| can_ask && gate.name == APPROVE;
-    let (asked, gates): (Vec<&Gate>, Vec<&Gate>) = gates.iter().partition(|gate| waits(gate));
-    let unmet: Vec<_> =
-        gates.iter().filter_map(|gate| Some((gate.name, gate.finding.as_ref().err()?))).collect();
+pub fn refusal(stage: &Stage, gates: &[Gate], approvals: Approvals) -> Option<Problem> {
+    let unmet = gates.iter().filter_map(|gate| Some((gate.name, gate.finding.as_ref().err()?)));
+    let (open, unmet): (Vec<_>, Vec<_>) =
+        unmet.partition(|(name, _)| *name == APPROVE && approvals != Approvals::Settled);
     if unmet.is_empty() {
         return None;
     }
     let names: Vec<_> = unmet.iter().map(|(name, _)| format!("`{name}`")).collect();
     let title = format!("`{}` may not be entered: {} not met", stage.name.value, list(&names));
     let mut problem = Problem::new(Code::GateNotMet, title);
-    for (name, Unmet { why, remedy }) in unmet {
+    for (name, Unmet { why, remedy, labels }) in unmet {
         let (span, words) = place(stage, name);
-        if problem.labels.iter().all(|label| label.span != span) {
-            problem = problem.label(span, words);
+        let own = Label { span, text: words.to_owned() };
+        for label in std::iter::once(own).chain(labels.iter().cloned()) {
+            if problem.labels.iter().all(|known| known.span != label.span) {
+                problem.labels.push(label);
+            }
         }
         problem = problem.note(format!("{name}: {why}; {remedy}"));
     }
-    let waits = asked.iter().any(|gate| gate.finding.is_err());
-    let groups = stage.approve.as_ref().filter(|_| waits).map(|approve| approve.value.by.join(", "));
-    Some(match groups {
-        Some(groups) => {
-            problem.note(format!("{APPROVE}: one of {groups} will be asked, once all else is met"))
-        }
-        None => problem,
-    })
+    for (name, Unmet { why, remedy, .. }) in open {
+        let approve = stage.approve.as_ref().map(|approve| &approve.value);
+        let groups = approve.map(|approve| approve.by.join(", ")).unwrap_or_default();
+        let by_request = approve.is_some_and(|approve| approve.pull_request.is_some());
+        let awaited = match (by_request, approvals == Approvals::Open { asks: true }) {
+            (false, false) => format!("{why}; {remedy}"),
+            (false, true) => format!("one of {groups} will be asked, once all else is met"),
+            (true, false) => {
+                "whether a merged pull request approves it is looked at, once all else is met".to_owned()
+            }
+            (true, true) => format!(
+                "unless a merged pull request approves it, one of {groups} will be asked, once all else is met"
+            ),
+        };
+        problem = problem.note(format!("{name}: {awaited}"));
+    }
+    Some(problem)
+}
+
+/// Why nobody of these approved it, as what was asked says, and what else would do.
+fn unapproved(groups: &str, problem: Option<&Problem>) -> Unmet {
+    let own = format!("answer on a terminal, or set `{APPROVED_BY}` to who approved it");
+    let Some(problem) = problem else {
+        return unmet(format!("nobody of {groups} approved it"), own);
+    };
+    let why = format!("nobody of {groups} approved it: {}", problem.sentence());
+    let remedy = problem.help.as_ref().map_or_else(|| own.clone(), |help| format!("{help}; or {own}"));
+    Unmet { why, remedy, labels: problem.labels.clone() }
 }
 
 /// The condition that somebody agrees.
@@ -215,7 +260,7 @@ fn list(names: &[String]) -> String {
 }
 
 pub(super) fn unmet(why: impl Into<String>, remedy: impl Into<String>) -> Unmet {
-    Unmet { why: why.into(), remedy: remedy.into() }
+    Unmet { why: why.into(), remedy: remedy.into(), labels: Vec::new() }
 }
 
 fn hold(stage: &Stage, candidate: &Candidate, known: &State) -> Gate {

@@ -19,7 +19,7 @@ use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::{Environment, any_number};
 use crate::release::back::digests;
 use crate::release::entrance::Entrance;
-use crate::release::gate::Candidate;
+use crate::release::gate::{Approvals, Candidate};
 use crate::release::journal::Intent;
 use crate::release::ledger::{Entering, Entry, EntryKind, Ledger, Page, State};
 use crate::release::vouched::Vouched;
@@ -153,7 +153,7 @@ impl Entrance {
                 return Ok(false);
             }
             turn = Turn::Taken;
-            self.refuse(&page.state, vouched, false).map(|()| true)
+            self.refuse(&page.state, vouched, Approvals::Settled).map(|()| true)
         })?;
         Ok(turn)
     }

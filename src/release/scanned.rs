@@ -1,7 +1,7 @@
 //! Whether images were scanned as a stage asks for. Pure.
 
 use crate::config::Severity;
-use crate::release::gate::Unmet;
+use crate::release::gate::{Unmet, unmet};
 use crate::release::ledger::EntryScan;
 
 /// The scans of an image that is to enter a stage.
@@ -51,7 +51,7 @@ pub(super) fn gate(
             Some(from) => format!("{declare} to `{from}` again"),
             None => declare,
         };
-        return Err(Unmet { why, remedy });
+        return Err(unmet(why, remedy));
     }
     Ok(known.join("; "))
 }

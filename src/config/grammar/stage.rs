@@ -49,8 +49,9 @@ pub(super) const STAGE: NodeForm = NodeForm::new("stage", "A place that images a
                 FORGE_TOKEN,
             ])
             .notes(
-                "Somebody else than its author has to have approved what was merged, or to have merged it. It is \
-                 looked for in the repository that has the ledger.",
+                "Somebody else than its author, who may write there, has to have approved what was merged, or to \
+                 have merged it. The commit is what the merge made, or the head that was merged, and the images \
+                 are of it alone. It is looked for in the repository that has the ledger.",
             )])
             .notes(
                 "`HOIST_APPROVED_BY` of the environment says who approved it, else the pull request, else it is asked \

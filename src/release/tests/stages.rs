@@ -10,7 +10,7 @@ use crate::diagnostic::{Code, Sources, Span, Spanned};
 use crate::facts::Environment;
 use crate::oci::Digest;
 use crate::release::drift::{drifted, expected};
-use crate::release::gate::{Candidate, World, evidence, judge, refusal};
+use crate::release::gate::{Approvals, Candidate, World, evidence, judge, refusal};
 use crate::release::ledger::tests::entry;
 use crate::release::{
     Entrance, Entry, EntryKind, Hold, Ledger, Running, Scans, StageState, State, TagBack, Vouched, VouchedBy,
@@ -89,7 +89,7 @@ fn world() -> World {
 /// The conditions that are not met, with why and what would do.
 fn unmet(stage: &Stage, candidate: &Candidate, known: &State, world: &World) -> Vec<String> {
     let gates = judge(stage, candidate, known, world);
-    let notes = refusal(stage, &gates, false).map(|problem| {
+    let notes = refusal(stage, &gates, Approvals::Settled).map(|problem| {
         assert_eq!(problem.code, Code::GateNotMet);
         problem.notes
     });
@@ -150,7 +150,8 @@ fn what_vouches_for_images_is_looked_at_where_they_are() {
         let world = World { vouched, ..world() };
         let gates = judge(&stage, &candidate, &State::default(), &world);
         let met = evidence(&gates).into_iter().map(|gate| format!("{}: {}", gate.gate, gate.evidence));
-        let unmet = refusal(&stage, &gates, false).map(|problem| problem.notes).unwrap_or_default();
+        let unmet =
+            refusal(&stage, &gates, Approvals::Settled).map(|problem| problem.notes).unwrap_or_default();
         let cut = |note: String| note.split(';').next().unwrap_or_default().to_owned();
         (met.collect::<Vec<_>>(), unmet.into_iter().map(cut).collect::<Vec<_>>())
     };
@@ -230,7 +231,7 @@ fn what_died_half_way_is_not_left_behind_by_what_is_older() {
             entrance.take_over("dead");
         }
         let known = State::default().after(&before).at("one");
-        let refused = entrance.check_before_approval(&known).err();
+        let refused = entrance.check_before_approval(&known, true).err();
         refused.map(|problems| problems.as_slice()[0].notes.join("\n"))
     };
     let of = |kind, version: &str| Candidate { kind, ..candidate(version) };
@@ -268,7 +269,7 @@ fn what_is_met_is_evidence() {
     let stage = stage(require, Some("release-managers"));
     let world = World { approval: Ok("ada, on a terminal".to_owned()), ..world() };
     let gates = judge(&stage, &candidate("1.0.0"), &State::default(), &world);
-    assert_eq!(refusal(&stage, &gates, false), None);
+    assert_eq!(refusal(&stage, &gates, Approvals::Settled), None);
     let evidence: Vec<_> =
         evidence(&gates).into_iter().map(|gate| format!("{}: {}", gate.gate, gate.evidence)).collect();
     assert_eq!(
@@ -369,7 +370,7 @@ fn what_failed_in_a_stage_is_not_promoted_from_there() {
         let from = Some(("staging".to_owned(), running.clone()));
         let candidate = Candidate { from, automatic: false, ..candidate("1.0.0") };
         let entrance = entrance(directory.path(), candidate);
-        let checked = entrance.check_before_approval(&state(&[("staging", running, Some(hold))]));
+        let checked = entrance.check_before_approval(&state(&[("staging", running, Some(hold))]), true);
         checked.err().map(|problems| problems.as_slice()[0].notes.concat())
     };
     let why = "from: these images failed in `staging`: `staging:verify` failed; \

@@ -28,6 +28,12 @@ pub(crate) fn promote(session: &mut Session, options: &Promote) -> Result<ExitCo
         let title = format!("`{name}` cannot be promoted to itself");
         return Err(Problem::new(Code::CommandLine, title).help("name another stage with `--from`").into());
     }
+    if let Some(usual) = stage.from.as_ref().filter(|usual| usual.value != from) {
+        session.say(&format!(
+            "these images come from {from}: whether they ran in {} is not asked\n",
+            usual.value
+        ));
+    }
     let ledger = Ledger::open(&loaded.project.root, &session.host.environment)?;
     let page = ledger.fetch()?;
     let running = running_in(&page.state, &from)?.clone();

@@ -58,6 +58,8 @@ fn overtaken(other: &Entry) -> Problem {
 struct Broken {
     stage: String,
     why: String,
+    /// Whether it was stopped, so that it may work.
+    interrupted: bool,
     /// Whether it may go back by itself.
     goes_back: bool,
 }
@@ -82,7 +84,7 @@ fn broken(request: &Request, summary: &Summary) -> Vec<Broken> {
         let (why, interrupted) = why(step, outcome);
         // What ran there before was no other where it was entered again.
         let goes_back = !interrupted && matches!(entered, Outcome::Ran);
-        all.push(Broken { stage: stage.clone(), why, goes_back });
+        all.push(Broken { stage: stage.clone(), why, interrupted, goes_back });
     }
     all
 }
@@ -102,7 +104,7 @@ fn why(step: &Step, outcome: &Outcome) -> (String, bool) {
 
 /// Takes a stage back, unless that is what failed, or is not wanted.
 fn settle(session: &mut Session, running: &Running, entrance: &Entrance, broken: &Broken) -> Problem {
-    let Broken { stage, why, goes_back } = broken;
+    let Broken { stage, why, interrupted, goes_back } = broken;
     let found = entrance.stages().iter().find(|(known, _)| known.name.value == *stage);
     let goes_back = found.filter(|_| *goes_back).is_some_and(|(known, candidate)| {
         let wanted = known.verify.as_ref().is_none_or(|verify| verify.value.rollback);
@@ -118,7 +120,8 @@ fn settle(session: &mut Session, running: &Running, entrance: &Entrance, broken:
             .help(format!("`hoist status` shows what runs; `hoist rollback {stage}` goes back"));
     }
     let mut reason = why.clone();
-    if goes_back {
+    let ran_before = entrance.ran_before(stage);
+    if goes_back && ran_before {
         session.say(&format!("{stage} goes back to what it ran before\n"));
         // The files that were asked for tell of what failed.
         let files = Running { junit: None, trace: None, html: None, ..running.clone() };
@@ -136,7 +139,12 @@ fn settle(session: &mut Session, running: &Running, entrance: &Entrance, broken:
             }
         }
     }
-    let problem = Problem::new(Code::NotPutBack, format!("`{stage}` does not work, and stands: {reason}"));
+    let title = if *interrupted {
+        format!("whether `{stage}` works is not known, and it stands: {reason}")
+    } else {
+        format!("`{stage}` does not work, and stands: {reason}")
+    };
+    let problem = Problem::new(Code::NotPutBack, title);
     let problem = match entrance.abort(stage, &reason) {
         Ok(()) => problem.note("it is on hold: nothing enters it by itself"),
         Err(problems) => {
@@ -144,7 +152,14 @@ fn settle(session: &mut Session, running: &Running, entrance: &Entrance, broken:
             problem.note(format!("the ledger does not say so: {}", first.unwrap_or_default()))
         }
     };
-    problem.help(format!("`hoist status` shows what runs; `hoist rollback {stage} --to VERSION` goes back"))
+    let enters = lifting(found.map(|(known, _)| known));
+    problem.help(if !ran_before {
+        format!("it ran nothing before that it could go back to: once it is right, {enters} enters it again")
+    } else if *interrupted {
+        format!("{enters} deploys it again; `hoist rollback {stage}` goes back")
+    } else {
+        format!("`hoist status` shows what runs; `hoist rollback {stage} --to VERSION` goes back")
+    })
 }
 
 /// What ends the hold of a stage.

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use crate::config::Stage;
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::short;
+use crate::release::back::previous;
 use crate::release::gate::{Approvals, Candidate, Gate, World, evidence, half_way, judge, refusal, unmet};
 use crate::release::history::{Kinship, is_on_branch, kinship, tree_of};
 use crate::release::journal::{Intent, Journal};
@@ -238,13 +239,14 @@ impl Entrance {
     }
 
     /// Puts down that a stage runs these images now. Where it is deployed behind that, the run
-    /// keeps the right to it.
+    /// keeps the right to it. Where no tag had to move, and so nobody was kept from moving them,
+    /// they were `looked` at behind the entry that the intent follows.
     ///
     /// # Errors
     /// The conditions are not met any more; the ledger cannot be written.
     pub fn enter(
         &self,
-        (intent, stage): (&Intent, &str),
+        (intent, stage, looked): (&Intent, &str, bool),
         images: &[EntryImage],
         vouched: Option<&[Vouched]>,
     ) -> Result<Entered, Problems> {
@@ -253,7 +255,9 @@ impl Entrance {
             let title = format!("`{stage}` is not entered by this run");
             return Err(Problem::new(Code::NotPromotable, title).into());
         };
-        let (mut busy, mut is_same) = (None, false);
+        let follows = intent.entries.iter().find(|entry| entry.stage == stage.name.value);
+        let follows = follows.and_then(|entry| entry.follows.as_ref());
+        let (mut busy, mut is_same, mut is_changed) = (None, false, false);
         let whole = stage.is_deployed().then(|| intent.text()).transpose()?;
         let done = self.ledger.append_all(whole.as_deref(), |page| {
             busy = self.busy_with(&page.state, &stage.name.value);
@@ -266,6 +270,10 @@ impl Entrance {
             let running = before.and_then(|before| before.running.as_ref());
             let held = before.is_some_and(|before| before.hold.is_some());
             let entering = before.and_then(|before| before.entering.as_ref());
+            is_changed = looked && before.and_then(|before| before.last.as_ref()) != follows;
+            if is_changed {
+                return Ok(Vec::new());
+            }
             is_same = !held && running.is_some_and(|running| running.entry.is_same(&entry));
             if is_same {
                 let right = if entry.deploys {
@@ -293,6 +301,7 @@ impl Entrance {
         })?;
         Ok(match (busy, done) {
             (Some(held), _) => Entered::Busy(Box::new(held)),
+            (None, _) if is_changed => Entered::Changed,
             (None, Some(id)) if !is_same => Entered::As(id),
             _ => Entered::Already,
         })
@@ -329,6 +338,13 @@ impl Entrance {
             let ours = (&candidate.event, &candidate.commit, &candidate.version);
             ours == (&entry.event, &entry.commit, &entry.version)
         })
+    }
+
+    /// Whether a stage ran something else before that it could go back to.
+    #[must_use]
+    pub fn ran_before(&self, stage: &str) -> bool {
+        let history = self.ledger.history(Some(stage), usize::MAX);
+        history.is_ok_and(|history| previous(&history).is_some())
     }
 
     /// Puts down that what this run entered a stage with failed there and stands. What

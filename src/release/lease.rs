@@ -69,6 +69,8 @@ pub enum Entered {
     As(String),
     /// The ledger said so already.
     Already,
+    /// Not yet: somebody else entered it since its tags were looked at.
+    Changed,
     /// Somebody else enters it at the moment.
     Busy(Box<Held>),
 }

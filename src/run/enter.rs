@@ -19,11 +19,11 @@ use crate::plan::{
 };
 use crate::release::{
     Entered, Entrance, EntryImage, EntryPlace, EntryTag, Held, Patience, Pushed, RESUME, Standing, TagChange,
-    TagResult, Vouched, bring, find, keep_alive_tag, push, vouched_at_targets,
+    TagResult, Vouched, bring, check_tags, find, keep_alive_tag, push, vouched_at_targets,
 };
 use crate::run::Request;
 use crate::run::command::Unsuccessful;
-use crate::run::image::{Images, Known, Yielded, unless};
+use crate::run::image::{Images, Known, Yielded, tag_steps, unless};
 use crate::run::process::Halt;
 use crate::run::room::Room;
 use crate::run::teller::{Teller, Told};
@@ -139,11 +139,13 @@ impl Images {
         }
         let vouched = self.vouched(plan, &entrance, known).await.map_err(|problem| failed(problem.into()))?;
         let Some(intent) = self.intent() else { return Ok(Yielded::Nothing) };
-        let mut patience = Patience::new(&self.facts.environment);
+        let (mut patience, mut looked) =
+            (Patience::new(&self.facts.environment), self.looked.get().is_some());
         loop {
             let (entrance, intent, stage) = (Arc::clone(&entrance), intent.clone(), step.stage.clone());
             let (put, vouched) = (images.clone(), vouched.clone());
-            let entered = blocking(move || entrance.enter((&intent, &stage), &put, vouched.as_deref())).await;
+            let entered =
+                blocking(move || entrance.enter((&intent, &stage, looked), &put, vouched.as_deref())).await;
             match entered.map_err(failed)? {
                 Entered::Already => {
                     self.note_entered(&step.stage).map_err(Unsuccessful::failed)?;
@@ -155,12 +157,36 @@ impl Images {
                     teller.tell(Told::Notice(format!("entry {short} of the ledger"))).await;
                     return Ok(Yielded::Nothing);
                 }
+                Entered::Changed => {
+                    unless(halt, self.look_again(plan, step, known)).await?.map_err(failed)?;
+                    looked = false;
+                }
                 Entered::Busy(held) => match self.wait(&mut patience, &held, halt, teller).await {
                     Err(Unsuccessful::Failed(problems)) => return Err(failed(problems)),
                     waited => waited?,
                 },
             }
         }
+    }
+
+    /// Makes sure that the tags of a stage still hold its images, where somebody else entered
+    /// it since they were seen to.
+    async fn look_again(&self, plan: &Plan, step: &EnterStep, known: &Known) -> Result<(), Problems> {
+        let its = tag_steps(plan).filter(|tag| step.images.iter().any(|image| image.image == tag.image));
+        let all = its.filter_map(|tag| {
+            let image = known.get(&tag.image)?;
+            Some((self.kept(plan, tag, image), image))
+        });
+        let all: Vec<(Cow<'_, TagStep>, &Descriptor)> = all.collect();
+        let steps: Vec<(&TagStep, &Descriptor)> = all.iter().map(|(tag, image)| (&**tag, *image)).collect();
+        let changes = check_tags(&steps, &self.built, &self.publisher).await?;
+        let Some(moved) = changes.iter().find(|change| change.result == TagResult::Moved) else {
+            return Ok(());
+        };
+        let title = format!("`{}` was entered by somebody else since its tags were looked at", step.stage);
+        let problem = Problem::new(Code::GateNotMet, title)
+            .note(format!("`{}:{}` was moved; this run has set no tag", moved.repository, moved.tag));
+        Err(problem.help("run the same again").into())
     }
 
     /// The tags that this run has set to images of a stage, and the images.
@@ -345,7 +371,7 @@ impl Worker {
             if left <= LAST {
                 return Err(Unsuccessful::Failed(failed));
             }
-            let why = failed.as_slice().first().map(|problem| problem.title.clone()).unwrap_or_default();
+            let why = failed.as_slice().first().map(reason).unwrap_or_default();
             if why != said {
                 teller.tell(Told::Notice(format!("not yet: {why}"))).await;
                 said = why;
@@ -353,6 +379,13 @@ impl Worker {
             unless(halt, tokio::time::sleep(PAUSE.min(left.saturating_sub(LAST)))).await?;
         }
     }
+}
+
+/// What does not hold, and how that was seen.
+fn reason(problem: &Problem) -> String {
+    let is_command = problem.code != Code::NotVerified;
+    let seen = problem.labels.first().map(|label| label.text.as_str()).filter(|_| is_command);
+    seen.map_or_else(|| problem.sentence(), |seen| format!("{}: {seen}", problem.title))
 }
 
 /// Makes sure that the certificates can be read by which stages are verified.

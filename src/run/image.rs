@@ -53,7 +53,7 @@ pub(super) struct Images {
     /// first of them is.
     judged: OnceCell<Result<(), Unsuccessful>>,
     /// What tags hold, where none has to be moved.
-    looked: OnceLock<Vec<TagChange>>,
+    pub(super) looked: OnceLock<Vec<TagChange>>,
     /// Which stages are entered, if any are.
     pub(super) entrance: Option<Arc<Entrance>>,
     /// The name of the run.
@@ -319,7 +319,7 @@ fn entered(plan: &Plan) -> impl Iterator<Item = StepIndex> {
     })
 }
 
-fn tag_steps(plan: &Plan) -> impl Iterator<Item = &TagStep> {
+pub(super) fn tag_steps(plan: &Plan) -> impl Iterator<Item = &TagStep> {
     plan.steps.iter().filter_map(|step| match &step.action {
         Action::Tag(tag) => Some(&**tag),
         _ => None,

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::diagnostic::{Code, Problem, bytes, counted};
-use crate::oci::{Descriptor, Index, Manifest, media_type};
+use crate::oci::{Descriptor, Digest, Index, Manifest, media_type};
 use crate::store::blob::unusable;
 use crate::store::registry::{Delivery, Offer};
 use crate::store::{Layout, Question, Repository, answers};
@@ -173,21 +173,31 @@ pub async fn copy_read(
             return Err(problem);
         }
     };
-    // What is named is there before what names it: of one level, images before indexes.
-    for level in levels.into_iter().rev() {
-        let (indexes, images): (Vec<_>, Vec<_>) =
-            level.into_iter().partition(|(one, _)| media_type::is_index(&one.media_type));
-        for some in [images, indexes] {
-            let mut puts: Vec<Question<'_, _>> = Vec::new();
-            for (descriptor, bytes) in some {
-                puts.push(Box::pin(put(to, descriptor, bytes)));
-            }
-            for done in answers(puts).await {
-                done?;
-            }
-        }
+    // What is named is there before what names it: images before indexes, and of these each
+    // behind those that it names.
+    let all = levels.into_iter().rev().flatten();
+    let (mut indexes, images): (Vec<_>, Vec<_>) =
+        all.partition(|(one, _)| media_type::is_index(&one.media_type));
+    put_all(to, images).await?;
+    while !indexes.is_empty() {
+        let left: HashSet<Digest> = indexes.iter().map(|(one, _)| one.digest).collect();
+        let (later, now): (Vec<_>, Vec<_>) = indexes.into_iter().partition(|(_, bytes)| {
+            let named = Index::parse(bytes).map(|index| index.manifests).unwrap_or_default();
+            named.iter().any(|one| left.contains(&one.digest))
+        });
+        put_all(to, now).await?;
+        indexes = later;
     }
     Ok(copied)
+}
+
+/// Puts manifests of which none names another.
+async fn put_all(to: &Repository, manifests: Vec<(Descriptor, Vec<u8>)>) -> Result<(), Problem> {
+    let mut puts: Vec<Question<'_, _>> = Vec::new();
+    for (descriptor, bytes) in manifests {
+        puts.push(Box::pin(put(to, descriptor, bytes)));
+    }
+    answers(puts).await.into_iter().collect()
 }
 
 /// Waits for blobs to be brought, up to the first that is not.

@@ -130,6 +130,22 @@ async fn an_image_comes_here_and_goes_from_registry_to_registry() {
 }
 
 #[tokio::test]
+async fn an_index_comes_behind_those_that_it_names() {
+    let test = "an_index_comes_behind_those_that_it_names";
+    let Some(one) = DockerRegistry::start(test, "", "") else { return };
+    let (_images, images) = layout();
+    let [amd, arm] = ["linux/amd64", "linux/arm64"].map(|platform| image(&images, platform, b"layer", &[]));
+    let inner = index(&images, vec![amd.clone()]);
+    let outer = index(&images, vec![arm, inner.clone()]);
+    // It names both, the one that waits for the other first.
+    let top = index(&images, vec![outer, inner, amd]);
+    let there = format!("{}/acme/web", one.address);
+    let there = at(&registry(&network(&[]), &there, &Access::default()).await);
+    copy(&local(&images), &top, &there, quiet()).await.unwrap();
+    assert_eq!(there.read(&top).await.unwrap(), images.read(&top).unwrap());
+}
+
+#[tokio::test]
 async fn how_a_connection_ends_behind_the_last_byte_does_not_matter() {
     let (result, ranges) =
         fetch(b"content", |_, _| Answer::new("200 OK").body("content and more").cut(7)).await;

@@ -46,6 +46,7 @@ fn correction(value: &ValueKind, kind: Kind) -> String {
         (ValueKind::String(text), Kind::Integer(..)) if text.parse::<i128>().is_ok() => {
             format!("write `{text}`, without quotes")
         }
+        (ValueKind::Integer(number), Kind::Duration) => format!("write `\"{number}s\"` for seconds"),
         (ValueKind::Integer(number), kind) if !kind.accepts(value) && kind != Kind::Bool => {
             format!("write `\"{number}\"`")
         }

@@ -119,7 +119,7 @@ hoist::config::unknown_property: `target` has no property `abuot`
   help: did you mean `about`?
 hoist::config::wrong_type: the duration of `timeout` must be a string
   3:13 `10` this is a number
-  help: write `\"10\"`
+  help: write `\"10s\"` for seconds
 ";
     assert_eq!(problems(text), expected);
 }

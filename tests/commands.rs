@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::fixture::Repo;
+use crate::fixture::{Repo, done};
 
 const RELEASE: &str = r#"project "shop"
 default "lint"
@@ -243,4 +243,38 @@ fn a_template_makes_no_path_in_an_image_that_does_not_begin_at_its_root() {
         assert!(refused.stderr.contains("help: write `/{to}"), "{}", refused.stderr);
         assert_eq!(repo.hoist(&["plan", "web", "to=/srv"]).code, 0);
     }
+}
+
+/// An image of two stages, of which one tag never moves.
+const STAGES: &str = r#"image "web" {
+    assemble from="scratch" { layer { copy "web" "/web"; }; }
+    tags { sha; }
+    push "out"
+}
+registry "out" "oci:out"
+stage "dev" { on branch="main"; }
+stage "prod" { from "dev"; on tag="v*"; }
+"#;
+
+fn stages() -> Repo {
+    let repo = Repo::new();
+    repo.write("release.kdl", STAGES);
+    repo.write(".gitignore", "/out\n/.hoist\n");
+    repo.write("web", "1\n");
+    repo.git(&["init", "--quiet", "--initial-branch=main"]);
+    repo.commit("Begin");
+    repo
+}
+
+#[test]
+fn a_stage_that_goes_back_becomes_visible_without_a_tag() {
+    let repo = stages();
+    done(&repo.hoist(&["release", "--yes"]));
+    repo.write("web", "2\n");
+    repo.commit("Change");
+    done(&repo.hoist(&["release", "--yes"]));
+    let back = repo.hoist(&["rollback", "dev", "--yes"]);
+    done(&back);
+    assert!(!back.stderr.contains("Nothing becomes visible"), "{}", back.stderr);
+    done(&repo.hoist(&["status", "dev"]));
 }

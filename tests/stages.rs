@@ -709,7 +709,7 @@ fn a_stage_of_a_branch_is_entered_by_commits_of_the_branch() {
     let unknown = world.release("branch=release/1");
     done(&unknown);
     assert!(
-        unknown.stderr.contains("Nothing becomes visible: no rule of `tags` is for"),
+        unknown.stderr.contains("Nothing becomes visible: no rule of `tags` yields a tag for"),
         "{}",
         unknown.stderr
     );

@@ -179,16 +179,20 @@ pub(crate) fn carry_out(
     Ok(ended)
 }
 
-/// What is to be said of a plan that pushes images, and gives none of them a name.
+/// What is to be said of a plan that pushes images, gives none of them a name, and lets no
+/// stage run them.
 pub(crate) fn invisible(plan: &Plan, facts: &Facts) -> Option<String> {
-    let named =
-        |step: &Step| matches!(&step.action, Action::Tag(tag) if tag.tags.iter().any(|tag| !tag.local));
+    let shows = |step: &Step| match &step.action {
+        Action::Tag(tag) => tag.tags.iter().any(|tag| !tag.local),
+        Action::Enter(_) => true,
+        _ => false,
+    };
     let pushes = plan.steps.iter().any(|step| matches!(step.action, Action::Push(_)));
-    (pushes && !plan.steps.iter().any(named)).then(|| {
+    (pushes && !plan.steps.iter().any(shows)).then(|| {
         let event = event(&facts.event);
         format!(
-            "Nothing becomes visible: no rule of `tags` is for {event}; images have their digests alone.\n\
-             `hoist tags` shows the rules; `--event` names another event.\n"
+            "Nothing becomes visible: no rule of `tags` yields a tag for {event}; images have their \
+             digests alone.\n`hoist tags` shows the rules, and why; `--event` names another event.\n"
         )
     })
 }

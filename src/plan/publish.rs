@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::config::{Image, Rule, RuleKind};
 use crate::diagnostic::{Code, Problem, Problems, Span};
-use crate::facts::Scope;
+use crate::facts::{Event, Scope};
 use crate::plan::destination::repository_in;
 use crate::plan::lower::{Lower, Made};
 use crate::plan::permission::event_words;
@@ -12,7 +12,7 @@ use crate::plan::unit::{Channel, Job, channels};
 use crate::plan::{
     Action, Definition, Effect, Plan, PushStep, RegistryPlace, RegistryPlan, Subject, TagStep,
 };
-use crate::tags::{PlannedTag, evaluate};
+use crate::tags::{Outcome, PlannedTag, evaluate};
 
 impl Lower<'_> {
     pub(super) fn push(&mut self, at: usize, image: &Image, channel: usize) -> Made {
@@ -24,22 +24,24 @@ impl Lower<'_> {
 
     pub(super) fn tag(&mut self, at: usize, image: &Image, channel: usize) -> Made {
         let rules = self.rules(image, channel);
-        let tags = evaluate(self.release, self.facts, &rules).map(|tagging| tagging.tags);
-        let known = tags.map_err(|problems| self.told_once(problems));
+        let tagging = evaluate(self.release, self.facts, &rules);
+        let tagging = tagging.map_err(|problems| self.told_once(problems)).unwrap_or_default();
         let Some(registry) = self.registry(image, channel) else { return nothing() };
         let promoted = self.selection.entering().promoted(image);
         let known = match promoted.and_then(|promoted| promoted.tags.as_ref()) {
-            Some(tags) => tags.get(&registry.place.to_string()).cloned(),
-            None => known.ok(),
+            Some(tags) => tags.get(&registry.place.to_string()).cloned().unwrap_or_default(),
+            None => tagging.tags,
         };
-        let tags: Vec<PlannedTag> = known.unwrap_or_default().into_iter().filter(|tag| !tag.local).collect();
+        let tags: Vec<PlannedTag> = known.into_iter().filter(|tag| !tag.local).collect();
         if tags.is_empty() {
             let reason = if promoted.is_some_and(|promoted| promoted.tags.is_some()) {
                 "no tag is to be moved back there".to_owned()
             } else if image.tags.is_empty() {
                 "the image has no `tags`".to_owned()
             } else {
-                format!("no rule of its `tags` is for {}", event_words(&self.facts.event))
+                no_version(&self.facts.event, &tagging.outcomes).unwrap_or_else(|| {
+                    format!("no rule of its `tags` is for {}", event_words(&self.facts.event))
+                })
             };
             return Made::new(Action::Skip(reason), Definition::default(), Effect::Always);
         }
@@ -124,6 +126,13 @@ impl Lower<'_> {
         let place = repository_in(self.release, self.facts, image, name);
         place.map_err(|problem| self.told_once(problem.into())).ok()
     }
+}
+
+/// Why the rules that name versions yield nothing for a git tag, where there are some.
+fn no_version(event: &Event, outcomes: &[Outcome]) -> Option<String> {
+    let mut of_versions = outcomes.iter().filter(|outcome| outcome.rule == "semver");
+    let reason = of_versions.find_map(Outcome::reason).filter(|_| matches!(event, Event::Tag(_)));
+    reason.map(str::to_owned)
 }
 
 /// Stands for a step that cannot be made; its plan is refused.

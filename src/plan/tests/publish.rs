@@ -225,6 +225,8 @@ fn an_image_without_a_name_for_this_event_is_pushed_and_not_named() {
     let last = plan.steps.last().unwrap();
     assert_eq!(last.id.to_string(), "web:tag@layout");
     assert_eq!(last.action, Action::Skip("no rule of its `tags` is for a branch".to_owned()));
+    let plan = World::new(text).on(Event::Tag("v1.2".to_owned())).release();
+    assert_eq!(plan.steps.last().unwrap().action, Action::Skip("the tag v1.2 is no version".to_owned()));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Signal, kill_process};
 
 use crate::faults::{FIRST_WAIT, Story, memory, number};
-use crate::fixture::{Ended, Repo, installed};
+use crate::fixture::{Ended, Repo, done, installed};
 use crate::proxy::{Fault, Harm, Proxy, direct};
 use crate::random::Random;
 use crate::registry::Registry;
@@ -335,7 +335,30 @@ fn what_stopped_between_its_tags_is_put_back_as_far_as_it_can_be() {
     // Nothing is done that nobody agreed to.
     let looked = hoist(&world, &["resume"]);
     assert_eq!(looked.code, 3, "nobody is there to agree: {}", looked.stderr);
+    assert_eq!(looked.stderr.matches("--yes").count(), 1, "{}", looked.stderr);
     assert_eq!(world.journals(), 1);
+
+    // What would be done is shown, and is not.
+    let half = world.tags(&version);
+    let new = &half[&format!("1/web:{version}")];
+    let shown = hoist(&world, &["resume", "--dry-run"]);
+    done(&shown);
+    let said = shown.stderr.replace("\n  | ", " ");
+    for said_of_it in
+        ["it would be finished", &format!("team/web:latest would hold {new} instead of sha256:")]
+    {
+        assert!(said.contains(said_of_it), "{said_of_it}: {said}");
+    }
+    assert!(said.contains(&format!("production would run {version}")), "{said}");
+    let shown = hoist(&world, &["resume", "--back", "--dry-run"]);
+    done(&shown);
+    let old = &before["0/web:1.0"];
+    for said in
+        [format!("web:1.0 would hold {old} again"), format!("web:{version} would stay: it never changes")]
+    {
+        assert!(shown.stderr.contains(&said), "{said}: {}", shown.stderr);
+    }
+    assert_eq!((world.tags(&version), world.journals()), (half, 1));
 
     let back = hoist(&world, &["resume", "--back", "--yes"]);
     assert_eq!(back.code, 5, "{}", back.stderr);

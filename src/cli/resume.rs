@@ -1,5 +1,7 @@
 //! `hoist resume`: a release that died goes on, or back.
 
+mod preview;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
@@ -15,8 +17,8 @@ use crate::diagnostic::{Code, Problem, Problems, Span, counted};
 use crate::facts::{Facts, Needs};
 use crate::plan::{Action, Goals, Plan, RegistryPlan};
 use crate::release::{
-    Candidate, Entry, EntryKind, Held, IntentTag, Journal, Journals, Ledger, Patience, Publisher, Returned,
-    Running as Ran, State, TagChange, TagResult, Wait, keep_alive_tag, unfinished, withdraw,
+    Candidate, Entry, EntryKind, Held, Intent, IntentTag, Journal, Journals, Ledger, Patience, Publisher,
+    Returned, Running as Ran, State, TagChange, TagResult, Wait, keep_alive_tag, unfinished, withdraw,
 };
 use crate::report::tag_lines;
 use crate::run::TagMove;
@@ -29,6 +31,9 @@ pub(crate) fn resume(session: &mut Session, options: &Resume) -> Result<ExitCode
         session.say(&format!("the run {run} goes on, and is left alone\n"));
     }
     let here: Vec<String> = runs(&dead).chain(live).collect();
+    if options.running.dry_run {
+        return preview::preview(session, &loaded, (&dead, &here), options);
+    }
     dead.extend(elsewhere(session, &loaded, &here, options.of.as_deref())?);
     if dead.is_empty() {
         session.say("nothing to resume: no release stopped half way\n");
@@ -38,7 +43,8 @@ pub(crate) fn resume(session: &mut Session, options: &Resume) -> Result<ExitCode
     let mut ended = ExitCode::SUCCESS;
     for journal in dead {
         let loaded = session.load()?;
-        announce(session, &journal, options.back);
+        let what = if options.back { "it is put back" } else { "it is finished" };
+        announce(session, journal.intent(), journal.moved().len(), what);
         if !options.running.yes && !ci(session) {
             let confirm = asker(session, false);
             let question = if options.back { "Put it back?" } else { "Finish it?" };
@@ -100,12 +106,18 @@ fn elsewhere(
         }
         found.push(Journal::adopt(root, intent)?);
     }
-    match of.filter(|of| !here.iter().chain(&runs(&found).collect::<Vec<_>>()).any(|run| run == of)) {
+    check_of(of, here.iter().cloned().chain(runs(&found)))?;
+    Ok(found)
+}
+
+/// Refuses the name of a run that did not stop half way.
+fn check_of(of: Option<&str>, mut runs: impl Iterator<Item = String>) -> Result<(), Problem> {
+    match of.filter(|of| !runs.any(|run| run == *of)) {
         Some(of) => {
             let problem = Problem::new(Code::UnknownTarget, format!("no run {of} stopped half way"));
-            Err(problem.help("`hoist status --json` shows the runs that enter stages").into())
+            Err(problem.help("`hoist status --json` shows the runs that enter stages"))
         }
-        None => Ok(found),
+        None => Ok(()),
     }
 }
 
@@ -130,16 +142,13 @@ fn has_died(session: &Session, ledger: &Ledger, held: &Held) -> Result<bool, Pro
     }
 }
 
-/// Says what stopped half way.
-fn announce(session: &Session, journal: &Journal, back: bool) {
-    let intent = journal.intent();
+/// Says what stopped half way, and what becomes of it.
+fn announce(session: &Session, intent: &Intent, moved: usize, what: &str) {
     let stages: Vec<_> = intent.entries.iter().map(|entry| format!("`{}`", entry.stage)).collect();
     let of = if stages.is_empty() { String::new() } else { format!(" for {}", stages.join(", ")) };
-    let what = if back { "put back" } else { "finished" };
     session.say(&format!(
-        "the run {}{of} stopped after {} of {} could have moved; it is {what}\n",
+        "the run {}{of} stopped after {moved} of {} could have moved; {what}\n",
         intent.run,
-        journal.moved().len(),
         counted(intent.tags.len(), "tag"),
     ));
 }
@@ -224,7 +233,7 @@ fn forward(
     for entry in &intent.entries {
         let loaded = session.load()?;
         let ledger = Ledger::open(&loaded.project.root, &session.host.environment)?;
-        let code = enter(session, loaded, journal, entry, (running, over))?;
+        let code = enter(session, loaded, intent, entry, (running, over))?;
         if code != ExitCode::SUCCESS {
             ended = code;
             // What entered, and failed there, was put back, or is on hold.
@@ -269,11 +278,10 @@ fn tell(session: &Session, changes: &[TagChange]) {
 fn enter(
     session: &mut Session,
     loaded: Loaded,
-    journal: &Journal,
+    intent: &Intent,
     entry: &Entry,
     (running, over): (&Running, &[String]),
 ) -> Result<ExitCode, Problems> {
-    let intent = journal.intent();
     let stage = stage_of(&loaded.release, &entry.stage)?.clone();
     let ledger = Ledger::open(&loaded.project.root, &session.host.environment)?;
     let page = ledger.fetch()?;
@@ -316,7 +324,6 @@ fn enter(
     planned.entered = Some(Entered { approval, over, ..Entered::by_hand(ledger, page, stage, candidate) });
     let running = Running {
         yes: true,
-        dry_run: false,
         allow_regress: running.allow_regress || intent.allow_regress || entry.kind == EntryKind::Rollback,
         ..running.clone()
     };
@@ -332,18 +339,7 @@ fn back(session: &mut Session, loaded: &Loaded, journal: &Journal) -> Result<Exi
         _ => Some(Ledger::open(&loaded.project.root, &session.host.environment)?),
     };
     if let Some(ledger) = &ledger {
-        let page = ledger.fetch()?;
-        let runs = |entry: &&Entry| {
-            let running = page.state.running(&entry.stage);
-            is_since(&page.state, entry) && running.is_some_and(|ran| same_images(&ran.entry, entry))
-        };
-        if let Some(entry) = intent.entries.iter().find(runs) {
-            let title = format!("`{}` runs it: the ledger says so already", entry.stage);
-            let problem = Problem::new(Code::NotPromotable, title);
-            return Err(problem
-                .help(format!("`hoist resume` finishes it; then `hoist rollback {}` goes back", entry.stage))
-                .into());
-        }
+        check_not_entered(ledger, intent)?;
     }
     let publisher = Publisher::new(loaded.project.root.clone(), facts.environment.clone());
     let reach = |repository: &str| reach(loaded, &facts, repository);
@@ -375,6 +371,23 @@ fn back(session: &mut Session, loaded: &Loaded, journal: &Journal) -> Result<Exi
     let code = problem.code.class();
     session.report(&problem.into());
     Ok(exit_code(code))
+}
+
+/// Refuses to put back what a stage runs.
+fn check_not_entered(ledger: &Ledger, intent: &Intent) -> Result<(), Problem> {
+    let page = ledger.fetch()?;
+    let runs = |entry: &&Entry| {
+        let running = page.state.running(&entry.stage);
+        is_since(&page.state, entry) && running.is_some_and(|ran| same_images(&ran.entry, entry))
+    };
+    match intent.entries.iter().find(runs) {
+        Some(entry) => {
+            let title = format!("`{}` runs it: the ledger says so already", entry.stage);
+            let help = format!("`hoist resume` finishes it; then `hoist rollback {}` goes back", entry.stage);
+            Err(Problem::new(Code::NotPromotable, title).help(help))
+        }
+        None => Ok(()),
+    }
 }
 
 fn not_back(problem: Problem) -> Problem {

@@ -11,6 +11,7 @@ use crate::cache::{Cache, State};
 use crate::cli::arguments::{Global, When};
 use crate::cli::bases::Strictness;
 use crate::cli::stages::Entered;
+use crate::cli::words::Words;
 use crate::config::{ProjectPath, Release};
 use crate::diagnostic::{Class, Code, Problem, Problems, Sources, Spanned};
 use crate::facts::{
@@ -191,6 +192,7 @@ impl Session {
         overrides: &IndexMap<String, String>,
         options: Options,
     ) -> Result<(Selection, Option<Entered>), Problems> {
+        Words::check_axes(&loaded.release, goals, overrides)?;
         let selection = crate::plan::select(&loaded.release, goals)?;
         if selection.is_release()
             && let Some((entering, entered)) = self.stages_of_event(loaded, overrides, options)?

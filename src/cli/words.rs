@@ -2,7 +2,9 @@
 
 use indexmap::IndexMap;
 
+use crate::config::{Release, Target};
 use crate::diagnostic::{Code, Problem, Problems, Sources, Span, Spanned};
+use crate::plan::Goals;
 
 /// Names and values, each where it stands on the command line.
 #[derive(Debug, Default)]
@@ -43,6 +45,29 @@ impl Words {
             }
         }
         problems.or(read)
+    }
+
+    /// Refuses values of no variable that are of the matrix of a target which is asked for.
+    ///
+    /// # Errors
+    /// Each of them, with the name of the step that was meant.
+    pub(crate) fn check_axes(
+        release: &Release,
+        goals: &Goals,
+        values: &IndexMap<String, String>,
+    ) -> Result<(), Problems> {
+        let Goals::Named(names) = goals else { return Ok(()) };
+        let mut problems = Problems::new();
+        for (axis, value) in values.iter().filter(|(axis, _)| !release.vars.contains_key(*axis)) {
+            let targets = names.iter().filter_map(|name| release.targets.get(&name.value));
+            let target = { targets }.find(|target| target.matrix.contains_key(axis));
+            problems.extend(target.map(|Target { name, .. }| {
+                let title = format!("`{axis}` is no variable: the matrix of `{}` has it", name.value);
+                let problem = Problem::new(Code::UnknownName, title);
+                problem.help(format!("did you mean `{}[{axis}={value}]`?", name.value))
+            }));
+        }
+        problems.or(())
     }
 
     /// Reads words that may only set variables.

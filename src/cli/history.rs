@@ -7,26 +7,18 @@ use serde_json::{Value, json};
 use crate::cli::session::Session;
 use crate::cli::stage_arguments::History;
 use crate::cli::stages::{known_of, told};
+use crate::config::Release;
 use crate::diagnostic::{Code, Problem, Problems, nearest};
 use crate::facts::short;
-use crate::release::{Entry, Ledger};
+use crate::release::{Entry, Ledger, State};
 use crate::report::{Paint, Table};
 
 pub(crate) fn history(session: &mut Session, options: &History) -> Result<ExitCode, Problems> {
     let loaded = session.load()?;
     let ledger = Ledger::open(&loaded.project.root, &session.host.environment)?;
     let (page, unreachable) = known_of(&ledger)?;
-    if let Some(stage) = &options.stage
-        && !page.state.stages.contains_key(stage)
-        && !loaded.release.stages.contains_key(stage)
-    {
-        let problem = Problem::new(Code::UnknownTarget, format!("there is no stage `{stage}`"));
-        let known = page.state.stages.keys().chain(loaded.release.stages.keys());
-        let help = match nearest(stage, known.map(String::as_str)) {
-            Some(meant) => format!("did you mean `{meant}`?"),
-            None => "`hoist status` lists the stages".to_owned(),
-        };
-        return Err(problem.help(help).into());
+    if let Some(stage) = &options.stage {
+        check_stage(stage, &page.state, &loaded.release)?;
     }
     let entries = ledger.history(options.stage.as_deref(), options.most.unwrap_or(usize::MAX))?;
     if session.global.json {
@@ -58,6 +50,19 @@ pub(crate) fn history(session: &mut Session, options: &History) -> Result<ExitCo
     }
     session.output(&table.render_whole(look, 0))?;
     Ok(told(session, unreachable))
+}
+
+/// Refuses the name of a stage that neither the file declares nor the ledger knows.
+pub(crate) fn check_stage(name: &str, state: &State, release: &Release) -> Result<(), Problem> {
+    if state.stages.contains_key(name) || release.stages.contains_key(name) {
+        return Ok(());
+    }
+    let known = state.stages.keys().chain(release.stages.keys());
+    let help = match nearest(name, known.map(String::as_str)) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => "`hoist status` lists the stages".to_owned(),
+    };
+    Err(Problem::new(Code::UnknownTarget, format!("there is no stage `{name}`")).help(help))
 }
 
 /// Where it came from, and why; and how its conditions were seen to be met, where that

@@ -135,7 +135,14 @@ fn or_command(problems: Problems) -> Problems {
         && let Some(command) = nearest(name, commands.iter().map(String::as_str))
     {
         let help = problem.help.as_deref().unwrap_or_default();
+        // That it is a stage, or private, says more.
+        let known = !problem.title.starts_with("no target");
         match help.strip_prefix("did you mean `").and_then(|help| help.strip_suffix("`?")) {
+            // A goal has the name of its command.
+            Some(meant) if meant == command => {
+                problem.help = Some(format!("did you mean the command `hoist {command}`?"));
+            }
+            None if known => {}
             None => problem.help = Some(format!("did you mean the command `hoist {command}`?")),
             Some(meant) if nearest(name, [command, meant]) == Some(command) => {
                 problem.help = Some(format!("did you mean `{meant}`, or the command `hoist {command}`?"));

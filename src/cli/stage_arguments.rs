@@ -52,6 +52,9 @@ pub(crate) struct Resume {
 /// `hoist status`.
 #[derive(Debug, Args)]
 pub(crate) struct Status {
+    /// The stages. Without one: all
+    #[arg(value_name = "STAGE")]
+    pub(crate) stages: Vec<String>,
     /// Ask no registry what its tags hold
     #[arg(long)]
     pub(crate) no_drift: bool,

@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::cli::history::check_stage;
 use crate::cli::place::until_signalled;
 use crate::cli::resume::stopped;
 use crate::cli::rollback::held;
@@ -32,6 +33,9 @@ pub(crate) fn status(session: &mut Session, options: &Status) -> Result<ExitCode
     let loaded = session.load()?;
     let ledger = Ledger::open(&loaded.project.root, &session.host.environment)?;
     let (page, unreachable) = known_of(&ledger)?;
+    for stage in &options.stages {
+        check_stage(stage, &page.state, &loaded.release)?;
+    }
     let facts = session.gather(&loaded, &Needs::default(), &IndexMap::new())?;
     let tags = if options.no_drift || page.state.stages.is_empty() {
         IndexMap::new()
@@ -41,7 +45,8 @@ pub(crate) fn status(session: &mut Session, options: &Status) -> Result<ExitCode
     // Stages of the file in its order, then those that are declared no more.
     let declared = loaded.release.stages.keys();
     let gone = page.state.stages.keys().filter(|name| !loaded.release.stages.contains_key(*name));
-    let names: Vec<&String> = declared.chain(gone).collect();
+    let asked = |name: &&String| options.stages.is_empty() || options.stages.contains(name);
+    let names: Vec<&String> = declared.chain(gone).filter(asked).collect();
     if session.global.json {
         for name in names {
             let state = page.state.stages.get(name);

@@ -248,7 +248,7 @@ fn unknown(release: &Release, name: &Spanned<String>, speaker: Speaker) -> Probl
     let title = match release.stages.get(parts.owner.as_ref()) {
         _ if !is_explicit(&name.value) => format!("nothing matches `{}`", name.value),
         _ if declared => format!("`{}` has no step `{}`", parts.owner, name.value),
-        Some(Stage { .. }) => format!("`{}` is a stage, not a target", name.value),
+        Some(stage) => return is_stage(name, stage, speaker),
         None => format!("no target, image, or step is called `{}`", name.value),
     };
     let problem = Problem::new(Code::UnknownTarget, title).label(name.span, "");
@@ -265,6 +265,25 @@ fn unknown(release: &Release, name: &Spanned<String>, speaker: Speaker) -> Probl
         (false, Speaker::User) => problem.help("`hoist` lists what there is"),
         (false, Speaker::File) => problem.help("declare it, or remove the name"),
     }
+}
+
+/// That a stage is no target, and how it is entered.
+fn is_stage(name: &Spanned<String>, stage: &Stage, speaker: Speaker) -> Problem {
+    let title = format!("`{}` is a stage, not a target", name.value);
+    let problem = Problem::new(Code::UnknownTarget, title).label(name.span, "");
+    let stage_name = &stage.name.value;
+    if speaker == Speaker::File {
+        return problem.help("remove the name: a stage is entered by `hoist release` and `hoist promote`");
+    }
+    problem.help(match (stage.on.is_empty(), &stage.from) {
+        (true, None) => format!("`hoist promote {stage_name} --from STAGE` has it run what another stage runs"),
+        (true, Some(_)) => format!("`hoist promote {stage_name}` has it run what the stage before it runs"),
+        (false, None) => "`hoist release` enters it, for an event that its `on` names".to_owned(),
+        (false, Some(_)) => format!(
+            "`hoist promote {stage_name}` has it run what the stage before it runs, and so does `hoist release` \
+             for an event that its `on` names"
+        ),
+    })
 }
 
 /// Whether the name of a step leaves out for what or where it is.

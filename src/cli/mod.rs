@@ -50,6 +50,8 @@ mod words;
 
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
+
 use crate::cli::arguments::{Arguments, Command};
 use crate::cli::session::{Session, exit_code};
 use crate::diagnostic::{Code, Problem, Problems, Sources, nearest};
@@ -73,6 +75,9 @@ pub fn main() -> ExitCode {
 /// Help and version go to standard output and are a success; a command line
 /// that is wrong goes to standard error, or as JSON where that is asked for.
 fn usage(error: &clap::Error, json: bool) -> ExitCode {
+    if let Some(problem) = not_a_word(error) {
+        return without_session(&problem, json);
+    }
     let text = error.render().to_string();
     if error.use_stderr() && json {
         return without_session(&of_clap(&text), json);
@@ -82,6 +87,23 @@ fn usage(error: &clap::Error, json: bool) -> ExitCode {
         return exit_code(Code::CommandLine.class());
     }
     if output(&text).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// A value that is not one of the words which its argument takes.
+fn not_a_word(error: &clap::Error) -> Option<Problem> {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text),
+        _ => None,
+    };
+    let Some(ContextValue::Strings(words)) = error.get(ContextKind::ValidValue) else { return None };
+    let (argument, value) = (text(ContextKind::InvalidArg)?, text(ContextKind::InvalidValue)?);
+    let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    let words = words.join(", ");
+    let help = format!("write one of {words}");
+    let meant = text(ContextKind::SuggestedValue)
+        .map(|meant| format!("did you mean `{meant}`? It is one of {words}"));
+    let title = format!("`{value}` is not a value of `{argument}`");
+    Some(Problem::new(Code::CommandLine, title).help(help).maybe_help(meant))
 }
 
 /// A complaint of clap: `error:` what is wrong, `tip:` what to type, and the usage.

@@ -350,6 +350,9 @@ pub(crate) fn can_ask(session: &Session) -> bool {
     session.host.input_is_terminal && !session.global.json && !ci(session)
 }
 
+/// Ends why nobody could be asked.
+const YES: &str = "; `--yes` answers";
+
 /// Asks on the terminal, or says why it cannot.
 pub(crate) fn asker(session: &Session, yes: bool) -> Confirm {
     let possible = can_ask(session);
@@ -360,7 +363,7 @@ pub(crate) fn asker(session: &Session, yes: bool) -> Confirm {
             return Ok(true);
         }
         if !possible || !std::io::stdin().is_terminal() {
-            return Err(format!("{why}; `--yes` answers"));
+            return Err(format!("{why}{YES}"));
         }
         status(&format!("{question} [y/N] "));
         let mut answer = String::new();
@@ -402,7 +405,10 @@ pub(crate) fn consent(confirm: &Confirm, question: &str, done: &str) -> Result<(
     match confirm(question) {
         Ok(true) => Ok(()),
         Ok(false) => Err(unanswered("the answer was no")),
-        Err(why) => Err(unanswered("nobody could be asked").note(why)),
+        Err(why) => {
+            let why = why.strip_suffix(YES).unwrap_or(&why);
+            Err(unanswered("nobody could be asked").note(why))
+        }
     }
 }
 

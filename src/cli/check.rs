@@ -12,7 +12,7 @@ use crate::diagnostic::{Problems, counted};
 use crate::facts::Needs;
 use crate::inspect::expired;
 use crate::plan::Goals;
-use crate::report::{Paint, problems_json};
+use crate::report::{Paint, problems_json, render_warning};
 use crate::store::secret_file;
 
 /// Reads the file and plans all of it. A fact that is missing here and now, such
@@ -41,6 +41,9 @@ pub(crate) fn check(session: &mut Session) -> Result<ExitCode, Problems> {
         session.say(&format!(
             "{warn} `{target}` is a command, too: `hoist run {target}` runs what the file declares\n"
         ));
+    }
+    for problem in loaded.release.literal_fields() {
+        session.say(&render_warning(&problem, &session.sources, look));
     }
     for (image, name, why) in keys_that_are_missing(session, &loaded)? {
         let warn = look.paint(Paint::Warn, "!");

@@ -10,6 +10,7 @@ mod consulted;
 mod decode;
 pub mod grammar;
 mod image;
+mod literal;
 mod load;
 mod path;
 mod platforms;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, SourceCode};
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, Severity, SourceCode};
 use miette::{ThemeCharacters, ThemeStyles};
 
 use crate::diagnostic::{Label, Problem, Problems, Source, SourceId, Sources};
@@ -20,27 +20,43 @@ const NARROWEST: usize = 40;
 #[must_use]
 pub fn render(problems: &Problems, sources: &Sources, look: Look) -> String {
     let look = Look { width: look.width.clamp(NARROWEST, WIDEST), ..look };
-    let shown = problems.as_slice().iter().map(|problem| one(problem, sources, look));
+    let shown = problems.as_slice().iter().map(|problem| one(problem, sources, look, Severity::Error));
     shown.collect::<Vec<_>>().join("\n")
+}
+
+/// Something that is right and hardly meant, as [`render`] shows what is wrong, without a code.
+#[must_use]
+pub fn render_warning(problem: &Problem, sources: &Sources, look: Look) -> String {
+    one(problem, sources, Look { width: look.width.clamp(NARROWEST, WIDEST), ..look }, Severity::Warning)
 }
 
 /// An object whose `problems` are all of them as [`Fault`]s: code, title, labels with
 /// file, line, column, and byte range, help, and notes.
 #[must_use]
 pub fn problems_json(problems: &Problems, sources: &Sources) -> serde_json::Value {
-    let faults = problems.as_slice().iter().map(|problem| Fault::new(problem, sources));
-    serde_json::json!({ "problems": faults.collect::<Vec<_>>() })
+    serde_json::json!({ "problems": faults(problems, sources) })
+}
+
+/// As [`problems_json`], in `refused`: what a run that is only planned would be refused for.
+#[must_use]
+pub fn refused_json(problems: &Problems, sources: &Sources) -> serde_json::Value {
+    serde_json::json!({ "refused": faults(problems, sources) })
+}
+
+pub(super) fn faults(problems: &Problems, sources: &Sources) -> Vec<Fault> {
+    problems.as_slice().iter().map(|problem| Fault::new(problem, sources)).collect()
 }
 
 /// Notes are broken for terminals that are narrower than this: whoever searches them in a
 /// log finds them whole.
 const NARROW: usize = 100;
 
-fn one(problem: &Problem, sources: &Sources, look: Look) -> String {
+fn one(problem: &Problem, sources: &Sources, look: Look, severity: Severity) -> String {
     let title = harmless(&problem.title);
     let mut snippets = Snippet::all(problem, sources, &title, look).into_iter();
     let first = snippets.next().unwrap_or_else(|| Snippet::bare(&title));
-    let mut out = first.draw(look, Some(problem.code.as_str()));
+    let code = (severity == Severity::Error).then_some(problem.code.as_str());
+    let mut out = Snippet { severity, ..first }.draw(look, code);
     for snippet in snippets {
         // A snippet of another text follows without a title of its own.
         let corner = if look.unicode { '╭' } else { ',' };
@@ -116,13 +132,14 @@ pub(super) fn harmless(text: &str) -> String {
 struct Snippet<'a> {
     title: &'a str,
     code: Option<&'static str>,
+    severity: Severity,
     text: Option<Excerpt>,
     labels: Vec<LabeledSpan>,
 }
 
 impl<'a> Snippet<'a> {
     const fn bare(title: &'a str) -> Self {
-        Self { title, code: None, text: None, labels: Vec::new() }
+        Self { title, code: None, severity: Severity::Error, text: None, labels: Vec::new() }
     }
 
     /// One for each text that the problem points into, that of its first label
@@ -194,6 +211,10 @@ impl std::error::Error for Snippet<'_> {}
 impl Diagnostic for Snippet<'_> {
     fn code<'b>(&'b self) -> Option<Box<dyn fmt::Display + 'b>> {
         self.code.map(|code| Box::new(code) as Box<dyn fmt::Display>)
+    }
+
+    fn severity(&self) -> Option<Severity> {
+        Some(self.severity)
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {

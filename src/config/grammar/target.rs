@@ -77,8 +77,8 @@ pub(super) const TARGET: NodeForm =
                     .repeatable()])
                 .notes(
                     "`lint` over `python` and `os` becomes `lint[python=3.11,os=a]`, …; `lint` alone means \
-                 all of them. The value is `$python` in a script; `{python}` in `run`, `env`, `inputs`, \
-                 and `outputs`. It hides a `var` of the same name.",
+                 all of them. The value is `$python` in a script; `{python}` in a `run` of several \
+                 strings, `env`, `inputs`, and `outputs`. It hides a `var` of the same name.",
                 ),
             NodeForm::new("when", "It runs only if every one of these holds.")
                 .properties(&[

@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use crate::fixture::{Repo, done};
+use crate::schemas::check;
 
 const RELEASE: &str = r#"project "shop"
 default "lint"
@@ -277,4 +278,23 @@ fn a_stage_that_goes_back_becomes_visible_without_a_tag() {
     done(&back);
     assert!(!back.stderr.contains("Nothing becomes visible"), "{}", back.stderr);
     done(&repo.hoist(&["status", "dev"]));
+}
+
+#[test]
+fn json_of_a_plan_says_why_it_would_be_refused() {
+    let repo = stages();
+    let refused = |words: &[&str]| {
+        let ended = repo.hoist(&[words, &["--json"]].concat());
+        done(&ended);
+        check("forecast", &ended.stdout);
+        let first: serde_json::Value =
+            serde_json::from_str(ended.stdout.lines().next().unwrap_or_default()).expect("it is JSON");
+        first["refused"][0]["code"].as_str().unwrap_or_default().to_owned()
+    };
+    assert_eq!(refused(&["plan", "--event", "tag=v9.9.9"]), "hoist::release::not_promotable");
+    assert_eq!(refused(&["release", "--dry-run", "--event", "tag=v9.9.9"]), "hoist::release::not_promotable");
+    assert_eq!(refused(&["plan"]), "");
+    repo.git(&["tag", "v1.0.0"]);
+    repo.commit("Go on");
+    assert_eq!(refused(&["plan", "web:push@out", "--event", "tag=v1.0.0"]), "hoist::plan::not_publishable");
 }

@@ -3,13 +3,13 @@
 use std::process::ExitCode;
 
 use crate::cli::arguments::{Plan, Running};
-use crate::cli::run::{invisible, warn_of_event};
+use crate::cli::run::{invisible, refusal_of_event, warn_of_event};
 use crate::cli::session::{Planned, Session};
 use crate::cli::words::Words;
 use crate::config::Release;
-use crate::diagnostic::Problems;
+use crate::diagnostic::{Problem, Problems};
 use crate::plan::{Goals, Options};
-use crate::report::{forecast_json, forecast_text};
+use crate::report::{forecast_json, forecast_text, refused_json};
 use crate::run::{Forecast, forecast};
 
 pub(crate) fn plan(session: &mut Session, options: &Plan) -> Result<ExitCode, Problems> {
@@ -25,10 +25,8 @@ pub(crate) fn plan(session: &mut Session, options: &Plan) -> Result<ExitCode, Pr
         session.say(heading);
     }
     warn_of_event(session, &planned.project.root, &planned.facts);
-    if let Some(entered) = &planned.entered {
-        entered.tell(session, &planned, false);
-    }
-    let code = show(session, &planned, &crate::run::Options::default())?;
+    let refused = refusal_of_event(session, &planned);
+    let code = show(session, &planned, &crate::run::Options::default(), refused)?;
     if let (Some(text), false) = (invisible(&planned.plan, &planned.facts), session.global.json) {
         session.say(&text);
     }
@@ -56,14 +54,31 @@ pub(crate) fn show_forecast(
     let options = crate::run::Options {
         force: running.force,
         no_cache: running.no_cache,
+        allow_regress: running.allow_regress,
         ..crate::run::Options::default()
     };
-    show(session, planned, &options)
+    show(session, planned, &options, None)
 }
 
-fn show(session: &Session, planned: &Planned, options: &crate::run::Options) -> Result<ExitCode, Problems> {
+/// Shows what a run would do with each step; and what it would be `refused` for, with what
+/// its stages refuse.
+fn show(
+    session: &Session,
+    planned: &Planned,
+    options: &crate::run::Options,
+    refused: Option<Problem>,
+) -> Result<ExitCode, Problems> {
+    let mut refused = refused.map(Problems::from).unwrap_or_default();
+    if let Some(entered) = &planned.entered {
+        let of_stages = entered.refusals(session, planned, options.allow_regress);
+        entered.tell(session, &of_stages);
+        refused.extend(of_stages);
+    }
     let forecasts = look_ahead(session, planned, options)?;
     if session.global.json {
+        if !refused.is_empty() {
+            session.output(&format!("{}\n", refused_json(&refused, &session.sources)))?;
+        }
         for one in &forecasts {
             session.output(&format!("{}\n", forecast_json(&planned.plan, one)))?;
         }

@@ -98,9 +98,6 @@ pub(crate) fn carry_out(
     mut prepared: Prepared,
 ) -> Result<ExitCode, Problems> {
     if running.dry_run {
-        if let Some(entered) = &prepared.planned.entered {
-            entered.tell(session, &prepared.planned, running.allow_regress);
-        }
         return show_forecast(session, &prepared.planned, running);
     }
     let entrance = match prepared.planned.entered.take() {
@@ -212,14 +209,11 @@ fn has_gap(plan: &Plan) -> bool {
 fn check_event(session: &Session, planned: &Planned) -> Result<(), Problem> {
     let (root, facts) = (&planned.project.root, &planned.facts);
     let Some(git) = &facts.git else { return Ok(()) };
-    if !planned.plan.steps.iter().any(|step| step.effect == Effect::Publishing) {
+    if !publishes_somewhere(&planned.plan) {
         return Ok(());
     }
-    if let (Occasion::Tag(name) | Occasion::Branch(name), Some(why)) =
-        (&facts.event, elsewhere(session, root, facts))
-    {
-        let problem = Problem::new(Code::NotPublishable, why);
-        return Err(problem.help(format!("`git checkout {name}`, or name the event that this commit is for")));
+    if let Some(problem) = refusal_of_event(session, planned) {
+        return Err(problem);
     }
     let unknown = match &facts.event {
         Occasion::Tag(tag) if commit_of_tag(root, &session.host.environment, tag).is_none() => {
@@ -234,6 +228,19 @@ fn check_event(session: &Session, planned: &Planned) -> Result<(), Problem> {
         session.say(&format!("There is no {unknown} here: this commit is released as it all the same.\n"));
     }
     Ok(())
+}
+
+/// Whether a step publishes, be it by digest alone.
+fn publishes_somewhere(plan: &Plan) -> bool {
+    plan.steps.iter().any(|step| step.effect == Effect::Publishing)
+}
+
+/// Why what is planned may not be published for the event, if so.
+pub(crate) fn refusal_of_event(session: &Session, planned: &Planned) -> Option<Problem> {
+    let why = elsewhere(session, &planned.project.root, &planned.facts)?;
+    let (Occasion::Tag(name) | Occasion::Branch(name)) = &planned.facts.event else { return None };
+    let help = format!("`git checkout {name}`, or name the event that this commit is for");
+    publishes_somewhere(&planned.plan).then(|| Problem::new(Code::NotPublishable, why).help(help))
 }
 
 /// That the commit that is built is not the one that the git tag of the event names, or

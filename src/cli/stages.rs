@@ -70,8 +70,15 @@ impl Entered {
         })
     }
 
+    /// Why what is only looked at would be refused.
+    pub(crate) fn refusals(&self, session: &Session, planned: &Planned, allow_regress: bool) -> Problems {
+        let mut problems = self.refused.clone();
+        problems.extend(self.entrance(session, planned, allow_regress).err().unwrap_or_default());
+        problems
+    }
+
     /// Says of what is only looked at what the stages would run, and why it would be refused.
-    pub(crate) fn tell(&self, session: &Session, planned: &Planned, allow_regress: bool) {
+    pub(crate) fn tell(&self, session: &Session, refusals: &Problems) {
         if session.global.json {
             return;
         }
@@ -79,9 +86,7 @@ impl Entered {
             let name = &stage.name.value;
             session.say(&format!("{name} would run {}\n", self.words(name).unwrap_or_default()));
         }
-        let unmet = self.entrance(session, planned, allow_regress).err().unwrap_or_default();
-        let problems = self.refused.as_slice().iter().chain(unmet.as_slice());
-        for problem in problems {
+        for problem in refusals.as_slice() {
             session.say(&format!("It would be refused: {}\n", problem.title));
             for note in &problem.notes {
                 session.say(&format!("  {note}\n"));

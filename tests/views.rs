@@ -85,6 +85,30 @@ fn annotations_are_relative_to_the_top_of_the_repository() {
 }
 
 #[test]
+fn on_github_what_is_refused_before_a_run_is_in_the_files_and_the_summary() {
+    let repo = Repo::with("target \"bad\" {\n    rum \"false\"\n}\n");
+    let summary = repo.path().join("summary.md");
+    let environment =
+        [("GITHUB_ACTIONS", "true"), ("GITHUB_STEP_SUMMARY", summary.to_str().expect("the path is text"))];
+    let ended = repo.hoist_with(&["run", "bad"], &environment);
+    let annotation = "\n::error file=release.kdl,line=2,endLine=2,col=5,endColumn=8,\
+                      title=hoist%3A%3Aconfig%3A%3Aunknown_node::`target` has no node `rum`";
+    assert!(ended.code == 2 && ended.stderr.contains(annotation), "{}", ended.stderr);
+    let first = "### ❌ hoist: 1 problem\n\n- **`target` has no node `rum`** (release.kdl:2)\n";
+    assert!(repo.read("summary.md").replace('\\', "").starts_with(first), "{}", repo.read("summary.md"));
+    let stages = "image \"web\" { assemble from=\"scratch\"; push \"out\"; }\nregistry \"out\" \"oci:out\"\n\
+                  stage \"dev\"\nstage \"prod\" { from \"dev\"; on tag=\"v*\"; }\n";
+    repo.write("release.kdl", stages);
+    repo.write(".gitignore", "/summary.md\n");
+    repo.commit("Stages");
+    let ended = repo.hoist_with(&["release", "--event", "tag=v1.0.0", "--yes"], &environment);
+    assert!(ended.code == 3 && ended.stderr.contains("\n::error "), "{}", ended.stderr);
+    assert!(repo.read("summary.md").contains("nothing runs in"), "{}", repo.read("summary.md"));
+    let json = repo.hoist_with(&["release", "--event", "tag=v1.0.0", "--yes", "--json"], &environment);
+    assert_eq!((json.code, json.stderr.contains("::error")), (3, false), "{}", json.stderr);
+}
+
+#[test]
 fn on_gitlab_output_is_in_sections() {
     let ended = shop().hoist_with(&["run", "-k", "-j1"], &[("GITLAB_CI", "true")]);
     let number = regex::Regex::new(":[0-9]{9,}:").expect("the expression is right");

@@ -140,7 +140,7 @@ fn start(arguments: Arguments) -> ExitCode {
             let outcome =
                 session.enter().map_err(Problems::from).and_then(|()| execute(&mut session, command));
             let outcome = outcome.map_err(|problems| if named { or_command(problems) } else { problems });
-            outcome.unwrap_or_else(|problems| session.report(&problems))
+            outcome.unwrap_or_else(|problems| session.refuse(&problems))
         }
         Err(problem) => without_session(&problem, json),
     }

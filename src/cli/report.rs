@@ -10,7 +10,7 @@ use crate::cli::records;
 use crate::cli::session::Session;
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::Project;
-use crate::report::{Dialect, Past, Story, digest, html, junit, markdown, trace};
+use crate::report::{Dialect, Past, Story, digest, html, junit, markdown, refusal, trace};
 use crate::run::{Event, Followed};
 
 /// Most earlier runs that a page compares a run with.
@@ -82,14 +82,10 @@ impl Files {
         ];
         let path = |file: &PathBuf| session.host.directory.join(file);
         let wanted = named.into_iter().filter_map(|(file, format)| Some((path(file.as_ref()?), format)));
-        let summary = session.host.environment.get("GITHUB_STEP_SUMMARY").map(PathBuf::from);
-        let summary = summary.filter(|file| {
-            session.dialect() == Some(Dialect::GitHub) && !session.global.json && file.is_absolute()
-        });
         Self {
             root: root.to_owned(),
             wanted: wanted.collect(),
-            summary,
+            summary: summary_file(session),
             story: Story::default(),
             followed: Followed::default(),
         }
@@ -122,6 +118,22 @@ impl Files {
     pub(crate) fn summarise(&self) -> Result<(), Problems> {
         let Some(file) = &self.summary else { return Ok(()) };
         Ok(append(file, &markdown(&self.story)).map_err(|error| unwritable(file, &error))?)
+    }
+}
+
+/// The summary of the job, where a CI system has one.
+fn summary_file(session: &Session) -> Option<PathBuf> {
+    let file = session.host.environment.get("GITHUB_STEP_SUMMARY").map(PathBuf::from);
+    file.filter(|file| {
+        session.dialect() == Some(Dialect::GitHub) && !session.global.json && file.is_absolute()
+    })
+}
+
+/// Adds to the summary of the job what ended a command before anything ran, where a CI system has one.
+pub(crate) fn summarise_refusal(session: &Session, problems: &Problems) {
+    if let Some(file) = summary_file(session) {
+        // What is wrong is shown already; that the summary lacks it is of less weight.
+        drop(append(&file, &refusal(problems, &session.sources)));
     }
 }
 

@@ -14,7 +14,7 @@ use crate::cli::plan::show_forecast;
 use crate::cli::put_back::put_back;
 use crate::cli::report::Files;
 use crate::cli::resume::{settle, stopped};
-use crate::cli::session::{Planned, Session, exit_code, runtime, unwritable};
+use crate::cli::session::{Planned, Session, above, exit_code, runtime, unwritable};
 use crate::cli::shortcut::{self, Prepared, prepare};
 use crate::cli::tags::event;
 use crate::cli::watch::watch;
@@ -64,7 +64,7 @@ pub(crate) fn release(session: &mut Session, options: &Release) -> Result<ExitCo
         // A base that cannot be asked for, a tool that does not say its version: no step
         // has begun, and what was to be released is refused.
         Err(problems) if problems.class() == Class::Failed => {
-            session.report(&problems);
+            session.refuse(&problems);
             Ok(exit_code(Class::Refused))
         }
         ended => ended,
@@ -337,14 +337,6 @@ pub(crate) fn view(session: &Session, root: &Path, owners: Vec<String>) -> View 
     } else {
         View::plain(look, verbose, false, session.host.one_output)
     }
-}
-
-/// The path from the top of the repository to the project, with a `/` at its end
-/// unless it is empty.
-fn above(root: &Path) -> String {
-    let top = root.ancestors().find(|above| above.join(".git").symlink_metadata().is_ok());
-    let below = top.and_then(|top| root.strip_prefix(top).ok()).unwrap_or(Path::new(""));
-    below.iter().flat_map(|part| [part.to_string_lossy(), "/".into()]).collect()
 }
 
 /// Whether this is a CI system, where nobody watches or answers.

@@ -1,7 +1,7 @@
 //! What all commands share: the host, the texts read, and how to speak.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use indexmap::IndexMap;
 use crate::cache::{Cache, State};
 use crate::cli::arguments::{Global, When};
 use crate::cli::bases::Strictness;
+use crate::cli::report::summarise_refusal;
 use crate::cli::stages::Entered;
 use crate::cli::words::Words;
 use crate::config::{ProjectPath, Release};
@@ -312,6 +313,27 @@ impl Session {
         }
         exit_code(problems.class())
     }
+
+    /// As [`report`](Self::report), of what ends a command before anything ran: a CI system
+    /// shows it in the files, and in the summary of the job, too.
+    pub(crate) fn refuse(&self, problems: &Problems) -> ExitCode {
+        let code = self.report(problems);
+        if let (Some(dialect), false) = (self.dialect(), self.global.json || self.global.quiet) {
+            let project = Project::find(&self.host, self.global.file.as_deref());
+            let above = project.map(|project| above(&project.root)).unwrap_or_default();
+            status(&dialect.annotations(problems, &self.sources, &above));
+        }
+        summarise_refusal(self, problems);
+        code
+    }
+}
+
+/// The path from the top of the repository to the project, with a `/` at its end
+/// unless it is empty.
+pub(crate) fn above(root: &Path) -> String {
+    let top = root.ancestors().find(|above| above.join(".git").symlink_metadata().is_ok());
+    let below = top.and_then(|top| root.strip_prefix(top).ok()).unwrap_or(Path::new(""));
+    below.iter().flat_map(|part| [part.to_string_lossy(), "/".into()]).collect()
 }
 
 /// Threads for what waits on processes and networks.

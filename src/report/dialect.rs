@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
+use crate::diagnostic::{Problems, Sources};
 use crate::facts::any_number;
+use crate::report::diagnostic::faults;
 use crate::run::Fault;
 
 /// A CI system whose log can be folded.
@@ -65,6 +67,13 @@ impl Dialect {
             }
             _ => Cow::Borrowed(line),
         }
+    }
+
+    /// Shows problems where they are in the files of the repository, as
+    /// [`annotation`](Self::annotation) shows one.
+    #[must_use]
+    pub fn annotations(self, problems: &Problems, sources: &Sources, above: &str) -> String {
+        faults(problems, sources).iter().map(|fault| self.annotation(fault, above)).collect()
     }
 
     /// Shows a problem where it is in the files of the repository; `above` is the

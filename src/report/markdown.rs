@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::diagnostic::bytes;
+use crate::diagnostic::{Problems, Sources, bytes, counted};
+use crate::report::diagnostic::faults;
 use crate::report::ending::{gist, seconds};
 use crate::report::found::{package_words, scanner_words, scans};
 use crate::report::measured::{Measured, budget_words, growth_words, measured, reused_words};
@@ -37,6 +38,27 @@ pub fn markdown(story: &Story) -> String {
     out += &images(story);
     out += &logs(story);
     out
+}
+
+/// What ended a command before anything ran.
+#[must_use]
+pub fn refusal(problems: &Problems, sources: &Sources) -> String {
+    let all = faults(problems, sources);
+    let mut out = format!("### ❌ hoist: {}\n\n", counted(all.len(), "problem"));
+    for fault in all.iter().take(ROWS) {
+        let place = fault.labels.first().filter(|place| place.file != "command line");
+        let place = place.map(|place| format!(" ({}:{})", place.file, place.line)).unwrap_or_default();
+        let _ = writeln!(out, "- **{}**{}", text(&fault.title), text(&place));
+        let labels = fault.labels.iter().map(|place| place.text.clone()).filter(|label| !label.is_empty());
+        let help = fault.help.iter().map(|help| format!("help: {help}"));
+        for line in labels.chain(help).chain(fault.notes.iter().cloned()) {
+            let _ = writeln!(out, "  - {}", text(&console::strip_ansi_codes(&line)));
+        }
+    }
+    if all.len() > ROWS {
+        let _ = writeln!(out, "\n… and {} more.", all.len() - ROWS);
+    }
+    out + "\n"
 }
 
 fn said(story: &Story) -> String {

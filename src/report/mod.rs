@@ -53,7 +53,7 @@ pub use junit::junit;
 pub use list::{list, list_json};
 pub use live::Live;
 pub use look::{Look, Paint};
-pub use markdown::markdown;
+pub use markdown::{markdown, refusal};
 pub use measured::{Measured, measured};
 pub use page::{Past, html};
 pub use plain::Plain;

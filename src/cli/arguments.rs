@@ -402,9 +402,9 @@ pub(crate) struct Report {
     /// The run: the id that `hoist log --runs` shows, or a part of it. Without one: the last
     #[arg(value_name = "RUN")]
     pub(crate) run: Option<String>,
-    /// What is written
-    #[arg(long, value_name = "FORMAT", default_value = "markdown")]
-    pub(crate) format: ReportFormat,
+    /// What is written [default: markdown; on a terminal, what `hoist log` shows]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<ReportFormat>,
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) output: Option<PathBuf>,

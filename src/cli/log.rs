@@ -76,7 +76,7 @@ fn result(story: &Story) -> (Paint, String) {
 
 /// What failed in a run, with its output; then its steps as they ended; then a
 /// line on the whole.
-fn whole(session: &Session, root: &Path, run: Option<&str>) -> Result<(), Problems> {
+pub(crate) fn whole(session: &Session, root: &Path, run: Option<&str>) -> Result<(), Problems> {
     let id = find(root, run)?;
     if session.global.json {
         for event in read(root, &id)? {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::cli::arguments::{Report, ReportFormat, Running};
+use crate::cli::log::whole;
 use crate::cli::records;
 use crate::cli::session::Session;
 use crate::diagnostic::{Code, Problem, Problems};
@@ -22,11 +23,15 @@ const SUMMARY: u64 = 1024 * 1024;
 pub(crate) fn report(session: &Session, options: &Report) -> Result<ExitCode, Problems> {
     let root = Project::find(&session.host, session.global.file.as_deref())?.root;
     let id = records::find(&root, options.run.as_deref())?;
+    if is_for_eyes(options, session.global.json, session.host.output_is_terminal) {
+        whole(session, &root, Some(&id))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let story = records::story(&root, &id, records::read(&root, &id)?, session.host.now);
     let (format, file) = match &options.html {
         Some(file) => (ReportFormat::Html, Some(file)),
         None if session.global.json => (ReportFormat::Json, options.output.as_ref()),
-        None => (options.format, options.output.as_ref()),
+        None => (options.format.unwrap_or(ReportFormat::Markdown), options.output.as_ref()),
     };
     let text = written(&root, &story, format)?;
     let Some(file) = file.map(|file| session.host.directory.join(file)) else {
@@ -38,6 +43,12 @@ pub(crate) fn report(session: &Session, options: &Report) -> Result<ExitCode, Pr
         session.say(&format!("wrote {}\n", file.display()));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether a report is shown on a terminal, and nobody asked for a form that is to be read by
+/// a program.
+fn is_for_eyes(options: &Report, json: bool, terminal: bool) -> bool {
+    terminal && !json && options.format.is_none() && options.output.is_none() && options.html.is_none()
 }
 
 /// The run in a format, with a line break at its end.
@@ -154,4 +165,20 @@ fn unwritable(file: &Path, error: &io::Error) -> Problem {
     Problem::new(Code::CommandLine, format!("`{}` cannot be written", file.display()))
         .note(error.to_string())
         .help("name a file in a directory that can be written")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn markup_is_for_files_and_programs() {
+        let plain = Report { run: None, format: None, output: None, html: None };
+        assert!(is_for_eyes(&plain, false, true));
+        assert!(!is_for_eyes(&plain, false, false) && !is_for_eyes(&plain, true, true));
+        let asked = Report { format: Some(ReportFormat::Markdown), ..plain };
+        assert!(!is_for_eyes(&asked, false, true));
+        let file = Report { format: None, output: Some("run.md".into()), ..asked };
+        assert!(!is_for_eyes(&file, false, true));
+    }
 }

@@ -182,6 +182,7 @@ impl Entrance {
         let world = World {
             now: Timestamp::now(),
             branch,
+            remote: self.ledger.remote().map(str::to_owned),
             behind,
             allow_regress: self.allow_regress,
             approval: self.approval.clone(),

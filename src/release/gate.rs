@@ -83,6 +83,8 @@ pub struct World {
     /// Whether the commit is on the branch that is required; an error says why that is
     /// not known.
     pub branch: Result<bool, String>,
+    /// The remote whose branch counts, as it was fetched last; none where there is none.
+    pub remote: Option<String>,
     /// Whether the stage runs a commit that was made on top of this one.
     pub behind: bool,
     /// Whether the stage may go back to an older version or commit.
@@ -385,9 +387,15 @@ fn branch(wanted: &str, candidate: &Candidate, world: &World) -> Result<String, 
     let short = short(&candidate.commit);
     match &world.branch {
         Ok(true) => Ok(format!("{short} is on `{wanted}`")),
-        Ok(false) => {
-            Err(unmet(format!("commit {short} is not on `{wanted}`"), format!("merge it into `{wanted}`")))
-        }
+        Ok(false) => Err(match &world.remote {
+            Some(remote) => unmet(
+                format!("commit {short} is not on `{remote}/{wanted}`, as that was fetched last"),
+                format!("merge it into `{wanted}`, and push that"),
+            ),
+            None => {
+                unmet(format!("commit {short} is not on `{wanted}`"), format!("merge it into `{wanted}`"))
+            }
+        }),
         Err(why) => Err(unmet(
             format!("whether commit {short} is on `{wanted}` is not known: {why}"),
             format!("fetch the whole history of `{wanted}`: `git fetch --unshallow`, `fetch-depth: 0` in CI"),

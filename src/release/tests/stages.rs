@@ -79,6 +79,7 @@ fn world() -> World {
     World {
         now: Timestamp::from_second(NOW).unwrap(),
         branch: Ok(true),
+        remote: None,
         behind: false,
         allow_regress: false,
         approval: Err(None),
@@ -287,6 +288,14 @@ fn what_is_met_is_evidence() {
 #[test]
 fn what_cannot_be_judged_is_not_met() {
     let of_branch = stage(Require { branch: Some("main".to_owned()), ..Require::default() }, None);
+    let pushed = World { branch: Ok(false), remote: Some("origin".to_owned()), ..world() };
+    let notes = unmet(&of_branch, &candidate("1.0.0"), &State::default(), &pushed);
+    assert_eq!(
+        notes,
+        [
+            "branch: commit 1111111 is not on `origin/main`, as that was fetched last; merge it into `main`, and push that"
+        ]
+    );
     let unknown = World { branch: Err("history is cut off here".to_owned()), ..world() };
     let notes = unmet(&of_branch, &candidate("1.0.0"), &State::default(), &unknown);
     assert!(notes[0].starts_with("branch: whether commit 1111111 is on `main` is not known"), "{notes:?}");

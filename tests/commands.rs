@@ -1,6 +1,7 @@
 //! The commands that run nothing.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use crate::fixture::{Repo, done};
 use crate::schemas::check;
@@ -176,6 +177,30 @@ fn help_version_and_completions_are_printed() {
         assert!(script.code == 0 && script.stdout.contains("hoist"), "{shell}");
     }
     assert_eq!(repo.hoist(&["--nonsense"]).code, 2);
+}
+
+#[test]
+fn a_shell_completes_the_names_that_the_file_declares() {
+    let repo = Repo::with(
+        "target \"unit\" about=\"Tests\" { run \"true\"; }\ntarget \"helper\" { private; run \"true\"; }\n\
+         image \"uploader\" { assemble from=\"scratch\"; }\nstage \"staging\" { on branch=\"x\"; }\n",
+    );
+    let hoist = Path::new(env!("CARGO_BIN_EXE_hoist")).parent().expect("it lies in a directory");
+    let path = format!("{}:{}", hoist.display(), std::env::var("PATH").unwrap_or_default());
+    let completed = |line: &[&str]| {
+        let script = "eval \"$(hoist completions bash)\"; COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); COMP_TYPE=9; \
+                      _clap_complete_hoist hoist \"${!#}\"; IFS=,; echo \"${COMPREPLY[*]}\"";
+        let mut bash = std::process::Command::new("bash");
+        bash.args(["-c", script, "bash"]).args(line).current_dir(repo.path()).env("PATH", &path);
+        String::from_utf8(bash.output().expect("there is bash").stdout).expect("it is text").trim().to_owned()
+    };
+    assert_eq!(completed(&["hoist", "un"]), "unit");
+    assert_eq!(completed(&["hoist", "run", "u"]), "unit,uploader");
+    assert_eq!(completed(&["hoist", "run", "help"]), "");
+    assert_eq!(completed(&["hoist", "promote", "s"]), "staging");
+    assert_eq!(completed(&["hoist", "promot"]), "promote");
+    repo.write("release.kdl", "image {");
+    assert_eq!(completed(&["hoist", "promote", "s"]), "");
 }
 
 #[test]

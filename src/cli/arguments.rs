@@ -2,15 +2,19 @@
 
 use std::path::PathBuf;
 
+use crate::cli::completions::{goals, images};
 use crate::cli::prune::Prune;
 use crate::cli::stage_arguments::{Cut, History, Promote, Resume, Rollback, Status};
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::ArgValueCandidates;
+use clap_complete::engine::SubcommandCandidates;
 
 /// Build, test, and release container images from a checked-in release.kdl.
 #[derive(Debug, Parser)]
 #[command(
     name = "hoist",
+    add = SubcommandCandidates::new(goals),
     version,
     args_conflicts_with_subcommands = false,
     override_usage = "hoist [OPTIONS] [COMMAND]\n       hoist [OPTIONS] NAME… [VAR=VALUE…]",
@@ -189,7 +193,7 @@ pub(crate) struct Run {
     pub(crate) poll: bool,
     /// Names of targets, images, steps, or goals; values of variables. Without
     /// a name: what `default` says
-    #[arg(value_name = "NAME | VAR=VALUE")]
+    #[arg(value_name = "NAME | VAR=VALUE", add = ArgValueCandidates::new(goals))]
     pub(crate) words: Vec<String>,
 }
 
@@ -211,7 +215,7 @@ pub(crate) struct Release {
 pub(crate) struct Plan {
     /// Names, and values of variables. Without a name: what `hoist release` would do,
     /// or `hoist run` where the file declares no image
-    #[arg(value_name = "NAME | VAR=VALUE")]
+    #[arg(value_name = "NAME | VAR=VALUE", add = ArgValueCandidates::new(goals))]
     pub(crate) words: Vec<String>,
     /// Plan as if the tree had no changes
     #[arg(long)]
@@ -222,7 +226,7 @@ pub(crate) struct Plan {
 #[derive(Debug, Args)]
 pub(crate) struct Why {
     /// The step, and values of variables
-    #[arg(value_name = "STEP | VAR=VALUE", required = true)]
+    #[arg(value_name = "STEP | VAR=VALUE", required = true, add = ArgValueCandidates::new(goals))]
     pub(crate) words: Vec<String>,
 }
 
@@ -233,7 +237,7 @@ pub(crate) struct Graph {
     #[arg(long, value_name = "FORMAT", default_value = "dot")]
     pub(crate) format: GraphFormat,
     /// Names, and values of variables. Without a name: everything
-    #[arg(value_name = "NAME | VAR=VALUE")]
+    #[arg(value_name = "NAME | VAR=VALUE", add = ArgValueCandidates::new(goals))]
     pub(crate) words: Vec<String>,
 }
 
@@ -252,7 +256,7 @@ pub(crate) enum GraphFormat {
 #[derive(Debug, Args)]
 pub(crate) struct Tags {
     /// Names of images, and values of variables. Without a name: all images
-    #[arg(value_name = "IMAGE | VAR=VALUE")]
+    #[arg(value_name = "IMAGE | VAR=VALUE", add = ArgValueCandidates::new(images))]
     pub(crate) words: Vec<String>,
 }
 

@@ -64,6 +64,9 @@ pub fn main() -> ExitCode {
     if let Some(code) = crate::engine::runtime_main() {
         return code;
     }
+    if let Some(code) = completions::answer() {
+        return code;
+    }
     let words: Vec<_> = std::env::args_os().collect();
     let json = words.iter().take_while(|word| *word != "--").any(|word| word == "--json");
     match Arguments::read(words) {

@@ -1,8 +1,10 @@
 //! What may stand on the command line behind commands that are about stages.
 
 use clap::{Args, ValueEnum};
+use clap_complete::ArgValueCandidates;
 
 use crate::cli::arguments::Running;
+use crate::cli::completions::{stages, versions};
 use crate::release::Bump;
 
 /// `hoist promote`.
@@ -11,11 +13,11 @@ pub(crate) struct Promote {
     #[command(flatten)]
     pub(crate) running: Running,
     /// The stage that is entered
-    #[arg(value_name = "STAGE")]
+    #[arg(value_name = "STAGE", add = ArgValueCandidates::new(stages))]
     pub(crate) stage: String,
     /// The stage that its images are taken from. Without it: what `from` of release.kdl
     /// says
-    #[arg(long, value_name = "STAGE")]
+    #[arg(long, value_name = "STAGE", add = ArgValueCandidates::new(stages))]
     pub(crate) from: Option<String>,
 }
 
@@ -25,10 +27,10 @@ pub(crate) struct Rollback {
     #[command(flatten)]
     pub(crate) running: Running,
     /// The stage
-    #[arg(value_name = "STAGE")]
+    #[arg(value_name = "STAGE", add = ArgValueCandidates::new(stages))]
     pub(crate) stage: String,
     /// Go back to this version. Without it: to what the stage ran before
-    #[arg(long, value_name = "VERSION")]
+    #[arg(long, value_name = "VERSION", add = ArgValueCandidates::new(versions))]
     pub(crate) to: Option<String>,
     /// Why, for the ledger
     #[arg(long, value_name = "TEXT")]
@@ -53,7 +55,7 @@ pub(crate) struct Resume {
 #[derive(Debug, Args)]
 pub(crate) struct Status {
     /// The stages. Without one: all
-    #[arg(value_name = "STAGE")]
+    #[arg(value_name = "STAGE", add = ArgValueCandidates::new(stages))]
     pub(crate) stages: Vec<String>,
     /// Ask no registry what its tags hold
     #[arg(long)]
@@ -64,7 +66,7 @@ pub(crate) struct Status {
 #[derive(Debug, Args)]
 pub(crate) struct History {
     /// The stage. Without one: all
-    #[arg(value_name = "STAGE")]
+    #[arg(value_name = "STAGE", add = ArgValueCandidates::new(stages))]
     pub(crate) stage: Option<String>,
     /// Show no more than this many, the newest
     #[arg(short = 'n', long, value_name = "N")]

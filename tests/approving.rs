@@ -497,7 +497,8 @@ fn who_is_asked_is_told_why_and_nobody_is_announced_who_is_not() {
     let (text, code) = shown(by("ann", &[("mallory", "APPROVED", HEAD)]), "n");
     let asked = format!(
         "No pull request approves it: {ALONE}: the approval of `mallory` does not count, who may not write there\n\
-         Do you approve 1.0.0 for production, as one of managers? [y/N]"
+         Do you approve 1.0.0 ({}) for production, as one of managers? [y/N]",
+        world.repo.git(&["rev-parse", "--short=7", "v1.0.0^{commit}"]).trim()
     );
     assert!(text.contains(&asked), "{text}");
     assert_eq!(code, Some(3), "{text}");

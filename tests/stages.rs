@@ -208,7 +208,17 @@ fn a_stage_goes_back_and_is_on_hold_until_somebody_promotes_by_hand() {
     let two = world.digest("prod/web:live");
     assert_ne!(one, two);
     let asked = world.repo.hoist(&["rollback", "production"]);
-    refused(&asked, 3, &["This would publish", "prod/web: live, latest", "hoist::release::not_confirmed"]);
+    refused(
+        &asked,
+        3,
+        &[
+            "This would publish",
+            "prod/web: live, latest",
+            "stage production: 1.0.0 (",
+            ") instead of 2.0.0 (",
+            "hoist::release::not_confirmed",
+        ],
+    );
 
     done(&world.repo.hoist(&["rollback", "production", "--yes", "--reason", "it was slow"]));
     assert_eq!([world.digest("prod/web:live"), world.digest("web:latest")], [one.clone(), one.clone()]);

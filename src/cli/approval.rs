@@ -1,6 +1,8 @@
 //! Who approves that stages are entered: the environment, a merged pull request, or
 //! somebody on the terminal says so.
 
+use indexmap::IndexMap;
+
 use crate::cli::place::until_signalled;
 use crate::cli::run::asker;
 use crate::cli::session::{Planned, Session};
@@ -14,6 +16,8 @@ use crate::store::find_secret;
 /// What somebody has to agree to.
 struct Asked<'a> {
     stage: &'a str,
+    /// What enters it, and instead of what.
+    words: &'a str,
     /// Who is asked.
     groups: String,
     merged: Option<&'a MergedRequest>,
@@ -24,12 +28,14 @@ struct Asked<'a> {
 pub(crate) fn approve(
     session: &Session,
     planned: &Planned,
-    entrance: Entrance,
+    (entrance, enters): (Entrance, &IndexMap<String, String>),
 ) -> Result<Entrance, Problems> {
     let asked = entrance.stages().iter().filter_map(|(stage, candidate)| {
         let approve = &stage.approve.as_ref()?.value;
+        let words = enters.get(&stage.name.value).unwrap_or(&candidate.version);
         (candidate.kind != EntryKind::Rollback).then(|| Asked {
             stage: &stage.name.value,
+            words,
             groups: approve.by.join(", "),
             merged: approve.pull_request.as_ref(),
             candidate,
@@ -104,9 +110,9 @@ fn answered(session: &Session, asked: &[Asked<'_>], why: Option<&Problem>) -> bo
     let mut why = why
         .map(|problem| format!("No pull request approves it: {}\n", problem.sentence()))
         .unwrap_or_default();
-    asked.iter().all(|Asked { stage, groups, candidate, .. }| {
+    asked.iter().all(|Asked { stage, groups, words, .. }| {
         let why = std::mem::take(&mut why);
-        let question = format!("{why}Do you approve {} for {stage}, as one of {groups}?", candidate.version);
+        let question = format!("{why}Do you approve {words} for {stage}, as one of {groups}?");
         confirm(&question).unwrap_or(false)
     })
 }

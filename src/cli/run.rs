@@ -16,6 +16,7 @@ use crate::cli::report::Files;
 use crate::cli::resume::{settle, stopped};
 use crate::cli::session::{Planned, Session, above, exit_code, runtime, unwritable};
 use crate::cli::shortcut::{self, Prepared, prepare};
+use crate::cli::stages::Entered;
 use crate::cli::tags::event;
 use crate::cli::watch::watch;
 use crate::cli::words::Words;
@@ -100,6 +101,12 @@ pub(crate) fn carry_out(
     if running.dry_run {
         return show_forecast(session, &prepared.planned, running);
     }
+    let lines = visible(&prepared.planned);
+    let enters = |entered: &Entered| -> IndexMap<String, String> {
+        let stages = entered.stages.iter().map(|(stage, _)| &stage.name.value);
+        stages.filter_map(|stage| Some((stage.clone(), entered.words(stage)?))).collect()
+    };
+    let enters = prepared.planned.entered.as_ref().map(enters).unwrap_or_default();
     let entrance = match prepared.planned.entered.take() {
         // What cannot run is refused by the run itself.
         Some(entered) if !has_gap(&prepared.planned.plan) => {
@@ -118,8 +125,9 @@ pub(crate) fn carry_out(
         }
     }
     let confirm = asker(session, running.yes);
-    agree(session, &prepared.planned, running.yes, &confirm)?;
-    let entrance = entrance.map(|entrance| approve(session, &prepared.planned, entrance)).transpose()?;
+    agree(session, &prepared.planned, (running.yes, &lines), &confirm)?;
+    let entrance = entrance.map(|entrance| approve(session, &prepared.planned, (entrance, &enters)));
+    let entrance = entrance.transpose()?;
     let cache = session.cache(&prepared.planned.release, &prepared.planned.project)?;
     let cache = cache.knowing(std::mem::take(&mut prepared.planned.known));
     let owners = owners(&prepared.planned.plan);
@@ -373,8 +381,12 @@ pub(crate) fn asker(session: &Session, yes: bool) -> Confirm {
 
 /// Outside of CI, shows what would become visible in registries on the network,
 /// and asks. A layout directory is the user's own.
-fn agree(session: &Session, planned: &Planned, yes: bool, confirm: &Confirm) -> Result<(), Problem> {
-    let lines = visible(planned);
+fn agree(
+    session: &Session,
+    planned: &Planned,
+    (yes, lines): (bool, &[String]),
+    confirm: &Confirm,
+) -> Result<(), Problem> {
     let automatic = yes || ci(session) || matches!(planned.facts.event_source, EventSource::Ci(_));
     // What cannot run is refused without a question.
     let refused = has_gap(&planned.plan);

@@ -199,6 +199,8 @@ fn a_shell_completes_the_names_that_the_file_declares() {
     assert_eq!(completed(&["hoist", "run", "help"]), "");
     assert_eq!(completed(&["hoist", "promote", "s"]), "staging");
     assert_eq!(completed(&["hoist", "promot"]), "promote");
+    repo.write("below/release.kdl", "target \"under\" { run \"true\"; }\n");
+    assert_eq!(completed(&["hoist", "-C", "below", "run", "u"]), "under");
     repo.write("release.kdl", "image {");
     assert_eq!(completed(&["hoist", "promote", "s"]), "");
 }

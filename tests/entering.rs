@@ -286,6 +286,32 @@ fn what_died_on_another_machine_is_waited_for_and_finished_from_anywhere() {
     assert_eq!(world.digest("live"), world.digest("1.3.0"));
 }
 
+#[test]
+fn what_a_registry_refuses_keeps_nobody_waiting() {
+    if !ready("a tag that is refused") {
+        return;
+    }
+    let world = World::new();
+    for version in ["1.0.0", "1.1.0"] {
+        world.version(version);
+    }
+    let [one, two] =
+        ["1.0.0", "1.1.0"].map(|version| world.clone(&format!("at{version}"), &format!("v{version}")));
+    world.proxy.harm(Box::new(|name, _| {
+        name.starts_with("PUT /v2/team/web/manifests/1.0.0").then_some(Fault::Status("403 Forbidden", None))
+    }));
+    let ended = world.call(&one, &["release", "--event", "tag=v1.0.0", "--yes"]);
+    refused(&ended, 3, &["hoist::store::unauthorized", "403 Forbidden"]);
+    assert!(!ended.stderr.contains("hoist resume"), "{}", ended.stderr);
+    world.proxy.heal();
+    assert_eq!(world.production(&two)["entering"], Value::Null);
+    let ended = world.call(&two, &["release", "--event", "tag=v1.1.0", "--yes"]);
+    done(&ended);
+    assert!(!ended.stderr.contains("that is waited for"), "{}", ended.stderr);
+    done(&world.call(&one, &["resume", "--yes"]));
+    assert_eq!(world.digest("1.0.0"), "none");
+}
+
 /// Gives an image another name, as another tool does.
 fn name(port: u16, from: &str, to: &str) {
     let bytes = direct(port, &format!("/v2/team/web/manifests/{from}")).expect("it is there");

@@ -50,10 +50,12 @@ stage "eu" {{ from "production"; }}
         );
         repo.write("release.kdl", text);
         let (log, hold) = (Self::beside(&repo, "log"), Self::beside(&repo, "hold"));
-        let (log, hold) = (log.display(), hold.display());
+        let remote = Self::beside(&repo, "remote.git");
+        let (log, hold, remote) = (log.display(), hold.display(), remote.display());
         let script = format!(
             "#!/bin/sh\nset -eu\necho $$ > '{hold}'-by\necho begin $1 >> '{log}'\n\
-             while [ -e '{hold}'-$1 ]; do sleep 0.05; done\necho end $1 >> '{log}'\n"
+             while [ -e '{hold}'-$1 ]; do sleep 0.05; done\n\
+             test ! -e '{hold}'-away || mv '{remote}' '{remote}.away'\necho end $1 >> '{log}'\n"
         );
         repo.write_program("deploy.sh", &script);
         repo.git(&["init", "--quiet", "--initial-branch=main"]);
@@ -253,4 +255,46 @@ fn a_deployment_that_died_elsewhere_is_done_again_or_taken_over() {
     assert!(world.log().ends_with("begin 2.0.0\nbegin 3.0.0\nend 3.0.0\n"), "{}", world.log());
     let production = world.production(3);
     assert_eq!((&production["version"], &production["entering"]), (&"3.0.0".into(), &Value::Null));
+}
+
+#[test]
+fn what_was_gone_back_from_is_not_entered_again_by_who_goes_on() {
+    if !ready("a rollback of a deployment that died") {
+        return;
+    }
+    let world = World::new(2);
+    done(&world.call(1, &["release", "--event", "tag=v1.0.0", "--yes"]));
+    world.kill(world.held(2));
+    world.let_go(2);
+    done(&world.call(1, &["rollback", "production", "--yes"]));
+    // Its machine still knows of it.
+    refused(&world.call(2, &["resume", "--back", "--yes"]), 3, &["it has entered `production` already"]);
+    let resumed = world.call(2, &["resume", "--yes"]);
+    done(&resumed);
+    assert!(resumed.stderr.contains("runs something else since, and stays so"), "{}", resumed.stderr);
+    assert!(world.log().ends_with("begin 2.0.0\nbegin 1.0.0\nend 1.0.0\n"), "{}", world.log());
+    let production = world.production(2);
+    assert_eq!((&production["version"], &production["entering"]), (&"1.0.0".into(), &Value::Null));
+    assert_ne!(production["hold"], Value::Null);
+    assert!(world.call(2, &["resume", "--yes"]).stderr.contains("nothing to resume"));
+}
+
+#[test]
+fn that_nobody_learns_of_the_end_of_a_deployment_is_said() {
+    if !ready("a remote that goes away") {
+        return;
+    }
+    let world = World::new(1);
+    let away = World::beside(&world.repo, "hold-away");
+    fs::write(&away, "").expect("it can be written");
+    let ended = world.call(1, &["release", "--event", "tag=v1.0.0", "--yes"]);
+    let said = ["hoist::release::half_released", "the ledger does not say that this run has ended"];
+    refused(&ended, 5, &said);
+    fs::remove_file(&away).expect("it is there");
+    let remote = World::beside(&world.repo, "remote.git");
+    fs::rename(remote.with_extension("git.away"), &remote).expect("it was moved");
+    assert_eq!(world.production(1)["entering"]["deploys"], true);
+    done(&world.call(1, &["resume", "--yes"]));
+    assert_eq!(world.log(), "begin 1.0.0\nend 1.0.0\nbegin 1.0.0\nend 1.0.0\n");
+    assert_eq!(world.production(1)["entering"], Value::Null);
 }

@@ -72,10 +72,20 @@ pub(crate) fn versions() -> Vec<CompletionCandidate> {
     known.into_iter().map(|version| candidate(&version, None)).collect()
 }
 
-/// The project that the shell stands in.
+/// The project that the shell stands in, or that the line names.
 fn here() -> Option<(Session, Loaded)> {
-    let Arguments { global, .. } = Arguments::try_parse_from(["hoist"]).ok()?;
+    // What stands behind is not written yet.
+    let line = std::env::args_os().skip_while(|word| word != "--").skip(1);
+    let mut named = vec!["hoist".into()];
+    let mut words = line.skip(1).peekable();
+    while let Some(word) = words.next() {
+        if ["-C", "--directory", "--file"].iter().any(|option| word == *option) && words.peek().is_some() {
+            named.extend([Some(word), words.next()].into_iter().flatten());
+        }
+    }
+    let Arguments { global, .. } = Arguments::try_parse_from(named).ok()?;
     let mut session = Session::open(global).ok()?;
+    session.enter().ok()?;
     let loaded = session.load().ok()?;
     Some((session, loaded))
 }

@@ -101,7 +101,7 @@ fn wrong(problems: &Problems) -> Check {
 /// The first of some problems, and how many there are.
 fn first_of(name: &str, problems: &Problems, help: &str) -> Check {
     let all = problems.as_slice();
-    let first = all.first().map(|problem| problem.title.clone()).unwrap_or_default();
+    let first = problems.title();
     let more = all.len().checked_sub(1).filter(|more| *more > 0);
     let more = more.map(|more| format!(", and {}", counted(more, "other problem"))).unwrap_or_default();
     missing(name, true, format!("{first}{more}"), help)

@@ -245,7 +245,7 @@ fn natural(tag: &str) -> Vec<(Option<u64>, &str)> {
 /// What tags point to, in their order. One that cannot be read hides no other.
 async fn look_at(repository: &Repository, tags: Vec<String>) -> Result<Vec<TagReport>, Problem> {
     let look = |repository: Repository, tag: String| async move { Ok(tagged(&repository, &tag).await) };
-    let found = each(repository, tags, "inspecting", look).await?;
+    let found = each(repository, tags, look).await?;
     let mut reports: Vec<TagReport> = found.into_iter().flatten().collect();
     if reports.iter().all(|report| report.image.is_err())
         && let Some(TagReport { image: Err(problem), .. }) = reports.pop()

@@ -23,26 +23,37 @@ pub(crate) fn put_back(
     let ended = ExitCode::from(summary.exit_code());
     let mut problems = Problems::new();
     let Some(entrance) = &request.entrance else { return (ended, problems) };
-    for broken in broken(request, summary) {
-        problems.push(settle(session, running, entrance, &broken));
+    let broken = broken(request, summary);
+    for broken in &broken {
+        problems.push(settle(session, running, entrance, broken));
     }
-    match entrance.end() {
-        Err(unsaid) => problems.extend(unsaid),
+    // What stands comes before what was put back, and decides the exit code.
+    let (stands, back): (Vec<_>, Vec<_>) =
+        problems.into_iter().partition(|problem| problem.code != Code::PutBack);
+    let mut problems: Problems = stands.into_iter().collect();
+    let over = match entrance.end() {
+        Err(unsaid) => unsaid,
         // Of a stage that failed it was said already.
-        Ok(others) if problems.is_empty() => problems.extend(others.iter().map(overtaken)),
-        Ok(_) => {}
+        Ok(others) => {
+            let is_news = |other: &&Entry| broken.iter().all(|broken| broken.stage != other.stage);
+            others.iter().filter(is_news).map(overtaken).collect()
+        }
+    };
+    if running.going_back {
+        // Whoever had it go back tells of what failed; this is no failure to go back.
+        if !over.is_empty() {
+            session.report(&over);
+        }
+        let code = if problems.is_empty() { ended } else { exit_code(problems.class()) };
+        return (code, problems);
     }
+    problems.extend(over);
+    problems.extend(back);
     if problems.is_empty() {
         return (ended, problems);
     }
-    // What stands comes before what was put back.
-    let stands = problems.as_slice().iter().find(|problem| problem.code != Code::PutBack);
-    let code = stands.map_or(Code::PutBack, |problem| problem.code);
-    // Of what failed while it went back, whoever had it go back tells.
-    if !running.going_back {
-        session.report(&problems);
-    }
-    (exit_code(code.class()), problems)
+    session.report(&problems);
+    (exit_code(problems.class()), problems)
 }
 
 /// Somebody else took a stage over while it was deployed.
@@ -134,8 +145,7 @@ fn settle(session: &mut Session, running: &Running, entrance: &Entrance, broken:
             }
             Ok(_) => reason = format!("{why}; what it went back to does not work either"),
             Err(problems) => {
-                let first = problems.as_slice().first().map(|problem| problem.title.clone());
-                reason = format!("{why}; it did not go back: {}", first.unwrap_or_default());
+                reason = format!("{why}; it did not go back: {}", problems.title());
             }
         }
     }
@@ -146,11 +156,9 @@ fn settle(session: &mut Session, running: &Running, entrance: &Entrance, broken:
     };
     let problem = Problem::new(Code::NotPutBack, title);
     let problem = match entrance.abort(stage, &reason) {
-        Ok(()) => problem.note("it is on hold: nothing enters it by itself"),
-        Err(problems) => {
-            let first = problems.as_slice().first().map(|problem| problem.title.clone());
-            problem.note(format!("the ledger does not say so: {}", first.unwrap_or_default()))
-        }
+        Ok(true) => problem.note("it is on hold: nothing enters it by itself"),
+        Ok(false) => problem,
+        Err(problems) => problem.note(format!("the ledger does not say so: {}", problems.title())),
     };
     let enters = lifting(found.map(|(known, _)| known));
     problem.help(if !ran_before {

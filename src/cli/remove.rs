@@ -179,7 +179,7 @@ async fn bonds(repository: &Repository, digest: Digest) -> Result<Bonds, Problem
         Ok((name, bond))
     };
     let mut bonds = Bonds::default();
-    for (name, bond) in each(repository, repository.tags().await?, "removing", look).await? {
+    for (name, bond) in each(repository, repository.tags().await?, look).await? {
         match bond {
             Ok(Bond::Same) => bonds.tags.push(name),
             Ok(Bond::Parent) => bonds.parents.push(name),

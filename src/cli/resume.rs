@@ -159,8 +159,20 @@ fn announce(session: &Session, intent: &Intent, moved: usize, what: &str) {
 /// A journal cannot be read, or is of a newer format: what is half done is not known.
 pub(crate) fn stopped(session: &Session, root: &Path) -> Result<Vec<Journal>, Problem> {
     let Journals { dead, .. } = Journals::find(root)?;
-    // One of which nothing became visible is removed.
-    let is_open = |journal: &Journal| !journal.is_untouched() || leave(session, root, journal).is_err();
+    // One of which nothing became visible is removed, and one whose stages others entered since.
+    let is_past = |journal: &Journal| {
+        let ledger = Ledger::open(root, &session.host.environment).and_then(|ledger| ledger.read());
+        let (intent, entered) = (journal.intent(), journal.entered_stages());
+        let is_past = |state: &State| superseded(state, intent, &entered).len() == intent.entries.len();
+        !entered.is_empty() && ledger.is_ok_and(|page| is_past(&page.state))
+    };
+    let is_open = |journal: &Journal| {
+        if journal.is_untouched() {
+            leave(session, root, journal).is_err()
+        } else {
+            !is_past(journal) || journal.end().is_err()
+        }
+    };
     let half: Vec<Journal> = dead.into_iter().filter(is_open).collect();
     for journal in &half {
         let run = &journal.intent().run;
@@ -218,6 +230,19 @@ fn forward(
 ) -> Result<ExitCode, Problems> {
     let facts = facts_now(session, loaded)?;
     let intent = journal.intent();
+    let state = match intent.entries.as_slice() {
+        [] => State::default(),
+        _ => Ledger::open(&loaded.project.root, &session.host.environment)?.fetch()?.state,
+    };
+    let over_since = superseded(&state, intent, &journal.entered_stages());
+    for entry in &over_since {
+        let Entry { stage: name, version, .. } = entry;
+        session.say(&format!("{name} was entered with {version}, runs something else since, and stays so\n"));
+    }
+    if !intent.entries.is_empty() && over_since.len() == intent.entries.len() {
+        journal.end()?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let publisher = Publisher::new(loaded.project.root.clone(), facts.environment.clone());
     let publisher = publisher.allow_regress(intent.allow_regress);
     let place = place_of(session, loaded);
@@ -230,7 +255,7 @@ fn forward(
     tell(session, &changes);
     done?;
     let (mut ended, mut is_open) = (ExitCode::SUCCESS, false);
-    for entry in &intent.entries {
+    for entry in intent.entries.iter().filter(|entry| !over_since.contains(entry)) {
         let loaded = session.load()?;
         let ledger = Ledger::open(&loaded.project.root, &session.host.environment)?;
         let code = enter(session, loaded, intent, entry, (running, over))?;
@@ -244,6 +269,16 @@ fn forward(
         journal.end()?;
     }
     Ok(ended)
+}
+
+/// The entries of a run by which it entered stages that run something else since.
+fn superseded(state: &State, intent: &Intent, entered: &[String]) -> Vec<Entry> {
+    let runs = |entry: &&Entry| {
+        let running = state.running(&entry.stage).map(|running| &running.entry);
+        running.is_some_and(|running| running.commit == entry.commit && same_images(running, entry))
+    };
+    let entered = intent.entries.iter().filter(|entry| entered.contains(&entry.stage));
+    entered.filter(|entry| !runs(entry)).cloned().collect()
 }
 
 /// Whether something was done to a stage since it was decided to do this.
@@ -339,7 +374,7 @@ fn back(session: &mut Session, loaded: &Loaded, journal: &Journal) -> Result<Exi
         _ => Some(Ledger::open(&loaded.project.root, &session.host.environment)?),
     };
     if let Some(ledger) = &ledger {
-        check_not_entered(ledger, intent)?;
+        check_not_entered(ledger, intent, &journal.entered_stages())?;
     }
     let publisher = Publisher::new(loaded.project.root.clone(), facts.environment.clone());
     let reach = |repository: &str| reach(loaded, &facts, repository);
@@ -374,7 +409,13 @@ fn back(session: &mut Session, loaded: &Loaded, journal: &Journal) -> Result<Exi
 }
 
 /// Refuses to put back what a stage runs.
-fn check_not_entered(ledger: &Ledger, intent: &Intent) -> Result<(), Problem> {
+fn check_not_entered(ledger: &Ledger, intent: &Intent, entered: &[String]) -> Result<(), Problem> {
+    if let Some(stage) = entered.first() {
+        let problem = Problem::new(Code::NotPromotable, format!("it has entered `{stage}` already"));
+        let help =
+            format!("`hoist status {stage}` shows what runs; `hoist rollback {stage}` goes back from it");
+        return Err(problem.help(help));
+    }
     let page = ledger.fetch()?;
     let runs = |entry: &&Entry| {
         let running = page.state.running(&entry.stage);

@@ -131,6 +131,12 @@ impl Problems {
         }
     }
 
+    /// What is wrong first, in one sentence; empty where nothing is.
+    #[must_use]
+    pub fn title(&self) -> &str {
+        self.0.first().map(|problem| problem.title.as_str()).unwrap_or_default()
+    }
+
     /// The class that decides the exit code: that of the first problem.
     #[must_use]
     pub fn class(&self) -> Class {
@@ -141,6 +147,12 @@ impl Problems {
 impl From<Problem> for Problems {
     fn from(problem: Problem) -> Self {
         Self(vec![problem])
+    }
+}
+
+impl FromIterator<Problem> for Problems {
+    fn from_iter<T: IntoIterator<Item = Problem>>(problems: T) -> Self {
+        Self(problems.into_iter().collect())
     }
 }
 

@@ -15,7 +15,9 @@ use crate::release::gate::{Approvals, Candidate, Gate, World, evidence, half_way
 use crate::release::history::{Kinship, is_on_branch, kinship, tree_of};
 use crate::release::journal::{Intent, Journal};
 use crate::release::lease::{Entered, Held, Standing, withdraw};
-use crate::release::ledger::{Entry, EntryImage, EntryKind, EntryScan, Ledger, Page, Running, State};
+use crate::release::ledger::{
+    Entering, Entry, EntryImage, EntryKind, EntryScan, Ledger, Page, Running, State,
+};
 use crate::release::scanned::Scans;
 use crate::release::vouched::{Vouched, asks};
 
@@ -241,13 +243,13 @@ impl Entrance {
 
     /// Puts down that a stage runs these images now. Where it is deployed behind that, the run
     /// keeps the right to it. Where no tag had to move, and so nobody was kept from moving them,
-    /// they were `looked` at behind the entry that the intent follows.
+    /// they were `looked` at while this was the stage's last entry.
     ///
     /// # Errors
     /// The conditions are not met any more; the ledger cannot be written.
     pub fn enter(
         &self,
-        (intent, stage, looked): (&Intent, &str, bool),
+        (intent, stage, looked): (&Intent, &str, Option<&Option<String>>),
         images: &[EntryImage],
         vouched: Option<&[Vouched]>,
     ) -> Result<Entered, Problems> {
@@ -256,9 +258,7 @@ impl Entrance {
             let title = format!("`{stage}` is not entered by this run");
             return Err(Problem::new(Code::NotPromotable, title).into());
         };
-        let follows = intent.entries.iter().find(|entry| entry.stage == stage.name.value);
-        let follows = follows.and_then(|entry| entry.follows.as_ref());
-        let (mut busy, mut is_same, mut is_changed) = (None, false, false);
+        let (mut busy, mut is_same, mut changed) = (None, false, None);
         let whole = stage.is_deployed().then(|| intent.text()).transpose()?;
         let done = self.ledger.append_all(whole.as_deref(), |page| {
             busy = self.busy_with(&page.state, &stage.name.value);
@@ -271,8 +271,9 @@ impl Entrance {
             let running = before.and_then(|before| before.running.as_ref());
             let held = before.is_some_and(|before| before.hold.is_some());
             let entering = before.and_then(|before| before.entering.as_ref());
-            is_changed = looked && before.and_then(|before| before.last.as_ref()) != follows;
-            if is_changed {
+            let last = before.and_then(|before| before.last.clone());
+            changed = looked.filter(|looked| **looked != last).map(|_| last);
+            if changed.is_some() {
                 return Ok(Vec::new());
             }
             is_same = !held && running.is_some_and(|running| running.entry.is_same(&entry));
@@ -300,9 +301,11 @@ impl Entrance {
             }
             refusal(stage, &gates, Approvals::Settled).map_or(Ok(vec![entry]), |problem| Err(problem.into()))
         })?;
+        if let Some(last) = changed {
+            return Ok(Entered::Changed(last));
+        }
         Ok(match (busy, done) {
             (Some(held), _) => Entered::Busy(Box::new(held)),
-            (None, _) if is_changed => Entered::Changed,
             (None, Some(id)) if !is_same => Entered::As(id),
             _ => Entered::Already,
         })
@@ -348,26 +351,31 @@ impl Entrance {
         history.is_ok_and(|history| previous(&history).is_some())
     }
 
-    /// Puts down that what this run entered a stage with failed there and stands. What
-    /// somebody else entered it with since is left alone.
+    /// Puts down that what this run entered a stage with failed there and stands. What somebody
+    /// else entered it with since, or deploys there, is left alone. Returns whether it was put
+    /// down.
     ///
     /// # Errors
     /// The ledger cannot be written.
-    pub fn abort(&self, stage: &str, reason: &str) -> Result<(), Problems> {
+    pub fn abort(&self, stage: &str, reason: &str) -> Result<bool, Problems> {
+        let run = self.journal.get().map(|journal| journal.intent().run.as_str());
         let done = self.ledger.append(|page| {
             let Some(before) = page.state.stages.get(stage) else { return Ok(None) };
             let Some(running) = before.running.as_ref().filter(|running| self.is_ours(&running.entry)) else {
                 return Ok(None);
             };
+            let is_ours = |entering: &Entering| Some(entering.run()) == run;
             let last = before.last.as_ref().map(|last| self.ledger.entry(last)).transpose()?;
-            if last.is_some_and(|last| last.kind == EntryKind::Aborted) {
+            if last.is_some_and(|last| last.kind == EntryKind::Aborted)
+                || !before.entering.as_ref().is_none_or(is_ours)
+            {
                 return Ok(None);
             }
             Ok(Some(Entry {
                 kind: EntryKind::Aborted,
                 at: Timestamp::now(),
                 by: self.by.clone(),
-                run: None,
+                run: run.map(str::to_owned),
                 deploys: false,
                 source: running.id.clone(),
                 follows: None,
@@ -375,7 +383,7 @@ impl Entrance {
                 ..running.entry.clone()
             }))
         });
-        done.map(drop)
+        done.map(|done| done.is_some())
     }
 
     fn entry(&self, stage: &Stage, candidate: &Candidate, images: Vec<EntryImage>) -> Entry {

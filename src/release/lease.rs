@@ -69,8 +69,8 @@ pub enum Entered {
     As(String),
     /// The ledger said so already.
     Already,
-    /// Not yet: somebody else entered it since its tags were looked at.
-    Changed,
+    /// Not yet: somebody else entered it since its tags were looked at, by this entry.
+    Changed(Option<String>),
     /// Somebody else enters it at the moment.
     Busy(Box<Held>),
 }
@@ -204,11 +204,12 @@ impl Entrance {
         done.map(drop)
     }
 
-    /// Gives up the right to stages that this run was to enter and has deployed, and ends its
-    /// journal. Returns the entries of others who took a stage from it meanwhile.
+    /// Gives up the right to stages that this run entered and has settled, and ends its journal,
+    /// unless something else of it is half done. Returns the entries of others who took a stage
+    /// from it meanwhile.
     ///
     /// # Errors
-    /// The ledger cannot be written, or the journal not be removed.
+    /// The ledger cannot be written ([`Code::HalfReleased`]), or the journal not be removed.
     pub fn end(&self) -> Result<Vec<Entry>, Problems> {
         let Some(journal) = self.journal.get() else { return Ok(Vec::new()) };
         let run = &journal.intent().run;
@@ -221,17 +222,13 @@ impl Entrance {
             let done = self.ledger.append_all(None, |page| {
                 let taken = deployed().filter_map(|(stage, _)| self.taken(&page.state, stage, run));
                 others = taken.collect();
-                Ok(left(page, run, &self.by))
+                Ok(left(page, (run, true), &self.by))
             });
-            done.map_err(|problems| {
-                let mut told = Problems::new();
-                told.extend(problems.into_iter().map(|problem| {
-                    problem.help("others wait until `hoist resume` says that this deployment has ended")
-                }));
-                told
-            })?;
+            done.map_err(|problems| problems.into_iter().map(unended).collect::<Problems>())?;
         }
-        journal.end()?;
+        if !journal.is_half_done() {
+            journal.end()?;
+        }
         Ok(others)
     }
 
@@ -249,15 +246,14 @@ impl Entrance {
         }
     }
 
-    /// Says that the run still deploys to a stage.
+    /// Says that the run goes on, of all stages to which it has the right.
     ///
     /// # Errors
     /// The ledger cannot be written.
-    pub fn still_deploys(&self, intent: &Intent, stage: &str) -> Result<(), Problems> {
+    pub fn goes_on(&self, intent: &Intent) -> Result<(), Problems> {
         let done = self.ledger.append_all(Some(&intent.text()?), |page| {
-            let entering = page.state.entering(stage);
-            let its = entering.filter(|entering| entering.deploys() && entering.run() == intent.run);
-            let again = its.into_iter().map(|entering| Entry {
+            let its = rights(page).filter(|entering| entering.run() == intent.run);
+            let again = its.map(|entering| Entry {
                 kind: EntryKind::Entering,
                 at: Timestamp::now(),
                 does: Some(entering.does()),
@@ -268,6 +264,30 @@ impl Entrance {
         });
         done.map(drop)
     }
+
+    /// The entry of somebody else who took a stage that a run entered, as the remote says it.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn taken_by_others(&self, stage: &str, run: &str) -> Result<Option<Entry>, Problem> {
+        let Page { state, .. } = self.ledger.fetch()?;
+        let known = self.stages.iter().find(|(known, _)| known.name.value == stage);
+        Ok(known.and_then(|(known, _)| self.taken(&state, known, run)))
+    }
+}
+
+/// What was done works, and nobody learns that it is over.
+fn unended(problem: Problem) -> Problem {
+    let title =
+        format!("all of it is done, and the ledger does not say that this run has ended: {}", problem.title);
+    let help = "others wait for 10 minutes, and promote nothing from there; the same again, or `hoist resume`, \
+                deploys it once more and says so";
+    Problem { code: Code::HalfReleased, title, ..problem }.help(help)
+}
+
+/// The rights that runs have.
+fn rights(page: &Page) -> impl Iterator<Item = &Entering> {
+    page.state.stages.values().filter_map(|stage| stage.entering.as_ref())
 }
 
 fn unwritable() -> Problem {
@@ -289,18 +309,19 @@ fn stands(page: &Page, entry: &Entry, intent: &Intent) -> bool {
     has_entered(page, entry, intent) || (is_free && running.is_some_and(|running| same(&running.entry)))
 }
 
-/// Gives up the rights of a run of which nothing is visible.
+/// Gives up the rights of a run of which nothing is visible. That to a stage which it entered
+/// all the same is kept: it is not deployed there.
 ///
 /// # Errors
 /// The ledger cannot be written.
 pub fn withdraw(ledger: &Ledger, run: &str, by: &str) -> Result<(), Problems> {
-    ledger.append_all(None, |page| Ok(left(page, run, by))).map(drop)
+    ledger.append_all(None, |page| Ok(left(page, (run, false), by))).map(drop)
 }
 
-/// That a run has no right to any stage any more.
-fn left(page: &Page, run: &str, by: &str) -> Vec<Entry> {
-    let entering = page.state.stages.values().filter_map(|stage| stage.entering.as_ref());
-    let left = entering.filter(|entering| entering.run() == run).map(|entering| Entry {
+/// That a run has no right any more to stages that it entered, or that it did not.
+fn left(page: &Page, (run, entered): (&str, bool), by: &str) -> Vec<Entry> {
+    let its = rights(page).filter(|entering| entering.run() == run && entering.deploys() == entered);
+    let left = its.map(|entering| Entry {
         kind: EntryKind::Left,
         at: Timestamp::now(),
         by: by.to_owned(),

@@ -80,7 +80,9 @@ pub async fn tag(
     };
     let to = (&repository, publisher, journal);
     if let Err(problem) = set_all(step, image, to, &mut report.changes).await {
-        report.problems.push(half_released(step, image, &repository, &report.changes, problem).await);
+        report
+            .problems
+            .push(half_released(step, image, (&repository, journal), &report.changes, problem).await);
     }
     report
 }
@@ -448,7 +450,7 @@ impl Mover<'_> {
 async fn half_released(
     step: &TagStep,
     image: &Descriptor,
-    repository: &Repository,
+    (repository, journal): (&Repository, Option<&Journal>),
     changes: &[TagChange],
     cause: Problem,
 ) -> Problem {
@@ -470,14 +472,23 @@ async fn half_released(
                 stands = true;
                 format!("`{name}:{tag}` holds {held} now")
             }
-            Ok(Some(held)) => format!("`{name}:{tag}` was not moved: it holds {held}"),
-            Ok(None) => format!("`{name}:{tag}` was not set: it is not there"),
+            Ok(held) => {
+                if cause.code == Code::Unauthorized {
+                    // What is not put down is looked at once more by whoever goes on.
+                    let _unsaid = journal.map(|journal| journal.refused(&name, tag.as_str()));
+                }
+                match held {
+                    Some(held) => format!("`{name}:{tag}` was not moved: it holds {held}"),
+                    None => format!("`{name}:{tag}` was not set: it is not there"),
+                }
+            }
             Err(_) => format!("`{name}:{tag}` cannot be read: whether it was set is not known"),
         });
     }
     if !stands && cause.code != Code::HalfReleased {
-        // That it was begun is put down all the same.
-        return Problem { help: cause.help.or_else(|| Some(RESUME.to_owned())), ..cause };
+        // Unless it was refused, that it was begun is put down all the same.
+        let begun = journal.is_none_or(|journal| !journal.is_untouched());
+        return Problem { help: cause.help.or_else(|| begun.then(|| RESUME.to_owned())), ..cause };
     }
     let title = format!("`{name}` was tagged in part: {}", cause.title);
     let problem = Problem { code: Code::HalfReleased, title, ..cause };

@@ -228,7 +228,13 @@ fn reference(
     };
     let own = immutable.iter().filter(|planned| has(&planned.tag)).min_by_key(|tag| tag.rule != VERSION);
     // Where others have all of them, the image got one that stays with it.
-    let keep = || keep_alive_tag(&known.get(&image.image)?.digest).filter(|_| !immutable.is_empty());
+    let is_set = |tag: &Tag| {
+        set.iter().any(|change| {
+            let is_it = change.repository == place && change.tag == *tag;
+            is_it && !matches!(change.result, TagResult::Kept(_))
+        })
+    };
+    let keep = || keep_alive_tag(&known.get(&image.image)?.digest).filter(is_set);
     let tag = own.map(|planned| planned.tag.clone()).or_else(keep).map(|tag| tag.to_string());
     let tag = tag.or_else(|| image.stays.clone());
     (place, tag, digest(image, known))

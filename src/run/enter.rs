@@ -139,27 +139,32 @@ impl Images {
         }
         let vouched = self.vouched(plan, &entrance, known).await.map_err(|problem| failed(problem.into()))?;
         let Some(intent) = self.intent() else { return Ok(Yielded::Nothing) };
-        let (mut patience, mut looked) =
-            (Patience::new(&self.facts.environment), self.looked.get().is_some());
+        let mut patience = Patience::new(&self.facts.environment);
+        let follows = intent.entries.iter().find(|entry| entry.stage == step.stage);
+        let follows = follows.and_then(|entry| entry.follows.clone());
+        let mut looked = self.looked.get().map(|_| follows);
         loop {
             let (entrance, intent, stage) = (Arc::clone(&entrance), intent.clone(), step.stage.clone());
-            let (put, vouched) = (images.clone(), vouched.clone());
+            let (put, vouched, seen) = (images.clone(), vouched.clone(), looked.clone());
             let entered =
-                blocking(move || entrance.enter((&intent, &stage, looked), &put, vouched.as_deref())).await;
+                blocking(move || entrance.enter((&intent, &stage, seen.as_ref()), &put, vouched.as_deref()))
+                    .await;
             match entered.map_err(failed)? {
                 Entered::Already => {
                     self.note_entered(&step.stage).map_err(Unsuccessful::failed)?;
+                    self.keep_right();
                     return Ok(Yielded::Again);
                 }
                 Entered::As(id) => {
                     self.note_entered(&step.stage).map_err(Unsuccessful::failed)?;
+                    self.keep_right();
                     let short = short(&id);
                     teller.tell(Told::Notice(format!("entry {short} of the ledger"))).await;
                     return Ok(Yielded::Nothing);
                 }
-                Entered::Changed => {
+                Entered::Changed(last) => {
                     unless(halt, self.look_again(plan, step, known)).await?.map_err(failed)?;
-                    looked = false;
+                    looked = Some(last);
                 }
                 Entered::Busy(held) => match self.wait(&mut patience, &held, halt, teller).await {
                     Err(Unsuccessful::Failed(problems)) => return Err(failed(problems)),

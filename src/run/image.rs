@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use jiff::Timestamp;
 use tokio::sync::{OnceCell, watch};
+use tokio::task::JoinSet;
 
 use crate::cache::{Cache, clock};
 use crate::diagnostic::{Code, Problem, Problems};
@@ -64,6 +65,8 @@ pub(super) struct Images {
     pub(super) vouched: OnceCell<Vec<Vouched>>,
     /// What became of the tags of each image.
     pub(super) tagged: Mutex<Vec<(StepIndex, TagChange)>>,
+    /// Says that this run goes on, as long as it does.
+    renewing: Mutex<JoinSet<()>>,
     /// Images, and places, in which others have all their immutable tags.
     pub(super) left: Mutex<BTreeSet<(StepIndex, String)>>,
     /// What was found in each image, when.
@@ -113,6 +116,7 @@ impl Images {
             journal: OnceLock::new(),
             vouched: OnceCell::new(),
             tagged: Mutex::default(),
+            renewing: Mutex::default(),
             left: Mutex::default(),
             scanned: Mutex::default(),
         }

@@ -420,16 +420,18 @@ impl Worker {
         }
         match &step.action {
             Action::Deploy(deploy) => {
-                let work = Box::pin(self.deploy((step, deploy), task, halt, teller));
-                (Vec::new(), self.images.deploying(&step.id.owner, work).await)
+                let result = match self.images.may_deploy(&step.id.owner, halt).await {
+                    Ok(()) => Box::pin(self.deploy((step, deploy), task, halt, teller)).await,
+                    Err(unsuccessful) => Err(unsuccessful),
+                };
+                (Vec::new(), result)
             }
             Action::Scan(scan) => {
                 (Vec::new(), Box::pin(self.scan((step, scan), &task.images, halt, teller)).await)
             }
             Action::Verify(check) => {
                 let command = with_images(&check.command, &check.images, &task.images);
-                let work = Box::pin(self.verify((step, check), &command, halt, teller));
-                (Vec::new(), self.images.deploying(&step.id.owner, work).await)
+                (Vec::new(), Box::pin(self.verify((step, check), &command, halt, teller)).await)
             }
             _ => self.images.act(&self.request.plan, step, &task.images, halt, teller).await,
         }

@@ -12,7 +12,7 @@ use crate::diagnostic::{Code, Problem, bytes, counted};
 use crate::oci::{Descriptor, Digest, Index, Manifest, media_type};
 use crate::store::blob::unusable;
 use crate::store::registry::{Delivery, Offer};
-use crate::store::{Layout, Question, Repository, answers};
+use crate::store::{Layout, Question, Repository, all};
 
 /// How many blobs are under way at once.
 const AT_ONCE: usize = 4;
@@ -197,7 +197,7 @@ async fn put_all(to: &Repository, manifests: Vec<(Descriptor, Vec<u8>)>) -> Resu
     for (descriptor, bytes) in manifests {
         puts.push(Box::pin(put(to, descriptor, bytes)));
     }
-    answers(puts).await.into_iter().collect()
+    all(puts).await.map(drop)
 }
 
 /// Waits for blobs to be brought, up to the first that is not.
@@ -332,7 +332,7 @@ async fn read_all(
             Ok((manifest, bytes))
         }));
     }
-    answers(reads).await.into_iter().collect()
+    all(reads).await
 }
 
 /// Does work that waits for the file system where it holds nobody up.

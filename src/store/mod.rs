@@ -10,7 +10,6 @@
 mod answers;
 mod blob;
 mod copy;
-mod each;
 #[cfg(test)]
 pub(crate) mod fixture;
 #[cfg(fuzzing)]
@@ -20,10 +19,9 @@ mod referrer;
 mod registry;
 mod repository;
 
-pub use answers::{Question, answers};
+pub use answers::{Question, all, answers, each};
 pub use blob::{BlobReader, BlobWriter};
 pub use copy::{Copied, Meter, Observe, Progress, copy, copy_read};
-pub use each::each;
 pub use layout::{Collected, Layout, Turn};
 pub use referrer::attach;
 pub use registry::{

@@ -4,14 +4,14 @@ use std::process::ExitCode;
 
 use crate::cli::arguments::Running;
 use crate::cli::place::until_signalled;
-use crate::cli::resume::{announce, check_not_entered, check_of, enter, facts_now};
+use crate::cli::resume::{announce, check_not_entered, check_of, enter, facts_now, superseded};
 use crate::cli::rollback::held;
 use crate::cli::session::{Loaded, Session};
 use crate::cli::stage_arguments::Resume;
 use crate::diagnostic::{Problem, Problems};
 use crate::facts::Facts;
 use crate::oci::Digest;
-use crate::release::{Intent, IntentTag, Journal, Ledger, Publisher, before, unfinished};
+use crate::release::{Entry, Intent, IntentTag, Journal, Ledger, Publisher, State, before, unfinished};
 
 /// What stopped half way, as its journal tells it, or the ledger.
 struct Half {
@@ -19,10 +19,12 @@ struct Half {
     /// The tags that may have been set, each with what it held before, the last one first.
     moved: Vec<(usize, Option<Digest>)>,
     untouched: bool,
+    /// The stages that it has entered.
+    entered: Vec<String>,
 }
 
-/// Shows which tags would hold what, and which stages would be entered; takes hold of
-/// nothing, and waits for nobody.
+/// Shows which tags would hold what, and which stages would be entered; does nothing, and
+/// waits for nobody.
 pub(super) fn preview(
     session: &mut Session,
     loaded: &Loaded,
@@ -43,7 +45,7 @@ pub(super) fn preview(
         if options.back {
             back(session, loaded, &facts, half)?;
         } else {
-            forward(session, loaded, &facts, (&half.intent, &options.running, &over))?;
+            forward(session, loaded, &facts, (half, &options.running, &over))?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -52,14 +54,15 @@ pub(super) fn preview(
 impl Half {
     fn of_journal(journal: &Journal) -> Self {
         let intent = journal.intent().clone();
-        Self { intent, moved: journal.moved(), untouched: journal.is_untouched() }
+        let (moved, untouched) = (journal.moved(), journal.is_untouched());
+        Self { intent, moved, untouched, entered: journal.entered_stages() }
     }
 
     /// Of a run elsewhere, each tag may have been set.
     fn of_ledger(intent: Intent) -> Self {
         let tags = intent.tags.iter().enumerate().rev();
         let moved: Vec<_> = tags.map(|(at, tag)| (at, tag.holds)).collect();
-        Self { untouched: moved.is_empty(), intent, moved }
+        Self { untouched: moved.is_empty(), intent, moved, entered: Vec::new() }
     }
 }
 
@@ -84,8 +87,22 @@ fn forward(
     session: &mut Session,
     loaded: &Loaded,
     facts: &Facts,
-    (intent, running, over): (&Intent, &Running, &[String]),
+    (half, running, over): (&Half, &Running, &[String]),
 ) -> Result<(), Problems> {
+    let Half { intent, entered, .. } = half;
+    let state = match entered.as_slice() {
+        [] => State::default(),
+        _ => Ledger::open(&loaded.project.root, &session.host.environment)?.fetch()?.state,
+    };
+    let past = superseded(&state, intent, entered);
+    for Entry { stage: name, version, .. } in &past {
+        session.say(&format!(
+            "{name} was entered with {version}, runs something else since, and would stay so\n"
+        ));
+    }
+    if !intent.entries.is_empty() && past.len() == intent.entries.len() {
+        return Ok(());
+    }
     let publisher = Publisher::new(loaded.project.root.clone(), facts.environment.clone());
     let look = async {
         for tag in &intent.tags {
@@ -94,16 +111,16 @@ fn forward(
             session.say(&match holds {
                 Some(holds) if holds == ours => format!("{name} holds {ours} already\n"),
                 Some(holds) if tag.is_immutable() => {
-                    format!("It would be refused: {name} holds {holds}, and never changes\n")
+                    format!("It would be refused, unless it names this commit: {name} holds {holds}, and never changes\n")
                 }
-                Some(holds) => format!("{name} would hold {ours} instead of {holds}\n"),
+                Some(holds) => format!("{name} would hold {ours} instead of {holds}, unless that is newer\n"),
                 None => format!("{name} would hold {ours}\n"),
             });
         }
         Ok::<_, Problem>(())
     };
     until_signalled(look, "nothing was resumed")?;
-    for entry in &intent.entries {
+    for entry in intent.entries.iter().filter(|entry| !past.contains(entry)) {
         let loaded = session.load()?;
         enter(session, loaded, intent, entry, (running, over))?;
     }
@@ -117,7 +134,7 @@ fn back(session: &Session, loaded: &Loaded, facts: &Facts, half: &Half) -> Resul
     }
     if !half.intent.entries.is_empty() {
         let ledger = Ledger::open(&loaded.project.root, &session.host.environment)?;
-        check_not_entered(&ledger, &half.intent)?;
+        check_not_entered(&ledger, &half.intent, &half.entered)?;
     }
     let publisher = Publisher::new(loaded.project.root.clone(), facts.environment.clone());
     let look = async {

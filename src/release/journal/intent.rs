@@ -76,7 +76,7 @@ pub enum Follows {
 impl Intent {
     /// The version of the format that this hoist writes: raised when a reader of an
     /// earlier one would do something wrong.
-    pub const FORMAT: u32 = 1;
+    pub const FORMAT: u32 = 2;
 
     /// It, as the ledger keeps it: a JSON document.
     ///

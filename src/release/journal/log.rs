@@ -26,6 +26,8 @@ enum Line {
     Moving { tag: usize, from: Option<Digest> },
     /// It is dealt with: it was set, held the image, or was left to what it held.
     Settled { tag: usize },
+    /// The registry refused to set it: it holds what it held.
+    Refused { tag: usize },
     /// The ledger says that the stage runs its images.
     Entered { stage: String },
 }
@@ -44,6 +46,7 @@ impl Progress {
         match line {
             Line::Moving { tag, from } => drop(self.moving.insert(tag, from)),
             Line::Settled { tag } => drop(self.settled.insert(tag)),
+            Line::Refused { tag } => drop(self.moving.remove(&tag)),
             Line::Entered { stage } => drop(self.entered.insert(stage)),
         }
     }
@@ -272,10 +275,25 @@ impl Journal {
         self.add(Line::Settled { tag })
     }
 
+    /// Puts down that a tag was not set: the registry refused to.
+    ///
+    /// # Errors
+    /// It cannot be put down.
+    pub fn refused(&self, repository: &str, tag: &str) -> Result<(), Problem> {
+        let Some(tag) = self.position(repository, tag) else { return Ok(()) };
+        self.add(Line::Refused { tag })
+    }
+
     /// Whether the ledger says that a stage runs its images.
     #[must_use]
     pub fn has_entered(&self, stage: &str) -> bool {
         self.progress().entered.contains(stage)
+    }
+
+    /// The stages of which the ledger says that they run its images.
+    #[must_use]
+    pub fn entered_stages(&self) -> Vec<String> {
+        self.progress().entered.iter().cloned().collect()
     }
 
     /// Puts down that the ledger says that a stage runs its images.

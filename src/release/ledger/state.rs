@@ -149,9 +149,7 @@ impl State {
                 stage.entering.take_if(|entering| is_its(entering));
                 return self;
             }
-            EntryKind::Aborted => {
-                stage.entering.take_if(|entering| is_its(entering) || entering.deploys());
-            }
+            EntryKind::Aborted => drop(stage.entering.take_if(|entering| is_its(entering))),
             // Whoever enters it saw to it that nobody else does.
             EntryKind::Release | EntryKind::Promote | EntryKind::Rollback => {
                 stage.entering = entry.deploys.then(|| Entering { id: None, entry: entry.clone() });

@@ -17,8 +17,6 @@ use crate::store::{Repository, each};
 
 /// The annotation that says when something was made.
 const CREATED: &str = "org.opencontainers.image.created";
-/// What is stopped.
-const LOOKING: &str = "looking for what goes";
 /// How deep indexes may lie in each other.
 const DEEPEST: usize = 8;
 
@@ -73,7 +71,7 @@ pub(super) async fn propose(
             Ok((subject, repository.referrers(&subject, None).await?))
         };
         let mut open = Vec::new();
-        for (subject, referrers) in each(repository, unasked, LOOKING, ask).await? {
+        for (subject, referrers) in each(repository, unasked, ask).await? {
             holding.referrers.insert(subject, referrers.iter().map(|referrer| referrer.digest).collect());
             open.extend(referrers.into_iter().map(|referrer| Top { descriptor: referrer, whole: false }));
         }
@@ -122,7 +120,7 @@ pub(super) async fn resolve(
         let found = repository.resolve(&name).await?;
         Ok((name, found))
     };
-    each(repository, names, LOOKING, ask).await
+    each(repository, names, ask).await
 }
 
 /// A manifest that is looked at.
@@ -145,7 +143,7 @@ pub(super) async fn read(
         known.is_none_or(|known| top.whole && known.size.is_none())
     };
     let tops = tops.into_iter().filter(wanted).collect();
-    for found in each(repository, tops, LOOKING, ask).await? {
+    for found in each(repository, tops, ask).await? {
         for (digest, held) in found {
             let known = holding.manifests.entry(digest).or_default();
             // One that was looked at for itself says more than one that an index names.

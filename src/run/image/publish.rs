@@ -78,6 +78,15 @@ impl Images {
             }
             None => tag(&all, image, &self.publisher, journal).await,
         };
+        let mut report = TagReport { changes, problems };
+        if report.problems.is_empty()
+            && self.entrance.is_some()
+            && self.note_left(&[(&all, image)], &report.changes)
+        {
+            // Others were faster: the image gets a tag that stays with it.
+            report = tag(&self.kept(plan, step, image), image, &self.publisher, journal).await;
+        }
+        let TagReport { changes, problems } = report;
         self.note_tags(step.image, &changes);
         let again = changes.iter().all(|change| matches!(change.result, TagResult::Already));
         let made = if again { Yielded::Again } else { Yielded::Nothing };

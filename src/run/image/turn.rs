@@ -2,17 +2,16 @@
 //! right to it.
 
 use std::borrow::Cow;
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::diagnostic::{Problem, Problems};
+use crate::diagnostic::{Code, Problem, Problems};
 use crate::oci::{Descriptor, Digest};
 use crate::plan::{Action, Plan, TagStep};
 use crate::release::{
-    Entrance, Held, Intent, IntentTag, Journal, Lease, Patience, Standing, TagChange, TagResult, Turn, Wait,
-    check_tags, renewal,
+    Entrance, Entry, Held, Intent, IntentTag, Journal, Lease, Patience, Standing, TagChange, TagResult, Turn,
+    Wait, check_tags, renewal,
 };
 use crate::run::command::Unsuccessful;
 use crate::run::image::{Images, Known, tag_steps, unless};
@@ -76,6 +75,7 @@ impl Images {
                 Ok(Turn::Taken) => {
                     journal.by(Lease::new(Arc::clone(entrance), asked));
                     self.keep(journal);
+                    self.keep_right();
                     return Ok(());
                 }
                 Ok(Turn::Changed) => journal.end().map_err(Unsuccessful::failed)?,
@@ -201,24 +201,47 @@ impl Images {
         self.journal.get().map(|journal| journal.intent().clone())
     }
 
-    /// Carries out what deploys or verifies a stage, and says from time to time that it goes
-    /// on.
-    pub(in crate::run) async fn deploying<T>(&self, stage: &str, work: impl Future<Output = T>) -> T {
-        tokio::select! {
-            done = work => done,
-            never = self.renew(stage) => match never {},
+    /// Says from time to time that this run goes on, until it ends.
+    pub(in crate::run) fn keep_right(&self) {
+        let (Some(entrance), Some(journal)) = (self.entrance.clone(), self.journal.get().cloned()) else {
+            return;
+        };
+        let after = renewal(&self.facts.environment);
+        let renew = async move {
+            loop {
+                tokio::time::sleep(after).await;
+                let (entrance, journal) = (Arc::clone(&entrance), Arc::clone(&journal));
+                // Where it is not taken, the next one may be; that others took a stage over is
+                // seen before the next deployment, and at the end.
+                let _unsaid = blocking(move || entrance.goes_on(journal.intent())).await;
+            }
+        };
+        if let Ok(mut renewing) = self.renewing.lock()
+            && renewing.is_empty()
+        {
+            renewing.spawn(renew);
         }
     }
 
-    async fn renew(&self, stage: &str) -> Infallible {
-        let after = renewal(&self.facts.environment);
-        loop {
-            tokio::time::sleep(after).await;
-            let (Some(entrance), Some(intent)) = (self.entrance.clone(), self.intent()) else { continue };
-            let stage = stage.to_owned();
-            // Where it is not taken, the next one may be; that others took the stage over is
-            // seen at the end.
-            let _unsaid = blocking(move || entrance.still_deploys(&intent, &stage)).await;
+    /// Makes sure that nobody took a stage over that this run entered, before it deploys there.
+    /// Where the ledger cannot be asked, the right is as good as it was a moment before.
+    pub(in crate::run) async fn may_deploy(
+        &self,
+        stage: &str,
+        halt: &mut watch::Receiver<Halt>,
+    ) -> Result<(), Unsuccessful> {
+        let (Some(entrance), Some(journal)) = (self.entrance.clone(), self.journal.get().cloned()) else {
+            return Ok(());
+        };
+        let name = stage.to_owned();
+        let look = blocking(move || entrance.taken_by_others(&name, &journal.intent().run));
+        match unless(halt, look).await? {
+            Ok(Some(Entry { version, by, .. })) => {
+                let title = format!("`{stage}` was taken over with {version} by {by}");
+                let problem = Problem::new(Code::Overtaken, title);
+                Err(Unsuccessful::failed(problem.note("nothing more was deployed there")))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -254,16 +277,14 @@ impl Images {
         let journal = self.journal.get()?;
         if journal.is_untouched() {
             let problems = self.give_up(journal).await.err()?;
-            let first = problems.as_slice().first().map(|problem| problem.title.clone())?;
             return Some(format!(
-                "that nothing is entered any more was not said: {first}; `hoist resume` does it"
+                "that nothing is entered any more was not said: {}; `hoist resume` does it",
+                problems.title()
             ));
-        }
-        if journal.is_half_done() {
-            return None;
         }
         match &self.entrance {
             Some(entrance) => entrance.keep(Arc::clone(journal)),
+            None if journal.is_half_done() => {}
             // What is left is found to be done by whoever goes on with it.
             None => drop(journal.end()),
         }

@@ -261,6 +261,7 @@ impl Entrance {
         let (mut busy, mut is_same, mut changed) = (None, false, None);
         let whole = stage.is_deployed().then(|| intent.text()).transpose()?;
         let done = self.ledger.append_all(whole.as_deref(), |page| {
+            changed = None;
             busy = self.busy_with(&page.state, &stage.name.value);
             if busy.is_some() {
                 return Ok(Vec::new());
@@ -271,11 +272,6 @@ impl Entrance {
             let running = before.and_then(|before| before.running.as_ref());
             let held = before.is_some_and(|before| before.hold.is_some());
             let entering = before.and_then(|before| before.entering.as_ref());
-            let last = before.and_then(|before| before.last.clone());
-            changed = looked.filter(|looked| **looked != last).map(|_| last);
-            if changed.is_some() {
-                return Ok(Vec::new());
-            }
             is_same = !held && running.is_some_and(|running| running.entry.is_same(&entry));
             if is_same {
                 let right = if entry.deploys {
@@ -299,7 +295,12 @@ impl Entrance {
             if entering.is_some_and(|entering| entering.run() == run) {
                 return Ok(vec![entry]);
             }
-            refusal(stage, &gates, Approvals::Settled).map_or(Ok(vec![entry]), |problem| Err(problem.into()))
+            if let Some(problem) = refusal(stage, &gates, Approvals::Settled) {
+                return Err(problem.into());
+            }
+            let last = before.and_then(|before| before.last.clone());
+            changed = looked.filter(|looked| **looked != last).map(|_| last);
+            Ok(if changed.is_some() { Vec::new() } else { vec![entry] })
         })?;
         if let Some(last) = changed {
             return Ok(Entered::Changed(last));

@@ -235,8 +235,8 @@ fn reference(
         })
     };
     let keep = || keep_alive_tag(&known.get(&image.image)?.digest).filter(is_set);
-    let tag = own.map(|planned| planned.tag.clone()).or_else(keep).map(|tag| tag.to_string());
-    let tag = tag.or_else(|| image.stays.clone());
+    let tag = own.map(|planned| planned.tag.to_string()).or_else(|| image.stays.clone());
+    let tag = tag.or_else(|| keep().map(|tag| tag.to_string()));
     (place, tag, digest(image, known))
 }
 

@@ -234,7 +234,10 @@ fn reference(
             is_it && !matches!(change.result, TagResult::Kept(_))
         })
     };
-    let keep = || keep_alive_tag(&known.get(&image.image)?.digest).filter(is_set);
+    let keep = || {
+        let tag = keep_alive_tag(&known.get(&image.image)?.digest)?;
+        (!immutable.is_empty() && is_set(&tag)).then_some(tag)
+    };
     let tag = own.map(|planned| planned.tag.to_string()).or_else(|| image.stays.clone());
     let tag = tag.or_else(|| keep().map(|tag| tag.to_string()));
     (place, tag, digest(image, known))

@@ -22,7 +22,7 @@ pub(crate) fn check(session: &mut Session) -> Result<ExitCode, Problems> {
     let name = loaded.project.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let (targets, images) = (loaded.release.targets.len(), loaded.release.images.len());
     let stages = loaded.release.stages.len();
-    let (plan, _) = session.outline(&loaded, &Goals::All, &IndexMap::new())?;
+    let plan = session.outline(&loaded, &Goals::All, &IndexMap::new())?;
     if session.global.json {
         session.output(&format!("{}\n", problems_json(&Problems::new(), &session.sources)))?;
         return Ok(ExitCode::SUCCESS);

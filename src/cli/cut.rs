@@ -14,7 +14,6 @@ use crate::config::{Release, RuleKind};
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::short;
 use crate::facts::{Needs, version_of};
-use crate::plan::Goals;
 use crate::release::{Tags, next};
 
 pub(crate) fn cut(session: &mut Session, options: &Cut) -> Result<ExitCode, Problems> {
@@ -47,7 +46,7 @@ pub(crate) fn cut(session: &mut Session, options: &Cut) -> Result<ExitCode, Prob
     // A tag of which no release can be planned would burn its version.
     session.global.event = Some(format!("tag={name}"));
     if !release.images.is_empty() {
-        let (_, entered) = session.outline(&loaded, &Goals::Release, &values)?;
+        let entered = session.outline_release(&loaded, &values)?;
         for Problem { title, help, .. } in entered.iter().flat_map(|entered| entered.refused.as_slice()) {
             let help = help.as_deref().map(|help| format!("  {help}\n")).unwrap_or_default();
             session.say(&format!("its release would be refused now: {title}\n{help}"));

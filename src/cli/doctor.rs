@@ -36,7 +36,7 @@ pub(crate) fn doctor(session: &mut Session) -> Result<ExitCode, Problems> {
     if let Some((loaded, _)) = &places.known {
         let file = loaded.project.file.display().to_string();
         match session.outline(loaded, &Goals::All, &IndexMap::new()) {
-            Ok((outline, _)) => {
+            Ok(outline) => {
                 checks.push(good("release.kdl", file));
                 plan = Some(outline);
             }

@@ -12,7 +12,7 @@ pub(crate) fn graph(session: &mut Session, options: &Graph) -> Result<ExitCode, 
     let words = Words::read(&options.words, &mut session.sources)?;
     let goals = if words.names.is_empty() { Goals::All } else { Goals::Named(words.names) };
     let loaded = session.load()?;
-    let (plan, _) = session.outline(&loaded, &goals, &words.values)?;
+    let plan = session.outline(&loaded, &goals, &words.values)?;
     let text = match options.format {
         _ if session.global.json => format!("{}\n", json(&plan, &session.sources)),
         GraphFormat::Dot => dot(&plan),

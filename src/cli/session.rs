@@ -167,22 +167,42 @@ impl Session {
         crate::facts::gather(&self.host, &loaded.project, &loaded.release, &question)
     }
 
-    /// From a release file to a plan that is looked at and not run, and the stages that it
-    /// would enter: what tools say of themselves is not asked, so that they need not be
-    /// installed.
+    /// From a release file to a plan that is looked at and not run: what tools
+    /// say of themselves is not asked, so that they need not be installed, nor the ledger.
     pub(crate) fn outline(
         &self,
         loaded: &Loaded,
         goals: &Goals,
         overrides: &IndexMap<String, String>,
-    ) -> Result<(Plan, Option<Entered>), Problems> {
+    ) -> Result<Plan, Problems> {
+        Words::check_axes(&loaded.release, goals, overrides)?;
+        let selection = crate::plan::select(&loaded.release, goals)?;
+        self.outline_of(loaded, selection, overrides)
+    }
+
+    /// As [`outline`](Self::outline), of a release, with the stages that it would enter.
+    pub(crate) fn outline_release(
+        &self,
+        loaded: &Loaded,
+        overrides: &IndexMap<String, String>,
+    ) -> Result<Option<Entered>, Problems> {
         let options = Options { allow_dirty: true, looked_at: true };
-        let (mut selection, entered) = self.select(loaded, goals, overrides, options)?;
+        let (selection, entered) = self.select(loaded, &Goals::Release, overrides, options)?;
+        self.outline_of(loaded, selection, overrides)?;
+        Ok(entered)
+    }
+
+    fn outline_of(
+        &self,
+        loaded: &Loaded,
+        mut selection: Selection,
+        overrides: &IndexMap<String, String>,
+    ) -> Result<Plan, Problems> {
         let tools = std::mem::take(&mut selection.needs.tools).len();
         let mut facts = self.gather(loaded, &selection.needs, overrides)?;
         facts.tools = vec![String::new(); tools];
-        let plan = crate::plan::build(&loaded.release, &facts, &selection, &options)?;
-        Ok((plan, entered))
+        let options = Options { allow_dirty: true, looked_at: true };
+        crate::plan::build(&loaded.release, &facts, &selection, &options)
     }
 
     /// What goals mean, and the stages that are entered with them.

@@ -210,7 +210,7 @@ async fn propose(
 /// The repository, a tag that never moves, and the digest of an image of a stage. The tag
 /// is a version where there is one.
 fn reference(
-    (plan, set): (&Plan, &[TagChange]),
+    (plan, set): (&Plan, &[(StepIndex, TagChange)]),
     image: &StageImage,
     known: &Known,
 ) -> (String, Option<String>, String) {
@@ -222,21 +222,19 @@ fn reference(
         _ => None,
     });
     let immutable: Vec<_> = tags.flatten().filter(|tag| tag.movement == Movement::Immutable).collect();
+    // Whether the image has a tag, as far as it is known.
     let has = |tag: &Tag| {
-        let known = set.iter().find(|change| change.repository == place && change.tag == *tag);
-        known.is_none_or(|change| !matches!(change.result, TagResult::Kept(_)))
+        let its = |(of, change): &&(StepIndex, TagChange)| {
+            *of == image.image && change.repository == place && change.tag == *tag
+        };
+        set.iter().find(its).map(|(_, change)| !matches!(change.result, TagResult::Kept(_)))
     };
-    let own = immutable.iter().filter(|planned| has(&planned.tag)).min_by_key(|tag| tag.rule != VERSION);
+    let own = immutable.iter().filter(|planned| has(&planned.tag) != Some(false));
+    let own = own.min_by_key(|tag| tag.rule != VERSION);
     // Where others have all of them, the image got one that stays with it.
-    let is_set = |tag: &Tag| {
-        set.iter().any(|change| {
-            let is_it = change.repository == place && change.tag == *tag;
-            is_it && !matches!(change.result, TagResult::Kept(_))
-        })
-    };
     let keep = || {
         let tag = keep_alive_tag(&known.get(&image.image)?.digest)?;
-        (!immutable.is_empty() && is_set(&tag)).then_some(tag)
+        (!immutable.is_empty() && has(&tag) == Some(true)).then_some(tag)
     };
     let tag = own.map(|planned| planned.tag.to_string()).or_else(|| image.stays.clone());
     let tag = tag.or_else(|| keep().map(|tag| tag.to_string()));
@@ -261,14 +259,10 @@ fn manifests(
     images: &[StageImage],
     known: &Known,
 ) -> Gitops {
-    let set = |image: &StageImage| -> Vec<TagChange> {
-        set.iter().filter(|(of, _)| *of == image.image).map(|(_, change)| change.clone()).collect()
-    };
     let edits = step.edits.iter().filter_map(|edit| {
         let change = match &edit.change {
             ManifestChange::Image(name, at, by_digest) => {
-                let (repository, tag, digest) =
-                    reference((plan, &set(images.get(*at)?)), images.get(*at)?, known);
+                let (repository, tag, digest) = reference((plan, set), images.get(*at)?, known);
                 Change::Image { name: name.clone(), repository, tag, digest, by_digest: *by_digest }
             }
             ManifestChange::Value(path, value) => Change::Value { path: path.clone(), value: value.clone() },

@@ -174,16 +174,25 @@ impl Images {
         }
     }
 
+    /// The tags of all images that are known by now.
+    pub(super) fn tags_known<'a>(
+        &self,
+        plan: &'a Plan,
+        known: &'a Known,
+    ) -> Vec<(Cow<'a, TagStep>, &'a Descriptor)> {
+        let all = tag_steps(plan).filter_map(|step| {
+            let image = known.get(&step.image)?;
+            Some((self.kept(plan, step, image), image))
+        });
+        all.collect()
+    }
+
     /// Makes sure that the tags of a stage still hold its images, where somebody else entered
     /// it since they were seen to.
     async fn look_again(&self, plan: &Plan, step: &EnterStep, known: &Known) -> Result<(), Problems> {
-        let its = tag_steps(plan).filter(|tag| step.images.iter().any(|image| image.image == tag.image));
-        let all = its.filter_map(|tag| {
-            let image = known.get(&tag.image)?;
-            Some((self.kept(plan, tag, image), image))
-        });
-        let all: Vec<(Cow<'_, TagStep>, &Descriptor)> = all.collect();
-        let steps: Vec<(&TagStep, &Descriptor)> = all.iter().map(|(tag, image)| (&**tag, *image)).collect();
+        let all = self.tags_known(plan, known);
+        let its = all.iter().filter(|(tag, _)| step.images.iter().any(|image| image.image == tag.image));
+        let steps: Vec<(&TagStep, &Descriptor)> = its.map(|(tag, image)| (&**tag, *image)).collect();
         let changes = check_tags(&steps, &self.built, &self.publisher).await?;
         let Some(moved) = changes.iter().find(|change| change.result == TagResult::Moved) else {
             return Ok(());

@@ -1,7 +1,6 @@
 //! Who may move tags: what is to become visible is put down, and one run at a time has the
 //! right to it.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -31,11 +30,7 @@ impl Images {
     ) -> Result<(), Unsuccessful> {
         let mut patience = Patience::new(&self.facts.environment);
         loop {
-            let all = tag_steps(plan).filter_map(|step| {
-                let image = known.get(&step.image)?;
-                Some((self.kept(plan, step, image), image))
-            });
-            let all: Vec<(Cow<'_, TagStep>, &Descriptor)> = all.collect();
+            let all = self.tags_known(plan, known);
             let steps: Vec<(&TagStep, &Descriptor)> =
                 all.iter().map(|(step, image)| (&**step, *image)).collect();
             let look = async {

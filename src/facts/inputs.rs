@@ -169,6 +169,16 @@ mod tests {
             paths(self.ask(&inputs(patterns)))
         }
 
+        /// The files of the first query, and the directories in which files were looked for.
+        fn looks(&self, queries: &[InputQuery]) -> (Vec<String>, Vec<String>) {
+            let (facts, known) = (facts(Event::Unnamed), KnownFiles::new());
+            let (found, walked) = read_all(&self.path(""), &release(), &facts, queries, &known).unwrap();
+            let directories = walked.directories.into_iter();
+            let mut looked: Vec<_> = directories.map(|(path, _)| path.display().to_string()).collect();
+            looked.sort();
+            (found[0].files.iter().map(|file| file.path.to_string()).collect(), looked)
+        }
+
         fn copies(&self, from: &str, exclude: &[&str]) -> Vec<String> {
             paths(self.ask(&InputQuery { copies: Some(copy(from, exclude)), ..InputQuery::default() }))
         }
@@ -176,6 +186,10 @@ mod tests {
 
     fn paths(found: Result<Vec<InputFile>, Problems>) -> Vec<String> {
         found.unwrap().iter().map(|file| file.path.to_string()).collect()
+    }
+
+    fn all(paths: &[&str]) -> Vec<String> {
+        paths.iter().map(|path| (*path).to_owned()).collect()
     }
 
     fn copy(from: &str, exclude: &[&str]) -> CopyQuery {
@@ -343,22 +357,27 @@ mod tests {
         let without = vec![ProjectPath::root().join("out").unwrap()];
         let context = ContextQuery { directory, dockerfile: None, without };
         let context = InputQuery { contexts: vec![context], ..InputQuery::default() };
-        let looked = |queries: &[InputQuery]| {
-            let facts = facts(Event::Unnamed);
-            let known = KnownFiles::new();
-            let (found, walked) = read_all(&project.path(""), &release(), &facts, queries, &known).unwrap();
-            let mut looked: Vec<_> =
-                walked.directories.into_iter().map(|(path, _)| path.display().to_string()).collect();
-            looked.sort();
-            let files = found[0].files.iter().map(|file| file.path.to_string()).collect::<Vec<_>>();
-            (files, looked)
-        };
-        let sent = || vec!["data/a".to_owned(), "kept/d/e".to_owned()];
-        let all = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect::<Vec<_>>();
-        assert_eq!(looked(std::slice::from_ref(&context)), (sent(), all(&["", "data", "kept", "kept/d"])));
+        let sent = || all(&["data/a", "kept/d/e"]);
+        assert_eq!(
+            project.looks(std::slice::from_ref(&context)),
+            (sent(), all(&["", "data", "kept", "kept/d"]))
+        );
         // Somebody else may want some of it.
         let other = all(&["", "cache", "cache/deep", "data", "kept", "kept/d"]);
-        assert_eq!(looked(&[context, inputs(&["cache/deep/*"])]), (sent(), other));
+        assert_eq!(project.looks(&[context, inputs(&["cache/deep/*"])]), (sent(), other));
+    }
+
+    #[test]
+    fn directories_that_a_copy_leaves_out_are_not_looked_into() {
+        let project = Project::with(&["app/main", "app/node_modules/x/y", "app/lib/node_modules/z"]);
+        let query = InputQuery { copies: Some(copy("app", &["**/node_modules"])), ..InputQuery::default() };
+        // A layer has a directory of which no file is copied, too.
+        assert_eq!(project.looks(&[query]), (all(&["app/lib", "app/main"]), all(&["app", "app/lib"])));
+        let query = InputQuery { copies: Some(copy("app", &["**/z"])), ..InputQuery::default() };
+        let looked =
+            all(&["app", "app/lib", "app/lib/node_modules", "app/node_modules", "app/node_modules/x"]);
+        let found = all(&["app/lib/node_modules", "app/main", "app/node_modules/x/y"]);
+        assert_eq!(project.looks(&[query]), (found, looked));
     }
 
     #[test]

@@ -194,7 +194,7 @@ impl Meant {
                 continue;
             }
             let mut found = rule.find(tree, self.honour_ignore);
-            found.retain(|(path, _)| !self.is_generated(path) && !rule.excludes(path));
+            found.retain(|(path, _)| !self.is_generated(path));
             if rule.is_copy {
                 // A directory is empty only until something is made in it.
                 found.retain(|(path, _)| !self.generated.iter().any(|made| made.lies_below(path)));

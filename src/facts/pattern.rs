@@ -139,11 +139,10 @@ impl Rule {
         if self.negated || !directory.starts_with(place) {
             return !self.lies_below(directory);
         }
-        let (Some(ignore), Ok(below)) = (&self.ignore, directory.strip_prefix(&self.from)) else {
-            return false;
-        };
-        let taken_back = ignore.may_take_back_below(&below.to_string_lossy());
-        self.is_without(directory) || self.excludes(directory) && !taken_back
+        let Ok(below) = directory.strip_prefix(&self.from) else { return false };
+        let takes_back = |rules: &IgnoreRules| rules.may_take_back_below(&below.to_string_lossy());
+        self.is_without(directory)
+            || self.excludes(directory) && !self.ignore.as_ref().is_some_and(takes_back)
     }
 
     fn is_without(&self, path: &Path) -> bool {
@@ -171,34 +170,32 @@ impl Rule {
             Place::Named(path, Some(kind)) => return vec![(path, *kind)],
             Place::Glob(_, base) => base,
         };
+        if self.is_copy {
+            return self.find_copied(tree, directory);
+        }
         let files: Box<dyn Iterator<Item = &Entry>> = match &self.place {
             Place::Named(..) => Box::new(files_below(tree, directory, honour_ignore)),
-            Place::Glob(..) => Box::new(tree.files_below(directory).filter(seen)),
+            Place::Glob(glob, _) => {
+                Box::new(tree.files_below(directory).filter(seen).filter(|entry| glob.is_match(&entry.path)))
+            }
         };
-        if self.ignore.is_some() {
-            return self.find_context(tree, directory);
-        }
-        // What a layer has of an empty directory is the directory itself.
-        let empty = self.is_copy.then(|| tree.empty_below(directory)).into_iter().flatten();
-        let matched = |path: &Path| match &self.place {
-            Place::Named(..) => true,
-            Place::Glob(glob, _) => glob.is_match(path) || self.is_copy && self.covers(path),
-        };
-        let found = files.chain(empty).filter(|entry| matched(&entry.path));
-        found.map(|entry| (entry.path.as_path(), entry.kind)).collect()
+        files.map(|entry| (entry.path.as_path(), entry.kind)).collect()
     }
-}
 
-impl Rule {
-    /// What is sent of a directory: with the files those directories of which no file
-    /// is.
-    fn find_context<'t>(&self, tree: &'t Tree, directory: &Path) -> Vec<(&'t Path, EntryKind)> {
+    /// What is copied of a directory: with the files those directories of which no file
+    /// is, for a layer has them, too.
+    fn find_copied<'t>(&self, tree: &'t Tree, directory: &Path) -> Vec<(&'t Path, EntryKind)> {
         let mut found: Vec<(&Path, EntryKind)> = Vec::new();
         // Behind each directory comes what it holds.
         for entry in tree.below(directory).iter().rev() {
             let holds = || found.last().is_some_and(|(last, _)| last.starts_with(&entry.path));
-            let is_sent = entry.path != directory && !self.excludes(&entry.path);
-            if is_sent && !(entry.kind == EntryKind::Directory && holds()) {
+            let is_whole = self.ignore.is_some() && entry.path == directory;
+            let is_named = match &self.place {
+                Place::Named(..) => !is_whole,
+                Place::Glob(..) => self.covers(&entry.path),
+            };
+            let is_copied = is_named && !self.excludes(&entry.path);
+            if is_copied && !(entry.kind == EntryKind::Directory && holds()) {
                 found.push((&entry.path, entry.kind));
             }
         }

@@ -107,16 +107,6 @@ impl Tree {
     pub(super) fn files_below<'t>(&'t self, directory: &Path) -> impl Iterator<Item = &'t Entry> + use<'t> {
         self.below(directory).iter().filter(|entry| entry.kind != EntryKind::Directory)
     }
-
-    /// The directories below a directory that have nothing in them.
-    pub(super) fn empty_below<'t>(&'t self, directory: &Path) -> impl Iterator<Item = &'t Entry> + use<'t> {
-        let entries = self.below(directory);
-        let next = entries.iter().skip(1).map(Some).chain([None]);
-        entries.iter().zip(next).filter_map(|(entry, next)| {
-            let empty = next.is_none_or(|next| !next.path.starts_with(&entry.path));
-            (entry.kind == EntryKind::Directory && empty).then_some(entry)
-        })
-    }
 }
 
 /// The rules of one `.gitignore`, and those of the directories above.

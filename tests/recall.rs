@@ -75,7 +75,7 @@ fn a_file_that_changes_runs_what_it_concerns() {
     assert_eq!(repo.read("out/copy"), "a.txt\nfast\n");
     assert_nothing(&repo);
     // What is gone for good is not looked for any more: nothing is written again.
-    let cache = repo.path().parent().unwrap().join("cache/v2/projects");
+    let cache = repo.path().parent().unwrap().join("cache/v3/projects");
     let project = fs::read_dir(cache).unwrap().next().unwrap().unwrap().path();
     let steps = || {
         let files = fs::read_dir(&project).unwrap().map(|file| file.unwrap());
@@ -253,7 +253,7 @@ fn names_that_are_not_text_are_remembered_like_others() {
         fs::write(directory.join(odd), "1").unwrap();
     }
     assert_eq!(run(&repo).code, 0);
-    let project = repo.path().parent().unwrap().join("cache/v2/projects");
+    let project = repo.path().parent().unwrap().join("cache/v3/projects");
     let project = fs::read_dir(project).unwrap().next().unwrap().unwrap().path();
     let goals = || {
         let files = fs::read_dir(&project).unwrap().map(|file| file.unwrap());
@@ -332,7 +332,7 @@ fn an_image_is_made_again_for_whatever_it_depends_on() {
         ended.stderr.contains("ok web:build@")
     };
     let snapshots = || {
-        let cache = repo.path().parent().unwrap().join("cache/v2/projects");
+        let cache = repo.path().parent().unwrap().join("cache/v3/projects");
         let project = fs::read_dir(cache).unwrap().next().unwrap().unwrap().path();
         let files = fs::read_dir(project).unwrap().map(|file| file.unwrap().file_name());
         files.filter(|name| name.to_string_lossy().ends_with("-steps")).count()

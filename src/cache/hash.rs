@@ -1,4 +1,5 @@
-//! The digests of the cache: BLAKE3, written as 64 lower-case hex digits.
+//! The digests of the cache: BLAKE3, written as 64 lower-case hex digits where people
+//! may read them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -40,13 +41,21 @@ macro_rules! hashes {
 
             impl Serialize for $name {
                 fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                    serializer.collect_str(self)
+                    if serializer.is_human_readable() {
+                        serializer.collect_str(self)
+                    } else {
+                        self.0.serialize(serializer)
+                    }
                 }
             }
 
             impl<'de> Deserialize<'de> for $name {
                 fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                    String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+                    if deserializer.is_human_readable() {
+                        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+                    } else {
+                        <[u8; 32]>::deserialize(deserializer).map(Self)
+                    }
                 }
             }
         )+

@@ -50,13 +50,29 @@ pub(super) struct Latest {
     journal: Arc<Mutex<Option<Journal>>>,
 }
 
+/// A run as it lies on disk. Behind it are the parts that its key was made of: of a step
+/// that reads many files they are most of it, and are kept as bytes.
 #[derive(Serialize, Deserialize)]
 struct StoredLatest {
     /// Where the project lies, for a reader; the directory's name is its digest.
     root: String,
     record: StoredRecord,
-    /// What the key was made of.
-    parts: Vec<(Part, Value)>,
+}
+
+impl StoredLatest {
+    fn to_bytes(&self, parts: &[(Part, Value)]) -> Vec<u8> {
+        let stored = serde_json::to_vec(self).unwrap_or_default();
+        let mut bytes = u32::try_from(stored.len()).unwrap_or_default().to_le_bytes().to_vec();
+        bytes.extend(stored);
+        postcard::to_extend(parts, bytes).unwrap_or_default()
+    }
+
+    /// What was stored, and the parts as they lie behind it.
+    fn from_bytes(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let (length, rest) = bytes.split_first_chunk()?;
+        let (stored, parts) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        Some((serde_json::from_slice(stored).ok()?, parts))
+    }
 }
 
 impl Latest {
@@ -72,12 +88,13 @@ impl Latest {
 
     /// The last run of a step.
     pub(super) fn get(&self, step: &str) -> Option<LastRun> {
-        with(&mut self.open(), &self.file, |journal| journal.get(step).and_then(run)).map(|(last, _)| last)
+        let last = |journal: &mut Journal| journal.get(step).and_then(run).map(|(last, _)| last);
+        with(&mut self.open(), &self.file, last)
     }
 
     /// The last run of a step, and what its key was made of.
     pub(super) fn explained(&self, step: &str) -> Option<(LastRun, Option<Trace>)> {
-        with(&mut self.open(), &self.file, |journal| journal.get(step).and_then(run))
+        with(&mut self.open(), &self.file, |journal| journal.get(step).and_then(explained))
     }
 
     /// Whether the last run of a step did its work, and had this key.
@@ -101,12 +118,9 @@ impl Latest {
     /// # Errors
     /// The cache cannot be written.
     pub(super) fn put(&self, trace: &Trace, last: &LastRun) -> Result<(), Problem> {
-        let stored = StoredLatest {
-            root: path_text(self.root.as_os_str()),
-            record: StoredRecord::from(&last.record),
-            parts: trace.parts().to_vec(),
-        };
-        let body = serde_json::to_vec(&stored).unwrap_or_default();
+        let stored =
+            StoredLatest { root: path_text(self.root.as_os_str()), record: StoredRecord::from(&last.record) };
+        let body = stored.to_bytes(trace.parts());
         let header = Header {
             step: trace.step().to_owned(),
             key: last.record.key,
@@ -128,9 +142,9 @@ fn with<T>(journal: &mut Option<Journal>, file: &Path, use_it: impl FnOnce(&mut 
 /// Whether the project is still there to which a file of last runs belongs.
 pub(super) fn has_project(file: &Path) -> bool {
     let journal = Journal::read(file);
-    let stored =
-        journal.all().first().and_then(|(_, body)| serde_json::from_slice::<StoredLatest>(body).ok());
-    let root = stored.and_then(|stored| text_path(&stored.root));
+    let all = journal.all();
+    let stored = all.first().and_then(|(_, body)| StoredLatest::from_bytes(body));
+    let root = stored.and_then(|(stored, _)| text_path(&stored.root));
     root.is_some_and(|root| Path::new(&root).is_dir())
 }
 
@@ -139,11 +153,17 @@ pub(super) fn runs(journal: &mut Journal) -> Vec<LastRun> {
     journal.all().into_iter().filter_map(run).map(|(last, _)| last).collect()
 }
 
-fn run((header, body): (&Header, &[u8])) -> Option<(LastRun, Option<Trace>)> {
-    let stored: StoredLatest = serde_json::from_slice(body).ok()?;
-    let record = stored.record.into_record()?;
-    let trace = Trace::stored(record.key, header.step.clone(), stored.parts);
-    Some((LastRun { record, outcome: header.outcome }, trace))
+fn run<'b>((header, body): (&Header, &'b [u8])) -> Option<(LastRun, &'b [u8])> {
+    let (stored, parts) = StoredLatest::from_bytes(body)?;
+    Some((LastRun { record: stored.record.into_record()?, outcome: header.outcome }, parts))
+}
+
+/// A run, and what its key was made of; that is asked for one step at a time.
+fn explained((header, body): (&Header, &[u8])) -> Option<(LastRun, Option<Trace>)> {
+    let (last, parts) = run((header, body))?;
+    let parts = postcard::from_bytes(parts).ok()?;
+    let trace = Trace::stored(last.record.key, header.step.clone(), parts);
+    Some((last, trace))
 }
 
 /// The name of what belongs to a project, by where the project lies.

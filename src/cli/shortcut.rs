@@ -8,7 +8,7 @@ use crate::cli::session::{Loaded, Planned, Session};
 use crate::config::{Consulted, Release};
 use crate::diagnostic::Problems;
 use crate::facts::{
-    Facts, InputFile, KnownFiles, Needs, Origin, Project, Question, Seen, ToolQuery, moment, read_all,
+    Clock, Facts, InputFile, KnownFiles, Needs, Origin, Project, Question, Seen, ToolQuery, moment, read_all,
     repository_depth,
 };
 use crate::plan::{Action, Goals, Options, Plan, Step};
@@ -249,15 +249,7 @@ impl Remembering {
         let clock = clock(&root.join(".hoist"));
         let stored = match self.basis {
             Basis::Whole { origin, tools } => {
-                let mut known = cache.seen(clock);
-                let read = || facts.inputs.iter().flat_map(|inputs| &inputs.files);
-                if !known.is_empty() || !cache.known().has_all(read(), clock) {
-                    known.learn(read(), clock);
-                    known.join(cache.known(), root);
-                    if let Ok(bytes) = postcard::to_extend(&known, self.build.to_vec()) {
-                        self.state.write_sealed(DIGESTS, bytes);
-                    }
-                }
+                let learn = || learn(request, clock, self.build, &self.state);
                 let of_target =
                     |action: &Action| matches!(action, Action::Group | Action::Skip(_) | Action::Command(_));
                 let only_targets = plan.steps.iter().all(|step| of_target(&step.action));
@@ -284,8 +276,11 @@ impl Remembering {
                     closed: false,
                     run: 0,
                 };
-                let again = looked_again(request);
-                Snapshot::take(head, plan, &summary.ran, again.as_ref().unwrap_or(facts), cache, clock)
+                let take = || {
+                    let again = looked_again(request);
+                    Snapshot::take(head, plan, &summary.ran, again.as_ref().unwrap_or(facts), cache, clock)
+                };
+                rayon::join(learn, take).1
             }
             Basis::Part { snapshot, steps, subset } => {
                 snapshot.after(&steps, &subset, &summary.ran, facts, cache, clock)
@@ -298,6 +293,21 @@ impl Remembering {
             self.state.write(&self.names.0, &files);
             self.state.forget();
         }
+    }
+}
+
+/// Keeps the digests of files that were read, unless they were known before.
+fn learn(request: &crate::run::Request, clock: Clock, build: [u8; 32], state: &State) {
+    let crate::run::Request { facts, cache, root, .. } = request;
+    let mut known = cache.seen(clock);
+    let read = || facts.inputs.iter().flat_map(|inputs| &inputs.files);
+    if known.is_empty() && cache.known().has_all(read(), clock) {
+        return;
+    }
+    known.learn(read(), clock);
+    known.join(cache.known(), root);
+    if let Ok(bytes) = postcard::to_extend(&known, build.to_vec()) {
+        state.write_sealed(DIGESTS, bytes);
     }
 }
 

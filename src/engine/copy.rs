@@ -6,10 +6,14 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use rayon::prelude::*;
 
 use crate::diagnostic::{Code, Problem};
 use crate::facts::{PRIVATE, Stat, nearest_path};
 use crate::plan::CopyPlan;
+
+/// So many entries of a directory are looked at by one thread.
+const FEW: usize = 16;
 
 /// What a `copy` puts into a layer.
 #[derive(Debug, PartialEq, Eq)]
@@ -62,28 +66,28 @@ pub(super) enum SourceKind {
 pub(super) fn find(copy: &CopyPlan, root: &Path) -> Result<Copied, Problem> {
     let (fixed, pattern) = divide(&copy.from);
     let start = start(copy, root, fixed)?;
-    let mut walk = Walk { copy, exclude: globs(copy, &copy.exclude)?, only: None, sources: Vec::new() };
+    let mut walk = Walk { copy, exclude: globs(copy, &copy.exclude)?, only: None };
     if let Some(pattern) = pattern {
         walk.only = Some(globs(copy, std::slice::from_ref(&pattern))?);
-        walk.directory(&start, Path::new(""), false)?;
-        if walk.sources.is_empty() {
+        let sources = walk.directory(&start, Path::new(""), false)?;
+        if sources.is_empty() {
             return Err(Problem::new(Code::Assemble, format!("nothing matches `{}`", copy.from))
                 .label(copy.span, "no such file")
                 .help("change the glob, or copy a directory, which may be empty"));
         }
-        return Ok(Copied { into: true, sources: walk.sources });
+        return Ok(Copied { into: true, sources });
     }
     let metadata = fs::symlink_metadata(&start).map_err(|error| unreadable(copy, &start, &error))?;
     if metadata.is_dir() {
-        walk.sources.push(Source { below: PathBuf::new(), kind: SourceKind::Directory });
-        walk.directory(&start, Path::new(""), true)?;
-        return Ok(Copied { into: true, sources: walk.sources });
+        let mut sources = vec![Source { below: PathBuf::new(), kind: SourceKind::Directory }];
+        sources.extend(walk.directory(&start, Path::new(""), true)?);
+        return Ok(Copied { into: true, sources });
     }
     let into = copy.to.ends_with('/');
     let name = Path::new(fixed).file_name().filter(|_| into);
     let below = name.map(PathBuf::from).unwrap_or_default();
-    walk.entry(&start, below, &metadata)?;
-    Ok(Copied { into, sources: walk.sources })
+    let source = walk.leaf(&start, below, &metadata)?;
+    Ok(Copied { into, sources: vec![source] })
 }
 
 /// The directory before the first wildcard, and the glob that is left.
@@ -114,33 +118,54 @@ struct Walk<'a> {
     exclude: GlobSet,
     /// Of a glob: what matches, with all below it.
     only: Option<GlobSet>,
-    sources: Vec<Source>,
 }
 
 impl Walk<'_> {
-    fn directory(&mut self, path: &Path, below: &Path, taken: bool) -> Result<(), Problem> {
+    /// What is copied of a directory, in the order of names.
+    fn directory(&self, path: &Path, below: &Path, taken: bool) -> Result<Vec<Source>, Problem> {
         let mut entries = entries(path).map_err(|error| unreadable(self.copy, path, &error))?;
         entries.sort_by_cached_key(DirEntry::file_name);
-        for entry in entries {
-            let (path, below) = (entry.path(), below.join(entry.file_name()));
-            if self.exclude.is_match(&below) {
-                continue;
+        entries
+            .par_iter()
+            .with_min_len(FEW)
+            .try_fold(Vec::new, |mut sources, entry| {
+                self.entry(entry, below.join(entry.file_name()), taken, &mut sources)?;
+                Ok(sources)
+            })
+            .try_reduce(Vec::new, |mut sources, more| {
+                sources.extend(more);
+                Ok(sources)
+            })
+    }
+
+    /// Adds what is copied of an entry of a directory.
+    fn entry(
+        &self,
+        entry: &DirEntry,
+        below: PathBuf,
+        taken: bool,
+        sources: &mut Vec<Source>,
+    ) -> Result<(), Problem> {
+        if self.exclude.is_match(&below) {
+            return Ok(());
+        }
+        let path = entry.path();
+        let taken = taken || self.only.as_ref().is_none_or(|only| only.is_match(&below));
+        let metadata = entry.metadata().map_err(|error| unreadable(self.copy, &path, &error))?;
+        if metadata.is_dir() {
+            let deeper = self.directory(&path, &below, taken)?;
+            if taken {
+                sources.push(Source { below, kind: SourceKind::Directory });
             }
-            let taken = taken || self.only.as_ref().is_none_or(|only| only.is_match(&below));
-            let metadata = entry.metadata().map_err(|error| unreadable(self.copy, &path, &error))?;
-            if metadata.is_dir() {
-                if taken {
-                    self.sources.push(Source { below: below.clone(), kind: SourceKind::Directory });
-                }
-                self.directory(&path, &below, taken)?;
-            } else if taken {
-                self.entry(&path, below, &metadata)?;
-            }
+            sources.extend(deeper);
+        } else if taken {
+            sources.push(self.leaf(&path, below, &metadata)?);
         }
         Ok(())
     }
 
-    fn entry(&mut self, path: &Path, below: PathBuf, metadata: &Metadata) -> Result<(), Problem> {
+    /// A file or a link.
+    fn leaf(&self, path: &Path, below: PathBuf, metadata: &Metadata) -> Result<Source, Problem> {
         let kind = metadata.file_type();
         let kind = if kind.is_symlink() {
             SourceKind::Symlink(fs::read_link(path).map_err(|error| unreadable(self.copy, path, &error))?)
@@ -161,8 +186,7 @@ impl Walk<'_> {
                 .label(self.copy.span, format!("{what} is no content"))
                 .help("leave it out with `exclude=`"));
         };
-        self.sources.push(Source { below, kind });
-        Ok(())
+        Ok(Source { below, kind })
     }
 }
 

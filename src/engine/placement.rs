@@ -16,12 +16,15 @@ use crate::plan::{CopyPlan, RemovePlan};
 pub(super) struct Placement<'a> {
     tree: &'a mut FileTree,
     layer: Layer<FoundFile>,
+    /// The path of the directory that was asked for last, and the one that it really has:
+    /// most files lie beside each other.
+    last: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 impl<'a> Placement<'a> {
     pub(super) fn new(tree: &'a mut FileTree) -> Self {
         tree.begin_layer();
-        Self { tree, layer: Layer::default() }
+        Self { tree, layer: Layer::default(), last: None }
     }
 
     pub(super) fn finish(self) -> Layer<FoundFile> {
@@ -48,6 +51,7 @@ impl<'a> Placement<'a> {
             Problem::new(Code::Assemble, title).label(remove.span, error.to_string())
         })?;
         self.tree.remove(&path);
+        self.last = None;
         Ok(())
     }
 
@@ -117,7 +121,13 @@ impl<'a> Placement<'a> {
         size: u64,
     ) -> Result<(), Problem> {
         let (parent, name) = split(path);
-        let path = join(&self.directory(copy, parent, false)?, name);
+        let real = match self.last.take() {
+            // No directory that is there is replaced.
+            Some((asked, real)) if asked == parent => real,
+            _ => self.directory(copy, parent, false)?,
+        };
+        let path = join(&real, name);
+        self.last = Some((parent.to_vec(), real));
         if path.is_empty() || self.tree.get(&path).is_some_and(|there| there.kind == NodeKind::Directory) {
             return Err(Problem::new(Code::Assemble, format!("`{}` is a directory", shown(&path)))
                 .label(copy.span, "a file cannot take its place")

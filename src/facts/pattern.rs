@@ -150,6 +150,9 @@ impl Rule {
     }
 
     pub(super) fn excludes(&self, path: &Path) -> bool {
+        if self.ignore.is_none() && self.exclude.is_empty() && self.without.is_empty() {
+            return false;
+        }
         let Ok(below) = path.strip_prefix(&self.from) else { return false };
         if self.is_without(path) {
             return true;

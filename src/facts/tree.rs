@@ -85,7 +85,6 @@ impl Tree {
         let mut walked = Walked::default();
         let rules = if honour_ignore { rules_above(root, &mut walked) } else { None };
         let (mut tree, problems) = walk.directory(&PathBuf::new(), rules, false, &[]);
-        tree.entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         tree.walked.extend(walked);
         problems.or(tree)
     }
@@ -229,27 +228,33 @@ impl Walk<'_> {
             Ok(entries) => entries,
             Err(problem) => return (Tree::default(), problem.into()),
         };
-        let mut tree = Tree { entries, walked };
-        let deeper: Vec<_> = tree
-            .entries
+        let deeper: Vec<_> = entries
             .par_iter()
-            .filter(|entry| entry.kind == EntryKind::Directory)
-            .filter_map(|entry| {
+            .map(|entry| {
+                if entry.kind != EntryKind::Directory {
+                    return None;
+                }
                 let still: Vec<bool> = within.iter().copied().filter(|all| *all || !entry.ignored).collect();
                 let leads = self.wanted.iter().any(|wanted| wanted.directory.starts_with(&entry.path));
                 let descend = leads || !still.is_empty() && !(self.closed)(&entry.path);
                 descend.then(|| self.directory(&entry.path, rules.clone(), entry.ignored, &still))
             })
             .collect();
+        let mut tree = Tree { entries: Vec::new(), walked };
         let mut problems = Problems::new();
-        for (found, wrong) in deeper {
-            tree.entries.extend(found.entries);
-            tree.walked.extend(found.walked);
-            problems.extend(wrong);
+        // What is in a directory comes right behind it: that is the order of paths.
+        for (entry, deeper) in entries.into_iter().zip(deeper) {
+            tree.entries.push(entry);
+            if let Some((found, wrong)) = deeper {
+                tree.entries.extend(found.entries);
+                tree.walked.extend(found.walked);
+                problems.extend(wrong);
+            }
         }
         (tree, problems)
     }
 
+    /// What is in a directory, in the order of names.
     fn list(
         &self,
         directory: &Path,
@@ -271,6 +276,8 @@ impl Walk<'_> {
             let ignored = ignored || by_rule();
             entries.push(Entry { path: directory.join(&name), kind, ignored });
         }
+        // All of one directory: their names alone tell them apart.
+        entries.sort_unstable_by(|a, b| a.path.as_os_str().cmp(b.path.as_os_str()));
         Ok(entries)
     }
 

@@ -177,10 +177,8 @@ impl FileTree {
     pub fn remove(&mut self, path: &[u8]) {
         let layer = self.sizes.len().saturating_sub(1);
         self.remove_below(path, layer, true);
-        if self.nodes.get(path).is_some_and(|node| node.layer < layer)
-            && let Some(old) = self.nodes.remove(path)
-        {
-            self.lose(path, &old, layer, true);
+        if self.nodes.get(path).is_some_and(|node| node.layer < layer) {
+            self.remove_one(path, layer, true);
         }
     }
 
@@ -229,18 +227,41 @@ impl FileTree {
         if !path.is_empty() {
             prefix.push(b'/');
         }
-        let range = (Bound::Included(prefix.clone()), Bound::Unbounded);
-        let below = self.nodes.range(range).take_while(|(path, _)| path.starts_with(&prefix));
-        let paths: Vec<_> =
-            below.filter(|(_, node)| node.layer < end).map(|(path, _)| path.clone()).collect();
-        for path in paths {
-            if let Some(old) = self.nodes.remove(&path) {
-                self.lose(&path, &old, layer, deleted);
-            }
+        let below = self.below(&prefix).filter(|(_, node)| node.layer < end);
+        let paths: Vec<_> = below.map(|(path, _)| path.clone()).collect();
+        let first = self.wasted.len();
+        // Each directory behind what it holds.
+        for path in paths.iter().rev() {
+            self.remove_one(path, layer, deleted);
+        }
+        if let Some(lost) = self.wasted.get_mut(first..) {
+            lost.reverse();
+        }
+    }
+
+    /// What begins with a path and its slash.
+    fn below(&self, prefix: &[u8]) -> impl Iterator<Item = (&Vec<u8>, &Node)> {
+        let range = (Bound::Included(prefix), Bound::Unbounded);
+        self.nodes.range::<[u8], _>(range).take_while(move |(path, _)| path.starts_with(prefix))
+    }
+
+    /// Removes what is at a path. A directory in which something stays does, too: it is
+    /// one of the layer that has that.
+    fn remove_one(&mut self, path: &[u8], layer: usize, deleted: bool) {
+        let is_empty = self.below(&[path, b"/"].concat()).next().is_none();
+        if is_empty && let Some(old) = self.nodes.remove(path) {
+            self.lose(path, &old, layer, deleted);
+        } else if let Some(node) = self.nodes.get_mut(path) {
+            node.layer = layer;
         }
     }
 
     fn make_parents(&mut self, path: &[u8], layer: usize) {
+        // Where a directory is there, so are those above it.
+        let (parent, _) = split(path);
+        if self.nodes.get(parent).is_some_and(|node| node.kind == NodeKind::Directory) {
+            return;
+        }
         for (at, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
             let Some(parent) = path.get(..at) else { continue };
             if self.nodes.get(parent).is_none_or(|node| node.kind != NodeKind::Directory) {
@@ -340,6 +361,17 @@ mod tests {
         let tree = tree(&[&[("d/old/x", Some("12")), ("e", Some("1"))], &upper]);
         assert_eq!(paths(&tree), ["d", "d/new", "e"]);
         assert_eq!(tree.wasted(), [waste("d/old/x", 2, 1, true)]);
+    }
+
+    #[test]
+    fn a_directory_stays_where_its_own_layer_has_something_in_it_already() {
+        let lower = [("d/a/old", Some("12")), ("d/a/older", Some("1"))];
+        let upper = |whiteout| [("d/a/new", Some("1")), (whiteout, None), ("d/a/newer", Some("1"))];
+        for whiteout in ["d/.wh..wh..opq", ".wh.d", "d/.wh.a"] {
+            let tree = tree(&[&lower, &upper(whiteout)]);
+            assert_eq!(paths(&tree), ["d", "d/a", "d/a/new", "d/a/newer"]);
+            assert_eq!(tree.wasted(), [waste("d/a/old", 2, 1, true), waste("d/a/older", 1, 1, true)]);
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A snapshot of what a run left.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -38,8 +38,9 @@ struct Scene<'a> {
 #[derive(Default)]
 struct Table {
     files: Files,
-    places: HashMap<PathBuf, u32>,
-    directories: HashMap<PathBuf, u32>,
+    /// By paths as bytes: to hash a path by its parts takes longer than all else here.
+    places: HashMap<OsString, u32>,
+    directories: HashMap<OsString, u32>,
     /// Directories below which all that were looked into are there.
     listed: HashSet<PathBuf>,
     /// Rows that were there before and say what is no longer so. All steps that
@@ -100,11 +101,12 @@ impl Snapshot {
         for place in &subset.places {
             let row = rows.get(*place as usize)?;
             for file in row.inputs.iter().chain(&row.outputs) {
-                places.insert(self.files.path(&self.files.row(*file)?), *file);
+                places.insert(self.files.path(&self.files.row(*file)?).into_os_string(), *file);
             }
         }
-        places.extend(self.files.places_of_directories());
-        let directories = self.files.directories().iter().cloned().zip(0..).collect();
+        places.extend(self.files.places_of_directories().map(|(path, at)| (path.into_os_string(), at)));
+        let directories = self.files.directories().iter().map(|path| path.clone().into_os_string());
+        let directories = directories.zip(0..).collect();
         let Self { mut head, files } = self;
         let (listed, free) = (HashSet::new(), subset.changed.clone());
         let table = Table { files, places, directories, listed, free };
@@ -257,7 +259,7 @@ impl Scene<'_> {
 impl Table {
     /// The place of a file as it was seen.
     fn file(&mut self, path: &Path, seen: Seen, settled: bool, digest: Option<Blake3>) -> u32 {
-        if let Some(at) = self.places.get(path).copied()
+        if let Some(at) = self.places.get(path.as_os_str()).copied()
             && let Some(row) = self.files.row(at)
         {
             let same = row.digest == digest && (digest.is_some() || row.seen.stat == seen.stat);
@@ -272,16 +274,16 @@ impl Table {
         // The project's own directory has no name in itself.
         let name = path.file_name().unwrap_or(OsStr::from_bytes(b"."));
         let at = self.files.push(directory, name, seen, settled, digest);
-        self.places.insert(path.to_owned(), at);
+        self.places.insert(path.as_os_str().to_owned(), at);
         at
     }
 
     fn directory(&mut self, path: &Path) -> u32 {
-        if let Some(at) = self.directories.get(path) {
+        if let Some(at) = self.directories.get(path.as_os_str()) {
             return *at;
         }
         let at = self.files.push_directory(path.to_owned());
-        self.directories.insert(path.to_owned(), at);
+        self.directories.insert(path.as_os_str().to_owned(), at);
         at
     }
 }

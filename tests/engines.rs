@@ -567,6 +567,48 @@ registry "images" "oci:dist"
 }
 
 #[test]
+fn directories_that_an_assembled_layer_adds_to_stay_whose_they_are_and_what_they_are() {
+    for engine in engines("directories below assembled layers") {
+        let project = Project::new(&engine);
+        let Project { repo, .. } = &project;
+        repo.write(
+            "release.kdl",
+            r#"
+image "tools" { assemble from="scratch" { layer { copy "tools" "/bin"; }; env PATH="/bin"; }; }
+image "below" { dockerfile "below.Dockerfile" context="none" { context "tools" image="tools"; }; }
+image "web" {
+    assemble from="image:below" {
+        layer { copy "file" "/tmp/file"; copy "file" "/home/app/file"; }
+        layer { copy "file" "/data/file"; remove "/home/app/old"; }
+    }
+}
+image "seen" {
+    dockerfile "seen.Dockerfile" context="none" { context "web" image="web"; }
+    tags { raw "dev"; }
+    push "images"
+}
+registry "images" "oci:dist"
+"#,
+        );
+        project.tools("tools");
+        symlink("busybox", repo.path().join("tools/chmod")).unwrap();
+        symlink("busybox", repo.path().join("tools/chown")).unwrap();
+        symlink("busybox", repo.path().join("tools/mkdir")).unwrap();
+        fs::create_dir(repo.path().join("none")).unwrap();
+        repo.write("file", "1\n");
+        let made = "mkdir -p /tmp /home/app /data && echo 1 > /home/app/old && chmod 1777 /tmp && \
+                    chown 1000:1001 /home/app && chmod 700 /home/app && chown 65532:65532 /data";
+        repo.write("below.Dockerfile", format!("FROM tools\nRUN {made}\n"));
+        repo.write("seen.Dockerfile", "FROM web\nRUN stat -c '%n %a %u:%g' /tmp /home/app /data > /seen\n");
+        repo.commit("Begin");
+        project.release();
+        let seen = Published::read(&project, "dist/seen");
+        let expected = "/tmp 1777 0:0\n/home/app 700 1000:1001\n/data 755 65532:65532\n";
+        assert_eq!(seen.file("seen"), expected, "{engine}");
+    }
+}
+
+#[test]
 fn an_image_is_tested_and_released_to_a_registry_with_files_that_a_target_makes() {
     const TEST: &str = "releases of images of Dockerfiles";
     if !installed(TEST, &["docker-registry", "skopeo"]) {

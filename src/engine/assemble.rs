@@ -58,7 +58,8 @@ pub fn assemble(
         for copy in &plan.copies {
             placement.place(copy, copy::find(copy, root)?)?;
         }
-        let (written, before) = write_layer(&placement.finish(), plan.compression, images, known, step.span)?;
+        let layer = placement.finish(step.span)?;
+        let (written, before) = write_layer(&layer, plan.compression, images, known, step.span)?;
         cached += usize::from(before);
         layers.push(written.descriptor);
         config.rootfs.diff_ids.push(written.diff_id);
@@ -248,7 +249,7 @@ mod tests {
         symlink("a.css", bench.root.path().join("static/link")).unwrap();
         let directory =
             CopyPlan { exclude: vec!["**/*.map".to_owned()], uid: 7, gid: 8, ..bench.copy("static", "/srv") };
-        let moded = CopyPlan { mode: Some(0o600), ..bench.copy("lib/**/*.so", "/lib") };
+        let moded = CopyPlan { mode: Some(0o600), uid: 9, ..bench.copy("lib/**/*.so", "/lib") };
         let image = bench.assemble(vec![
             vec![bench.copy("app", "/bin/server"), bench.copy("app", "/opt/"), directory],
             vec![moded],
@@ -270,7 +271,7 @@ mod tests {
         );
         assert_eq!(
             bench.layer(&image, 1),
-            ["755 0:0 lib/", "600 0:0 lib/x.so x", "755 0:0 lib/y/", "600 0:0 lib/y/z.so z"]
+            ["755 9:0 lib/", "600 9:0 lib/x.so x", "755 9:0 lib/y/", "600 9:0 lib/y/z.so z"]
         );
     }
 
@@ -371,6 +372,31 @@ mod tests {
     }
 
     #[test]
+    fn a_layer_describes_the_directories_of_lower_ones_that_it_adds_to() {
+        let bench = Bench::new(&[("data/sub/a", "1"), ("b", "2")]);
+        let owned = CopyPlan { uid: 7, gid: 8, ..bench.copy("data", "/srv/data") };
+        let base = bench.assemble(vec![vec![owned]]).unwrap();
+        let remove = RemovePlan { path: "/srv/data/sub/a".to_owned(), span: Span::new(bench.source, 1..2) };
+        let removing = LayerPlan { removes: vec![remove], ..layer(vec![bench.copy("b", "/opt/x/b")]) };
+        let layers = vec![removing, layer(vec![bench.copy("b", "/srv/data/b")])];
+        let image = bench.on(Some(&base.descriptor), &AssembleStep { layers, ..bench.step(Vec::new()) });
+        let image = image.unwrap();
+        assert_eq!(
+            bench.layer(&image, 1),
+            [
+                "755 0:0 opt/",
+                "755 0:0 opt/x/",
+                "644 0:0 opt/x/b 2",
+                "755 0:0 srv/",
+                "755 7:8 srv/data/",
+                "755 7:8 srv/data/sub/",
+                "644 0:0 srv/data/sub/.wh.a ",
+            ]
+        );
+        assert_eq!(bench.layer(&image, 2), ["755 0:0 srv/", "755 7:8 srv/data/", "644 0:0 srv/data/b 2"]);
+    }
+
+    #[test]
     fn what_is_removed_of_the_base_is_not_in_the_image() {
         let bench = Bench::new(&[
             ("a", "1"),
@@ -393,6 +419,8 @@ mod tests {
             bench.layer(&image, 1),
             [
                 "644 0:0 .wh.conf ",
+                "755 0:0 etc/",
+                "755 0:0 etc/apt/",
                 "644 0:0 etc/apt/.wh.list ",
                 "755 0:0 srv/",
                 "644 0:0 srv/.wh..wh..opq ",
@@ -478,7 +506,7 @@ mod tests {
         step.settings.entrypoint = Some(vec!["/usr/bin/b".to_owned()]);
         let image = bench.on(Some(&index), &step).unwrap();
         assert_eq!(image.manifest.layers[0], base.manifest.layers[0]);
-        assert_eq!(bench.layer(&image, 1), ["644 0:0 usr/bin/b 2"]);
+        assert_eq!(bench.layer(&image, 1), ["755 0:0 usr/", "755 0:0 usr/bin/", "644 0:0 usr/bin/b 2"]);
         let config = &image.config.config;
         assert_eq!(config.env, ["PATH=/usr/bin", "A=2", "B=3"]);
         assert_eq!((config.user.as_deref(), config.cmd.as_ref()), (Some("nobody"), None));
@@ -497,7 +525,7 @@ mod tests {
         let base = bench.assemble(vec![vec![bench.copy("base", "/")]]).unwrap();
         let step = bench.step(vec![vec![bench.copy("a", "/bin/a")]]);
         let image = bench.on(Some(&base.descriptor), &step).unwrap();
-        assert_eq!(bench.layer(&image, 1), ["644 0:0 usr/bin/a 1"]);
+        assert_eq!(bench.layer(&image, 1), ["755 0:0 usr/", "755 0:0 usr/bin/", "644 0:0 usr/bin/a 1"]);
         let mut tree = FileTree::default();
         image.apply(&bench.images, &mut tree).unwrap();
         assert_eq!(tree.resolve(b"bin/a"), Some(b"usr/bin/a".to_vec()));

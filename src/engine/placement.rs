@@ -1,11 +1,12 @@
 //! Where copied files end up in an image.
 
+use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::diagnostic::{Code, Problem, Span, nearest};
 use crate::engine::copy::{Copied, FoundFile, Source, SourceKind};
-use crate::oci::{FileTree, InvalidEntry, Layer, LayerEntry, LayerEntryKind, NodeKind};
+use crate::oci::{Access, FileTree, InvalidEntry, Layer, LayerEntry, LayerEntryKind, NodeKind};
 use crate::plan::{CopyPlan, RemovePlan};
 
 /// A layer in the making, on top of what the image has so far.
@@ -27,8 +28,26 @@ impl<'a> Placement<'a> {
         Self { tree, layer: Layer::default(), last: None }
     }
 
-    pub(super) fn finish(self) -> Layer<FoundFile> {
-        self.layer
+    /// The layer, with the directories that its files lie in and its deletions are made in,
+    /// as they are below: where layers are mounted one over the other, a directory that one
+    /// of them does not describe would be made for its files, and hide the permissions and
+    /// the owner that it has below.
+    pub(super) fn finish(mut self, span: Span) -> Result<Layer<FoundFile>, Problem> {
+        let mut above: BTreeSet<&[u8]> = BTreeSet::new();
+        for path in self.layer.iter().map(|(path, _)| path).chain(self.layer.removed()) {
+            let mut path = split(path).0;
+            while !path.is_empty() && !self.layer.has(path) && above.insert(path) {
+                path = split(path).0;
+            }
+        }
+        let above: Vec<Vec<u8>> = above.into_iter().map(<[u8]>::to_vec).collect();
+        for path in above {
+            if let Some(NodeKind::Directory(access)) = self.tree.get(&path).map(|node| &node.kind) {
+                let inserted = self.layer.insert(&path, directory(*access));
+                inserted.map_err(|error| refused(&path, error, span))?;
+            }
+        }
+        Ok(self.layer)
     }
 
     /// Deletes what the layers below have at a path. Links on the way to it are
@@ -58,9 +77,14 @@ impl<'a> Placement<'a> {
     /// Puts what a `copy` found where it says.
     pub(super) fn place(&mut self, copy: &CopyPlan, copied: Copied) -> Result<(), Problem> {
         let to = plain(&copy.to, copy.span)?;
-        let top = if copied.into { self.directory(copy, &to, true)? } else { to };
+        let into = copied.into;
+        let top = if into { self.directory(copy, &to, true)? } else { to };
         for Source { below, kind } in copied.sources {
-            let path = join(&top, below.as_os_str().as_bytes());
+            let below = below.as_os_str().as_bytes();
+            if into && !matches!(kind, SourceKind::Directory) {
+                self.directories(copy, &top, split(below).0)?;
+            }
+            let path = join(&top, below);
             match kind {
                 SourceKind::Directory => {
                     self.directory(copy, &path, true)?;
@@ -95,7 +119,7 @@ impl<'a> Placement<'a> {
             return Ok(path);
         }
         match self.tree.get(&path).map(|node| &node.kind) {
-            Some(NodeKind::Directory) => return Ok(path),
+            Some(NodeKind::Directory(_)) => return Ok(path),
             Some(_) => {
                 return Err(Problem::new(Code::Assemble, format!("`{}` is not a directory", shown(&path)))
                     .label(copy.span, "a file of this name is in the image already")
@@ -105,9 +129,20 @@ impl<'a> Placement<'a> {
         }
         self.directory(copy, split(&path).0, false)?;
         let (uid, gid) = if own { (copy.uid, copy.gid) } else { (0, 0) };
-        let entry = LayerEntry { kind: LayerEntryKind::Directory, mode: 0o755, uid, gid };
-        self.insert(copy, &path, entry, NodeKind::Directory, 0)?;
+        let access = Access { uid, gid, ..Access::default() };
+        self.insert(copy, &path, directory(access), NodeKind::Directory(access), 0)?;
         Ok(path)
+    }
+
+    /// Sees to the directories between the one that is copied into and a file: they are
+    /// part of what is copied.
+    fn directories(&mut self, copy: &CopyPlan, top: &[u8], below: &[u8]) -> Result<(), Problem> {
+        let path = join(top, below);
+        if below.is_empty() || self.last.as_ref().is_some_and(|(asked, _)| *asked == path) {
+            return Ok(());
+        }
+        self.directories(copy, top, split(below).0)?;
+        self.directory(copy, &path, true).map(drop)
     }
 
     /// Puts a file or a link into its directory.
@@ -128,7 +163,7 @@ impl<'a> Placement<'a> {
         };
         let path = join(&real, name);
         self.last = Some((parent.to_vec(), real));
-        if path.is_empty() || self.tree.get(&path).is_some_and(|there| there.kind == NodeKind::Directory) {
+        if path.is_empty() || self.tree.get(&path).is_some_and(|there| there.kind.is_directory()) {
             return Err(Problem::new(Code::Assemble, format!("`{}` is a directory", shown(&path)))
                 .label(copy.span, "a file cannot take its place")
                 .help(format!(
@@ -148,18 +183,24 @@ impl<'a> Placement<'a> {
         node: NodeKind,
         size: u64,
     ) -> Result<(), Problem> {
-        self.layer.insert(path, entry).map_err(|error| {
-            let title = format!("`{}` cannot be part of a layer", shown(path));
-            let problem = Problem::new(Code::Assemble, title).label(copy.span, error.to_string());
-            let (InvalidEntry::Whiteout, (parent, name)) = (error, split(path)) else { return problem };
-            let deleted = shown(&join(parent, name.strip_prefix(b".wh.").unwrap_or(name)));
-            problem.help(format!(
-                "leave it out with `exclude=`; to delete what the base has: `remove \"{deleted}\"`"
-            ))
-        })?;
+        self.layer.insert(path, entry).map_err(|error| refused(path, error, copy.span))?;
         self.tree.insert(path, node, size);
         Ok(())
     }
+}
+
+/// The entry of a directory.
+const fn directory(Access { mode, uid, gid }: Access) -> LayerEntry<FoundFile> {
+    LayerEntry { kind: LayerEntryKind::Directory, mode, uid, gid }
+}
+
+/// What a layer cannot hold.
+fn refused(path: &[u8], error: InvalidEntry, span: Span) -> Problem {
+    let title = format!("`{}` cannot be part of a layer", shown(path));
+    let problem = Problem::new(Code::Assemble, title).label(span, error.to_string());
+    let (InvalidEntry::Whiteout, (parent, name)) = (error, split(path)) else { return problem };
+    let deleted = shown(&join(parent, name.strip_prefix(b".wh.").unwrap_or(name)));
+    problem.help(format!("leave it out with `exclude=`; to delete what the base has: `remove \"{deleted}\"`"))
 }
 
 /// A path in the image, relative to its root.

@@ -28,11 +28,37 @@ pub enum NodeKind {
     /// A file, or another name of one (of size 0).
     File,
     /// A directory.
-    Directory,
+    Directory(Access),
     /// A symbolic link and its text.
     Symlink(Vec<u8>),
     /// A device or a pipe.
     Special,
+}
+
+impl NodeKind {
+    /// Whether it is a directory.
+    #[must_use]
+    pub const fn is_directory(&self) -> bool {
+        matches!(self, Self::Directory(_))
+    }
+}
+
+/// Who may do what in a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// Permission bits, with the sticky bit and its kin.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+impl Default for Access {
+    /// That of a directory which is made for what lies in it.
+    fn default() -> Self {
+        Self { mode: 0o755, uid: 0, gid: 0 }
+    }
 }
 
 /// Bytes of a layer that are not visible in the image.
@@ -162,7 +188,7 @@ impl FileTree {
             return;
         }
         self.make_parents(path, layer);
-        if kind != NodeKind::Directory {
+        if !kind.is_directory() {
             self.remove_below(path, layer + 1, false);
         }
         if let Some(old) = self.nodes.insert(path.to_vec(), Node { kind, size, layer }) {
@@ -211,7 +237,9 @@ impl FileTree {
                     Some(NodeKind::Symlink(text)) => NodeKind::Symlink(text.clone()),
                     _ => NodeKind::File,
                 },
-                ArchiveKind::Directory => NodeKind::Directory,
+                ArchiveKind::Directory => {
+                    NodeKind::Directory(Access { mode: entry.mode, uid: entry.uid, gid: entry.gid })
+                }
                 ArchiveKind::Symlink(target) => NodeKind::Symlink(target.clone()),
                 ArchiveKind::Special => NodeKind::Special,
             };
@@ -259,13 +287,13 @@ impl FileTree {
     fn make_parents(&mut self, path: &[u8], layer: usize) {
         // Where a directory is there, so are those above it.
         let (parent, _) = split(path);
-        if self.nodes.get(parent).is_some_and(|node| node.kind == NodeKind::Directory) {
+        if self.nodes.get(parent).is_some_and(|node| node.kind.is_directory()) {
             return;
         }
         for (at, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
             let Some(parent) = path.get(..at) else { continue };
-            if self.nodes.get(parent).is_none_or(|node| node.kind != NodeKind::Directory) {
-                let node = Node { kind: NodeKind::Directory, size: 0, layer };
+            if self.nodes.get(parent).is_none_or(|node| !node.kind.is_directory()) {
+                let node = Node { kind: NodeKind::Directory(Access::default()), size: 0, layer };
                 if let Some(old) = self.nodes.insert(parent.to_vec(), node) {
                     self.lose(parent, &old, layer, false);
                 }

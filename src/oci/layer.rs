@@ -152,6 +152,12 @@ impl<S> Layer<S> {
         self.entries.iter().map(|(path, entry)| (path.as_slice(), entry))
     }
 
+    /// Whether it has an entry of this path.
+    #[must_use]
+    pub fn has(&self, path: &[u8]) -> bool {
+        self.entries.contains_key(path)
+    }
+
     /// The paths that it deletes of the layers below.
     pub fn removed(&self) -> impl Iterator<Item = &[u8]> {
         self.removed.iter().map(Vec::as_slice)

@@ -26,7 +26,7 @@ pub use config::{ContainerConfig, History, ImageConfig, Nothing, RootFs};
 pub use descriptor::Descriptor;
 pub use digest::{Digest, Digester};
 pub use document::{InvalidDocument, MAX_DOCUMENT, Unknown};
-pub use efficiency::{FileTree, Node, NodeKind, Waste};
+pub use efficiency::{Access, FileTree, Node, NodeKind, Waste};
 pub use index::Index;
 pub use layer::{InvalidEntry, Layer, LayerEntry, LayerEntryKind};
 pub use manifest::Manifest;

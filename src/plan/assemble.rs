@@ -17,7 +17,7 @@ use crate::plan::{
 };
 
 /// Changes where equal parts come to make another image.
-const FORMAT: &str = "assemble 2";
+const FORMAT: &str = "assemble 3";
 
 impl Lower<'_> {
     pub(super) fn build(&mut self, at: usize, image: &Image, number: usize, edges: &[Edge]) -> Made {

@@ -184,7 +184,9 @@ pub(super) const ASSEMBLE: NodeForm = NodeForm::new(
     "The digest that a reference or a layout resolves to is part of the cache key. The same files make the same \
      bytes on every machine: entries are sorted, times are 0, owners and permissions are those that are declared, \
      and compression does not depend on the number of processors. A layer that is the same in the image of another \
-     platform, or in an earlier one, is not compressed again. Layers of the base stay as they are.",
+     platform, or in an earlier one, is not compressed again. Layers of the base stay as they are; \
+     a layer that adds something to a directory of lower ones describes it as it is there, for engines would give \
+     it to root otherwise.",
 )
 .example(
     r#"image "web" {

@@ -56,7 +56,7 @@ fuzz_target!(|data: &[u8]| {
     for (path, node) in tree.iter() {
         if let Some(at) = path.iter().rposition(|byte| *byte == b'/') {
             let parent = tree.get(&path[..at]).map(|parent| &parent.kind);
-            assert_eq!(parent, Some(&NodeKind::Directory), "{path:?} lies in no directory");
+            assert!(parent.is_some_and(NodeKind::is_directory), "{path:?} lies in no directory");
         }
         if let (NodeKind::Symlink(_), Some(found)) = (&node.kind, tree.resolve(path)) {
             assert!(found.split(|byte| *byte == b'/').all(|name| name != b".."), "{path:?} leads out");

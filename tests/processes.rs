@@ -69,6 +69,16 @@ fn an_interrupt_reaches_what_hides() {
 }
 
 #[test]
+fn what_clears_its_environment_and_does_not_listen_is_stopped_all_the_same() {
+    let deaf = "env -i PATH=$PATH sh -c 'trap : TERM; echo $$ > deaf; while :; do sleep 0.1; done' & \
+                while test ! -s deaf; do sleep 0.01; done; ";
+    let release = format!("target \"x\" {{ run \"{deaf} sleep 600\"; timeout \"1s\"; }}");
+    let repo = Repo::with(&release);
+    assert_eq!(repo.hoist(&["x"]).code, 1);
+    assert!(is_over(&repo.read("deaf")));
+}
+
+#[test]
 fn what_another_step_started_is_left_alone() {
     let repo = Repo::with(
         "target \"serve\" { run \"(setsid sh -c 'echo $$ > orphan; exec sleep 600' > /dev/null 2>&1 &); \

@@ -2,7 +2,9 @@
 //!
 //! hoist adopts what its steps orphan (it is a subreaper, on Linux), so that a
 //! process stays below hoist whatever it does. To which step an orphan belongs is
-//! told by a variable that every command of a step gets.
+//! told by a variable that every command of a step gets, and by what was seen of the step
+//! before. One that clears its environment and is orphaned before anybody looks belongs
+//! to none: it may as well be one of hoist's own.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -40,6 +42,8 @@ pub(super) struct Tree {
     mark: Vec<u8>,
     /// Orphans that were sent a signal: nobody else waits for them.
     orphans: BTreeSet<i32>,
+    /// Those that were seen, by their numbers and when they started.
+    seen: BTreeSet<(i32, u64)>,
 }
 
 /// A process that runs.
@@ -47,6 +51,8 @@ pub(super) struct Tree {
 pub(super) struct Member {
     id: i32,
     group: i32,
+    /// When it started, in ticks since the system did: two of one number differ in that.
+    start: u64,
 }
 
 impl Tree {
@@ -55,7 +61,7 @@ impl Tree {
         let leader = leader.and_then(|id| i32::try_from(id).ok());
         let group = leader.filter(|_| leads_group).and_then(Pid::from_raw);
         let mark = [VARIABLE.as_bytes(), b"=", step.as_bytes()].concat();
-        Self { leader, group, mark, orphans: BTreeSet::new() }
+        Self { leader, group, mark, orphans: BTreeSet::new(), seen: BTreeSet::new() }
     }
 
     /// The process that was started is over, and its number may be another's.
@@ -116,7 +122,7 @@ impl Tree {
     fn members(&mut self) -> Vec<Member> {
         let mut waiting: Vec<i32> = self.leader.into_iter().collect();
         let orphans = children(Path::new("/proc/self"));
-        let orphans = orphans.into_iter().filter(|id| Some(*id) != self.leader && self.is_marked(*id));
+        let orphans = orphans.into_iter().filter(|id| Some(*id) != self.leader && self.has(*id));
         let orphans: Vec<i32> = orphans.collect();
         self.orphans.extend(&orphans);
         waiting.extend(orphans);
@@ -127,7 +133,15 @@ impl Tree {
                 waiting.extend(children(&member.directory()));
             }
         }
+        // Who is orphaned from now on may say nothing of the step in its environment.
+        self.seen.extend(members.iter().map(|member| (member.id, member.start)));
         members.into_iter().collect()
+    }
+
+    /// Whether an orphan belongs to the step.
+    fn has(&self, id: i32) -> bool {
+        let known = || Member::running(id).is_some_and(|it| self.seen.contains(&(id, it.start)));
+        self.is_marked(id) || known()
     }
 
     fn is_marked(&self, id: i32) -> bool {
@@ -144,7 +158,8 @@ impl Member {
         let mut fields = status.rsplit_once(')')?.1.split_ascii_whitespace();
         let state = fields.next()?;
         let group = fields.nth(1)?.parse().ok()?;
-        (!matches!(state, "Z" | "X")).then_some(Self { id, group })
+        let start = fields.nth(16)?.parse().ok()?;
+        (!matches!(state, "Z" | "X")).then_some(Self { id, group, start })
     }
 
     fn directory(self) -> PathBuf {

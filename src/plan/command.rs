@@ -2,12 +2,14 @@
 
 use indexmap::IndexMap;
 
-use crate::config::{Command, ProjectPath, Target};
+use crate::config::{Command, Pattern, ProjectPath, Target};
 use crate::diagnostic::Spanned;
 use crate::facts::Scope;
+use crate::plan::build::skipped;
 use crate::plan::edge::{Edge, Why};
 use crate::plan::files::filled;
 use crate::plan::lower::{Lower, Made, is_group};
+use crate::plan::select::outputs_of;
 use crate::plan::unit::{Unit, row_values};
 use crate::plan::{Action, CommandStep, Definition, Effect, Exec, Subject, Variables};
 
@@ -54,13 +56,17 @@ impl Lower<'_> {
         Made { action: Action::Command(Box::new(step)), definition, effect, inputs }
     }
 
-    /// Whether it reads what a target would make that is skipped: nothing is then
-    /// known of it.
+    /// Whether it reads what a target would make that is skipped, and no other makes in its
+    /// place: nothing is then known of it.
     fn reads_what_is_left_out(&self, edges: &[Edge]) -> bool {
-        edges.iter().any(|edge| {
-            matches!(edge.why, Why::Reads(..))
-                && super::build::skipped(self.release, self.facts, edge.to).is_some()
-        })
+        let makers = edges.iter().filter(|edge| matches!(edge.why, Why::Reads(..))).map(|edge| edge.to);
+        let (left_out, others): (Vec<Unit>, Vec<Unit>) =
+            makers.partition(|maker| skipped(self.release, self.facts, *maker).is_some());
+        let made: Vec<Pattern> = others.iter().flat_map(|maker| outputs_of(self.release, *maker)).collect();
+        let is_made = |wanted: Pattern| {
+            made.iter().any(|made| made.glob.value == wanted.glob.value && made.negated == wanted.negated)
+        };
+        !left_out.iter().flat_map(|maker| outputs_of(self.release, *maker)).all(is_made)
     }
 
     pub(super) fn exec(&mut self, scope: &Scope<'_>, command: &Spanned<Command>) -> Exec {

@@ -1,7 +1,7 @@
 //! Outputs of targets that others read, or write as well.
 
-use crate::plan::Effect;
 use crate::plan::fixture::{World, edges};
+use crate::plan::{Effect, Plan};
 
 #[test]
 fn reading_what_another_target_makes_is_needing_it() {
@@ -94,9 +94,17 @@ fn of_two_targets_that_make_the_same_files_one_may_be_left_out_by_a_condition() 
     );
     let plan = world.plan(&["use"]);
     assert_eq!(edges(&plan), ["use <- on-linux", "use <- on-macos"]);
+    let effect = |plan: &Plan| plan.steps.iter().find(|step| step.id.owner == "use").unwrap().effect;
+    assert_eq!(effect(&plan), Effect::Cacheable);
+    let mut world = World::new(
+        r#"
+        target "on-linux" { when os="linux"; run "a"; outputs "dist/web"; }
+        target "on-macos" { when os="macos"; run "b"; outputs "dist/*"; }
+        target "use" { run "c"; inputs "dist/web"; }
+        "#,
+    );
     // What the one would have made is not known.
-    let consumer = plan.steps.iter().find(|step| step.id.owner == "use").unwrap();
-    assert_eq!(consumer.effect, Effect::Always);
+    assert_eq!(effect(&world.plan(&["use"])), Effect::Always);
 }
 
 #[test]

@@ -150,6 +150,28 @@ fn logs_are_kept_with_the_results() {
 }
 
 #[test]
+fn what_reads_the_file_of_a_target_that_does_not_apply_says_that_this_is_why_it_runs() {
+    let repo = Repo::with(
+        r#"
+        target "there" { when os="linux"; run "cat in.txt > here.txt"; inputs "in.txt"; outputs "here.txt"; }
+        target "elsewhere" { when os="macos"; run "cat in.txt > here.txt"; inputs "in.txt"; outputs "here.txt"; }
+        target "never" { when env="NEVER"; run "touch never.txt"; inputs "in.txt"; outputs "never.txt"; }
+        target "one" { run "cat here.txt; echo one"; inputs "here.txt"; }
+        target "other" { run "echo other"; inputs "never.txt"; }
+        "#,
+    );
+    repo.write("in.txt", "1\n");
+    assert_eq!(ran(&repo, &["one"]), ["1", "one"]);
+    assert_eq!(ran(&repo, &["one"]), [""; 0]);
+    assert_eq!(ran(&repo, &["other"]), ["other"]);
+    assert_eq!(ran(&repo, &["other"]), ["other"]);
+    for command in ["why", "plan"] {
+        let told = repo.hoist(&[command, "other"]).stdout;
+        assert!(told.contains("reads what a target makes that does not apply here"), "{command}: {told}");
+    }
+}
+
+#[test]
 fn why_and_plan_name_what_changed() {
     let repo = Repo::with(COPY);
     repo.write("in.txt", "1\n");

@@ -41,8 +41,8 @@ impl Miss {
         self.trace
     }
 
-    /// A step that runs whatever the cache knows: [`Reason::Forced`],
-    /// [`Reason::NoInputs`] and [`Reason::CacheOff`], which are not kept, or
+    /// A step that runs whatever the cache knows: [`Reason::Forced`], one that
+    /// [always](Reason::always) runs and [`Reason::CacheOff`], which are not kept, or
     /// what a [restoration](Restoration::Lost) found.
     #[must_use]
     pub fn new(trace: Trace, reason: Reason) -> Self {
@@ -58,7 +58,8 @@ impl Miss {
     /// Whether what it makes may stand for a later run.
     #[must_use]
     pub fn is_kept(&self) -> bool {
-        !self.is_off() && !self.reasons.contains(&Reason::NoInputs)
+        let always = |reason: &Reason| matches!(reason, Reason::NoInputs | Reason::MakerLeftOut);
+        !self.is_off() && !self.reasons.iter().any(always)
     }
 
     /// Whether the cache is left aside.

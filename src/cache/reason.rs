@@ -18,6 +18,8 @@ pub enum Reason {
     CacheOff,
     /// It declares no inputs, so it is not known what it reads.
     NoInputs,
+    /// It reads what a target makes that does not apply, so it is not known what it reads.
+    MakerLeftOut,
     /// It failed the last time, with the same key.
     FailedBefore,
     /// It was stopped the last time, with the same key.
@@ -62,6 +64,12 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Why a step runs each time that publishes nothing.
+    #[must_use]
+    pub const fn always(declares_inputs: bool) -> Self {
+        if declares_inputs { Self::MakerLeftOut } else { Self::NoInputs }
+    }
+
     /// The difference between a part of an earlier trace and the same part now.
     pub(super) fn between(old: Option<&(Part, Value)>, new: Option<&(Part, Value)>) -> Option<Self> {
         match (old, new) {
@@ -106,6 +114,9 @@ impl fmt::Display for Reason {
             Self::Forced => f.write_str("forced"),
             Self::CacheOff => f.write_str("the cache is off"),
             Self::NoInputs => f.write_str("declares no inputs, so it always runs"),
+            Self::MakerLeftOut => {
+                f.write_str("reads what a target makes that does not apply here, so it always runs")
+            }
             Self::FailedBefore => f.write_str("failed the last time"),
             Self::StoppedBefore => f.write_str("was stopped the last time"),
             Self::UnkeptBefore => f.write_str("ran without the cache the last time"),

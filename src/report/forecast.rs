@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use crate::cache::Reason;
 use crate::diagnostic::counted;
 use crate::plan::{Action, Deployment, Plan, StageImage, Step, StepIndex, TagStep};
 use crate::report::{Look, Paint};
@@ -198,6 +199,7 @@ type Mark = (&'static str, &'static str);
 fn words(plan: &Plan, forecast: &Forecast) -> (Mark, Paint, Vec<String>) {
     const RUN: Mark = ("▸", ">");
     const REST: Mark = ("✓", "=");
+    let step = plan.steps.get(forecast.step.0 as usize);
     match &forecast.verdict {
         Verdict::Group => (REST, Paint::Faint, vec!["it stands for what it needs".to_owned()]),
         Verdict::UpToDate => (REST, Paint::Good, vec!["nothing that it depends on has changed".to_owned()]),
@@ -205,9 +207,11 @@ fn words(plan: &Plan, forecast: &Forecast) -> (Mark, Paint, Vec<String>) {
             (("↺", "<"), Paint::Good, reasons.iter().map(ToString::to_string).collect())
         }
         Verdict::WouldRun(reasons) => (RUN, Paint::Warn, reasons.iter().map(ToString::to_string).collect()),
-        Verdict::Always => (RUN, Paint::Warn, vec!["declares no inputs, so it always runs".to_owned()]),
+        Verdict::Always => {
+            let declares_inputs = step.is_some_and(|step| step.inputs.is_some());
+            (RUN, Paint::Warn, vec![Reason::always(declares_inputs).to_string()])
+        }
         Verdict::Publishing => {
-            let step = plan.steps.get(forecast.step.0 as usize);
             let condition = step.map(|step| condition(&step.action).to_owned());
             (("?", "?"), Paint::Warn, condition.into_iter().collect())
         }

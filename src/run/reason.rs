@@ -22,7 +22,8 @@ pub struct Reason {
 pub enum ReasonKind {
     /// It publishes, which is done each time.
     Publishing,
-    /// It declares no inputs, so it is not known what it reads.
+    /// It is not known what it reads: it declares no inputs, or reads what a target makes
+    /// that does not apply.
     NoInputs,
     /// `--force` asks for it.
     Forced,
@@ -69,7 +70,7 @@ impl From<&cache::Reason> for Reason {
             cache::Reason::NeverRan => ReasonKind::NeverRan,
             cache::Reason::Forced => ReasonKind::Forced,
             cache::Reason::CacheOff => ReasonKind::CacheOff,
-            cache::Reason::NoInputs => ReasonKind::NoInputs,
+            cache::Reason::NoInputs | cache::Reason::MakerLeftOut => ReasonKind::NoInputs,
             cache::Reason::FailedBefore | cache::Reason::StoppedBefore => ReasonKind::FailedBefore,
             cache::Reason::InputsMoved => ReasonKind::InputsMoved,
             cache::Reason::Changed { .. } | cache::Reason::Added(..) | cache::Reason::Removed(_) => {

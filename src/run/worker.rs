@@ -327,7 +327,8 @@ impl Worker {
     async fn look_up(&self, step: &Step, trace: Trace, teller: &Teller) -> Result<Miss, Done> {
         let options = &self.request.options;
         if step.effect != Effect::Cacheable {
-            return Ok(Miss::new(trace, if options.no_cache { Reason::CacheOff } else { Reason::NoInputs }));
+            let always = Reason::always(step.inputs.is_some());
+            return Ok(Miss::new(trace, if options.no_cache { Reason::CacheOff } else { always }));
         }
         if options.no_cache {
             return Ok(Miss::new(trace, Reason::CacheOff));

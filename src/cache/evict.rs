@@ -81,7 +81,9 @@ impl Cache {
         let mut evicted = Evicted::default();
         let mut full = false;
         for holder in &holders {
-            full = full || !held.take(holder, room);
+            // What young records hold on to stays in any case: without them it is of no use.
+            let young = holder.used.elapsed().is_ok_and(|age| age < grace);
+            full = full || !held.take(holder, if young { u64::MAX } else { room });
             if full && !is_in_use(&holder.path) && fs::remove_file(&holder.path).is_ok() {
                 evicted.records += 1;
                 evicted.bytes += holder.bytes;

@@ -204,7 +204,7 @@ impl Worker {
                 }
             }
         };
-        let done = self.carry_out((step, task), miss, key, place, &mut halt, teller).await;
+        let done = self.carry_out((step, task), miss, key, (place, claim.as_ref()), &mut halt, teller).await;
         drop(claim);
         done
     }
@@ -247,7 +247,7 @@ impl Worker {
         (step, task): (&Step, &Task),
         miss: Miss,
         key: Key,
-        place: Place,
+        (place, claim): (Place, Option<&Claim>),
         halt: &mut watch::Receiver<Halt>,
         mut teller: Teller,
     ) -> Done {
@@ -257,7 +257,7 @@ impl Worker {
         }
         let (started, clock) = (Timestamp::now(), Instant::now());
         let mut standing = None;
-        let (_, result) = self.act(step, task, &mut standing, halt, &mut teller).await;
+        let (_, result) = self.act((step, task), claim, &mut standing, halt, &mut teller).await;
         let standing = standing.unwrap_or_default();
         let run = Ran { miss, started, took: clock.elapsed(), standing };
         match result {
@@ -292,10 +292,17 @@ impl Worker {
         &'a self,
         (step, command): (&'a Step, &'a CommandStep),
         task: &Task,
+        claim: Option<&'a Claim>,
         standing: &'a mut Option<Standing>,
     ) -> Result<Room<'a>, Problems> {
         let now = if self.is_behind_always(task) { self.read_again(step).await? } else { None };
-        Ok(Room::new(&self.request, (step, command), now.as_ref().unwrap_or(&step.definition), standing))
+        Ok(Room::new(
+            &self.request,
+            (step, command),
+            now.as_ref().unwrap_or(&step.definition),
+            claim,
+            standing,
+        ))
     }
 
     /// Publishes: each time, and nothing of it is kept.
@@ -311,7 +318,7 @@ impl Worker {
         if let Err(unsuccessful) = self.confirm(step, halt).await {
             return Done { place: Some(place), ..unsuccessful.into() };
         }
-        let (tags, result) = self.act(step, task, &mut None, halt, teller).await;
+        let (tags, result) = self.act((step, task), None, &mut None, halt, teller).await;
         let done = match result {
             // What is there already was published before.
             Ok(Yielded::Again) => Done::new(Ended::Cached(Found::Present)),
@@ -390,14 +397,14 @@ impl Worker {
     /// made, if it makes one.
     async fn act(
         &self,
-        step: &Step,
-        task: &Task,
+        (step, task): (&Step, &Task),
+        claim: Option<&Claim>,
         standing: &mut Option<Standing>,
         halt: &mut watch::Receiver<Halt>,
         teller: &mut Teller,
     ) -> (Vec<TagMove>, Result<Yielded, Unsuccessful>) {
         if let Action::Command(command) = &step.action {
-            let room = match self.room((step, command), task, standing).await {
+            let room = match self.room((step, command), task, claim, standing).await {
                 Ok(mut room) => room.make(teller).await.map(|()| room),
                 Err(problems) => Err(problems),
             };

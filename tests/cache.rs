@@ -1,8 +1,10 @@
 //! What runs again and what does not, told as stories of several runs.
 
 use std::fs;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 
-use crate::fixture::Repo;
+use crate::fixture::{Repo, done};
 
 const COPY: &str = r#"
 target "copy" {
@@ -237,7 +239,7 @@ fn of_two_calls_at_once_one_makes_the_file_and_the_other_finds_it() {
     repo.write("in.txt", "1\n");
     let mut first = repo.command(&["run", "slow", "--quiet"]).spawn().expect("hoist can be started");
     while !repo.has("out.txt") {
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(5));
     }
     let second = repo.hoist(&["run", "slow"]);
     assert!(first.wait().expect("it ends").success());
@@ -584,5 +586,106 @@ fn nothing_begins_after_a_failure() {
         assert_eq!(repo.hoist(&["run", "-j2", "f", "g", "x", "y"]).code, 1);
         assert!(!repo.path().join("late").exists());
         fs::remove_file(repo.path().join("failed")).expect("it was made");
+    }
+}
+
+/// Starts hoist, and waits until the step that makes this file has begun.
+fn begin(repo: &Repo, arguments: &[&str], ready: &str) -> Child {
+    let mut command = repo.command(arguments);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let child = command.spawn().expect("hoist can be started");
+    let until = Instant::now() + Duration::from_mins(1);
+    while !repo.has(ready) {
+        assert!(Instant::now() < until, "not within a minute: {ready}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child
+}
+
+/// What a hoist said that was begun.
+fn said(child: Child) -> String {
+    let output = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    said
+}
+
+/// `b` reads what `a` makes once `go` is there, of which it tells by `ready`.
+fn reads_late(outputs: &str, read: &str) -> Repo {
+    let repo = Repo::with(&format!(
+        r#"
+        target "a" {{ run "mkdir -p gen; cp in gen/out.txt"; inputs "in"; outputs "{outputs}"; }}
+        target "b" {{
+            run "touch ready; until test -e go; do sleep .01; done; {read} > b.txt"
+            inputs "{outputs}" "other"
+            outputs "b.txt"
+        }}
+        target "g" {{ needs "a"; }}
+        target "c" {{
+            needs "g"
+            run "touch ready; until test -e go; do sleep .01; done; {read} > c.txt"
+            inputs "other"
+            outputs "c.txt"
+        }}
+        "#
+    ));
+    repo.write("in", "one\n");
+    repo.write("other", "1");
+    repo
+}
+
+const CHANGED: &str = "what it reads or makes changed while it ran";
+
+#[test]
+fn a_step_is_not_kept_if_what_another_made_for_it_changed_while_it_ran() {
+    for (outputs, read) in [("gen/out.txt", "cat gen/out.txt"), ("gen", "cat gen/*")] {
+        for (step, file) in [("b", "b.txt"), ("c", "c.txt")] {
+            let repo = reads_late(outputs, read);
+            let again = || [repo.path().join("ready"), repo.path().join("go")].map(|it| fs::remove_file(it));
+            // By another hoist; also where `a` was not looked at, since only `other` changed.
+            for other in ["1", "2"] {
+                repo.write("other", other);
+                let child = begin(&repo, &["run", step], "ready");
+                repo.write("in", "two\n");
+                done(&repo.hoist(&["run", "a"]));
+                repo.write("go", "");
+                let said = said(child);
+                assert!(said.contains(CHANGED), "{said}");
+                repo.write("in", "one\n");
+                done(&repo.hoist(&["run", step]));
+                assert_eq!((repo.read("gen/out.txt"), repo.read(file)), ("one\n".into(), "one\n".into()));
+                let _removed = again();
+            }
+            // By hand.
+            repo.write("other", "3");
+            let child = begin(&repo, &["run", step], "ready");
+            repo.write(&format!("{outputs}/out.txt").replace("txt/out.txt", "txt"), "by hand\n");
+            repo.write("go", "");
+            let said = said(child);
+            assert!(said.contains(CHANGED), "{said}");
+            done(&repo.hoist(&["run", step]));
+            assert_eq!((repo.read("gen/out.txt"), repo.read(file)), ("one\n".into(), "one\n".into()));
+            // Nothing happens: it is kept.
+            repo.write("other", "4");
+            done(&repo.hoist(&["run", step]));
+            assert!(repo.hoist(&["run", step]).stderr.contains("Nothing to do"));
+        }
+    }
+}
+
+#[test]
+fn a_step_is_not_kept_if_a_file_came_into_a_directory_that_another_made_for_it() {
+    let repo = reads_late("gen", "cat gen/*");
+    for other in ["1", "2"] {
+        repo.write("other", other);
+        let child = begin(&repo, &["run", "b"], "ready");
+        repo.write("gen/stray", "stray\n");
+        repo.write("go", "");
+        let said = said(child);
+        assert!(said.contains(CHANGED), "{said}");
+        done(&repo.hoist(&["run", "b"]));
+        assert_eq!((repo.read("b.txt"), repo.has("gen/stray")), ("one\n".into(), false));
+        fs::remove_file(repo.path().join("ready")).unwrap();
+        fs::remove_file(repo.path().join("go")).unwrap();
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
-use crate::fixture::{Repo, installed};
+use crate::fixture::{Repo, done, installed};
 
 fn pid(text: &str) -> Pid {
     Pid::from_raw(text.trim().parse().expect("a process id")).expect("a process id")
@@ -295,4 +295,55 @@ fn clean_leaves_what_a_run_that_goes_on_uses() {
     assert!(!repo.has("made"));
     let runs = std::fs::read_dir(repo.path().join(".hoist/runs")).expect("it stays");
     assert_eq!(runs.count(), 0);
+}
+
+#[test]
+fn what_a_killed_hoist_left_behind_is_waited_for_and_named() {
+    let repo = Repo::with(
+        r#"target "s" {
+            inputs "in"; outputs "s.txt"
+            run "v=$(cat in); touch ready; until test -e go || test $v = 2; do sleep .01; done; echo $v > s.txt"
+        }"#,
+    );
+    repo.write("in", "1");
+    let mut child = start(&repo, &["run", "s"]);
+    eventually("the step is ready", || repo.has("ready"));
+    child.kill().expect("hoist runs");
+    child.wait().expect("it ends");
+    repo.write("in", "2");
+    let mut command = repo.command(&["run", "s"]);
+    let second = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut second = second.expect("hoist can be started");
+    let mut lines = BufReader::new(second.stderr.take().expect("a pipe")).lines();
+    let told = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("waits for it")));
+    let told = told.expect("it says that it waits").expect("text");
+    assert!(told.contains("still makes the same here, left behind by a hoist that was killed"), "{told}");
+    assert!(told.contains("`kill -- -"), "{told}");
+    repo.write("go", "");
+    assert!(second.wait().expect("it ends").success());
+    assert_eq!(repo.read("s.txt"), "2\n");
+    std::fs::remove_file(repo.path().join("s.txt")).expect("it is there");
+    done(&repo.hoist(&["run", "s"]));
+    assert_eq!(repo.read("s.txt"), "2\n");
+}
+
+#[test]
+fn a_service_that_a_step_left_behind_keeps_nobody_waiting() {
+    let repo = Repo::with(
+        r#"target "serve" {
+            inputs "in"; outputs "pid"
+            run "setsid sleep 600 > /dev/null 2>&1 & echo $! > pid"
+        }"#,
+    );
+    repo.write("in", "1");
+    done(&repo.hoist(&["run", "serve"]));
+    let first = pid(&repo.read("pid"));
+    test_kill_process(first).expect("the service goes on");
+    repo.write("in", "2");
+    let ended = repo.hoist(&["run", "serve"]);
+    done(&ended);
+    assert!(!ended.stderr.contains("waits"), "{}", ended.stderr);
+    for service in [first, pid(&repo.read("pid"))] {
+        kill_process(service, Signal::KILL).expect("the service goes on");
+    }
 }

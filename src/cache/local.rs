@@ -323,7 +323,8 @@ impl Cache {
             return Ok(restoration);
         }
         touch(&self.record_path(hit.record.key));
-        if !self.latest.is_done(&hit.record.step, hit.record.key) {
+        let is_written = matches!(restoration, Restoration::Restored(..));
+        if is_written || !self.latest.is_done(&hit.record.step, hit.record.key) {
             // If this fails, later explanations suffer, and nothing else.
             let last = LastRun { record: hit.record.clone(), outcome: Outcome::Done };
             let _ = self.latest.put(&hit.trace, &last);

@@ -58,6 +58,14 @@ impl Looks {
         fresh.get(path.as_path().as_os_str().as_bytes()).copied()
     }
 
+    /// Forgets what was seen of outputs.
+    pub(super) fn forget<'p>(&self, paths: impl Iterator<Item = &'p ProjectPath>) {
+        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        for path in paths {
+            fresh.remove(path.as_path().as_os_str().as_bytes());
+        }
+    }
+
     /// What was known before.
     pub(super) fn known(&self) -> &KnownFiles {
         &self.known

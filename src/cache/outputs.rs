@@ -46,6 +46,16 @@ pub enum OutputKind {
     },
 }
 
+impl OutputKind {
+    /// The digest of the content of a file.
+    pub(super) const fn digest(&self) -> Option<Blake3> {
+        match self {
+            Self::File { digest, .. } => Some(*digest),
+            Self::Symlink(_) | Self::Directory { .. } => None,
+        }
+    }
+}
+
 impl Output {
     /// The size of its content in bytes.
     #[must_use]

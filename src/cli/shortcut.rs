@@ -156,7 +156,7 @@ fn recall(
         }
         let Head { up_to_date, skipped, passed, .. } = snapshot.head;
         let nothing = Plan { steps: Vec::new(), unpublished: None, gaps: Vec::new() };
-        let settled = Settled { up_to_date, skipped, passed, products: Vec::new() };
+        let settled = Settled { up_to_date, skipped, passed, ..Settled::default() };
         let (basis, names) = (Some(Basis::Same), names.clone());
         return Some(Prepared { planned: planned(nothing, facts), settled, basis, names });
     }
@@ -175,6 +175,7 @@ fn recall(
         skipped: subset.skipped,
         passed: snapshot.head.passed.clone(),
         products: std::mem::take(&mut subset.products),
+        outputs: std::mem::take(&mut subset.outputs),
     };
     let mut planned = planned(subset.plan.clone(), facts);
     planned.known = std::mem::take(&mut subset.known);

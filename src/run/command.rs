@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -120,7 +121,8 @@ impl Commands {
         let attempts = step.retries.saturating_add(1);
         let mut attempt = 1;
         loop {
-            match self.attempt((name, &mark), step, &environment, cage, halt, teller).await {
+            let with = (cage, room.claim());
+            match self.attempt((name, &mark), step, &environment, with, halt, teller).await {
                 Err(Attempt::Failed(problem)) if attempt < attempts && *halt.borrow() == Halt::No => {
                     attempt += 1;
                     let because = problem.labels.first().map(|label| label.text.clone());
@@ -146,7 +148,7 @@ impl Commands {
         (name, mark): (&str, &str),
         step: &CommandStep,
         environment: &[(OsString, OsString)],
-        cage: Option<&Cage>,
+        (cage, claim): (Option<&Cage>, Option<BorrowedFd<'_>>),
         halt: &mut watch::Receiver<Halt>,
         teller: &mut Teller,
     ) -> Result<(), Attempt> {
@@ -179,6 +181,7 @@ impl Commands {
                 one_output: self.one_output,
                 timeout,
                 grace: self.grace,
+                claim,
             };
             let exit = match &plain {
                 Some((program, argv)) => {
@@ -245,6 +248,7 @@ impl Commands {
             one_output: self.one_output,
             timeout: step.timeout,
             grace: self.grace,
+            claim: None,
         };
         process::run(start, &self.secrets, halt, teller).await
     }

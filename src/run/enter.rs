@@ -352,7 +352,7 @@ impl Worker {
         teller: &mut Teller,
     ) -> Result<(), Unsuccessful> {
         let mut standing = None;
-        let mut room = Room::new(self.request(), (step, command), &step.definition, &mut standing);
+        let mut room = Room::new(self.request(), (step, command), &step.definition, None, &mut standing);
         self.commands().run(&step.id.to_string(), command, (None, &mut room), halt, teller).await
     }
 

@@ -24,6 +24,7 @@ mod idle;
 mod image;
 mod interrupt;
 mod jobserver;
+mod keep;
 mod line;
 mod local;
 mod log;

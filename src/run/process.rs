@@ -3,12 +3,13 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 use rustix::process::Signal;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe::Receiver;
@@ -43,6 +44,10 @@ const CHUNK: usize = 64 * 1024;
 
 /// Bytes that the pipe of a step holds that writes more than is read at once.
 const LARGE: usize = 1024 * 1024;
+
+/// What a command inherits beside its streams gets a number that no script takes for
+/// its own.
+const ABOVE: RawFd = 100;
 
 /// What a step that runs is asked to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,6 +84,8 @@ pub(super) struct Start<'a> {
     pub(super) timeout: Option<Duration>,
     /// How long it may take to end after it was asked to.
     pub(super) grace: Duration,
+    /// What it inherits beside that, if anything: see [`Claim::handed_on`].
+    pub(super) claim: Option<BorrowedFd<'a>>,
 }
 
 /// How a process ended.
@@ -273,7 +280,18 @@ fn spawn(start: Start<'_>) -> io::Result<(Child, Option<Receiver>, Option<Receiv
         command.stdout(writer);
         stdout = Some(Receiver::from_owned_fd(OwnedFd::from(reader))?);
     }
-    Ok((command.spawn()?, stdout, stderr))
+    Ok((start_with(&mut command, start.claim)?, stdout, stderr))
+}
+
+/// Starts a command that inherits this.
+fn start_with(command: &mut Command, inherited: Option<BorrowedFd<'_>>) -> io::Result<Child> {
+    /// Of two commands that are started at once, each would inherit what both do.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let Some(inherited) = inherited else { return command.spawn() };
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let copy = fcntl_dupfd_cloexec(inherited, ABOVE)?;
+    fcntl_setfd(&copy, FdFlags::empty())?;
+    command.spawn()
 }
 
 /// The time after a while; `None` where that is further than time can be told.

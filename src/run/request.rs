@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::cache::{Cache, Product};
+use crate::cache::{Cache, Product, SettledOutputs};
 use crate::config::Release;
 use crate::diagnostic::Sources;
 use crate::facts::{Facts, Host};
@@ -54,12 +54,20 @@ pub struct Settled {
     /// For each step of the plan, the products of those that it needs; empty if
     /// none of the plan's steps needs one.
     pub products: Vec<Vec<(StepId, Product)>>,
+    /// For each step of the plan, the outputs among these, and among what groups
+    /// stand for.
+    pub outputs: Vec<Vec<SettledOutputs>>,
 }
 
 impl Settled {
     /// The products of settled steps that a step of the plan needs.
     pub(super) fn of(&self, step: StepIndex) -> &[(StepId, Product)] {
         self.products.get(step.0 as usize).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// What settled steps made that a step of the plan needs.
+    pub(super) fn outputs_of(&self, step: StepIndex) -> &[SettledOutputs] {
+        self.outputs.get(step.0 as usize).map(Vec::as_slice).unwrap_or_default()
     }
 }
 

@@ -1,12 +1,14 @@
 //! The place where a step makes its outputs.
 
 use std::collections::HashSet;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use crate::cache::{self, Standing};
 use crate::diagnostic::Problems;
 use crate::plan::{CommandStep, Definition, Step, Subject};
 use crate::run::Request;
+use crate::run::claim::Claim;
 use crate::run::parents::make_parents;
 use crate::run::teller::{Teller, Told};
 
@@ -20,15 +22,17 @@ pub(super) struct Room<'a> {
     inputs: HashSet<PathBuf>,
     /// What lay there and stays, once room was made.
     standing: &'a mut Option<Standing>,
+    claim: Option<&'a Claim>,
 }
 
 impl<'a> Room<'a> {
-    /// That of a step with this definition. `standing` is where it is put down what
-    /// stays there.
+    /// That of a step with this definition, under this claim. `standing` is where it is
+    /// put down what stays there.
     pub(super) fn new(
         request: &'a Request,
         (step, command): (&'a Step, &'a CommandStep),
         definition: &Definition,
+        claim: Option<&'a Claim>,
         standing: &'a mut Option<Standing>,
     ) -> Self {
         let parts = definition.parts.iter().filter(|_| !command.outputs.is_empty());
@@ -36,7 +40,12 @@ impl<'a> Room<'a> {
             Subject::Input(path) => Some(path.as_path().to_owned()),
             _ => None,
         });
-        Self { request, step, command, inputs: inputs.collect(), standing }
+        Self { request, step, command, inputs: inputs.collect(), standing, claim }
+    }
+
+    /// What the commands are to inherit that make the outputs.
+    pub(super) fn claim(&self) -> Option<BorrowedFd<'_>> {
+        self.claim?.handed_on()
     }
 
     /// Takes away what lies where the step makes its outputs, and makes the

@@ -4,8 +4,13 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
+use crate::cache::{Blake3, Product, SettledOutputs};
+use crate::config::Pattern;
 use crate::facts::{Clock, Facts, Seen, Stat};
-use crate::plan::Step;
+use crate::plan::{Action, Effect, NeedKind, Step, StepId};
+use crate::run::Request;
+use crate::run::task::Task;
+use crate::run::worker::{blocking, outputs};
 
 /// Whether the file system says of all that a step reads what it said when the
 /// step was planned, so that none of it can have changed. `clock` is that of
@@ -26,6 +31,64 @@ pub(super) fn is_as_planned(root: &Path, facts: &Facts, step: &Step, clock: Cloc
     let mut listed = facts.walked.directories.iter().filter(|(path, _)| below(path));
     inputs.files.par_iter().all(|file| same(file.path.as_path(), &file.seen))
         && (inputs.directories.is_empty() || listed.all(|(path, seen)| same(path, seen)))
+}
+
+/// Whether all is as it was made that other steps made for a step, in this run or
+/// before: another hoist, or somebody's hand, may have changed it while the step ran.
+pub(super) async fn are_products_intact(request: &Request, task: &Task, clock: Clock) -> bool {
+    let made = made_for(request, task);
+    if made.is_empty() {
+        return true;
+    }
+    let cache = request.cache.clone();
+    blocking(move || {
+        made.iter().all(|made| cache.is_intact((&made.step, made.effect), &made.patterns, made.digest, clock))
+    })
+    .await
+}
+
+/// What a step that is needed made.
+struct MadeFor {
+    step: StepId,
+    effect: Effect,
+    patterns: Vec<Pattern>,
+    /// Its digest, where that is in the key of the one who needs it. What a group
+    /// stands for is so with the group's.
+    digest: Option<Blake3>,
+}
+
+/// What other steps made that a step may read since it is in its key, through groups, too.
+fn made_for(request: &Request, task: &Task) -> Vec<MadeFor> {
+    let (mut waiting, mut made) = (vec![task.step], Vec::new());
+    while let Some(at) = waiting.pop() {
+        let settled = request.settled.outputs_of(at).iter().cloned();
+        made.extend(settled.map(|SettledOutputs { step, digest, patterns }| MadeFor {
+            step,
+            effect: Effect::Cacheable,
+            patterns,
+            digest: Some(digest),
+        }));
+        let Some(step) = request.plan.steps.get(at.0 as usize) else { continue };
+        for need in step.needs.iter().filter(|need| need.kind == NeedKind::Product) {
+            let Some(needed) = request.plan.steps.get(need.step.0 as usize) else { continue };
+            if matches!(needed.action, Action::Group) {
+                waiting.push(need.step);
+            } else if !outputs(needed).is_empty() {
+                let product = task.products.iter().find(|(of, _)| *of == need.step);
+                let digest = product.and_then(|(_, product)| match product {
+                    Product::Outputs(digest) => Some(*digest),
+                    _ => None,
+                });
+                made.push(MadeFor {
+                    step: needed.id.clone(),
+                    effect: needed.effect,
+                    patterns: outputs(needed).to_vec(),
+                    digest,
+                });
+            }
+        }
+    }
+    made
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -29,6 +30,32 @@ pub(super) fn new_mark() -> String {
 pub(super) fn adopt_orphans() {
     #[cfg(target_os = "linux")]
     let _not_known = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+}
+
+/// What still runs of a step whose hoist is gone, and has this file open: its command
+/// line and its group.
+pub(super) fn left_running(step: &str, file: &Path) -> Option<(String, i32)> {
+    let file = fs::metadata(file).ok()?;
+    let is_same = |open: fs::Metadata| (open.dev(), open.ino()) == (file.dev(), file.ino());
+    let processes = fs::read_dir("/proc").ok()?.flatten();
+    processes.filter_map(|process| process.file_name().to_str()?.parse().ok()).find_map(|id| {
+        let variables = variables(id);
+        let mark = variables.split(|byte| *byte == 0).find_map(|it| it.strip_prefix(VARIABLE.as_bytes()))?;
+        let (run, its_step) = str::from_utf8(mark.strip_prefix(b"=")?).ok()?.split_once('/')?;
+        let hoist = run.split_once('.')?.0.parse().ok()?;
+        if its_step != step || Member::running(hoist).is_some() {
+            return None;
+        }
+        let member = Member::running(id)?;
+        let mut open = fs::read_dir(member.directory().join("fd")).ok()?.flatten();
+        let holds = open.any(|open| fs::metadata(open.path()).is_ok_and(is_same));
+        holds.then(|| (member.name(), member.group))
+    })
+}
+
+/// The environment that a process was started with.
+fn variables(id: i32) -> Vec<u8> {
+    fs::read(format!("/proc/{id}/environ")).unwrap_or_default()
 }
 
 /// The processes of a step.
@@ -145,8 +172,7 @@ impl Tree {
     }
 
     fn is_marked(&self, id: i32) -> bool {
-        let environment = fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
-        environment.split(|byte| *byte == 0).any(|variable| variable == self.mark)
+        variables(id).split(|byte| *byte == 0).any(|variable| variable == self.mark)
     }
 }
 

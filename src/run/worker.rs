@@ -1,46 +1,44 @@
 //! Carries out one step: whether it has to run, its action, what is kept of it.
 #![expect(clippy::disallowed_methods, reason = "records tell when a step ran")]
 
-use std::fs::Metadata;
 use std::panic;
-use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::cache::{
-    Key, Lookup, Made, Miss, Outcome, Output, Outputs, Product, Reason, Restoration, Saved, Standing, Trace,
-    clock,
+    Key, Lookup, Miss, Outcome, Output, Outputs, Product, Reason, Restoration, Standing, Trace, clock,
 };
 use crate::config::Pattern;
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::{Clock, KnownFiles, read_inputs};
-use crate::oci::Descriptor;
 use crate::plan::{Action, CommandStep, Definition, Effect, Gap, NeedKind, Plan, Step};
 use crate::run::claim::{Claim, Claims};
 use crate::run::command::{Commands, Unsuccessful};
 use crate::run::enter::with_images;
 use crate::run::forecast::reasons;
 use crate::run::image::{Images, Yielded};
+use crate::run::keep::Ran;
 use crate::run::place::{Asked, Place};
 use crate::run::process::Halt;
 use crate::run::room::Room;
 use crate::run::sandbox::{self, Mode};
-use crate::run::steady::is_as_planned;
+use crate::run::steady::{are_products_intact, is_as_planned};
 use crate::run::task::{Done, Ended, Task, had};
 use crate::run::teller::{Teller, Told};
 use crate::run::{Found, Request, TagMove};
 
 /// Files of so many bytes in all are read and written at once; larger ones take a
 /// thread of their own meanwhile.
-const LARGE: u64 = 1 << 20;
+pub(super) const LARGE: u64 = 1 << 20;
 /// So do more files than this.
 const MANY: usize = 16;
 
 /// Why what a step made may not stand for its inputs.
-const CHANGED: &str = "what it reads or makes changed while it ran, so it runs again the next time";
+pub(super) const CHANGED: &str =
+    "what it reads or makes changed while it ran, so it runs again the next time";
 
 /// Carries out steps, each on its own.
 pub(super) struct Worker {
@@ -159,13 +157,16 @@ impl Worker {
         self.behind_always.get(task.step.0 as usize).is_some_and(|behind| *behind)
     }
 
-    /// Whether a step's files are what they were when its turn came.
-    async fn is_steady(&self, step: &Step, task: &Task, key: Key) -> bool {
-        match self.read_again(step).await {
-            Ok(Some(now)) => self.trace(step, &now, task).key() == key,
-            Ok(None) => true,
-            Err(_) => false,
-        }
+    /// Whether all that a step reads is what it was when its turn came: its own files,
+    /// and what others made for it.
+    async fn is_steady(&self, step: &Step, task: &Task, key: Key, miss: &Miss) -> bool {
+        let own = self.is_as_planned(step, task)
+            || match self.read_again(step).await {
+                Ok(Some(now)) => self.trace(step, &now, task).key() == key,
+                Ok(None) => true,
+                Err(_) => false,
+            };
+        own && (!miss.is_kept() || are_products_intact(&self.request, task, self.clock).await)
     }
 
     async fn perform(
@@ -203,7 +204,7 @@ impl Worker {
                 }
             }
         };
-        let done = self.carry_out((step, task), miss, key, place, &mut halt, teller).await;
+        let done = self.carry_out((step, task), miss, key, (place, claim.as_ref()), &mut halt, teller).await;
         drop(claim);
         done
     }
@@ -246,7 +247,7 @@ impl Worker {
         (step, task): (&Step, &Task),
         miss: Miss,
         key: Key,
-        place: Place,
+        (place, claim): (Place, Option<&Claim>),
         halt: &mut watch::Receiver<Halt>,
         mut teller: Teller,
     ) -> Done {
@@ -256,7 +257,7 @@ impl Worker {
         }
         let (started, clock) = (Timestamp::now(), Instant::now());
         let mut standing = None;
-        let (_, result) = self.act(step, task, &mut standing, halt, &mut teller).await;
+        let (_, result) = self.act((step, task), claim, &mut standing, halt, &mut teller).await;
         let standing = standing.unwrap_or_default();
         let run = Ran { miss, started, took: clock.elapsed(), standing };
         match result {
@@ -266,7 +267,7 @@ impl Worker {
                     Some("it was denied what it asked for, so what it made is not kept")
                 } else if teller.has_lost() {
                     Some("some of its output is lost, so what it made is not kept")
-                } else if self.is_as_planned(step, task) || self.is_steady(step, task, key).await {
+                } else if self.is_steady(step, task, key, &run.miss).await {
                     None
                 } else {
                     Some(CHANGED)
@@ -293,10 +294,17 @@ impl Worker {
         &'a self,
         (step, command): (&'a Step, &'a CommandStep),
         task: &Task,
+        claim: Option<&'a Claim>,
         standing: &'a mut Option<Standing>,
     ) -> Result<Room<'a>, Problems> {
         let now = if self.is_behind_always(task) { self.read_again(step).await? } else { None };
-        Ok(Room::new(&self.request, (step, command), now.as_ref().unwrap_or(&step.definition), standing))
+        Ok(Room::new(
+            &self.request,
+            (step, command),
+            now.as_ref().unwrap_or(&step.definition),
+            claim,
+            standing,
+        ))
     }
 
     /// Publishes: each time, and nothing of it is kept.
@@ -312,7 +320,7 @@ impl Worker {
         if let Err(unsuccessful) = self.confirm(step, halt).await {
             return Done { place: Some(place), ..unsuccessful.into() };
         }
-        let (tags, result) = self.act(step, task, &mut None, halt, teller).await;
+        let (tags, result) = self.act((step, task), None, &mut None, halt, teller).await;
         let done = match result {
             // What is there already was published before.
             Ok(Yielded::Again) => Done::new(Ended::Cached(Found::Present)),
@@ -392,14 +400,14 @@ impl Worker {
     /// made, if it makes one.
     async fn act(
         &self,
-        step: &Step,
-        task: &Task,
+        (step, task): (&Step, &Task),
+        claim: Option<&Claim>,
         standing: &mut Option<Standing>,
         halt: &mut watch::Receiver<Halt>,
         teller: &mut Teller,
     ) -> (Vec<TagMove>, Result<Yielded, Unsuccessful>) {
         if let Action::Command(command) = &step.action {
-            let room = match self.room((step, command), task, standing).await {
+            let room = match self.room((step, command), task, claim, standing).await {
                 Ok(mut room) => room.make(teller).await.map(|()| room),
                 Err(problems) => Err(problems),
             };
@@ -439,61 +447,6 @@ impl Worker {
             _ => self.images.act(&self.request.plan, step, &task.images, halt, teller).await,
         }
     }
-
-    /// Keeps what a step made that succeeded.
-    async fn keep(
-        &self,
-        step: &Step,
-        run: Ran,
-        image: Option<Descriptor>,
-        doubt: Option<&'static str>,
-        teller: Teller,
-    ) -> Done {
-        let cache = self.request.cache.clone();
-        let patterns = outputs(step).to_vec();
-        let (teller, log) = teller.into_parts();
-        let bytes = log.written().1.saturating_add(size_of_outputs(&self.request.root, &patterns));
-        let saved = blocking_if(bytes > LARGE, move || {
-            let Ran { miss, started, took, standing } = run;
-            let none = patterns.is_empty();
-            let outputs = if none { Outputs::default() } else { cache.collect(&patterns, &standing)? };
-            // What always runs is never replayed.
-            let log = log.timeless().filter(|_| miss.is_kept());
-            let log = log.map(|log| cache.keep_log(log)).transpose()?;
-            let made = Made { outputs, image, log, started, duration: took, steady: doubt.is_none() };
-            cache.save(&miss, made).map_err(Problems::from)
-        });
-        match saved.await {
-            Err(problems) => Done::failed(at(step, problems)),
-            Ok(Saved { record, kept }) => {
-                if !kept && step.effect == Effect::Cacheable && !self.request.options.no_cache {
-                    teller.tell(Told::Notice(doubt.unwrap_or(CHANGED).to_owned())).await;
-                }
-                let product = record.product(step.effect);
-                let lasting = kept.then_some(record.outputs);
-                Done { product, image: record.image, lasting, ..Done::new(Ended::Ran) }
-            }
-        }
-    }
-
-    /// Keeps in mind what a step made that did not come to its end, and what is wrong
-    /// with that.
-    async fn keep_rest(&self, step: &Step, run: Ran, outcome: Outcome) -> Problems {
-        let cache = self.request.cache.clone();
-        let Ran { miss, started, took, standing } = run;
-        let patterns = outputs(step).to_vec();
-        let save = move || cache.save_rest(&miss, (patterns.as_slice(), &standing), outcome, started, took);
-        blocking(save).await.map_or_else(Problems::from, |()| Problems::new())
-    }
-}
-
-/// A run of a step that is over.
-struct Ran {
-    miss: Miss,
-    started: Timestamp,
-    took: Duration,
-    /// What it found where it makes its outputs.
-    standing: Standing,
 }
 
 /// Which steps come behind a target that always runs.
@@ -525,7 +478,7 @@ pub(super) fn not_available(gap: &Gap) -> Problem {
 }
 
 /// Shows the declaration of the step with problems that show no place.
-fn at(step: &Step, problems: Problems) -> Problems {
+pub(super) fn at(step: &Step, problems: Problems) -> Problems {
     let mut placed = Problems::new();
     placed.extend(problems.into_iter().map(|problem| {
         if problem.labels.is_empty() {
@@ -537,18 +490,11 @@ fn at(step: &Step, problems: Problems) -> Problems {
     placed
 }
 
-/// About how many bytes lie where a step makes its outputs; very many for those
-/// that have to be looked for.
-fn size_of_outputs(root: &Path, patterns: &[Pattern]) -> u64 {
-    let size = |pattern: &Pattern| {
-        let found = root.join(&pattern.glob.value).symlink_metadata().ok().filter(Metadata::is_file);
-        found.map_or(u64::MAX, |found| found.len())
-    };
-    patterns.iter().map(size).fold(0, u64::saturating_add)
-}
-
 /// Does work that blocks its thread: on another one if it is much.
-async fn blocking_if<T: Send + 'static>(much: bool, work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(super) async fn blocking_if<T: Send + 'static>(
+    much: bool,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
     if much { blocking(work).await } else { work() }
 }
 

@@ -249,6 +249,10 @@ impl Scene<'_> {
         let Ok(own) = output_directories(patterns) else { return false };
         for path in made.chain(own) {
             let Some(look) = self.cache.look(&path) else { return false };
+            // It was changed since it was made.
+            if outputs.get(&path).is_some_and(|kind| look.digest != kind.digest()) {
+                return false;
+            }
             let settled = look.seen.is_settled(self.clock);
             row.outputs.push(self.table.file(path.as_path(), look.seen, settled, look.digest));
         }

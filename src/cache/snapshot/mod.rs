@@ -30,7 +30,7 @@ use crate::config::{Consulted, Release};
 use crate::facts::{Clock, Origin, Stat, ToolQuery, repository_depth};
 
 pub use build::Ran;
-pub use subset::Subset;
+pub use subset::{SettledOutputs, Subset};
 
 use files::{Change, Files};
 

@@ -10,8 +10,9 @@ use crate::cache::sealed::{seal, unseal};
 use crate::cache::snapshot::step::{StepRow, Turn};
 use crate::cache::snapshot::{Changes, Snapshot};
 use crate::cache::{Blake3, Product};
+use crate::config::Pattern;
 use crate::facts::{InputKind, KnownFiles};
-use crate::plan::{Need, NeedKind, Plan, StepId, StepIndex};
+use crate::plan::{Action, Need, NeedKind, Plan, StepId, StepIndex};
 
 /// Steps that may have to run, as a plan of its own.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub struct Subset {
     pub plan: Plan,
     /// For each, the products that it needs of steps that are not part of it.
     pub products: Vec<Vec<(StepId, Product)>>,
+    /// For each, the outputs among these, and among what groups stand for.
+    pub outputs: Vec<Vec<SettledOutputs>>,
     /// Files that need not be read again.
     pub known: KnownFiles,
     /// Steps that need not be looked at.
@@ -29,6 +32,17 @@ pub struct Subset {
     /// The place of each step in the whole plan.
     pub(super) places: Vec<u32>,
     pub(super) changed: HashSet<u32>,
+}
+
+/// What a step made that need not be looked at, and that another reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettledOutputs {
+    /// The step that made it.
+    pub step: StepId,
+    /// The digest of it.
+    pub digest: Blake3,
+    /// The patterns that the step declares.
+    pub patterns: Vec<Pattern>,
 }
 
 /// The steps of a snapshot as they are stored.
@@ -83,27 +97,39 @@ impl Snapshot {
         let mut subset = Subset {
             plan: Plan { steps: Vec::new(), unpublished: None, gaps: Vec::new() },
             products: Vec::new(),
+            outputs: Vec::new(),
             known: KnownFiles::new(),
             up_to_date: rest().filter(|row| row.is_done()).count(),
             skipped: rest().filter(|row| row.turn == Turn::Skipped).count(),
             places,
             changed: files,
         };
+        let mut learned = HashSet::new();
         for place in subset.places.clone() {
             let row = rows.get(place as usize)?;
             let mut step = row.step()?;
             let mut products = Vec::new();
+            let mut behind = Vec::new();
             step.needs.clear();
             for (need, kind) in &row.needs {
                 let before = rows.get(*need as usize)?;
                 match taken.get(need).copied() {
                     Some(index) => step.needs.push(Need { step: index, kind: *kind }),
-                    None if *kind == NeedKind::Product => products.push((before.id()?, before.product()?)),
+                    None if *kind == NeedKind::Product => {
+                        products.push((before.id()?, before.product()?));
+                        behind.push(*need);
+                    }
                     None => {}
                 }
             }
             subset.plan.steps.push(step);
             subset.products.push(products);
+            let settled = settled(&rows, behind)?;
+            for (need, _) in settled.iter().filter(|(need, _)| learned.insert(*need)) {
+                let row = rows.get(*need as usize)?;
+                row.outputs.iter().for_each(|file| self.learn(*file, &mut subset.known));
+            }
+            subset.outputs.push(settled.into_iter().map(|(_, outputs)| outputs).collect());
             for file in row.inputs.iter().chain(&row.outputs) {
                 self.learn(*file, &mut subset.known);
             }
@@ -130,4 +156,21 @@ impl Snapshot {
             known.insert(self.files.path(&row).as_os_str().as_bytes().to_vec(), row.seen.stat, digest);
         }
     }
+}
+
+/// What these steps made, and those that groups among them stand for, by their places.
+fn settled(rows: &[StepRow<'_>], mut waiting: Vec<u32>) -> Option<Vec<(u32, SettledOutputs)>> {
+    let mut settled = Vec::new();
+    while let Some(at) = waiting.pop() {
+        let row = rows.get(at as usize)?;
+        if row.turn == Turn::Group {
+            let products = row.needs.iter().filter(|(_, kind)| *kind == NeedKind::Product);
+            waiting.extend(products.map(|(need, _)| *need));
+        } else if let Some(Product::Outputs(digest)) = row.product() {
+            let Action::Command(command) = row.step()?.action else { return None };
+            let outputs = SettledOutputs { step: row.id()?, digest, patterns: command.outputs };
+            settled.push((at, outputs));
+        }
+    }
+    Some(settled)
 }

@@ -1,0 +1,83 @@
+//! Keeps what steps made.
+
+use std::fs::Metadata;
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::cache::{Made, Miss, Outcome, Outputs, Saved, Standing};
+use crate::config::Pattern;
+use crate::diagnostic::Problems;
+use crate::oci::Descriptor;
+use crate::plan::{Effect, Step};
+use crate::run::task::{Done, Ended};
+use crate::run::teller::{Teller, Told};
+use crate::run::worker::{CHANGED, LARGE, Worker, at, blocking, blocking_if, outputs};
+
+/// A run of a step that is over.
+pub(super) struct Ran {
+    pub(super) miss: Miss,
+    pub(super) started: Timestamp,
+    pub(super) took: Duration,
+    /// What it found where it makes its outputs.
+    pub(super) standing: Standing,
+}
+
+impl Worker {
+    /// Keeps what a step made that succeeded.
+    pub(super) async fn keep(
+        &self,
+        step: &Step,
+        run: Ran,
+        image: Option<Descriptor>,
+        doubt: Option<&'static str>,
+        teller: Teller,
+    ) -> Done {
+        let cache = self.request().cache.clone();
+        let patterns = outputs(step).to_vec();
+        let (teller, log) = teller.into_parts();
+        let bytes = log.written().1.saturating_add(size_of_outputs(&self.request().root, &patterns));
+        let saved = blocking_if(bytes > LARGE, move || {
+            let Ran { miss, started, took, standing } = run;
+            let none = patterns.is_empty();
+            let outputs = if none { Outputs::default() } else { cache.collect(&patterns, &standing)? };
+            // What always runs is never replayed.
+            let log = log.timeless().filter(|_| miss.is_kept());
+            let log = log.map(|log| cache.keep_log(log)).transpose()?;
+            let made = Made { outputs, image, log, started, duration: took, steady: doubt.is_none() };
+            cache.save(&miss, made).map_err(Problems::from)
+        });
+        match saved.await {
+            Err(problems) => Done::failed(at(step, problems)),
+            Ok(Saved { record, kept }) => {
+                if !kept && step.effect == Effect::Cacheable && !self.request().options.no_cache {
+                    teller.tell(Told::Notice(doubt.unwrap_or(CHANGED).to_owned())).await;
+                }
+                let product = record.product(step.effect);
+                let lasting = kept.then_some(record.outputs);
+                Done { product, image: record.image, lasting, ..Done::new(Ended::Ran) }
+            }
+        }
+    }
+
+    /// Keeps in mind what a step made that did not come to its end, and what is wrong
+    /// with that.
+    pub(super) async fn keep_rest(&self, step: &Step, run: Ran, outcome: Outcome) -> Problems {
+        let cache = self.request().cache.clone();
+        let Ran { miss, started, took, standing } = run;
+        let patterns = outputs(step).to_vec();
+        let save = move || cache.save_rest(&miss, (patterns.as_slice(), &standing), outcome, started, took);
+        blocking(save).await.map_or_else(Problems::from, |()| Problems::new())
+    }
+}
+
+/// About how many bytes lie where a step makes its outputs; very many for those
+/// that have to be looked for.
+fn size_of_outputs(root: &Path, patterns: &[Pattern]) -> u64 {
+    let size = |pattern: &Pattern| {
+        let found = root.join(&pattern.glob.value).symlink_metadata().ok().filter(Metadata::is_file);
+        found.map_or(u64::MAX, |found| found.len())
+    };
+    patterns.iter().map(size).fold(0, u64::saturating_add)
+}

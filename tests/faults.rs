@@ -397,6 +397,23 @@ fn a_registry_that_is_down_is_told_before_anything_is_built() {
 }
 
 #[test]
+fn an_image_that_is_handed_out_otherwise_than_it_was_sent_gets_no_tag() {
+    for what in ["manifests", "blobs"] {
+        let handed_out = format!("GET /v2/team/web/{what}/sha256:");
+        let harm = move |name: &str| name.starts_with(&handed_out).then_some(Fault::Flip(40));
+        let Some((ended, repo)) = refused(harm) else { return };
+        assert_ne!(ended.code, 0, "{what}: {}", ended.stderr);
+        let said = ended.stderr.replace("\n  | ", " ");
+        assert!(said.contains("is something else") && said.contains("a proxy on the way"), "{what}: {said}");
+        assert!(
+            repo.has(".registry/docker/registry/v2/repositories/team/web/_manifests/revisions"),
+            "{what}"
+        );
+        assert!(!repo.has(".registry/docker/registry/v2/repositories/team/web/_manifests/tags"), "{what}");
+    }
+}
+
+#[test]
 fn a_disk_that_is_full_is_said_to_be_and_holds_nothing_half_written() {
     if !installed("a full disk", &["docker-registry", "mount", "umount"]) {
         return;

@@ -449,6 +449,42 @@ fn an_image_is_copied_between_registries_and_directories() {
 }
 
 #[test]
+fn an_image_that_lost_a_layer_at_the_registry_is_whole_after_a_release_or_a_copy() {
+    if !installed("images that lost a layer", &["docker-registry"]) {
+        return;
+    }
+    let (repo, registry) = project();
+    let release = || repo.hoist(&["release", "--event", "tag=v1.0.0", "--yes"]);
+    assert_eq!(release().code, 0);
+    let get = |path: &str| direct(registry.port, &format!("/v2/team/web/{path}"));
+    let digest = |pointer: &str, document: &[u8]| {
+        let document: serde_json::Value = serde_json::from_slice(document).expect("it is JSON");
+        document.pointer(pointer).and_then(|digest| digest.as_str()).expect("it has it").to_owned()
+    };
+    let index = get("manifests/1.0.0").expect("it was released");
+    let child = get(&format!("manifests/{}", digest("/manifests/1/digest", &index))).expect("it is there");
+    let layer = format!("blobs/{}", digest("/layers/0/digest", &child));
+    let place = format!("127.0.0.1:{}/team/web", registry.port);
+    assert_eq!(repo.hoist(&["copy", &format!("{place}:1.0.0"), "oci:kept"]).code, 0);
+
+    let lose = || {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", registry.port)).expect("it listens");
+        write!(stream, "DELETE /v2/team/web/{layer} HTTP/1.0\r\nHost: x\r\n\r\n").expect("it takes it");
+        std::io::Read::read_to_string(&mut stream, &mut String::new()).expect("it answers");
+        assert_eq!(get(&layer), None);
+    };
+    lose();
+    let again = release();
+    assert_eq!(again.code, 0, "{}", again.stderr);
+    assert!(get(&layer).is_some(), "{}", again.stderr);
+    lose();
+    let copied = repo.hoist(&["copy", "oci:kept", &format!("{place}:1.0.0")]);
+    assert_eq!(copied.code, 0, "{}", copied.stderr);
+    assert!(copied.stderr.contains("1 blob sent"), "{}", copied.stderr);
+    assert!(get(&layer).is_some(), "{}", copied.stderr);
+}
+
+#[test]
 fn a_copy_has_the_tag_of_its_image_or_no_name() {
     if !installed("copies of images without tags", &["docker-registry", "skopeo"]) {
         return;

@@ -148,7 +148,8 @@ fn step_of(session: &Session, root: &Path, step: &str, run: Option<&str>) -> Res
         }
         return show(session, root, id, &meant, &story);
     }
-    let near = nearest(step, seen.iter().map(String::as_str));
+    // A step that was to run, and did not, is no better named by its name.
+    let near = nearest(step, seen.iter().map(String::as_str).filter(|name| *name != step));
     let help = near
         .map(|name| format!("did you mean `hoist log {name}`? `hoist log` lists the steps of the last run"));
     let title = match run {

@@ -49,4 +49,4 @@ pub use tag_rule::{Narrow, Rule, RuleKind, TagSet};
 pub use target::{Argument, Command, Condition, Pattern, Target};
 pub use template::{Fact, Field, Name, Part, Template};
 pub(crate) use value::duration;
-pub use value::glob_fits;
+pub use value::{glob_fits, of_directories};

@@ -235,6 +235,15 @@ mod tests {
     }
 
     #[test]
+    fn a_glob_that_is_left_out_and_ends_with_a_slash_means_directories() {
+        let bench = Bench::new(&[("d/node_modules/x", "x"), ("d/a/node_modules", "n"), ("d/a/b/c", "c")]);
+        let exclude = vec!["**/node_modules/".to_owned(), "a/b/".to_owned()];
+        let image = bench.assemble(vec![vec![CopyPlan { exclude, ..bench.copy("d", "/d") }]]).unwrap();
+        let left = ["755 0:0 d/", "755 0:0 d/a/", "644 0:0 d/a/node_modules n"];
+        assert_eq!(bench.layer(&image, 0), left);
+    }
+
+    #[test]
     fn files_directories_and_globs_go_where_the_copy_says() {
         let bench = Bench::new(&[
             ("app", "run"),

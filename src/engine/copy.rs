@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use rayon::prelude::*;
 
+use crate::config::of_directories;
 use crate::diagnostic::{Code, Problem};
 use crate::facts::{PRIVATE, Stat, nearest_path};
 use crate::plan::CopyPlan;
@@ -66,9 +67,16 @@ pub(super) enum SourceKind {
 pub(super) fn find(copy: &CopyPlan, root: &Path) -> Result<Copied, Problem> {
     let (fixed, pattern) = divide(&copy.from);
     let start = start(copy, root, fixed)?;
-    let mut walk = Walk { copy, exclude: globs(copy, &copy.exclude)?, only: None };
+    let (directories, all): (Vec<_>, Vec<_>) = copy
+        .exclude
+        .iter()
+        .map(|glob| of_directories(glob))
+        .partition(|(_, is_of_directories)| *is_of_directories);
+    let exclude = |all: Vec<(&str, bool)>| globs(copy, all.into_iter().map(|(glob, _)| glob));
+    let (exclude, exclude_directories) = (exclude(all)?, exclude(directories)?);
+    let mut walk = Walk { copy, exclude, exclude_directories, only: None };
     if let Some(pattern) = pattern {
-        walk.only = Some(globs(copy, std::slice::from_ref(&pattern))?);
+        walk.only = Some(globs(copy, [&*pattern])?);
         let sources = walk.directory(&start, Path::new(""), false)?;
         if sources.is_empty() {
             return Err(Problem::new(Code::Assemble, format!("nothing matches `{}`", copy.from))
@@ -116,6 +124,8 @@ fn start(copy: &CopyPlan, root: &Path, fixed: &str) -> Result<PathBuf, Problem> 
 struct Walk<'a> {
     copy: &'a CopyPlan,
     exclude: GlobSet,
+    /// Globs with a slash at their end.
+    exclude_directories: GlobSet,
     /// Of a glob: what matches, with all below it.
     only: Option<GlobSet>,
 }
@@ -153,6 +163,9 @@ impl Walk<'_> {
         let taken = taken || self.only.as_ref().is_none_or(|only| only.is_match(&below));
         let metadata = entry.metadata().map_err(|error| unreadable(self.copy, &path, &error))?;
         if metadata.is_dir() {
+            if self.exclude_directories.is_match(&below) {
+                return Ok(());
+            }
             let deeper = self.directory(&path, &below, taken)?;
             if taken {
                 sources.push(Source { below, kind: SourceKind::Directory });
@@ -197,13 +210,13 @@ fn entries(directory: &Path) -> io::Result<Vec<DirEntry>> {
     fs::read_dir(directory)?.filter(|entry| !entry.as_ref().is_ok_and(private)).collect()
 }
 
-fn globs(copy: &CopyPlan, patterns: &[String]) -> Result<GlobSet, Problem> {
+fn globs<'a>(copy: &CopyPlan, patterns: impl IntoIterator<Item = &'a str>) -> Result<GlobSet, Problem> {
     let mut set = GlobSetBuilder::new();
     for pattern in patterns {
         let glob = GlobBuilder::new(pattern).literal_separator(true).build();
         set.add(glob.map_err(|error| invalid_glob(copy, pattern, &error))?);
     }
-    set.build().map_err(|error| invalid_glob(copy, &patterns.join(", "), &error))
+    set.build().map_err(|error| invalid_glob(copy, &copy.exclude.join(", "), &error))
 }
 
 fn invalid_glob(copy: &CopyPlan, pattern: &str, error: &globset::Error) -> Problem {

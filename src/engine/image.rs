@@ -74,7 +74,8 @@ impl Image {
         platform: &Platform,
     ) -> Result<Result<Self, Vec<Platform>>, Problem> {
         if media_type::is_index(&descriptor.media_type) {
-            let index = Self::index(descriptor, &layout.read(descriptor)?)?;
+            let read = |index: &Descriptor| Self::index(index, &layout.read(index)?);
+            let index = read(descriptor)?.flat(read)?;
             let Some(entry) = index.find(platform) else {
                 return Ok(Err(index.platforms()));
             };

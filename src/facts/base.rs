@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::config::{Base, ProjectPath};
 use crate::diagnostic::{Code, Problem, Spanned, nearest};
 use crate::facts::{ResolvedBase, nearest_path};
-use crate::oci::{Descriptor, Digest, ImageConfig, Index, MAX_DOCUMENT, Manifest, Platform};
+use crate::oci::{Descriptor, Digest, ImageConfig, Index, MAX_DOCUMENT, Manifest, Platform, media_type};
 
 /// The annotation by which a layout names its images.
 const NAME: &str = "org.opencontainers.image.ref.name";
@@ -42,11 +42,25 @@ fn in_layout(root: &Path, path: &ProjectPath, name: Option<&str>) -> Result<Reso
             .note(format!("{path}/index.json: {error}"))
     })?;
     let mut descriptor = choose(path, &index.manifests, name)?.clone();
-    let bytes = blob(&layout, path, &descriptor)?;
+    let mut bytes = blob(&layout, path, &descriptor)?;
+    if media_type::is_index(&descriptor.media_type)
+        && let Ok(index) = Index::parse(&bytes)
+        && index.is_nested()
+    {
+        bytes = index.flat(|inner| nested(&layout, path, inner))?.to_bytes();
+    }
     if let Some(platform) = platform(&layout, path, &bytes) {
         descriptor.platform = Some(platform);
     }
     Ok(ResolvedBase::Found(Box::new(descriptor), bytes.into()))
+}
+
+/// An index in the index of a base.
+fn nested(layout: &Path, path: &ProjectPath, index: &Descriptor) -> Result<Index, Problem> {
+    Index::parse(&blob(layout, path, index)?).map_err(|error| {
+        let title = format!("the layout `{path}` has an index that cannot be read");
+        Problem::new(Code::UnknownBase, title).note(format!("{}: {error}", index.digest))
+    })
 }
 
 /// What the configuration of a manifest says that the image is for. `None` of an
@@ -167,6 +181,23 @@ mod tests {
         assert_eq!(ask(&files, None), found(Some(platform)));
         fs::remove_file(files.path(&path)).unwrap();
         assert_eq!(ask(&files, None), found(None));
+    }
+
+    #[test]
+    fn an_index_in_the_index_of_a_base_is_as_good_as_what_is_in_it() {
+        let files = Files::with(&[]);
+        let nest = |named: Descriptor| {
+            let bytes = Index::new(vec![named]).to_bytes();
+            let descriptor = Descriptor::of(media_type::INDEX, &bytes);
+            let path = format!("base/blobs/sha256/{}", descriptor.digest.hex());
+            files.repo.write(&path, std::str::from_utf8(&bytes).unwrap());
+            descriptor
+        };
+        let one = image(&files, "one", None);
+        let top = nest(nest(one.clone()));
+        index(&files, std::slice::from_ref(&top));
+        let flat = Index::new(vec![one]).to_bytes();
+        assert_eq!(ask(&files, None), Ok(ResolvedBase::Found(Box::new(top), flat.into())));
     }
 
     #[test]

@@ -443,6 +443,9 @@ mod tests {
         assert_eq!(paths(project.ask(&query)), ["dist/arm64/web"]);
         assert_eq!(project.copies("static", &["**/*.map"]), ["static/a.css", "static/x/b"]);
         assert_eq!(project.copies("static", &["x"]), ["static/a.css"]);
+        // With a slash at its end, a glob means directories alone.
+        assert_eq!(project.copies("static", &["x/", "a.css/"]), ["static/a.css"]);
+        assert_eq!(project.copies("static", &["x/b/", "*/"]), ["static/a.css"]);
         assert_eq!(project.copies("static/*", &[]), ["static/a.css", "static/x/a.map", "static/x/b"]);
     }
 

@@ -108,7 +108,7 @@ impl Meant {
                 Place::Glob(glob, _) => (glob.is_match(path) || rule.is_copy && rule.covers(path), false),
             };
             let seen = || named || !self.honour_ignore || !ignored(path);
-            meant = meant || matches && !rule.excludes(path) && seen();
+            meant = meant || matches && !rule.excludes(path, false) && seen();
         }
         meant && !self.is_generated(path)
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use globset::{GlobBuilder, GlobMatcher};
 
-use crate::config::{Copy, Pattern, ProjectPath, Template, glob_fits};
+use crate::config::{Copy, Pattern, ProjectPath, Template, glob_fits, of_directories};
 use crate::diagnostic::{Code, Problem, Span, Spanned};
 use crate::dockerfile::IgnoreRules;
 use crate::facts::places::Places;
@@ -16,8 +16,9 @@ use crate::facts::{ContextQuery, Scope, tree};
 pub(super) struct Rule {
     pub(super) place: Place,
     pub(super) negated: bool,
-    /// Globs of what is left out, relative to a directory.
-    exclude: Vec<GlobMatcher>,
+    /// Globs of what is left out, relative to a directory, and whether they mean directories
+    /// alone.
+    exclude: Vec<(GlobMatcher, bool)>,
     from: PathBuf,
     pub(super) span: Span,
     /// Of a copy: a wildcard that matches a directory means all below it, and a
@@ -73,7 +74,11 @@ impl Rule {
         let from = match &place {
             Place::Named(path, _) | Place::Glob(_, path) => path.clone(),
         };
-        let exclude = copy.exclude.iter().map(|glob| compile(glob, glob.span)).collect::<Result<_, _>>()?;
+        let exclude = copy.exclude.iter().map(|glob| {
+            let (text, is_of_directories) = of_directories(glob);
+            compile(text, glob.span).map(|glob| (glob, is_of_directories))
+        });
+        let exclude = exclude.collect::<Result<_, _>>()?;
         Ok(Self {
             place,
             negated: false,
@@ -142,14 +147,15 @@ impl Rule {
         let Ok(below) = directory.strip_prefix(&self.from) else { return false };
         let takes_back = |rules: &IgnoreRules| rules.may_take_back_below(&below.to_string_lossy());
         self.is_without(directory)
-            || self.excludes(directory) && !self.ignore.as_ref().is_some_and(takes_back)
+            || self.excludes(directory, true) && !self.ignore.as_ref().is_some_and(takes_back)
     }
 
     fn is_without(&self, path: &Path) -> bool {
         self.without.iter().any(|without| path.starts_with(without))
     }
 
-    pub(super) fn excludes(&self, path: &Path) -> bool {
+    /// Whether a file, or a directory, is left out.
+    pub(super) fn excludes(&self, path: &Path, is_directory: bool) -> bool {
         if self.ignore.is_none() && self.exclude.is_empty() && self.without.is_empty() {
             return false;
         }
@@ -161,7 +167,11 @@ impl Rule {
             return !below.as_os_str().is_empty() && ignore.is_ignored(&below.to_string_lossy());
         }
         let mut parts = below.ancestors().filter(|part| !part.as_os_str().is_empty());
-        parts.any(|part| self.exclude.iter().any(|glob| glob.is_match(part)))
+        parts.any(|part| {
+            let may_be_directory = is_directory || part != below;
+            let mut all = self.exclude.iter();
+            all.any(|(glob, of_directories)| (may_be_directory || !of_directories) && glob.is_match(part))
+        })
     }
 
     /// What it means of what is there, sorted.
@@ -197,8 +207,9 @@ impl Rule {
                 Place::Named(..) => !is_whole,
                 Place::Glob(..) => self.covers(&entry.path),
             };
-            let is_copied = is_named && !self.excludes(&entry.path);
-            if is_copied && !(entry.kind == EntryKind::Directory && holds()) {
+            let is_directory = entry.kind == EntryKind::Directory;
+            let is_copied = is_named && !self.excludes(&entry.path, is_directory);
+            if is_copied && !(is_directory && holds()) {
                 found.push((&entry.path, entry.kind));
             }
         }

@@ -6,6 +6,11 @@ use serde::{Deserialize, Serialize};
 use crate::oci::document::{bytes, check_head, nullable, parse};
 use crate::oci::{Descriptor, InvalidDocument, Platform, Unknown, media_type};
 
+/// How deep indexes are followed that lie in an index.
+const MAX_DEPTH: usize = 4;
+/// How many entries they may have in all.
+const MAX_ENTRIES: usize = 1000;
+
 /// Images of several platforms under one digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -65,9 +70,43 @@ impl Index {
         let general = Platform { variant: None, ..platform.clone() };
         let named = |wanted: &Platform| {
             let fits = |found: &Platform| found.to_string().parse().as_ref() == Ok(wanted);
-            self.manifests.iter().find(|manifest| manifest.platform.as_ref().is_some_and(fits))
+            let mut images = self.manifests.iter().filter(|entry| !media_type::is_index(&entry.media_type));
+            images.find(|manifest| manifest.platform.as_ref().is_some_and(fits))
         };
         named(platform).or_else(|| named(&general))
+    }
+
+    /// Whether one of its entries is an index itself.
+    #[must_use]
+    pub fn is_nested(&self) -> bool {
+        self.manifests.iter().any(|entry| media_type::is_index(&entry.media_type))
+    }
+
+    /// With the entries of the indexes in it, which `read` reads, in the place of those. What
+    /// lies too deep, or would be too many, stays as it is: no image is found in it.
+    ///
+    /// # Errors
+    /// What `read` fails with.
+    pub fn flat<E>(mut self, mut read: impl FnMut(&Descriptor) -> Result<Self, E>) -> Result<Self, E> {
+        for _ in 0..MAX_DEPTH {
+            if !self.is_nested() || self.manifests.len() > MAX_ENTRIES {
+                break;
+            }
+            let mut entries = Vec::new();
+            for entry in self.manifests {
+                if !media_type::is_index(&entry.media_type) || entries.len() > MAX_ENTRIES {
+                    entries.push(entry);
+                    continue;
+                }
+                // What is said of an index holds for what is in it.
+                entries.extend(read(&entry)?.manifests.into_iter().map(|mut inner| {
+                    inner.platform = inner.platform.or_else(|| entry.platform.clone());
+                    inner
+                }));
+            }
+            self.manifests = entries;
+        }
+        Ok(self)
     }
 
     /// The platforms that it has images for: attestations have no real one.
@@ -111,5 +150,29 @@ mod tests {
         assert_eq!(Index::parse(&index.to_bytes()), Ok(index.clone()));
         index.unknown.insert("layers".to_owned(), serde_json::json!([]));
         assert_eq!(Index::parse(&index.to_bytes()), Err(InvalidDocument::Ambiguous));
+    }
+
+    #[test]
+    fn an_index_in_an_index_is_as_good_as_what_is_in_it() {
+        let (amd64, arm64) = (entry("linux/amd64", b"a"), entry("linux/arm64", b"b"));
+        let inner = Index::new(vec![Descriptor { platform: None, ..arm64.clone() }]);
+        let named = Descriptor {
+            platform: arm64.platform.clone(),
+            ..Descriptor::of(media_type::INDEX, &inner.to_bytes())
+        };
+        let outer = Index::new(vec![amd64.clone(), named]);
+        assert_eq!(outer.find(&"linux/arm64".parse().unwrap()), None);
+        let flat = outer.flat(|_| Ok::<_, InvalidDocument>(inner.clone())).unwrap();
+        assert_eq!(flat.manifests, [amd64, arm64]);
+        assert_eq!(flat.clone().flat(|_| Err(())), Ok(flat));
+
+        // One that has itself in it comes to an end.
+        let (mut endless, mut reads) = (Index::new(Vec::new()), 0);
+        endless.manifests = vec![Descriptor::of(media_type::INDEX, b"itself"); 20];
+        let flat = endless.clone().flat(|_| {
+            reads += 1;
+            Ok::<_, ()>(endless.clone())
+        });
+        assert!(flat.unwrap().is_nested() && reads < 1000, "{reads}");
     }
 }

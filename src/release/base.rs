@@ -11,7 +11,8 @@ use crate::store::{Layout, Repository, copy};
 /// Where in a layout it is noted what names stand for.
 const MEMORY: &str = "bases";
 
-/// Asks a registry what the name of a base image stands for, and reads it. What is
+/// Asks a registry what the name of a base image stands for, and reads it: an index with
+/// what the indexes in it name, as if it named that itself. What is
 /// in `images` is not read again, and of a name with a digest not asked for; what is
 /// damaged there is fetched.
 ///
@@ -29,6 +30,7 @@ pub async fn find_base(
     if let Some(digest) = &reference.digest
         && let Ok(Some(known)) = images.resolve(&digest.to_string())
         && let Ok(bytes) = images.read(&known)
+        && let Ok(bytes) = flat(&known, bytes, images)
     {
         return Ok((known, bytes));
     }
@@ -39,12 +41,12 @@ pub async fn find_base(
         let help = "registries also say so of images that one may not see: `hoist login` may help";
         return Err(here(problem.help(help)));
     };
-    let bytes = if let Ok(bytes) = images.read(&found) {
-        bytes
-    } else {
-        let bytes = repository.read(&found).await.map_err(here)?;
-        images.write(&found.media_type, &bytes)?;
-        bytes
+    let bytes = read(&found, &repository, images).await.map_err(here)?;
+    let bytes = loop {
+        match flat(&found, bytes.clone(), images) {
+            Ok(bytes) => break bytes,
+            Err(missing) => drop(read(&missing, &repository, images).await.map_err(here)?),
+        }
     };
     let _forgotten = images.keep_note(MEMORY, &name(reference), &found);
     Ok((found, bytes))
@@ -54,8 +56,31 @@ pub async fn find_base(
 #[must_use]
 pub fn last_base(reference: &Reference, images: &Layout) -> Option<(Descriptor, Vec<u8>)> {
     let found: Descriptor = images.note(MEMORY, &name(reference), MAX_DOCUMENT)?;
-    let bytes = images.read(&found).ok()?;
+    let bytes = flat(&found, images.read(&found).ok()?, images).ok()?;
     Some((found, bytes))
+}
+
+/// A document of a base, which is in `images` then.
+async fn read(document: &Descriptor, repository: &Repository, images: &Layout) -> Result<Vec<u8>, Problem> {
+    if let Ok(bytes) = images.read(document) {
+        return Ok(bytes);
+    }
+    let bytes = repository.read(document).await?;
+    images.write(&document.media_type, &bytes)?;
+    Ok(bytes)
+}
+
+/// The bytes of a base; of an index in which others lie, of one that names what they name.
+/// `Err` with the first of those that is not in `images`.
+fn flat(base: &Descriptor, bytes: Vec<u8>, images: &Layout) -> Result<Vec<u8>, Box<Descriptor>> {
+    let index = media_type::is_index(&base.media_type).then(|| Index::parse(&bytes).ok()).flatten();
+    let Some(index) = index.filter(Index::is_nested) else { return Ok(bytes) };
+    let read = |inner: &Descriptor| {
+        let bytes = images.read(inner).map_err(|_| Box::new(inner.clone()));
+        // In what is no index, there are no images.
+        bytes.map(|bytes| Index::parse(&bytes).unwrap_or_else(|_| Index::new(Vec::new())))
+    };
+    index.flat(read).map(|flat| flat.to_bytes())
 }
 
 /// What a name is noted by.

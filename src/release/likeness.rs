@@ -20,10 +20,27 @@ pub async fn repository_meant(registry: &Registry) -> String {
     }
 }
 
-/// What to do about a tag that a repository does not have, which has others.
+/// What to do about a tag that leads to no image in a repository which has tags.
 pub(super) fn tag_meant(place: &str, tag: &str, tags: &[String]) -> String {
+    if tags.iter().any(|listed| listed == tag) {
+        return format!("`{place}` lists the tag, and has lost its image: release or copy it there again");
+    }
     match nearest(tag, tags.iter().map(String::as_str)) {
         Some(meant) => format!("did you mean `{place}:{meant}`?"),
         None => format!("`hoist inspect {place}` lists its tags"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_typed_is_not_proposed() {
+        let tags = ["1.0", "1.1"].map(str::to_owned);
+        assert_eq!(tag_meant("r.io/web", "1.2", &tags), "did you mean `r.io/web:1.0`?");
+        assert_eq!(tag_meant("r.io/web", "edge", &tags), "`hoist inspect r.io/web` lists its tags");
+        let lost = "`r.io/web` lists the tag, and has lost its image: release or copy it there again";
+        assert_eq!(tag_meant("r.io/web", "1.1", &tags), lost);
     }
 }

@@ -9,8 +9,8 @@ use super::*;
 use crate::config::ProjectPath;
 use crate::diagnostic::{Code, Sources, Span};
 use crate::facts::Environment;
-use crate::oci::{Descriptor, Digest, Reference, media_type};
-use crate::plan::{PushStep, RegistryPlace, RegistryPlan, StepIndex, TagStep};
+use crate::oci::{Descriptor, Digest, Index, Reference, media_type};
+use crate::plan::{PushStep, RegistryPlace, RegistryPlan, RemoteBase, StepIndex, TagStep};
 use crate::store::Layout;
 use crate::store::fixture::{Answer, DockerRegistry, FakeServer, image, index};
 use crate::tags::{Movement, PlannedTag, Track};
@@ -128,6 +128,33 @@ async fn a_pinned_base_that_is_damaged_here_is_fetched_again() {
     let asked = server.lines().len();
     assert_eq!(find().await, expected);
     assert_eq!(server.lines().len(), asked);
+}
+
+#[tokio::test]
+async fn a_base_whose_index_lies_in_an_index_is_found() {
+    let project = Project::new();
+    let directory = tempfile::tempdir().unwrap();
+    let remote = Layout::create(directory.path()).unwrap();
+    let amd64 = image(&remote, "linux/amd64", b"layer", &[]);
+    let top = index(&remote, vec![index(&remote, vec![index(&remote, vec![amd64.clone()])])]);
+    let has = remote.clone();
+    let server = FakeServer::start(move |request| {
+        let asked = request.line.rsplit('/').next().unwrap();
+        let digest = if asked == "1" { top.digest } else { asked.parse().unwrap() };
+        let Ok(bytes) = std::fs::read(has.blob_path(&digest)) else { return Answer::new("404 Not Found") };
+        let kind = if digest == amd64.digest { media_type::MANIFEST } else { media_type::INDEX };
+        Answer::new("200 OK").header("Content-Type", kind).body(bytes)
+    });
+    let reference: Reference = format!("{}/acme/base:1", server.address).parse().unwrap();
+    let plan = RegistryPlan::plain(&reference.repository);
+    let span = Span::new(Sources::new().add("release.kdl", ""), 0..0);
+    let found = find_base(&reference, &plan, span, &project.publisher, &project.images).await.unwrap();
+    let platform = "linux/amd64".parse().unwrap();
+    let named = Index::parse(&found.1).unwrap().find(&platform).cloned().unwrap();
+    assert_eq!(last_base(&reference, &project.images), Some(found.clone()));
+    let base = RemoteBase { reference, registry: plan, descriptor: found.0, bytes: found.1.into() };
+    pull(&base, &platform, &project.publisher, &project.images).await.unwrap();
+    assert!(project.images.holds(&named) && project.images.holds(&Descriptor::of("", b"layer")));
 }
 
 #[tokio::test]

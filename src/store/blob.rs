@@ -216,3 +216,9 @@ pub(super) fn mismatch(expected: &Descriptor, digest: Digest, size: u64) -> Prob
     )
     .note(format!("expected {} bytes, received {size} with {digest}", expected.size))
 }
+
+/// A registry says that it has so many bytes of content that has another size.
+pub(super) fn mismatch_in_size(expected: &Descriptor, size: u64) -> Problem {
+    Problem::new(Code::DigestMismatch, format!("`{}` is there with another size", expected.digest))
+        .note(format!("it has {} bytes, and {size} are there", expected.size))
+}

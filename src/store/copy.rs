@@ -12,6 +12,7 @@ use crate::diagnostic::{Code, Problem, bytes, counted};
 use crate::oci::{Descriptor, Digest, Index, Manifest, media_type};
 use crate::store::blob::unusable;
 use crate::store::registry::{Delivery, Offer};
+use crate::store::whole::{Part, missing, read_back};
 use crate::store::{Layout, Question, Repository, all};
 
 /// How many blobs are under way at once.
@@ -100,18 +101,38 @@ impl Meter {
 #[derive(Debug, Default)]
 struct Contents {
     /// Configurations and layers, each once.
-    blobs: Vec<Descriptor>,
+    blobs: Vec<Part>,
     /// Manifests and indexes with their bytes, level by level: the image itself, then what
     /// that names.
     levels: Vec<Vec<(Descriptor, Vec<u8>)>>,
+}
+
+impl Contents {
+    /// All of it that a registry has to have.
+    fn parts(&self) -> Vec<Part> {
+        let manifests = self.levels.iter().flatten().map(|(one, _)| Part::document(one));
+        self.blobs.iter().cloned().chain(manifests).collect()
+    }
+
+    /// Leaves only these parts.
+    fn retain(&mut self, parts: &[Part]) {
+        let left: HashSet<Digest> = parts.iter().map(|part| part.descriptor.digest).collect();
+        self.blobs.retain(|part| left.contains(&part.descriptor.digest));
+        for level in &mut self.levels {
+            level.retain(|(one, _)| left.contains(&one.digest));
+        }
+    }
 }
 
 /// Copies a manifest, or an index with all that it names, by digest: blobs
 /// first, then what names them, the image itself last. What is there is not
 /// sent again. No name is set.
 ///
+/// A registry then has all of it: where it has the image, each part is looked for, and
+/// those that it lost are sent; and what was sent is read back, layers but for their size.
+///
 /// # Errors
-/// Something of the image is missing or damaged; one of the places cannot be
+/// Something of the image is missing or damaged, here or there; one of the places cannot be
 /// reached or refuses.
 pub async fn copy(
     from: &Repository,
@@ -133,14 +154,40 @@ pub async fn copy_read(
     to: &Repository,
     observe: Observe,
 ) -> Result<Copied, Problem> {
-    // A registry takes an image only after all that it names.
-    let is_whole = async {
+    let is_known = async {
         match to {
-            Repository::Registry(registry) => Ok(from.is_same(to) || registry.has(image).await?),
+            Repository::Registry(registry) => registry.has(image).await,
             Repository::Layout(_) => Ok(false),
         }
     };
-    let (Contents { blobs, levels }, is_whole) = tokio::try_join!(contents(from, image, document), is_whole)?;
+    let (mut contents, is_known) = tokio::try_join!(contents(from, image, document), is_known)?;
+    let count = contents.blobs.len();
+    let total = contents.blobs.iter().map(|blob| blob.descriptor.size).sum();
+    let meter = Arc::new(Meter::new(total, observe));
+    let mut sent = contents.parts();
+    // Of an image that is not known, each blob is asked for when its turn comes.
+    if let Repository::Registry(registry) = to
+        && is_known
+    {
+        sent = missing(registry, sent).await?;
+        contents.retain(&sent);
+        meter.add(total - contents.blobs.iter().map(|blob| blob.descriptor.size).sum::<u64>());
+    }
+    let present = count - contents.blobs.len();
+    let copied = send(from, contents, to, &meter).await?;
+    if let Repository::Registry(registry) = to {
+        read_back(registry, sent).await?;
+    }
+    Ok(Copied { present: copied.present + present, ..copied })
+}
+
+/// Brings blobs, and then what names them.
+async fn send(
+    from: &Repository,
+    Contents { blobs, levels }: Contents,
+    to: &Repository,
+    meter: &Arc<Meter>,
+) -> Result<Copied, Problem> {
     let _hold = match to {
         Repository::Layout(layout) => {
             let layout = layout.clone();
@@ -148,16 +195,10 @@ pub async fn copy_read(
         }
         Repository::Registry(_) => None,
     };
-    let total = blobs.iter().map(|blob| blob.size).sum();
-    let meter = Arc::new(Meter::new(total, observe));
-    if is_whole {
-        meter.add(total);
-        return Ok(Copied { present: blobs.len(), ..Copied::default() });
-    }
     let permits = Arc::new(Semaphore::new(AT_ONCE));
     let mut tasks = JoinSet::new();
-    for blob in blobs {
-        let (from, to, meter) = (from.clone(), to.clone(), Arc::clone(&meter));
+    for Part { descriptor: blob, .. } in blobs {
+        let (from, to, meter) = (from.clone(), to.clone(), Arc::clone(meter));
         let permits = Arc::clone(&permits);
         tasks.spawn(async move {
             let _permit = permits.acquire().await;
@@ -300,11 +341,13 @@ async fn contents(from: &Repository, image: &Descriptor, document: Vec<u8>) -> R
                 }
             } else {
                 let parsed = Manifest::parse(bytes).map_err(|error| unfit(error.to_string()))?;
-                for blob in std::iter::once(parsed.config).chain(parsed.layers) {
+                let layers = parsed.layers.iter().map(Part::layer);
+                for part in std::iter::once(Part::document(&parsed.config)).chain(layers) {
+                    let blob = &part.descriptor;
                     // A layer that may not be distributed is fetched from its own address.
-                    let elsewhere = blob.unknown.contains_key("urls") && !from.has(&blob).await?;
+                    let elsewhere = blob.unknown.contains_key("urls") && !from.has(blob).await?;
                     if !elsewhere && seen.insert(blob.digest) {
-                        contents.blobs.push(blob);
+                        contents.blobs.push(part);
                     }
                 }
             }

@@ -18,6 +18,7 @@ mod layout;
 mod referrer;
 mod registry;
 mod repository;
+mod whole;
 
 pub use answers::{Question, all, answers, each};
 pub use blob::{BlobReader, BlobWriter};

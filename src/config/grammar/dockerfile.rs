@@ -256,7 +256,7 @@ const COPY: NodeForm = NodeForm::new("copy", "Files of the project, and where th
         PropertyForm::new("mode", Kind::Mode, "Permission bits of files.")
             .default("0755 where the owner may execute the source, else 0644"),
         PropertyForm::new("owner", Kind::Owner, "Owner, and group.").default("`0:0`"),
-        PropertyForm::new("exclude", Kind::Glob, "A glob relative to `from` that is left out."),
+        PropertyForm::new("exclude", Kind::Glob, "A glob relative to `from` that is left out; `x/` means directories alone."),
     ])
     .children(&[NodeForm::new("exclude", "Globs relative to `from` that are left out.")
         .arguments(&[ArgumentForm::many("glob", Kind::Glob, "")])

@@ -28,6 +28,16 @@ pub fn glob_fits(text: &str) -> Result<(), String> {
     Glob::new(text).map(drop).map_err(|error| error.kind().to_string())
 }
 
+/// A glob without a slash at its end, and whether it had one: then it means directories
+/// alone.
+#[must_use]
+pub fn of_directories(glob: &str) -> (&str, bool) {
+    match glob.trim_end_matches('/') {
+        "" => (glob, false),
+        without => (without, without.len() < glob.len()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -40,5 +50,12 @@ mod tests {
         let deep = Err("braces are nested more than 32 deep".to_owned());
         assert_eq!(glob_fits(&nested(DEEPEST + 1)), deep);
         assert_eq!(glob_fits(&nested(100_000)), deep);
+    }
+
+    #[test]
+    fn a_slash_at_the_end_means_directories() {
+        assert_eq!(of_directories("node_modules/"), ("node_modules", true));
+        assert_eq!(of_directories("a/*"), ("a/*", false));
+        assert_eq!(of_directories("/"), ("/", false));
     }
 }

@@ -1,20 +1,19 @@
 //! Proving who one is (RFC 7235; Docker's token authentication).
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use reqwest::header::{
-    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE,
-};
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, Url};
 use serde::Deserialize;
 
 use crate::diagnostic::{Code, Problem};
 use crate::store::registry::answer::{refused, unexpected, unreachable};
 use crate::store::registry::body::once;
+use crate::store::registry::challenge::{Challenge, challenges};
 use crate::store::registry::client::Clients;
 use crate::store::registry::credentials::{Credentials, Found, LOGIN};
 use crate::store::registry::retry::{Backoff, Tell};
@@ -29,24 +28,31 @@ const MAX_TOKEN: usize = 1 << 20;
 /// How long the server for tokens may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How a registry wants to be told who asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Challenge {
-    /// With name and password in every request.
-    Basic,
-    /// With a token from a server.
-    Bearer {
-        /// The server's address.
-        realm: Url,
-        /// What the registry is called there.
-        service: Option<String>,
-    },
-}
-
+#[derive(Clone)]
 struct Token {
     text: Password,
     until: Instant,
 }
+
+/// What the server for tokens said last.
+struct Said {
+    at: Instant,
+    token: Result<Token, Problem>,
+}
+
+impl Said {
+    /// The header with the token that it gave.
+    fn header(&self) -> Result<Option<HeaderValue>, Problem> {
+        self.token.as_ref().map(|token| bearer(&token.text)).map_err(Clone::clone)
+    }
+}
+
+/// The token for some scopes; locked while the server is asked for it.
+type Slot = Arc<tokio::sync::Mutex<Option<Said>>>;
+
+/// What an answer that was refused had been asked with.
+#[derive(Clone)]
+pub(super) struct Shown(pub(super) HeaderValue);
 
 /// What is known of how to prove who one is at one registry.
 pub(super) struct Authentication {
@@ -54,7 +60,7 @@ pub(super) struct Authentication {
     found: Found,
     backoff: Backoff,
     challenge: Mutex<Option<Challenge>>,
-    tokens: Mutex<HashMap<Vec<String>, Token>>,
+    tokens: Mutex<HashMap<Vec<String>, Slot>>,
 }
 
 impl Authentication {
@@ -68,9 +74,15 @@ impl Authentication {
         self.backoff.telling(tell);
     }
 
-    /// Learns from a 401 how the registry wants to be asked, and forgets the
-    /// token that it did not accept. False if that is not known afterwards.
-    pub(super) fn challenged(&self, headers: &HeaderMap, scopes: &[String], plain: bool) -> bool {
+    /// Learns from a 401 how the registry wants to be asked, and forgets the token that it
+    /// did not accept, if that was `shown`. False if it is not known how afterwards.
+    pub(super) fn challenged(
+        &self,
+        headers: &HeaderMap,
+        scopes: &[String],
+        shown: Option<&HeaderValue>,
+        plain: bool,
+    ) -> bool {
         let found = challenges(headers);
         let secure = |challenge: &Challenge| match challenge {
             Challenge::Basic => true,
@@ -80,7 +92,10 @@ impl Authentication {
         let challenge = found.into_iter().find(secure);
         let known = challenge.is_some();
         *self.challenge.lock().unwrap_or_else(PoisonError::into_inner) = challenge;
-        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).remove(scopes);
+        // Whoever is asking for a token now, or has another one since, is not to ask again.
+        if let Ok(mut said) = self.slot(scopes).try_lock() {
+            said.take_if(|said| said.header().ok().flatten().as_ref() == shown);
+        }
         known
     }
 
@@ -106,21 +121,25 @@ impl Authentication {
             }
             (Some(Challenge::Basic) | None, _) => Ok(None),
             (Some(Challenge::Bearer { realm, service }), _) => {
-                if let Some(token) = self.cached(scopes) {
-                    return Ok(bearer(&token));
+                let slot = self.slot(scopes);
+                let came = Instant::now();
+                let mut said = slot.lock().await;
+                // Who waited while another one asked has the same answer.
+                let is_new = |said: &&Said| {
+                    said.at > came || said.token.as_ref().is_ok_and(|token| Instant::now() < token.until)
+                };
+                if let Some(said) = said.as_ref().filter(is_new) {
+                    return said.header();
                 }
-                let token = self.fetch(clients.to(&realm), &realm, service.as_deref(), scopes).await?;
-                let header = bearer(&token.text);
-                self.tokens.lock().unwrap_or_else(PoisonError::into_inner).insert(scopes.to_vec(), token);
-                Ok(header)
+                let token = self.fetch(clients.to(&realm), &realm, service.as_deref(), scopes).await;
+                said.insert(Said { at: Instant::now(), token }).header()
             }
         }
     }
 
-    fn cached(&self, scopes: &[String]) -> Option<Password> {
-        let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        let valid = |token: &&Token| Instant::now() < token.until;
-        tokens.get(scopes).filter(valid).map(|token| token.text.clone())
+    fn slot(&self, scopes: &[String]) -> Slot {
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(tokens.entry(scopes.to_vec()).or_default())
     }
 
     async fn fetch(
@@ -236,66 +255,9 @@ fn sensitive(text: &str) -> Option<HeaderValue> {
     Some(value)
 }
 
-/// The challenges of an answer that are understood, tokens first.
-fn challenges(headers: &HeaderMap) -> Vec<Challenge> {
-    let texts = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
-    let mut found: Vec<Challenge> = texts.filter_map(challenge).collect();
-    found.sort_by_key(|challenge| matches!(challenge, Challenge::Basic));
-    found
-}
-
-/// One challenge: a scheme and `name="value"` or `name=value`, with commas.
-pub(super) fn challenge(text: &str) -> Option<Challenge> {
-    let (scheme, mut rest) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
-    if scheme.eq_ignore_ascii_case("basic") {
-        return Some(Challenge::Basic);
-    }
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return None;
-    }
-    let (mut realm, mut service) = (None, None);
-    while let Some((name, value)) = rest.trim_start_matches([' ', ',']).split_once('=') {
-        let (value, after) = match value.strip_prefix('"') {
-            Some(quoted) => quoted.split_once('"')?,
-            None => value.split_once(',').unwrap_or((value, "")),
-        };
-        match name.trim().to_ascii_lowercase().as_str() {
-            "realm" => realm = value.parse().ok(),
-            "service" => service = Some(value.to_owned()),
-            _ => {}
-        }
-        rest = after;
-    }
-    Some(Challenge::Bearer { realm: realm?, service })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_challenge_says_where_tokens_are_given() {
-        let ghcr = r#"Bearer realm="https://ghcr.io/token",service="ghcr.io",scope="repository:a/b:pull""#;
-        let expected = Challenge::Bearer {
-            realm: "https://ghcr.io/token".parse().unwrap(),
-            service: Some("ghcr.io".to_owned()),
-        };
-        assert_eq!(challenge(ghcr), Some(expected.clone()));
-        assert_eq!(challenge("bearer Realm=https://ghcr.io/token, service=ghcr.io"), Some(expected));
-        assert_eq!(challenge(r#"Basic realm="x""#), Some(Challenge::Basic));
-        assert_eq!(challenge("Negotiate"), None);
-        assert_eq!(challenge("Bearer service=x"), None);
-        assert_eq!(challenge("Bearer realm=\"unclosed"), None);
-    }
-
-    #[test]
-    fn a_token_is_preferred_to_a_password_in_every_request() {
-        let mut headers = HeaderMap::new();
-        headers.append(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=x"));
-        headers.append(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"https://x.io/t\""));
-        let kinds: Vec<_> = challenges(&headers).iter().map(|one| *one == Challenge::Basic).collect();
-        assert_eq!(kinds, [false, true]);
-    }
 
     #[test]
     fn a_token_is_used_until_shortly_before_it_expires() {

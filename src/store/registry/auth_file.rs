@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use tempfile::NamedTempFile;
 
 use crate::diagnostic::{Code, Problem};
-use crate::store::registry::credentials::MAX_FILE;
+use crate::store::registry::credentials::{MARK, MAX_FILE};
 
 /// What a file holds; `None` if there is none, or nothing in it.
 ///
@@ -26,8 +26,9 @@ pub(super) fn read(path: &Path) -> Result<Option<Map<String, Value>>, Problem> {
     // The message of the JSON reader could quote a secret.
     let invalid =
         |error: serde_json::Error| damaged(path, &format!("line {} is no valid JSON", error.line()));
-    match serde_json::from_str(&text).map_err(invalid)? {
+    match serde_json::from_str(text.strip_prefix(MARK).unwrap_or(&text)).map_err(invalid)? {
         Value::Object(file) => Ok(Some(file)),
+        Value::Null => Ok(None),
         _ => Err(damaged(path, "it is no JSON object")),
     }
 }
@@ -53,7 +54,10 @@ pub(super) fn change(
     let lock = File::open(&directory).map_err(unwritable)?;
     lock.lock().map_err(unwritable)?;
     let mut file = read(path)?.unwrap_or_default();
-    let auths = file.entry("auths").or_insert_with(|| Value::Object(Map::new()));
+    let auths = file.entry("auths").or_insert(Value::Null);
+    if auths.is_null() {
+        *auths = Value::Object(Map::new());
+    }
     let Some(auths) = auths.as_object_mut() else { return Err(damaged(path, "`auths` is no object")) };
     let changed = change(auths);
     if changed {

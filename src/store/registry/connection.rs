@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderMap};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Body, Method, Response, StatusCode, Url};
 
 use crate::config::Secret;
 use crate::diagnostic::{Code, Problem, Spanned};
 use crate::oci::RepositoryName;
 use crate::store::registry::answer::{refused, unexpected, unreachable};
-use crate::store::registry::auth::Authentication;
+use crate::store::registry::auth::{Authentication, Shown};
 use crate::store::registry::certificates::Certificates;
 use crate::store::registry::client::Clients;
 use crate::store::registry::credentials::{Found, Surroundings, find};
@@ -149,22 +149,32 @@ impl Connection {
     /// say in where credentials are shown.
     pub(super) fn is_challenge(&self, response: &Response, call: &Call) -> bool {
         let plain = self.base.scheme() == "http";
-        self.is_own(response.url()) && self.authentication.challenged(response.headers(), &call.scopes, plain)
+        let shown = response.extensions().get().map(|Shown(header)| header);
+        self.is_own(response.url())
+            && self.authentication.challenged(response.headers(), &call.scopes, shown, plain)
+    }
+
+    /// What proves to whom is asked who asks; nothing to another host.
+    async fn shown_to(&self, call: &Call) -> Result<Option<HeaderValue>, Problem> {
+        if !self.is_own(&call.url) {
+            return Ok(None);
+        }
+        self.authentication.header(&self.clients, &call.scopes).await
     }
 
     async fn attempt(&self, call: &Call) -> Result<Response, Problem> {
         let mut headers = call.headers.clone();
-        if self.is_own(&call.url)
-            && let Some(header) = self.authentication.header(&self.clients, &call.scopes).await?
-        {
-            headers.insert(AUTHORIZATION, header);
-        }
+        let shown = self.shown_to(call).await?;
+        headers.extend(shown.clone().map(|header| (AUTHORIZATION, header)));
         let build = || {
             let request = self.clients.to(&call.url).request(call.method.clone(), call.url.clone());
             request.headers(headers.clone()).body(call.body.clone())
         };
         let silent = |why| unreachable(&self.host, why).note(call.shown());
-        let response = self.backoff.send(build).await.map_err(silent)?;
+        let mut response = self.backoff.send(build).await.map_err(silent)?;
+        if let Some(header) = shown {
+            response.extensions_mut().insert(Shown(header));
+        }
         match self.clients.leads_to_others(&call.method, &response) {
             None => Ok(response),
             Some(url) => {
@@ -188,15 +198,17 @@ impl Connection {
         if let Some(body) = body {
             request = request.body(body);
         }
-        if self.is_own(&call.url)
-            && let Some(header) = self.authentication.header(&self.clients, &call.scopes).await?
-        {
-            request = request.header(AUTHORIZATION, header);
+        let shown = self.shown_to(call).await?;
+        if let Some(header) = &shown {
+            request = request.header(AUTHORIZATION, header.clone());
         }
-        let response = match request.send().await {
+        let mut response = match request.send().await {
             Ok(response) => response,
             Err(error) => return Ok(Err(error)),
         };
+        if let Some(header) = shown {
+            response.extensions_mut().insert(Shown(header));
+        }
         Ok(match self.clients.leads_to_others(&call.method, &response) {
             None => Ok(response),
             Some(url) => {

@@ -20,6 +20,9 @@ use crate::store::registry::secret::{self, Password, output};
 /// The largest file of credentials that is read, in bytes.
 pub(super) const MAX_FILE: u64 = 4 << 20;
 
+/// What editors of Windows put before a text.
+pub(super) const MARK: &str = "\u{feff}";
+
 /// Where credentials come from that release.kdl names.
 pub(super) const LOGIN: &str = "the `login` of the registry";
 
@@ -99,7 +102,11 @@ pub(super) async fn find(
                 continue;
             }
         };
-        match file.find(name, &surroundings.environment).await {
+        let (found, undecoded) = file.find(name, &surroundings.environment).await;
+        notes.extend(undecoded.into_iter().map(|key| {
+            format!("{shown}: the `auth` of `{key}` was passed over: it is no `user:password` in base64")
+        }));
+        match found {
             Ok(Some((credentials, helper))) => {
                 let source = match helper {
                     Some(helper) => format!("`docker-credential-{helper}`, named in {shown}"),
@@ -134,8 +141,8 @@ pub(super) fn files(environment: &Environment) -> Vec<PathBuf> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct CredentialFile {
-    auths: IndexMap<String, Entry>,
-    cred_helpers: IndexMap<String, String>,
+    auths: Option<IndexMap<String, Option<Entry>>>,
+    cred_helpers: Option<IndexMap<String, Option<String>>>,
     creds_store: Option<String>,
 }
 
@@ -164,38 +171,44 @@ fn read(path: &Path) -> Result<Option<CredentialFile>, String> {
     file.take(MAX_FILE).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     // The message of the JSON reader could quote a secret.
     let invalid = |error: serde_json::Error| format!("line {} is no valid JSON", error.line());
-    serde_json::from_slice(&bytes).map(Some).map_err(invalid)
+    let text = bytes.strip_prefix(MARK.as_bytes()).unwrap_or(&bytes);
+    serde_json::from_slice(text).map_err(invalid)
 }
 
 impl CredentialFile {
-    /// Credentials, with the helper that gave them.
+    /// Credentials, with the helper that gave them; and the keys of entries that would have
+    /// some, and cannot be decoded.
     async fn find(
         &self,
         name: &RepositoryName,
         environment: &Environment,
-    ) -> Result<Option<(Credentials, Option<&str>)>, String> {
-        let of_host = names_of(name.host()).iter().find_map(|host| self.cred_helpers.get(host));
+    ) -> (Result<Option<(Credentials, Option<&str>)>, String>, Vec<&str>) {
         let given = |helper, found: Option<Credentials>| found.map(|found| (found, Some(helper)));
+        let all = self.cred_helpers.iter().flatten();
+        let of_host =
+            || names_of(name.host()).iter().find_map(|host| all.clone().find(|(key, _)| *key == host));
+        let of_host = of_host().map(|(_, helper)| helper.as_deref().unwrap_or_default());
         if let Some(helper) = of_host.filter(|helper| !helper.is_empty()) {
-            let found = ask(helper, server(name.host()), environment).await?;
-            return Ok(given(helper.as_str(), found));
-        }
-        let stored = || self.stored(name).map(|stored| (stored, None));
-        if let Some(helper) =
-            self.creds_store.as_ref().filter(|helper| of_host.is_none() && !helper.is_empty())
-        {
             let found = ask(helper, server(name.host()), environment).await;
-            // What is stored beside a helper is older than it, but better than nothing.
-            return match (found, stored()) {
-                (Ok(None) | Err(_), Some(stored)) => Ok(Some(stored)),
-                (found, _) => found.map(|found| given(helper.as_str(), found)),
-            };
+            return (found.map(|found| given(helper, found)), Vec::new());
         }
-        Ok(stored())
+        let (stored, undecoded) = self.stored(name);
+        let stored = stored.map(|stored| (stored, None));
+        let store = self.creds_store.as_deref().filter(|helper| of_host.is_none() && !helper.is_empty());
+        let found = match store {
+            None => Ok(stored),
+            Some(helper) => match (ask(helper, server(name.host()), environment).await, stored) {
+                // What is stored beside a helper is older than it, but better than nothing.
+                (Ok(None) | Err(_), Some(stored)) => Ok(Some(stored)),
+                (found, _) => found.map(|found| given(helper, found)),
+            },
+        };
+        (found, undecoded)
     }
 
-    /// The entry of the longest path that leads to the repository.
-    fn stored(&self, name: &RepositoryName) -> Option<Credentials> {
+    /// The entry of the longest path that leads to the repository; and the keys of those on
+    /// the way there that cannot be decoded.
+    fn stored(&self, name: &RepositoryName) -> (Option<Credentials>, Vec<&str>) {
         let mut path = Some(name.path());
         let mut scopes = Vec::new();
         while let Some(here) = path {
@@ -203,51 +216,71 @@ impl CredentialFile {
             path = here.rsplit_once('/').map(|(above, _)| above);
         }
         scopes.extend(names_of(name.host()));
-        let entry = |scope: &String| self.auths.iter().find(|(key, _)| normal(key) == scope.as_str());
-        scopes.iter().filter_map(entry).find_map(|(_, entry)| entry.credentials())
+        let mut undecoded = Vec::new();
+        for scope in scopes {
+            let found = self.auths.iter().flatten().find(|(key, _)| normal(key) == scope.as_str());
+            let Some((key, Some(entry))) = found else { continue };
+            match entry.credentials() {
+                Ok(None) => {}
+                Ok(found) => return (found, undecoded),
+                Err(Undecoded) => undecoded.push(key.as_str()),
+            }
+        }
+        (None, undecoded)
     }
 }
 
+/// An `auth` is no base64 of a user's name, a colon, and a password.
+#[derive(Debug, PartialEq, Eq)]
+struct Undecoded;
+
 impl Entry {
-    fn credentials(&self) -> Option<Credentials> {
+    fn credentials(&self) -> Result<Option<Credentials>, Undecoded> {
         if let Some(token) = self.identitytoken.as_deref().filter(|token| !token.is_empty()) {
-            return Some(Credentials::Identity(Password::new(token)));
+            return Ok(Some(Credentials::Identity(Password::new(token))));
         }
         let (username, password) = match self.auth.as_deref().filter(|auth| !auth.is_empty()) {
             Some(auth) => {
-                let decoded = STANDARD.decode(auth).or_else(|_| STANDARD_NO_PAD.decode(auth)).ok()?;
-                let text = String::from_utf8(decoded).ok()?;
-                let (username, password) = text.split_once(':')?;
+                let decoded = STANDARD.decode(auth).or_else(|_| STANDARD_NO_PAD.decode(auth));
+                let text = decoded.ok().and_then(|bytes| String::from_utf8(bytes).ok()).ok_or(Undecoded)?;
+                let (username, password) = text.split_once(':').ok_or(Undecoded)?;
                 (username.to_owned(), password.trim_end_matches('\0').to_owned())
             }
-            None => (self.username.clone()?, self.password.clone()?),
+            None => match (&self.username, &self.password) {
+                (Some(username), Some(password)) => (username.clone(), password.clone()),
+                _ => return Ok(None),
+            },
         };
         if username.is_empty() && password.is_empty() {
-            return None;
+            return Ok(None);
         }
-        Some(Credentials::new(&username, Password::new(password)))
+        Ok(Some(Credentials::new(&username, Password::new(password))))
     }
 }
+
+/// Docker Hub: what it is called, and where it answers.
+const HUB: [&str; 2] = ["docker.io", "registry-1.docker.io"];
+/// What Docker Hub was called once: docker keeps credentials for it by that.
+const OLD_HUB: &str = "https://index.docker.io/v1/";
 
 /// All names that a host goes by in files of credentials.
 pub(super) fn names_of(host: &str) -> Vec<String> {
     let mut names = vec![host.to_owned()];
-    if host == "docker.io" {
-        names.extend(
-            ["https://index.docker.io/v1/", "index.docker.io", "registry-1.docker.io"].map(String::from),
-        );
+    if HUB.contains(&host) {
+        let others = [OLD_HUB, "docker.io", "index.docker.io", "registry-1.docker.io"];
+        names.extend(others.into_iter().filter(|other| *other != host).map(String::from));
     }
     names
 }
 
 /// The name that a credential helper knows a host by.
 pub(super) fn server(host: &str) -> &str {
-    if host == "docker.io" { "https://index.docker.io/v1/" } else { host }
+    if HUB.contains(&host) { OLD_HUB } else { host }
 }
 
 /// A key of `auths` without what old versions put around the host.
 pub(super) fn normal(key: &str) -> &str {
-    if key == "https://index.docker.io/v1/" {
+    if key == OLD_HUB {
         return key;
     }
     let key = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://")).unwrap_or(key);
@@ -357,6 +390,7 @@ mod tests {
             format!(r#"{{"auths": {{"https://index.docker.io/v1/": {{"auth": "{}"}}}}}}"#, auth("h:1"));
         let home = Home::new().with(".docker/config.json", &file);
         assert_eq!(home.find("alpine").await.credentials, basic("h", "1"));
+        assert_eq!(home.find("registry-1.docker.io/library/alpine").await.credentials, basic("h", "1"));
     }
 
     #[tokio::test]
@@ -403,6 +437,43 @@ mod tests {
     #[test]
     fn an_identity_token_is_no_password() {
         let entry = Entry { identitytoken: Some("t".to_owned()), auth: Some(auth("u:")), ..Entry::default() };
-        assert_eq!(entry.credentials(), Some(Credentials::Identity(Password::new("t"))));
+        assert_eq!(entry.credentials(), Ok(Some(Credentials::Identity(Password::new("t")))));
+    }
+
+    #[tokio::test]
+    async fn null_is_nothing_and_a_mark_before_the_text_no_part_of_it() {
+        let known = auth("u:1");
+        for file in [
+            format!(
+                r#"{{"auths": {{"ghcr.io": {{"auth": "{known}", "username": null}}}}, "credHelpers": null, "credsStore": null}}"#
+            ),
+            format!("\u{feff}{{\"auths\": {{\"quay.io\": null, \"ghcr.io\": {{\"auth\": \"{known}\"}}}}}}"),
+            format!(
+                r#"{{"auths": {{"ghcr.io": {{"auth": "{known}"}}}}, "credHelpers": {{"ghcr.io": null}}}}"#
+            ),
+        ] {
+            let found = Home::new().with(".docker/config.json", &file).find("ghcr.io/acme/web").await;
+            assert_eq!((found.credentials, found.notes), (basic("u", "1"), vec![]), "{file}");
+        }
+        for file in [r#"{"auths": null}"#, "null"] {
+            let found = Home::new().with(".docker/config.json", file).find("ghcr.io/acme/web").await;
+            assert_eq!((found.credentials, found.notes), (Credentials::Anonymous, vec![]), "{file}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_decoded_is_noted_and_passed_over() {
+        let file = format!(
+            r#"{{"auths": {{"ghcr.io/acme": {{"auth": "s3cret"}}, "ghcr.io": {{"auth": "{}"}}, "quay.io": {{"auth": "{}"}}}}}}"#,
+            auth("u:1"),
+            auth("nobody")
+        );
+        let home = Home::new().with(".docker/config.json", &file);
+        let found = home.find("ghcr.io/acme/web").await;
+        assert_eq!(found.credentials, basic("u", "1"));
+        let said = "the `auth` of `ghcr.io/acme` was passed over: it is no `user:password` in base64";
+        assert!(found.notes[0].ends_with(said), "{:?}", found.notes);
+        let found = home.find("quay.io/acme/web").await;
+        assert_eq!((found.credentials, found.notes.len()), (Credentials::Anonymous, 1));
     }
 }

@@ -3,14 +3,14 @@
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderValue, LINK};
 
-use crate::store::registry::auth::{self, Challenge};
+use crate::store::registry::challenge::{Challenge, listed};
 use crate::store::registry::page;
 
 pub(in crate::store) fn challenge(text: &str) -> Option<(String, Option<String>)> {
-    match auth::challenge(text)? {
+    listed(text).into_iter().find_map(|challenge| match challenge {
         Challenge::Basic => None,
         Challenge::Bearer { realm, service } => Some((realm.into(), service)),
-    }
+    })
 }
 
 pub(in crate::store) fn next_page(url: &Url, link: &str) -> Option<Url> {

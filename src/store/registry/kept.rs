@@ -290,6 +290,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_file_in_which_nothing_is_null_is_one_without_it() {
+        for before in [r#"{"auths": null, "credHelpers": null, "x": null}"#, "\u{feff}{\"x\": null}"] {
+            let home = Home::new().with(".docker/config.json", before);
+            assert_eq!(forget("ghcr.io", &home.environment()).await, Ok(vec![]), "{before}");
+            home.keep("ghcr.io").await.unwrap();
+            let file = read(&home.path(".docker/config.json")).unwrap().unwrap();
+            assert_eq!(
+                (&file["x"], file["auths"].as_object().map(Map::len)),
+                (&Value::Null, Some(1)),
+                "{before}"
+            );
+        }
+    }
+
+    #[tokio::test]
     async fn all_files_forget_though_a_helper_fails() {
         let docker = r#"{"credsStore": "none", "auths": {"ghcr.io": {"auth": "eDp5"}}}"#;
         let podman = r#"{"auths": {"ghcr.io": {"auth": "eDp5"}}}"#;

@@ -11,6 +11,7 @@ mod auth;
 mod auth_file;
 mod body;
 mod certificates;
+mod challenge;
 mod client;
 mod connection;
 mod credentials;

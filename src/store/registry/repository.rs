@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 
 use crate::diagnostic::Problem;
 use crate::oci::{Descriptor, Digest, MAX_DOCUMENT, RepositoryName, media_type};
-use crate::store::blob::mismatch;
+use crate::store::blob::{mismatch, mismatch_in_size};
 use crate::store::registry::answer::{NoAnswer, unexpected, unreachable};
 use crate::store::registry::connection::{Call, Connection};
 use crate::store::registry::network::Origins;
@@ -124,7 +124,7 @@ impl Registry {
             _ => return Ok(self.get(name).await?.map(|(descriptor, _)| descriptor)),
         }
         let (media_type, digest) = (media_type_of(response.headers()), digest_of(response.headers()));
-        let size = header(response.headers(), CONTENT_LENGTH.as_str()).and_then(|size| size.parse().ok());
+        let size = size_of(response.headers());
         if let (Some(media_type), Some(digest), Some(size)) = (media_type, digest, size) {
             return Ok(Some(Descriptor::new(&media_type, digest, size)));
         }
@@ -159,16 +159,35 @@ impl Registry {
     /// It is not there, is not what its digest says, or has more than
     /// [`MAX_DOCUMENT`] bytes.
     pub async fn read(&self, descriptor: &Descriptor) -> Result<Vec<u8>, Problem> {
+        let read = self.read_as(descriptor, Missing::IsRefused).await?;
+        Ok(read.unwrap_or_default())
+    }
+
+    /// As [`read`](Self::read); `None` if it is not there.
+    ///
+    /// # Errors
+    /// It is not what its digest says ([`DigestMismatch`]), or has more than
+    /// [`MAX_DOCUMENT`] bytes.
+    ///
+    /// [`DigestMismatch`]: crate::diagnostic::Code::DigestMismatch
+    pub(in crate::store) async fn read_if_there(
+        &self,
+        descriptor: &Descriptor,
+    ) -> Result<Option<Vec<u8>>, Problem> {
+        self.read_as(descriptor, Missing::IsNone).await
+    }
+
+    async fn read_as(&self, descriptor: &Descriptor, missing: Missing) -> Result<Option<Vec<u8>>, Problem> {
         let mut call = self.call(Method::GET, &path_of(descriptor))?;
         call.headers = accept_manifests();
         let asked = format!("hand out `{}`", self.shown(&descriptor.digest.to_string()));
-        let document = self.document(&call, &asked, Missing::IsRefused).await?;
-        let bytes = document.map(|document| document.bytes).unwrap_or_default();
+        let Some(document) = self.document(&call, &asked, missing).await? else { return Ok(None) };
+        let bytes = document.bytes;
         let found = (Digest::of(&bytes), bytes.len() as u64);
         if found != (descriptor.digest, descriptor.size) {
             return Err(self.mismatch(descriptor, found.0, found.1));
         }
-        Ok(bytes)
+        Ok(Some(bytes))
     }
 
     /// Whether a blob or manifest is there.
@@ -176,17 +195,43 @@ impl Registry {
     /// # Errors
     /// The registry cannot be reached or refuses.
     pub async fn has(&self, descriptor: &Descriptor) -> Result<bool, Problem> {
+        self.look(descriptor).await.map(|found| found.is_some())
+    }
+
+    /// Whether a blob is there, and has the size that it should have as far as the registry
+    /// says one.
+    ///
+    /// # Errors
+    /// It has another size ([`DigestMismatch`]); the registry cannot be reached or refuses.
+    ///
+    /// [`DigestMismatch`]: crate::diagnostic::Code::DigestMismatch
+    pub(in crate::store) async fn has_whole(&self, descriptor: &Descriptor) -> Result<bool, Problem> {
+        let Some(headers) = self.look(descriptor).await? else { return Ok(false) };
+        match size_of(&headers).filter(|size| *size != descriptor.size) {
+            Some(size) => Err(mismatch_in_size(descriptor, size).note(format!("it is in `{}`", self.name))),
+            None => Ok(true),
+        }
+    }
+
+    /// What the registry says of a blob or manifest without handing it out; `None` if it is
+    /// not there.
+    async fn look(&self, descriptor: &Descriptor) -> Result<Option<HeaderMap>, Problem> {
         let mut call = self.call(Method::HEAD, &path_of(descriptor))?;
         call.headers = accept_manifests();
         let response = self.connection.send(&call).await?;
         match response.status() {
-            StatusCode::NOT_FOUND => Ok(false),
-            status if status.is_success() => Ok(true),
+            StatusCode::NOT_FOUND => Ok(None),
+            status if status.is_success() => Ok(Some(response.headers().clone())),
             _ => Err(self
                 .connection
                 .refused(&format!("look for `{}`", self.shown(&descriptor.digest.to_string())), response)
                 .await),
         }
+    }
+
+    /// How long to wait before it is looked again for what is not there yet.
+    pub(in crate::store) fn backoff(&self, attempt: u32) -> Duration {
+        self.connection.backoff(attempt)
     }
 
     /// Stores a manifest or index whose parts are there, under its digest or
@@ -363,6 +408,10 @@ pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
 
 pub(super) fn digest_of(headers: &HeaderMap) -> Option<Digest> {
     header(headers, CONTENT_DIGEST)?.parse().ok()
+}
+
+fn size_of(headers: &HeaderMap) -> Option<u64> {
+    header(headers, CONTENT_LENGTH.as_str())?.parse().ok()
 }
 
 fn media_type_of(headers: &HeaderMap) -> Option<String> {

@@ -3,13 +3,16 @@
 #![expect(clippy::disallowed_methods, reason = "tests make their own world")]
 
 use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::*;
 use crate::diagnostic::{Code, Problem};
+use crate::oci::Descriptor;
 use crate::store::fixture::{Answer, FakeServer, Received};
+use crate::store::{Question, answers, each};
 
 /// A registry that asks for a token, and the server that gives it to whom it knows.
 struct WithTokens {
@@ -204,4 +207,73 @@ async fn harbor_gives_a_token_for_a_robot() {
     let access = says("robot$acme+ci", Secret::Env("PASSWORD".to_owned()));
     assert_eq!(push(&harbor.registry, &access, &[("PASSWORD", "s$cr:t")]).await, Ok(()));
     assert!(harbor.asked().starts_with("GET /service/token?service=harbor-registry&scope="));
+}
+
+#[tokio::test]
+async fn of_many_requests_one_asks_for_the_token_of_all() {
+    let number = Arc::new(AtomicUsize::new(1));
+    let (of_tokens, of_server) = (Arc::clone(&number), Arc::clone(&number));
+    let tokens = FakeServer::start(move |_| {
+        let token = format!("{{\"token\": \"t{}\"}}", of_tokens.load(Ordering::SeqCst));
+        Answer::new("200 OK").body(token)
+    });
+    let challenge = format!("Bearer realm=\"http://{}/token\",service=\"s\"", tokens.address);
+    let server = FakeServer::start(move |request| {
+        let expected = format!("Bearer t{}", of_server.load(Ordering::SeqCst));
+        if request.header("authorization") == Some(&expected) {
+            return Answer::new("200 OK");
+        }
+        Answer::new("401 Unauthorized").header("WWW-Authenticate", challenge.clone())
+    });
+    let web = open(&format!("{}/acme/web", server.address)).await;
+    let place = at(&web);
+    let ask_at_once = async || {
+        let blobs: Vec<_> = (0..8_u8).map(|number| Descriptor::of("", &[number])).collect();
+        let asked = each(&place, blobs, |place, blob| async move { place.has(&blob).await });
+        assert_eq!(asked.await, Ok(vec![true; 8]));
+    };
+    ask_at_once().await;
+    assert_eq!(tokens.lines().len(), 1);
+    ask_at_once().await;
+    assert_eq!(tokens.lines().len(), 1);
+    // From here on another one is taken.
+    number.store(2, Ordering::SeqCst);
+    ask_at_once().await;
+    assert_eq!(tokens.lines().len(), 2);
+}
+
+#[tokio::test]
+async fn whoever_waits_for_a_token_that_is_refused_does_not_ask_again() {
+    let tokens = FakeServer::start(|_| {
+        // Until all wait for it.
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        Answer::new("403 Forbidden")
+    });
+    let challenge = format!("Bearer realm=\"http://{}/token\"", tokens.address);
+    let server = FakeServer::start(move |_| {
+        Answer::new("401 Unauthorized").header("WWW-Authenticate", challenge.clone())
+    });
+    let web = open(&format!("{}/acme/web", server.address)).await;
+    let blobs: Vec<_> = (0..4_u8).map(|number| Descriptor::of("", &[number])).collect();
+    let mut questions: Vec<Question<'_, Result<bool, Problem>>> = Vec::new();
+    for blob in &blobs {
+        questions.push(Box::pin(web.has(blob)));
+    }
+    for answer in answers(questions).await {
+        assert_eq!(answer.unwrap_err().code, Code::Unauthorized);
+    }
+    assert_eq!(tokens.lines().len(), 1);
+}
+
+#[tokio::test]
+async fn a_token_is_asked_for_where_a_password_would_do_too() {
+    let tokens = FakeServer::start(|_| Answer::new("200 OK").body(r#"{"token": "t"}"#));
+    let realm = format!("http://{}/token", tokens.address);
+    let server = FakeServer::start(move |request| match request.header("authorization") {
+        Some("Bearer t") => Answer::new("202 Accepted").header("Location", "/upload"),
+        _ => Answer::new("401 Unauthorized")
+            .header("WWW-Authenticate", format!("Basic realm=\"A\", Bearer realm=\"{realm}\",service=\"x\"")),
+    });
+    assert_eq!(push(&server, &Access::default(), &[]).await, Ok(()));
+    assert!(tokens.lines()[0].starts_with("GET /token?service=x&scope="), "{:?}", tokens.lines());
 }

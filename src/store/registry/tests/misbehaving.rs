@@ -1,6 +1,6 @@
 //! Against servers that are broken, busy, or hostile.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::*;
 use crate::diagnostic::Code;
@@ -52,10 +52,12 @@ async fn an_upload_that_breaks_is_begun_again() {
     let directory = tempfile::tempdir().unwrap();
     let images = Layout::create(directory.path()).unwrap();
     let top = image(&images, "linux/amd64", &vec![1; 600 << 10], &[]);
-    let broken = AtomicUsize::new(0);
+    let (broken, named) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let has = images.clone();
     let server = FakeServer::start(move |request: &Received| {
         let (method, target) = request.line.split_once(' ').unwrap();
         match method {
+            "GET" | "HEAD" if named.load(Ordering::SeqCst) => handed_out(&has, request),
             "HEAD" => Answer::new("404 Not Found"),
             "POST" => Answer::new("202 Accepted").header("Location", "/upload?session=a%2Fb"),
             "PUT" if target.starts_with("/upload") => {
@@ -65,7 +67,11 @@ async fn an_upload_that_breaks_is_begun_again() {
                 }
                 Answer::new("201 Created")
             }
-            _ => Answer::new("201 Created"),
+            "PUT" => {
+                named.store(true, Ordering::SeqCst);
+                Answer::new("201 Created")
+            }
+            _ => Answer::new("202 Accepted"),
         }
     });
     let web = open(&format!("{}/acme/web", server.address)).await;
@@ -76,8 +82,8 @@ async fn an_upload_that_breaks_is_begun_again() {
         request.line.starts_with("PUT /upload") && Some(request.body.len().to_string()) == length
     };
     assert_eq!(server.received().iter().filter(|request| whole(request)).count(), 3);
-    let last = server.lines().pop().unwrap();
-    assert_eq!(last, format!("PUT /v2/acme/web/manifests/{}", top.digest));
+    let last = server.lines().into_iter().rfind(|line| line.starts_with("PUT"));
+    assert_eq!(last.unwrap(), format!("PUT /v2/acme/web/manifests/{}", top.digest));
 }
 
 #[tokio::test]
@@ -123,14 +129,20 @@ async fn credentials_do_not_go_to_an_upload_at_another_host() {
     let top = image(&images, "linux/amd64", b"layer", &[]);
     let storage = FakeServer::start(|_| Answer::new("201 Created"));
     let elsewhere = format!("http://{}/upload", storage.address);
+    let (has, named) = (images.clone(), AtomicBool::new(false));
     let server = FakeServer::start(move |request: &Received| {
         if request.header("authorization").is_none() {
             return Answer::new("401 Unauthorized").header("WWW-Authenticate", "Basic realm=x");
         }
         match request.line.split(' ').next().unwrap() {
+            "GET" | "HEAD" if named.load(Ordering::SeqCst) => handed_out(&has, request),
             "HEAD" => Answer::new("404 Not Found"),
             "POST" => Answer::new("202 Accepted").header("Location", elsewhere.clone()),
-            _ => Answer::new("201 Created"),
+            "PUT" => {
+                named.store(true, Ordering::SeqCst);
+                Answer::new("201 Created")
+            }
+            _ => Answer::new("202 Accepted"),
         }
     });
     let network = network(&[("PASSWORD", "s3cret")]);

@@ -8,11 +8,13 @@ mod real;
 mod referrers;
 mod tls;
 mod upload;
+mod whole;
 
 use std::sync::Arc;
 
 use crate::config::Secret;
 use crate::diagnostic::{Sources, Span, Spanned};
+use crate::store::fixture::{Answer, Received};
 use crate::store::{Access, Layout, Network, Observe, Registry, Repository, Surroundings};
 
 /// A network without any credentials of the machine, but with these variables.
@@ -41,6 +43,15 @@ fn layout() -> (tempfile::TempDir, Layout) {
     let directory = tempfile::tempdir().unwrap();
     let layout = Layout::create(directory.path()).unwrap();
     (directory, layout)
+}
+
+/// The answer of a registry that has all that a layout has.
+fn handed_out(images: &Layout, request: &Received) -> Answer {
+    let asked = request.line.rsplit('/').next().unwrap();
+    match asked.parse().map(|digest| std::fs::read(images.blob_path(&digest))) {
+        Ok(Ok(bytes)) => Answer::new("200 OK").body(bytes),
+        _ => Answer::new("404 Not Found"),
+    }
 }
 
 fn login(user: &str) -> Access {

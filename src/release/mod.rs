@@ -9,6 +9,7 @@
 //! that others publish to the same places at the same time. Says what it did as
 //! values; must not import run, report, or cli.
 
+mod ancestry;
 mod back;
 mod base;
 mod cut;

@@ -7,7 +7,7 @@ use tokio::sync::OnceCell;
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::oci::{Descriptor, Digest, Tag};
 use crate::plan::TagStep;
-use crate::release::history::{Kinship, kinship};
+use crate::release::history::{Kinship, is_commit};
 use crate::release::journal::Journal;
 use crate::release::label::Labels;
 use crate::release::publisher::{Publisher, place};
@@ -399,9 +399,9 @@ impl Mover<'_> {
         if other.is_some_and(|held| held.labels.revision.as_deref() == ours) {
             return Verdict::Keep("it names this commit already, by an image released before".to_owned());
         }
-        let kinship = match (&planned.movement, &self.labels.revision) {
-            (Movement::Moving(Track::Branch), Some(new)) => self.kinship(new, held).await,
-            _ => Kinship::Unknown,
+        let kinship = match planned.movement {
+            Movement::Moving(Track::Branch) => self.kinship(held).await,
+            _ => None,
         };
         match judge(&planned.movement, held, self.image.digest, kinship) {
             Verdict::Keep(_) if self.publisher.may_regress() => Verdict::Move,
@@ -412,11 +412,11 @@ impl Mover<'_> {
         }
     }
 
-    async fn kinship(&self, new: &str, held: Option<&Held>) -> Kinship {
-        let Some(old) = held.and_then(|held| held.labels.revision.clone()) else { return Kinship::Unknown };
-        let (root, new) = (self.publisher.root().to_owned(), new.to_owned());
-        let asked = tokio::task::spawn_blocking(move || kinship(&root, &new, &old)).await;
-        asked.unwrap_or(Kinship::Unknown)
+    /// How the image's commit stands to that of what a tag holds, if both name one.
+    async fn kinship(&self, held: Option<&Held>) -> Option<Kinship> {
+        let held = held.filter(|held| held.digest != self.image.digest && !self.publisher.may_regress())?;
+        let commit = |labels: &Labels| labels.revision.clone().filter(|revision| is_commit(revision));
+        Some(self.publisher.kinship(commit(self.labels)?, commit(&held.labels)?).await)
     }
 
     /// What a tag shows that was just set.

@@ -29,8 +29,13 @@ pub(super) enum Verdict {
 }
 
 /// Whether a tag may move from what it holds to the image `to`. `kinship` says
-/// how the image's commit stands to that of what it holds.
-pub(super) fn judge(movement: &Movement, held: Option<&Held>, to: Digest, kinship: Kinship) -> Verdict {
+/// how the image's commit stands to that of what it holds, where both name one.
+pub(super) fn judge(
+    movement: &Movement,
+    held: Option<&Held>,
+    to: Digest,
+    kinship: Option<Kinship>,
+) -> Verdict {
     let Some(held) = held else { return Verdict::Move };
     if held.digest == to {
         return Verdict::Already;
@@ -38,13 +43,22 @@ pub(super) fn judge(movement: &Movement, held: Option<&Held>, to: Digest, kinshi
     match movement {
         Movement::Immutable => Verdict::Conflict,
         Movement::Moving(Track::Free) => Verdict::Move,
-        Movement::Moving(Track::Branch) => match kinship {
-            Kinship::Follows | Kinship::Unknown => Verdict::Move,
-            Kinship::Strays => {
-                let commit = held.labels.revision.as_deref().unwrap_or_default();
-                Verdict::Keep(format!("it holds commit {}, which this one does not follow", short(commit)))
+        Movement::Moving(Track::Branch) => {
+            let commit = short(held.labels.revision.as_deref().unwrap_or_default());
+            match kinship {
+                // What does not say its commit has no place in the history.
+                None | Some(Kinship::Follows | Kinship::Replaces) => Verdict::Move,
+                Some(Kinship::Precedes) => {
+                    Verdict::Keep(format!("it holds commit {commit}, which comes after this one"))
+                }
+                Some(Kinship::Strays) => {
+                    Verdict::Keep(format!("it holds commit {commit}, which this one does not follow"))
+                }
+                Some(Kinship::Unknown) => Verdict::Keep(format!(
+                    "it is not known whether this commit comes after {commit}, which it holds"
+                )),
             }
-        },
+        }
         Movement::Moving(Track::Version { version, .. }) => {
             match held.labels.version.as_deref().and_then(read_version) {
                 // The same version built again may take its own place.
@@ -74,10 +88,10 @@ mod tests {
 
     fn versions(from: &str, to: &str) -> Verdict {
         let track = Track::Version { version: Version::parse(to).unwrap(), numbers: 0 };
-        judge(&Movement::Moving(track), Some(&held(Some(from))), Digest::of(b"new"), Kinship::Unknown)
+        judge(&Movement::Moving(track), Some(&held(Some(from))), Digest::of(b"new"), None)
     }
 
-    fn branch(kinship: Kinship) -> Verdict {
+    fn branch(kinship: Option<Kinship>) -> Verdict {
         judge(&Movement::Moving(Track::Branch), Some(&held(None)), Digest::of(b"new"), kinship)
     }
 
@@ -97,24 +111,28 @@ mod tests {
     fn an_image_that_does_not_say_its_version_is_no_obstacle() {
         assert_eq!(versions("v1.2.3-4-gabcdef0-dirty.x..y", "1.0.0"), Verdict::Move);
         let track = Track::Version { version: Version::new(1, 0, 0), numbers: 1 };
-        let verdict =
-            judge(&Movement::Moving(track), Some(&held(None)), Digest::of(b"new"), Kinship::Unknown);
+        let verdict = judge(&Movement::Moving(track), Some(&held(None)), Digest::of(b"new"), None);
         assert_eq!(verdict, Verdict::Move);
     }
 
     #[test]
     fn a_branch_tag_moves_to_later_commits_only() {
-        assert_eq!(branch(Kinship::Follows), Verdict::Move);
-        assert_eq!(branch(Kinship::Unknown), Verdict::Move);
-        let kept = "it holds commit 0123456, which this one does not follow".to_owned();
-        assert_eq!(branch(Kinship::Strays), Verdict::Keep(kept));
+        for moves in [None, Some(Kinship::Follows), Some(Kinship::Replaces)] {
+            assert_eq!(branch(moves), Verdict::Move);
+        }
+        let stays = [
+            (Kinship::Precedes, "it holds commit 0123456, which comes after this one"),
+            (Kinship::Strays, "it holds commit 0123456, which this one does not follow"),
+            (Kinship::Unknown, "it is not known whether this commit comes after 0123456, which it holds"),
+        ];
+        for (kinship, why) in stays {
+            assert_eq!(branch(Some(kinship)), Verdict::Keep(why.to_owned()));
+        }
     }
 
     #[test]
     fn an_immutable_tag_holds_one_image_for_ever() {
-        let judge = |held: Option<&Held>, to: &[u8]| {
-            judge(&Movement::Immutable, held, Digest::of(to), Kinship::Unknown)
-        };
+        let judge = |held: Option<&Held>, to: &[u8]| judge(&Movement::Immutable, held, Digest::of(to), None);
         assert_eq!(judge(None, b"new"), Verdict::Move);
         assert_eq!(judge(Some(&held(None)), b"held"), Verdict::Already);
         assert_eq!(judge(Some(&held(None)), b"new"), Verdict::Conflict);

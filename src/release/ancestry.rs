@@ -32,7 +32,7 @@ const SETTINGS: &[&str] =
 /// repository of a directory does not tell, and whether a branch was rewritten.
 pub(super) fn find_kinship(directory: &Path, environment: &Environment, new: &str, old: &str) -> Kinship {
     let here = kinship(directory, new, old);
-    if matches!(here, Kinship::Follows | Kinship::Precedes) {
+    if matches!(here, Kinship::Same | Kinship::Follows | Kinship::Precedes) {
         return here;
     }
     Elsewhere::new(directory, environment).map_or(here, |there| there.kinship(here, new, old))

@@ -7,7 +7,9 @@ use git2::{Oid, Repository};
 /// How a commit stands to an older one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kinship {
-    /// It is the same, or was made on top of it.
+    /// It is the same.
+    Same,
+    /// It was made on top of it.
     Follows,
     /// It is the one that the other was made on top of.
     Precedes,
@@ -30,7 +32,7 @@ pub(super) fn is_commit(text: &str) -> bool {
 /// directory. No remote is asked.
 pub(super) fn kinship(directory: &Path, new: &str, old: &str) -> Kinship {
     if new == old {
-        return Kinship::Follows;
+        return Kinship::Same;
     }
     let ask = || {
         let repository = Repository::discover(directory)?;
@@ -119,7 +121,7 @@ mod tests {
         let side = commit(&repository, "side", &[one]);
         let ask = |new: Oid, old: Oid| kinship(directory.path(), &new.to_string(), &old.to_string());
         assert_eq!(ask(two, one), Kinship::Follows);
-        assert_eq!(ask(two, two), Kinship::Follows);
+        assert_eq!(ask(two, two), Kinship::Same);
         assert_eq!(ask(one, two), Kinship::Precedes);
         assert_eq!(ask(side, two), Kinship::Strays);
         // What is not here is nothing that it was made on top of, unless history is cut off.

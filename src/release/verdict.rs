@@ -1,5 +1,7 @@
 //! Whether a tag may move. Pure.
 
+use std::cmp::Ordering;
+
 use semver::Version;
 
 use crate::facts::short;
@@ -22,6 +24,9 @@ pub(super) enum Verdict {
     Already,
     /// It may.
     Move,
+    /// It may, and what it holds may not take its place again: an order says which comes
+    /// after the other.
+    Advance,
     /// It is to stay, for this reason: a sentence without a period.
     Keep(String),
     /// It is immutable and holds another image.
@@ -47,7 +52,8 @@ pub(super) fn judge(
             let commit = short(held.labels.revision.as_deref().unwrap_or_default());
             match kinship {
                 // What does not say its commit has no place in the history.
-                None | Some(Kinship::Follows | Kinship::Replaces) => Verdict::Move,
+                None | Some(Kinship::Same | Kinship::Replaces) => Verdict::Move,
+                Some(Kinship::Follows) => Verdict::Advance,
                 Some(Kinship::Precedes) => {
                     Verdict::Keep(format!("it holds commit {commit}, which comes after this one"))
                 }
@@ -60,19 +66,21 @@ pub(super) fn judge(
             }
         }
         Movement::Moving(Track::Version { version, .. }) => {
-            match held.labels.version.as_deref().and_then(read_version) {
-                // The same version built again may take its own place.
-                Some(there) if version.cmp_precedence(&there).is_lt() => {
+            let there = held.labels.version.as_deref().and_then(read_version);
+            match there.map(|there| (version.cmp_precedence(&there), there)) {
+                Some((Ordering::Less, there)) => {
                     Verdict::Keep(format!("it holds {there}, which is higher than {version}"))
                 }
-                _ => Verdict::Move,
+                Some((Ordering::Greater, _)) => Verdict::Advance,
+                // The same version built again may take its own place.
+                Some((Ordering::Equal, _)) | None => Verdict::Move,
             }
         }
     }
 }
 
 /// A version as images carry it: often with a `v`.
-fn read_version(text: &str) -> Option<Version> {
+pub(super) fn read_version(text: &str) -> Option<Version> {
     let text = text.trim();
     Version::parse(text.strip_prefix('v').unwrap_or(text)).ok()
 }
@@ -97,10 +105,10 @@ mod tests {
 
     #[test]
     fn a_version_tag_never_goes_backwards() {
-        assert_eq!(versions("1.2.3", "1.2.4"), Verdict::Move);
-        assert_eq!(versions("v1.9.0", "1.10.0"), Verdict::Move);
+        assert_eq!(versions("1.2.3", "1.2.4"), Verdict::Advance);
+        assert_eq!(versions("v1.9.0", "1.10.0"), Verdict::Advance);
         assert_eq!(versions("1.2.3", "1.2.3"), Verdict::Move);
-        assert_eq!(versions("2.0.0-rc.1", "2.0.0"), Verdict::Move);
+        assert_eq!(versions("2.0.0-rc.1", "2.0.0"), Verdict::Advance);
         let kept = Verdict::Keep("it holds 2.0.1, which is higher than 1.9.1".to_owned());
         assert_eq!(versions("2.0.1", "1.9.1"), kept);
         let kept = Verdict::Keep("it holds 2.0.0, which is higher than 2.0.0-rc.1".to_owned());
@@ -117,7 +125,8 @@ mod tests {
 
     #[test]
     fn a_branch_tag_moves_to_later_commits_only() {
-        for moves in [None, Some(Kinship::Follows), Some(Kinship::Replaces)] {
+        assert_eq!(branch(Some(Kinship::Follows)), Verdict::Advance);
+        for moves in [None, Some(Kinship::Same), Some(Kinship::Replaces)] {
             assert_eq!(branch(moves), Verdict::Move);
         }
         let stays = [

@@ -21,7 +21,7 @@ const DEPTHS: &[&str] = &["--depth=64", "--depth=1024", DEEPEST];
 /// Most of them.
 const DEEPEST: &str = "--depth=16384";
 /// How long the remote may take for all of it.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 /// Of the settings of a repository, the sections that say how a remote is reached.
 const SECTIONS: &[&str] = &["credential.", "http.", "https.", "protocol.", "ssh.", "url."];
 /// Likewise, of `core` and of a remote.

@@ -45,12 +45,12 @@ impl FakeRegistry {
             let (path, query) = target.split_once('?').unwrap_or((target, ""));
             let name = path.rsplit('/').next().unwrap();
             let mut raced = raced.lock().unwrap();
-            if method == "PUT" && raced.is_some_and(|(tag, _)| tag == name) {
-                if let Some((tag, digest)) = raced.take() {
-                    tags.extend(
-                        [Some(tag), does.raced_for].into_iter().flatten().map(|tag| (tag.to_owned(), digest)),
-                    );
-                }
+            if method == "PUT"
+                && raced.is_some_and(|(tag, _)| tag == name)
+                && let Some((tag, digest)) = raced.take()
+            {
+                let names = [Some(tag), does.raced_for].into_iter().flatten();
+                tags.extend(names.map(|tag| (tag.to_owned(), digest)));
             }
             if path.ends_with("/tags/list") {
                 let names: Vec<String> = tags.keys().map(|tag| format!("\"{tag}\"")).collect();

@@ -10,6 +10,7 @@
 
 mod approving;
 mod bases;
+mod branches;
 mod buildkit;
 mod cache;
 mod commands;

@@ -17,6 +17,8 @@ pub(crate) enum Fault {
     CutAnswer(usize),
     /// It takes so many milliseconds longer.
     Delay(u64),
+    /// It is passed on so many milliseconds later.
+    Hold(u64),
     /// The answer is complete, with so many thousandths of its body.
     Shorten(usize),
     /// In the body of the answer one bit is another.
@@ -135,6 +137,9 @@ fn pass(stream: TcpStream, upstream: u16, state: &Mutex<State>) -> Option<()> {
     };
     let mut body = vec![0; sent];
     reader.read_exact(&mut body).ok()?;
+    if let Some(Fault::Hold(time)) = fault {
+        std::thread::sleep(Duration::from_millis(time));
+    }
     let mut answer = if let Some(Fault::Status(status, wait)) = fault {
         let wait = wait.map(|wait| format!("Retry-After: {wait}\r\n")).unwrap_or_default();
         format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: 0\r\n{wait}\r\n").into_bytes()

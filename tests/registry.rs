@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, kill_process};
 
-use crate::fixture::{Repo, installed};
+use crate::fixture::{Repo, done, installed};
 use crate::proxy::{Fault, Proxy, direct};
 use crate::signals::pid;
 
@@ -109,6 +109,38 @@ pub(crate) fn digest_of(port: u16, image: &str) -> String {
     } else {
         "none".to_owned()
     }
+}
+
+#[test]
+fn a_version_that_is_overwritten_by_a_slower_release_of_a_lower_one_has_its_tags_again() {
+    if !installed("two releases at the same time", &["docker-registry", "skopeo"]) {
+        return;
+    }
+    let (quick, registry) = project();
+    let port = registry.port;
+    let is_held = |name: &str, at| name.ends_with("/manifests/1.5") && name.starts_with("PUT") && at == 0;
+    let proxy = Proxy::start(port, Box::new(move |name, at| is_held(name, at).then_some(Fault::Hold(6000))));
+    let slow = Repo::with(&release(proxy.port));
+    slow.write("web", "0\n");
+    slow.commit("A file");
+    let ended = std::thread::scope(|scope| {
+        let slower = scope.spawn(|| {
+            slow.git(&["tag", "v1.5.0"]);
+            slow.hoist(&["release", "--event", "tag=v1.5.0", "--yes"])
+        });
+        while !proxy.told().contains("/manifests/1.5 ") && !slower.is_finished() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        quick.git(&["tag", "v1.5.1"]);
+        done(&quick.hoist(&["release", "--event", "tag=v1.5.1", "--yes"]));
+        slower.join().expect("it ends")
+    });
+    done(&ended);
+    let said = "1.5.1 was released meanwhile, which is higher than 1.5.0";
+    assert!(ended.stderr.contains(said), "{}", ended.stderr);
+    let higher = digest(port, "1.5.1");
+    assert_eq!([digest(port, "1.5"), digest(port, "latest")], [higher.clone(), higher.clone()]);
+    assert!(![higher, "none".to_owned()].contains(&digest(port, "1.5.0")));
 }
 
 #[test]

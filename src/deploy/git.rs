@@ -5,7 +5,8 @@
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write as _};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::facts::Environment;
 
@@ -60,6 +61,34 @@ impl Git<'_> {
     /// # Errors
     /// There is no git.
     pub fn call(&self, words: &[&str], input: &[u8]) -> io::Result<Ended> {
+        let mut child = self.start(words)?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // What git does not read, it does not need.
+            let _ = stdin.write_all(input);
+        }
+        ended(child)
+    }
+
+    /// As [`call`](Self::call), without input; what takes longer is given up.
+    ///
+    /// # Errors
+    /// There is no git; it took longer.
+    pub fn call_within(&self, words: &[&str], limit: Duration) -> io::Result<Ended> {
+        let mut child = self.start(words)?;
+        drop(child.stdin.take());
+        let begun = Instant::now();
+        while child.try_wait()?.is_none() {
+            if begun.elapsed() >= limit {
+                child.kill()?;
+                child.wait()?;
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        ended(child)
+    }
+
+    fn start(&self, words: &[&str]) -> io::Result<Child> {
         let mut command = Command::new("git");
         command.current_dir(self.directory).stdin(Stdio::piped()).stdout(Stdio::piped());
         command.stderr(Stdio::piped()).env_clear();
@@ -71,18 +100,17 @@ impl Git<'_> {
         command.envs(self.environment.iter().filter(|(name, _)| !hook(name)));
         command.env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C");
         command.envs(self.set.iter().map(|(name, value)| (name, value)));
-        let mut child = command.spawn()?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // What git does not read, it does not need.
-            let _ = stdin.write_all(input);
-        }
-        let output = child.wait_with_output()?;
-        Ok(Ended {
-            success: output.status.success(),
-            stdout: output.stdout,
-            complaint: without_credentials(String::from_utf8_lossy(&output.stderr).trim()),
-        })
+        command.spawn()
     }
+}
+
+fn ended(child: Child) -> io::Result<Ended> {
+    let output = child.wait_with_output()?;
+    Ok(Ended {
+        success: output.status.success(),
+        stdout: output.stdout,
+        complaint: without_credentials(String::from_utf8_lossy(&output.stderr).trim()),
+    })
 }
 
 /// A text in which no address shows who logs in there.

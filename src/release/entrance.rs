@@ -178,8 +178,7 @@ impl Entrance {
         });
         let running = known.running(&stage.name.value);
         let behind = running.is_some_and(|running| {
-            running.entry.commit != candidate.commit
-                && kinship(&self.root, &running.entry.commit, &candidate.commit) == Kinship::Follows
+            kinship(&self.root, &running.entry.commit, &candidate.commit) == Kinship::Follows
         });
         let world = World {
             now: Timestamp::now(),
@@ -202,8 +201,7 @@ impl Entrance {
         let entering = known.entering(&stage.name.value);
         let entering = entering.filter(|entering| !entering.deploys() && self.may_take(entering))?;
         let before = &entering.entry;
-        let behind = before.commit != candidate.commit
-            && kinship(&self.root, &before.commit, &candidate.commit) == Kinship::Follows;
+        let behind = kinship(&self.root, &before.commit, &candidate.commit) == Kinship::Follows;
         let why = half_way(candidate, before, (behind, self.allow_regress))?;
         let remedy = "`hoist resume` finishes that, `hoist resume --back` puts it back".to_owned();
         Some(Gate { name: "order", finding: Err(unmet(why, remedy)) })

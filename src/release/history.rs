@@ -7,30 +7,52 @@ use git2::{Oid, Repository};
 /// How a commit stands to an older one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kinship {
-    /// It is the same, or was made on top of it.
+    /// It is the same.
+    Same,
+    /// It was made on top of it.
     Follows,
+    /// It is the one that the other was made on top of.
+    Precedes,
     /// It was not made on top of it.
     Strays,
-    /// The repository does not tell: there is none, it does not have both, or
+    /// It was not made on top of it, and is on a branch of the remote, where the other is
+    /// on none any more: a branch was rewritten.
+    Replaces,
+    /// The repository does not tell: there is none, it does not have the commits, or
     /// its history is cut off.
     Unknown,
 }
 
+/// Whether a text is the full name of a commit.
+pub(super) fn is_commit(text: &str) -> bool {
+    text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// How the commit `new` stands to the commit `old` in the repository of a
-/// directory.
+/// directory. No remote is asked.
 pub(super) fn kinship(directory: &Path, new: &str, old: &str) -> Kinship {
     if new == old {
-        return Kinship::Follows;
+        return Kinship::Same;
     }
     let ask = || {
         let repository = Repository::discover(directory)?;
         let (new, old) = (Oid::from_str(new)?, Oid::from_str(old)?);
-        repository.find_commit(old)?;
-        let follows = repository.graph_descendant_of(new, old)?;
-        Ok::<_, git2::Error>(match follows {
-            true => Kinship::Follows,
-            false if repository.is_shallow() => Kinship::Unknown,
-            false => Kinship::Strays,
+        repository.find_commit(new)?;
+        let is_whole = !repository.is_shallow();
+        if repository.find_commit(old).is_err() {
+            // All that the new one was made on top of is here.
+            return Ok(if is_whole { Kinship::Strays } else { Kinship::Unknown });
+        }
+        let descends = |one, other| {
+            repository
+                .graph_descendant_of(one, other)
+                .or_else(|error| if is_whole { Err(error) } else { Ok(false) })
+        };
+        Ok::<_, git2::Error>(match (descends(new, old)?, descends(old, new)?) {
+            (true, _) => Kinship::Follows,
+            (_, true) => Kinship::Precedes,
+            _ if is_whole => Kinship::Strays,
+            _ => Kinship::Unknown,
         })
     };
     ask().unwrap_or(Kinship::Unknown)
@@ -99,10 +121,15 @@ mod tests {
         let side = commit(&repository, "side", &[one]);
         let ask = |new: Oid, old: Oid| kinship(directory.path(), &new.to_string(), &old.to_string());
         assert_eq!(ask(two, one), Kinship::Follows);
-        assert_eq!(ask(two, two), Kinship::Follows);
-        assert_eq!(ask(one, two), Kinship::Strays);
+        assert_eq!(ask(two, two), Kinship::Same);
+        assert_eq!(ask(one, two), Kinship::Precedes);
         assert_eq!(ask(side, two), Kinship::Strays);
-        assert_eq!(kinship(directory.path(), &one.to_string(), &"0".repeat(40)), Kinship::Unknown);
+        // What is not here is nothing that it was made on top of, unless history is cut off.
+        let absent = || kinship(directory.path(), &two.to_string(), &"9".repeat(40));
+        assert_eq!(absent(), Kinship::Strays);
+        assert_eq!(kinship(directory.path(), &"9".repeat(40), &one.to_string()), Kinship::Unknown);
+        std::fs::write(directory.path().join(".git/shallow"), format!("{two}\n")).unwrap();
+        assert_eq!(absent(), Kinship::Unknown);
         assert_eq!(kinship(directory.path(), &one.to_string(), "v1"), Kinship::Unknown);
     }
 

@@ -29,31 +29,47 @@ impl Labels {
     /// The repository cannot be read.
     pub(super) async fn read(from: &Repository, image: &Descriptor) -> Result<Self, Problem> {
         let mut labels = Self::default();
+        labels.gather(from, image).await?;
+        Ok(labels)
+    }
+
+    /// As [`read`](Self::read); `None` where documents of the image are missing that may
+    /// say what is not known.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(super) async fn read_all(from: &Repository, image: &Descriptor) -> Result<Option<Self>, Problem> {
+        let mut labels = Self::default();
+        Ok(labels.gather(from, image).await?.then_some(labels))
+    }
+
+    /// Reads what an image says of itself; `false` if documents of it are missing.
+    async fn gather(&mut self, from: &Repository, image: &Descriptor) -> Result<bool, Problem> {
         let mut manifest = image.clone();
         if media_type::is_index(&image.media_type) {
-            let Some(bytes) = document(from, image).await? else { return Ok(labels) };
-            let Ok(index) = Index::parse(&bytes) else { return Ok(labels) };
-            labels.complete(|name| index.annotations.get(name));
+            let Some(bytes) = document(from, image).await? else { return Ok(false) };
+            let Ok(index) = Index::parse(&bytes) else { return Ok(true) };
+            self.complete(|name| index.annotations.get(name));
             // Attestations are listed for a platform called `unknown`.
             let real = |entry: &&Descriptor| entry.platform.as_ref().is_none_or(|on| on.os != "unknown");
-            let Some(first) = index.manifests.iter().find(real) else { return Ok(labels) };
+            let Some(first) = index.manifests.iter().find(real) else { return Ok(true) };
             manifest = first.clone();
         }
-        if labels.is_complete() || !media_type::is_manifest(&manifest.media_type) {
-            return Ok(labels);
+        if self.is_complete() || !media_type::is_manifest(&manifest.media_type) {
+            return Ok(true);
         }
-        let Some(bytes) = document(from, &manifest).await? else { return Ok(labels) };
-        let Ok(manifest) = Manifest::parse(&bytes) else { return Ok(labels) };
-        labels.complete(|name| manifest.annotations.get(name));
+        let Some(bytes) = document(from, &manifest).await? else { return Ok(false) };
+        let Ok(manifest) = Manifest::parse(&bytes) else { return Ok(true) };
+        self.complete(|name| manifest.annotations.get(name));
         let is_config =
             matches!(manifest.config.media_type.as_str(), media_type::CONFIG | media_type::DOCKER_CONFIG);
-        if labels.is_complete() || !is_config {
-            return Ok(labels);
+        if self.is_complete() || !is_config {
+            return Ok(true);
         }
-        let Some(bytes) = document(from, &manifest.config).await? else { return Ok(labels) };
-        let Ok(config) = ImageConfig::parse(&bytes) else { return Ok(labels) };
-        labels.complete(|name| config.config.labels.get(name));
-        Ok(labels)
+        let Some(bytes) = document(from, &manifest.config).await? else { return Ok(false) };
+        let Ok(config) = ImageConfig::parse(&bytes) else { return Ok(true) };
+        self.complete(|name| config.config.labels.get(name));
+        Ok(true)
     }
 
     const fn is_complete(&self) -> bool {

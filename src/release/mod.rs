@@ -9,6 +9,7 @@
 //! that others publish to the same places at the same time. Says what it did as
 //! values; must not import run, report, or cli.
 
+mod ancestry;
 mod back;
 mod base;
 mod cut;
@@ -21,10 +22,12 @@ mod label;
 mod lease;
 mod ledger;
 mod likeness;
+mod mover;
 mod preflight;
 mod publisher;
 mod push;
 mod retention;
+mod rivals;
 mod scanned;
 mod seal;
 mod shared;

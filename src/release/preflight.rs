@@ -142,8 +142,8 @@ fn check_writable(path: &Path) -> Result<(), Problem> {
         .map_err(|error| refuse(error.to_string()))
 }
 
-/// What a tag holds, and why it is in the way, if that is known: of an image of another
-/// commit than the `revision` that the new one is made from.
+/// What a tag holds, and why it is in the way, if that is known: of an image that does not
+/// say the `revision` that the new one will.
 async fn read_tag(
     step: StepIndex,
     registry: &RegistryPlan,
@@ -159,14 +159,18 @@ async fn read_tag(
     if let (Movement::Immutable, Some(held), Some(repository), Some(ours)) =
         (&planned.movement, &held, &repository, revision)
     {
-        // The commit is part of an image: one of another commit is another image.
-        let theirs = Labels::read(repository, held).await?.revision;
-        conflict = theirs.filter(|theirs| theirs != ours).map(|theirs| {
+        // The commit is part of an image: one of another commit, or of none, is another image.
+        let theirs = Labels::read_all(repository, held).await?;
+        conflict = theirs.filter(|theirs| theirs.revision.as_deref() != Some(ours)).map(|theirs| {
+            let theirs = match theirs.revision {
+                Some(theirs) => format!("it was made from commit {theirs}"),
+                None => "it does not say which commit it was made from".to_owned(),
+            };
             let title =
                 format!("`{}:{}` holds another image and never changes", place(registry), planned.tag);
             Problem::new(Code::ImmutableTag, title)
                 .label(planned.span, "this rule makes an immutable tag")
-                .note(format!("it was made from commit {theirs}, this is {ours}"))
+                .note(format!("{theirs}, this is {ours}"))
                 .help("release it under another version")
         });
     }

@@ -1,11 +1,16 @@
 //! Where a run publishes.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+use tokio::sync::Mutex;
 
 use crate::config::ProjectPath;
 use crate::diagnostic::{Code, Problem};
 use crate::facts::Environment;
 use crate::plan::{RegistryPlace, RegistryPlan};
+use crate::release::ancestry::find_kinship;
+use crate::release::history::Kinship;
 use crate::seal::Keyring;
 use crate::store::{Access, Layout, Network, Repository, Surroundings, Tell};
 
@@ -22,6 +27,8 @@ pub struct Publisher {
     network: Network,
     keyring: Keyring,
     allow_regress: bool,
+    /// How commits stand to each other, as far as it was asked: new and old.
+    kinships: Mutex<BTreeMap<(String, String), Kinship>>,
 }
 
 impl Publisher {
@@ -32,7 +39,12 @@ impl Publisher {
         let root = root.into();
         let keyring = Keyring::new(&root, environment.clone());
         let surroundings = Surroundings { root, environment };
-        Self { network: Network::new(surroundings), keyring, allow_regress: false }
+        Self {
+            network: Network::new(surroundings),
+            keyring,
+            allow_regress: false,
+            kinships: Mutex::default(),
+        }
     }
 
     /// Says aloud that a registry is asked again which said nothing.
@@ -65,6 +77,19 @@ impl Publisher {
     #[must_use]
     pub const fn may_regress(&self) -> bool {
         self.allow_regress
+    }
+
+    /// How the commit `new` stands to the commit `old`; found out once.
+    pub(super) async fn kinship(&self, new: String, old: String) -> Kinship {
+        let mut known = self.kinships.lock().await;
+        let both = (new, old);
+        if let Some(kinship) = known.get(&both) {
+            return *kinship;
+        }
+        let Surroundings { root, environment } = self.network.surroundings().clone();
+        let (new, old) = both.clone();
+        let asked = tokio::task::spawn_blocking(move || find_kinship(&root, &environment, &new, &old)).await;
+        *known.entry(both).or_insert(asked.unwrap_or(Kinship::Unknown))
     }
 
     pub(super) fn root(&self) -> &Path {

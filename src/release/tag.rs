@@ -1,31 +1,21 @@
 //! Moving tags.
 
-use std::time::Duration;
-
 use tokio::sync::OnceCell;
 
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::oci::{Descriptor, Digest, Tag};
 use crate::plan::TagStep;
-use crate::release::history::{Kinship, kinship};
 use crate::release::journal::Journal;
 use crate::release::label::Labels;
+use crate::release::mover::{Mover, conflict};
 use crate::release::publisher::{Publisher, place};
-use crate::release::verdict::{Held, Verdict, judge};
+use crate::release::verdict::Verdict;
 use crate::store::{Layout, Question, Repository, answers};
-use crate::tags::{Movement, PlannedTag, Track};
+use crate::tags::{Movement, PlannedTag};
 
-/// How often a tag is read until it shows what was just put there: some
-/// registries answer from copies that are a little behind.
-const READS: u32 = 5;
-/// How often a tag is looked at again because somebody else just moved it.
-const RACES: u32 = 5;
 /// What is to be done about a release that is visible in part.
 pub const RESUME: &str = "`hoist resume` finishes it, and so does the same again: what is done is not done \
                           twice; `hoist resume --back` puts back what can be";
-/// How long is waited before it is read again the first time; then twice as long.
-const LAG: Duration = Duration::from_millis(200);
-
 /// A tag, and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TagChange {
@@ -96,15 +86,16 @@ async fn set_all(
 ) -> Result<(), Problem> {
     let labels = Labels::read(repository, image).await?;
     let name = place(&step.registry);
-    let document = OnceCell::new();
-    let mover = Mover { repository, name: &name, image, document, labels: &labels, publisher, journal };
-    let together = mover.set_together(step).await?;
+    let (document, rivals) = (OnceCell::new(), OnceCell::new());
+    let labels = &labels;
+    let mover = Mover { step, repository, name: &name, image, document, labels, publisher, journal, rivals };
+    let together = mover.set_together().await?;
     for planned in published(step) {
         let was_set = together.contains(&&planned.tag);
         changes.push(mover.set(planned, was_set).await.map_err(|problem| made_by(planned, problem))?);
         mover.note_settled(planned)?;
     }
-    Ok(())
+    mover.put_right(changes).await
 }
 
 /// Makes sure that all tags of all steps can be read, that it can be said of each
@@ -177,8 +168,9 @@ async fn check_step(
         Ok(labels) => labels,
         Err(problem) => return (Vec::new(), vec![problem]),
     };
-    let (document, repository, labels, journal) = (OnceCell::new(), &repository, &labels, None);
-    let mover = Mover { repository, name: &name, image, document, labels, publisher, journal };
+    let (document, rivals) = (OnceCell::new(), OnceCell::new());
+    let (repository, labels, journal) = (&repository, &labels, None);
+    let mover = Mover { step, repository, name: &name, image, document, labels, publisher, journal, rivals };
     let mut looks: Vec<Question<'_, _>> = Vec::new();
     for planned in published(step).filter(|planned| counts(planned)) {
         let mover = &mover;
@@ -195,7 +187,7 @@ async fn check_step(
                 match verdict {
                     Verdict::Already => (image.digest, TagResult::Already),
                     Verdict::Keep(why) => (held.unwrap_or(image.digest), TagResult::Kept(why)),
-                    Verdict::Move | Verdict::Conflict => (image.digest, TagResult::Moved),
+                    Verdict::Move | Verdict::Advance | Verdict::Conflict => (image.digest, TagResult::Moved),
                 },
             )),
             // The others would say the same.
@@ -226,226 +218,6 @@ pub(super) fn published(step: &TagStep) -> impl Iterator<Item = &PlannedTag> {
     step.tags.iter().filter(|planned| !planned.local)
 }
 
-/// Whether an immutable tag names this commit and not a version. One commit may
-/// be released several times, from its branch and by its tag: each image says
-/// which version it is, so they are not the same, and the first one keeps the name.
-fn names_commit(planned: &PlannedTag, commit: Option<&str>) -> bool {
-    let short = commit.and_then(|commit| commit.get(..7));
-    let named = short.is_some_and(|short| planned.tag.as_str().contains(short));
-    named && planned.movement == Movement::Immutable && planned.rule != "semver"
-}
-
-fn conflict(repository: &str, planned: &PlannedTag, held: Digest, ours: Digest) -> Problem {
-    let title = format!("`{repository}:{}` holds another image and never changes", planned.tag);
-    Problem::new(Code::ImmutableTag, title)
-        .label(planned.span, "this rule makes an immutable tag")
-        .note(format!("it holds {held}, this is {ours}"))
-        .help("release it under another version")
-}
-
-/// Moves tags of one repository to one image.
-struct Mover<'a> {
-    repository: &'a Repository,
-    /// As a user would name it.
-    name: &'a str,
-    image: &'a Descriptor,
-    /// The image's manifest or index, as the repository has it.
-    document: OnceCell<Vec<u8>>,
-    labels: &'a Labels,
-    publisher: &'a Publisher,
-    /// Where is put down what is about to be done.
-    journal: Option<&'a Journal>,
-}
-
-impl Mover<'_> {
-    /// Sets the immutable tags that are not there, where a registry takes several at
-    /// once; those that are there then. All others are left to [`set`](Self::set).
-    async fn set_together<'t>(&self, step: &'t TagStep) -> Result<Vec<&'t Tag>, Problem> {
-        let immutable = published(step).filter(|planned| planned.movement == Movement::Immutable);
-        let immutable: Vec<&PlannedTag> = immutable.collect();
-        if immutable.len() < 2 || !self.repository.may_take_tags() {
-            return Ok(Vec::new());
-        }
-        let mut absent = Vec::new();
-        for planned in immutable {
-            if self.repository.resolve(planned.tag.as_str()).await?.is_none() {
-                absent.push(planned);
-            }
-        }
-        if absent.len() < 2 {
-            return Ok(Vec::new());
-        }
-        for planned in &absent {
-            self.note_moving(planned, None).await?;
-        }
-        let tags: Vec<&Tag> = absent.iter().map(|planned| &planned.tag).collect();
-        let taken = self.repository.put_tags(&tags, (self.image, self.document().await?)).await;
-        let mut set = Vec::new();
-        for planned in absent.iter().filter(|planned| taken.contains(&planned.tag)) {
-            // That it was taken is a claim.
-            if self.read_back(planned).await? == Some(self.image.digest) {
-                set.push(&planned.tag);
-            }
-        }
-        Ok(set)
-    }
-
-    /// Sets a tag, unless it was not there and was set with others.
-    async fn set(&self, planned: &PlannedTag, was_set: bool) -> Result<TagChange, Problem> {
-        // What it held before it was set, once it was.
-        let mut before = was_set.then_some(None);
-        let mut found = None;
-        for _ in 0..RACES {
-            let (verdict, from) = self.look(planned).await?;
-            let change = |to, result| TagChange {
-                repository: self.name.to_owned(),
-                tag: planned.tag.clone(),
-                from,
-                to,
-                result,
-            };
-            match verdict {
-                Verdict::Already => {
-                    let already = change(self.image.digest, TagResult::Already);
-                    return Ok(match before {
-                        Some(from) => TagChange { from, result: TagResult::Moved, ..already },
-                        None => already,
-                    });
-                }
-                Verdict::Keep(reason) => {
-                    return Ok(change(from.unwrap_or(self.image.digest), TagResult::Kept(reason)));
-                }
-                Verdict::Conflict => return Err(self.lost(planned, from)),
-                // It was ours, and is somebody else's again: two who each
-                // think that they are right would go on for ever.
-                Verdict::Move if before.is_some() => return Err(self.lost(planned, from)),
-                Verdict::Move => {}
-            }
-            self.note_moving(planned, from).await?;
-            if !self.swap(planned, from).await? {
-                found = from;
-                continue;
-            }
-            before = Some(from);
-            let shown = self.read_back(planned).await;
-            found = shown.map_err(|problem| self.unknown(planned, problem))?;
-            if found == Some(self.image.digest) {
-                return Ok(change(self.image.digest, TagResult::Moved));
-            }
-        }
-        Err(self.lost(planned, found))
-    }
-
-    /// Puts down that a tag is about to be set, before it is, where it may be still.
-    async fn note_moving(&self, planned: &PlannedTag, from: Option<Digest>) -> Result<(), Problem> {
-        let Some(journal) = self.journal else { return Ok(()) };
-        journal.hold().await?;
-        journal.moving(self.name, planned.tag.as_str(), from)
-    }
-
-    fn note_settled(&self, planned: &PlannedTag) -> Result<(), Problem> {
-        self.journal.map_or(Ok(()), |journal| journal.settled(self.name, planned.tag.as_str()))
-    }
-
-    async fn document(&self) -> Result<&[u8], Problem> {
-        self.document.get_or_try_init(|| self.repository.read(self.image)).await.map(Vec::as_slice)
-    }
-
-    /// What is to become of a tag, and what it holds.
-    async fn look(&self, planned: &PlannedTag) -> Result<(Verdict, Option<Digest>), Problem> {
-        let held = self.held(planned).await?;
-        let from = held.as_ref().map(|held| held.digest);
-        Ok((self.judge(planned, held.as_ref()).await, from))
-    }
-
-    /// Sets a tag, if it still holds what is expected; `false` if it does not.
-    async fn swap(&self, planned: &PlannedTag, from: Option<Digest>) -> Result<bool, Problem> {
-        let document = self.document().await?;
-        let problem = match self.repository.swap_tag(&planned.tag, from, (self.image, document)).await {
-            Ok(swapped) => return Ok(swapped),
-            Err(problem) => problem,
-        };
-        // It may be the answer that was lost, and not the tag.
-        match self.repository.resolve(planned.tag.as_str()).await.map(|found| found.map(|found| found.digest))
-        {
-            Ok(found) if found == Some(self.image.digest) => Ok(true),
-            Ok(found) if found == from => Err(problem),
-            _ => Err(self.unknown(planned, problem)),
-        }
-    }
-
-    /// A tag may have been set.
-    fn unknown(&self, planned: &PlannedTag, problem: Problem) -> Problem {
-        let unknown = format!("whether `{}:{}` was set is not known", self.name, planned.tag);
-        Problem { code: Code::HalfReleased, ..problem }.note(unknown)
-    }
-
-    /// What a tag holds; labels are read where the verdict depends on them.
-    async fn held(&self, planned: &PlannedTag) -> Result<Option<Held>, Problem> {
-        let Some(found) = self.repository.resolve(planned.tag.as_str()).await? else { return Ok(None) };
-        let compared = names_commit(planned, self.labels.revision.as_deref())
-            || matches!(planned.movement, Movement::Moving(Track::Branch | Track::Version { .. }));
-        let labels = if compared && found.digest != self.image.digest {
-            Labels::read(self.repository, &found).await?
-        } else {
-            Labels::default()
-        };
-        Ok(Some(Held { digest: found.digest, labels }))
-    }
-
-    async fn judge(&self, planned: &PlannedTag, held: Option<&Held>) -> Verdict {
-        let ours = self.labels.revision.as_deref();
-        let other = held.filter(|held| held.digest != self.image.digest && names_commit(planned, ours));
-        if other.is_some_and(|held| held.labels.revision.as_deref() == ours) {
-            return Verdict::Keep("it names this commit already, by an image released before".to_owned());
-        }
-        let kinship = match (&planned.movement, &self.labels.revision) {
-            (Movement::Moving(Track::Branch), Some(new)) => self.kinship(new, held).await,
-            _ => Kinship::Unknown,
-        };
-        match judge(&planned.movement, held, self.image.digest, kinship) {
-            Verdict::Keep(_) if self.publisher.may_regress() => Verdict::Move,
-            Verdict::Keep(reason) => {
-                Verdict::Keep(format!("{reason}; `--allow-regress` moves it all the same"))
-            }
-            verdict => verdict,
-        }
-    }
-
-    async fn kinship(&self, new: &str, held: Option<&Held>) -> Kinship {
-        let Some(old) = held.and_then(|held| held.labels.revision.clone()) else { return Kinship::Unknown };
-        let (root, new) = (self.publisher.root().to_owned(), new.to_owned());
-        let asked = tokio::task::spawn_blocking(move || kinship(&root, &new, &old)).await;
-        asked.unwrap_or(Kinship::Unknown)
-    }
-
-    /// What a tag shows that was just set.
-    async fn read_back(&self, planned: &PlannedTag) -> Result<Option<Digest>, Problem> {
-        let mut wait = LAG;
-        for read in 1.. {
-            let found = self.repository.resolve(planned.tag.as_str()).await?.map(|found| found.digest);
-            if found == Some(self.image.digest) || read == READS {
-                return Ok(found);
-            }
-            tokio::time::sleep(wait).await;
-            wait *= 2;
-        }
-        Ok(None)
-    }
-
-    /// A tag does not hold what it was set to.
-    fn lost(&self, planned: &PlannedTag, found: Option<Digest>) -> Problem {
-        if let (Movement::Immutable, Some(found)) = (&planned.movement, found) {
-            return conflict(self.name, planned, found, self.image.digest);
-        }
-        let title = format!("`{}:{}` was moved by somebody else", self.name, planned.tag);
-        let shown = found.map_or("nothing".to_owned(), |found| found.to_string());
-        Problem::new(Code::Registry, title)
-            .label(planned.span, "this rule makes the tag")
-            .note(format!("it holds {shown}, this is {}", self.image.digest))
-    }
-}
-
 /// Says what stands, if anything does, and what each of the other tags holds.
 async fn half_released(
     step: &TagStep,
@@ -457,6 +229,8 @@ async fn half_released(
     let name = place(&step.registry);
     let mut stands = false;
     let mut notes = Vec::new();
+    // Whether that was set of which the problem is may not be known.
+    let mut unsure = cause.code == Code::HalfReleased;
     for (planned, change) in published(step).zip(changes.iter().map(Some).chain(std::iter::repeat(None))) {
         let tag = &planned.tag;
         let held = match change {
@@ -472,6 +246,10 @@ async fn half_released(
                 stands = true;
                 format!("`{name}:{tag}` holds {held} now")
             }
+            Ok(held) if std::mem::take(&mut unsure) => match held {
+                Some(held) => format!("`{name}:{tag}` still holds {held}"),
+                None => format!("`{name}:{tag}` is not there"),
+            },
             Ok(held) => {
                 if cause.code == Code::Unauthorized {
                     // What is not put down is looked at once more by whoever goes on.

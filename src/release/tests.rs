@@ -437,6 +437,23 @@ mod before_the_first_build {
     }
 
     #[tokio::test]
+    async fn an_immutable_tag_of_no_commit_refuses_the_release_unless_that_cannot_be_read() {
+        let project = Project::new();
+        let web = project.image("1.0.0");
+        project.push(&web).await;
+        assert_eq!(project.tag(&web, vec![immutable("1.0.0")]).await.changes.len(), 1);
+        let refused = preflight(&plan("c1", vec![immutable("1.0.0")]), &project.publisher).await.unwrap_err();
+        let [problem] = refused.as_slice() else { panic!("{refused:?}") };
+        assert_eq!(problem.code, Code::ImmutableTag);
+        assert_eq!(problem.notes, ["it does not say which commit it was made from, this is c1"]);
+        // What it says is in its configuration.
+        let manifest = std::fs::read(project.out().blob_path(&web.digest)).unwrap();
+        let config = crate::oci::Manifest::parse(&manifest).unwrap().config;
+        std::fs::remove_file(project.out().blob_path(&config.digest)).unwrap();
+        assert!(preflight(&plan("c1", vec![immutable("1.0.0")]), &project.publisher).await.is_ok());
+    }
+
+    #[tokio::test]
     async fn a_place_that_cannot_be_a_layout_refuses_the_release() {
         let project = Project::new();
         std::fs::write(project.directory.path().join("out"), "a file").unwrap();

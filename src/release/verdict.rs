@@ -1,5 +1,7 @@
 //! Whether a tag may move. Pure.
 
+use std::cmp::Ordering;
+
 use semver::Version;
 
 use crate::facts::short;
@@ -22,6 +24,9 @@ pub(super) enum Verdict {
     Already,
     /// It may.
     Move,
+    /// It may, and what it holds may not take its place again: an order says which comes
+    /// after the other.
+    Advance,
     /// It is to stay, for this reason: a sentence without a period.
     Keep(String),
     /// It is immutable and holds another image.
@@ -29,8 +34,13 @@ pub(super) enum Verdict {
 }
 
 /// Whether a tag may move from what it holds to the image `to`. `kinship` says
-/// how the image's commit stands to that of what it holds.
-pub(super) fn judge(movement: &Movement, held: Option<&Held>, to: Digest, kinship: Kinship) -> Verdict {
+/// how the image's commit stands to that of what it holds, where both name one.
+pub(super) fn judge(
+    movement: &Movement,
+    held: Option<&Held>,
+    to: Digest,
+    kinship: Option<Kinship>,
+) -> Verdict {
     let Some(held) = held else { return Verdict::Move };
     if held.digest == to {
         return Verdict::Already;
@@ -38,27 +48,39 @@ pub(super) fn judge(movement: &Movement, held: Option<&Held>, to: Digest, kinshi
     match movement {
         Movement::Immutable => Verdict::Conflict,
         Movement::Moving(Track::Free) => Verdict::Move,
-        Movement::Moving(Track::Branch) => match kinship {
-            Kinship::Follows | Kinship::Unknown => Verdict::Move,
-            Kinship::Strays => {
-                let commit = held.labels.revision.as_deref().unwrap_or_default();
-                Verdict::Keep(format!("it holds commit {}, which this one does not follow", short(commit)))
+        Movement::Moving(Track::Branch) => {
+            let commit = short(held.labels.revision.as_deref().unwrap_or_default());
+            match kinship {
+                // What does not say its commit has no place in the history.
+                None | Some(Kinship::Same | Kinship::Replaces) => Verdict::Move,
+                Some(Kinship::Follows) => Verdict::Advance,
+                Some(Kinship::Precedes) => {
+                    Verdict::Keep(format!("it holds commit {commit}, which comes after this one"))
+                }
+                Some(Kinship::Strays) => {
+                    Verdict::Keep(format!("it holds commit {commit}, which this one does not follow"))
+                }
+                Some(Kinship::Unknown) => Verdict::Keep(format!(
+                    "it is not known whether this commit comes after {commit}, which it holds"
+                )),
             }
-        },
+        }
         Movement::Moving(Track::Version { version, .. }) => {
-            match held.labels.version.as_deref().and_then(read_version) {
-                // The same version built again may take its own place.
-                Some(there) if version.cmp_precedence(&there).is_lt() => {
+            let there = held.labels.version.as_deref().and_then(read_version);
+            match there.map(|there| (version.cmp_precedence(&there), there)) {
+                Some((Ordering::Less, there)) => {
                     Verdict::Keep(format!("it holds {there}, which is higher than {version}"))
                 }
-                _ => Verdict::Move,
+                Some((Ordering::Greater, _)) => Verdict::Advance,
+                // The same version built again may take its own place.
+                Some((Ordering::Equal, _)) | None => Verdict::Move,
             }
         }
     }
 }
 
 /// A version as images carry it: often with a `v`.
-fn read_version(text: &str) -> Option<Version> {
+pub(super) fn read_version(text: &str) -> Option<Version> {
     let text = text.trim();
     Version::parse(text.strip_prefix('v').unwrap_or(text)).ok()
 }
@@ -74,19 +96,19 @@ mod tests {
 
     fn versions(from: &str, to: &str) -> Verdict {
         let track = Track::Version { version: Version::parse(to).unwrap(), numbers: 0 };
-        judge(&Movement::Moving(track), Some(&held(Some(from))), Digest::of(b"new"), Kinship::Unknown)
+        judge(&Movement::Moving(track), Some(&held(Some(from))), Digest::of(b"new"), None)
     }
 
-    fn branch(kinship: Kinship) -> Verdict {
+    fn branch(kinship: Option<Kinship>) -> Verdict {
         judge(&Movement::Moving(Track::Branch), Some(&held(None)), Digest::of(b"new"), kinship)
     }
 
     #[test]
     fn a_version_tag_never_goes_backwards() {
-        assert_eq!(versions("1.2.3", "1.2.4"), Verdict::Move);
-        assert_eq!(versions("v1.9.0", "1.10.0"), Verdict::Move);
+        assert_eq!(versions("1.2.3", "1.2.4"), Verdict::Advance);
+        assert_eq!(versions("v1.9.0", "1.10.0"), Verdict::Advance);
         assert_eq!(versions("1.2.3", "1.2.3"), Verdict::Move);
-        assert_eq!(versions("2.0.0-rc.1", "2.0.0"), Verdict::Move);
+        assert_eq!(versions("2.0.0-rc.1", "2.0.0"), Verdict::Advance);
         let kept = Verdict::Keep("it holds 2.0.1, which is higher than 1.9.1".to_owned());
         assert_eq!(versions("2.0.1", "1.9.1"), kept);
         let kept = Verdict::Keep("it holds 2.0.0, which is higher than 2.0.0-rc.1".to_owned());
@@ -97,24 +119,29 @@ mod tests {
     fn an_image_that_does_not_say_its_version_is_no_obstacle() {
         assert_eq!(versions("v1.2.3-4-gabcdef0-dirty.x..y", "1.0.0"), Verdict::Move);
         let track = Track::Version { version: Version::new(1, 0, 0), numbers: 1 };
-        let verdict =
-            judge(&Movement::Moving(track), Some(&held(None)), Digest::of(b"new"), Kinship::Unknown);
+        let verdict = judge(&Movement::Moving(track), Some(&held(None)), Digest::of(b"new"), None);
         assert_eq!(verdict, Verdict::Move);
     }
 
     #[test]
     fn a_branch_tag_moves_to_later_commits_only() {
-        assert_eq!(branch(Kinship::Follows), Verdict::Move);
-        assert_eq!(branch(Kinship::Unknown), Verdict::Move);
-        let kept = "it holds commit 0123456, which this one does not follow".to_owned();
-        assert_eq!(branch(Kinship::Strays), Verdict::Keep(kept));
+        assert_eq!(branch(Some(Kinship::Follows)), Verdict::Advance);
+        for moves in [None, Some(Kinship::Same), Some(Kinship::Replaces)] {
+            assert_eq!(branch(moves), Verdict::Move);
+        }
+        let stays = [
+            (Kinship::Precedes, "it holds commit 0123456, which comes after this one"),
+            (Kinship::Strays, "it holds commit 0123456, which this one does not follow"),
+            (Kinship::Unknown, "it is not known whether this commit comes after 0123456, which it holds"),
+        ];
+        for (kinship, why) in stays {
+            assert_eq!(branch(Some(kinship)), Verdict::Keep(why.to_owned()));
+        }
     }
 
     #[test]
     fn an_immutable_tag_holds_one_image_for_ever() {
-        let judge = |held: Option<&Held>, to: &[u8]| {
-            judge(&Movement::Immutable, held, Digest::of(to), Kinship::Unknown)
-        };
+        let judge = |held: Option<&Held>, to: &[u8]| judge(&Movement::Immutable, held, Digest::of(to), None);
         assert_eq!(judge(None, b"new"), Verdict::Move);
         assert_eq!(judge(Some(&held(None)), b"held"), Verdict::Already);
         assert_eq!(judge(Some(&held(None)), b"new"), Verdict::Conflict);

@@ -115,6 +115,15 @@ impl Repository {
         }
     }
 
+    /// Whether [`swap_tag`](Self::swap_tag) is known to compare: nobody's tag is overwritten.
+    #[must_use]
+    pub fn is_comparing(&self) -> bool {
+        match self {
+            Self::Layout(_) => true,
+            Self::Registry(registry) => registry.is_comparing(),
+        }
+    }
+
     /// Whether several tags may be set at once, as far as it is known.
     #[must_use]
     pub fn may_take_tags(&self) -> bool {

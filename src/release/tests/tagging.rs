@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::store::fixture::Received;
@@ -19,6 +20,12 @@ struct Does {
     compares_otherwise: bool,
     /// Somebody else sets this tag just before it is set for the first time.
     raced: Option<(&'static str, Digest)>,
+    /// And this one, which names their version.
+    raced_for: Option<&'static str>,
+    /// Somebody else sets this tag just after it is set for the first time.
+    overwritten: Option<(&'static str, Digest)>,
+    /// This tag is not shown for so long after it was set.
+    hides: Option<(&'static str, Duration)>,
 }
 
 /// A stand-in for a registry: it has what a layout has, and tags of its own.
@@ -31,17 +38,33 @@ impl FakeRegistry {
     fn start(images: &Layout, does: Does) -> Self {
         let tags = Arc::new(Mutex::new(BTreeMap::new()));
         let (shared, images, raced) = (Arc::clone(&tags), images.clone(), Mutex::new(does.raced));
+        let (overwritten, hidden) = (Mutex::new(does.overwritten), Mutex::new(None::<Instant>));
         let server = FakeServer::start(move |request| {
             let mut tags = shared.lock().unwrap();
             let (method, target) = request.line.split_once(' ').unwrap();
             let (path, query) = target.split_once('?').unwrap_or((target, ""));
             let name = path.rsplit('/').next().unwrap();
             let mut raced = raced.lock().unwrap();
-            if method == "PUT" && raced.is_some_and(|(tag, _)| tag == name) {
-                tags.extend(raced.take().map(|(tag, digest)| (tag.to_owned(), digest)));
+            if method == "PUT"
+                && raced.is_some_and(|(tag, _)| tag == name)
+                && let Some((tag, digest)) = raced.take()
+            {
+                let names = [Some(tag), does.raced_for].into_iter().flatten();
+                tags.extend(names.map(|tag| (tag.to_owned(), digest)));
+            }
+            if path.ends_with("/tags/list") {
+                let names: Vec<String> = tags.keys().map(|tag| format!("\"{tag}\"")).collect();
+                let list = format!("{{\"name\": \"acme/web\", \"tags\": [{}]}}", names.join(", "));
+                return Answer::new("200 OK").header("Content-Type", "application/json").body(list);
             }
             let held = name.parse().ok().or_else(|| tags.get(name).copied());
             if method != "PUT" {
+                let set = hidden.lock().unwrap().map(|set| set.elapsed());
+                let is_hidden =
+                    |(tag, time): (&str, Duration)| tag == name && set.is_some_and(|set| set < time);
+                if does.hides.is_some_and(is_hidden) {
+                    return Answer::new("404 Not Found");
+                }
                 let Some(bytes) = held.and_then(|held| std::fs::read(images.blob_path(&held)).ok()) else {
                     return Answer::new("404 Not Found");
                 };
@@ -61,6 +84,13 @@ impl FakeRegistry {
             }
             if name.parse::<Digest>().is_err() {
                 tags.insert(name.to_owned(), image);
+            }
+            if does.hides.is_some_and(|(tag, _)| tag == name) {
+                hidden.lock().unwrap().get_or_insert_with(Instant::now);
+            }
+            let mut overwritten = overwritten.lock().unwrap();
+            if overwritten.is_some_and(|(tag, _)| tag == name) {
+                tags.extend(overwritten.take().map(|(tag, digest)| (tag.to_owned(), digest)));
             }
             answer
         });
@@ -148,6 +178,82 @@ async fn a_race_is_lost_to_whoever_is_first_where_the_registry_compares() {
     assert_eq!(report.problems.as_slice()[0].code, Code::HalfReleased);
     assert_eq!(registry.holds()["sha-1"], newer.digest);
     assert!(!registry.holds().contains_key("latest"));
+}
+
+#[tokio::test]
+async fn the_higher_version_is_set_again_where_the_lower_one_overwrites_it() {
+    let project = Project::new();
+    let (web, older, same) = (project.image("1.0.0"), project.image("0.9.0"), project.image("1.0.0+other"));
+    let overwritten = Some(("latest", older.digest));
+    let (report, registry) = set(&project, &web, Does { overwritten, ..Does::default() }).await;
+    assert_eq!((results(&report), report.problems.as_slice()), (vec![TagResult::Moved; 3], &[][..]));
+    assert_eq!(registry.holds()["latest"], web.digest);
+
+    // Of two that no order tells apart, none gives way.
+    let overwritten = Some(("latest", same.digest));
+    let (report, registry) = set(&project, &web, Does { overwritten, ..Does::default() }).await;
+    assert_eq!(report.problems.as_slice()[0].code, Code::HalfReleased);
+    assert!(report.problems.as_slice()[0].title.ends_with(":latest` was moved by somebody else"));
+    assert_eq!(registry.holds()["latest"], same.digest);
+}
+
+#[tokio::test]
+async fn a_higher_version_that_was_overwritten_unseen_takes_its_place_again() {
+    let project = Project::new();
+    let (web, newer, lie) = (project.image("1.0.0"), project.image("1.0.1"), project.image("0.5.0"));
+    let does = |digest, raced_for| Does { raced: Some(("latest", digest)), raced_for, ..Does::default() };
+    let (report, registry) = set(&project, &web, does(newer.digest, Some("1.0.1"))).await;
+    assert_eq!(report.problems.as_slice(), []);
+    let why = "1.0.1 was released meanwhile, which is higher than 1.0.0".to_owned();
+    assert_eq!(results(&report)[2], TagResult::Kept(why));
+    assert_eq!(report.changes[2].to, newer.digest);
+    assert_eq!(registry.holds()["latest"], newer.digest);
+
+    // What is only called so is none.
+    let (report, registry) = set(&project, &web, does(lie.digest, Some("1.0.2"))).await;
+    assert_eq!(results(&report), vec![TagResult::Moved; 3]);
+    assert_eq!(registry.holds()["latest"], web.digest);
+}
+
+#[tokio::test]
+async fn whoever_releases_a_higher_version_is_given_time_to_set_its_tags() {
+    let project = Project::new();
+    let (web, newer) = (project.image("1.0.0"), project.image("1.0.1"));
+    let registry = FakeRegistry::start(&project.images, Does::default());
+    registry.tags.lock().unwrap().insert("1.0.1".to_owned(), newer.digest);
+    let step =
+        TagStep { registry: registry.plan(), ..step_of(vec![immutable("1.0.0"), moving("latest", "1.0.0")]) };
+    let late = Arc::clone(&registry.tags);
+    let theirs = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        late.lock().unwrap().insert("latest".to_owned(), newer.digest);
+    };
+    let (report, ()) = tokio::join!(tag(&step, &web, &project.publisher, None), theirs);
+    let TagResult::Kept(why) = &results(&report)[1] else { panic!("{report:?}") };
+    assert!(why.starts_with("it holds 1.0.1, which is higher than 1.0.0"), "{why}");
+
+    // It may be one that is to have no other name.
+    registry.tags.lock().unwrap().remove("latest");
+    let report = tag(&step, &web, &project.publisher, None).await;
+    assert_eq!(results(&report), [TagResult::Already, TagResult::Moved]);
+    assert_eq!(registry.holds()["latest"], web.digest);
+}
+
+#[tokio::test]
+async fn a_tag_that_is_not_shown_yet_was_not_moved_by_somebody_else() {
+    let project = Project::new();
+    let web = project.image("1.0.0");
+    let hiding = |time| Does { hides: Some(("latest", time)), ..Does::default() };
+    let late = set(&project, &web, hiding(Duration::from_secs(4)));
+    let never = set(&project, &web, hiding(Duration::MAX));
+    let ((late, _), (never, registry)) = tokio::join!(late, never);
+    assert_eq!((results(&late), late.problems.as_slice()), (vec![TagResult::Moved; 3], &[][..]));
+    let [problem] = never.problems.as_slice() else { panic!("{never:?}") };
+    assert_eq!(problem.code, Code::HalfReleased);
+    assert!(problem.title.ends_with(":latest` was set, and is not shown yet"), "{}", problem.title);
+    assert!(problem.notes[0].ends_with("10 s later that it is not there"), "{:?}", problem.notes);
+    assert!(problem.notes.last().unwrap().ends_with(":latest` is not there"), "{:?}", problem.notes);
+    assert_eq!(registry.holds()["latest"], web.digest);
 }
 
 #[tokio::test]

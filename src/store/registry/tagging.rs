@@ -24,6 +24,8 @@ pub(super) struct Abilities {
     compares: OnceCell<bool>,
     /// Whether it sets one tag at a time.
     one_by_one: AtomicBool,
+    /// Whether it was seen to compare names with something else than digests.
+    compares_otherwise: AtomicBool,
 }
 
 impl Registry {
@@ -31,6 +33,13 @@ impl Registry {
     #[must_use]
     pub fn may_take_tags(&self) -> bool {
         !self.abilities.one_by_one.load(Ordering::Relaxed)
+    }
+
+    /// Whether [`swap_tag`](Self::swap_tag) is known to compare: nobody's tag is overwritten.
+    #[must_use]
+    pub fn is_comparing(&self) -> bool {
+        let otherwise = self.abilities.compares_otherwise.load(Ordering::Relaxed);
+        !otherwise && self.abilities.compares.get() == Some(&true)
     }
 
     /// Sets several tags with one request; those that the registry says it has set.
@@ -85,6 +94,7 @@ impl Registry {
                 return Ok(found == Some(image.digest));
             }
             // What it compares is not the digest.
+            self.abilities.compares_otherwise.store(true, Ordering::Relaxed);
         }
         self.put(tag.as_str(), image, document).await.map(|()| true)
     }

@@ -130,17 +130,6 @@ impl ContentStore {
         Err(Lost::Corrupt)
     }
 
-    /// Whether a content is what it was, which is read for that. One that is not is removed.
-    pub(super) fn is_whole(&self, digest: Blake3) -> bool {
-        let path = self.path(digest);
-        let size = fs::metadata(&path).map(|found| found.len());
-        let whole = size.and_then(|size| digest_at(&path, size)).is_ok_and(|(found, _)| found == digest);
-        if !whole {
-            self.remove(digest);
-        }
-        whole
-    }
-
     fn remove(&self, digest: Blake3) {
         // If it cannot be removed, it is found damaged again.
         let _ = fs::remove_file(self.path(digest));

@@ -307,9 +307,6 @@ impl Cache {
     /// a symbolic link leads out of the project
     /// ([`OutsideProject`](crate::diagnostic::Code::OutsideProject)).
     pub fn restore(&self, hit: &Hit, patterns: &[Pattern]) -> Result<Restoration, Problems> {
-        if hit.record.log.is_some_and(|log| !self.contents.is_whole(log)) {
-            return Ok(Restoration::Lost(Reason::ContentCorrupt("its log".to_owned())));
-        }
         let contents = Contents { small: &hit.small, store: &self.contents };
         let made = OnceCell::new();
         let is_own = |path: &ProjectPath| {

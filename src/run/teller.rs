@@ -108,11 +108,6 @@ impl Teller {
         }
     }
 
-    /// Whether output of the step was lost.
-    pub(super) const fn has_lost(&self) -> bool {
-        self.lost.is_some()
-    }
-
     /// Begins a further attempt: the output of one that failed is not that of the
     /// step.
     pub(super) fn begin_attempt(&mut self) {

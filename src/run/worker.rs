@@ -265,8 +265,6 @@ impl Worker {
                 drop(place);
                 let doubt = if matches!(made, Yielded::Partly) {
                     Some("it was denied what it asked for, so what it made is not kept")
-                } else if teller.has_lost() {
-                    Some("some of its output is lost, so what it made is not kept")
                 } else if self.is_steady(step, task, key, &run.miss).await {
                     None
                 } else {

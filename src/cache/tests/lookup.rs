@@ -29,19 +29,6 @@ fn a_step_that_never_ran_is_a_miss_and_what_it_makes_is_a_hit_from_then_on() {
 }
 
 #[test]
-fn a_damaged_log_is_a_miss() {
-    let fixture = Fixture::new(&["out"]);
-    fixture.write("out", "1");
-    fixture.save(1);
-    let log = fixture.cache.log(&fixture.hit(1).record).unwrap();
-    fs::remove_file(&log).unwrap();
-    fs::write(&log, "gol\n").unwrap();
-    let lost = Restoration::Lost(Reason::ContentCorrupt("its log".to_owned()));
-    assert_eq!(fixture.restore(1).unwrap(), lost);
-    assert!(!log.exists());
-}
-
-#[test]
 fn going_back_to_an_earlier_state_is_a_hit_and_the_next_reason_is_seen_from_there() {
     let fixture = Fixture::new(&["out"]);
     fixture.write("out", "1");

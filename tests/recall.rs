@@ -1,8 +1,6 @@
 //! Runs that begin with what the last run of the same goals left.
 
-use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::time::{Duration, SystemTime};
 
@@ -87,23 +85,6 @@ fn a_file_that_changes_runs_what_it_concerns() {
     let before = steps();
     assert_nothing(&repo);
     assert_eq!(steps(), before);
-}
-
-#[test]
-fn goals_are_told_apart_where_the_path_of_the_project_is_no_text() {
-    let above = tempfile::tempdir().unwrap();
-    let above = above.path().join(OsStr::from_bytes(b"not-\xff-text"));
-    fs::create_dir(&above).unwrap();
-    let repo = Repo::below(&above);
-    repo.write(
-        "release.kdl",
-        "target \"a\" { run \"cp in out\"; inputs \"in\"; outputs \"out\"; }\ntarget \"b\" { run \"echo of b\"; }\n",
-    );
-    repo.write("in", "1");
-    for _ in 0..2 {
-        assert_eq!(repo.hoist(&["run", "a"]).code, 0);
-        assert_eq!(repo.hoist(&["run", "b"]).stdout, "of b\n");
-    }
 }
 
 #[test]

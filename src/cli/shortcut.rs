@@ -1,6 +1,5 @@
 //! The short way to a run: what the last run of the same goals left.
 
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
 use crate::cache::{Cache, Changes, Head, Snapshot, State, Subset, clock};
@@ -9,8 +8,8 @@ use crate::cli::session::{Loaded, Planned, Session};
 use crate::config::{Consulted, Release};
 use crate::diagnostic::Problems;
 use crate::facts::{
-    Clock, Facts, InputFile, KnownFiles, Needs, Origin, Project, Question, Seen, ToolQuery, any_number,
-    moment, read_all, repository_depth,
+    Clock, Facts, InputFile, KnownFiles, Needs, Origin, Project, Question, Seen, ToolQuery, moment, read_all,
+    repository_depth,
 };
 use crate::plan::{Action, Goals, Options, Plan, Step};
 use crate::run::{Settled, Summary};
@@ -58,7 +57,6 @@ impl Request<'_> {
         !force && !no_cache && !dry_run && !seen && !matches!(self.goals, Goals::Release | Goals::Stage(_))
     }
 
-    /// Tells these goals from all others.
     fn digest(&self, session: &Session, project: &Project) -> [u8; 32] {
         let names: Vec<&str> = match self.goals {
             Goals::Named(names) => names.iter().map(|name| name.value.as_str()).collect(),
@@ -66,11 +64,8 @@ impl Request<'_> {
             Goals::Release | Goals::All | Goals::Stage(_) => Vec::new(),
         };
         let values: Vec<_> = self.values.iter().collect();
-        // A path need not be a text, and would not be written as one.
-        let file = project.file.as_os_str().as_bytes();
-        let asked = (names, values, &session.global.event, file, self.running.allow_dirty);
-        let asked = postcard::to_stdvec(&asked);
-        *blake3::hash(&asked.unwrap_or_else(|_| any_number().to_le_bytes().to_vec())).as_bytes()
+        let asked = (names, values, &session.global.event, &project.file, self.running.allow_dirty);
+        *blake3::hash(&postcard::to_stdvec(&asked).unwrap_or_default()).as_bytes()
     }
 }
 

@@ -1,10 +1,11 @@
 //! Runs that begin with what the last run of the same goals left.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::time::{Duration, SystemTime};
 
-use crate::fixture::{Ended, Repo};
+use crate::fixture::{Ended, Repo, done};
 
 const FILE: &str = r#"
     dotenv ".env"
@@ -380,4 +381,25 @@ fn an_image_is_made_again_for_whatever_it_depends_on() {
     assert!(removed > 0);
     assert!(run(&[]));
     quiet();
+}
+
+#[test]
+fn goals_are_told_apart_in_a_directory_whose_name_is_not_text() {
+    let above = tempfile::TempDir::new().expect("a temporary directory can be made");
+    let above = above.path().join(std::ffi::OsStr::from_bytes(b"not \xff text"));
+    fs::create_dir(&above).expect("a directory can be made");
+    let repo = Repo::below(&above);
+    repo.write(
+        "release.kdl",
+        r#"
+        target "a" { run "echo a > a.txt"; inputs "in"; outputs "a.txt"; }
+        target "b" { run "echo b > b.txt"; inputs "in"; outputs "b.txt"; }
+        "#,
+    );
+    repo.write("in", "");
+    done(&repo.hoist(&["run", "a"]));
+    assert!(repo.hoist(&["run", "a"]).stderr.contains("Nothing to do"));
+    done(&repo.hoist(&["run", "b"]));
+    assert_eq!(repo.read("b.txt"), "b\n");
+    assert!(repo.hoist(&["run", "b"]).stderr.contains("Nothing to do"));
 }

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use tempfile::NamedTempFile;
 
-use crate::cache::Blake3;
+use crate::cache::{Blake3, KeptLog};
 use crate::diagnostic::{Code, Problem};
 
 /// Up to here, a file is copied through memory in one piece.
@@ -53,16 +53,27 @@ impl ContentStore {
     }
 
     /// Whether the content seems to be there: nothing is read.
-    pub(super) fn has(&self, digest: Blake3, size: Option<u64>) -> bool {
-        fs::symlink_metadata(self.path(digest))
-            .is_ok_and(|found| found.is_file() && size.is_none_or(|size| size == found.len()))
+    pub(super) fn has(&self, digest: Blake3, size: u64) -> bool {
+        fs::symlink_metadata(self.path(digest)).is_ok_and(|found| found.is_file() && size == found.len())
     }
 
-    /// Keeps what can be read, piece by piece.
+    /// Reads a content to see whether it is there, and the right one.
+    pub(super) fn verify(&self, digest: Blake3, size: u64) -> Result<(), Lost> {
+        match digest_at(&self.path(digest), size) {
+            Ok((found, _)) if found == digest => Ok(()),
+            Ok(_) => {
+                self.remove(digest);
+                Err(Lost::Corrupt)
+            }
+            Err(_) => Err(Lost::Gone),
+        }
+    }
+
+    /// Keeps what a step wrote, piece by piece.
     ///
     /// # Errors
     /// The store cannot be written; or what is to be kept cannot be read.
-    pub(super) fn put_stream(&self, mut bytes: impl io::Read) -> Result<Blake3, Problem> {
+    pub(super) fn put_log(&self, mut bytes: impl io::Read) -> Result<KeptLog, Problem> {
         let fail = |error: io::Error| unusable(&self.staging, &error);
         let mut piece = Vec::new();
         let mut next = |piece: &mut Vec<u8>| {
@@ -75,7 +86,7 @@ impl ContentStore {
             if !self.renew(digest, size) {
                 write_whole(&self.staging, &self.path(digest), &piece)?;
             }
-            return Ok(digest);
+            return Ok(KeptLog { digest, size });
         }
         let mut copy = staged(&self.staging)?;
         let mut hasher = blake3::Hasher::new();
@@ -88,7 +99,7 @@ impl ContentStore {
         if !self.renew(digest, size) {
             publish(copy, &self.path(digest))?;
         }
-        Ok(digest)
+        Ok(KeptLog { digest, size })
     }
 
     /// Keeps what a file holds, if that has this digest; else keeps nothing and
@@ -113,7 +124,7 @@ impl ContentStore {
     /// Whether the content is there; if so, it is used now as far as eviction
     /// is concerned.
     fn renew(&self, digest: Blake3, size: u64) -> bool {
-        self.has(digest, Some(size)) && {
+        self.has(digest, size) && {
             touch(&self.path(digest));
             true
         }

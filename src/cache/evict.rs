@@ -154,7 +154,7 @@ impl<'a> Held<'a> {
             OutputKind::File { digest, .. } => Some(digest),
             OutputKind::Symlink(_) | OutputKind::Directory { .. } => None,
         });
-        let logs = holder.records.iter().filter_map(|record| record.log);
+        let logs = holder.records.iter().filter_map(|record| record.log.map(|log| log.digest));
         let contents: HashSet<Blake3> =
             outputs.chain(logs).filter(|digest| !self.contents.contains(digest)).collect();
         let mut blobs = BTreeSet::new();

@@ -13,13 +13,13 @@ use tempfile::NamedTempFile;
 
 use crate::cache::clear::Standing;
 use crate::cache::collect::collect;
-use crate::cache::content::{ContentStore, content_at, touch, unusable, write_whole};
+use crate::cache::content::{ContentStore, Lost, content_at, touch, unusable, write_whole};
 use crate::cache::latest::{LastRun, Latest, Outcome};
 use crate::cache::looks::{Look, Looks};
 use crate::cache::restore::{Contents, differences, restore};
 use crate::cache::small::Small;
 use crate::cache::{
-    Blake3, Hit, Key, Lookup, Made, Miss, Output, OutputKind, Outputs, Reason, Record, Restoration, Saved,
+    Hit, KeptLog, Key, Lookup, Made, Miss, Output, OutputKind, Outputs, Reason, Record, Restoration, Saved,
     Trace, image,
 };
 use crate::config::{Pattern, ProjectPath};
@@ -162,12 +162,12 @@ impl Cache {
         for Output { path, kind } in &record.outputs {
             if let OutputKind::File { digest, size, .. } = kind
                 && small.get(*digest).is_none()
-                && !self.contents.has(*digest, Some(*size))
+                && !self.contents.has(*digest, *size)
             {
                 return Err(Reason::ContentGone(path.to_string()));
             }
         }
-        if record.log.is_some_and(|log| !self.contents.has(log, None)) {
+        if record.log.is_some_and(|log| !self.contents.has(log.digest, log.size)) {
             return Err(Reason::ContentGone("its log".to_owned()));
         }
         match &record.image {
@@ -262,8 +262,8 @@ impl Cache {
     ///
     /// # Errors
     /// The cache cannot be written ([`CacheUnusable`](crate::diagnostic::Code::CacheUnusable)).
-    pub fn keep_log(&self, log: impl Read) -> Result<Blake3, Problem> {
-        self.contents.put_stream(log)
+    pub fn keep_log(&self, log: impl Read) -> Result<KeptLog, Problem> {
+        self.contents.put_log(log)
     }
 
     /// Remembers a step that failed, or was stopped, with what it made until then;
@@ -294,8 +294,8 @@ impl Cache {
         self.latest.put(&miss.trace, &LastRun { record, outcome })
     }
 
-    /// Brings the outputs of a hit into the workspace, all or none of them, and
-    /// marks the hit as used; to be called for hits without outputs, too.
+    /// Brings the outputs of a hit into the workspace, all or none of them, verifies its log,
+    /// and marks the hit as used; to be called for hits without outputs, too.
     /// `patterns` are those that the step declares.
     ///
     /// A directory that is declared as an output belongs to the step: what lies
@@ -307,6 +307,14 @@ impl Cache {
     /// a symbolic link leads out of the project
     /// ([`OutsideProject`](crate::diagnostic::Code::OutsideProject)).
     pub fn restore(&self, hit: &Hit, patterns: &[Pattern]) -> Result<Restoration, Problems> {
+        // It is shown as it lies there.
+        if let Some(lost) = hit.record.log.and_then(|log| self.contents.verify(log.digest, log.size).err()) {
+            let log = "its log".to_owned();
+            return Ok(Restoration::Lost(match lost {
+                Lost::Corrupt => Reason::ContentCorrupt(log),
+                Lost::Gone | Lost::Write(_) => Reason::ContentGone(log),
+            }));
+        }
         let contents = Contents { small: &hit.small, store: &self.contents };
         let made = OnceCell::new();
         let is_own = |path: &ProjectPath| {
@@ -338,11 +346,11 @@ impl Cache {
         differences(&self.root, &hit.record.outputs, patterns, &self.looks)
     }
 
-    /// The file of what a step wrote; `None` if it wrote nothing. The file may be
-    /// gone, or damaged, by the time at which it is read.
+    /// The file of what a step wrote; `None` if it wrote nothing. [`Cache::restore`] has
+    /// verified it; it may be gone by the time at which it is read.
     #[must_use]
     pub fn log(&self, record: &Record) -> Option<PathBuf> {
-        record.log.map(|log| self.contents.path(log))
+        record.log.map(|log| self.contents.path(log.digest))
     }
 
     /// The last run of a step in this project.

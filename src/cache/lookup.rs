@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::cache::small::Small;
-use crate::cache::{Blake3, Outputs, Reason, Record, Trace};
+use crate::cache::{KeptLog, Outputs, Reason, Record, Trace};
 use crate::oci::Descriptor;
 
 /// What the cache knows of a step.
@@ -77,7 +77,7 @@ pub struct Made {
     pub image: Option<Descriptor>,
     /// What it wrote, if that is kept: see
     /// [`Cache::keep_log`](crate::cache::Cache::keep_log).
-    pub log: Option<Blake3>,
+    pub log: Option<KeptLog>,
     /// When it began.
     pub started: Timestamp,
     /// How long it took.

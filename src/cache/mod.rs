@@ -53,7 +53,7 @@ pub use lookup::{Hit, Lookup, Made, Miss, Restoration, Saved};
 pub use outputs::{Output, OutputKind, Outputs};
 pub use part::{Part, Value};
 pub use reason::Reason;
-pub use record::Record;
+pub use record::{KeptLog, Record};
 pub use restore::no_directory;
 pub use snapshot::{Changes, Head, Ran, SettledOutputs, Snapshot, Subset};
 pub use state::State;

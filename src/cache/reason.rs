@@ -26,8 +26,8 @@ pub enum Reason {
     StoppedBefore,
     /// It ran without the cache the last time, so that run was not kept.
     UnkeptBefore,
-    /// Its last run was not kept: its inputs changed meanwhile, or a sandbox denied
-    /// it something.
+    /// Its last run was not kept: its inputs changed meanwhile, a sandbox denied it
+    /// something, or not all of its output could be kept.
     InputsMoved,
     /// A part of the key has another value.
     Changed {
@@ -121,7 +121,7 @@ impl fmt::Display for Reason {
             Self::StoppedBefore => f.write_str("was stopped the last time"),
             Self::UnkeptBefore => f.write_str("ran without the cache the last time"),
             Self::InputsMoved => f.write_str(
-                "its last run was not kept: its inputs changed meanwhile, or it was denied something",
+                "its last run was not kept: its inputs changed meanwhile, it was denied something, or its log was cut",
             ),
             Self::Changed { part, old, new } => changed(f, part, old, new),
             Self::Added(part, value) => added(f, part, value),

@@ -23,14 +23,23 @@ pub struct Record {
     pub outputs: Outputs,
     /// The image that it made, in the staging store.
     pub image: Option<Descriptor>,
-    /// Digest of what it wrote, secrets masked.
-    pub log: Option<Blake3>,
+    /// What it wrote, secrets masked.
+    pub log: Option<KeptLog>,
     /// When it began.
     pub started: Timestamp,
     /// How long it took, to the millisecond.
     pub duration: Duration,
     /// The version of hoist that ran it.
     pub hoist: String,
+}
+
+/// What a step wrote, in the store of contents. Part of the format on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptLog {
+    /// Its digest.
+    pub digest: Blake3,
+    /// Its size in bytes.
+    pub size: u64,
 }
 
 impl Record {
@@ -77,7 +86,7 @@ pub(super) struct StoredRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     image: Option<Descriptor>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    log: Option<Blake3>,
+    log: Option<KeptLog>,
     started: String,
     milliseconds: u64,
     hoist: String,

@@ -57,23 +57,27 @@ impl Request<'_> {
         !force && !no_cache && !dry_run && !seen && !matches!(self.goals, Goals::Release | Goals::Stage(_))
     }
 
-    fn digest(&self, session: &Session, project: &Project) -> [u8; 32] {
+    /// What tells these goals from all others; `None` if it cannot be had.
+    fn digest(&self, session: &Session, project: &Project) -> Option<[u8; 32]> {
         let names: Vec<&str> = match self.goals {
             Goals::Named(names) => names.iter().map(|name| name.value.as_str()).collect(),
             Goals::Default => vec![""],
             Goals::Release | Goals::All | Goals::Stage(_) => Vec::new(),
         };
         let values: Vec<_> = self.values.iter().collect();
-        let asked = (names, values, &session.global.event, &project.file, self.running.allow_dirty);
-        *blake3::hash(&postcard::to_stdvec(&asked).unwrap_or_default()).as_bytes()
+        // A path need not be text.
+        let file = project.file.as_os_str().as_encoded_bytes();
+        let asked = (names, values, &session.global.event, file, self.running.allow_dirty);
+        Some(*blake3::hash(&postcard::to_stdvec(&asked).ok()?).as_bytes())
     }
 }
 
 /// Plans what is asked for, as far as it has to be planned.
 pub(crate) fn prepare(session: &mut Session, request: &Request<'_>) -> Result<Prepared, Problems> {
     let project = Project::find(&session.host, session.global.file.as_deref())?;
-    let names = State::names_of_goals(&request.digest(session, &project));
-    let state = session.state(&project).filter(|_| request.is_plain(session));
+    let names = request.digest(session, &project).map(|digest| State::names_of_goals(&digest));
+    let state = session.state(&project).filter(|_| names.is_some() && request.is_plain(session));
+    let names = names.unwrap_or_default();
     if let Some(state) = &state
         && let Some(prepared) = recall(session, &project, request, state, &names)
     {

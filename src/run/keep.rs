@@ -15,6 +15,9 @@ use crate::run::task::{Done, Ended};
 use crate::run::teller::{Teller, Told};
 use crate::run::worker::{CHANGED, LARGE, Worker, at, blocking, blocking_if, outputs};
 
+/// Why what a step made is not kept although nothing is wrong with that.
+const CUT: &str = "its log is not whole, so it runs again the next time";
+
 /// A run of a step that is over.
 pub(super) struct Ran {
     pub(super) miss: Miss,
@@ -36,6 +39,8 @@ impl Worker {
     ) -> Done {
         let cache = self.request().cache.clone();
         let patterns = outputs(step).to_vec();
+        // A later run would show what is left of it as all that the step writes.
+        let doubt = doubt.or_else(|| teller.has_lost().then_some(CUT));
         let (teller, log) = teller.into_parts();
         let bytes = log.written().1.saturating_add(size_of_outputs(&self.request().root, &patterns));
         let saved = blocking_if(bytes > LARGE, move || {

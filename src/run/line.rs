@@ -64,7 +64,7 @@ pub(super) struct Written {
 
 impl Written {
     /// Nothing written yet.
-    pub(super) const fn new(stream: Stream, secrets: Arc<Secrets>) -> Self {
+    pub(super) fn new(stream: Stream, secrets: Arc<Secrets>) -> Self {
         Self { stream, masker: Masker::new(secrets), raw: Vec::new(), pending: Vec::new() }
     }
 

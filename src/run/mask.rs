@@ -2,13 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::iter::Peekable;
 use std::sync::Arc;
+use std::vec;
 
-use aho_corasick::{AhoCorasick, Input, MatchKind};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 use crate::diagnostic::Problems;
+use crate::run::fold::Folded;
+use crate::run::patterns::Patterns;
+use crate::run::wrapped::Wrapped;
 
 /// What stands in place of a secret.
 const MASK: &[u8] = b"***";
@@ -20,72 +24,47 @@ const SHORTEST: usize = 4;
 /// Fewest characters of base64 that are taken for a secret.
 const SHORTEST_BASE64: usize = 8;
 
+/// Fewest characters of base64 before a line break that are held back until it is known
+/// what comes behind it: else many a line would wait for the next one.
+const SHORTEST_PIECE: usize = 4;
+
 /// The byte sequences that must not be seen.
 #[derive(Debug)]
 pub(super) struct Secrets {
-    /// Longest first.
-    patterns: Vec<Vec<u8>>,
-    /// Which bytes a pattern begins with.
-    first: [bool; 256],
-    /// Finds the patterns; `None` if there are none.
-    finder: Option<AhoCorasick>,
+    all: Patterns,
+    /// Those of them that may have line breaks within.
+    wrapped: Wrapped,
 }
 
 impl Secrets {
     /// Hides each value, each line of a value of several lines, what base64 makes
-    /// of the value wherever it stands in what is encoded, and the value as it
-    /// stands in a URL, a form, a JSON text, and a shell's quotes. `true` and
+    /// of the value wherever it stands in what is encoded, wrapped or not, and the value
+    /// as it stands in a URL, a form, a JSON text, and a shell's quotes. `true` and
     /// `false` are no secrets.
     pub(super) fn new<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        let mut patterns = BTreeSet::new();
+        let (mut all, mut base64) = (BTreeSet::new(), BTreeSet::new());
         for value in values {
             let value = value.trim_ascii();
             if value.len() < SHORTEST || matches!(value, b"true" | b"false") {
                 continue;
             }
-            patterns.extend(base64_forms(value));
+            base64.extend(base64_forms(value));
             let lines = value.split(|byte| matches!(byte, b'\n' | b'\r')).map(<[u8]>::trim_ascii);
             for part in lines.filter(|line| line.len() >= SHORTEST).chain([value]) {
-                patterns.extend(escaped_forms(part));
-                patterns.insert(part.to_vec());
+                all.extend(escaped_forms(part));
+                all.insert(part.to_vec());
             }
         }
-        let mut first = [false; 256];
-        for pattern in &patterns {
-            first[pattern[0] as usize] = true;
-        }
-        let mut patterns: Vec<_> = patterns.into_iter().collect();
-        patterns.sort_by_key(|pattern| std::cmp::Reverse(pattern.len()));
-        let mut builder = AhoCorasick::builder();
-        builder.match_kind(MatchKind::LeftmostLongest);
-        // Patterns too many or too long for an automaton are found without one.
-        let finder = if patterns.is_empty() { None } else { builder.build(&patterns).ok() };
-        Self { patterns, first, finder }
-    }
-
-    /// Where the first secret at or behind a place stands.
-    fn find(&self, text: &[u8], from: usize) -> Option<(usize, usize)> {
-        if let Some(finder) = &self.finder {
-            let found = finder.find(Input::new(text).range(from..))?;
-            return Some((found.start(), found.end()));
-        }
-        (from..text.len()).filter(|at| self.first[text[*at] as usize]).find_map(|at| {
-            let pattern = self.patterns.iter().find(|pattern| text[at..].starts_with(pattern))?;
-            Some((at, at + pattern.len()))
-        })
+        all.extend(base64.iter().cloned());
+        Self { all: Patterns::new(all), wrapped: Wrapped::new(base64) }
     }
 
     /// The first place, at or behind this one, from which on a text is the
     /// beginning of a secret; else the end of the text.
-    fn cut(&self, text: &[u8], from: usize) -> usize {
-        let longest = self.patterns.first().map_or(0, Vec::len);
-        let begins = |at: &usize| {
-            let rest = &text[*at..];
-            let is_longer = |pattern: &Vec<u8>| pattern.len() > rest.len() && pattern.starts_with(rest);
-            self.first[rest[0] as usize] && self.patterns.iter().any(is_longer)
-        };
-        let from = from.max((text.len() + 1).saturating_sub(longest));
-        (from..text.len()).find(begins).unwrap_or(text.len())
+    fn cut(&self, text: &[u8], folded: &Folded, from: usize) -> usize {
+        let least = if folded.is_open() { SHORTEST_PIECE } else { 1 };
+        let wrapped = self.wrapped.cut(folded, from, least).unwrap_or(text.len());
+        self.all.cut(text, from).min(wrapped)
     }
 
     /// A text as it may be seen.
@@ -170,23 +149,58 @@ fn ascii_json(json: &str) -> Vec<u8> {
     form.into_bytes()
 }
 
+/// The secrets in a text, from its beginning to its end.
+struct Matches<'a> {
+    secrets: &'a Secrets,
+    text: &'a [u8],
+    next: Option<(usize, usize)>,
+    /// Those with line breaks within.
+    wrapped: Peekable<vec::IntoIter<(usize, usize)>>,
+}
+
+impl<'a> Matches<'a> {
+    fn new(secrets: &'a Secrets, text: &'a [u8], folded: &Folded) -> Self {
+        let wrapped = secrets.wrapped.find(folded).into_iter().peekable();
+        Self { secrets, text, next: secrets.all.find(text, 0), wrapped }
+    }
+
+    /// The first one at or behind a place, which never lies before the end of what was
+    /// found last. Two that overlap are one.
+    fn from(&mut self, place: usize) -> Option<(usize, usize)> {
+        if self.next.is_some_and(|(start, _)| start < place) {
+            self.next = self.secrets.all.find(self.text, place);
+        }
+        while self.wrapped.next_if(|(start, _)| *start < place).is_some() {}
+        match (self.next, self.wrapped.peek().copied()) {
+            (Some(one), Some(other)) if one.0 < other.1 && other.0 < one.1 => {
+                Some((one.0.min(other.0), one.1.max(other.1)))
+            }
+            (one, other) => one.into_iter().chain(other).min(),
+        }
+    }
+}
+
 /// Masks a stream that comes in pieces. A tail that may be the beginning of a
 /// secret is held back until the next piece.
 #[derive(Debug)]
 pub(super) struct Masker {
     secrets: Arc<Secrets>,
     held: Vec<u8>,
+    /// So many bytes of these were shown: the end of a line, too short to be held back,
+    /// with which wrapped base64 may have begun.
+    seen: usize,
+    folded: Folded,
 }
 
 impl Masker {
     /// Nothing seen yet.
-    pub(super) const fn new(secrets: Arc<Secrets>) -> Self {
-        Self { secrets, held: Vec::new() }
+    pub(super) fn new(secrets: Arc<Secrets>) -> Self {
+        Self { secrets, held: Vec::new(), seen: 0, folded: Folded::default() }
     }
 
     /// Whether there is nothing to mask, so that all passes as it is.
     pub(super) fn is_idle(&self) -> bool {
-        self.secrets.patterns.is_empty()
+        self.secrets.all.is_empty()
     }
 
     /// Appends to `out` what of the stream can be shown by now.
@@ -205,22 +219,34 @@ impl Masker {
     }
 
     fn advance(&mut self, out: &mut Vec<u8>, end: bool) {
-        let cut = |from| if end { self.held.len() } else { self.secrets.cut(&self.held, from) };
-        let (mut shown, mut hold) = (0, cut(0));
-        while let Some((start, after)) = self.secrets.find(&self.held, shown) {
+        let Self { secrets, held, seen, folded } = self;
+        if !secrets.wrapped.is_empty() {
+            folded.fold(held);
+        }
+        let cut = |from| if end { held.len() } else { secrets.cut(held, folded, from) };
+        let mut matches = Matches::new(secrets, held, folded);
+        let (mut from, mut shown, mut hold) = (0, *seen, cut(0));
+        while let Some((start, after)) = matches.from(from) {
             // A longer one may begin here, or have begun before.
             if start >= hold {
                 break;
             }
-            out.extend_from_slice(&self.held[shown..start]);
+            out.extend_from_slice(held.get(shown..start).unwrap_or_default());
             out.extend_from_slice(MASK);
-            shown = after;
+            (from, shown) = (after, after);
             if hold < shown {
                 hold = cut(shown);
             }
         }
-        out.extend_from_slice(&self.held[shown..hold]);
-        self.held.drain(..hold);
+        out.extend_from_slice(held.get(shown..hold).unwrap_or_default());
+        let shown = shown.max(hold);
+        let context = if hold == held.len() && folded.is_open() && !end {
+            folded.place((folded.text().len() + 1).saturating_sub(SHORTEST_PIECE)).max(from)
+        } else {
+            hold
+        };
+        held.drain(..context);
+        *seen = shown - context;
     }
 }
 
@@ -307,6 +333,61 @@ mod tests {
         let secrets: Vec<String> = (0..300).map(|at| format!("{at:04}").repeat(300)).collect();
         let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
         assert_eq!(masked(&secrets, &["<", &secrets[7][..700], &secrets[7][700..], ">"]), "<***>");
+    }
+
+    const TOKEN: &str = "a token of more than fifty-seven bytes, which base64 wraps: 0123456789abcdef";
+
+    fn wrapped(text: &str, columns: usize, line_break: &str) -> String {
+        let text = STANDARD.encode(text);
+        let lines: Vec<&str> = (0..text.len().div_ceil(columns))
+            .map(|line| &text[line * columns..text.len().min((line + 1) * columns)])
+            .collect();
+        lines.join(line_break) + line_break
+    }
+
+    #[test]
+    fn base64_of_a_secret_is_hidden_where_it_is_wrapped() {
+        for before in ["", "u", "us", "user:", &"x".repeat(50)] {
+            for (columns, line_break) in
+                [(76, "\n"), (64, "\n"), (64, "\r\n"), (20, "\n"), (3, "\n"), (1, "\r\n")]
+            {
+                let text = wrapped(&format!("{before}{TOKEN}"), columns, line_break);
+                let whole = masked(&[TOKEN], &[&text]);
+                let rest = (before.len() + 2) / 3 * 5 + 12;
+                assert!(whole.contains("***") && whole.len() < rest * 3, "{text} became {whole}");
+                for at in (0..text.len()).step_by(5) {
+                    let pieces = masked(&[TOKEN], &[&text[..at], &text[at..]]);
+                    // What is so short is not held back at the end of a line.
+                    let shown = pieces.replace(['\r', '\n'], "");
+                    let wanted = whole.replace(['\r', '\n'], "");
+                    assert!(
+                        pieces.contains("***") && shown.len() < wanted.len() + SHORTEST_PIECE,
+                        "{pieces}"
+                    );
+                }
+                let bytes: Vec<String> = text.chars().map(String::from).collect();
+                let bytes: Vec<&str> = bytes.iter().map(String::as_str).collect();
+                let pieces = masked(&[TOKEN], &bytes);
+                assert!(pieces.contains("***") && pieces.len() < rest * 3, "{pieces}");
+            }
+        }
+    }
+
+    #[test]
+    fn lines_do_not_wait_for_what_may_be_wrapped() {
+        let secrets = Arc::new(Secrets::new([TOKEN.as_bytes()]));
+        let (mut masker, mut out) = (Masker::new(secrets), Vec::new());
+        let begins = STANDARD.encode(TOKEN);
+        masker.feed(format!("ready {}\n", &begins[..3]).as_bytes(), &mut out);
+        assert_eq!(out, format!("ready {}\n", &begins[..3]).as_bytes());
+        masker.feed(begins[3..].as_bytes(), &mut out);
+        masker.finish(&mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), format!("ready {}\n***==", &begins[..3]));
+    }
+
+    #[test]
+    fn a_secret_that_is_no_base64_is_not_looked_for_across_lines() {
+        assert_eq!(masked(&["test"], &["bytes\ntotal test"]), "bytes\ntotal ***");
     }
 
     proptest! {

@@ -18,6 +18,7 @@ mod fault;
 mod figures;
 #[cfg(test)]
 mod fixture;
+mod fold;
 mod forecast;
 mod gap;
 mod idle;
@@ -32,6 +33,7 @@ mod mask;
 mod narrator;
 mod outcome;
 mod parents;
+mod patterns;
 mod place;
 mod plain;
 mod process;
@@ -60,6 +62,7 @@ mod tree;
 #[cfg(test)]
 mod whole;
 mod worker;
+mod wrapped;
 
 pub use engines::{engines, no_engine, owner};
 pub use event::{

@@ -233,3 +233,17 @@ fn steps_of_a_pool_wait_for_each_other() {
     }
     assert_eq!(project.run().summary.counts, Counts { ran: 4, ..Counts::default() });
 }
+
+#[test]
+fn a_step_whose_log_cannot_be_written_is_not_kept() {
+    let mut project = Project::new();
+    // A file in the place of the directory of logs, as a full disk would have it.
+    let script = "for run in .hoist/runs/*; do test -d $run/logs || touch $run/logs; done; echo lost";
+    project.cached("x", script, &[], "1", &[]);
+    let first = project.run();
+    let lines = first.lines();
+    assert!(lines[1].starts_with("x: some of its output is lost: "), "{lines:?}");
+    assert_eq!(lines[2..], ["x: its log is not whole, so it runs again the next time", "x: ran", "done 0"]);
+    let again = "x starts: its last run was not kept: its inputs changed meanwhile, it was denied something, or its log was cut";
+    assert_eq!(project.run().lines()[0], again);
+}

@@ -48,7 +48,7 @@ pub(super) struct Teller {
     channel: mpsc::Sender<(StepIndex, Told)>,
     log: Log,
     told: u64,
-    /// Why output was lost, the first time.
+    /// Why output was lost, the first time; empty once that was told.
     lost: Option<String>,
 }
 
@@ -106,6 +106,11 @@ impl Teller {
         if let Some(error) = self.lost.as_mut().filter(|error| !error.is_empty()).map(std::mem::take) {
             self.tell(Told::Notice(format!("some of its output is lost: {error}"))).await;
         }
+    }
+
+    /// Whether some of what the step wrote is not in its log.
+    pub(super) const fn has_lost(&self) -> bool {
+        self.lost.is_some()
     }
 
     /// Begins a further attempt: the output of one that failed is not that of the

@@ -350,7 +350,8 @@ impl Worker {
         };
         let (cache, patterns) = (self.request.cache.clone(), outputs(step).to_vec());
         let outputs = hit.record.outputs.as_slice();
-        let bytes: u64 = outputs.iter().map(Output::size).sum();
+        let log = hit.record.log.map_or(0, |log| log.size);
+        let bytes = outputs.iter().map(Output::size).fold(log, u64::saturating_add);
         let found = blocking_if(bytes > LARGE || outputs.len() > MANY, move || {
             Ok(match cache.restore(&hit, &patterns)? {
                 Restoration::Lost(reason) => Err(Miss::new(trace, reason)),

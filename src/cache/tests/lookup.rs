@@ -104,7 +104,9 @@ fn a_run_whose_inputs_moved_is_not_kept() {
     assert!(!saved.kept);
     assert_eq!(
         fixture.reasons(1),
-        ["its last run was not kept: its inputs changed meanwhile, or it was denied something"]
+        [
+            "its last run was not kept: its inputs changed meanwhile, it was denied something, or its log was cut"
+        ]
     );
 }
 
@@ -290,4 +292,23 @@ fn many_threads_save_and_restore_the_same_key() {
         }
     });
     assert_eq!(fs::read_dir(fixture.dir.path().join("cache/v3/tmp")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_log_that_is_cut_or_changed_is_a_miss() {
+    let fixture = Fixture::new(&["out"]);
+    fixture.write("out", "1");
+    fixture.save(1);
+    let log = fixture.content("log\n");
+    let write = |text: &str| {
+        fs::remove_file(&log).unwrap();
+        fs::write(&log, text).unwrap();
+    };
+    write("lo");
+    assert_eq!(fixture.reasons(1), ["its log is no longer in the cache"]);
+    write("lag\n");
+    let lost = Restoration::Lost(Reason::ContentCorrupt("its log".to_owned()));
+    assert_eq!(fixture.restore(1), Ok(lost));
+    assert!(!log.exists());
+    assert_eq!(fixture.reasons(1), ["its log is no longer in the cache"]);
 }

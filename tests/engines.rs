@@ -567,6 +567,30 @@ registry "images" "oci:dist"
 }
 
 #[test]
+fn of_stages_that_are_built_at_once_the_one_that_failed_is_told() {
+    for engine in engines("stages at once of which one fails") {
+        let project = Project::new(&engine);
+        let Project { repo, .. } = &project;
+        repo.write(
+            "release.kdl",
+            "image \"tools\" { assemble from=\"scratch\" { layer { copy \"tools\" \"/bin\"; }; env PATH=\"/bin\"; }; }\n\
+             image \"web\" { dockerfile context=\"none\" { context \"base\" image=\"tools\"; }; }\n",
+        );
+        project.tools("tools");
+        fs::create_dir(repo.path().join("none")).unwrap();
+        repo.write(
+            "none/Dockerfile",
+            "FROM base AS good\nRUN sleep 20; echo good\nFROM base AS bad\nRUN sleep 1; exit 3\n\
+             FROM good\nCOPY --from=bad /bin/sh /x\n",
+        );
+        let ended = project.hoist(&["run", "web"]);
+        assert_eq!(ended.code, 1, "{engine}");
+        assert!(ended.stderr.contains("Dockerfile:4"), "{engine}: {}", ended.stderr);
+        assert!(!ended.stderr.contains("too little memory"), "{engine}: {}", ended.stderr);
+    }
+}
+
+#[test]
 fn directories_that_an_assembled_layer_adds_to_stay_whose_they_are_and_what_they_are() {
     for engine in engines("directories below assembled layers") {
         let project = Project::new(&engine);

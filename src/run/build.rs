@@ -248,7 +248,7 @@ impl Builds {
         let made = result?.map_err(|error| {
             let problem = self.failed(build, &engine, error);
             Unsuccessful::failed(match teller.tail() {
-                Some(tail) => match remedy(&tail, engine.about().kind).filter(|_| problem.help.is_none()) {
+                Some(tail) => match tail_remedy(&tail, &engine).filter(|_| problem.help.is_none()) {
                     Some(remedy) => problem.note(tail).help(remedy),
                     None => problem.note(tail),
                 },
@@ -401,6 +401,13 @@ fn remedy(words: &str, kind: EngineKind) -> Option<String> {
     }
     let killed = "137 is what is left of a process that was killed: the engine may have too little memory";
     KILLED.iter().any(|killed| words.contains(killed)).then(|| killed.to_owned())
+}
+
+/// What helps against a failure that the last lines of a build show. What was given up
+/// because something else failed was killed, too, and shows nothing.
+fn tail_remedy(tail: &str, engine: &Engine) -> Option<String> {
+    let lines: Vec<&str> = tail.lines().filter(|line| !line.contains("context canceled")).collect();
+    remedy(&lines.join("\n"), engine.about().kind)
 }
 
 /// Keeps a line that an engine wrote.

@@ -5,7 +5,7 @@ use std::io;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{Method, Request};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
@@ -14,7 +14,7 @@ use hyper_util::rt::TokioExecutor;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::mpsc;
-use tokio_stream::StreamExt;
+use tokio_stream::{Stream, StreamExt};
 
 use crate::engine::builder::build::{Build, Kept, OWNER};
 use crate::engine::builder::engine::{Engine, EngineKind};
@@ -26,6 +26,8 @@ use crate::engine::builder::session::HUB;
 const HIDDEN: &str = ".hoist-build-";
 /// Podman's own list of files that no instruction sees; it comes before `.dockerignore`.
 const IGNORE: &str = ".containerignore";
+/// Bytes of the two blocks that end an archive.
+const END: usize = 1024;
 /// What Podman's API calls the network mode `none`.
 const NO_NETWORK: &str = "NetworkDisabled";
 /// The longest line of an engine.
@@ -59,9 +61,9 @@ impl Engine {
         lines: mpsc::Sender<Vec<u8>>,
     ) -> Result<Kept, EngineError> {
         let broken = |error: &(dyn std::error::Error + 'static)| EngineError::Broken(chain(error));
-        let head = head(&build, self.about().kind).map_err(|error| broken(&error))?;
-        let body = tokio_stream::once(Ok(Bytes::from(head)))
-            .chain((build.offer.context)())
+        let own = own(&build, self.about().kind).map_err(|error| broken(&error))?;
+        let body = without_end((build.offer.context)())
+            .chain(tokio_stream::once(Ok(Bytes::from(own))))
             .map(|piece| piece.map(Frame::data));
         let request = Request::builder()
             .method(Method::POST)
@@ -172,9 +174,23 @@ impl Output {
     }
 }
 
-/// The beginning of the archive that is sent: what belongs to the build and not to the
-/// context, and the list that hides it.
-fn head(build: &Build, kind: EngineKind) -> io::Result<Vec<u8>> {
+/// An archive without the blocks that end it, so that another can follow.
+fn without_end(archive: impl Stream<Item = io::Result<Bytes>>) -> impl Stream<Item = io::Result<Bytes>> {
+    let mut held = BytesMut::new();
+    archive.filter_map(move |piece| match piece {
+        Ok(piece) => {
+            held.extend_from_slice(&piece);
+            let ready = held.len().saturating_sub(END);
+            (ready > 0).then(|| Ok(held.split_to(ready).freeze()))
+        }
+        Err(error) => Some(Err(error)),
+    })
+}
+
+/// The end of the archive that is sent: what belongs to the build and not to the context,
+/// and the list that hides it. It comes last, so that an engine which is sent only a part
+/// of the context keeps no secret with that.
+fn own(build: &Build, kind: EngineKind) -> io::Result<Vec<u8>> {
     let mut archive = tar::Builder::new(Vec::new());
     let mut add = |name: &str, bytes: &[u8]| {
         let mut header = tar::Header::new_ustar();
@@ -188,10 +204,7 @@ fn head(build: &Build, kind: EngineKind) -> io::Result<Vec<u8>> {
         add(&secret(number), value)?;
     }
     add(IGNORE, format!("{IGNORE}\n{HIDDEN}*\n").as_bytes())?;
-    // Without the two blocks that end an archive: the context follows.
-    let mut bytes = archive.into_inner()?;
-    bytes.truncate(bytes.len().saturating_sub(1024));
-    Ok(bytes)
+    archive.into_inner()
 }
 
 fn dockerfile() -> String {

@@ -8,6 +8,9 @@ use bollard_buildkit_proto::moby::buildkit::v1::{StatusResponse, Vertex};
 /// Most bytes of a line that are kept until it ends.
 const LONGEST: usize = 64 << 10;
 
+/// In the words of a step that was given up, since another failed.
+const GIVEN_UP: &str = "context canceled";
+
 /// How many steps of a build there were, and how many of them had been done before.
 /// Where layers are what is made, each is a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,7 +27,7 @@ pub(super) struct Progress {
     known: HashMap<String, Known>,
     /// The step whose lines are written.
     speaking: Option<usize>,
-    /// The instruction that failed.
+    /// The instruction that failed first.
     failed: Option<String>,
 }
 
@@ -93,8 +96,9 @@ impl Progress {
             line(format!("#{number} {}", known.name).as_bytes());
             self.speaking = Some(number);
         }
-        if !vertex.error.is_empty() {
-            self.failed = known.name.split_once("] ").map(|(_, instruction)| instruction.to_owned());
+        // What runs beside the one that fails is given up, and told as failed, too.
+        if !vertex.error.is_empty() && !vertex.error.contains(GIVEN_UP) && self.failed.is_none() {
+            self.failed = instruction(&known.name).map(str::to_owned);
         }
         let end = match (vertex.error.is_empty(), vertex.cached) {
             (false, _) => format!("#{number} ERROR: {}", vertex.error),
@@ -110,14 +114,22 @@ impl Progress {
     }
 
     /// How many steps of the Dockerfile were done before: those whose names say where
-    /// in it they are, as `[stage 2/5] RUN …`.
+    /// in it they are, as `[stage 2/5] RUN …`, but for the bases, which nobody makes.
     pub(super) fn hits(&self) -> CacheHits {
-        let is_step = |known: &&Known| known.name.starts_with('[') && !known.name.starts_with("[internal]");
+        let is_base = |known: &Known| instruction(&known.name).is_some_and(|text| text.starts_with("FROM "));
+        let is_step = |known: &&Known| {
+            known.name.starts_with('[') && !known.name.starts_with("[internal]") && !is_base(known)
+        };
         let steps = self.known.values().filter(is_step);
         let (steps, cached) =
             steps.fold((0, 0), |(steps, cached), known| (steps + 1, cached + usize::from(known.cached)));
         CacheHits { steps, cached }
     }
+}
+
+/// The instruction in the name of a step.
+fn instruction(name: &str) -> Option<&str> {
+    name.split_once("] ").map(|(_, instruction)| instruction)
 }
 
 fn seconds(from: Option<Timestamp>, to: Option<Timestamp>) -> f64 {

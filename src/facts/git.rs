@@ -234,11 +234,12 @@ fn origin(repository: &git2::Repository) -> Option<String> {
     Some(without_credentials(&address))
 }
 
-/// An address without what must not be shown. The user of an SSH address is part
-/// of where it leads and stays.
-fn without_credentials(address: &str) -> String {
+/// An address without what must not be shown: a user with a password, a query. The user of
+/// an SSH address is part of where it leads and stays.
+#[must_use]
+pub fn without_credentials(address: &str) -> String {
     let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     let (user, host) =
         authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
     match (scheme, user.and_then(|user| user.split(':').next())) {

@@ -49,7 +49,7 @@ pub use content::moment;
 pub use describe::short;
 pub use event::{Event, EventSource, commit_and_event, commit_of_tag, is_on_branch, version_of};
 pub use gather::{Question, gather};
-pub use git::{has_untracked, remote};
+pub use git::{has_untracked, remote, without_credentials};
 pub use host::{Environment, Host};
 pub use inputs::{Readable, read_all, read_inputs, readable};
 pub use known::KnownFiles;

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::diagnostic::{Sources, Span};
+use crate::facts::without_credentials;
 use crate::plan::{
     Action, Deployment, Effect, Gap, KeyPart, NeedKind, PartValue, Plan, RegistryPlan, Step, Subject,
 };
@@ -304,7 +305,7 @@ impl Does {
                 Self::Deploy { commands, edits }
             }
             Action::Verify(step) => Self::Verify {
-                http: step.http.iter().map(|probe| probe.address.clone()).collect(),
+                http: step.http.iter().map(|probe| without_credentials(&probe.address)).collect(),
                 commands: step.command.commands.len(),
             },
             Action::NotAvailable(gap) => Self::NotAvailable { what: gap.what.clone() },

@@ -11,6 +11,7 @@ use crate::diagnostic::{Code, Label, Problem, Span, counted};
 use crate::facts::short;
 use crate::release::ledger::{Entry, EntryKind, GateRecord, Running, State};
 use crate::release::scanned::{self, Scans};
+use crate::release::verdict::read_version;
 use crate::release::vouched::{Vouched, provenance, signed};
 
 /// What is to enter a stage.
@@ -304,8 +305,7 @@ fn order(name: &str, candidate: &Candidate, known: &State, world: &World) -> Gat
 
 /// Why what a stage runs is newer than a candidate, if it is known to be.
 fn newer(running: &str, candidate: &str, behind: bool) -> Option<String> {
-    let version = |text: &str| semver::Version::parse(text).ok();
-    match (version(running), version(candidate)) {
+    match (read_version(running), read_version(candidate)) {
         (Some(there), Some(ours)) => ours
             .cmp_precedence(&there)
             .is_lt()

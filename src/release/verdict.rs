@@ -66,7 +66,7 @@ pub(super) fn judge(
             }
         }
         Movement::Moving(Track::Version { version, .. }) => {
-            let there = held.labels.version.as_deref().and_then(read_version);
+            let there = held.labels.version.as_deref().and_then(least_version);
             match there.map(|there| (version.cmp_precedence(&there), there)) {
                 Some((Ordering::Less, there)) => {
                     Verdict::Keep(format!("it holds {there}, which is higher than {version}"))
@@ -79,10 +79,26 @@ pub(super) fn judge(
     }
 }
 
-/// A version as images carry it: often with a `v`.
+/// A version as images carry it: often with a `v`. What `git describe` makes of a commit
+/// behind a tag reads like one, and is none: `1.2.3-4-g0123abc`.
 pub(super) fn read_version(text: &str) -> Option<Version> {
     let text = text.trim();
-    Version::parse(text.strip_prefix('v').unwrap_or(text)).ok()
+    let is_described = described(text).is_some();
+    Version::parse(text.strip_prefix('v').unwrap_or(text)).ok().filter(|_| !is_described)
+}
+
+/// The version that an image has, or the one that its commit comes behind.
+fn least_version(text: &str) -> Option<Version> {
+    read_version(described(text.trim()).unwrap_or(text))
+}
+
+/// The tag that a commit comes behind, by what `git describe` makes of it.
+fn described(text: &str) -> Option<&str> {
+    let (rest, hash) = text.strip_suffix("-dirty").unwrap_or(text).rsplit_once("-g")?;
+    let (tag, count) = rest.rsplit_once('-')?;
+    let is_count = !count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit());
+    let is_hash = hash.len() >= 4 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (is_count && is_hash).then_some(tag)
 }
 
 #[cfg(test)]
@@ -113,6 +129,15 @@ mod tests {
         assert_eq!(versions("2.0.1", "1.9.1"), kept);
         let kept = Verdict::Keep("it holds 2.0.0, which is higher than 2.0.0-rc.1".to_owned());
         assert_eq!(versions("2.0.0", "2.0.0-rc.1"), kept);
+    }
+
+    #[test]
+    fn what_is_described_by_a_version_is_none_and_comes_behind_it() {
+        let kept = Verdict::Keep("it holds 2.0.0, which is higher than 1.9.1".to_owned());
+        assert_eq!(versions("v2.0.0-4-gabcdef0", "1.9.1"), kept);
+        assert_eq!(versions("2.0.0-10-gabcdef0-dirty", "2.0.1"), Verdict::Advance);
+        assert_eq!(read_version("1.0.0-9-g4809f4f"), None);
+        assert_eq!(read_version("v1.0.0-rc.1"), Version::parse("1.0.0-rc.1").ok());
     }
 
     #[test]

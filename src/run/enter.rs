@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::config::ProjectPath;
 use crate::deploy::{Authorities, status_of};
 use crate::diagnostic::{Code, Problem, Problems, Spanned};
-use crate::facts::short;
+use crate::facts::{short, without_credentials};
 use crate::oci::{Descriptor, Digest};
 use crate::plan::{
     Action, CommandStep, EnterStep, FoundStep, HttpProbe, Plan, PushStep, StageImage, Step, StepIndex,
@@ -449,12 +449,18 @@ async fn answers(
             Ok(trusted) => trusted.unwrap_or_default(),
             Err(problem) => return Ok(Err(problem)),
         };
+        // What is said goes into the ledger, too.
+        let shown = without_credentials(address);
         match unless(halt, status_of(address, *wanted, trusted, left)).await? {
             Ok(status) if status == *wanted => {}
             Ok(status) => {
-                return Ok(Err(problem(format!("`{address}` answers {status}, and not {wanted}"))));
+                return Ok(Err(problem(format!("`{shown}` answers {status}, and not {wanted}"))));
             }
-            Err(why) => return Ok(Err(problem(format!("`{address}` does not answer")).note(why))),
+            Err(why) => {
+                return Ok(Err(
+                    problem(format!("`{shown}` does not answer")).note(why.replace(address, &shown))
+                ));
+            }
         }
     }
     Ok(Ok(()))

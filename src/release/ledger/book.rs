@@ -58,8 +58,8 @@ enum Sent {
 }
 
 impl Ledger {
-    /// That of the repository that a directory lies in: in the remote `origin`, or the
-    /// one that the branch tracks.
+    /// That of the repository that a directory lies in: in the remote `origin`, else the
+    /// one that the branch tracks, else the only one.
     ///
     /// # Errors
     /// There is no repository ([`Code::NoGit`]).
@@ -381,10 +381,19 @@ pub(in crate::release) fn remote(repository: &Repository) -> Option<String> {
     if repository.find_remote("origin").is_ok() {
         return Some("origin".to_owned());
     }
-    let head = repository.head().ok()?;
-    let tracked = repository.branch_upstream_remote(head.name().ok()?).ok()?;
-    let tracked = tracked.as_str().ok()?.to_owned();
-    repository.find_remote(&tracked).is_ok().then_some(tracked)
+    let tracked = || {
+        let head = repository.head().ok()?;
+        let tracked = repository.branch_upstream_remote(head.name().ok()?).ok()?;
+        let tracked = tracked.as_str().ok()?.to_owned();
+        repository.find_remote(&tracked).is_ok().then_some(tracked)
+    };
+    // Of one alone there is no doubt, as there is none for git.
+    let only = || {
+        let remotes = repository.remotes().ok()?;
+        let mut names = remotes.iter().filter_map(|name| Some(name.ok()??.to_owned()));
+        names.next().filter(|_| remotes.len() == 1)
+    };
+    tracked().or_else(only)
 }
 
 /// What the reference names here.

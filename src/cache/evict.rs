@@ -60,7 +60,7 @@ impl Cache {
 
     /// Removes the records that were not used for longest, and what only they
     /// hold on to, until a tenth of `max_size` is free; nothing younger than
-    /// `grace`. What cannot be removed is passed over.
+    /// `grace`, neither a record nor a content. What cannot be removed is passed over.
     pub(super) fn evict(&self, max_size: u64, grace: Duration) -> Evicted {
         for (path, found) in files(&self.dir.join("tmp")) {
             if age(&found) > ABANDONED {
@@ -81,7 +81,9 @@ impl Cache {
         let mut evicted = Evicted::default();
         let mut full = false;
         for holder in &holders {
-            full = full || !held.take(holder, room);
+            // What it holds on to is as young, or was used just now.
+            let young = holder.used.elapsed().unwrap_or_default() < grace;
+            full = full || !held.take(holder, if young { u64::MAX } else { room });
             if full && !is_in_use(&holder.path) && fs::remove_file(&holder.path).is_ok() {
                 evicted.records += 1;
                 evicted.bytes += holder.bytes;

@@ -191,7 +191,7 @@ fn a_file_that_says_something_else_is_read_again() {
 #[test]
 fn nothing_is_relied_on_that_is_gone_or_damaged() {
     let repo = quiet();
-    let cache = repo.path().parent().unwrap().join("cache/v2");
+    let cache = repo.path().parent().unwrap().join("cache/v3");
     let project = fs::read_dir(cache.join("projects")).unwrap().next().unwrap().unwrap().path();
     let files = || fs::read_dir(&project).unwrap().map(|file| file.unwrap().path());
     for path in files() {

@@ -244,6 +244,6 @@ fn a_step_whose_log_cannot_be_written_is_not_kept() {
     let lines = first.lines();
     assert!(lines[1].starts_with("x: some of its output is lost: "), "{lines:?}");
     assert_eq!(lines[2..], ["x: its log is not whole, so it runs again the next time", "x: ran", "done 0"]);
-    let again = "x starts: its last run was not kept: its inputs changed meanwhile, it was denied something, or its log was cut";
+    let again = "x starts: its last run was not kept: inputs changed, access was denied, or its log was cut";
     assert_eq!(project.run().lines()[0], again);
 }

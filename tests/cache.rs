@@ -619,7 +619,7 @@ fn a_step_is_not_kept_if_what_another_made_for_it_changed_while_it_ran() {
     for (outputs, read) in [("gen/out.txt", "cat gen/out.txt"), ("gen", "cat gen/*")] {
         for (step, file) in [("b", "b.txt"), ("c", "c.txt")] {
             let repo = reads_late(outputs, read);
-            let again = || [repo.path().join("ready"), repo.path().join("go")].map(|it| fs::remove_file(it));
+            let again = || [repo.path().join("ready"), repo.path().join("go")].map(fs::remove_file);
             // By another hoist; also where `a` was not looked at, since only `other` changed.
             for other in ["1", "2"] {
                 repo.write("other", other);

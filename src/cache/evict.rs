@@ -58,6 +58,13 @@ impl Cache {
         Ok(self.evict(max_size, GRACE))
     }
 
+    /// Frees some of what the cache holds, because its disk is full: nothing that was used
+    /// within the hour.
+    pub fn make_room(&self) {
+        let total: u64 = files(&self.dir).iter().map(|(_, found)| found.len()).sum();
+        self.evict(total - total / 10, GRACE);
+    }
+
     /// Removes the records that were not used for longest, and what only they
     /// hold on to, until a tenth of `max_size` is free; nothing younger than
     /// `grace`, neither a record nor a content. What cannot be removed is passed over.

@@ -353,7 +353,7 @@ mod tests {
             {
                 let text = wrapped(&format!("{before}{TOKEN}"), columns, line_break);
                 let whole = masked(&[TOKEN], &[&text]);
-                let rest = (before.len() + 2) / 3 * 5 + 12;
+                let rest = before.len().div_ceil(3) * 5 + 12;
                 assert!(whole.contains("***") && whole.len() < rest * 3, "{text} became {whole}");
                 for at in (0..text.len()).step_by(5) {
                     let pieces = masked(&[TOKEN], &[&text[..at], &text[at..]]);
@@ -380,7 +380,7 @@ mod tests {
         let begins = STANDARD.encode(TOKEN);
         masker.feed(format!("ready {}\n", &begins[..3]).as_bytes(), &mut out);
         assert_eq!(out, format!("ready {}\n", &begins[..3]).as_bytes());
-        masker.feed(begins[3..].as_bytes(), &mut out);
+        masker.feed(&begins.as_bytes()[3..], &mut out);
         masker.finish(&mut out);
         assert_eq!(String::from_utf8(out).unwrap(), format!("ready {}\n***==", &begins[..3]));
     }

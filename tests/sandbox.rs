@@ -143,7 +143,7 @@ fn a_target_that_succeeds_all_the_same_is_told_what_it_was_denied() {
         "t: it reads `extra`, which it does not declare, and was denied that (add it: `inputs … \"extra\"`)";
     assert!(ended.stderr.contains(notice), "{}", said(&ended));
     let ended = repo.hoist(&["run", "t"]);
-    let reason = "its last run was not kept: its inputs changed meanwhile, it was denied something, or its log was cut";
+    let reason = "its last run was not kept: inputs changed, access was denied, or its log was cut";
     assert!(ended.stderr.contains(reason), "{}", said(&ended));
 }
 

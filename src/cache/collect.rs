@@ -11,9 +11,9 @@ use crate::cache::local::each;
 use crate::cache::looks::{Look, Looks};
 use crate::cache::selection::{Rule, Selection};
 use crate::cache::{Output, OutputKind, Outputs};
-use crate::config::{Pattern, ProjectPath};
+use crate::config::{PRIVATE, Pattern, ProjectPath};
 use crate::diagnostic::{Code, Problem, Problems, Span};
-use crate::facts::{InputKind, PRIVATE, Seen, Stat};
+use crate::facts::{InputKind, Seen, Stat};
 
 /// Begins the names of files that are on their way into the workspace.
 pub(super) const UNFINISHED: &str = ".hoist-restore-";

@@ -215,7 +215,16 @@ pub(super) fn write_whole(staging: &Path, path: &Path, bytes: &[u8]) -> Result<(
 }
 
 fn staged(staging: &Path) -> Result<NamedTempFile, Problem> {
-    NamedTempFile::new_in(staging).map_err(|error| unusable(staging, &error))
+    let staged = NamedTempFile::new_in(staging).or_else(|error| {
+        // Somebody removed the cache, which may be done at any time.
+        let gone = error.kind() == io::ErrorKind::NotFound;
+        if gone {
+            fs::create_dir_all(staging).and_then(|()| NamedTempFile::new_in(staging))
+        } else {
+            Err(error)
+        }
+    });
+    staged.map_err(|error| unusable(staging, &error))
 }
 
 /// Gives a written file its name. It is not waited for until it is on the disk:

@@ -58,9 +58,16 @@ impl Cache {
         Ok(self.evict(max_size, GRACE))
     }
 
+    /// Frees some of what the cache holds, because its disk is full: nothing that was used
+    /// within the hour.
+    pub fn make_room(&self) {
+        let total: u64 = files(&self.dir).iter().map(|(_, found)| found.len()).sum();
+        self.evict(total - total / 10, GRACE);
+    }
+
     /// Removes the records that were not used for longest, and what only they
     /// hold on to, until a tenth of `max_size` is free; nothing younger than
-    /// `grace`. What cannot be removed is passed over.
+    /// `grace`, neither a record nor a content. What cannot be removed is passed over.
     pub(super) fn evict(&self, max_size: u64, grace: Duration) -> Evicted {
         for (path, found) in files(&self.dir.join("tmp")) {
             if age(&found) > ABANDONED {
@@ -81,8 +88,8 @@ impl Cache {
         let mut evicted = Evicted::default();
         let mut full = false;
         for holder in &holders {
-            // What young records hold on to stays in any case: without them it is of no use.
-            let young = holder.used.elapsed().is_ok_and(|age| age < grace);
+            // What it holds on to is as young, or was used just now.
+            let young = holder.used.elapsed().unwrap_or_default() < grace;
             full = full || !held.take(holder, if young { u64::MAX } else { room });
             if full && !is_in_use(&holder.path) && fs::remove_file(&holder.path).is_ok() {
                 evicted.records += 1;

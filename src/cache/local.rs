@@ -213,23 +213,15 @@ impl Cache {
     /// # Errors
     /// The cache cannot be written ([`CacheUnusable`](crate::diagnostic::Code::CacheUnusable)).
     pub fn save(&self, miss: &Miss, made: Made) -> Result<Saved, Problem> {
-        let record = Record {
-            key: miss.trace.key(),
-            step: miss.trace.step().to_owned(),
-            outputs: made.outputs,
-            image: made.image,
-            log: made.log,
-            started: made.started,
-            duration: made.duration,
-            hoist: env!("CARGO_PKG_VERSION").to_owned(),
-        };
-        let small = if made.steady && miss.is_kept() { self.keep(&record.outputs)? } else { None };
+        let steady = made.steady;
+        let record = record(miss, made);
+        let small = if steady && miss.is_kept() { self.keep(&record.outputs)? } else { None };
         let kept = small.is_some();
         if let Some(small) = small {
             // Last: a record is a promise that its contents are there.
             write_whole(&self.dir.join("tmp"), &self.record_path(record.key), &record.to_bytes(&small))?;
         }
-        let steady = made.steady && (kept || !miss.is_kept());
+        let steady = steady && (kept || !miss.is_kept());
         let outcome = match steady {
             true if miss.is_off() => Outcome::Unkept,
             true => Outcome::Done,
@@ -239,6 +231,15 @@ impl Cache {
         // Also of what is not kept: it is the step's own, and goes before it runs again.
         self.latest.put(&miss.trace, &last)?;
         Ok(Saved { record: last.record, kept })
+    }
+
+    /// Remembers for this run what a step made that cannot be saved.
+    #[must_use]
+    pub fn pass(&self, miss: &Miss, made: Made) -> Saved {
+        let last = LastRun { record: record(miss, made), outcome: Outcome::Unkept };
+        // It is in memory all the same.
+        let _not_written = self.latest.put(&miss.trace, &last);
+        Saved { record: last.record, kept: false }
     }
 
     /// Puts the contents of outputs into the store, and gives back those that are
@@ -367,6 +368,20 @@ impl Cache {
 
     fn record_path(&self, key: Key) -> PathBuf {
         self.dir.join("records").join(key.to_string())
+    }
+}
+
+/// The record of what a step made.
+fn record(miss: &Miss, made: Made) -> Record {
+    Record {
+        key: miss.trace.key(),
+        step: miss.trace.step().to_owned(),
+        outputs: made.outputs,
+        image: made.image,
+        log: made.log,
+        started: made.started,
+        duration: made.duration,
+        hoist: env!("CARGO_PKG_VERSION").to_owned(),
     }
 }
 

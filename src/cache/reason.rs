@@ -121,7 +121,7 @@ impl fmt::Display for Reason {
             Self::StoppedBefore => f.write_str("was stopped the last time"),
             Self::UnkeptBefore => f.write_str("ran without the cache the last time"),
             Self::InputsMoved => f.write_str(
-                "its last run was not kept: its inputs changed meanwhile, it was denied something, or its log was cut",
+                "its last run was not kept: inputs changed, access was denied, or its log was cut",
             ),
             Self::Changed { part, old, new } => changed(f, part, old, new),
             Self::Added(part, value) => added(f, part, value),

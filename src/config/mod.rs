@@ -35,7 +35,7 @@ pub use image::{
     HttpAnswer, Image, ImageTest, Push, Recipe, Scan, ScanAllow, ScanFormat, Sign, Waste,
 };
 pub use load::{Include, LoadedDocument, includes};
-pub use path::{OutsideProject, ProjectPath};
+pub use path::{OutsideProject, PRIVATE, ProjectPath};
 pub use registry::{ClientCertificate, Login, Place, Registry, Secret};
 pub use release::{
     Builder, CacheSettings, Declared, Execute, GOALS, Pool, Release, RemoteCache, Settings, Var,

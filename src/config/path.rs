@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
+/// What belongs to git and to hoist, at any depth: no part of the project's files.
+pub const PRIVATE: [&str; 2] = [".git", ".hoist"];
+
 /// A path relative to the project's directory, without `.` and `..`; empty for
 /// the directory itself. It need not be valid UTF-8.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -8,9 +8,9 @@ use std::path::{Component, Path, PathBuf};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use rayon::prelude::*;
 
-use crate::config::of_directories;
+use crate::config::{PRIVATE, of_directories};
 use crate::diagnostic::{Code, Problem};
-use crate::facts::{PRIVATE, Stat, nearest_path};
+use crate::facts::{Stat, nearest_path};
 use crate::plan::CopyPlan;
 
 /// So many entries of a directory are looked at by one thread.

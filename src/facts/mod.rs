@@ -61,7 +61,7 @@ pub use random::any_number;
 pub use scope::Scope;
 pub use stat::{Clock, Seen, Stat};
 pub use tracked::Tracked;
-pub use tree::{PRIVATE, Walked, repository_depth};
+pub use tree::{Walked, repository_depth};
 pub use watch::{Watch, Watched};
 pub use watcher::Watcher;
 

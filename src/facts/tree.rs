@@ -7,12 +7,9 @@ use std::sync::Arc;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use rayon::prelude::*;
 
-use crate::config::ProjectPath;
+use crate::config::{PRIVATE, ProjectPath};
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::Seen;
-
-/// What belongs to git and to hoist, at any depth: no part of the project's files.
-pub const PRIVATE: [&str; 2] = [".git", ".hoist"];
 
 /// A place that is to be walked.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

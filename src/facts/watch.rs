@@ -5,12 +5,12 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::config::{Pattern, Release};
+use crate::config::{PRIVATE, Pattern, Release};
 use crate::diagnostic::Sources;
 use crate::facts::meant::Meant;
 use crate::facts::places::Places;
 use crate::facts::tree::{Entry, EntryKind, Ignored, Tree, Wanted, project_path};
-use crate::facts::{Facts, InputKind, KnownFiles, Needs, PRIVATE, content};
+use crate::facts::{Facts, InputKind, KnownFiles, Needs, content};
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::cache::{Made, Miss, Outcome, Outputs, Saved, Standing};
 use crate::config::Pattern;
-use crate::diagnostic::Problems;
+use crate::diagnostic::{Code, Problems};
 use crate::oci::Descriptor;
 use crate::plan::{Effect, Step};
 use crate::run::task::{Done, Ended};
@@ -45,19 +45,40 @@ impl Worker {
         let bytes = log.written().1.saturating_add(size_of_outputs(&self.request().root, &patterns));
         let saved = blocking_if(bytes > LARGE, move || {
             let Ran { miss, started, took, standing } = run;
-            let none = patterns.is_empty();
-            let outputs = if none { Outputs::default() } else { cache.collect(&patterns, &standing)? };
-            // What always runs is never replayed.
-            let log = log.timeless().filter(|_| miss.is_kept());
-            let log = log.map(|log| cache.keep_log(log)).transpose()?;
-            let made = Made { outputs, image, log, started, duration: took, steady: doubt.is_none() };
-            cache.save(&miss, made).map_err(Problems::from)
+            let made = || {
+                let none = patterns.is_empty();
+                let outputs = if none { Outputs::default() } else { cache.collect(&patterns, &standing)? };
+                let (image, steady) = (image.clone(), doubt.is_none());
+                Ok::<_, Problems>(Made { outputs, image, log: None, started, duration: took, steady })
+            };
+            let save = || {
+                let made = made()?;
+                // What always runs is never replayed.
+                let log = log.timeless().filter(|_| miss.is_kept());
+                let log = log.map(|log| cache.keep_log(log)).transpose()?;
+                cache.save(&miss, Made { log, ..made }).map_err(Problems::from)
+            };
+            let saved = save().or_else(|problems| {
+                if is_unusable(&problems) {
+                    cache.make_room();
+                    return save();
+                }
+                Err(problems)
+            });
+            match saved {
+                // It succeeded all the same.
+                Err(problems) if is_unusable(&problems) => {
+                    Ok((cache.pass(&miss, made()?), unsaved(&problems)))
+                }
+                saved => saved.map(|saved| (saved, None)),
+            }
         });
         match saved.await {
             Err(problems) => Done::failed(at(step, problems)),
-            Ok(Saved { record, kept }) => {
+            Ok((Saved { record, kept }, unsaved)) => {
                 if !kept && step.effect == Effect::Cacheable && !self.request().options.no_cache {
-                    teller.tell(Told::Notice(doubt.unwrap_or(CHANGED).to_owned())).await;
+                    let text = unsaved.unwrap_or_else(|| doubt.unwrap_or(CHANGED).to_owned());
+                    teller.tell(Told::Notice(text)).await;
                 }
                 let product = record.product(step.effect);
                 let lasting = kept.then_some(record.outputs);
@@ -85,4 +106,16 @@ fn size_of_outputs(root: &Path, patterns: &[Pattern]) -> u64 {
         found.map_or(u64::MAX, |found| found.len())
     };
     patterns.iter().map(size).fold(0, u64::saturating_add)
+}
+
+/// Whether nothing is wrong but with the cache.
+fn is_unusable(problems: &Problems) -> bool {
+    problems.as_slice().iter().all(|problem| problem.code == Code::CacheUnusable)
+}
+
+/// What is said of a step that cannot be saved.
+fn unsaved(problems: &Problems) -> Option<String> {
+    let problem = problems.as_slice().first()?;
+    let why = problem.notes.first().map(|note| format!(" ({note})")).unwrap_or_default();
+    Some(format!("{}{why}, so it runs again the next time", problem.title))
 }

@@ -244,6 +244,28 @@ fn a_step_whose_log_cannot_be_written_is_not_kept() {
     let lines = first.lines();
     assert!(lines[1].starts_with("x: some of its output is lost: "), "{lines:?}");
     assert_eq!(lines[2..], ["x: its log is not whole, so it runs again the next time", "x: ran", "done 0"]);
-    let again = "x starts: its last run was not kept: its inputs changed meanwhile, it was denied something, or its log was cut";
+    let again = "x starts: its last run was not kept: inputs changed, access was denied, or its log was cut";
     assert_eq!(project.run().lines()[0], again);
+}
+
+#[test]
+fn a_cache_that_cannot_be_written_fails_nobody() {
+    let mut project = Project::new();
+    // A file in the place of a directory, as a full disk would have it.
+    let script = "rm -r ../cache/v3/records; touch ../cache/v3/records; echo made > out";
+    project.cached("x", script, &[], "1", &["out"]);
+    project.target("y", "cat out", &[0]);
+    let lines = project.run().lines();
+    assert!(lines[1].starts_with("x: the cache cannot be written: `"), "{lines:?}");
+    assert!(lines[1].ends_with("), so it runs again the next time"), "{lines:?}");
+    assert_eq!((lines[2].as_str(), lines[4].as_str()), ("x: ran", "y > made"));
+    assert_eq!(lines[5..], ["y: ran", "done 0"]);
+}
+
+#[test]
+fn a_cache_that_is_removed_during_a_run_is_made_anew() {
+    let mut project = Project::new();
+    project.cached("x", "rm -r ../cache; echo said; echo made > out", &[], "1", &["out"]);
+    assert_eq!(project.run().lines()[1..], ["x > said", "x: ran", "done 0"]);
+    assert_eq!(project.run().lines(), ["x > said (replayed)", "x: cached, Present", "done 0"]);
 }

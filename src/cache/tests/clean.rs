@@ -131,6 +131,19 @@ fn what_another_run_may_be_about_to_record_is_left() {
 }
 
 #[test]
+fn what_was_used_within_the_hour_stays_with_all_that_it_needs() {
+    let fixture = Fixture::new(&["out"]);
+    save(&fixture, 1, 5000, 2);
+    save(&fixture, 2, 5000, 0);
+    for input in ["1", "2"] {
+        age(&fixture.content(&input.repeat(5000)), 2);
+    }
+    fixture.cache.evict(10, Duration::from_hours(1));
+    assert_eq!([1, 2].map(|input| is_hit(&fixture, input)), [false, true]);
+    assert!(matches!(fixture.restore(2), Ok(Restoration::Current)));
+}
+
+#[test]
 fn a_content_that_two_runs_share_stays_with_the_later_one() {
     let fixture = Fixture::new(&["out"]);
     fixture.write("out", &"x".repeat(50_000));
@@ -176,13 +189,11 @@ fn trimming_looks_once_an_hour() {
     fixture.save(1);
     assert_eq!(fixture.cache.trim(10).unwrap().records, 0);
     assert!(is_hit(&fixture, 1));
-    let again = || age(&fixture.dir.path().join("cache/v3/trimmed"), 2);
-    again();
-    // Of a run of this hour neither the record goes nor what it made.
+    age(&fixture.dir.path().join("cache/v3/trimmed"), 2);
     assert_eq!(fixture.cache.trim(10).unwrap().records, 0);
     assert!(is_hit(&fixture, 1));
+    age(&fixture.dir.path().join("cache/v3/trimmed"), 2);
     age(&fixture.dir.path().join(format!("cache/v3/records/{}", trace(1).key())), 2);
-    again();
     assert_eq!(fixture.cache.trim(10).unwrap().records, 1);
     assert!(!is_hit(&fixture, 1));
 }

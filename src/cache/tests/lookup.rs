@@ -104,9 +104,7 @@ fn a_run_whose_inputs_moved_is_not_kept() {
     assert!(!saved.kept);
     assert_eq!(
         fixture.reasons(1),
-        [
-            "its last run was not kept: its inputs changed meanwhile, it was denied something, or its log was cut"
-        ]
+        ["its last run was not kept: inputs changed, access was denied, or its log was cut"]
     );
 }
 

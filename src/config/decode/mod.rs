@@ -11,6 +11,7 @@ mod deploy;
 mod dockerfile;
 mod image;
 mod names;
+mod outputs;
 mod path;
 mod project;
 mod read;
@@ -66,6 +67,7 @@ pub fn decode(documents: &[LoadedDocument], directory_name: &str) -> Result<Rele
         Decoder::new(&names, &tag_sets, loaded, &mut problems).document(loaded, &mut release);
     }
     cross::check(&release, &mut problems);
+    outputs::check(documents, &release, &mut problems);
     in_order(problems).or(release)
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::grammar::walk;
-use crate::config::tests::{Files, problems, release, release_of};
+use crate::config::tests::{Files, problems, release, release_of, shown};
 use crate::config::{
     Address, Base, Bounds, BuildCache, BuildContext, Command, Condition, Deploy, Edit, EventPattern, Expect,
     Image, Place, Recipe, RuleKind, Secret, Severity, Waste, includes,
@@ -72,7 +72,7 @@ hoist::config::unknown_node: `jobs` in an included file
   2:12 `jobs` holds for the whole project
   help: move it to the release.kdl of the project's directory
 ";
-    assert_eq!(super::shown(&sources, &decoded.unwrap_err()), expected);
+    assert_eq!(shown(&sources, &decoded.unwrap_err()), expected);
 }
 
 #[test]
@@ -87,7 +87,7 @@ hoist::config::repeated: `project` is given twice
   1:1 `project` first given here
   help: join the two, or remove one: a project has one `project`
 ";
-    assert_eq!(super::shown(&sources, &decoded.unwrap_err()), expected);
+    assert_eq!(shown(&sources, &decoded.unwrap_err()), expected);
 }
 
 #[test]
@@ -522,4 +522,28 @@ fn registries_and_stages_say_what_is_kept() {
     assert_eq!((first.bounds, second.bounds), (kept(Some(10), Some(30)), kept(Some(3), None)));
     assert_eq!(release.stages["staging"].retain, Some(kept(None, Some(90))));
     assert_eq!(release.stages["develop"].retain, None);
+}
+
+#[test]
+fn a_directory_that_holds_an_included_file_is_an_output_only_without_that_or_in_place() {
+    let decoded = |outputs: &str| {
+        let main = format!("include \"api/*.kdl\"\ntarget \"a\" {{ run \"x\"; {outputs}; }}");
+        let files = [("release.kdl", "", main.as_str()), ("api/more.kdl", "api", "")];
+        let (sources, decoded) = Files(&files).decode();
+        decoded.map(drop).map_err(|problems| shown(&sources, &problems))
+    };
+    let problem = "hoist::config::invalid_value: `api` cannot be an output\n  \
+        2:31 `\"api\"` holds `api/more.kdl`, which would be moved away to make room\n  \
+        help: name what is made in it, or take the file out: `\"!api/more.kdl\"`\n";
+    assert_eq!(decoded("outputs \"api\""), Err(problem.to_owned()));
+    assert!(decoded("outputs \"api/**\"").is_err());
+    for right in [
+        "outputs \"api\" \"!api/more.kdl\"",
+        "outputs \"api\" \"!api/*.kdl\"",
+        "inputs \"api/**\"; outputs \"api/**\"",
+        "outputs \"api/*\"",
+        "outputs \"api/dist\" \"*.kdl\" \"release.kdl.bak\"",
+    ] {
+        assert_eq!(decoded(right), Ok(()), "{right}");
+    }
 }

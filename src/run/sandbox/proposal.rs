@@ -3,9 +3,9 @@
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
-use crate::config::Pattern;
+use crate::config::{PRIVATE, Pattern};
 use crate::diagnostic::Spanned;
-use crate::facts::{InputQuery, PRIVATE, readable};
+use crate::facts::{InputQuery, readable};
 use crate::plan::{Action, Step};
 use crate::run::Request;
 use crate::run::sandbox::Learned;

@@ -282,17 +282,9 @@ impl Cache {
     ) -> Result<(), Problem> {
         // It is its own, and goes before it runs again.
         let outputs = collect(&self.root, patterns, standing, true, &self.looks);
-        let record = Record {
-            key: miss.trace.key(),
-            step: miss.trace.step().to_owned(),
-            outputs: outputs.unwrap_or_default(),
-            image: None,
-            log: None,
-            started,
-            duration,
-            hoist: env!("CARGO_PKG_VERSION").to_owned(),
-        };
-        self.latest.put(&miss.trace, &LastRun { record, outcome })
+        let outputs = outputs.unwrap_or_default();
+        let made = Made { outputs, image: None, log: None, started, duration, steady: false };
+        self.latest.put(&miss.trace, &LastRun { record: record(miss, made), outcome })
     }
 
     /// Brings the outputs of a hit into the workspace, all or none of them, verifies its log,

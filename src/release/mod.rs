@@ -2,8 +2,8 @@
 //!
 //! Owns the check of all destinations before the first build ([`preflight`]),
 //! the copy of an image by digest ([`push`]), what vouches for it there ([`sign`],
-//! [`attest`]), and the move of its tags
-//! ([`tag`]): in order, immutable ones never to another image, moving ones never
+//! [`attest`]), and the move of all tags
+//! ([`commit`]): in order, immutable ones never to another image, moving ones never
 //! backwards, each read back. What is about to move is put down in a [`Journal`] first. Doing
 //! any of it again changes nothing. Assumes
 //! that others publish to the same places at the same time. Says what it did as
@@ -12,6 +12,7 @@
 mod ancestry;
 mod back;
 mod base;
+mod commit;
 mod cut;
 mod drift;
 mod entrance;
@@ -42,6 +43,7 @@ mod vouched;
 
 pub use back::{TagBack, of_version, previous, tags_back};
 pub use base::{find_base, last_base, note_layers, pull};
+pub use commit::{Committed, Naming, commit};
 pub use cut::{Bump, next};
 pub use drift::{Drift, Expected, drifted, expected};
 pub use entrance::{Entrance, ran_in, running_in, tree_of_commit};
@@ -63,7 +65,7 @@ pub use retention::{
 pub use scanned::Scans;
 pub use seal::{Document, attest, sign};
 pub use shared::{content_tag, fetch_shared, share};
-pub use tag::{RESUME, TagChange, TagReport, TagResult, check_immutable, check_tags, tag};
+pub use tag::{RESUME, TagChange, TagResult, check_immutable, check_tags};
 pub use tags::Tags;
 pub use transfer::{Delivered, End, Source, Transferred, shown};
 pub use vouch::{before, vouched_at_sources, vouched_at_targets};

@@ -54,7 +54,7 @@ pub(super) struct Mover<'a> {
 impl Mover<'_> {
     /// Sets the immutable tags that are not there, where a registry takes several at
     /// once; those that are there then. All others are left to [`set`](Self::set).
-    pub(super) async fn set_together(&self) -> Result<Vec<&Tag>, Problem> {
+    pub(super) async fn set_together(&self) -> Result<Vec<Tag>, Problem> {
         let immutable = published(self.step).filter(|planned| planned.movement == Movement::Immutable);
         let immutable: Vec<&PlannedTag> = immutable.collect();
         if immutable.len() < 2 || !self.repository.may_take_tags() {
@@ -78,7 +78,7 @@ impl Mover<'_> {
         for planned in absent.iter().filter(|planned| taken.contains(&planned.tag)) {
             // That it was taken is a claim.
             if self.read_back(planned, (None, self.image.digest), SHORT).await? == Some(self.image.digest) {
-                set.push(&planned.tag);
+                set.push(planned.tag.clone());
             }
         }
         Ok(set)
@@ -166,8 +166,11 @@ impl Mover<'_> {
 
     /// Moves on what was moved, and may have overwritten a higher version that was
     /// released since it was looked for.
-    pub(super) async fn put_right(&self, changes: &mut [TagChange]) -> Result<(), Problem> {
-        let moved = published(self.step).zip(changes).filter(|(_, change)| change.result == TagResult::Moved);
+    pub(super) async fn put_right<'t>(
+        &self,
+        changes: impl Iterator<Item = (&'t PlannedTag, &'t mut TagChange)>,
+    ) -> Result<(), Problem> {
+        let moved = changes.filter(|(_, change)| change.result == TagResult::Moved);
         let moved: Vec<_> = moved
             .filter_map(|(planned, change)| Some((planned, self.overwritten(planned)?, change)))
             .collect();

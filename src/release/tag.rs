@@ -1,11 +1,10 @@
-//! Moving tags.
+//! Tags, what became of them, and whether they may move.
 
 use tokio::sync::OnceCell;
 
-use crate::diagnostic::{Code, Problem, Problems};
+use crate::diagnostic::{Problem, Problems};
 use crate::oci::{Descriptor, Digest, Tag};
 use crate::plan::TagStep;
-use crate::release::journal::Journal;
 use crate::release::label::Labels;
 use crate::release::mover::{Mover, conflict};
 use crate::release::publisher::{Publisher, place};
@@ -40,62 +39,6 @@ pub enum TagResult {
     Already,
     /// It was left where it was, for this reason: a sentence without a period.
     Kept(String),
-}
-
-/// What became of the tags of an image in one repository.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[must_use]
-pub struct TagReport {
-    /// Every tag that was dealt with, in order.
-    pub changes: Vec<TagChange>,
-    /// Why the others were not, if there are others.
-    pub problems: Problems,
-}
-
-/// Gives an image its names, in their order, after it was pushed there and
-/// [`check_tags`] found nothing in the way of any tag of the release.
-///
-/// If something goes wrong while a tag holds the image, whether since now or since
-/// before, the problem is [`Code::HalfReleased`] and says what stands.
-pub async fn tag(
-    step: &TagStep,
-    image: &Descriptor,
-    publisher: &Publisher,
-    journal: Option<&Journal>,
-) -> TagReport {
-    let mut report = TagReport::default();
-    let repository = match publisher.open(&step.registry).await {
-        Ok(repository) => repository,
-        Err(problem) => return TagReport { problems: problem.into(), ..report },
-    };
-    let to = (&repository, publisher, journal);
-    if let Err(problem) = set_all(step, image, to, &mut report.changes).await {
-        report
-            .problems
-            .push(half_released(step, image, (&repository, journal), &report.changes, problem).await);
-    }
-    report
-}
-
-/// Sets the tags of a step; `changes` gets those that were dealt with.
-async fn set_all(
-    step: &TagStep,
-    image: &Descriptor,
-    (repository, publisher, journal): (&Repository, &Publisher, Option<&Journal>),
-    changes: &mut Vec<TagChange>,
-) -> Result<(), Problem> {
-    let labels = Labels::read(repository, image).await?;
-    let name = place(&step.registry);
-    let (document, rivals) = (OnceCell::new(), OnceCell::new());
-    let labels = &labels;
-    let mover = Mover { step, repository, name: &name, image, document, labels, publisher, journal, rivals };
-    let together = mover.set_together().await?;
-    for planned in published(step) {
-        let was_set = together.contains(&&planned.tag);
-        changes.push(mover.set(planned, was_set).await.map_err(|problem| made_by(planned, problem))?);
-        mover.note_settled(planned)?;
-    }
-    mover.put_right(changes).await
 }
 
 /// Makes sure that all tags of all steps can be read, that it can be said of each
@@ -209,67 +152,11 @@ fn seen(
 }
 
 /// A problem with a tag that shows no place is shown at the rule that makes the tag.
-fn made_by(planned: &PlannedTag, problem: Problem) -> Problem {
+pub(super) fn made_by(planned: &PlannedTag, problem: Problem) -> Problem {
     if problem.labels.is_empty() { problem.label(planned.span, "this rule makes the tag") } else { problem }
 }
 
 /// The tags of a step that are for its registry.
 pub(super) fn published(step: &TagStep) -> impl Iterator<Item = &PlannedTag> {
     step.tags.iter().filter(|planned| !planned.local)
-}
-
-/// Says what stands, if anything does, and what each of the other tags holds.
-async fn half_released(
-    step: &TagStep,
-    image: &Descriptor,
-    (repository, journal): (&Repository, Option<&Journal>),
-    changes: &[TagChange],
-    cause: Problem,
-) -> Problem {
-    let name = place(&step.registry);
-    let mut stands = false;
-    let mut notes = Vec::new();
-    // Whether that was set of which the problem is may not be known.
-    let mut unsure = cause.code == Code::HalfReleased;
-    for (planned, change) in published(step).zip(changes.iter().map(Some).chain(std::iter::repeat(None))) {
-        let tag = &planned.tag;
-        let held = match change {
-            Some(TagChange { result: TagResult::Kept(_), to, .. }) => {
-                notes.push(format!("`{name}:{tag}` was not moved: it holds {to}"));
-                continue;
-            }
-            Some(change) => Ok(Some(change.to)),
-            None => repository.resolve(tag.as_str()).await.map(|held| held.map(|held| held.digest)),
-        };
-        notes.push(match held {
-            Ok(Some(held)) if held == image.digest => {
-                stands = true;
-                format!("`{name}:{tag}` holds {held} now")
-            }
-            Ok(held) if std::mem::take(&mut unsure) => match held {
-                Some(held) => format!("`{name}:{tag}` still holds {held}"),
-                None => format!("`{name}:{tag}` is not there"),
-            },
-            Ok(held) => {
-                if cause.code == Code::Unauthorized {
-                    // What is not put down is looked at once more by whoever goes on.
-                    let _unsaid = journal.map(|journal| journal.refused(&name, tag.as_str()));
-                }
-                match held {
-                    Some(held) => format!("`{name}:{tag}` was not moved: it holds {held}"),
-                    None => format!("`{name}:{tag}` was not set: it is not there"),
-                }
-            }
-            Err(_) => format!("`{name}:{tag}` cannot be read: whether it was set is not known"),
-        });
-    }
-    if !stands && cause.code != Code::HalfReleased {
-        // Unless it was refused, that it was begun is put down all the same.
-        let begun = journal.is_none_or(|journal| !journal.is_untouched());
-        return Problem { help: cause.help.or_else(|| begun.then(|| RESUME.to_owned())), ..cause };
-    }
-    let title = format!("`{name}` was tagged in part: {}", cause.title);
-    let problem = Problem { code: Code::HalfReleased, title, ..cause };
-    let problem = notes.into_iter().fold(problem, Problem::note);
-    problem.help(RESUME)
 }

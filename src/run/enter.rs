@@ -250,24 +250,17 @@ impl Images {
     }
 
     /// The tags of an image; where it enters a stage and none of them stays with it, with one
-    /// more that does. Some registries drop an image whose last tag moved on, and a rollback
-    /// needs it.
+    /// more that does.
     pub(super) fn kept<'a>(&self, plan: &Plan, step: &'a TagStep, image: &Descriptor) -> Cow<'a, TagStep> {
-        let enters = plan.steps.iter().any(|other| match &other.action {
-            Action::Enter(enter) => enter.images.iter().any(|entered| entered.image == step.image),
-            _ => false,
-        });
         let stays = step.tags.iter().any(|planned| planned.movement == Movement::Immutable);
         let stays = stays && !self.left.lock().is_ok_and(|left| left.contains(&of(step)));
-        match (step.tags.first(), keep_alive_tag(&image.digest)) {
-            (Some(first), Some(tag)) if enters && !stays => {
-                let movement = Movement::Immutable;
-                let keep = PlannedTag { tag, rule: "keep", span: first.span, movement, local: false };
+        match staying(plan, step, image).filter(|_| !stays) {
+            Some(keep) => {
                 let mut step = step.clone();
                 step.tags.insert(0, keep);
                 Cow::Owned(step)
             }
-            _ => Cow::Borrowed(step),
+            None => Cow::Borrowed(step),
         }
     }
 
@@ -292,8 +285,20 @@ impl Images {
     }
 }
 
+/// The tag that stays with an image that enters a stage, where no other does: some
+/// registries drop an image whose last tag moved on, and a rollback needs it.
+pub(super) fn staying(plan: &Plan, step: &TagStep, image: &Descriptor) -> Option<PlannedTag> {
+    let enters = plan.steps.iter().any(|other| match &other.action {
+        Action::Enter(enter) => enter.images.iter().any(|entered| entered.image == step.image),
+        _ => false,
+    });
+    let span = step.tags.first().filter(|_| enters)?.span;
+    let tag = keep_alive_tag(&image.digest)?;
+    Some(PlannedTag { tag, rule: "keep", span, movement: Movement::Immutable, local: false })
+}
+
 /// What tells a step of tags from others: the image, and where it has them.
-fn of(step: &TagStep) -> (StepIndex, String) {
+pub(super) fn of(step: &TagStep) -> (StepIndex, String) {
     (step.image, step.registry.place.to_string())
 }
 

@@ -14,7 +14,7 @@ use crate::cache::{Cache, MAX_SIZE, Product, Ran};
 use crate::diagnostic::{Class, Code, Problem, Problems};
 use crate::oci::Descriptor;
 use crate::plan::{Action, Effect, NeedKind, Plan, Step, StepIndex};
-use crate::release::{Publisher, RESUME, preflight};
+use crate::release::{Publisher, preflight};
 use crate::run::command::Commands;
 use crate::run::deploy::check_deployments;
 use crate::run::enter::{check_authorities, check_ledger};
@@ -34,7 +34,7 @@ use crate::run::secret::secrets;
 use crate::run::task::{Done, Ended, Task};
 use crate::run::teller::{Teller, Told};
 use crate::run::worker::{Worker, blocking};
-use crate::run::{Cause, Counts, Event, Found, Happening, Outcome, Request, Summary, TagMove};
+use crate::run::{Cause, Counts, Event, Found, Happening, Outcome, Request, Summary};
 
 /// What steps told and nobody heard yet: more than this, and they wait.
 const BACKLOG: usize = 64;
@@ -68,13 +68,12 @@ pub async fn execute_until(
     // Without a record nothing runs.
     let mut run = Run::new(request, narrator, dir.clone().unwrap_or_default(), jobs, problems);
     run.preflight(&mut signals).await;
-    let mut general = faults(&run.problems, &run.request);
+    let general = faults(&run.problems, &run.request);
     if general.is_empty() && run.signals == 0 {
         run.go(&mut signals).await;
         if let Some(text) = run.worker.end_journal().await {
             run.notice(text);
         }
-        general.extend(faults(&run.half_released(), &run.request));
     } else {
         run.refuse();
     }
@@ -120,8 +119,6 @@ struct Run<'a> {
     problems: Problems,
     /// Whether the check of all that publishing needs found something.
     unfit_to_publish: bool,
-    /// The tags that hold their image by steps that succeeded, now or earlier.
-    standing: Vec<TagMove>,
     signals: usize,
     /// What steps are asked to do.
     halt: Halt,
@@ -184,7 +181,6 @@ impl<'a> Run<'a> {
             images: vec![None; count],
             problems,
             unfit_to_publish: false,
-            standing: Vec::new(),
             signals: 0,
             halt: Halt::No,
             places: Places::new(jobs),
@@ -429,34 +425,8 @@ impl<'a> Run<'a> {
             *its_product = product;
             *its_image = image;
         }
-        if outcome.is_success() {
-            self.standing.extend(tags.iter().filter(|tag| tag.kept.is_none()).cloned());
-        }
         self.narrator.ended(step, outcome.clone(), took, Left { digest, tags, images, scan });
         self.outcomes[at] = Some(outcome);
-    }
-
-    /// Says what stands where some steps moved their tags and others did not come
-    /// to it. What a step did in part, it says itself.
-    fn half_released(&mut self) -> Problems {
-        let steps = self.request.plan.steps.iter().zip(&self.outcomes);
-        let missing = steps.filter(|(step, outcome)| {
-            let done = outcome.as_ref().is_some_and(Outcome::is_success);
-            matches!(step.action, Action::Tag(_)) && !done
-        });
-        let missing: Vec<String> = missing.map(|(step, _)| format!("`{}` was not done", step.id)).collect();
-        if self.standing.is_empty() || missing.is_empty() {
-            return Problems::new();
-        }
-        let mut problem = Problem::new(Code::HalfReleased, "only a part of the tags was moved").help(RESUME);
-        for TagMove { repository, tag, to, .. } in &self.standing {
-            problem = problem.note(format!("`{repository}:{tag}` holds {to} now"));
-        }
-        for missing in missing {
-            problem = problem.note(missing);
-        }
-        self.problems.push(problem.clone());
-        problem.into()
     }
 
     fn settle(&mut self, step: StepIndex, outcome: Outcome, took: Duration) {

@@ -63,6 +63,8 @@ pub(super) struct Images {
     journal: OnceLock<Arc<Journal>>,
     /// What vouches for the images of stages; looked for once.
     pub(super) vouched: OnceCell<Vec<Vouched>>,
+    /// What became of tags that moved together, until each of their steps has told it.
+    named: tokio::sync::Mutex<Named>,
     /// What became of the tags of each image.
     pub(super) tagged: Mutex<Vec<(StepIndex, TagChange)>>,
     /// Says that this run goes on, as long as it does.
@@ -71,6 +73,17 @@ pub(super) struct Images {
     pub(super) left: Mutex<BTreeSet<(StepIndex, String)>>,
     /// What was found in each image, when.
     scanned: Mutex<Vec<(StepIndex, Timestamp, ScanFigures)>>,
+}
+
+/// What became of tags that moved together.
+#[derive(Default)]
+struct Named {
+    /// By the image, and where.
+    changes: HashMap<(StepIndex, String), Vec<TagChange>>,
+    /// Whether some could not be moved: then none is any more.
+    failed: bool,
+    /// Why, until a step has said it.
+    problems: Problems,
 }
 
 /// What a step that succeeded leaves behind.
@@ -115,6 +128,7 @@ impl Images {
             run,
             journal: OnceLock::new(),
             vouched: OnceCell::new(),
+            named: tokio::sync::Mutex::default(),
             tagged: Mutex::default(),
             renewing: Mutex::default(),
             left: Mutex::default(),
@@ -170,8 +184,8 @@ impl Images {
                 sealed.map_err(|failed| at(step, "attached by this", failed))
             }
             Action::Tag(tag) => match known.get(&tag.image) {
-                Some(image) => {
-                    let (moved, tagged) = self.tag(plan, tag, image, known, halt, teller).await;
+                Some(_) => {
+                    let (moved, tagged) = self.tag(plan, tag, known, halt, teller).await;
                     return (moved, tagged.map_err(|failed| at(step, "tagged by this", failed)));
                 }
                 None => Err(no_image(step)),

@@ -1,7 +1,5 @@
 //! Rules to tags.
 
-use std::cmp::Reverse;
-
 use crate::config::{Fact, Field, Name, Part, Release, Rule, RuleKind, Template};
 use crate::diagnostic::{Code, Problem, Problems, Span};
 use crate::facts::{Event, Facts, Scope};
@@ -83,7 +81,7 @@ pub fn evaluate(release: &Release, facts: &Facts, rules: &[Rule]) -> Result<Tagg
         outcomes.push(outcome);
     }
     let mut tags = unique(yields, &mut problems);
-    tags.sort_by_key(rank);
+    tags.sort_by_key(PlannedTag::rank);
     problems.or(Tagging { tags, outcomes })
 }
 
@@ -206,17 +204,6 @@ fn unique(yields: Vec<Yield>, problems: &mut Problems) -> Vec<PlannedTag> {
         }
     }
     kept.into_iter().map(|one| one.tag).collect()
-}
-
-/// The place of a tag in the order of visibility.
-fn rank(tag: &PlannedTag) -> (bool, bool, Reverse<u8>) {
-    let width = match &tag.movement {
-        Movement::Immutable => 9,
-        Movement::Moving(Track::Free) => 5,
-        Movement::Moving(Track::Branch) => 4,
-        Movement::Moving(Track::Version { numbers, .. }) => (*numbers).min(3),
-    };
-    (tag.local, tag.tag.as_str() == "latest", Reverse(width))
 }
 
 /// The event's tag as a version, behind the prefix.

@@ -12,4 +12,4 @@ mod fill;
 mod tag;
 
 pub use evaluate::{Outcome, Tagging, evaluate};
-pub use tag::{Movement, PlannedTag, Track};
+pub use tag::{Movement, PlannedTag, Rank, Track};

@@ -1,5 +1,7 @@
 //! A tag that an image will have.
 
+use std::cmp::Reverse;
+
 use crate::diagnostic::Span;
 use crate::oci::Tag;
 
@@ -43,4 +45,24 @@ pub enum Track {
         /// `1`, 0 for `latest`.
         numbers: u8,
     },
+}
+
+/// The place of a tag in the order in which tags become visible, the lowest first: what
+/// never changes, then what moves from narrow to wide, `latest` last, and what is for the
+/// local engine alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank(bool, bool, Reverse<u8>);
+
+impl PlannedTag {
+    /// Its place in the order in which tags become visible.
+    #[must_use]
+    pub fn rank(&self) -> Rank {
+        let width = match &self.movement {
+            Movement::Immutable => 9,
+            Movement::Moving(Track::Free) => 5,
+            Movement::Moving(Track::Branch) => 4,
+            Movement::Moving(Track::Version { numbers, .. }) => (*numbers).min(3),
+        };
+        Rank(self.local, self.tag.as_str() == "latest", Reverse(width))
+    }
 }

@@ -3,9 +3,10 @@
 use crate::diagnostic::{Code, Problem, Problems, Span};
 use crate::oci::{Descriptor, Digest};
 use crate::plan::{RegistryPlan, StepIndex, TagStep};
+use crate::release::commit::{Committed, Naming, commit};
 use crate::release::journal::{IntentTag, Journal};
 use crate::release::publisher::Publisher;
-use crate::release::tag::{TagChange, tag};
+use crate::release::tag::TagChange;
 use crate::tags::PlannedTag;
 
 /// How a repository of a journal is reached.
@@ -23,44 +24,39 @@ pub struct Returned {
 }
 
 impl Journal {
-    /// Sets the tags of images of no stage that are not set: immutable ones in all
-    /// repositories first. The same rules hold as in the release.
+    /// Sets the tags of images of no stage that are not set. The same rules hold as in the
+    /// release.
     ///
     /// # Errors
-    /// As [`tag`]; what was done is returned all the same.
+    /// As [`commit`]; what was done is returned all the same.
     pub async fn forward(
         &self,
         reach: Reach<'_>,
         publisher: &Publisher,
         span: Span,
     ) -> (Vec<TagChange>, Result<(), Problems>) {
-        let mut changes = Vec::new();
-        for immutable in [true, false] {
-            for (repository, image, tags) in self.groups(immutable, span) {
-                let registry = match reach(&repository) {
-                    Ok(registry) => registry,
-                    Err(problem) => return (changes, Err(problem.into())),
-                };
-                let step = TagStep { image: StepIndex(0), registry, tags };
-                let report = tag(&step, &image, publisher, Some(self)).await;
-                changes.extend(report.changes);
-                if !report.problems.is_empty() {
-                    return (changes, Err(report.problems));
-                }
+        let mut steps = Vec::new();
+        for (repository, image, tags) in self.groups(span) {
+            match reach(&repository) {
+                Ok(registry) => steps.push((TagStep { image: StepIndex(0), registry, tags }, image)),
+                Err(problem) => return (Vec::new(), Err(problem.into())),
             }
         }
-        (changes, Ok(()))
+        let namings: Vec<Naming<'_>> =
+            steps.iter().map(|(step, image)| Naming { step, image, keep: None }).collect();
+        let Committed { changes, problems } = commit(&namings, publisher, Some(self)).await;
+        (changes.concat(), problems.or(()))
     }
 
     /// The tags of each repository and image, in their order.
-    fn groups(&self, immutable: bool, span: Span) -> Vec<(String, Descriptor, Vec<PlannedTag>)> {
+    fn groups(&self, span: Span) -> Vec<(String, Descriptor, Vec<PlannedTag>)> {
         let mut groups: Vec<(String, Descriptor, Vec<PlannedTag>)> = Vec::new();
         let of_stage = |tag: &IntentTag| {
             let images = self.intent().entries.iter().flat_map(|entry| &entry.images);
             images.into_iter().any(|image| image.name == tag.image)
         };
         let tags = self.intent().tags.iter();
-        for intended in tags.filter(|tag| tag.is_immutable() == immutable && !of_stage(tag)) {
+        for intended in tags.filter(|tag| !of_stage(tag)) {
             let Some(planned) = intended.planned(span) else { continue };
             let image = intended.descriptor();
             let is_it = |group: &&mut (String, Descriptor, Vec<PlannedTag>)| {

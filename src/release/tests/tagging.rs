@@ -127,7 +127,7 @@ async fn set(project: &Project, image: &Descriptor, does: Does) -> (TagReport, F
     let registry = FakeRegistry::start(&project.images, does);
     let tags = vec![immutable("1.0.0"), immutable("sha-1"), moving("latest", "1.0.0")];
     let step = TagStep { registry: registry.plan(), ..step_of(tags) };
-    let report = tag(&step, image, &project.publisher, None).await;
+    let report = tag(&project.publisher, &step, image).await;
     (report, registry)
 }
 
@@ -228,13 +228,13 @@ async fn whoever_releases_a_higher_version_is_given_time_to_set_its_tags() {
         tokio::time::sleep(Duration::from_secs(1)).await;
         late.lock().unwrap().insert("latest".to_owned(), newer.digest);
     };
-    let (report, ()) = tokio::join!(tag(&step, &web, &project.publisher, None), theirs);
+    let (report, ()) = tokio::join!(tag(&project.publisher, &step, &web), theirs);
     let TagResult::Kept(why) = &results(&report)[1] else { panic!("{report:?}") };
     assert!(why.starts_with("it holds 1.0.1, which is higher than 1.0.0"), "{why}");
 
     // It may be one that is to have no other name.
     registry.tags.lock().unwrap().remove("latest");
-    let report = tag(&step, &web, &project.publisher, None).await;
+    let report = tag(&project.publisher, &step, &web).await;
     assert_eq!(results(&report), [TagResult::Already, TagResult::Moved]);
     assert_eq!(registry.holds()["latest"], web.digest);
 }
@@ -264,7 +264,7 @@ async fn a_registry_that_compares_something_else_is_set_as_all_others_are() {
     let registry = FakeRegistry::start(&project.images, does);
     registry.tags.lock().unwrap().insert("latest".to_owned(), older.digest);
     let step = TagStep { registry: registry.plan(), ..step_of(vec![moving("latest", "1.0.0")]) };
-    let report = tag(&step, &web, &project.publisher, None).await;
+    let report = tag(&project.publisher, &step, &web).await;
     assert_eq!(results(&report), [TagResult::Moved]);
     assert_eq!(registry.holds()["latest"], web.digest);
 }
@@ -290,4 +290,39 @@ async fn every_tag_of_every_registry_is_judged_before_the_first_is_set() {
     assert!(registries.iter().all(|registry| registry.server.lines().iter().all(read)));
     let asked = registries[0].server.lines();
     assert!(asked.contains(&"HEAD /v2/acme/web/manifests/latest".to_owned()), "{asked:?}");
+}
+
+#[tokio::test]
+async fn no_moving_tag_of_any_image_is_set_before_the_immutable_tags_of_all() {
+    let project = Project::new();
+    let (web, api, other) = (project.image("1.0.0"), project.image("1.0.0+api"), project.image("0.9.0"));
+    let taken = Some(("1.0.0", other.digest));
+    let registries = [Does::default(), Does { compares: true, raced: taken, ..Does::default() }]
+        .map(|does| FakeRegistry::start(&project.images, does));
+    let tags = || vec![immutable("1.0.0"), moving("1", "1.0.0"), moving("latest", "1.0.0")];
+    let steps =
+        registries.each_ref().map(|registry| TagStep { registry: registry.plan(), ..step_of(tags()) });
+    let images = [&web, &api];
+    let namings = || -> Vec<Naming<'_>> {
+        let both = steps.iter().zip(images);
+        both.map(|(step, image)| Naming { step, image, keep: None }).collect()
+    };
+    let Committed { changes, problems } = commit(&namings(), &project.publisher, None).await;
+    assert_eq!(changes.iter().map(Vec::len).collect::<Vec<_>>(), [1, 0]);
+    assert_eq!(registries[0].holds(), BTreeMap::from([("1.0.0".to_owned(), web.digest)]));
+    assert_eq!(registries[1].holds(), BTreeMap::from([("1.0.0".to_owned(), other.digest)]));
+    // What stands anywhere is said with what went wrong elsewhere.
+    let [problem] = problems.as_slice() else { panic!("{problems:?}") };
+    assert_eq!(problem.code, Code::HalfReleased);
+    let stands = format!("{}/acme/web:1.0.0` holds {} now", registries[0].server.address, web.digest);
+    assert!(problem.notes.iter().any(|note| note.contains(&stands)), "{:?}", problem.notes);
+
+    registries[1].tags.lock().unwrap().clear();
+    let Committed { changes, problems } = commit(&namings(), &project.publisher, None).await;
+    assert_eq!((changes.concat().len(), problems.as_slice()), (6, &[][..]));
+    for (registry, image) in registries.iter().zip(images) {
+        assert!(registry.holds().values().all(|held| *held == image.digest));
+        let put = registry.put();
+        assert_eq!(put[put.len() - 2..], ["1", "latest"]);
+    }
 }

@@ -4,11 +4,12 @@ use tokio::sync::watch;
 
 use crate::diagnostic::Problems;
 use crate::oci::Descriptor;
-use crate::plan::{Plan, PushStep, TagStep};
-use crate::release::{TagReport, TagResult, check_immutable, note_layers, tag};
+use crate::plan::{Action, Plan, PushStep, Step, TagStep};
+use crate::release::{Committed, Naming, TagResult, check_immutable, commit, note_layers};
 use crate::run::TagMove;
 use crate::run::command::Unsuccessful;
-use crate::run::image::{Images, Known, Yielded, moved, remote_bases_of, tag_steps, unless};
+use crate::run::enter::{of, staying};
+use crate::run::image::{Images, Known, Named, Yielded, moved, remote_bases_of, tag_steps, unless};
 use crate::run::process::Halt;
 use crate::run::teller::{Teller, Told};
 
@@ -51,12 +52,12 @@ impl Images {
     }
 
     /// Moves the tags of an image, once all that comes before is seen to be right, and what
-    /// is about to move was put down.
+    /// is about to move was put down. Together with them move those of all steps that wait
+    /// for nothing else.
     pub(super) async fn tag(
         &self,
         plan: &Plan,
         step: &TagStep,
-        image: &Descriptor,
         known: &Known,
         halt: &mut watch::Receiver<Halt>,
         teller: &Teller,
@@ -66,31 +67,71 @@ impl Images {
             return (Vec::new(), Err(unsuccessful.clone()));
         }
         // Once tags move, this is not given up half way: it ends soon by itself.
-        let all = self.kept(plan, step, image);
-        let journal = self.journal.get().map(|journal| &**journal);
-        let TagReport { changes, problems } = match self.as_looked(&all, image) {
-            Some(changes) => {
-                let settled = changes.iter().try_for_each(|change| {
-                    journal.map_or(Ok(()), |journal| journal.settled(&change.repository, change.tag.as_str()))
-                });
-                let problems = settled.err().map(Problems::from).unwrap_or_default();
-                TagReport { changes, problems }
-            }
-            None => tag(&all, image, &self.publisher, journal).await,
-        };
-        let mut report = TagReport { changes, problems };
-        if report.problems.is_empty()
-            && self.entrance.is_some()
-            && self.note_left(&[(&all, image)], &report.changes)
-        {
-            // Others were faster: the image gets a tag that stays with it.
-            report = tag(&self.kept(plan, step, image), image, &self.publisher, journal).await;
+        let mut named = self.named.lock().await;
+        if !named.changes.contains_key(&of(step)) && !named.failed {
+            self.name(plan, step, known, &mut named).await;
         }
-        let TagReport { changes, problems } = report;
-        self.note_tags(step.image, &changes);
-        let again = changes.iter().all(|change| matches!(change.result, TagResult::Already));
-        let made = if again { Yielded::Again } else { Yielded::Nothing };
-        let result = problems.or(made).map_err(Unsuccessful::Failed);
+        let changes = named.changes.remove(&of(step)).unwrap_or_default();
+        let result = match (named.failed, std::mem::take(&mut named.problems)) {
+            (false, _) if changes.iter().all(|change| matches!(change.result, TagResult::Already)) => {
+                Ok(Yielded::Again)
+            }
+            (false, _) => Ok(Yielded::Nothing),
+            // What stands in all places was said by the first.
+            (true, problems) if problems.is_empty() => Err(Unsuccessful::Halted),
+            (true, problems) => Err(Unsuccessful::Failed(problems)),
+        };
         (changes.into_iter().map(moved).collect(), result)
     }
+
+    /// Moves the tags of a step, and of all others that are ready as well.
+    async fn name(&self, plan: &Plan, step: &TagStep, known: &Known, named: &mut Named) {
+        let ready = ready(plan, step).filter(|other| !named.changes.contains_key(&of(other)));
+        let ready: Vec<(&TagStep, &Descriptor)> =
+            ready.filter_map(|other| Some((other, known.get(&other.image)?))).collect();
+        let journal = self.journal.get().map(|journal| &**journal);
+        let Committed { changes, problems } = if let Some(changes) = self.as_looked(plan, &ready) {
+            let settled = changes.iter().flatten().try_for_each(|change| {
+                journal.map_or(Ok(()), |journal| journal.settled(&change.repository, change.tag.as_str()))
+            });
+            Committed { changes, problems: settled.err().map(Problems::from).unwrap_or_default() }
+        } else {
+            let all = ready
+                .iter()
+                .map(|(step, image)| (self.kept(plan, step, image), *image, staying(plan, step, image)));
+            let all: Vec<_> = all.collect();
+            let namings = all.iter();
+            let namings = namings.map(|(step, image, keep)| Naming { step, image, keep: keep.clone() });
+            commit(&namings.collect::<Vec<_>>(), &self.publisher, journal).await
+        };
+        self.note_left(&ready, &changes.concat());
+        for ((step, _), changes) in ready.iter().zip(changes) {
+            self.note_tags(step.image, &changes);
+            named.changes.insert(of(step), changes);
+        }
+        named.failed = !problems.is_empty();
+        named.problems = problems;
+    }
+}
+
+/// The steps of tags that wait for nothing that a given one does not wait for.
+fn ready<'a>(plan: &'a Plan, step: &TagStep) -> impl Iterator<Item = &'a TagStep> {
+    let at = |one: &Step| matches!(&one.action, Action::Tag(tag) if **tag == *step);
+    let mut behind = vec![false; plan.steps.len()];
+    let mut open: Vec<usize> = plan.steps.iter().position(at).into_iter().collect();
+    while let Some(needs) = open.pop().and_then(|at| plan.steps.get(at)).map(|step| &step.needs) {
+        for at in needs.iter().map(|need| need.step.0 as usize) {
+            if let Some(seen) = behind.get_mut(at).filter(|seen| !**seen) {
+                *seen = true;
+                open.push(at);
+            }
+        }
+    }
+    let is_ready = move |one: &&Step| {
+        one.needs.iter().all(|need| behind.get(need.step.0 as usize).is_some_and(|behind| *behind))
+    };
+    plan.steps.iter().filter(is_ready).filter_map(|one| match &one.action {
+        Action::Tag(tag) => Some(&**tag),
+        _ => None,
+    })
 }

@@ -245,16 +245,24 @@ impl Images {
         self.journal.get().map_or(Ok(()), |journal| journal.entered(stage))
     }
 
-    /// What became of the tags of a step where all are as they have to be.
-    pub(super) fn as_looked(&self, step: &TagStep, image: &Descriptor) -> Option<Vec<TagChange>> {
+    /// What became of the tags of each of these steps, where all are as they have to be.
+    pub(super) fn as_looked(
+        &self,
+        plan: &Plan,
+        steps: &[(&TagStep, &Descriptor)],
+    ) -> Option<Vec<Vec<TagChange>>> {
         let looked = self.looked.get()?;
-        let place = step.registry.place.to_string();
-        let its = |change: &&TagChange| {
-            change.repository == place && step.tags.iter().any(|planned| planned.tag == change.tag)
+        let of = |(step, image): &(&TagStep, &Descriptor)| {
+            let (place, step) = (step.registry.place.to_string(), self.kept(plan, step, image));
+            let its = |change: &&TagChange| {
+                change.repository == place && step.tags.iter().any(|planned| planned.tag == change.tag)
+            };
+            let all: Vec<TagChange> = looked.iter().filter(its).cloned().collect();
+            let is_its =
+                |change: &TagChange| change.to == image.digest || change.result != TagResult::Already;
+            all.iter().all(is_its).then_some(all)
         };
-        let all: Vec<TagChange> = looked.iter().filter(its).cloned().collect();
-        let is_its = |change: &TagChange| change.to == image.digest || change.result != TagResult::Already;
-        all.iter().all(is_its).then_some(all)
+        steps.iter().map(of).collect()
     }
 
     /// Ends a journal, and the right to move tags, of which nothing became visible.

@@ -1,0 +1,258 @@
+//! The commit of a release: images get their names.
+//!
+//! All repositories go through the same phases together, and none comes to the next before
+//! all are done with this one: whoever reads a wide tag finds the narrow ones, of every
+//! image. Where something goes wrong, no repository comes to a further phase.
+
+use std::collections::BTreeSet;
+
+use tokio::sync::OnceCell;
+
+use crate::diagnostic::{Code, Problem, Problems};
+use crate::oci::{Descriptor, Tag};
+use crate::plan::TagStep;
+use crate::release::journal::Journal;
+use crate::release::label::Labels;
+use crate::release::mover::Mover;
+use crate::release::publisher::{Publisher, place};
+use crate::release::tag::{RESUME, TagChange, TagResult, made_by, published};
+use crate::store::{Question, Repository, all, answers};
+use crate::tags::{Movement, PlannedTag, Rank};
+
+/// The tags of an image in one repository, as they are to be.
+#[derive(Clone, Debug)]
+pub struct Naming<'a> {
+    /// Its tags, and where.
+    pub step: &'a TagStep,
+    /// The image, which was pushed there.
+    pub image: &'a Descriptor,
+    /// An immutable tag that it gets as well, where others have all its immutable ones.
+    pub keep: Option<PlannedTag>,
+}
+
+/// What became of tags.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct Committed {
+    /// Of each [`Naming`], every tag that was dealt with, in the order of the step.
+    pub changes: Vec<Vec<TagChange>>,
+    /// Why the others were not, if there are others.
+    pub problems: Problems,
+}
+
+/// Gives images their names, after they were pushed and
+/// [`check_tags`](crate::release::check_tags) found nothing in the way of any of them:
+/// immutable tags first in all repositories, then the moving ones from narrow to wide.
+///
+/// If something goes wrong while a tag holds its image, whether since now or since before,
+/// the first problem is [`Code::HalfReleased`] and says what stands in all repositories.
+pub async fn commit(namings: &[Naming<'_>], publisher: &Publisher, journal: Option<&Journal>) -> Committed {
+    let opening =
+        namings.iter().map(|naming| -> Question<'_, _> { Box::pin(Place::open(naming, publisher)) });
+    let places = match all(opening.collect()).await {
+        Ok(places) => places,
+        Err(problem) => {
+            let changes = namings.iter().map(|_| Vec::new()).collect();
+            return Committed { changes, problems: problem.into() };
+        }
+    };
+    let mut all: Vec<Tagging<'_>> = namings
+        .iter()
+        .zip(&places)
+        .map(|(naming, place)| Tagging {
+            mover: place.mover(naming, publisher, journal),
+            keep: naming.keep.as_ref(),
+            together: None,
+            changes: vec![None; naming.step.tags.len()],
+            kept: None,
+        })
+        .collect();
+    let phases: BTreeSet<Rank> =
+        namings.iter().flat_map(|naming| published(naming.step)).map(PlannedTag::rank).collect();
+    let mut problems = Vec::new();
+    for phase in phases {
+        let dealing = all.iter_mut().map(|tagging| -> Question<'_, _> { Box::pin(tagging.pass(phase)) });
+        problems = answers(dealing.collect()).await.into_iter().enumerate().collect();
+        problems.retain(|(_, problem): &(usize, Option<Problem>)| problem.is_some());
+        if !problems.is_empty() {
+            break;
+        }
+    }
+    if problems.is_empty() {
+        let righting = all.iter_mut().map(|tagging| -> Question<'_, _> { Box::pin(tagging.put_right()) });
+        problems = answers(righting.collect()).await.into_iter().enumerate().collect();
+    }
+    let causes = problems.into_iter().filter_map(|(at, problem)| Some((at, problem?))).collect();
+    let problems = half_released(&all, causes).await;
+    Committed { changes: all.into_iter().map(Tagging::into_changes).collect(), problems }
+}
+
+/// A repository, and what the image says of itself there.
+struct Place {
+    repository: Repository,
+    labels: Labels,
+    /// As a user would name it.
+    name: String,
+}
+
+impl Place {
+    async fn open(naming: &Naming<'_>, publisher: &Publisher) -> Result<Self, Problem> {
+        let repository = publisher.open(&naming.step.registry).await?;
+        let labels = Labels::read(&repository, naming.image).await?;
+        Ok(Self { repository, labels, name: place(&naming.step.registry) })
+    }
+
+    fn mover<'a>(
+        &'a self,
+        naming: &Naming<'a>,
+        publisher: &'a Publisher,
+        journal: Option<&'a Journal>,
+    ) -> Mover<'a> {
+        Mover {
+            step: naming.step,
+            repository: &self.repository,
+            name: &self.name,
+            image: naming.image,
+            document: OnceCell::new(),
+            labels: &self.labels,
+            publisher,
+            journal,
+            rivals: OnceCell::new(),
+        }
+    }
+}
+
+/// The tags of an image in one repository, and how far they have come.
+struct Tagging<'a> {
+    mover: Mover<'a>,
+    keep: Option<&'a PlannedTag>,
+    /// Immutable tags that were set in one request, once that was tried.
+    together: Option<Vec<Tag>>,
+    /// What became of each tag of the step, once it was dealt with.
+    changes: Vec<Option<TagChange>>,
+    /// What became of the tag that it gets as well.
+    kept: Option<TagChange>,
+}
+
+impl Tagging<'_> {
+    /// Deals with the tags of a phase, in the order of the step.
+    async fn pass(&mut self, phase: Rank) -> Option<Problem> {
+        self.try_pass(phase).await.err()
+    }
+
+    async fn try_pass(&mut self, phase: Rank) -> Result<(), Problem> {
+        if self.together.is_none() {
+            self.together = Some(self.mover.set_together().await?);
+        }
+        let together = self.together.as_deref().unwrap_or_default();
+        let tags = self.mover.step.tags.iter().zip(&mut self.changes);
+        for (planned, change) in tags.filter(|(planned, _)| !planned.local && planned.rank() == phase) {
+            *change = Some(set(&self.mover, planned, together).await?);
+        }
+        if let Some(keep) = self.keep.filter(|_| self.kept.is_none() && self.is_left()) {
+            self.kept = Some(set(&self.mover, keep, &[]).await?);
+        }
+        Ok(())
+    }
+
+    /// Whether others have all immutable tags that the image was to get.
+    fn is_left(&self) -> bool {
+        let tags = self.mover.step.tags.iter().zip(&self.changes);
+        let its = |planned: &PlannedTag| !planned.local && planned.movement == Movement::Immutable;
+        let mut immutable = tags.filter(|(planned, _)| its(planned)).map(|(_, change)| change).peekable();
+        let is_left = |change: &Option<TagChange>| {
+            change.as_ref().is_some_and(|change| matches!(change.result, TagResult::Kept(_)))
+        };
+        immutable.peek().is_some() && immutable.all(is_left)
+    }
+
+    async fn put_right(&mut self) -> Option<Problem> {
+        let tags = self.mover.step.tags.iter().zip(&mut self.changes);
+        let tags = tags.filter_map(|(planned, change)| Some((planned, change.as_mut()?)));
+        self.mover.put_right(tags).await.err()
+    }
+
+    fn into_changes(self) -> Vec<TagChange> {
+        self.kept.into_iter().chain(self.changes.into_iter().flatten()).collect()
+    }
+}
+
+async fn set(mover: &Mover<'_>, planned: &PlannedTag, together: &[Tag]) -> Result<TagChange, Problem> {
+    let was_set = together.contains(&planned.tag);
+    let change = mover.set(planned, was_set).await.map_err(|problem| made_by(planned, problem))?;
+    mover.note_settled(planned)?;
+    Ok(change)
+}
+
+/// Says what stands, if anything does, and what each of the other tags holds; `causes` say
+/// why those at their places were not all dealt with.
+async fn half_released(all: &[Tagging<'_>], causes: Vec<(usize, Problem)>) -> Problems {
+    let mut stands = causes.iter().any(|(_, cause)| cause.code == Code::HalfReleased);
+    let mut notes = Vec::new();
+    for (at, tagging) in all.iter().enumerate().filter(|_| !causes.is_empty()) {
+        let code = causes.iter().find(|(place, _)| *place == at).map(|(_, cause)| cause.code);
+        // Whether that was set of which the problem is may not be known.
+        let mut unsure = code == Some(Code::HalfReleased);
+        let kept = tagging.keep.zip(tagging.kept.as_ref()).map(|(planned, change)| (planned, Some(change)));
+        let others = tagging.mover.step.tags.iter().zip(tagging.changes.iter().map(Option::as_ref));
+        for (planned, change) in kept.into_iter().chain(others).filter(|(planned, _)| !planned.local) {
+            let refused = code == Some(Code::Unauthorized);
+            let (note, is_ours) = state(&tagging.mover, planned, change, (&mut unsure, refused)).await;
+            notes.push(note);
+            stands |= is_ours;
+        }
+    }
+    let mut problems = Problems::new();
+    for (at, cause) in causes {
+        let Some(mover) = all.get(at).map(|tagging| &tagging.mover) else { continue };
+        problems.push(if stands {
+            let title = format!("`{}` was tagged in part: {}", mover.name, cause.title);
+            let problem = Problem { code: Code::HalfReleased, title, ..cause };
+            // What holds what is said once.
+            std::mem::take(&mut notes).into_iter().fold(problem, Problem::note).help(RESUME)
+        } else {
+            // Unless it was refused, that it was begun is put down all the same.
+            let begun = mover.journal.is_none_or(|journal| !journal.is_untouched());
+            Problem { help: cause.help.or_else(|| begun.then(|| RESUME.to_owned())), ..cause }
+        });
+    }
+    problems
+}
+
+/// What a tag holds, in words, and whether that is the image that it was to hold.
+async fn state(
+    mover: &Mover<'_>,
+    planned: &PlannedTag,
+    change: Option<&TagChange>,
+    (unsure, refused): (&mut bool, bool),
+) -> (String, bool) {
+    let (name, tag) = (mover.name, &planned.tag);
+    let held = match change {
+        Some(TagChange { result: TagResult::Kept(_), to, .. }) => {
+            return (format!("`{name}:{tag}` was not moved: it holds {to}"), false);
+        }
+        Some(change) => Ok(Some(change.to)),
+        None => mover.repository.resolve(tag.as_str()).await.map(|held| held.map(|held| held.digest)),
+    };
+    let text = match held {
+        Ok(Some(held)) if held == mover.image.digest => {
+            return (format!("`{name}:{tag}` holds {held} now"), true);
+        }
+        Ok(held) if std::mem::take(unsure) => match held {
+            Some(held) => format!("`{name}:{tag}` still holds {held}"),
+            None => format!("`{name}:{tag}` is not there"),
+        },
+        Ok(held) => {
+            if refused {
+                // What is not put down is looked at once more by whoever goes on.
+                let _unsaid = mover.journal.map(|journal| journal.refused(name, tag.as_str()));
+            }
+            match held {
+                Some(held) => format!("`{name}:{tag}` was not moved: it holds {held}"),
+                None => format!("`{name}:{tag}` was not set: it is not there"),
+            }
+        }
+        Err(_) => format!("`{name}:{tag}` cannot be read: whether it was set is not known"),
+    };
+    (text, false)
+}

@@ -275,6 +275,70 @@ fn a_stage_goes_back_and_is_on_hold_until_somebody_promotes_by_hand() {
 }
 
 #[test]
+fn tags_go_back_to_what_each_of_them_held() {
+    if !ready("lines of versions") {
+        return;
+    }
+    let world = World::new("");
+    world.ship("1\n", "v1.2.9");
+    let old = world.digest("prod/web:live");
+    world.ship("2\n", "v1.3.0");
+    let new = world.digest("prod/web:live");
+    world.change("3\n");
+    done(&world.release("branch=staging"));
+    world.repo.git(&["tag", "v1.2.10"]);
+    let regress = ["release", "--event", "tag=v1.2.10", "--yes", "--allow-regress"];
+    done(&world.repo.hoist(&regress));
+    let patch = world.digest("prod/web:live");
+    let holds = |tags: &[(&str, &String)]| {
+        for (tag, digest) in tags {
+            assert_eq!(world.digest(&format!("prod/web:{tag}")), **digest, "{tag}");
+        }
+    };
+    holds(&[("latest", &patch), ("1.3", &new), ("1.2", &patch)]);
+
+    let asked = world.repo.hoist(&["rollback", "production"]);
+    let short = &old["sha256:".len()..][..12];
+    refused(&asked, 3, &["1.2 (back to ", short]);
+    done(&world.repo.hoist(&["rollback", "production", "--yes"]));
+    // `1.2` never was a 1.3.0.
+    holds(&[("latest", &new), ("1.3", &new), ("1.2", &old), ("1.2.10", &patch), ("live", &new)]);
+    let status = world.status("production");
+    assert_eq!((&status["version"], &status["drift"]["tags"]), (&"1.3.0".into(), &Value::Array(Vec::new())));
+    let entry = &world.history()[0];
+    let tags = entry["images"][0]["places"].as_array().unwrap().iter().flat_map(|place| {
+        place["tags"].as_array().unwrap().iter().map(|tag| (tag["tag"].as_str().unwrap(), &tag["digest"]))
+    });
+    let back: Vec<_> = tags.filter(|(tag, _)| *tag == "1.2").collect();
+    assert_eq!(back, [("1.2", &Value::from(old.as_str())); 2], "{entry}");
+
+    done(&world.repo.hoist(&["rollback", "production", "--yes", "--to", "1.2.9"]));
+    holds(&[("latest", &old), ("1.3", &new), ("1.2", &old), ("live", &old)]);
+}
+
+#[test]
+fn the_version_of_what_was_promoted_is_that_of_its_name() {
+    if !ready("versions of promoted images") {
+        return;
+    }
+    let old_line =
+        "}\nstage \"lts\" {\n on tag=\"v*.*.1\"; from \"staging\"; registry \"prod\"; tags { raw \"lts\"; }";
+    let world = World::new(old_line);
+    let text = world.repo.read("release.kdl").replace("on tag=\"v*.*.*\"", "on tag=\"v*.*.0\"");
+    world.repo.write("release.kdl", text);
+    world.ship("1\n", "v1.2.0");
+    world.ship("2\n", "v1.3.0");
+    let new = world.digest("prod/web:live");
+    // What was built before it had a version says that of a tag before, or none.
+    world.ship("3\n", "v1.2.1");
+    let patch = world.digest("prod/web:lts");
+    assert_ne!(patch, new);
+    for (tag, digest) in [("latest", &new), ("1.3", &new), ("1.2", &patch), ("1.2.1", &patch)] {
+        assert_eq!(world.digest(&format!("prod/web:{tag}")), *digest, "{tag}");
+    }
+}
+
+#[test]
 fn what_fails_when_it_is_deployed_is_put_back_by_itself() {
     if !ready("deployments that fail") {
         return;

@@ -326,7 +326,10 @@ fn enter(
     for (image, promoted) in &mut images {
         let mut tags: BTreeMap<String, Vec<PlannedTag>> = BTreeMap::new();
         for intended in intent.tags.iter().filter(|tag| tag.image == *image) {
-            tags.entry(intended.repository.clone()).or_default().extend(intended.planned(place));
+            let Some(planned) = intended.planned(place) else { continue };
+            let is_other = promoted.image.as_ref().is_some_and(|image| image.digest != intended.digest);
+            let returns = is_other.then(|| intended.descriptor());
+            tags.entry(intended.repository.clone()).or_default().push(PlannedTag { returns, ..planned });
         }
         promoted.tags = Some(tags);
     }

@@ -15,11 +15,10 @@ use crate::cli::stages::{Entered, again, candidate, facts_of, promoted, registry
 use crate::config::Stage;
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::Facts;
-use crate::oci::{Digest, Tag};
+use crate::oci::{Descriptor, Digest, Tag};
 use crate::plan::{Goals, Promoted};
 use crate::release::{
-    Candidate, End, Entry, EntryImage, EntryKind, Ledger, Publisher, TagBack, before, of_version, previous,
-    tags_back,
+    Candidate, End, Entry, EntryKind, Ledger, Publisher, TagBack, before, of_version, previous, tags_back,
 };
 use crate::tags::{Movement, PlannedTag, Track};
 
@@ -64,11 +63,11 @@ pub(crate) fn go_back(
     let facts = facts_of(session, &loaded, &entry, true)?;
     let entry = with_added(session, &entry, &now);
     let mut images = promoted((&loaded.release, &facts), &stage, (name, &entry))?;
-    let backs = tags_back(&now, &id, &history);
-    let work = still_ours(session, &loaded, &facts, (backs, &entry));
+    let backs = tags_back(&id, &history);
+    let work = still_ours(session, &loaded, &facts, backs);
     let backs = until_signalled(work, "rolling back was stopped")?;
     for (image, promoted) in &mut images {
-        promoted.tags = Some(tags_of(&stage, image, &backs));
+        promoted.tags = Some(tags_of(&stage, (image, promoted.image.as_ref()), &backs));
         add_sources(&loaded, &facts, (image, promoted), &now);
     }
     let Some(git) = &facts.git else { return Ok(ExitCode::SUCCESS) };
@@ -115,23 +114,26 @@ fn nothing_before(name: &str, to: Option<&str>, history: &[(String, Entry)]) -> 
 }
 
 /// The tags that still hold what the stage set them to, or hold again what they go back
-/// to: what somebody else moved since is theirs.
+/// to, each with that: what somebody else moved since is theirs.
 async fn still_ours(
     session: &Session,
     loaded: &Loaded,
     facts: &Facts,
-    (backs, to): (Vec<TagBack>, &Entry),
-) -> Result<Vec<TagBack>, Problems> {
+    backs: Vec<TagBack>,
+) -> Result<Vec<(TagBack, Descriptor)>, Problems> {
     let publisher = Publisher::new(loaded.project.root.clone(), facts.environment.clone());
     let mut ours = Vec::new();
     for back in backs {
-        let held = held(loaded, facts, &publisher, (&back.repository, &back.tag)).await.map_err(before)?;
-        let is_back = |image: &EntryImage| image.name == back.image && Some(image.digest) == held;
-        if held == Some(back.holds) || to.images.iter().any(is_back) {
-            ours.push(back);
-        } else {
-            let name = format!("{}:{}", back.repository, back.tag);
+        let name = format!("{}:{}", back.repository, back.tag);
+        let found = async |what: &str| find(loaded, facts, &publisher, (&back.repository, what)).await;
+        let holds = found(&back.tag).await.map_err(before)?.map(|held| held.digest);
+        if holds != Some(back.holds) && holds != Some(back.to) {
             session.say(&format!("{name} was moved by somebody else since, and stays\n"));
+            continue;
+        }
+        match found(&back.to.to_string()).await.map_err(before)? {
+            Some(to) => ours.push((back, to)),
+            None => session.say(&format!("{name} stays: what it held before, {}, is gone\n", back.to)),
         }
     }
     Ok(ours)
@@ -142,8 +144,18 @@ pub(crate) async fn held(
     loaded: &Loaded,
     facts: &Facts,
     publisher: &Publisher,
-    (repository, tag): (&str, &str),
+    tag: (&str, &str),
 ) -> Result<Option<Digest>, Problem> {
+    Ok(find(loaded, facts, publisher, tag).await?.map(|found| found.digest))
+}
+
+/// The image of a tag or digest, in a repository of the ledger.
+async fn find(
+    loaded: &Loaded,
+    facts: &Facts,
+    publisher: &Publisher,
+    (repository, what): (&str, &str),
+) -> Result<Option<Descriptor>, Problem> {
     let unknown = || {
         let title = format!("`{repository}` cannot be reached: it is not the name of a repository");
         Problem::new(Code::InvalidReference, title)
@@ -160,16 +172,26 @@ pub(crate) async fn held(
         End::Registry { reference, registry: Box::new(registry) }
     };
     let repository = end.open_to_read(publisher).await?;
-    Ok(repository.resolve(tag).await?.map(|found| found.digest))
+    repository.resolve(what).await
 }
 
-/// The tags of an image that go back, by their places.
-fn tags_of(stage: &Stage, image: &str, backs: &[TagBack]) -> BTreeMap<String, Vec<PlannedTag>> {
+/// The tags of an image that go back, by their places: to it, or to what they held before.
+fn tags_of(
+    stage: &Stage,
+    (name, image): (&str, Option<&Descriptor>),
+    backs: &[(TagBack, Descriptor)],
+) -> BTreeMap<String, Vec<PlannedTag>> {
     let mut tags: BTreeMap<String, Vec<PlannedTag>> = BTreeMap::new();
-    for back in backs.iter().filter(|back| back.image == image) {
+    for (back, to) in backs.iter().filter(|(back, _)| back.image == name) {
         let Ok(tag) = back.tag.parse::<Tag>() else { continue };
-        let movement = Movement::Moving(Track::Free);
-        let planned = PlannedTag { tag, rule: "rollback", span: stage.name.span, movement, local: false };
+        let planned = PlannedTag {
+            tag,
+            rule: "rollback",
+            span: stage.name.span,
+            movement: Movement::Moving(Track::Free),
+            local: false,
+            returns: Some(to).filter(|to| image.is_none_or(|image| image.digest != to.digest)).cloned(),
+        };
         tags.entry(back.repository.clone()).or_default().push(planned);
     }
     tags

@@ -427,7 +427,11 @@ fn visible(planned: &Planned) -> Vec<String> {
     let line = |step: &TagStep| match &step.registry.place {
         RegistryPlace::Layout(_) => None,
         RegistryPlace::Remote(repository) => {
-            let tags: Vec<_> = step.tags.iter().map(|tag| tag.tag.as_str()).collect();
+            let tags = step.tags.iter().map(|tag| match &tag.returns {
+                Some(to) => format!("{} (back to {})", tag.tag, to.digest.short()),
+                None => tag.tag.to_string(),
+            });
+            let tags: Vec<_> = tags.collect();
             Some(format!("  {repository}: {}\n", tags.join(", ")))
         }
     };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::oci::Digest;
-use crate::release::ledger::{Entry, EntryKind};
+use crate::release::ledger::{Entry, EntryKind, EntryTag};
 
 /// A tag that a rollback moves: from what it holds to what it held.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub struct TagBack {
     pub tag: String,
     /// What it was set to last, by the stage.
     pub holds: Digest,
+    /// What the stage had set it to before.
+    pub to: Digest,
 }
 
 /// The entry by which a stage ran other images before those that it runs now, by all of
@@ -76,34 +78,58 @@ pub(super) fn digests(entry: &Entry) -> BTreeMap<&str, Digest> {
     entry.images.iter().map(|image| (image.name.as_str(), image.digest)).collect()
 }
 
-/// The moving tags that a stage set to what it runs, and that it had set before, too, when
-/// it ran what it goes back to, of the entry `to`: a tag that is newer was nowhere then, and
-/// stays (`1.3` does not become a 1.2.9).
+/// The moving tags that a stage set since an entry `to`, of all of its entries, the newest
+/// first, and what they held by then. A tag that is newer was nowhere then, and stays (`1.3`
+/// does not become a 1.2.9); nor does one go back of an image that did not run there then.
 #[must_use]
-pub fn tags_back(now: &Entry, to: &str, history: &[(String, Entry)]) -> Vec<TagBack> {
-    let had = |image: &str, repository: &str, tag: &str| {
-        let earlier = history.iter().skip_while(|(id, _)| id != to).map(|(_, entry)| entry);
-        let mut places = earlier
-            .flat_map(|entry| &entry.images)
-            .filter(|known| known.name == image)
-            .flat_map(|known| &known.places)
-            .filter(|place| place.repository == repository);
-        places.any(|place| place.tags.iter().any(|known| known.tag == tag))
-    };
-    let mut back = Vec::new();
-    for image in &now.images {
-        for place in &image.places {
-            for tag in place.tags.iter().filter(|tag| !tag.immutable) {
-                if had(&image.name, &place.repository, &tag.tag) {
-                    back.push(TagBack {
-                        image: image.name.clone(),
-                        repository: place.repository.clone(),
-                        tag: tag.tag.clone(),
-                        holds: image.digest,
-                    });
-                }
-            }
+pub fn tags_back(to: &str, history: &[(String, Entry)]) -> Vec<TagBack> {
+    let at = history.iter().position(|(id, _)| id == to).unwrap_or(history.len());
+    let (since, until) = history.split_at(at);
+    let Some((_, target)) = until.first() else { return Vec::new() };
+    let mut back: Vec<TagBack> = Vec::new();
+    for set in since.iter().flat_map(|(_, entry)| set_by(entry)).filter(|set| !set.tag.immutable) {
+        let is_known = |known: &TagBack| known.repository == set.repository && known.tag == set.tag.tag;
+        let runs = target.images.iter().any(|image| image.name == set.image);
+        if !runs || back.iter().any(is_known) {
+            continue;
+        }
+        let mut before = until.iter().flat_map(|(_, entry)| set_by(entry));
+        if let Some(before) = before.find(|before| before.is_same_tag(&set)) {
+            back.push(TagBack {
+                image: set.image.to_owned(),
+                repository: set.repository.to_owned(),
+                tag: set.tag.tag.clone(),
+                holds: set.digest,
+                to: before.digest,
+            });
         }
     }
     back
+}
+
+/// A tag that an entry set.
+struct Set<'a> {
+    image: &'a str,
+    repository: &'a str,
+    tag: &'a EntryTag,
+    digest: Digest,
+}
+
+impl Set<'_> {
+    fn is_same_tag(&self, other: &Set<'_>) -> bool {
+        (self.image, self.repository, &self.tag.tag) == (other.image, other.repository, &other.tag.tag)
+    }
+}
+
+fn set_by(entry: &Entry) -> impl Iterator<Item = Set<'_>> {
+    entry.images.iter().flat_map(|image| {
+        image.places.iter().flat_map(|place| {
+            place.tags.iter().map(|tag| Set {
+                image: &image.name,
+                repository: &place.repository,
+                digest: tag.digest.unwrap_or(image.digest),
+                tag,
+            })
+        })
+    })
 }

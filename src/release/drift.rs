@@ -51,7 +51,7 @@ pub fn expected(state: &State) -> Vec<Expected> {
                     stage: stage.clone(),
                     repository: place.repository.clone(),
                     tag: tag.tag.clone(),
-                    digest: image.digest,
+                    digest: tag.digest.unwrap_or(image.digest),
                 };
                 let key = (place.repository.as_str(), tag.tag.as_str());
                 let older = newest.get(&key).is_none_or(|(known, _)| *known < at);

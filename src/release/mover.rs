@@ -14,7 +14,7 @@ use crate::release::label::Labels;
 use crate::release::publisher::Publisher;
 use crate::release::rivals::Rivals;
 use crate::release::tag::{TagChange, TagResult, published};
-use crate::release::verdict::{Held, Verdict, judge, read_version};
+use crate::release::verdict::{Held, Verdict, judge, least_version, read_version};
 use crate::store::Repository;
 use crate::tags::{Movement, PlannedTag, Track};
 
@@ -208,7 +208,11 @@ impl Mover<'_> {
             Ok::<_, Problem>(labels.version.as_deref().and_then(read_version))
         };
         let Some(image) = self.repository.resolve(name).await? else { return Ok(None) };
-        if says(&image).await?.is_none_or(|version| version.cmp_precedence(higher).is_ne()) {
+        // What was built before it had a version says another, or none.
+        let is_it = |version: Version| {
+            version.cmp_precedence(higher).is_eq() || (is_pre(&version) && is_release_of(higher, &version))
+        };
+        if says(&image).await?.is_some_and(|version| !is_it(version)) {
             return Ok(None);
         }
         let document = self.repository.read(&image).await?;
@@ -216,7 +220,7 @@ impl Mover<'_> {
         for _ in 0..RACES {
             let held = self.repository.resolve(planned.tag.as_str()).await?;
             from = held.as_ref().map(|held| held.digest);
-            if let Some(held) = held
+            if let Some(held) = held.filter(|held| held.digest != self.image.digest)
                 && says(&held).await?.is_none_or(|version| version.cmp_precedence(higher).is_ge())
             {
                 return Ok(Some(held.digest));
@@ -285,7 +289,29 @@ impl Mover<'_> {
         } else {
             Labels::default()
         };
-        Ok(Some(Held { digest: found.digest, labels }))
+        let version = self.version_of(planned, found.digest, &labels).await;
+        Ok(Some(Held { digest: found.digest, labels, version }))
+    }
+
+    /// The version that a tag holds, where it follows versions: the one that the image says,
+    /// or a higher one that it was promoted as and has the name of.
+    async fn version_of(&self, planned: &PlannedTag, held: Digest, labels: &Labels) -> Option<Version> {
+        let Movement::Moving(Track::Version { version, numbers }) = &planned.movement else { return None };
+        let said = labels.version.as_deref().and_then(least_version);
+        let is_settled = labels.version.as_deref().and_then(read_version).is_some_and(|said| !is_pre(&said));
+        let is_higher = said.as_ref().is_some_and(|said| said.cmp_precedence(version).is_gt());
+        if held == self.image.digest || is_settled || is_higher || self.publisher.may_regress() {
+            return said;
+        }
+        let names =
+            self.rivals().await.map(|rivals| rivals.all_higher((version, *numbers))).unwrap_or_default();
+        let holds = async |name: &str| self.repository.resolve(name).await.ok()?.map(|image| image.digest);
+        for (higher, name) in names {
+            if holds(name).await == Some(held) {
+                return Some(higher);
+            }
+        }
+        said
     }
 
     async fn judge(&self, planned: &PlannedTag, held: Option<&Held>) -> Verdict {
@@ -364,6 +390,15 @@ fn names_commit(planned: &PlannedTag, commit: Option<&str>) -> bool {
     let short = commit.and_then(|commit| commit.get(..7));
     let named = short.is_some_and(|short| planned.tag.as_str().contains(short));
     named && planned.movement == Movement::Immutable && planned.rule != "semver"
+}
+
+fn is_pre(version: &Version) -> bool {
+    !version.pre.is_empty()
+}
+
+/// Whether a version is what a pre-release came before.
+fn is_release_of(version: &Version, pre: &Version) -> bool {
+    (version.major, version.minor, version.patch) == (pre.major, pre.minor, pre.patch)
 }
 
 pub(super) fn conflict(repository: &str, planned: &PlannedTag, held: Digest, ours: Digest) -> Problem {

@@ -37,18 +37,33 @@ impl Rivals {
     pub(super) fn highest<'n>(
         &self,
         names: &'n [String],
-        (version, numbers): (&Version, u8),
+        than: (&Version, u8),
     ) -> Option<(Version, &'n str)> {
+        self.higher(names, than).max_by(|(one, _), (other, _)| one.cmp_precedence(other))
+    }
+
+    fn higher<'n>(
+        &self,
+        names: &'n [String],
+        (version, numbers): (&Version, u8),
+    ) -> impl Iterator<Item = (Version, &'n str)> {
         let beyond = |name: &'n String| Some((self.version(name)?, name.as_str()));
-        let same = |other: &Version| match numbers {
+        let same = move |other: &Version| match numbers {
             0 => true,
             1 => other.major == version.major,
             _ => (other.major, other.minor) == (version.major, version.minor),
         };
-        let higher = names.iter().filter_map(beyond).filter(|(other, _)| {
+        names.iter().filter_map(beyond).filter(move |(other, _)| {
             other.pre.is_empty() && other.cmp_precedence(version).is_gt() && same(other)
-        });
-        higher.max_by(|(one, _), (other, _)| one.cmp_precedence(other))
+        })
+    }
+
+    /// All of those that were there before that a tag of so many numbers should hold rather
+    /// than this version, the highest first.
+    pub(super) fn all_higher(&self, than: (&Version, u8)) -> Vec<(Version, &str)> {
+        let mut all: Vec<_> = self.higher(&self.known, than).collect();
+        all.sort_by(|(one, _), (other, _)| other.cmp_precedence(one));
+        all
     }
 
     /// As [`highest`](Self::highest), of those that were there before.
@@ -90,6 +105,7 @@ mod tests {
             span,
             movement,
             local: false,
+            returns: None,
         };
         let version = "1.5.0+b1".parse().unwrap();
         let mut tags: Vec<_> = own.iter().map(|tag| planned(tag, Movement::Immutable)).collect();
@@ -123,6 +139,19 @@ mod tests {
         assert_eq!(highest(&["v1.5.0"], &names, 2).as_deref(), Some("v1.5.5"));
         // Where the own version has no name, any that is one is meant.
         assert_eq!(highest(&[], &names, 2).as_deref(), Some("v1.5.5"));
+    }
+
+    #[test]
+    fn all_higher_versions_of_a_track_come_from_the_highest_down() {
+        let names = ["1.5.1", "2.0.0", "1.10.0", "1.6.0", "0.9.0", "3.0.0-rc.1"];
+        let (version, found) = ("1.5.0".parse().unwrap(), rivals(&["1.5.0"], &names));
+        let all = |numbers| {
+            let all = found.all_higher((&version, numbers));
+            all.into_iter().map(|(_, name)| name.to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(all(0), ["2.0.0", "1.10.0", "1.6.0", "1.5.1"]);
+        assert_eq!(all(1), ["1.10.0", "1.6.0", "1.5.1"]);
+        assert_eq!(all(2), ["1.5.1"]);
     }
 
     #[test]

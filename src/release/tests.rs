@@ -91,7 +91,7 @@ fn step_of(tags: Vec<PlannedTag>) -> TagStep {
 
 fn planned(tag: &str, movement: Movement) -> PlannedTag {
     let span = Span::new(Sources::new().add("release.kdl", ""), 0..0);
-    PlannedTag { tag: tag.parse().unwrap(), rule: "semver", span, movement, local: false }
+    PlannedTag { tag: tag.parse().unwrap(), rule: "semver", span, movement, local: false, returns: None }
 }
 
 fn immutable(tag: &str) -> PlannedTag {

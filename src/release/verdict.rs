@@ -15,6 +15,8 @@ use crate::tags::{Movement, Track};
 pub(super) struct Held {
     pub(super) digest: Digest,
     pub(super) labels: Labels,
+    /// The version that it is, or that it comes behind, as far as that is known.
+    pub(super) version: Option<Version>,
 }
 
 /// Whether a tag may move.
@@ -66,8 +68,7 @@ pub(super) fn judge(
             }
         }
         Movement::Moving(Track::Version { version, .. }) => {
-            let there = held.labels.version.as_deref().and_then(least_version);
-            match there.map(|there| (version.cmp_precedence(&there), there)) {
+            match held.version.as_ref().map(|there| (version.cmp_precedence(there), there)) {
                 Some((Ordering::Less, there)) => {
                     Verdict::Keep(format!("it holds {there}, which is higher than {version}"))
                 }
@@ -87,8 +88,9 @@ pub(super) fn read_version(text: &str) -> Option<Version> {
     Version::parse(text.strip_prefix('v').unwrap_or(text)).ok().filter(|_| !is_described)
 }
 
-/// The version that an image has, or the one that its commit comes behind.
-fn least_version(text: &str) -> Option<Version> {
+/// The version that an image has, or the one that its commit comes behind, by what it says
+/// of itself. It may have become a higher one since: what is promoted is not built again.
+pub(super) fn least_version(text: &str) -> Option<Version> {
     read_version(described(text.trim()).unwrap_or(text))
 }
 
@@ -107,7 +109,8 @@ mod tests {
 
     fn held(version: Option<&str>) -> Held {
         let labels = Labels { version: version.map(str::to_owned), revision: Some("0123456789".to_owned()) };
-        Held { digest: Digest::of(b"held"), labels }
+        let version = labels.version.as_deref().and_then(least_version);
+        Held { digest: Digest::of(b"held"), labels, version }
     }
 
     fn versions(from: &str, to: &str) -> Verdict {

@@ -180,11 +180,34 @@ impl Images {
         plan: &'a Plan,
         known: &'a Known,
     ) -> Vec<(Cow<'a, TagStep>, &'a Descriptor)> {
-        let all = tag_steps(plan).filter_map(|step| {
-            let image = known.get(&step.image)?;
-            Some((self.kept(plan, step, image), image))
-        });
-        all.collect()
+        let steps = tag_steps(plan).filter_map(|step| Some((step, known.get(&step.image)?)));
+        steps.flat_map(|(step, image)| self.by_image(plan, step, image)).collect()
+    }
+
+    /// The tags of a step, by the image that they are to hold: that of the step, and those
+    /// that tags return to.
+    pub(super) fn by_image<'a>(
+        &self,
+        plan: &Plan,
+        step: &'a TagStep,
+        image: &'a Descriptor,
+    ) -> Vec<(Cow<'a, TagStep>, &'a Descriptor)> {
+        let own = self.kept(plan, step, image);
+        let mut returning: Vec<&Descriptor> = Vec::new();
+        for other in step.tags.iter().filter_map(|planned| planned.returns.as_ref()) {
+            if !returning.contains(&other) {
+                returning.push(other);
+            }
+        }
+        if returning.is_empty() {
+            return vec![(own, image)];
+        }
+        let holding = |other: Option<&Descriptor>| {
+            let tags = own.tags.iter().filter(|planned| planned.returns.as_ref() == other);
+            Cow::Owned(TagStep { tags: tags.cloned().collect(), ..step.clone() })
+        };
+        let returned = returning.into_iter().map(|other| (holding(Some(other)), other));
+        [(holding(None), image)].into_iter().chain(returned).collect()
     }
 
     /// Makes sure that the tags of a stage still hold its images, where somebody else entered
@@ -219,13 +242,12 @@ impl Images {
         let places = pushes(plan, image.image).map(|push| {
             let repository = push.registry.place.to_string();
             let set = changes.iter().filter(|change| {
-                change.repository == repository
-                    && change.to == descriptor.digest
-                    && !matches!(change.result, TagResult::Kept(_))
+                change.repository == repository && !matches!(change.result, TagResult::Kept(_))
             });
             let tags = set.map(|change| EntryTag {
                 tag: change.tag.to_string(),
                 immutable: self.is_immutable(plan, (image.image, descriptor), change.tag.as_str()),
+                digest: Some(change.to).filter(|digest| *digest != descriptor.digest),
             });
             EntryPlace { registry: push.registry.name.clone(), tags: tags.collect(), repository }
         });
@@ -294,7 +316,7 @@ pub(super) fn staying(plan: &Plan, step: &TagStep, image: &Descriptor) -> Option
     });
     let span = step.tags.first().filter(|_| enters)?.span;
     let tag = keep_alive_tag(&image.digest)?;
-    Some(PlannedTag { tag, rule: "keep", span, movement: Movement::Immutable, local: false })
+    Some(PlannedTag { tag, rule: "keep", span, movement: Movement::Immutable, local: false, returns: None })
 }
 
 /// What tells a step of tags from others: the image, and where it has them.

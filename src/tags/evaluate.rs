@@ -152,7 +152,7 @@ fn planned(
     })?;
     let local = matches!(rule.kind, RuleKind::Local(_));
     let movement = movement(rule, facts, version, text);
-    Ok(PlannedTag { tag, rule: rule.kind.name(), span: text.span, movement, local })
+    Ok(PlannedTag { tag, rule: rule.kind.name(), span: text.span, movement, local, returns: None })
 }
 
 /// Whether the tag may come to hold another digest, by what it is made of.

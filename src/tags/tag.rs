@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use crate::diagnostic::Span;
-use crate::oci::Tag;
+use crate::oci::{Descriptor, Tag};
 
 /// A tag, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct PlannedTag {
     pub movement: Movement,
     /// A name in the local engine: never pushed.
     pub local: bool,
+    /// The image that it is to hold again, where that is not the image that gets the tags.
+    pub returns: Option<Descriptor>,
 }
 
 /// Whether a tag may come to hold another digest.

@@ -131,7 +131,7 @@ impl IntentTag {
             }
         };
         let rule = if self.semver { "semver" } else { "resume" };
-        Some(PlannedTag { tag: self.tag.parse().ok()?, rule, span, movement, local: false })
+        Some(PlannedTag { tag: self.tag.parse().ok()?, rule, span, movement, local: false, returns: None })
     }
 
     /// What names its image's index or manifest.

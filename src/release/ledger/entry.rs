@@ -9,7 +9,7 @@ use crate::release::ledger::EntryScan;
 
 /// The version of the format: raised when a reader of an earlier one would read
 /// something wrong.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 
 /// What was done to a stage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,6 +147,10 @@ pub struct EntryTag {
     pub tag: String,
     /// Whether it never holds another image.
     pub immutable: bool,
+    /// What it holds, where that is not the image: a rollback gives each tag what that held
+    /// before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
 }
 
 /// A condition that was met, and how that was seen.

@@ -13,7 +13,7 @@ use crate::oci::{Digest, media_type};
 
 /// An entry of a stage that runs one image, of which `what` is the digest.
 pub(in crate::release) fn entry(kind: EntryKind, stage: &str, version: &str, what: &str, at: i64) -> Entry {
-    let tag = |tag: &str, immutable| EntryTag { tag: tag.to_owned(), immutable };
+    let tag = |tag: &str, immutable| EntryTag { tag: tag.to_owned(), immutable, digest: None };
     Entry {
         format: Entry::FORMAT,
         kind,

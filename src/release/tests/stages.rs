@@ -13,8 +13,8 @@ use crate::release::drift::{drifted, expected};
 use crate::release::gate::{Approvals, Candidate, World, evidence, judge, refusal};
 use crate::release::ledger::tests::entry;
 use crate::release::{
-    Entrance, Entry, EntryKind, Hold, Ledger, Running, Scans, StageState, State, TagBack, Vouched, VouchedBy,
-    Vouching, of_version, previous, ran_in, tags_back,
+    Entrance, Entry, EntryKind, EntryTag, Hold, Ledger, Running, Scans, StageState, State, Vouched,
+    VouchedBy, Vouching, of_version, previous, ran_in, tags_back,
 };
 use crate::seal::Form;
 
@@ -454,38 +454,61 @@ fn a_stage_goes_back_to_what_it_ran_before_and_not_to_what_was_rolled_back() {
     assert_eq!((found, of_version(&all, "7")), (Some("2"), None));
 }
 
-#[test]
-fn only_moving_tags_that_were_elsewhere_before_go_back() {
-    let mut all = history(&[(EntryKind::Promote, "1.0.0"), (EntryKind::Promote, "2.0.0")]);
-    let tags = &mut all[0].1.images[0].places[0].tags;
-    tags.push(crate::release::EntryTag { tag: "2".to_owned(), immutable: false });
-    let now = all[0].1.clone();
-    let back = TagBack {
-        image: "web".to_owned(),
-        repository: "host/web".to_owned(),
-        tag: "latest".to_owned(),
-        holds: Digest::of(b"2.0.0"),
+/// A history of versions, the newest first, each with the moving tags that it set.
+fn tagged(all: &[(&str, &[&str])]) -> Vec<(String, Entry)> {
+    let kinds: Vec<_> = all.iter().map(|(version, _)| (EntryKind::Promote, *version)).collect();
+    let mut history = history(&kinds);
+    for ((_, entry), (_, tags)) in history.iter_mut().rev().zip(all) {
+        let moving = |tag: &&str| EntryTag { tag: (*tag).to_owned(), immutable: false, digest: None };
+        let set = &mut entry.images[0].places[0].tags;
+        set.retain(|tag| tag.immutable);
+        set.extend(tags.iter().map(moving));
+    }
+    history
+}
+
+/// The tags that go back to an entry, and to which version each does.
+fn back(to: &str, all: &[(String, Entry)]) -> Vec<(String, &'static str)> {
+    let version = |digest| {
+        let known = ["1.2.8", "1.2.9", "1.2.10", "1.3.0", "1.3.1"];
+        *known.iter().find(|version| Digest::of(version.as_bytes()) == digest).unwrap()
     };
-    assert_eq!(tags_back(&now, "0", &all), [back]);
+    tags_back(to, all).into_iter().map(|back| (back.tag, version(back.to))).collect()
 }
 
 #[test]
-fn a_tag_that_is_newer_than_what_is_gone_back_to_stays() {
-    let mut all = history(&[
-        (EntryKind::Promote, "1.2.9"),
-        (EntryKind::Promote, "1.3.0"),
-        (EntryKind::Promote, "1.3.1"),
+fn a_tag_goes_back_to_what_it_held_when_the_stage_ran_what_it_goes_back_to() {
+    let all = tagged(&[
+        ("1.2.9", &["1.2", "1", "latest"]),
+        ("1.3.0", &["1.3", "1", "latest"]),
+        ("1.2.10", &["1.2"]),
     ]);
-    for (_, entry) in &mut all[..2] {
-        let tag = crate::release::EntryTag { tag: "1.3".to_owned(), immutable: false };
-        entry.images[0].places[0].tags.push(tag);
-    }
-    let back = |to: &str| {
-        let back = tags_back(&all[0].1, to, &all);
-        back.into_iter().map(|back| back.tag).collect::<Vec<_>>()
-    };
-    assert_eq!(back("1"), ["latest", "1.3"]);
-    assert_eq!(back("0"), ["latest"]);
+    // `1.2` never held a 1.3.0; `1.3` was nowhere when 1.2.9 ran.
+    assert_eq!(back("1", &all), [("1.2".to_owned(), "1.2.9")]);
+    assert_eq!(back("0", &all), ["1.2", "1", "latest"].map(|tag| (tag.to_owned(), "1.2.9")));
+    assert_eq!(back("2", &all), []);
+    assert_eq!(tags_back("1", &all)[0].holds, Digest::of(b"1.2.10"));
+}
+
+#[test]
+fn what_a_rollback_gave_back_counts_as_set_by_it() {
+    let mut all =
+        tagged(&[("1.2.9", &["1.2"]), ("1.3.0", &["1.3"]), ("1.2.10", &["1.2"]), ("1.3.0", &["1.2"])]);
+    all[0].1.kind = EntryKind::Rollback;
+    all[0].1.images[0].places[0].tags[1].digest = Some(Digest::of(b"1.2.9"));
+    let [back] = &tags_back("0", &all)[..] else { panic!() };
+    assert_eq!((back.holds, back.to), (Digest::of(b"1.2.9"), Digest::of(b"1.2.9")));
+    let state = state(&[("production", running(all[0].1.clone(), NOW), None)]);
+    let latest = expected(&state).into_iter().find(|expected| expected.tag == "1.2").unwrap();
+    assert_eq!(latest.digest, Digest::of(b"1.2.9"));
+}
+
+#[test]
+fn tags_of_an_image_that_did_not_run_there_then_stay() {
+    let mut all = tagged(&[("1.2.9", &["1.2"]), ("1.3.0", &["1.2"]), ("1.3.1", &["1.2"])]);
+    all[1].1.images[0].name = "api".to_owned();
+    assert_eq!(back("1", &all), []);
+    assert_eq!(back("0", &all), [("1.2".to_owned(), "1.2.9")]);
 }
 
 #[test]

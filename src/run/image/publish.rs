@@ -1,5 +1,7 @@
 //! Brings images to registries, and names them there.
 
+use std::borrow::Cow;
+
 use tokio::sync::watch;
 
 use crate::diagnostic::Problems;
@@ -87,27 +89,28 @@ impl Images {
     /// Moves the tags of a step, and of all others that are ready as well.
     async fn name(&self, plan: &Plan, step: &TagStep, known: &Known, named: &mut Named) {
         let ready = ready(plan, step).filter(|other| !named.changes.contains_key(&of(other)));
-        let ready: Vec<(&TagStep, &Descriptor)> =
-            ready.filter_map(|other| Some((other, known.get(&other.image)?))).collect();
+        let ready: Vec<(Cow<'_, TagStep>, &Descriptor)> = ready
+            .filter_map(|other| Some((other, known.get(&other.image)?)))
+            .flat_map(|(other, image)| self.by_image(plan, other, image))
+            .collect();
         let journal = self.journal.get().map(|journal| &**journal);
-        let Committed { changes, problems } = if let Some(changes) = self.as_looked(plan, &ready) {
+        let Committed { changes, problems } = if let Some(changes) = self.as_looked(&ready) {
             let settled = changes.iter().flatten().try_for_each(|change| {
                 journal.map_or(Ok(()), |journal| journal.settled(&change.repository, change.tag.as_str()))
             });
             Committed { changes, problems: settled.err().map(Problems::from).unwrap_or_default() }
         } else {
-            let all = ready
-                .iter()
-                .map(|(step, image)| (self.kept(plan, step, image), *image, staying(plan, step, image)));
-            let all: Vec<_> = all.collect();
-            let namings = all.iter();
-            let namings = namings.map(|(step, image, keep)| Naming { step, image, keep: keep.clone() });
+            let namings = ready.iter();
+            let namings =
+                namings.map(|(step, image)| Naming { step, image, keep: staying(plan, step, image) });
             commit(&namings.collect::<Vec<_>>(), &self.publisher, journal).await
         };
-        self.note_left(&ready, &changes.concat());
-        for ((step, _), changes) in ready.iter().zip(changes) {
+        let steps: Vec<(&TagStep, &Descriptor)> =
+            ready.iter().map(|(step, image)| (&**step, *image)).collect();
+        self.note_left(&steps, &changes.concat());
+        for ((step, _), changes) in steps.iter().zip(changes) {
             self.note_tags(step.image, &changes);
-            named.changes.insert(of(step), changes);
+            named.changes.entry(of(step)).or_default().extend(changes);
         }
         named.failed = !problems.is_empty();
         named.problems = problems;

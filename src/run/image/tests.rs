@@ -53,7 +53,7 @@ fn registry() -> RegistryPlan {
 }
 
 fn planned(tag: &str, movement: Movement, span: Span) -> PlannedTag {
-    PlannedTag { tag: tag.parse().unwrap(), rule: "semver", span, movement, local: false }
+    PlannedTag { tag: tag.parse().unwrap(), rule: "semver", span, movement, local: false, returns: None }
 }
 
 /// Assembles, joins, weighs, pushes, and tags an image.

@@ -1,6 +1,7 @@
 //! Who may move tags: what is to become visible is put down, and one run at a time has the
 //! right to it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -149,6 +150,7 @@ impl Images {
             let all = self.kept(plan, step, image);
             let published = all.tags.iter().filter(|planned| !planned.local);
             tags.extend(published.map(|planned| {
+                let image = planned.returns.as_ref().unwrap_or(image);
                 IntentTag::new(&owner, &place, image, (planned, held(&place, planned.tag.as_str())))
             }));
         }
@@ -246,14 +248,10 @@ impl Images {
     }
 
     /// What became of the tags of each of these steps, where all are as they have to be.
-    pub(super) fn as_looked(
-        &self,
-        plan: &Plan,
-        steps: &[(&TagStep, &Descriptor)],
-    ) -> Option<Vec<Vec<TagChange>>> {
+    pub(super) fn as_looked(&self, steps: &[(Cow<'_, TagStep>, &Descriptor)]) -> Option<Vec<Vec<TagChange>>> {
         let looked = self.looked.get()?;
-        let of = |(step, image): &(&TagStep, &Descriptor)| {
-            let (place, step) = (step.registry.place.to_string(), self.kept(plan, step, image));
+        let of = |(step, image): &(Cow<'_, TagStep>, &Descriptor)| {
+            let place = step.registry.place.to_string();
             let its = |change: &&TagChange| {
                 change.repository == place && step.tags.iter().any(|planned| planned.tag == change.tag)
             };

@@ -666,6 +666,25 @@ fn a_shallow_clone_promotes() {
 }
 
 #[test]
+fn an_older_commit_does_not_enter_from_a_shallow_clone() {
+    if !ready("older shallow clones") {
+        return;
+    }
+    let world = World::new("");
+    let path = clone(&world, "shallow", &["--depth=1"]);
+    for content in ["2\n", "3\n"] {
+        world.change(content);
+        done(&world.release("branch=staging"));
+    }
+    let mut late = in_clone(&world, &path, &["release", "--event", "branch=staging", "--yes"]);
+    let late = late.output().unwrap();
+    let said = String::from_utf8_lossy(&late.stderr);
+    assert_eq!(late.status.code(), Some(3), "{said}");
+    assert!(said.contains("hoist::release::gate_not_met") && said.contains("order: it runs"), "{said}");
+    assert_eq!(world.history().len(), 2);
+}
+
+#[test]
 fn without_a_remote_the_ledger_is_local() {
     if !ready("a local ledger") {
         return;
@@ -790,7 +809,7 @@ fn a_stage_of_a_branch_is_entered_by_commits_of_the_branch() {
 }
 
 #[test]
-fn the_next_version_is_cut_from_the_highest() {
+fn the_next_version_is_cut_from_the_highest_of_its_line() {
     if !installed("git tags", &["git"]) {
         return;
     }
@@ -830,12 +849,30 @@ fn the_next_version_is_cut_from_the_highest() {
     repo.commit("More");
     repo.write("release.kdl", repo.read("release.kdl") + "\n");
     refused(&cut(&["major"]), 3, &["the tree has changes that a tag would not have"]);
-    // Somebody else was faster: the tag is in neither place.
+    // What others cut has to be here.
     repo.git(&["push", "--quiet", "origin", "HEAD~1:refs/tags/api/v1.0.0"]);
     let late = cut(&["major", "--allow-dirty", "--push", "--yes"]);
-    refused(&late, 1, &["hoist::release::tagging", "the git tag was not pushed", "`git fetch --tags`"]);
+    refused(&late, 3, &["`origin` has the tag `api/v1.0.0`, which is not here", "`git fetch --tags origin`"]);
     assert_eq!(repo.git(&["tag", "--list", "api/v1*"]), "");
-    assert_eq!(cut(&["major", "--allow-dirty"]).stdout, "api/v1.0.0\n");
+    repo.git(&["fetch", "--quiet", "--tags", "origin"]);
+    assert_eq!(cut(&["major", "--allow-dirty"]).stdout, "api/v2.0.0\n");
+    // A remote that does not take the tag: it is in neither place.
+    repo.git(&["commit", "--quiet", "--allow-empty", "--message", "Last"]);
+    repo.git(&["remote", "set-url", "--push", "origin", "nowhere"]);
+    let refused_there = cut(&["patch", "--allow-dirty", "--push", "--yes"]);
+    refused(&refused_there, 1, &["hoist::release::tagging", "the git tag was not pushed"]);
+    assert_eq!(repo.git(&["tag", "--list", "api/v2.0.1"]), "");
+    // One that cannot be asked keeps nobody from cutting here.
+    repo.git(&["remote", "set-url", "origin", "nowhere"]);
+    let alone = cut(&["patch", "--allow-dirty"]);
+    done(&alone);
+    assert_eq!(alone.stdout, "api/v2.0.1\n");
+    assert!(alone.stderr.contains("`origin` cannot be asked for what others cut"), "{}", alone.stderr);
+    // An older line goes on by itself.
+    repo.git(&["remote", "remove", "origin"]);
+    repo.git(&["checkout", "--quiet", "--force", "-b", "old", "api/v0.1.0"]);
+    repo.git(&["commit", "--quiet", "--allow-empty", "--message", "Fix"]);
+    assert_eq!(cut(&["patch"]).stdout, "api/v0.1.2\n");
 }
 
 #[test]

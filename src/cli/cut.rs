@@ -14,7 +14,7 @@ use crate::config::{Release, RuleKind};
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::short;
 use crate::facts::{Needs, version_of};
-use crate::release::{Tags, next};
+use crate::release::{Bump, Tags, next};
 
 pub(crate) fn cut(session: &mut Session, options: &Cut) -> Result<ExitCode, Problems> {
     let values = Words::values_only("cut", &options.words, &mut session.sources)?.values;
@@ -39,9 +39,7 @@ pub(crate) fn cut(session: &mut Session, options: &Cut) -> Result<ExitCode, Prob
             .into());
     }
     let prefix = prefix(release);
-    let versions: Vec<Version> =
-        known.iter().filter_map(|(name, _)| name.strip_prefix(prefix.as_str())?.parse().ok()).collect();
-    let version = next(&versions, options.which.into());
+    let version = following(session, &tags, (&known, &prefix), (&git.sha, options.which.into()))?;
     let name = format!("{prefix}{version}");
     // A tag of which no release can be planned would burn its version.
     session.global.event = Some(format!("tag={name}"));
@@ -87,6 +85,44 @@ pub(crate) fn cut(session: &mut Session, options: &Cut) -> Result<ExitCode, Prob
         });
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The version behind that of a commit.
+///
+/// # Errors
+/// The remote has versions that are not known here ([`Code::NotPublishable`]).
+fn following(
+    session: &Session,
+    tags: &Tags,
+    (known, prefix): (&[(String, String)], &str),
+    (commit, bump): (&str, Bump),
+) -> Result<Version, Problem> {
+    let version = |name: &str| name.strip_prefix(prefix)?.parse::<Version>().ok();
+    match (tags.of_remote(), tags.remote()) {
+        (Ok(there), Some(remote)) => {
+            let is_here = |name: &String| known.iter().any(|(known, _)| known == name);
+            let mut unknown: Vec<String> =
+                there.into_iter().filter(|name| version(name).is_some() && !is_here(name)).collect();
+            unknown.sort_by_key(|name| version(name));
+            if let Some(name) = unknown.last() {
+                let title = format!("`{remote}` has the tag `{name}`, which is not here");
+                let problem = Problem::new(Code::NotPublishable, title);
+                return Err(problem.help(format!("`git fetch --tags {remote}` brings what others cut")));
+            }
+        }
+        (Err(why), Some(remote)) => {
+            session.say(&format!("`{remote}` cannot be asked for what others cut: {}\n", why.trim_end()));
+        }
+        (_, None) => {}
+    }
+    let all: Vec<Version> = known.iter().filter_map(|(name, _)| version(name)).collect();
+    let behind = if tags.is_cut_off() {
+        session.say("history is cut off here: the version comes behind the highest of all\n");
+        Vec::new()
+    } else {
+        tags.behind(commit)?.iter().filter_map(|name| version(name)).collect()
+    };
+    Ok(next(&all, &behind, bump))
 }
 
 /// What stands before the version in git tags: as the rules of the file say, else `v`.

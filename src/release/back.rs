@@ -22,7 +22,7 @@ pub struct TagBack {
 
 /// The entry by which a stage ran other images before those that it runs now, by all of
 /// its entries, the newest first. What was rolled back does not count, nor what failed
-/// when it entered.
+/// when it entered, or was not seen to work there.
 #[must_use]
 pub fn previous(history: &[(String, Entry)]) -> Option<&(String, Entry)> {
     let mut ran = ran(history);
@@ -37,6 +37,11 @@ pub(super) fn ran(history: &[(String, Entry)]) -> Vec<(&(String, Entry), bool)> 
     let mut ran: Vec<(&(String, Entry), bool)> = Vec::new();
     let mut entered = false;
     for one in history.iter().rev() {
+        // Nobody has seen it work: its run died, or was still about it.
+        let unproved = |known: &Entry| one.1.overtakes.is_some() && known.run == one.1.overtakes;
+        if let Some((_, failed)) = ran.last_mut().filter(|(known, _)| unproved(&known.1)) {
+            *failed = true;
+        }
         match one.1.kind {
             EntryKind::Release | EntryKind::Promote => ran.push((one, false)),
             EntryKind::Rollback => {

@@ -1,15 +1,16 @@
 //! Entering stages: conditions before, an entry of the ledger behind.
 #![expect(clippy::disallowed_methods, reason = "an entry says when it was made")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use jiff::Timestamp;
 
 use crate::config::Stage;
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::short;
+use crate::release::ancestry::find_kinship;
 use crate::release::back::previous;
 use crate::release::gate::{Approvals, Candidate, Gate, World, evidence, half_way, judge, refusal, unmet};
 use crate::release::history::{Kinship, is_on_branch, kinship, tree_of};
@@ -35,6 +36,8 @@ pub struct Entrance {
     pub(super) stages: Vec<(Stage, Candidate)>,
     /// This run, and those that died: their rights to move tags are this run's.
     pub(super) over: Mutex<BTreeSet<String>>,
+    /// How commits stand to each other, as far as the remote was asked: new and old.
+    kinships: Mutex<BTreeMap<(String, String), Kinship>>,
     /// What became visible is put down here until it works, or is put back.
     pub(super) journal: OnceLock<Arc<Journal>>,
 }
@@ -58,6 +61,7 @@ impl Entrance {
             sources: None,
             stages,
             over: Mutex::default(),
+            kinships: Mutex::default(),
             journal: OnceLock::new(),
         }
     }
@@ -178,7 +182,7 @@ impl Entrance {
         });
         let running = known.running(&stage.name.value);
         let behind = running.is_some_and(|running| {
-            kinship(&self.root, &running.entry.commit, &candidate.commit) == Kinship::Follows
+            self.kinship(&running.entry.commit, &candidate.commit) == Kinship::Follows
         });
         let world = World {
             now: Timestamp::now(),
@@ -195,13 +199,26 @@ impl Entrance {
         gates
     }
 
+    /// How the commit `new` stands to the commit `old`. The remote is asked, once, where the
+    /// repository here has not all of them.
+    fn kinship(&self, new: &str, old: &str) -> Kinship {
+        let here = kinship(&self.root, new, old);
+        if here != Kinship::Unknown {
+            return here;
+        }
+        let mut known = self.kinships.lock().unwrap_or_else(PoisonError::into_inner);
+        let both = (new.to_owned(), old.to_owned());
+        let ask = || find_kinship(&self.root, self.ledger.environment(), new, old);
+        *known.entry(both).or_insert_with(ask)
+    }
+
     /// Refuses to leave behind what a run that died has set in part, unless what comes is
     /// the same, or newer.
     fn half_way(&self, stage: &Stage, candidate: &Candidate, known: &State) -> Option<Gate> {
         let entering = known.entering(&stage.name.value);
         let entering = entering.filter(|entering| !entering.deploys() && self.may_take(entering))?;
         let before = &entering.entry;
-        let behind = kinship(&self.root, &before.commit, &candidate.commit) == Kinship::Follows;
+        let behind = self.kinship(&before.commit, &candidate.commit) == Kinship::Follows;
         let why = half_way(candidate, before, (behind, self.allow_regress))?;
         let remedy = "`hoist resume` finishes that, `hoist resume --back` puts it back".to_owned();
         Some(Gate { name: "order", finding: Err(unmet(why, remedy)) })
@@ -406,6 +423,7 @@ impl Entrance {
             from: from.map(|(stage, _)| stage),
             source,
             follows: None,
+            overtakes: None,
             images,
             gates: Vec::new(),
             reason,

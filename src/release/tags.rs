@@ -57,6 +57,40 @@ impl Tags {
         read().map_err(|error: git2::Error| unreadable(&error))
     }
 
+    /// The tags of a commit, and of those that it was made on top of.
+    ///
+    /// # Errors
+    /// The repository cannot be read.
+    pub fn behind(&self, commit: &str) -> Result<Vec<String>, Problem> {
+        let ended = git(&self.repository, &self.environment, &["tag", "--merged", commit])?;
+        if !ended.success {
+            let problem = Problem::new(Code::NoGit, "the git repository cannot be read");
+            return Err(problem.note(ended.complaint));
+        }
+        Ok(ended.stdout.lines().map(str::to_owned).collect())
+    }
+
+    /// Whether commits that others were made on top of may not be here.
+    #[must_use]
+    pub fn is_cut_off(&self) -> bool {
+        Repository::open(&self.repository).is_ok_and(|repository| repository.is_shallow())
+    }
+
+    /// The tags that the remote has, if there is one.
+    ///
+    /// # Errors
+    /// It cannot be asked, and why: what git says.
+    pub fn of_remote(&self) -> Result<Vec<String>, String> {
+        let Some(remote) = &self.remote else { return Ok(Vec::new()) };
+        let words = ["ls-remote", "--quiet", "--refs", "--tags", remote];
+        let ended = git(&self.repository, &self.environment, &words).map_err(|problem| problem.title)?;
+        if !ended.success {
+            return Err(ended.complaint);
+        }
+        let names = ended.stdout.lines().filter_map(|line| line.split_once("\trefs/tags/"));
+        Ok(names.map(|(_, name)| name.to_owned()).collect())
+    }
+
     /// Makes an annotated tag of a commit, signed where git is set up to sign tags.
     ///
     /// # Errors

@@ -16,6 +16,8 @@ use crate::release::ledger::state::State;
 const LEDGER: &str = "refs/hoist/ledger";
 /// Below this lie, for a moment, those that are fetched.
 const FETCHED: &str = "refs/hoist/fetched";
+/// Below this lies what was seen of the ledgers of remotes last.
+const SEEN: &str = "refs/hoist/seen";
 /// The file of a commit that holds its entry.
 const ENTRY: &str = "entry.json";
 /// The file of a commit that holds what all stages run behind it.
@@ -78,6 +80,11 @@ impl Ledger {
     #[must_use]
     pub fn remote(&self) -> Option<&str> {
         self.remote.as_deref()
+    }
+
+    /// What git finds around it.
+    pub(in crate::release) const fn environment(&self) -> &Environment {
+        &self.environment
     }
 
     /// The address of that remote, as git takes it.
@@ -271,13 +278,18 @@ impl Ledger {
             let here = local(repository)?;
             let Some(remote) = &self.remote else { return Ok(here) };
             let Some(there) = self.look_there(remote)? else {
+                if let Some(seen) = reference(repository, &seen(remote))? {
+                    return Err(gone(remote, seen));
+                }
                 // Entries that were made before there was a remote are still to be sent.
                 return Ok(here);
             };
             if here == Some(there) {
+                note_seen(repository, remote, there)?;
                 return Ok(here);
             }
             let there = self.fetch_from(repository, remote)?;
+            note_seen(repository, remote, there)?;
             let follows = |new, old| follows(repository, new, old).map_err(|error| unreadable(&error));
             if let Some(here) = here
                 && !follows(there, here)?
@@ -361,7 +373,37 @@ impl Ledger {
         }
         // It is what counts; where somebody here was faster, the next look brings it here.
         let _ = set(repository, head, made);
+        note_seen(repository, remote, made)?;
         Ok(Sent::Taken)
+    }
+}
+
+/// The remote has no ledger any more.
+fn gone(remote: &str, seen_there: Oid) -> Problem {
+    let title = format!("`{remote}` has no ledger any more");
+    Problem::new(Code::LedgerDiverged, title)
+        .note(format!("the last that was seen of `{LEDGER}` there is {seen_there}"))
+        .note("entries are only ever added: somebody removed it, or it is another repository now")
+        .help(format!(
+            "`git push {remote} {seen_there}:{LEDGER}` brings it back; where a new one is right, \
+             `git update-ref -d {}` forgets that there was one",
+            seen(remote)
+        ))
+}
+
+/// The reference here that says what was seen of a remote's ledger last.
+fn seen(remote: &str) -> String {
+    format!("{SEEN}/{remote}")
+}
+
+fn note_seen(repository: &Repository, remote: &str, there: Oid) -> Result<(), Problem> {
+    if reference(repository, &seen(remote))? == Some(there) {
+        return Ok(());
+    }
+    match repository.reference(&seen(remote), there, true, "hoist") {
+        // Somebody else notes it at the same time.
+        Err(error) if error.code() != ErrorCode::Locked => Err(unwritable(&error)),
+        _ => Ok(()),
     }
 }
 
@@ -396,9 +438,14 @@ pub(in crate::release) fn remote(repository: &Repository) -> Option<String> {
     tracked().or_else(only)
 }
 
-/// What the reference names here.
+/// What the ledger's reference names here.
 fn local(repository: &Repository) -> Result<Option<Oid>, Problem> {
-    match repository.find_reference(LEDGER) {
+    reference(repository, LEDGER)
+}
+
+/// What a reference names here.
+fn reference(repository: &Repository, name: &str) -> Result<Option<Oid>, Problem> {
+    match repository.find_reference(name) {
         Ok(reference) => Ok(reference.target()),
         Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
         Err(error) => Err(unreadable(&error)),
@@ -474,7 +521,9 @@ fn write_all(
 ) -> Result<Option<Oid>, git2::Error> {
     let mut last = None;
     for mut entry in entries {
-        entry.follows = state.stages.get(&entry.stage).and_then(|before| before.last.clone());
+        let before = state.stages.get(&entry.stage);
+        entry.follows = before.and_then(|before| before.last.clone());
+        entry.overtakes = before.and_then(|before| before.overtaken_by(&entry)).map(str::to_owned);
         state = state.after(&entry);
         let written = write(repository, head, &state, &entry, intent)?;
         state = state.at(&written.to_string());

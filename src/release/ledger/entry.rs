@@ -57,6 +57,9 @@ pub struct Entry {
     /// The stage's entry before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follows: Option<String>,
+    /// The run whose deployment of the stage had not been seen to end by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overtakes: Option<String>,
     /// The images.
     pub images: Vec<EntryImage>,
     /// What was asked before, and why it was granted.

@@ -94,6 +94,13 @@ pub struct Hold {
 }
 
 impl StageState {
+    /// The run that still deploys there, or died over that, where an entry is of another one.
+    pub(super) fn overtaken_by(&self, entry: &Entry) -> Option<&str> {
+        let entering = self.entering.as_ref().filter(|_| entry.kind.is_lasting())?;
+        let is_other = entering.deploys() && entering.entry.run != entry.run;
+        is_other.then(|| entering.run())
+    }
+
     /// Why what it runs failed when it entered, or could not go back, and stands.
     #[must_use]
     pub fn failure(&self) -> Option<&str> {
@@ -159,8 +166,10 @@ impl State {
             |entry: &Entry| entry.images.iter().map(|image| (image.name.clone(), image.digest)).collect();
         let before: Option<(Timestamp, Vec<_>)> =
             stage.running.as_ref().map(|running| (running.since, digests(&running.entry)));
+        // What did not work there meanwhile begins again.
+        let worked = stage.failure().is_none();
         let since = match before {
-            Some((since, images)) if images == digests(entry) => since,
+            Some((since, images)) if worked && images == digests(entry) => since,
             _ => entry.at,
         };
         stage.last = None;

@@ -32,6 +32,7 @@ pub(in crate::release) fn entry(kind: EntryKind, stage: &str, version: &str, wha
         from: None,
         source: None,
         follows: None,
+        overtakes: None,
         images: vec![EntryImage {
             name: "web".to_owned(),
             digest: Digest::of(what.as_bytes()),
@@ -247,6 +248,33 @@ fn a_ledger_that_was_rewritten_is_told_and_left_alone() {
 }
 
 #[test]
+fn a_ledger_that_the_remote_lost_is_not_begun_again() {
+    let world = World::new();
+    let remote = world.remote();
+    let ledger = open(&world.clone("one", &[]));
+    let entry = put(&ledger, &release("staging", "1.0.0"));
+    // Another clone has only read it.
+    let reader = open(&world.clone("two", &[]));
+    reader.fetch().unwrap();
+    git(&remote, &["update-ref", "-d", "refs/hoist/ledger"]);
+    for ledger in [&ledger, &reader] {
+        let problem = ledger.fetch().unwrap_err();
+        assert_eq!(problem.code, Code::LedgerDiverged);
+        assert!(problem.notes[0].ends_with(&entry), "{problem:?}");
+        let refused = ledger.append(|_| Ok(Some(release("staging", "1.1.0")))).unwrap_err();
+        assert_eq!(refused.as_slice()[0].code, Code::LedgerDiverged);
+    }
+    assert_eq!(git(&remote, &["for-each-ref", "refs/hoist"]), "");
+    // As the help says.
+    git(&world.path("two"), &["push", "--quiet", "origin", &format!("{entry}:refs/hoist/ledger")]);
+    assert!(ledger.fetch().is_ok());
+    git(&remote, &["update-ref", "-d", "refs/hoist/ledger"]);
+    git(&world.path("one"), &["update-ref", "-d", "refs/hoist/seen/origin"]);
+    put(&ledger, &release("staging", "1.1.0"));
+    assert_eq!(git(&remote, &["rev-list", "--count", "refs/hoist/ledger"]), "2");
+}
+
+#[test]
 fn entries_from_before_there_was_a_remote_are_sent_there() {
     let world = World::new();
     let path = world.repository("project");
@@ -305,10 +333,10 @@ fn an_entry_of_a_newer_hoist_is_refused_and_not_misread() {
     let world = World::new();
     let path = world.repository("project");
     let ledger = open(&path);
-    let id = put(&ledger, &Entry { format: 3, ..release("staging", "1.0.0") });
+    let id = put(&ledger, &Entry { format: 4, ..release("staging", "1.0.0") });
     let problem = ledger.entry(&id).unwrap_err();
     assert_eq!(problem.code, Code::Ledger);
-    assert!(problem.notes[0].contains("it is of format 3, and this hoist reads 2"), "{:?}", problem.notes);
+    assert!(problem.notes[0].contains("it is of format 4, and this hoist reads 3"), "{:?}", problem.notes);
     // Nothing is put behind it.
     assert_eq!(ledger.read().unwrap_err(), problem);
     assert!(ledger.append(|_| Ok(Some(release("staging", "1.1.0")))).is_err());
@@ -356,7 +384,7 @@ fn who_is_about_to_enter_a_stage_is_said_until_it_is_done_and_is_no_part_of_its_
 #[test]
 fn entries_of_format_1_are_read_still() {
     let text = serde_json::to_string(&release("staging", "1.0.0")).unwrap();
-    let old: Entry = serde_json::from_str(&text.replace("\"format\":2", "\"format\":1")).unwrap();
+    let old: Entry = serde_json::from_str(&text.replace("\"format\":3", "\"format\":1")).unwrap();
     assert_eq!(old, Entry { format: 1, ..release("staging", "1.0.0") });
     let state = "{\"stages\":{\"staging\":{\"running\":{\"id\":null,\"since\":\"2027-01-15T08:00:00Z\",\"entry\":ENTRY},\"last\":null}}}";
     let state: State = serde_json::from_str(&state.replace("ENTRY", &text)).unwrap();
@@ -383,5 +411,25 @@ fn a_stage_runs_its_images_since_they_entered_it_first() {
     let aborted = after(other, &at(EntryKind::Aborted, "b", 40), "four");
     assert_eq!((since(&aborted), hold(&aborted), failure(&aborted).is_some()), (30, true, true));
     assert_eq!(aborted.stages["staging"].last.as_deref(), Some("four"));
-    assert!(!hold(&after(aborted, &at(EntryKind::Promote, "b", 50), "five")));
+    // It was not seen to work until it entered again.
+    let again = after(aborted, &at(EntryKind::Promote, "b", 50), "five");
+    assert_eq!((since(&again), hold(&again)), (50, false));
+}
+
+#[test]
+fn who_enters_a_stage_while_another_run_deploys_there_says_so() {
+    let world = World::new();
+    let path = world.repository("project");
+    let ledger = open(&path);
+    let by = |version: &str, run: &str, deploys| Entry {
+        run: Some(run.to_owned()),
+        deploys,
+        ..release("staging", version)
+    };
+    let overtakes = |id: &str| ledger.entry(id).unwrap().overtakes;
+    assert_eq!(overtakes(&put(&ledger, &by("1.0.0", "one", true))), None);
+    assert_eq!(overtakes(&put(&ledger, &by("1.0.1", "one", true))), None);
+    assert_eq!(overtakes(&put(&ledger, &by("1.1.0", "two", true))).as_deref(), Some("one"));
+    put(&ledger, &Entry { kind: EntryKind::Left, ..by("1.1.0", "two", true) });
+    assert_eq!(overtakes(&put(&ledger, &by("1.2.0", "three", false))), None);
 }

@@ -449,6 +449,11 @@ fn a_stage_goes_back_to_what_it_ran_before_and_not_to_what_was_rolled_back() {
     assert_eq!(to(&given_up).as_deref(), Some("2"));
     let worked = [(Promote, "1"), (Promote, "2"), (Rollback, "1"), (Aborted, "1"), (Promote, "3")];
     assert_eq!(to(&worked).as_deref(), Some("1"));
+    // Nor is what nobody saw work: its run died, and somebody else entered the stage.
+    let mut unproved = history(&[(Promote, "1"), (Promote, "2"), (Promote, "3")]);
+    unproved[1].1.run = Some("two".to_owned());
+    unproved[0].1.overtakes = Some("two".to_owned());
+    assert_eq!(previous(&unproved).map(|(_, entry)| entry.version.as_str()), Some("1"));
     let all = history(&rolled);
     let found = of_version(&all, "v3").map(|(id, _)| id.as_str());
     assert_eq!((found, of_version(&all, "7")), (Some("2"), None));

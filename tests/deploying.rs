@@ -402,14 +402,14 @@ pub(crate) fn serve(mut answer: impl FnMut(&[String], &Value) -> (u16, Value) + 
 }
 
 /// Stands for a forge: keeps pull requests as it is told of them, and what it was asked.
-struct FakeForge {
-    port: u16,
+pub(crate) struct FakeForge {
+    pub(crate) port: u16,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl FakeForge {
     /// One that speaks as GitHub and Gitea do, or as GitLab, to whoever shows this header.
-    fn start(gitlab: bool, header: &'static str) -> Self {
+    pub(crate) fn start(gitlab: bool, header: &'static str) -> Self {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&asked);
         let mut open: Vec<Value> = Vec::new();

@@ -52,6 +52,7 @@ mod sandbox;
 mod scanning;
 mod schemas;
 mod sealing;
+mod secrets;
 mod signals;
 mod spelling;
 mod stages;

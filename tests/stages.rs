@@ -616,6 +616,16 @@ fn an_image_that_was_added_to_a_stage_stays_when_that_goes_back() {
     );
     // There is nothing before that.
     refused(&world.repo.hoist(&["rollback", "production", "--yes"]), 3, &["ran nothing before"]);
+    // An image that was removed since does not come back.
+    let text = world.repo.read("release.kdl").replace(" $HOIST_DIGEST_WORKER", "");
+    world.repo.write("release.kdl", text.split("image \"worker\"").next().unwrap());
+    world.change("3\n");
+    done(&world.release("branch=staging"));
+    done(&world.repo.hoist(&["promote", "production", "--event", "tag=v3.0.0", "--yes"]));
+    let back = world.repo.hoist(&["rollback", "production", "--to", "2.0.0", "--yes"]);
+    done(&back);
+    let said = "`worker` ran there in 2.0.0, and belongs to `production` no more";
+    assert!(back.stderr.contains(said), "{}", back.stderr);
 }
 
 #[test]

@@ -18,7 +18,8 @@ use crate::facts::Facts;
 use crate::oci::{Descriptor, Digest, Tag};
 use crate::plan::{Goals, Promoted};
 use crate::release::{
-    Candidate, End, Entry, EntryKind, Ledger, Publisher, TagBack, before, of_version, previous, tags_back,
+    Candidate, End, Entry, EntryImage, EntryKind, Ledger, Publisher, TagBack, before, of_version, previous,
+    tags_back,
 };
 use crate::tags::{Movement, PlannedTag, Track};
 
@@ -63,6 +64,9 @@ pub(crate) fn go_back(
     let facts = facts_of(session, &loaded, &entry, true)?;
     let entry = with_added(session, &entry, &now);
     let mut images = promoted((&loaded.release, &facts), &stage, (name, &entry))?;
+    for EntryImage { name: image, .. } in entry.images.iter().filter(|ran| !images.contains_key(&ran.name)) {
+        session.say(&format!("`{image}` ran there in {}, and belongs to `{name}` no more\n", entry.version));
+    }
     let backs = tags_back(&id, &history);
     let work = still_ours(session, &loaded, &facts, backs);
     let backs = until_signalled(work, "rolling back was stopped")?;

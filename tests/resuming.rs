@@ -249,7 +249,9 @@ fn round(world: &mut World, seed: u64, bad: bool, learned: &[usize; 3]) -> Resul
     let all = learned[at];
     let least = if random.once_in(4) { 0 } else { all / 2 };
     let words = deed.words(&version, &earlier);
-    killed(world, &words, &asked, least + random.below(all - least));
+    // On every third bad way, it is left to itself.
+    let after = if bad && random.once_in(3) { usize::MAX } else { least + random.below(all - least) };
+    killed(world, &words, &asked, after);
     world.proxies.iter().for_each(Proxy::heal);
     let status = hoist(world, &["status", "--no-drift"]);
     let half = world.tags(&version) != before && world.entered() == entries;

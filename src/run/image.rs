@@ -63,7 +63,7 @@ pub(super) struct Images {
     journal: OnceLock<Arc<Journal>>,
     /// What vouches for the images of stages; looked for once.
     pub(super) vouched: OnceCell<Vec<Vouched>>,
-    /// What became of tags that moved together, until each of their steps has told it.
+    /// What became of tags, which move together.
     named: tokio::sync::Mutex<Named>,
     /// What became of the tags of each image.
     pub(super) tagged: Mutex<Vec<(StepIndex, TagChange)>>,

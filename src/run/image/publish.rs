@@ -73,7 +73,7 @@ impl Images {
         if !named.changes.contains_key(&of(step)) && !named.failed {
             self.name(plan, step, known, &mut named).await;
         }
-        let changes = named.changes.remove(&of(step)).unwrap_or_default();
+        let changes = named.changes.get(&of(step)).cloned().unwrap_or_default();
         let result = match (named.failed, std::mem::take(&mut named.problems)) {
             (false, _) if changes.iter().all(|change| matches!(change.result, TagResult::Already)) => {
                 Ok(Yielded::Again)

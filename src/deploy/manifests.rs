@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use crate::deploy::git::{Ended, Git, without_credentials};
+use crate::deploy::gitops::Gitops;
 use crate::diagnostic::{Code, Problem};
 use crate::facts::{Environment, any_number};
 
@@ -51,16 +52,12 @@ pub(super) enum Sent {
 }
 
 impl Manifests {
-    /// The branch of a repository, or of the project's own.
+    /// The branch that is deployed to.
     ///
     /// # Errors
     /// There is no git, no repository, or no such branch.
-    pub(super) fn open(
-        root: &Path,
-        environment: &Environment,
-        repo: Option<&str>,
-        branch: Option<&str>,
-    ) -> Result<Self, Problem> {
+    pub(super) fn open(root: &Path, environment: &Environment, gitops: &Gitops) -> Result<Self, Problem> {
+        let Gitops { repo, remote, branch, .. } = gitops;
         let scratch = TempDir::new().map_err(|error| {
             Problem::new(Code::ManifestRepository, "there is no place for what is fetched")
                 .note(error.to_string())
@@ -68,7 +65,7 @@ impl Manifests {
         let mut manifests = Self {
             root: root.to_owned(),
             repository: scratch.path().join("repository"),
-            remote: repo.map(str::to_owned),
+            remote: repo.clone(),
             branch: String::new(),
             environment: environment.clone(),
             shallow: repo.is_some(),
@@ -92,7 +89,7 @@ impl Manifests {
                 );
             }
             manifests.repository = found.text().into();
-            manifests.remote = manifests.own_remote()?;
+            manifests.remote.clone_from(remote);
         }
         manifests.branch = match branch {
             Some(branch) => branch.strip_prefix("refs/heads/").unwrap_or(branch).to_owned(),
@@ -125,15 +122,6 @@ impl Manifests {
         }
         let found = self.git(&["remote", "get-url", "--push", remote])?;
         Ok(Some(if found.success { found.text() } else { remote.clone() }))
-    }
-
-    fn own_remote(&self) -> Result<Option<String>, Problem> {
-        if self.git(&["remote", "get-url", "origin"])?.success {
-            return Ok(Some("origin".to_owned()));
-        }
-        let head = self.git(&["symbolic-ref", "--quiet", "--short", "HEAD"])?.text();
-        let tracked = self.git(&["config", "--get", &format!("branch.{head}.remote")])?;
-        Ok(Some(tracked.text()).filter(|name| tracked.success && name != "." && !name.is_empty()))
     }
 
     fn default_branch(&self) -> Result<String, Problem> {
@@ -256,13 +244,13 @@ impl Manifests {
         }
     }
 
-    /// Which of some files is in a directory of a commit.
-    pub(super) fn find(&self, commit: &str, paths: &[String]) -> Result<Option<String>, Problem> {
+    /// Which of some files there are in a commit.
+    pub(super) fn find(&self, commit: &str, paths: &[String]) -> Result<Vec<String>, Problem> {
         let words = ["ls-tree", "-z", "--full-tree", "--name-only", commit, "--"];
         let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
         let listed = self.git(&[&words[..], &paths].concat())?;
         let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
-        Ok(listed.split('\0').find(|name| !name.is_empty()).map(str::to_owned))
+        Ok(listed.split('\0').filter(|name| !name.is_empty()).map(str::to_owned).collect())
     }
 
     /// Says that there is no such file, and what there is.

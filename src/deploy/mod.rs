@@ -32,4 +32,4 @@ pub use kustomize::{Pin, set_image};
 pub use proposal::Proposed;
 pub use replace::replace;
 pub use unfit::Unfit;
-pub use value::set_value;
+pub use value::{Aliases, set_value};

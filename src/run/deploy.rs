@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::config::ProjectPath;
 use crate::deploy::{
-    self, Change, Committed, FileEdit, Gitops, Project, Proposed, Service, overriding, services,
+    self, Aliases, Change, Committed, FileEdit, Gitops, Project, Proposed, Service, overriding, services,
 };
 use crate::diagnostic::{Code, Problem, Problems, Span};
 use crate::facts::{Environment, short};
@@ -19,7 +19,7 @@ use crate::plan::{
     Action, CommandStep, ComposeStep, DeployStep, Deployment, Exec, GitopsStep, KubectlStep, ManifestChange,
     Plan, PullRequestStep, StageImage, Step, StepIndex,
 };
-use crate::release::{TagChange, TagResult, keep_alive_tag};
+use crate::release::{Ledger, TagChange, TagResult, keep_alive_tag};
 use crate::run::Request;
 use crate::run::command::Unsuccessful;
 use crate::run::enter::with_images;
@@ -59,9 +59,9 @@ impl Worker {
             Deployment::Gitops(gitops) => {
                 let request = self.request();
                 let set = self.images().tagged();
-                let edits = manifests((&request.plan, &set), gitops, &deploy.images, known);
+                let edits = manifests(request, &set, gitops, (&deploy.images, known));
                 if let Some(asked) = &gitops.pull_request {
-                    let opened = propose(request, edits, (&gitops.stage, asked)).await;
+                    let opened = propose(request, edits, asked).await;
                     let (text, again) = opened.map_err(Unsuccessful::Failed)?;
                     teller.tell(Told::Notice(text)).await;
                     return Ok(if again { Yielded::Again } else { Yielded::Nothing });
@@ -123,7 +123,7 @@ pub(super) async fn check_deployments(request: Request) -> Result<(), Problems> 
         let Action::Deploy(deploy) = &step.action else { continue };
         let Deployment::Gitops(gitops) = &deploy.work else { continue };
         let Some(asked) = &gitops.pull_request else { continue };
-        let edits = manifests((&request.plan, &[]), gitops, &deploy.images, &Known::new());
+        let edits = manifests(&request, &[], gitops, (&deploy.images, &Known::new()));
         problems.take(check_forge(&request, edits, asked).await);
     }
     let checked = check_here(request).await;
@@ -141,7 +141,7 @@ async fn check_here(request: Request) -> Result<(), Problems> {
             match &deploy.work {
                 Deployment::Run(_) => {}
                 Deployment::Gitops(gitops) => {
-                    let gitops = manifests((plan, &[]), gitops, &deploy.images, &Known::new());
+                    let gitops = manifests(&request, &[], gitops, (&deploy.images, &Known::new()));
                     problems.take(gitops.check(root, &facts.environment));
                 }
                 Deployment::Kubectl(kubectl) => {
@@ -190,16 +190,16 @@ async fn check_forge(request: &Request, edits: Gitops, asked: &PullRequestStep) 
 async fn propose(
     request: &Request,
     edits: Gitops,
-    (stage, asked): (&str, &PullRequestStep),
+    asked: &PullRequestStep,
 ) -> Result<(String, bool), Problems> {
     let (project, token) = forge(request, edits.clone(), asked).await?;
     let (root, environment) = (request.root.clone(), request.facts.environment.clone());
-    let (name, text) = (stage.to_owned(), edits.message.clone());
-    let proposed = blocking(move || edits.propose(&root, &environment, &name)).await?;
-    let Proposed::Branch { head, base, again } = proposed else {
+    let (head, text) = (asked.head.clone(), edits.message.clone());
+    let proposed = blocking(move || edits.propose(&root, &environment, &head)).await?;
+    let Proposed::Branch { base, again } = proposed else {
         return Ok(("the manifests say so already: no pull request is needed".to_owned(), true));
     };
-    let wanted = deploy::Request { head: &head, base: &base, title: &asked.title, text: &text };
+    let wanted = deploy::Request { head: &asked.head, base: &base, title: &asked.title, text: &text };
     let opened = project.open(&wanted, &token).await;
     let opened = opened.map_err(|problem| problem.label(asked.at.span, "asked for by this"))?;
     let again = again && opened.again;
@@ -254,20 +254,24 @@ fn by_digest(images: &[StageImage], at: usize, known: &Known) -> String {
 
 /// What is edited, by what is known of the images and became of their tags.
 fn manifests(
-    (plan, set): (&Plan, &[(StepIndex, TagChange)]),
+    request: &Request,
+    set: &[(StepIndex, TagChange)],
     step: &GitopsStep,
-    images: &[StageImage],
-    known: &Known,
+    (images, known): (&[StageImage], &Known),
 ) -> Gitops {
+    let plan = &request.plan;
     let edits = step.edits.iter().filter_map(|edit| {
         let change = match &edit.change {
             ManifestChange::Image(name, at, by_digest) => {
                 let (repository, tag, digest) = reference((plan, set), images.get(*at)?, known);
                 Change::Image { name: name.clone(), repository, tag, digest, by_digest: *by_digest }
             }
-            ManifestChange::Value(path, value) => Change::Value { path: path.clone(), value: value.clone() },
-            ManifestChange::Digest(path, at) => {
-                Change::Value { path: path.clone(), value: digest(images.get(*at)?, known) }
+            ManifestChange::Value(path, value, follow) => {
+                Change::Value { path: path.clone(), value: value.clone(), aliases: aliases(*follow) }
+            }
+            ManifestChange::Digest(path, at, follow) => {
+                let value = digest(images.get(*at)?, known);
+                Change::Value { path: path.clone(), value, aliases: aliases(*follow) }
             }
             ManifestChange::Pattern(expression, with) => {
                 Change::Pattern { expression: expression.clone(), with: with.clone() }
@@ -275,13 +279,20 @@ fn manifests(
         };
         Some(FileEdit { path: edit.path.clone(), change, span: edit.span })
     });
+    // Where the project has none, the deployment says so.
+    let ledger = Ledger::open(&request.root, &request.facts.environment).ok();
     Gitops {
         repo: step.repo.clone(),
+        remote: ledger.and_then(|ledger| ledger.remote().map(str::to_owned)),
         branch: step.branch.clone(),
         edits: edits.collect(),
         message: step.message.clone(),
         span: step.span,
     }
+}
+
+const fn aliases(follow: bool) -> Aliases {
+    if follow { Aliases::Follow } else { Aliases::Stay }
 }
 
 /// Sets the images of each workload at once, and waits until each is rolled out.
@@ -353,7 +364,9 @@ fn images_of_services(
             .label(step.span, "deployed by this")
     };
     let text = std::fs::read_to_string(root.join(&step.file)).map_err(|error| wrong(error.to_string()))?;
-    let there = services(&text).map_err(|unfit| wrong(unfit.why))?;
+    let beside = root.join(&step.file);
+    let read = |path: &str| std::fs::read_to_string(beside.parent()?.join(path)).ok();
+    let there = services(&text, &read).map_err(|unfit| wrong(unfit.why))?;
     let names: Vec<_> = there.iter().map(|service| format!("`{}`", service.name)).collect();
     let names = names.join(", ");
     if let Some((name, _)) =

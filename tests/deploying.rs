@@ -97,6 +97,13 @@ stage "production" {{
         self.release(&format!("tag={version}"))
     }
 
+    /// What the manifests of the stage say against the ledger.
+    fn drift(&self) -> Value {
+        let told = self.repo.hoist(&["status", "--json"]).stdout;
+        let stage: Value = serde_json::from_str(told.lines().next().unwrap()).unwrap();
+        stage["drift"].clone()
+    }
+
     fn place(&self) -> String {
         format!("127.0.0.1:{}/team/web", self.registry.port)
     }
@@ -185,6 +192,107 @@ fn manifests_are_edited_to_the_byte_and_committed() {
         world.kept(&["show", "main~2:overlays/production/kustomization.yaml"])
     );
     assert_eq!(world.kept(&["rev-list", "--count", "main"]), "4");
+}
+
+#[test]
+fn the_status_shows_which_manifests_somebody_edited() {
+    if !ready("manifests that are edited by hand") {
+        return;
+    }
+    let world = World::new(GITOPS);
+    world.manifests(&files());
+    done(&world.ship("1\n", "v1.0.0"));
+    let none = json!({ "tags": [], "manifests": [], "unknown": null });
+    assert_eq!(world.drift(), none);
+    let by_hand = |path: &str, from: &str, to: &str| {
+        let place = world.repo.path().with_file_name("manifests.git");
+        let work = world.repo.path().with_file_name("manifests");
+        let git = |words: &[&str]| world.repo.git(&[&["-C", &*work.to_string_lossy()], words].concat());
+        git(&["pull", "--quiet", &place.to_string_lossy(), "main"]);
+        let text = world.repo.read(&format!("../manifests/{path}"));
+        world.repo.write(&format!("../manifests/{path}"), text.replace(from, to));
+        git(&["commit", "--quiet", "--all", "--message", "By hand"]);
+        git(&["push", "--quiet", &place.to_string_lossy(), "main"]);
+    };
+    // What hoist does not write is nobody's business.
+    by_hand("app.env", "B=1", "B=2");
+    assert_eq!(world.drift(), none);
+    by_hand("values.yaml", "1.0.0", "0.9.9");
+    let edited = json!({ "repository": "../manifests.git", "branch": "main", "path": "values.yaml", "pull-request": false });
+    assert_eq!(world.drift()["manifests"], json!([edited]));
+    let shown = world.repo.hoist(&["status"]).stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        shown.contains("drift: `values.yaml` on `main` of ../manifests.git says `image: {tag: \"0.9.9\""),
+        "{shown}"
+    );
+    let unasked = world.repo.hoist(&["status", "--no-drift"]).stdout;
+    assert!(unasked.contains("as released"), "{unasked}");
+    done(&world.ship("2\n", "v2.0.0"));
+    assert_eq!(world.drift(), none);
+    // What cannot be read as a deployment reads it is not known.
+    by_hand("app.env", "TAG=", "GAT=");
+    let drift = world.drift();
+    assert!(drift["unknown"].as_str().unwrap().contains("nothing in it matches"), "{drift}");
+    world.stage("deploy \"run\" { run \"true\"; }");
+    assert_eq!(world.drift(), none);
+}
+
+#[test]
+fn a_commit_that_hoist_pushes_is_not_released_for_its_own_sake() {
+    if !ready("manifests beside the sources") {
+        return;
+    }
+    let world = World::new(
+        r#"deploy "gitops" branch="main" {
+        kustomize "deploy" image="placeholder/web" digest=#true
+        yaml "deploy/values.yaml" set="image.tag" to="{version}"
+    }"#,
+    );
+    world.repo.write("deploy/kustomization.yaml", "images:\n- name: placeholder/web\n");
+    world.repo.write("deploy/values.yaml", VALUES);
+    world.repo.commit("Manifests");
+    let remote = world.repo.path().with_file_name("remote.git");
+    world.repo.git(&["init", "--quiet", "--bare", "--initial-branch=main", &remote.to_string_lossy()]);
+    world.repo.git(&["remote", "add", "origin", &remote.to_string_lossy()]);
+    world.repo.git(&["push", "--quiet", "origin", "main"]);
+    let pushed = || world.repo.git(&["--git-dir", &remote.to_string_lossy(), "rev-list", "--count", "main"]);
+    let pull = || {
+        world.repo.git(&["pull", "--quiet", "--ff-only", "origin", "main"]);
+    };
+    done(&world.release("branch=main"));
+    let (before, released) = (pushed(), world.digest("main-latest"));
+    pull();
+    // The push makes a CI system call hoist again; so it does in a clone of one commit.
+    let clone = world.repo.path().with_file_name("clone");
+    let from = format!("file://{}", remote.display());
+    world.repo.git(&["clone", "--quiet", "--depth=1", &from, &clone.to_string_lossy()]);
+    for place in [".", "../clone"] {
+        let again = world.repo.hoist(&["-C", place, "release", "--event", "branch=main", "--yes"]);
+        done(&again);
+        let said =
+            "is what deploying production wrote into `deploy/kustomization.yaml`, `deploy/values.yaml`";
+        assert!(
+            again.stderr.contains("Nothing to release: commit ") && again.stderr.contains(said),
+            "{}",
+            again.stderr
+        );
+        assert_eq!((pushed(), world.digest("main-latest")), (before.clone(), released.clone()));
+    }
+    // What somebody changes is released, also where it is in one of the same files.
+    let text = world.repo.read("deploy/values.yaml");
+    world.repo.write("deploy/values.yaml", text.replace("# chart", "# charts"));
+    world.repo.commit("By hand");
+    world.repo.git(&["push", "--quiet", "origin", "main"]);
+    done(&world.release("branch=main"));
+    assert_ne!(world.digest("main-latest"), released);
+    pull();
+    let nothing = world.release("branch=main");
+    assert!(nothing.stderr.contains("Nothing to release"), "{}", nothing.stderr);
+    // So is what is asked for.
+    let (before, released) = (pushed(), world.digest("main-latest"));
+    done(&world.repo.hoist(&["release", "--event", "branch=main", "--yes", "--force"]));
+    assert_ne!(pushed(), before);
+    assert_ne!(world.digest("main-latest"), released);
 }
 
 #[test]
@@ -397,6 +505,7 @@ fn an_image_whose_tag_names_another_one_is_deployed_by_a_tag_of_its_own() {
     assert_ne!(runs(), first);
     assert_eq!(world.digest(&tag), first);
     assert!(new_tag().starts_with("keep-"), "{}", new_tag());
+    assert_eq!(world.drift()["manifests"], json!([]));
     assert_eq!(world.digest(&new_tag()), runs());
 
     done(&world.repo.hoist(&["rollback", "production", "--yes"]));

@@ -191,7 +191,7 @@ impl Gitops {
 
 impl FileEdit {
     /// The file that is edited.
-    fn path_in(&self, manifests: &Manifests, tip: &str) -> Result<String, Problem> {
+    pub(super) fn path_in(&self, manifests: &Manifests, tip: &str) -> Result<String, Problem> {
         if !matches!(self.change, Change::Image { .. }) {
             return Ok(self.path.clone());
         }
@@ -221,7 +221,7 @@ impl FileEdit {
 }
 
 impl Change {
-    fn of(&self, text: &str) -> Result<String, Unfit> {
+    pub(super) fn of(&self, text: &str) -> Result<String, Unfit> {
         match self {
             Self::Image { name, repository, tag, digest, by_digest } => {
                 let pin = Pin { repository, tag: tag.as_deref(), digest, by_digest: *by_digest };

@@ -641,6 +641,9 @@ fn a_pull_request_is_opened_once_and_found_again() {
             world.kept(&["show", "hoist/shop/production:values.yaml"]),
             VALUES.replace("0.9.0", "1.0.0").trim_end()
         );
+        // Until it is merged, the manifests do not say what they have to.
+        let waits = &world.drift()["manifests"][0];
+        assert_eq!((&waits["path"], &waits["pull-request"]), (&json!("values.yaml"), &json!(true)));
         let tip = world.kept(&["rev-parse", "hoist/shop/production"]);
         let again = release("t0ken-of-forge");
         done(&again);

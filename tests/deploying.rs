@@ -40,7 +40,8 @@ impl World {
     fn stage(&self, stage: &str) {
         let port = self.registry.port;
         let text = format!(
-            r#"registry "prod" "127.0.0.1:{port}/team" insecure=#true
+            r#"project "shop"
+registry "prod" "127.0.0.1:{port}/team" insecure=#true
 image "web" {{
     assemble from="scratch" {{ layer {{ copy "web" "/web"; }}; entrypoint "/web"; }}
     tags {{ latest; semver "{{version}}"; branch "{{branch}}-latest"; }}
@@ -94,6 +95,13 @@ stage "production" {{
         self.repo.commit(content);
         self.repo.git(&["tag", version]);
         self.release(&format!("tag={version}"))
+    }
+
+    /// What the manifests of the stage say against the ledger.
+    fn drift(&self) -> Value {
+        let told = self.repo.hoist(&["status", "--json"]).stdout;
+        let stage: Value = serde_json::from_str(told.lines().next().unwrap()).unwrap();
+        stage["drift"].clone()
     }
 
     fn place(&self) -> String {
@@ -187,6 +195,107 @@ fn manifests_are_edited_to_the_byte_and_committed() {
 }
 
 #[test]
+fn the_status_shows_which_manifests_somebody_edited() {
+    if !ready("manifests that are edited by hand") {
+        return;
+    }
+    let world = World::new(GITOPS);
+    world.manifests(&files());
+    done(&world.ship("1\n", "v1.0.0"));
+    let none = json!({ "tags": [], "manifests": [], "unknown": null });
+    assert_eq!(world.drift(), none);
+    let by_hand = |path: &str, from: &str, to: &str| {
+        let place = world.repo.path().with_file_name("manifests.git");
+        let work = world.repo.path().with_file_name("manifests");
+        let git = |words: &[&str]| world.repo.git(&[&["-C", &*work.to_string_lossy()], words].concat());
+        git(&["pull", "--quiet", &place.to_string_lossy(), "main"]);
+        let text = world.repo.read(&format!("../manifests/{path}"));
+        world.repo.write(&format!("../manifests/{path}"), text.replace(from, to));
+        git(&["commit", "--quiet", "--all", "--message", "By hand"]);
+        git(&["push", "--quiet", &place.to_string_lossy(), "main"]);
+    };
+    // What hoist does not write is nobody's business.
+    by_hand("app.env", "B=1", "B=2");
+    assert_eq!(world.drift(), none);
+    by_hand("values.yaml", "1.0.0", "0.9.9");
+    let edited = json!({ "repository": "../manifests.git", "branch": "main", "path": "values.yaml", "pull-request": false });
+    assert_eq!(world.drift()["manifests"], json!([edited]));
+    let shown = world.repo.hoist(&["status"]).stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        shown.contains("drift: `values.yaml` on `main` of ../manifests.git says `image: {tag: \"0.9.9\""),
+        "{shown}"
+    );
+    let unasked = world.repo.hoist(&["status", "--no-drift"]).stdout;
+    assert!(unasked.contains("as released"), "{unasked}");
+    done(&world.ship("2\n", "v2.0.0"));
+    assert_eq!(world.drift(), none);
+    // What cannot be read as a deployment reads it is not known.
+    by_hand("app.env", "TAG=", "GAT=");
+    let drift = world.drift();
+    assert!(drift["unknown"].as_str().unwrap().contains("nothing in it matches"), "{drift}");
+    world.stage("deploy \"run\" { run \"true\"; }");
+    assert_eq!(world.drift(), none);
+}
+
+#[test]
+fn a_commit_that_hoist_pushes_is_not_released_for_its_own_sake() {
+    if !ready("manifests beside the sources") {
+        return;
+    }
+    let world = World::new(
+        r#"deploy "gitops" branch="main" {
+        kustomize "deploy" image="placeholder/web" digest=#true
+        yaml "deploy/values.yaml" set="image.tag" to="{version}"
+    }"#,
+    );
+    world.repo.write("deploy/kustomization.yaml", "images:\n- name: placeholder/web\n");
+    world.repo.write("deploy/values.yaml", VALUES);
+    world.repo.commit("Manifests");
+    let remote = world.repo.path().with_file_name("remote.git");
+    world.repo.git(&["init", "--quiet", "--bare", "--initial-branch=main", &remote.to_string_lossy()]);
+    world.repo.git(&["remote", "add", "origin", &remote.to_string_lossy()]);
+    world.repo.git(&["push", "--quiet", "origin", "main"]);
+    let pushed = || world.repo.git(&["--git-dir", &remote.to_string_lossy(), "rev-list", "--count", "main"]);
+    let pull = || {
+        world.repo.git(&["pull", "--quiet", "--ff-only", "origin", "main"]);
+    };
+    done(&world.release("branch=main"));
+    let (before, released) = (pushed(), world.digest("main-latest"));
+    pull();
+    // The push makes a CI system call hoist again; so it does in a clone of one commit.
+    let clone = world.repo.path().with_file_name("clone");
+    let from = format!("file://{}", remote.display());
+    world.repo.git(&["clone", "--quiet", "--depth=1", &from, &clone.to_string_lossy()]);
+    for place in [".", "../clone"] {
+        let again = world.repo.hoist(&["-C", place, "release", "--event", "branch=main", "--yes"]);
+        done(&again);
+        let said =
+            "is what deploying production wrote into `deploy/kustomization.yaml`, `deploy/values.yaml`";
+        assert!(
+            again.stderr.contains("Nothing to release: commit ") && again.stderr.contains(said),
+            "{}",
+            again.stderr
+        );
+        assert_eq!((pushed(), world.digest("main-latest")), (before.clone(), released.clone()));
+    }
+    // What somebody changes is released, also where it is in one of the same files.
+    let text = world.repo.read("deploy/values.yaml");
+    world.repo.write("deploy/values.yaml", text.replace("# chart", "# charts"));
+    world.repo.commit("By hand");
+    world.repo.git(&["push", "--quiet", "origin", "main"]);
+    done(&world.release("branch=main"));
+    assert_ne!(world.digest("main-latest"), released);
+    pull();
+    let nothing = world.release("branch=main");
+    assert!(nothing.stderr.contains("Nothing to release"), "{}", nothing.stderr);
+    // So is what is asked for.
+    let (before, released) = (pushed(), world.digest("main-latest"));
+    done(&world.repo.hoist(&["release", "--event", "branch=main", "--yes", "--force"]));
+    assert_ne!(pushed(), before);
+    assert_ne!(world.digest("main-latest"), released);
+}
+
+#[test]
 fn what_fails_after_it_was_committed_is_committed_back() {
     if !ready("manifests that are put back") {
         return;
@@ -250,6 +359,41 @@ fn what_cannot_be_edited_is_refused_before_anything_is_published() {
 }
 
 #[test]
+fn a_directory_with_several_kustomizations_is_refused_as_kustomize_does() {
+    if !ready("several kustomizations") {
+        return;
+    }
+    let kustomize = |path: &str| {
+        let edit = format!("kustomize \"{path}\" image=\"placeholder/web\"");
+        format!("deploy \"gitops\" repo=\"../manifests.git\" {{ {edit}; }}")
+    };
+    let world = World::new(&kustomize("apps"));
+    let text = "images:\n- name: placeholder/web\n";
+    world.manifests(&[
+        ("apps/kustomization.yml", text),
+        ("apps/Kustomization", text),
+        ("one/Kustomization", text),
+        ("one/other.yaml", text),
+    ]);
+    world.repo.git(&["tag", "v1.0.0"]);
+    for path in ["apps", "apps/Kustomization"] {
+        world.stage(&kustomize(path));
+        world.repo.git(&["tag", "--force", "v1.0.0"]);
+        let said = [
+            "hoist::deploy::manifest",
+            "`apps/Kustomization` and `apps/kustomization.yml`",
+            "kustomize build",
+        ];
+        refused(&world.release("tag=v1.0.0"), 3, &said);
+    }
+    // A file that kustomize does not look for is none of them.
+    world.stage(&kustomize("one"));
+    world.repo.git(&["tag", "--force", "v1.0.0"]);
+    done(&world.release("tag=v1.0.0"));
+    assert!(world.kept(&["show", "main:one/Kustomization"]).contains("newTag: 1.0.0"));
+}
+
+#[test]
 fn a_commit_goes_on_top_of_what_others_commit_meanwhile() {
     if !ready("commits at the same time") {
         return;
@@ -306,7 +450,12 @@ fn a_branch_of_the_project_is_committed_to_without_its_files() {
     assert_eq!(world.repo.git(&["show", "deploy:values.yaml"]), VALUES.replace("0.9.0", "1.0.0").trim_end());
     let there = world.repo.git(&["--git-dir", &remote.to_string_lossy(), "show", "deploy:values.yaml"]);
     assert_eq!(there, VALUES.replace("0.9.0", "2.0.0").trim_end());
-    world.repo.git(&["remote", "remove", "origin"]);
+    // The only remote is the one, whatever it is called, as it is for the ledger.
+    world.repo.git(&["remote", "rename", "origin", "upstream"]);
+    done(&world.ship("3\n", "v3.0.0"));
+    let there = world.repo.git(&["--git-dir", &remote.to_string_lossy(), "show", "deploy:values.yaml"]);
+    assert_eq!(there, VALUES.replace("0.9.0", "3.0.0").trim_end());
+    world.repo.git(&["remote", "remove", "upstream"]);
     let secret =
         "deploy \"gitops\" repo=\"https://ci:hunter2@host/a/b.git\" { replace \"web\" \"1\" \"2\"; }";
     world.stage(secret);
@@ -356,6 +505,7 @@ fn an_image_whose_tag_names_another_one_is_deployed_by_a_tag_of_its_own() {
     assert_ne!(runs(), first);
     assert_eq!(world.digest(&tag), first);
     assert!(new_tag().starts_with("keep-"), "{}", new_tag());
+    assert_eq!(world.drift()["manifests"], json!([]));
     assert_eq!(world.digest(&new_tag()), runs());
 
     done(&world.repo.hoist(&["rollback", "production", "--yes"]));
@@ -488,14 +638,17 @@ fn a_pull_request_is_opened_once_and_found_again() {
         assert!(!opened.stderr.contains("t0ken-of-forge"), "{}", opened.stderr);
         assert_eq!(world.kept(&["show", "main:values.yaml"]), VALUES.trim_end());
         assert_eq!(
-            world.kept(&["show", "hoist/production:values.yaml"]),
+            world.kept(&["show", "hoist/shop/production:values.yaml"]),
             VALUES.replace("0.9.0", "1.0.0").trim_end()
         );
-        let tip = world.kept(&["rev-parse", "hoist/production"]);
+        // Until it is merged, the manifests do not say what they have to.
+        let waits = &world.drift()["manifests"][0];
+        assert_eq!((&waits["path"], &waits["pull-request"]), (&json!("values.yaml"), &json!(true)));
+        let tip = world.kept(&["rev-parse", "hoist/shop/production"]);
         let again = release("t0ken-of-forge");
         done(&again);
         assert!(again.stderr.contains("https://forge/7 is open already"), "{}", again.stderr);
-        assert_eq!(world.kept(&["rev-parse", "hoist/production"]), tip);
+        assert_eq!(world.kept(&["rev-parse", "hoist/shop/production"]), tip);
         assert_eq!(forge.changes().len(), 1, "{:?}", forge.changes());
 
         // The next version takes its place.
@@ -504,13 +657,30 @@ fn a_pull_request_is_opened_once_and_found_again() {
         world.repo.git(&["tag", "v2.0.0"]);
         done(&world.release_with("tag=v2.0.0", &[(variable, "t0ken-of-forge")]));
         assert_eq!(
-            world.kept(&["show", "hoist/production:values.yaml"]),
+            world.kept(&["show", "hoist/shop/production:values.yaml"]),
             VALUES.replace("0.9.0", "2.0.0").trim_end()
         );
-        assert_eq!(world.kept(&["rev-list", "--count", "main..hoist/production"]), "1");
+        assert_eq!(world.kept(&["rev-list", "--count", "main..hoist/shop/production"]), "1");
         let changes = forge.changes();
         assert!(changes[0].starts_with("POST "), "{changes:?}");
         assert!(changes[1].contains("/7 {\"title\":\"Release 2.0.0\"}"), "{changes:?}");
+
+        // Another project has a branch of its own, whatever it is called.
+        let tip = world.kept(&["rev-parse", "hoist/shop/production"]);
+        let others = [
+            ("api", "v3.0.0", "hoist/api/production"),
+            ("shop.v2", "v4.0.0", "hoist/shop-v2-c923e4c41da1/production"),
+        ];
+        for (project, version, branch) in others {
+            let release = world.repo.read("release.kdl");
+            let (_, rest) = release.split_once('\n').unwrap();
+            world.repo.write("release.kdl", format!("project \"{project}\"\n{rest}"));
+            world.repo.commit(project);
+            world.repo.git(&["tag", version]);
+            done(&world.release_with(&format!("tag={version}"), &[(variable, "t0ken-of-forge")]));
+            assert_eq!(world.kept(&["rev-list", "--count", &format!("main..{branch}")]), "1");
+        }
+        assert_eq!(world.kept(&["rev-parse", "hoist/shop/production"]), tip);
     }
 }
 
@@ -521,10 +691,12 @@ fn services_are_started_with_images_by_their_digest() {
     }
     let world = World::new("deploy \"compose\" { file \"deploy/compose.yaml\"; }");
     let compose = format!(
-        "services:\n  db:\n    image: postgres:15\n  front: # ours\n    image: {}:latest\n  web:\n    build: .\n",
+        "x-ours: &ours\n  image: {}:latest\nservices:\n  db:\n    image: postgres:15\n  front: # ours\n    \
+         <<: *ours\n  back:\n    extends: {{file: ../base.yaml, service: base}}\n  web:\n    build: .\n",
         world.place()
     );
     world.repo.write("deploy/compose.yaml", &compose);
+    world.repo.write("base.yaml", format!("services: {{base: {{image: \"{}\"}}}}\n", world.place()));
     world.repo.commit("Compose");
     // FakeCompose tells what it was asked for.
     let script = "#!/bin/sh\n[ \"$1 $2\" = 'compose version' ] && exit 0\necho \"$*\" | sed 's| /[^ ]*/| |' >> out\nfor word; do case $word in *.json) cat \"$word\" > over.json;; esac; done\n";
@@ -536,14 +708,16 @@ fn services_are_started_with_images_by_their_digest() {
     done(&run("v0.9.0"));
     assert_eq!(
         world.repo.read("out"),
-        "compose -f deploy/compose.yaml -f images.json pull front web\n\
-         compose -f deploy/compose.yaml -f images.json up -d --no-build front web\n"
+        "compose -f deploy/compose.yaml -f images.json pull front back web\n\
+         compose -f deploy/compose.yaml -f images.json up -d --no-build front back web\n"
     );
     let over: Value = serde_json::from_str(&world.repo.read("over.json")).unwrap();
     let image = format!("{}@{}", world.place(), world.digest("0.9.0"));
     assert_eq!(
         over,
-        serde_json::json!({ "services": { "front": { "image": image }, "web": { "image": image } } })
+        json!({ "services": {
+            "front": { "image": image }, "back": { "image": image }, "web": { "image": image },
+        } })
     );
     assert_eq!(world.repo.read("deploy/compose.yaml"), compose);
 
@@ -551,7 +725,7 @@ fn services_are_started_with_images_by_their_digest() {
     refused(
         &run("v0.9.1"),
         3,
-        &["hoist::deploy::manifest", "there is no service `fornt`", "it has `db`, `front`, `web`"],
+        &["hoist::deploy::manifest", "there is no service `fornt`", "it has `db`, `front`, `back`, `web`"],
     );
     // Where nothing starts services, nothing is published.
     world.stage("deploy \"compose\" { file \"deploy/compose.yaml\"; service \"web\"; }");
@@ -719,4 +893,16 @@ fn an_edited_kustomization_means_what_kustomize_makes_of_it() {
         assert_eq!(ours, call(&["build", "."]), "{text}");
         assert!(ours.contains("host/web"), "{ours}");
     }
+    // It sets what an alias stands for, and leaves the alias what it was; an edit of bytes cannot.
+    let text = "resources: [pod.yaml]\nimages:\n- {name: placeholder/web, newTag: &tag v1}\n- {name: other, newTag: *tag}\n";
+    repo.write("kustomization.yaml", text);
+    call(&["edit", "set", "image", "placeholder/web=host/web:v2"]);
+    let built = call(&["build", "."]);
+    assert!(built.contains("image: host/web:v2") && built.contains("image: other:v1"), "{built}");
+    let pin = Pin { repository: "host/web", tag: Some("v2"), digest: &digest, by_digest: false };
+    assert!(set_image(text, "placeholder/web", pin).is_err());
+    // Of several kustomizations in one directory it takes none.
+    repo.write("Kustomization", text);
+    let output = Command::new(&kustomize).args(["build", "."]).current_dir(repo.path()).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("multiple kustomization files"));
 }

@@ -310,8 +310,10 @@ fn provenance_and_bill_of_materials_are_attested_once_and_cosign_reads_them() {
     }
     let attest = "    attest provenance=#true sbom=\"made/bom.json\"\n    push";
     let target = "target \"bom\" { run \"mkdir -p made && cp bom made/bom.json\"; inputs \"bom\"; \
-                  outputs \"made/bom.json\"; }\nvar \"color\" \"red\"\nvar \"size\" \"1\"\n";
-    let world = World::new(&format!("{target}{}", IMAGE.replace("    push", attest)));
+                  outputs \"made/bom.json\"; }\nvar \"color\" \"red\"\nvar \"size\" \"1\"\n\
+                  target \"compile\" { run \"mkdir -p made && cp web made/web\"; inputs \"web\"; outputs \"made/web\"; }\n";
+    let image = IMAGE.replace("    push", attest).replace("copy \"web\"", "copy \"made/web\"");
+    let world = World::new(&format!("{target}{image}"));
     world.repo.write("bom", "{\"bomFormat\":\"CycloneDX\",\"specVersion\":\"1.6\",\"version\":1}\n");
     world.repo.git(&["remote", "add", "origin", "https://user:hidden@git.example.com/acme/web.git"]);
     world.repo.commit("With a bill of materials");
@@ -348,7 +350,17 @@ fn provenance_and_bill_of_materials_are_attested_once_and_cosign_reads_them() {
     let source = serde_json::json!({
         "digest": { "gitCommit": sha }, "name": "source", "uri": "git+https://git.example.com/acme/web",
     });
-    assert_eq!(build["resolvedDependencies"], serde_json::json!([source]));
+    // The list is what b3sum says; what a step makes for another is in the key of that one.
+    let list = format!("{}  web\n", blake3::hash(b"1\n"));
+    let list = hoist::oci::Digest::of(list.as_bytes()).hex();
+    let inputs = serde_json::json!({
+        "name": "inputs of compile", "digest": { "sha256": list }, "annotations": { "files": 1 },
+    });
+    assert_eq!(build["resolvedDependencies"], serde_json::json!([source, inputs]));
+    let steps = build["internalParameters"]["steps"].as_array().expect("steps");
+    let names: Vec<_> = steps.iter().map(|step| step["name"].as_str().expect("a name")).collect();
+    assert_eq!(names, ["compile", "web:build@linux/amd64", "web:build@linux/arm64", "web:index"]);
+    assert!(steps.iter().all(|step| step["key"]["blake3"].as_str().is_some_and(|key| key.len() == 64)));
     let run = &statement["predicate"]["runDetails"];
     assert!(run["builder"]["id"].is_string() && run["metadata"]["invocationId"].is_string(), "{run}");
     let bom = world.statement("1.0.0", "cyclonedx");

@@ -97,6 +97,15 @@ impl Trace {
         &self.parts
     }
 
+    /// The files that the step reads, by their paths, sorted: the digest of what each holds,
+    /// from which that of another kind than a plain file is derived.
+    pub fn inputs(&self) -> impl Iterator<Item = (&str, Blake3)> {
+        self.parts.iter().filter_map(|(part, value)| match (part, value) {
+            (Part::Input(path), Value::Digest(digest)) => Some((path.as_str(), *digest)),
+            _ => None,
+        })
+    }
+
     /// Whether a file is one of those that the step reads.
     #[must_use]
     pub fn reads(&self, path: &ProjectPath) -> bool {

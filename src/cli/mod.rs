@@ -16,6 +16,7 @@ mod clean;
 mod completions;
 mod copy;
 mod cut;
+mod deployed;
 mod doctor;
 mod fmt;
 mod graph;

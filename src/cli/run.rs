@@ -98,6 +98,12 @@ pub(crate) fn carry_out(
     goals: &Goals,
     mut prepared: Prepared,
 ) -> Result<ExitCode, Problems> {
+    if let Some(text) =
+        prepared.planned.entered.as_ref().and_then(Entered::settled).filter(|_| !running.force)
+    {
+        session.say(&text);
+        return Ok(ExitCode::SUCCESS);
+    }
     if running.dry_run {
         return show_forecast(session, &prepared.planned, running);
     }

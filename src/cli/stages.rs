@@ -9,6 +9,7 @@ use indexmap::IndexMap;
 use jiff::Timestamp;
 
 use crate::cli::approval::given;
+use crate::cli::deployed::only_deployed;
 use crate::cli::place::until_signalled;
 use crate::cli::run::{can_ask, ci};
 use crate::cli::session::{Loaded, Planned, Session};
@@ -16,8 +17,8 @@ use crate::config::{Fact, Image, ProjectPath, Release, Stage};
 use crate::diagnostic::{Code, Problem, Problems, nearest};
 use crate::facts::{Event, EventSource, Facts, Git, Needs, Scope, commit_and_event, has_untracked, short};
 use crate::plan::{
-    Entering, Goals, Options, Promoted, RegistryPlace, RegistryPlan, entered, images_of_stage, registry_of,
-    select_entering, tests_of,
+    Entering, Goals, Options, Plan, Promoted, RegistryPlace, RegistryPlan, entered, images_of_stage,
+    registry_of, select_entering, tests_of,
 };
 use crate::release::{
     Candidate, Entrance, Entry, EntryImage, EntryKind, Ledger, Page, Publisher, Running, Scans, Vouching,
@@ -46,13 +47,23 @@ pub(crate) struct Entered {
     pub(crate) approval: Option<String>,
     /// The runs that died: what they were about to do may be done now.
     pub(crate) over: Vec<String>,
+    /// What alone changed since the commit that all of them run, where hoist did that.
+    pub(crate) deployed: Option<Vec<String>>,
 }
 
 impl Entered {
     /// One stage that is entered by hand.
     pub(crate) fn by_hand(ledger: Ledger, page: Page, stage: Stage, candidate: Candidate) -> Self {
         let stages = vec![(stage, Candidate { automatic: false, ..candidate })];
-        Self { ledger, page, stages, refused: Problems::new(), approval: None, over: Vec::new() }
+        Self {
+            ledger,
+            page,
+            stages,
+            refused: Problems::new(),
+            approval: None,
+            over: Vec::new(),
+            deployed: None,
+        }
     }
 
     /// What enters a stage, and instead of what: `1.2.0 (89abcde) instead of 1.1.0 (0123456)`.
@@ -68,6 +79,20 @@ impl Entered {
             Some(running) => format!("{enters} instead of {running}"),
             None => enters,
         })
+    }
+
+    /// Why there is nothing to release, if that is so.
+    pub(crate) fn settled(&self) -> Option<String> {
+        let paths: Vec<_> = self.deployed.as_ref()?.iter().map(|path| format!("`{path}`")).collect();
+        let (_, candidate) = self.stages.first()?;
+        let stages: Vec<_> = self.stages.iter().map(|(stage, _)| stage.name.value.as_str()).collect();
+        Some(format!(
+            "Nothing to release: commit {} is what deploying {} wrote into {}, and no other change.\n`--force` \
+             releases it all the same.\n",
+            short(&candidate.commit),
+            stages.join(", "),
+            paths.join(", ")
+        ))
     }
 
     /// Why what is only looked at would be refused.
@@ -185,6 +210,7 @@ impl Session {
             let problem = Problem::new(Code::NoGit, "a stage is entered with a commit, and there is none");
             return Err(problem.help("`git commit` makes one").into());
         };
+        let deployed = only_deployed(self, loaded, &facts, (&ledger, &page.state), &stages);
         let tree = tree_of_commit(root, &git.sha)?;
         // Who cannot know says no.
         let untracked = LazyCell::new(|| has_untracked(root).unwrap_or(true));
@@ -231,7 +257,8 @@ impl Session {
             std::mem::take(&mut problems).or(())?;
         }
         let (stages, refused) = (candidates, problems);
-        let entered = Entered { ledger, page, stages, refused, approval: None, over: Vec::new() };
+        let over = Vec::new();
+        let entered = Entered { ledger, page, stages, refused, approval: None, over, deployed };
         Ok(Some((entering, entered)))
     }
 
@@ -244,16 +271,28 @@ impl Session {
         stage: &str,
         promoted: BTreeMap<String, Promoted>,
     ) -> Result<Planned, Problems> {
+        let (facts, plan) = self.plan_of_stage(&loaded, facts, stage, promoted)?;
+        let Loaded { project, release, known, .. } = loaded;
+        Ok(Planned { project, release, facts, plan, tools: Vec::new(), known, entered: None })
+    }
+
+    /// As [`plan_stage`](Self::plan_stage), to be looked at.
+    pub(crate) fn plan_of_stage(
+        &self,
+        loaded: &Loaded,
+        facts: &Facts,
+        stage: &str,
+        promoted: BTreeMap<String, Promoted>,
+    ) -> Result<(Facts, Plan), Problems> {
         let entering = Entering { by_hand: Some(stage.to_owned()), promoted };
         let goals = Goals::Stage(stage.to_owned());
         let selection = select_entering(&loaded.release, &goals, entering)?;
-        let mut found = self.gather(&loaded, &selection.needs, &facts.overrides)?;
+        let mut found = self.gather(loaded, &selection.needs, &facts.overrides)?;
         found.git.clone_from(&facts.git);
         found.event = facts.event.clone();
         found.event_source = facts.event_source.clone();
         let plan = crate::plan::build(&loaded.release, &found, &selection, &Options::default())?;
-        let Loaded { project, release, known, .. } = loaded;
-        Ok(Planned { project, release, facts: found, plan, tools: Vec::new(), known, entered: None })
+        Ok((found, plan))
     }
 }
 

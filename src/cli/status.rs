@@ -1,11 +1,13 @@
 //! `hoist status`: what runs in which stage.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::cli::deployed::deployed;
 use crate::cli::history::check_stage;
 use crate::cli::place::until_signalled;
 use crate::cli::resume::stopped;
@@ -13,18 +15,24 @@ use crate::cli::rollback::held;
 use crate::cli::session::{Loaded, Session};
 use crate::cli::stage_arguments::Status;
 use crate::cli::stages::{known_of, told};
+use crate::deploy::{Difference, Gitops};
 use crate::diagnostic::{Problem, Problems, counted};
-use crate::facts::{Facts, Needs};
+use crate::facts::{Environment, Facts, Needs};
 use crate::oci::Digest;
 use crate::release::{
-    Drift, Entry, EntryKind, Expected, Ledger, Publisher, StageState, State, drifted, expected,
+    Drift, Entering, Entry, EntryKind, Expected, Ledger, Publisher, StageState, State, drifted, expected,
 };
 use crate::report::{Look, Paint, Table};
 
-/// What the tags of a stage hold, against the ledger.
+/// Most characters of a line of a manifest that are shown.
+const LONGEST: usize = 60;
+
+/// What the tags of a stage hold, and its manifests say, against the ledger.
 #[derive(Default)]
-struct Tags {
-    drifts: Vec<Drift>,
+struct Drifts {
+    tags: Vec<Drift>,
+    /// Each with whether a pull request asks for what it has to say.
+    manifests: Vec<(Difference, bool)>,
     /// Why some could not be read.
     unknown: Option<String>,
 }
@@ -37,10 +45,12 @@ pub(crate) fn status(session: &mut Session, options: &Status) -> Result<ExitCode
         check_stage(stage, &page.state, &loaded.release)?;
     }
     let facts = session.gather(&loaded, &Needs::default(), &IndexMap::new())?;
-    let tags = if options.no_drift || page.state.stages.is_empty() {
+    let drifts = if options.no_drift || page.state.stages.is_empty() {
         IndexMap::new()
     } else {
-        until_signalled(look(&loaded, &facts, &page.state), "the status was not shown as a whole")?
+        let written = written(session, &loaded, &page.state, &options.stages);
+        let work = look(&loaded, &facts, &page.state, written);
+        until_signalled(work, "the status was not shown as a whole")?
     };
     // Stages of the file in its order, then those that are declared no more.
     let declared = loaded.release.stages.keys();
@@ -50,7 +60,7 @@ pub(crate) fn status(session: &mut Session, options: &Status) -> Result<ExitCode
     if session.global.json {
         for name in names {
             let state = page.state.stages.get(name);
-            session.output(&format!("{}\n", stage_json(name, state, tags.get(name), session.host.now)))?;
+            session.output(&format!("{}\n", stage_json(name, state, drifts.get(name), session.host.now)))?;
         }
         return Ok(told(session, unreachable));
     }
@@ -58,35 +68,92 @@ pub(crate) fn status(session: &mut Session, options: &Status) -> Result<ExitCode
         session.say("release.kdl declares no stage\n");
         return Ok(told(session, unreachable));
     }
-    let text = table(&names, &page.state, &tags, session.host.now, session.output_look());
+    let text = table(&names, &page.state, &drifts, session.host.now, session.output_look());
     session.output(&text)?;
     // A stage that was entered may not be deployed yet.
     stopped(session, &loaded.project.root)?;
     Ok(told(session, unreachable))
 }
 
-/// What all tags of the ledger hold, by the stage that set them last.
-async fn look(loaded: &Loaded, facts: &Facts, state: &State) -> Result<IndexMap<String, Tags>, Problem> {
+/// What the deployments of a stage write, with whether a pull request asks for it; or why
+/// that is not known.
+type Written = (String, Result<Vec<(Gitops, bool)>, Problems>);
+
+/// What the manifests of a stage say instead, likewise.
+type Read = (String, Result<Vec<(Difference, bool)>, String>);
+
+/// What the stages that are asked for write into manifests. What is being deployed at the
+/// moment is not written yet.
+fn written(session: &Session, loaded: &Loaded, state: &State, asked: &[String]) -> Vec<Written> {
+    let stages = loaded.release.stages.values().filter_map(|stage| {
+        let name = &stage.name.value;
+        let known = state.stages.get(name)?;
+        let entry = &known.running.as_ref()?.entry;
+        let deploys = known.entering.as_ref().is_some_and(Entering::deploys);
+        if deploys || !(asked.is_empty() || asked.contains(name)) {
+            return None;
+        }
+        match deployed(session, loaded, (stage, entry), &IndexMap::new()) {
+            Ok(none) if none.is_empty() => None,
+            written => Some((name.clone(), written)),
+        }
+    });
+    stages.collect()
+}
+
+/// What all tags of the ledger hold, by the stage that set them last, and what the manifests
+/// of stages say.
+async fn look(
+    loaded: &Loaded,
+    facts: &Facts,
+    state: &State,
+    written: Vec<Written>,
+) -> Result<IndexMap<String, Drifts>, Problem> {
+    let (root, environment) = (loaded.project.root.clone(), facts.environment.clone());
+    let read = tokio::task::spawn_blocking(move || read(written, &root, &environment));
     let publisher = Publisher::new(loaded.project.root.clone(), facts.environment.clone());
-    let mut found: IndexMap<String, Tags> = IndexMap::new();
+    let mut found: IndexMap<String, Drifts> = IndexMap::new();
     for wanted in expected(state) {
         let Expected { stage, repository, tag, .. } = &wanted;
-        let tags = found.entry(stage.clone()).or_default();
-        if tags.unknown.is_some() {
+        let drifts = found.entry(stage.clone()).or_default();
+        if drifts.unknown.is_some() {
             continue;
         }
         match held(loaded, facts, &publisher, (repository, tag)).await {
-            Ok(holds) => tags.drifts.extend(drifted(&wanted, holds)),
-            Err(problem) => tags.unknown = Some(problem.title),
+            Ok(holds) => drifts.tags.extend(drifted(&wanted, holds)),
+            Err(problem) => drifts.unknown = Some(problem.title),
+        }
+    }
+    for (stage, read) in read.await.unwrap_or_default() {
+        let drifts = found.entry(stage).or_default();
+        match read {
+            Ok(manifests) => drifts.manifests.extend(manifests),
+            Err(why) => drifts.unknown = drifts.unknown.take().or(Some(why)),
         }
     }
     Ok(found)
 }
 
+/// Reads manifests, as a deployment does.
+fn read(written: Vec<Written>, root: &Path, environment: &Environment) -> Vec<Read> {
+    let of = |deployments: Result<Vec<(Gitops, bool)>, Problems>| {
+        let mut found = Vec::new();
+        for (gitops, asked) in deployments? {
+            let differences = gitops.differences(root, environment)?;
+            found.extend(differences.into_iter().map(|difference| (difference, asked)));
+        }
+        Ok(found)
+    };
+    let why = |problems: Problems| {
+        problems.as_slice().first().map(|problem| problem.title.clone()).unwrap_or_default()
+    };
+    written.into_iter().map(|(stage, deployments)| (stage, of(deployments).map_err(why))).collect()
+}
+
 fn table(
     names: &[&String],
     state: &State,
-    tags: &IndexMap<String, Tags>,
+    drifts: &IndexMap<String, Drifts>,
     now: Timestamp,
     look: Look,
 ) -> String {
@@ -110,7 +177,7 @@ fn table(
             continue;
         };
         let entry = &running.entry;
-        let remark = look.tame(&remark(state.stages.get(*name), tags.get(*name), now));
+        let remark = look.tame(&remark(state.stages.get(*name), drifts.get(*name), now));
         let paint = (!remark.is_empty()).then_some(Paint::Warn);
         table.row([
             strong(name),
@@ -125,7 +192,7 @@ fn table(
 }
 
 /// What is to be said of a stage beside what runs there.
-fn remark(stage: Option<&StageState>, tags: Option<&Tags>, now: Timestamp) -> String {
+fn remark(stage: Option<&StageState>, drifts: Option<&Drifts>, now: Timestamp) -> String {
     let mut parts: Vec<String> = entering(stage, now).into_iter().collect();
     if let Some(hold) = stage.and_then(|stage| stage.hold.as_ref()) {
         parts.push(match stage.and_then(StageState::failure) {
@@ -133,14 +200,31 @@ fn remark(stage: Option<&StageState>, tags: Option<&Tags>, now: Timestamp) -> St
             None => format!("on hold by {}: {}", hold.by, hold.reason),
         });
     }
-    for Drift { expected, holds } in tags.iter().flat_map(|tags| &tags.drifts) {
+    for Drift { expected, holds } in drifts.iter().flat_map(|drifts| &drifts.tags) {
         let holds = holds.map_or_else(|| "is gone".to_owned(), |digest| format!("holds {}", short(digest)));
         parts.push(format!("drift: {}:{} {holds}", expected.repository, expected.tag));
     }
-    if let Some(unknown) = tags.and_then(|tags| tags.unknown.as_ref()) {
+    for (difference, asked) in drifts.iter().flat_map(|drifts| &drifts.manifests) {
+        let Difference { repository, branch, path, line } = difference;
+        let says = match line {
+            _ if *asked => "waits for its pull request, or was edited".to_owned(),
+            Some((says, meant)) => format!("says `{}`, and not `{}`", cut(says), cut(meant)),
+            None => "was edited".to_owned(),
+        };
+        parts.push(format!("drift: `{path}` on `{branch}` of {repository} {says}"));
+    }
+    if let Some(unknown) = drifts.and_then(|drifts| drifts.unknown.as_ref()) {
         parts.push(format!("drift is not known: {unknown}"));
     }
     parts.join("; ")
+}
+
+/// The beginning of a line.
+fn cut(line: &str) -> String {
+    match line.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_owned(),
+    }
 }
 
 /// Who enters a stage at the moment, or died over that.
@@ -179,12 +263,12 @@ pub(crate) fn age(now: Timestamp, then: Timestamp) -> String {
     }
 }
 
-fn stage_json(name: &str, state: Option<&StageState>, tags: Option<&Tags>, now: Timestamp) -> Value {
+fn stage_json(name: &str, state: Option<&StageState>, drifts: Option<&Drifts>, now: Timestamp) -> Value {
     let running = state.and_then(|state| state.running.as_ref());
     let hold = state.and_then(|state| state.hold.as_ref());
     let entering = state.and_then(|state| state.entering.as_ref());
-    let drift = tags.map(|tags| {
-        let drifts = tags.drifts.iter().map(|Drift { expected, holds }| {
+    let drift = drifts.map(|drifts| {
+        let tags = drifts.tags.iter().map(|Drift { expected, holds }| {
             json!({
                 "repository": expected.repository,
                 "tag": expected.tag,
@@ -192,7 +276,14 @@ fn stage_json(name: &str, state: Option<&StageState>, tags: Option<&Tags>, now: 
                 "holds": holds.map(|digest| digest.to_string()),
             })
         });
-        json!({ "tags": drifts.collect::<Vec<_>>(), "unknown": tags.unknown })
+        let manifests = drifts.manifests.iter().map(|(Difference { repository, branch, path, .. }, asked)| {
+            json!({ "repository": repository, "branch": branch, "path": path, "pull-request": asked })
+        });
+        json!({
+            "tags": tags.collect::<Vec<_>>(),
+            "manifests": manifests.collect::<Vec<_>>(),
+            "unknown": drifts.unknown,
+        })
     });
     json!({
         "stage": name,

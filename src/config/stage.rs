@@ -220,6 +220,8 @@ pub enum Edit {
         set: String,
         /// Its new value.
         to: NewValue,
+        /// Whether aliases of it may change with it.
+        aliases: bool,
     },
     /// Replaces what a regular expression matches.
     Replace {

@@ -8,7 +8,7 @@ use crate::deploy::kustomize::{Pin, set_image};
 use crate::deploy::manifests::{File, Manifests, Sent};
 use crate::deploy::replace::replace;
 use crate::deploy::unfit::Unfit;
-use crate::deploy::value::set_value;
+use crate::deploy::value::{Aliases, set_value};
 use crate::diagnostic::{Code, Problem, Problems, Span};
 use crate::facts::{Environment, any_number};
 
@@ -24,6 +24,8 @@ const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "K
 pub struct Gitops {
     /// Where the repository is, as git takes it; the project's own if there is none.
     pub repo: Option<String>,
+    /// The remote of the project's own repository, if it has one.
+    pub remote: Option<String>,
     /// The branch; the repository's default if there is none.
     pub branch: Option<String>,
     /// The edits, in order.
@@ -67,6 +69,8 @@ pub enum Change {
         path: String,
         /// The new one.
         value: String,
+        /// Whether aliases of it may change.
+        aliases: Aliases,
     },
     /// What an expression matches.
     Pattern {
@@ -145,8 +149,7 @@ impl Gitops {
     }
 
     pub(super) fn open(&self, root: &Path, environment: &Environment) -> Result<Manifests, Problem> {
-        Manifests::open(root, environment, self.repo.as_deref(), self.branch.as_deref())
-            .map_err(|problem| self.here(problem))
+        Manifests::open(root, environment, self).map_err(|problem| self.here(problem))
     }
 
     /// The files that the edits change, as they are then.
@@ -188,27 +191,43 @@ impl Gitops {
 
 impl FileEdit {
     /// The file that is edited.
-    fn path_in(&self, manifests: &Manifests, tip: &str) -> Result<String, Problem> {
-        let named = [".yaml", ".yml"].iter().any(|end| self.path.ends_with(end));
-        if !matches!(self.change, Change::Image { .. }) || named {
+    pub(super) fn path_in(&self, manifests: &Manifests, tip: &str) -> Result<String, Problem> {
+        if !matches!(self.change, Change::Image { .. }) {
             return Ok(self.path.clone());
         }
+        let (above, last) = self.path.rsplit_once('/').unwrap_or(("", &self.path));
+        let directory = if KUSTOMIZATIONS.contains(&last) {
+            above
+        } else if [".yaml", ".yml"].iter().any(|end| last.ends_with(end)) {
+            return Ok(self.path.clone());
+        } else {
+            &self.path
+        };
         let join =
-            |name: &str| if self.path.is_empty() { name.to_owned() } else { format!("{}/{name}", self.path) };
-        let candidates: Vec<String> = KUSTOMIZATIONS.iter().map(|name| join(name)).collect();
-        let found = manifests.find(tip, &candidates)?;
-        Ok(found.unwrap_or_else(|| join(KUSTOMIZATIONS[0])))
+            |name: &str| if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") };
+        let found = manifests.find(tip, &KUSTOMIZATIONS.map(join))?;
+        if found.len() > 1 {
+            let found: Vec<_> = found.iter().map(|path| format!("`{path}`")).collect();
+            let title = format!("there are {}, and a directory has one kustomization", found.join(" and "));
+            return Err(Problem::new(Code::Manifest, title)
+                .note("`kustomize build` refuses such a directory")
+                .help("remove all of them but one"));
+        }
+        if KUSTOMIZATIONS.contains(&last) {
+            return Ok(self.path.clone());
+        }
+        Ok(found.into_iter().next().unwrap_or_else(|| join(KUSTOMIZATIONS[0])))
     }
 }
 
 impl Change {
-    fn of(&self, text: &str) -> Result<String, Unfit> {
+    pub(super) fn of(&self, text: &str) -> Result<String, Unfit> {
         match self {
             Self::Image { name, repository, tag, digest, by_digest } => {
                 let pin = Pin { repository, tag: tag.as_deref(), digest, by_digest: *by_digest };
                 set_image(text, name, pin)
             }
-            Self::Value { path, value } => set_value(text, path, value),
+            Self::Value { path, value, aliases } => set_value(text, path, value, *aliases),
             Self::Pattern { expression, with } => replace(text, expression, with),
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::deploy::Unfit;
 use crate::deploy::value::{change, kind_of};
-use crate::deploy::yaml::{Kind, Node, Splices, Tree, indent, line_end, lines_behind, spell};
+use crate::deploy::yaml::{Kind, Node, Splices, Tree, indent, line_end, lines_behind, spell, unshared};
 use crate::diagnostic::nearest;
 
 /// What a kustomization is to say of an image.
@@ -24,7 +24,7 @@ pub struct Pin<'a> {
 ///
 /// # Errors
 /// The list has other entries alone; the entry is written in a way that cannot be edited, or
-/// asks for a tag where there is none that stays; the text is not YAML.
+/// is repeated elsewhere by an alias; or asks for a tag where there is none that stays; the text is not YAML.
 pub fn set_image(text: &str, name: &str, pin: Pin<'_>) -> Result<String, Unfit> {
     let bare = text.strip_prefix('\u{feff}').unwrap_or(text);
     let tree = Tree::read(bare).map_err(|why| Unfit::new(format!("it is not YAML: {why}")))?;
@@ -37,6 +37,8 @@ pub fn set_image(text: &str, name: &str, pin: Pin<'_>) -> Result<String, Unfit> 
     match (tree.documents.first(), meant.documents.first_mut()) {
         (Some(document), Some(goal)) => {
             edit.document(document.end, &document.root, &mut goal.root, &mut splices)?;
+            unshared(bare, document, goal)
+                .map_err(|unfit| unfit.help("write out what stands there: an edit changes one entry"))?;
         }
         _ => return Err(Unfit::new("it is empty, and a kustomization is not".to_owned())),
     }

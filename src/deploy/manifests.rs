@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use crate::deploy::git::{Ended, Git, without_credentials};
+use crate::deploy::gitops::Gitops;
 use crate::diagnostic::{Code, Problem};
 use crate::facts::{Environment, any_number};
 
@@ -51,49 +52,16 @@ pub(super) enum Sent {
 }
 
 impl Manifests {
-    /// The branch of a repository, or of the project's own.
+    /// The branch that is deployed to.
     ///
     /// # Errors
     /// There is no git, no repository, or no such branch.
-    pub(super) fn open(
-        root: &Path,
-        environment: &Environment,
-        repo: Option<&str>,
-        branch: Option<&str>,
-    ) -> Result<Self, Problem> {
-        let scratch = TempDir::new().map_err(|error| {
-            Problem::new(Code::ManifestRepository, "there is no place for what is fetched")
-                .note(error.to_string())
-        })?;
-        let mut manifests = Self {
-            root: root.to_owned(),
-            repository: scratch.path().join("repository"),
-            remote: repo.map(str::to_owned),
-            branch: String::new(),
-            environment: environment.clone(),
-            shallow: repo.is_some(),
-            who: Vec::new(),
-            scratch,
+    pub(super) fn open(root: &Path, environment: &Environment, gitops: &Gitops) -> Result<Self, Problem> {
+        let Gitops { repo, remote, branch, .. } = gitops;
+        let mut manifests = match repo {
+            Some(repo) => Self::elsewhere(root, environment, repo)?,
+            None => Self::own(root, environment, remote.as_deref())?,
         };
-        manifests.who = manifests.identity()?;
-        if repo.is_some() {
-            let place = manifests.repository.to_string_lossy().into_owned();
-            let made = manifests.here(&["init", "--quiet", "--bare", &place])?;
-            if !made.success {
-                return Err(Problem::new(Code::ManifestRepository, "what is fetched cannot be kept")
-                    .note(made.complaint));
-            }
-        } else {
-            let found = manifests.here(&["rev-parse", "--absolute-git-dir"])?;
-            if !found.success {
-                let title = "manifests of the project are deployed by git, and this is no repository";
-                return Err(
-                    Problem::new(Code::NoGit, title).help("`git init` makes one; `repo=\"…\"` names another")
-                );
-            }
-            manifests.repository = found.text().into();
-            manifests.remote = manifests.own_remote()?;
-        }
         manifests.branch = match branch {
             Some(branch) => branch.strip_prefix("refs/heads/").unwrap_or(branch).to_owned(),
             None => manifests.default_branch()?,
@@ -107,6 +75,76 @@ impl Manifests {
             manifests.check_not_checked_out()?;
         }
         Ok(manifests)
+    }
+
+    /// The project's own repository, and no branch of it.
+    ///
+    /// # Errors
+    /// There is no git, or no repository.
+    pub(super) fn own(root: &Path, environment: &Environment, remote: Option<&str>) -> Result<Self, Problem> {
+        let manifests = Self::new(root, environment, remote)?;
+        let found = manifests.here(&["rev-parse", "--absolute-git-dir"])?;
+        if !found.success {
+            let title = "manifests of the project are deployed by git, and this is no repository";
+            return Err(
+                Problem::new(Code::NoGit, title).help("`git init` makes one; `repo=\"…\"` names another")
+            );
+        }
+        Ok(Self { repository: found.text().into(), ..manifests })
+    }
+
+    /// Another repository, and no branch of it yet.
+    fn elsewhere(root: &Path, environment: &Environment, repo: &str) -> Result<Self, Problem> {
+        let manifests = Self { shallow: true, ..Self::new(root, environment, Some(repo))? };
+        let place = manifests.repository.to_string_lossy().into_owned();
+        let made = manifests.here(&["init", "--quiet", "--bare", &place])?;
+        if made.success {
+            return Ok(manifests);
+        }
+        Err(Problem::new(Code::ManifestRepository, "what is fetched cannot be kept").note(made.complaint))
+    }
+
+    fn new(root: &Path, environment: &Environment, remote: Option<&str>) -> Result<Self, Problem> {
+        let scratch = TempDir::new().map_err(|error| {
+            Problem::new(Code::ManifestRepository, "there is no place for what is fetched")
+                .note(error.to_string())
+        })?;
+        let mut manifests = Self {
+            root: root.to_owned(),
+            repository: scratch.path().join("repository"),
+            remote: remote.map(str::to_owned),
+            branch: String::new(),
+            environment: environment.clone(),
+            shallow: false,
+            who: Vec::new(),
+            scratch,
+        };
+        manifests.who = manifests.identity()?;
+        Ok(manifests)
+    }
+
+    /// What differs between two commits, by the paths; none where that is not known, or are
+    /// more than so many. What is not here of the first is fetched.
+    ///
+    /// # Errors
+    /// There is no git.
+    pub(super) fn changed(&self, old: &str, new: &str, most: usize) -> Result<Option<Vec<String>>, Problem> {
+        let is_here = || Ok(self.git(&["cat-file", "-e", &format!("{old}^{{commit}}")])?.success);
+        if !is_here()? {
+            // All that a whole clone does not have is on no branch any more.
+            let is_shallow = self.git(&["rev-parse", "--is-shallow-repository"])?.text() == "true";
+            let Some(remote) = self.remote.as_deref().filter(|_| is_shallow) else { return Ok(None) };
+            let words = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules"];
+            self.git(&[&words[..], &["--depth=1", "--refmap=", "--", remote, old]].concat())?;
+            if !is_here()? {
+                return Ok(None);
+            }
+        }
+        let listed = self.git(&["diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new])?;
+        let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+        let paths: Vec<String> =
+            listed.split('\0').filter(|path| !path.is_empty()).take(most + 1).map(str::to_owned).collect();
+        Ok(Some(paths).filter(|paths| paths.len() <= most))
     }
 
     /// How a user would name the repository.
@@ -125,15 +163,6 @@ impl Manifests {
         }
         let found = self.git(&["remote", "get-url", "--push", remote])?;
         Ok(Some(if found.success { found.text() } else { remote.clone() }))
-    }
-
-    fn own_remote(&self) -> Result<Option<String>, Problem> {
-        if self.git(&["remote", "get-url", "origin"])?.success {
-            return Ok(Some("origin".to_owned()));
-        }
-        let head = self.git(&["symbolic-ref", "--quiet", "--short", "HEAD"])?.text();
-        let tracked = self.git(&["config", "--get", &format!("branch.{head}.remote")])?;
-        Ok(Some(tracked.text()).filter(|name| tracked.success && name != "." && !name.is_empty()))
     }
 
     fn default_branch(&self) -> Result<String, Problem> {
@@ -256,13 +285,13 @@ impl Manifests {
         }
     }
 
-    /// Which of some files is in a directory of a commit.
-    pub(super) fn find(&self, commit: &str, paths: &[String]) -> Result<Option<String>, Problem> {
+    /// Which of some files there are in a commit.
+    pub(super) fn find(&self, commit: &str, paths: &[String]) -> Result<Vec<String>, Problem> {
         let words = ["ls-tree", "-z", "--full-tree", "--name-only", commit, "--"];
         let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
         let listed = self.git(&[&words[..], &paths].concat())?;
         let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
-        Ok(listed.split('\0').find(|name| !name.is_empty()).map(str::to_owned))
+        Ok(listed.split('\0').filter(|name| !name.is_empty()).map(str::to_owned).collect())
     }
 
     /// Says that there is no such file, and what there is.

@@ -18,8 +18,6 @@ pub enum Proposed {
     Nothing,
     /// There is a branch with the commit.
     Branch {
-        /// Its name.
-        head: String,
         /// The branch that it is for.
         base: String,
         /// Whether it was there already.
@@ -40,9 +38,8 @@ impl Gitops {
     ///
     /// # Errors
     /// The manifests cannot be fetched or edited; the remote does not take the branch.
-    pub fn propose(&self, root: &Path, environment: &Environment, stage: &str) -> Result<Proposed, Problems> {
+    pub fn propose(&self, root: &Path, environment: &Environment, head: &str) -> Result<Proposed, Problems> {
         let manifests = self.open(root, environment)?;
-        let head = head(stage);
         let mut why = String::new();
         for _ in 0..RACES {
             let here = |problem| self.here(problem);
@@ -51,7 +48,7 @@ impl Gitops {
             if files.is_empty() {
                 return Ok(Proposed::Nothing);
             }
-            let seen = manifests.fetch_other(&head).map_err(here)?;
+            let seen = manifests.fetch_other(head).map_err(here)?;
             let commit = manifests.commit(&tip, &files, &self.message).map_err(here)?;
             let made = manifests.tree_and_parent(&commit)?;
             let again = match &seen {
@@ -59,20 +56,14 @@ impl Gitops {
                 None => false,
             };
             let sent =
-                if again { Sent::Taken } else { manifests.send_other(&head, seen.as_deref(), &commit)? };
+                if again { Sent::Taken } else { manifests.send_other(head, seen.as_deref(), &commit)? };
             match sent {
                 Sent::Taken => {
-                    return Ok(Proposed::Branch { head, base: manifests.branch.clone(), again });
+                    return Ok(Proposed::Branch { base: manifests.branch.clone(), again });
                 }
                 Sent::Refused(said) => why = said,
             }
         }
         Err(self.here(not_taken(&manifests, &why)).into())
     }
-}
-
-/// The branch of the pull request of a stage: one is open at a time.
-fn head(stage: &str) -> String {
-    let fits = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '/') { c } else { '-' };
-    format!("hoist/{}", stage.chars().map(fits).collect::<String>())
 }

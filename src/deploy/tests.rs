@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use crate::deploy::yaml::{Kind, Node, Tree};
-use crate::deploy::{Pin, Unfit, replace, set_image, set_value};
+use crate::deploy::{Aliases, Pin, Unfit, replace, set_image};
 
 const DIGEST: &str = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 
@@ -17,6 +17,11 @@ fn becomes(before: &str, after: &str, pin: Pin<'_>) {
     let edited = set_image(before, "web", pin).expect("it can be edited");
     assert_eq!(edited, after);
     assert_eq!(set_image(&edited, "web", pin).as_deref(), Ok(after), "again, it changes nothing");
+}
+
+/// One value set, where no alias may change.
+fn set_value(text: &str, path: &str, value: &str) -> Result<String, Unfit> {
+    crate::deploy::set_value(text, path, value, Aliases::Stay)
 }
 
 fn refused(result: Result<String, Unfit>) -> String {
@@ -62,8 +67,8 @@ fn an_entry_of_a_kustomization_keeps_its_form() {
     );
     // Whatever reads as a number is quoted; an anchor and its bytes stay.
     becomes(
-        "x: &t v1\nimages:\n-   name: web\n    newName: ghcr.io/acme/web\n    newTag: &tag v1\ny: *tag\n",
-        "x: &t v1\nimages:\n-   name: web\n    newName: ghcr.io/acme/web\n    newTag: &tag \"1.10\"\ny: *tag\n",
+        "x: &t v1\nimages:\n-   name: web\n    newName: ghcr.io/acme/web\n    newTag: &tag v1\ny: *t\n",
+        "x: &t v1\nimages:\n-   name: web\n    newName: ghcr.io/acme/web\n    newTag: &tag \"1.10\"\ny: *t\n",
         pin(Some("1.10")),
     );
     // Carriage returns, a byte order mark, a marker, letters of more than one byte.
@@ -164,6 +169,40 @@ fn what_cannot_be_edited_as_it_is_meant_is_refused() {
             .contains("no tag that stays with it; write `digest=#true`")
     );
     assert!(edit(&"[".repeat(100_000), Some("v2")).contains("not YAML"), "without an end of the stack");
+}
+
+#[test]
+fn no_alias_changes_with_what_it_stands_for() {
+    let edit = |text: &str| refused(set_image(text, "web", pin(Some("v2"))));
+    let cases = [
+        (
+            "images:\n- name: web\n  newTag: &tag v1\n- name: db\n  newTag: *tag\n",
+            "`images[0].newTag` has an anchor, and `images[1].newTag` (line 5) is its alias `*tag`, which would \
+             change with it; write out what stands there",
+        ),
+        // A field that would be added, to an entry that is merged elsewhere; a list.
+        (
+            "images:\n- &web {name: web}\n- {<<: *web, name: db}\n",
+            "`images[0]` has an anchor, and `images[1].<<`",
+        ),
+        ("images: &none []\nresources: *none\n", "`images` has an anchor, and `resources` (line 2)"),
+    ];
+    for (text, said) in cases {
+        let why = edit(text);
+        assert!(why.contains(said), "{text:?}: {why}");
+    }
+    // What says so already changes nothing.
+    let same = "images:\n- name: web\n  newName: ghcr.io/acme/web\n  newTag: &tag 1.2.0\n- name: db\n  newTag: *tag\n";
+    becomes(same, same, pin(Some("1.2.0")));
+
+    let values = "all: &tag \"1.0\"\nweb: {tag: *tag}\nchart: &a {tag: v1}\n---\nother: &tag 2\nall: x\n";
+    let why = refused(set_value(values, "all", "1.1"));
+    assert!(why.contains("`all` has an anchor, and `web.tag` (line 2) is its alias `*tag`"), "{why}");
+    assert!(why.contains("`yaml … aliases=#true`"), "{why}");
+    assert_eq!(set_value(values, "chart.tag", "v2"), Ok(values.replace("v1", "v2")));
+    assert_eq!(set_value(values, "other", "3"), Ok(values.replace("tag 2", "tag 3")));
+    let followed = crate::deploy::set_value(values, "all", "1.1", Aliases::Follow);
+    assert_eq!(followed, Ok(values.replace("1.0", "1.1").replace("all: x", "all: \"1.1\"")));
 }
 
 #[test]

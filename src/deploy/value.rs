@@ -1,15 +1,24 @@
 //! The edit of one value of a YAML file.
 
 use crate::deploy::Unfit;
-use crate::deploy::yaml::{Kind, Node, Path, Splices, Style, Tree, spell};
+use crate::deploy::yaml::{Kind, Node, Path, Splices, Style, Tree, spell, unshared};
+
+/// What is known of the aliases of a value that is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aliases {
+    /// They are to change with it.
+    Follow,
+    /// Nothing: none may change.
+    Stay,
+}
 
 /// Sets the scalar at a path, in every document of the text that has it. Nothing but its
 /// bytes changes, and they do not where it says so already.
 ///
 /// # Errors
-/// There is no such path, and what is there; what stands there is no single value; the text
-/// is not YAML.
-pub fn set_value(text: &str, path: &str, value: &str) -> Result<String, Unfit> {
+/// There is no such path, and what is there; what stands there is no single value; aliases of
+/// it are to stay as they are, and would not; the text is not YAML.
+pub fn set_value(text: &str, path: &str, value: &str, aliases: Aliases) -> Result<String, Unfit> {
     let path = Path::parse(path).map_err(|why| Unfit::new(format!("`{path}` is no path: {why}")))?;
     let bare = text.strip_prefix('\u{feff}').unwrap_or(text);
     let tree = Tree::read(bare).map_err(|why| Unfit::new(format!("it is not YAML: {why}")))?;
@@ -37,6 +46,13 @@ pub fn set_value(text: &str, path: &str, value: &str) -> Result<String, Unfit> {
         Some((_, why)) if !found => return Err(why),
         None if !found => return Err(Unfit::new("it holds nothing".to_owned())),
         _ => {}
+    }
+    if aliases == Aliases::Stay {
+        for (document, meant) in tree.documents.iter().zip(&meant.documents) {
+            unshared(bare, document, meant).map_err(|unfit| {
+                unfit.help("write the value out there; or let it change: `yaml … aliases=#true`")
+            })?;
+        }
     }
     let edited = splices.apply(bare, &meant).map_err(Unfit::new)?;
     Ok(format!("{}{edited}", &text[..text.len() - bare.len()]))

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::config::{Deploy, Edit, Fact, ForgeAccess, KubectlSet, NewValue, PullRequest, Stage, Template};
 use crate::diagnostic::{Code, Problem, Span, Spanned};
 use crate::facts::Scope;
+use crate::oci::Digest;
 use crate::plan::lower::{Lower, Made};
 use crate::plan::{Action, CommandStep, Definition, Effect, StageImage, Subject};
 
@@ -33,8 +34,6 @@ pub enum Deployment {
 /// Edits manifests of a git repository, and commits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GitopsStep {
-    /// The stage.
-    pub stage: String,
     /// Where the repository is, as git takes it; the project's own if there is none.
     pub repo: Option<String>,
     /// The branch; the repository's default if there is none.
@@ -65,10 +64,10 @@ pub struct ManifestEdit {
 pub enum ManifestChange {
     /// The entry of a kustomization: its name, its image, and whether the digest is said.
     Image(String, usize, bool),
-    /// A value: its path, and the new one.
-    Value(String, String),
-    /// A value that is the digest of an image.
-    Digest(String, usize),
+    /// A value: its path, the new one, and whether aliases of it may change.
+    Value(String, String, bool),
+    /// A value that is the digest of an image, likewise.
+    Digest(String, usize, bool),
     /// What an expression matches, and what stands in its place.
     Pattern(String, String),
 }
@@ -76,6 +75,9 @@ pub enum ManifestChange {
 /// A pull request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PullRequestStep {
+    /// The branch that it is made from, which no other deployment of any project with
+    /// another name has.
+    pub head: String,
     /// Its title.
     pub title: String,
     /// Where it is opened.
@@ -143,10 +145,12 @@ impl Lower<'_> {
                 }
                 let edits = edits.iter().filter_map(|edit| self.manifest_edit(&scope, edit, &images));
                 let edits = edits.collect();
-                let pull_request =
-                    pull_request.as_ref().map(|request| self.pull_request(&scope, request, &message));
+                let pull_request = pull_request.as_ref().map(|request| PullRequestStep {
+                    head: head(&self.release.project, stage, at),
+                    title: self.title(&scope, request, &message),
+                    at: request.at.clone(),
+                });
                 Deployment::Gitops(Box::new(GitopsStep {
-                    stage: name.clone(),
                     repo,
                     branch: self.filled(&scope, branch.as_ref()),
                     edits,
@@ -216,12 +220,12 @@ impl Lower<'_> {
                 let at = self.image_of(is.as_ref(), image, images)?;
                 (path, ManifestChange::Image(image.value.clone(), at, *digest))
             }
-            Edit::Yaml { path, set, to: NewValue::Text(to) } => {
-                (path, ManifestChange::Value(set.clone(), self.fill(scope, to)))
+            Edit::Yaml { path, set, to: NewValue::Text(to), aliases } => {
+                (path, ManifestChange::Value(set.clone(), self.fill(scope, to), *aliases))
             }
-            Edit::Yaml { path, set, to: NewValue::DigestOf(image) } => {
+            Edit::Yaml { path, set, to: NewValue::DigestOf(image), aliases } => {
                 let at = self.image_of(Some(image), image, images)?;
-                (path, ManifestChange::Digest(set.clone(), at))
+                (path, ManifestChange::Digest(set.clone(), at, *aliases))
             }
             Edit::Replace { path, regex, with } => {
                 (path, ManifestChange::Pattern(regex.value.clone(), self.fill(scope, with)))
@@ -242,12 +246,10 @@ impl Lower<'_> {
         Some(ManifestEdit { path: inside.join("/"), change, span: edit.span })
     }
 
-    fn pull_request(&mut self, scope: &Scope<'_>, request: &PullRequest, message: &str) -> PullRequestStep {
+    /// The title of a pull request.
+    fn title(&mut self, scope: &Scope<'_>, request: &PullRequest, message: &str) -> String {
         let title = self.filled(scope, request.title.as_ref());
-        PullRequestStep {
-            title: title.unwrap_or_else(|| message.lines().next().unwrap_or_default().to_owned()),
-            at: request.at.clone(),
-        }
+        title.unwrap_or_else(|| message.lines().next().unwrap_or_default().to_owned())
     }
 
     fn kubectl_set(
@@ -309,6 +311,27 @@ impl Lower<'_> {
         self.problems.push(problem);
         None
     }
+}
+
+/// The branch of the pull request of a deployment: always the same for it, so that one is
+/// open at a time, and no other's, since projects may share a repository of manifests.
+fn head(project: &str, stage: &Stage, at: usize) -> String {
+    let asks =
+        |deploy: &&Spanned<Deploy>| matches!(deploy.value, Deploy::Gitops { pull_request: Some(_), .. });
+    let before = stage.deploys.iter().take(at).filter(asks).count();
+    let number = if before == 0 { String::new() } else { format!(".{}", before + 1) };
+    format!("hoist/{}/{}{number}", part(project), part(&stage.name.value))
+}
+
+/// A name as one part of the name of a branch. What has to be spelled otherwise there is
+/// told from others that are spelled alike.
+fn part(name: &str) -> String {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if !name.is_empty() && name.chars().all(fits) {
+        return name.to_owned();
+    }
+    let spelled: String = name.chars().map(|c| if fits(c) { c } else { '-' }).collect();
+    format!("{spelled}-{}", Digest::of(name.as_bytes()).short())
 }
 
 /// Whether an address shows a password: it would be an argument of a process.

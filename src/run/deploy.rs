@@ -9,35 +9,27 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 use crate::config::ProjectPath;
-use crate::deploy::{
-    self, Change, Committed, FileEdit, Gitops, Project, Proposed, Service, overriding, services,
-};
+use crate::deploy::{self, Committed, Gitops, Project, Proposed, Service, overriding, services};
 use crate::diagnostic::{Code, Problem, Problems, Span};
 use crate::facts::{Environment, short};
-use crate::oci::Tag;
 use crate::plan::{
-    Action, CommandStep, ComposeStep, DeployStep, Deployment, Exec, GitopsStep, KubectlStep, ManifestChange,
-    Plan, PullRequestStep, StageImage, Step, StepIndex,
+    Action, CommandStep, ComposeStep, DeployStep, Deployment, Exec, KubectlStep, PullRequestStep, StageImage,
+    Step,
 };
-use crate::release::{TagChange, TagResult, keep_alive_tag};
 use crate::run::Request;
 use crate::run::command::Unsuccessful;
 use crate::run::enter::with_images;
 use crate::run::image::{Known, Yielded};
+use crate::run::manifests::{World, digest, edits};
 use crate::run::process::Halt;
 use crate::run::program::Programs;
 use crate::run::task::Task;
 use crate::run::teller::{Teller, Told};
 use crate::run::worker::{Worker, blocking};
 use crate::store::find_secret;
-use crate::tags::Movement;
 
-/// Stands for a digest before the image is made.
-const UNKNOWN: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
 /// Workloads that are rolled out, by what their kinds begin with.
 const ROLLED_OUT: [&str; 5] = ["deploy", "daemonset", "ds", "statefulset", "sts"];
-/// The rule whose tags say most of an image.
-const VERSION: &str = "semver";
 /// The program that starts services with Podman.
 const PODMAN_COMPOSE: &str = "podman-compose";
 
@@ -59,16 +51,15 @@ impl Worker {
             Deployment::Gitops(gitops) => {
                 let request = self.request();
                 let set = self.images().tagged();
-                let edits = manifests((&request.plan, &set), gitops, &deploy.images, known);
+                let manifests = edits(&World::of(request), &set, gitops, (&deploy.images, known));
                 if let Some(asked) = &gitops.pull_request {
-                    let opened = propose(request, edits, (&gitops.stage, asked)).await;
+                    let opened = propose(request, manifests, asked).await;
                     let (text, again) = opened.map_err(Unsuccessful::Failed)?;
                     teller.tell(Told::Notice(text)).await;
                     return Ok(if again { Yielded::Again } else { Yielded::Nothing });
                 }
-                let gitops = edits;
                 let (root, environment) = (request.root.clone(), request.facts.environment.clone());
-                let done = blocking(move || gitops.deploy(&root, &environment)).await;
+                let done = blocking(move || manifests.deploy(&root, &environment)).await;
                 let text = match done.map_err(Unsuccessful::Failed)? {
                     Committed::Nothing => {
                         let text = "the manifests say so already: nothing was committed".to_owned();
@@ -123,8 +114,8 @@ pub(super) async fn check_deployments(request: Request) -> Result<(), Problems> 
         let Action::Deploy(deploy) = &step.action else { continue };
         let Deployment::Gitops(gitops) = &deploy.work else { continue };
         let Some(asked) = &gitops.pull_request else { continue };
-        let edits = manifests((&request.plan, &[]), gitops, &deploy.images, &Known::new());
-        problems.take(check_forge(&request, edits, asked).await);
+        let manifests = edits(&World::of(&request), &[], gitops, (&deploy.images, &Known::new()));
+        problems.take(check_forge(&request, manifests, asked).await);
     }
     let checked = check_here(request).await;
     problems.take(checked);
@@ -141,8 +132,8 @@ async fn check_here(request: Request) -> Result<(), Problems> {
             match &deploy.work {
                 Deployment::Run(_) => {}
                 Deployment::Gitops(gitops) => {
-                    let gitops = manifests((plan, &[]), gitops, &deploy.images, &Known::new());
-                    problems.take(gitops.check(root, &facts.environment));
+                    let manifests = edits(&World::of(&request), &[], gitops, (&deploy.images, &Known::new()));
+                    problems.take(manifests.check(root, &facts.environment));
                 }
                 Deployment::Kubectl(kubectl) => {
                     if !is_there("kubectl", &facts.environment, root) {
@@ -167,11 +158,11 @@ async fn check_here(request: Request) -> Result<(), Problems> {
 /// What keeps the repository of manifests, and what lets one in.
 async fn forge(
     request: &Request,
-    edits: Gitops,
+    manifests: Gitops,
     asked: &PullRequestStep,
 ) -> Result<(Project, String), Problems> {
     let (root, environment) = (request.root.clone(), request.facts.environment.clone());
-    let address = blocking(move || edits.address(&root, &environment)).await?;
+    let address = blocking(move || manifests.address(&root, &environment)).await?;
     let project = Project::of(&address.unwrap_or_default(), &asked.at);
     let project = project.map_err(|problem| problem.label(asked.at.span, "asked for by this"))?;
     let secret = project.token_of(&asked.at);
@@ -179,8 +170,8 @@ async fn forge(
     Ok((project, token.reveal().to_owned()))
 }
 
-async fn check_forge(request: &Request, edits: Gitops, asked: &PullRequestStep) -> Result<(), Problems> {
-    let (project, token) = forge(request, edits, asked).await?;
+async fn check_forge(request: &Request, manifests: Gitops, asked: &PullRequestStep) -> Result<(), Problems> {
+    let (project, token) = forge(request, manifests, asked).await?;
     let checked = project.check(&token).await;
     Ok(checked.map_err(|problem| problem.label(asked.at.span, "asked for by this"))?)
 }
@@ -189,17 +180,17 @@ async fn check_forge(request: &Request, edits: Gitops, asked: &PullRequestStep) 
 /// all of it was there already.
 async fn propose(
     request: &Request,
-    edits: Gitops,
-    (stage, asked): (&str, &PullRequestStep),
+    manifests: Gitops,
+    asked: &PullRequestStep,
 ) -> Result<(String, bool), Problems> {
-    let (project, token) = forge(request, edits.clone(), asked).await?;
+    let (project, token) = forge(request, manifests.clone(), asked).await?;
     let (root, environment) = (request.root.clone(), request.facts.environment.clone());
-    let (name, text) = (stage.to_owned(), edits.message.clone());
-    let proposed = blocking(move || edits.propose(&root, &environment, &name)).await?;
-    let Proposed::Branch { head, base, again } = proposed else {
+    let (head, text) = (asked.head.clone(), manifests.message.clone());
+    let proposed = blocking(move || manifests.propose(&root, &environment, &head)).await?;
+    let Proposed::Branch { base, again } = proposed else {
         return Ok(("the manifests say so already: no pull request is needed".to_owned(), true));
     };
-    let wanted = deploy::Request { head: &head, base: &base, title: &asked.title, text: &text };
+    let wanted = deploy::Request { head: &asked.head, base: &base, title: &asked.title, text: &text };
     let opened = project.open(&wanted, &token).await;
     let opened = opened.map_err(|problem| problem.label(asked.at.span, "asked for by this"))?;
     let again = again && opened.again;
@@ -207,81 +198,11 @@ async fn propose(
     Ok((format!("the pull request {} {said}", opened.address), again))
 }
 
-/// The repository, a tag that never moves, and the digest of an image of a stage. The tag
-/// is a version where there is one.
-fn reference(
-    (plan, set): (&Plan, &[(StepIndex, TagChange)]),
-    image: &StageImage,
-    known: &Known,
-) -> (String, Option<String>, String) {
-    let place = image.place.clone().unwrap_or_default();
-    let tags = plan.steps.iter().filter_map(|step| match &step.action {
-        Action::Tag(tag) if tag.image == image.image && tag.registry.place.to_string() == place => {
-            Some(&tag.tags)
-        }
-        _ => None,
-    });
-    let immutable: Vec<_> = tags.flatten().filter(|tag| tag.movement == Movement::Immutable).collect();
-    // Whether the image has a tag, as far as it is known.
-    let has = |tag: &Tag| {
-        let its = |(of, change): &&(StepIndex, TagChange)| {
-            *of == image.image && change.repository == place && change.tag == *tag
-        };
-        set.iter().find(its).map(|(_, change)| !matches!(change.result, TagResult::Kept(_)))
-    };
-    let own = immutable.iter().filter(|planned| has(&planned.tag) != Some(false));
-    let own = own.min_by_key(|tag| tag.rule != VERSION);
-    // Where others have all of them, the image got one that stays with it.
-    let keep = || {
-        let tag = keep_alive_tag(&known.get(&image.image)?.digest)?;
-        (!immutable.is_empty() && has(&tag) == Some(true)).then_some(tag)
-    };
-    let tag = own.map(|planned| planned.tag.to_string()).or_else(|| image.stays.clone());
-    let tag = tag.or_else(|| keep().map(|tag| tag.to_string()));
-    (place, tag, digest(image, known))
-}
-
-fn digest(image: &StageImage, known: &Known) -> String {
-    known.get(&image.image).map_or_else(|| UNKNOWN.to_owned(), |found| found.digest.to_string())
-}
-
 /// `REPOSITORY@DIGEST` of an image of a stage.
 fn by_digest(images: &[StageImage], at: usize, known: &Known) -> String {
     images.get(at).map_or_else(String::new, |image| {
         format!("{}@{}", image.place.as_deref().unwrap_or_default(), digest(image, known))
     })
-}
-
-/// What is edited, by what is known of the images and became of their tags.
-fn manifests(
-    (plan, set): (&Plan, &[(StepIndex, TagChange)]),
-    step: &GitopsStep,
-    images: &[StageImage],
-    known: &Known,
-) -> Gitops {
-    let edits = step.edits.iter().filter_map(|edit| {
-        let change = match &edit.change {
-            ManifestChange::Image(name, at, by_digest) => {
-                let (repository, tag, digest) = reference((plan, set), images.get(*at)?, known);
-                Change::Image { name: name.clone(), repository, tag, digest, by_digest: *by_digest }
-            }
-            ManifestChange::Value(path, value) => Change::Value { path: path.clone(), value: value.clone() },
-            ManifestChange::Digest(path, at) => {
-                Change::Value { path: path.clone(), value: digest(images.get(*at)?, known) }
-            }
-            ManifestChange::Pattern(expression, with) => {
-                Change::Pattern { expression: expression.clone(), with: with.clone() }
-            }
-        };
-        Some(FileEdit { path: edit.path.clone(), change, span: edit.span })
-    });
-    Gitops {
-        repo: step.repo.clone(),
-        branch: step.branch.clone(),
-        edits: edits.collect(),
-        message: step.message.clone(),
-        span: step.span,
-    }
 }
 
 /// Sets the images of each workload at once, and waits until each is rolled out.
@@ -353,7 +274,9 @@ fn images_of_services(
             .label(step.span, "deployed by this")
     };
     let text = std::fs::read_to_string(root.join(&step.file)).map_err(|error| wrong(error.to_string()))?;
-    let there = services(&text).map_err(|unfit| wrong(unfit.why))?;
+    let beside = root.join(&step.file);
+    let read = |path: &str| std::fs::read_to_string(beside.parent()?.join(path)).ok();
+    let there = services(&text, &read).map_err(|unfit| wrong(unfit.why))?;
     let names: Vec<_> = there.iter().map(|service| format!("`{}`", service.name)).collect();
     let names = names.join(", ");
     if let Some((name, _)) =

@@ -49,7 +49,7 @@ pub(super) struct Images {
     secrets: Arc<Secrets>,
     pub(super) publisher: Arc<Publisher>,
     builds: Builds,
-    seals: Seals,
+    pub(super) seals: Seals,
     /// Whether the tags of the whole run may be moved; asked once, before the
     /// first of them is.
     judged: OnceCell<Result<(), Unsuccessful>>,

@@ -187,6 +187,7 @@ impl Worker {
             Err(problems) => return Done::failed(at(step, problems)),
         };
         let key = trace.key();
+        self.images.seals.note(task.step, &trace);
         let miss = match self.look_up(step, trace, &teller).await {
             Ok(miss) => miss,
             Err(done) => return done,

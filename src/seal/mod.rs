@@ -36,7 +36,7 @@ pub use attached::Form;
 pub use attest::{Attestation, attach_document, attest};
 pub use key::{InvalidKey, PublicKey, Signer};
 pub use keyring::Keyring;
-pub use provenance::{Invocation, provenance};
+pub use provenance::{Invocation, Keyed, provenance};
 pub use sbom::{Sbom, recognise};
 pub use sign::sign;
 pub use statement::Subject;

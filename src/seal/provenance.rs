@@ -1,10 +1,12 @@
 //! How an image was made (SLSA provenance, version 1).
 
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::oci::{Digest, Reference};
-use crate::plan::{Action, BaseSource, Plan, ProvenancePlan, StepIndex};
+use crate::plan::{Action, BaseSource, Effect, NeedKind, Plan, ProvenancePlan, StepIndex};
 use crate::seal::Attestation;
 
 /// The type of the statement.
@@ -13,6 +15,9 @@ const PREDICATE_TYPE: &str = "https://slsa.dev/provenance/v1";
 const BUILD_TYPE: &str = "https://github.com/hoist-build/hoist/blob/main/docs/signing.md#build-type";
 /// Who made the image: hoist, wherever it ran.
 const BUILDER: &str = "https://github.com/hoist-build/hoist";
+
+/// Most steps that are told one by one: the key of each covers those that it needs.
+const MOST: usize = 256;
 
 /// The run that made an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,13 +30,27 @@ pub struct Invocation {
     pub finished: Timestamp,
 }
 
-/// What a plan tells of how the image of one of its steps was made. The times of the run
-/// are in it, and do not tell one statement from another.
+/// What a step was carried out with, or had been before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keyed {
+    /// Its key: all that its result depends on, as hex digits.
+    pub key: String,
+    /// How many files it reads.
+    pub files: usize,
+    /// The digest of the list of them: for each a line of the BLAKE3 of what it holds, two
+    /// spaces, and its path, sorted by the paths.
+    pub inputs: Digest,
+}
+
+/// What a plan tells of how the image of one of its steps was made, and what is known of the
+/// steps that were carried out for it. The times of the run are in it, and do not tell one
+/// statement from another.
 #[must_use]
 pub fn provenance(
     plan: &Plan,
     image: StepIndex,
     planned: &ProvenancePlan,
+    keyed: &BTreeMap<StepIndex, Keyed>,
     invocation: &Invocation,
 ) -> Attestation {
     let mut materials = Vec::new();
@@ -48,6 +67,16 @@ pub fn provenance(
     for (uri, digest) in bases(plan, image) {
         materials.push(json!({ "uri": uri, "digest": { "sha256": digest.hex() } }));
     }
+    let made = steps(plan, image, keyed);
+    for (name, Keyed { files, inputs, .. }) in made.iter().filter(|(_, keyed)| keyed.files > 0) {
+        materials.push(json!({
+            "name": format!("inputs of {name}"),
+            "digest": { "sha256": inputs.hex() },
+            "annotations": { "files": files },
+        }));
+    }
+    let steps: Vec<Value> =
+        made.iter().map(|(name, keyed)| json!({ "name": name, "key": { "blake3": keyed.key } })).collect();
     let (kind, name) = &planned.event;
     let mut event = json!({ "kind": kind });
     if let Some(name) = name {
@@ -62,6 +91,7 @@ pub fn provenance(
                 "event": event,
                 "variables": planned.variables,
             },
+            "internalParameters": { "steps": steps },
             "resolvedDependencies": materials,
         },
         "runDetails": {
@@ -80,6 +110,29 @@ pub fn provenance(
 fn states_the_same(one: &Value, other: &Value) -> bool {
     let of = |value: &Value| (value["buildDefinition"].clone(), value["runDetails"]["builder"].clone());
     of(one) == of(other)
+}
+
+/// The steps by which an image was made, each behind those that it needs: of more than can
+/// be told, the ones that are nearest to it.
+fn steps<'a>(
+    plan: &Plan,
+    image: StepIndex,
+    keyed: &'a BTreeMap<StepIndex, Keyed>,
+) -> Vec<(String, &'a Keyed)> {
+    let mut found = BTreeMap::new();
+    let (mut seen, mut open) = (BTreeSet::from([image]), VecDeque::from([image]));
+    while let Some(at) = open.pop_front() {
+        let Some(step) = plan.steps.get(at.0 as usize).filter(|step| step.effect != Effect::Publishing)
+        else {
+            continue;
+        };
+        if let Some(keyed) = keyed.get(&at).filter(|_| found.len() < MOST) {
+            found.insert(at, (step.id.to_string(), keyed));
+        }
+        let needs = step.needs.iter().filter(|need| need.kind == NeedKind::Product);
+        open.extend(needs.map(|need| need.step).filter(|need| seen.insert(*need)));
+    }
+    found.into_values().collect()
 }
 
 fn whole_seconds(time: Timestamp) -> String {

@@ -78,7 +78,8 @@ impl Decoder<'_> {
                     Some(image) => NewValue::DigestOf(image),
                     None => NewValue::Text(self.optional(property(node, "to"))?),
                 };
-                Edit::Yaml { path, set: string(property(node, "set"))?, to }
+                let aliases = boolean(property(node, "aliases")).unwrap_or(false);
+                Edit::Yaml { path, set: string(property(node, "set"))?, to, aliases }
             }
             "replace" => {
                 let path = path()?;

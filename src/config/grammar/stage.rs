@@ -169,10 +169,15 @@ const GITOPS: NodeForm = NodeForm::new("deploy", "Edits files of a git repositor
                     .required(),
                 PropertyForm::new("to", Kind::Template, "Its new value."),
                 PropertyForm::new("digest-of", Kind::NameOf("image"), "The image whose digest is its value."),
+                PropertyForm::new("aliases", Kind::Bool, "Whether aliases of it may change with it.")
+                    .default("`#false`"),
             ])
             .one_of(&["to", "digest-of"])
             .repeatable()
-            .notes("A path that is not there is an error. What was quoted stays quoted."),
+            .notes(
+                "A path that is not there is an error; so is a value with an anchor that has aliases, which \
+                 would change, too. What was quoted stays quoted.",
+            ),
         NodeForm::new("replace", "Replaces what a regular expression matches; no match is an error.")
             .arguments(&[
                 ArgumentForm::one("file", Kind::Template, ""),

@@ -7,7 +7,7 @@ use crate::deploy::yaml::{Kind, Node};
 use crate::diagnostic::nearest;
 
 /// Keys and indexes, one behind the other.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::deploy) struct Path(Vec<Step>);
 
 /// One step down.
@@ -73,6 +73,11 @@ impl Path {
             node = node.child(at).unwrap_or(node);
         }
         Ok(places)
+    }
+
+    /// One step further down.
+    pub(super) fn child(&self, step: Step) -> Self {
+        Self(self.0.iter().cloned().chain([step]).collect())
     }
 
     fn missing(&self, depth: usize, found: Found<'_>) -> Unfit {

@@ -30,6 +30,8 @@ pub(in crate::deploy) struct Node {
     pub(in crate::deploy) span: Range<usize>,
     /// Whether an anchor or a tag stands before it.
     pub(in crate::deploy) marked: bool,
+    /// The number of its anchor; 0 where it has none.
+    pub(in crate::deploy) anchor: usize,
     /// What it is.
     pub(in crate::deploy) kind: Kind,
 }
@@ -174,22 +176,23 @@ impl Reading<'_> {
                 };
                 let marked = anchor != 0 || tag.is_some();
                 let span = scalar(self.text, behind_marks(self.text, span, marked), style);
-                self.put(Node { span, marked, kind: Kind::Scalar(value.into_owned(), style) });
+                self.put(Node { span, marked, anchor, kind: Kind::Scalar(value.into_owned(), style) });
             }
             Event::Alias(anchor) => {
-                self.put(Node { span: span.clone(), marked: false, kind: Kind::Alias(anchor) });
+                let kind = Kind::Alias(anchor);
+                self.put(Node { span: span.clone(), marked: false, anchor: 0, kind });
             }
             Event::SequenceStart(anchor, tag) => {
                 let marked = anchor != 0 || tag.is_some();
                 let span = behind_marks(self.text, span, marked);
                 let flow = self.text[span.start..].starts_with('[');
-                self.begin(Node { span, marked, kind: Kind::Sequence(Vec::new(), flow) })?;
+                self.begin(Node { span, marked, anchor, kind: Kind::Sequence(Vec::new(), flow) })?;
             }
             Event::MappingStart(anchor, tag) => {
                 let marked = anchor != 0 || tag.is_some();
                 let span = behind_marks(self.text, span, marked);
                 let flow = self.text[span.start..].starts_with('{');
-                self.begin(Node { span, marked, kind: Kind::Mapping(Vec::new(), flow) })?;
+                self.begin(Node { span, marked, anchor, kind: Kind::Mapping(Vec::new(), flow) })?;
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 if let Some((mut node, _)) = self.open.pop() {
@@ -199,7 +202,7 @@ impl Reading<'_> {
             }
             Event::DocumentEnd => {
                 let empty = Kind::Scalar(String::new(), Style::Plain);
-                let empty = Node { span: span.start..span.start, marked: false, kind: empty };
+                let empty = Node { span: span.start..span.start, marked: false, anchor: 0, kind: empty };
                 let root = self.root.take().unwrap_or(empty);
                 self.documents.push(Document { root, end: span.start });
             }
@@ -248,7 +251,8 @@ impl Node {
 
     /// A text of its own, nowhere written yet.
     pub(in crate::deploy) fn made(value: &str) -> Self {
-        Self { span: 0..0, marked: false, kind: Kind::Scalar(value.to_owned(), Style::Double) }
+        let kind = Kind::Scalar(value.to_owned(), Style::Double);
+        Self { span: 0..0, marked: false, anchor: 0, kind }
     }
 
     /// Its text, if it is a scalar.
@@ -296,7 +300,7 @@ impl Node {
 
     /// Whether it means the same as another. A plain scalar may be a number, or nothing,
     /// where a quoted one is a text.
-    fn is_same(&self, other: &Self) -> bool {
+    pub(super) fn is_same(&self, other: &Self) -> bool {
         match (&self.kind, &other.kind) {
             (Kind::Scalar(one, style), Kind::Scalar(two, kind)) => {
                 let is_text = |value: &str, style: Style| {

@@ -33,6 +33,7 @@ struct Tool {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Component {
+    guid: Option<String>,
     version: Option<String>,
     semantic_version: Option<String>,
     #[serde(default)]
@@ -43,6 +44,7 @@ struct Component {
 #[serde(rename_all = "camelCase")]
 struct Rule {
     id: String,
+    guid: Option<String>,
     short_description: Option<Message>,
     default_configuration: Option<Configuration>,
     #[serde(default)]
@@ -77,10 +79,21 @@ struct Outcome {
     properties: Value,
 }
 
+/// Where a rule is (section 3.52). An index of -1 is none.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Referred {
     id: Option<String>,
     index: Option<i64>,
+    guid: Option<String>,
+    tool_component: Option<ReferredComponent>,
+}
+
+/// Which part of the tool has it (section 3.54).
+#[derive(Deserialize)]
+struct ReferredComponent {
+    index: Option<i64>,
+    guid: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -151,8 +164,8 @@ impl Outcome {
 
     fn finding(&self, tool: &Tool) -> Result<Finding, Misread> {
         let rule = self.rule_in(tool);
-        let named = self.rule_id.as_deref().or_else(|| self.rule.as_ref()?.id.as_deref());
-        let named = named.or_else(|| rule.map(|rule| rule.id.as_str())).unwrap_or_default();
+        let of_rule = rule.map(|rule| rule.id.as_str());
+        let named = self.named().or(of_rule).unwrap_or_default();
         let location = self.locations.iter().find_map(|location| {
             location.physical_location.as_ref()?.artifact_location.as_ref()?.uri.as_deref()
         });
@@ -160,7 +173,8 @@ impl Outcome {
         let title = text(rule.and_then(|rule| rule.short_description.as_ref()));
         Ok(Finding {
             id: id(named)?,
-            aliases: Vec::new(),
+            // Whoever allows a rule allows its parts.
+            aliases: of_rule.filter(|of_rule| *of_rule != named).map(str::to_owned).into_iter().collect(),
             severity: self.severity(rule),
             package: location.and_then(line).unwrap_or_default(),
             installed: String::new(),
@@ -169,17 +183,45 @@ impl Outcome {
         })
     }
 
+    /// What it is called: that of its rule, or with a part more (section 3.52.4).
+    fn named(&self) -> Option<&str> {
+        self.rule_id.as_deref().or_else(|| self.rule.as_ref()?.id.as_deref())
+    }
+
+    /// The rule that it broke: where it says that this is, if that fits its name, else by
+    /// its name, since not all tools count as they should.
     fn rule_in<'a>(&self, tool: &'a Tool) -> Option<&'a Rule> {
-        let index = self.rule_index.or_else(|| self.rule.as_ref()?.index);
-        let index = index.and_then(|index| usize::try_from(index).ok());
-        let id = self.rule_id.as_deref().or_else(|| self.rule.as_ref()?.id.as_deref());
-        let of_driver = index.and_then(|index| tool.driver.rules.get(index));
-        // A rule of an extension has the same number as one of the driver.
-        let fits = |rule: &&Rule| id.is_none_or(|id| id == rule.id);
-        of_driver.filter(fits).or_else(|| {
-            let all = [&tool.driver].into_iter().chain(&tool.extensions);
-            all.flat_map(|component| &component.rules).find(|rule| id == Some(rule.id.as_str()))
-        })
+        let (named, referred) = (self.named(), self.rule.as_ref());
+        let fits = |rule: &&Rule| named.is_none_or(|named| part_of(named, &rule.id).is_some());
+        let component = self.component_in(tool);
+        let index = place(self.rule_index).or_else(|| place(referred?.index));
+        let at = index.and_then(|index| component?.rules.get(index)).filter(fits);
+        let marked = || {
+            let guid = referred?.guid.as_deref()?;
+            component?.rules.iter().find(|rule| is_guid(rule.guid.as_deref(), guid))
+        };
+        let called = |rules: &mut dyn Iterator<Item = &'a Rule>| {
+            let parts = |rule: &'a Rule| Some((part_of(named?, &rule.id)?, rule));
+            rules.filter_map(parts).min_by_key(|(part, _)| part.len()).map(|(_, rule)| rule)
+        };
+        let components = [&tool.driver].into_iter().chain(&tool.extensions);
+        at.or_else(marked)
+            .or_else(|| called(&mut component?.rules.iter()))
+            .or_else(|| called(&mut components.flat_map(|component| &component.rules)))
+    }
+
+    /// The part of the tool that has the rule: the driver, where it names no other.
+    fn component_in<'a>(&self, tool: &'a Tool) -> Option<&'a Component> {
+        let referred = self.rule.as_ref().and_then(|rule| rule.tool_component.as_ref());
+        let Some(ReferredComponent { index, guid }) = referred else { return Some(&tool.driver) };
+        match (place(*index), guid) {
+            (Some(index), _) => tool.extensions.get(index),
+            (None, Some(guid)) => {
+                let mut components = [&tool.driver].into_iter().chain(&tool.extensions);
+                components.find(|component| is_guid(component.guid.as_deref(), guid))
+            }
+            (None, None) => Some(&tool.driver),
+        }
     }
 
     /// By the score of CVSS in `security-severity`, as code scanners agree on, else by the
@@ -204,6 +246,19 @@ impl Outcome {
             _ => None,
         }
     }
+}
+
+/// What a name says behind that of a rule: nothing, or a part more, with the `/` before it.
+fn part_of<'a>(named: &'a str, rule: &str) -> Option<&'a str> {
+    named.strip_prefix(rule).filter(|part| part.is_empty() || part.starts_with('/'))
+}
+
+fn place(index: Option<i64>) -> Option<usize> {
+    usize::try_from(index?).ok()
+}
+
+fn is_guid(known: Option<&str>, guid: &str) -> bool {
+    known.is_some_and(|known| known.eq_ignore_ascii_case(guid))
 }
 
 fn score(properties: &Value) -> Option<f64> {

@@ -1,6 +1,7 @@
 //! Reports of scanners, by their documented forms, and what is thought of them.
 
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::*;
 use crate::config::{Scan, ScanAllow, Severity};
@@ -171,6 +172,70 @@ fn a_report_in_sarif_is_read() {
         ("disputed", Some(Severity::Medium), "", None),
     ];
     assert_eq!(found, expected);
+}
+
+#[test]
+fn the_rule_of_a_result_in_sarif_may_be_one_of_an_extension_or_above_its_name() {
+    let rules = |rules: &[(&str, &str)]| {
+        let rules = rules.iter().map(|(id, level)| {
+            json!({ "id": id, "guid": format!("guid-{id}"), "defaultConfiguration": { "level": level } })
+        });
+        rules.collect::<Vec<_>>()
+    };
+    let found = |result: serde_json::Value| {
+        let tool = json!({
+            "driver": { "name": "a", "rules": rules(&[("CA1000", "error"), ("CA1000/2", "none"), ("x", "note")]) },
+            "extensions": [
+                { "name": "b", "rules": rules(&[("x", "error")]) },
+                { "name": "c", "guid": "GUID-C", "rules": rules(&[("y", "note"), ("x", "none")]) },
+            ],
+        });
+        let log = json!({ "version": "2.1.0", "runs": [{ "tool": tool, "results": [result] }] });
+        let Finding { id, aliases, severity, .. } =
+            report(ScanFormat::Sarif, &log.to_string()).findings.remove(0);
+        (id, aliases.join(" "), severity)
+    };
+    let expect = |result: serde_json::Value, id: &str, rule: &str, severity| {
+        assert_eq!(found(result.clone()), (id.to_owned(), rule.to_owned(), Some(severity)), "{result}");
+    };
+    expect(json!({ "ruleId": "CA1000/1", "ruleIndex": 0 }), "CA1000/1", "CA1000", Severity::High);
+    expect(json!({ "ruleId": "CA1000/1" }), "CA1000/1", "CA1000", Severity::High);
+    expect(json!({ "ruleId": "CA1000/2" }), "CA1000/2", "", Severity::Negligible);
+    expect(json!({ "ruleId": "CA10001" }), "CA10001", "", Severity::Medium);
+    let of = |component: serde_json::Value| json!({ "toolComponent": component });
+    expect(
+        json!({ "ruleId": "x", "ruleIndex": 0, "rule": of(json!({ "index": 0 })) }),
+        "x",
+        "",
+        Severity::High,
+    );
+    expect(
+        json!({ "ruleId": "x", "ruleIndex": -1, "rule": of(json!({ "index": 0 })) }),
+        "x",
+        "",
+        Severity::High,
+    );
+    expect(
+        json!({ "rule": { "index": 1, "toolComponent": { "guid": "guid-c" } } }),
+        "x",
+        "",
+        Severity::Negligible,
+    );
+    expect(json!({ "rule": { "guid": "GUID-y", "toolComponent": { "index": 1 } } }), "y", "", Severity::Low);
+    expect(
+        json!({ "ruleId": "x/1", "rule": of(json!({ "guid": "guid-c" })) }),
+        "x/1",
+        "x",
+        Severity::Negligible,
+    );
+    expect(json!({ "ruleId": "x", "rule": of(json!({ "name": "a", "index": -1 })) }), "x", "", Severity::Low);
+    // What counts from elsewhere is found by its name.
+    expect(
+        json!({ "ruleId": "y", "ruleIndex": 1, "rule": of(json!({ "index": 7 })) }),
+        "y",
+        "",
+        Severity::Low,
+    );
 }
 
 #[test]

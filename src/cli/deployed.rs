@@ -1,0 +1,75 @@
+//! What the deployments of stages write into manifests.
+
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+
+use crate::cli::session::{Loaded, Session};
+use crate::cli::stages::{facts_of, promoted};
+use crate::config::{Deploy, Stage};
+use crate::deploy::{Changed, Gitops};
+use crate::diagnostic::Problems;
+use crate::facts::{Event, Facts};
+use crate::plan::Promoted;
+use crate::release::{Entry, Ledger, State};
+use crate::run::deployments;
+
+/// What the deployments of a stage write into manifests for what it runs, and of each
+/// whether a pull request asks for it. It is told by the release file as it is now, and by the
+/// commit and the event of the entry.
+///
+/// # Errors
+/// The commit of the entry is not here; the stage has other images now.
+pub(crate) fn deployed(
+    session: &Session,
+    loaded: &Loaded,
+    (stage, entry): (&Stage, &Entry),
+    overrides: &IndexMap<String, String>,
+) -> Result<Vec<(Gitops, bool)>, Problems> {
+    if !stage.deploys.iter().any(|deploy| matches!(deploy.value, Deploy::Gitops { .. })) {
+        return Ok(Vec::new());
+    }
+    let mut facts = facts_of(session, loaded, entry, true)?;
+    facts.overrides.clone_from(overrides);
+    // Tags that came since would describe the commit otherwise.
+    if let (Some(git), false) = (&mut facts.git, matches!(facts.event, Event::Tag(_))) {
+        git.describe.clone_from(&entry.version);
+    }
+    let name = &stage.name.value;
+    let mut images = promoted((&loaded.release, &facts), stage, (name, entry))?;
+    for Promoted { tags, .. } in images.values_mut() {
+        // They are set: the entry says which stays.
+        *tags = Some(BTreeMap::new());
+    }
+    let (facts, plan) = session.plan_of_stage(loaded, &facts, name, images)?;
+    Ok(deployments(&plan, &loaded.project.root, &facts.environment))
+}
+
+/// Whether the commit of a branch is nothing but what hoist made of the one that all stages
+/// run which it enters: the files that it edited. To release it would make another such
+/// commit, and that another one, without end.
+pub(crate) fn only_deployed(
+    session: &Session,
+    loaded: &Loaded,
+    facts: &Facts,
+    (ledger, state): (&Ledger, &State),
+    stages: &[&Stage],
+) -> Option<Vec<String>> {
+    let (Event::Branch(_), Some(git)) = (&facts.event, &facts.git) else { return None };
+    let entries = stages.iter().map(|stage| Some(&state.running(&stage.name.value)?.entry));
+    let entries: Vec<&Entry> = entries.collect::<Option<_>>()?;
+    let old = &entries.first()?.commit;
+    let same = |entry: &&Entry| entry.commit == *old && !entry.dirty;
+    if git.dirty || *old == git.sha || !entries.iter().all(same) {
+        return None;
+    }
+    let world = (loaded.project.root.as_path(), &facts.environment);
+    let changed = Changed::between(world, ledger.remote(), (old, &git.sha)).ok()??;
+    // What cannot be told did not write it.
+    let running = loaded.release.stages.values().filter_map(|stage| {
+        let entry = &state.running(&stage.name.value)?.entry;
+        deployed(session, loaded, (stage, entry), &facts.overrides).ok()
+    });
+    let written: Vec<Gitops> = running.flatten().map(|(gitops, _)| gitops).collect();
+    changed.is_made_by(&written).is_ok_and(|made| made).then_some(changed.paths)
+}

@@ -278,6 +278,8 @@ fn a_commit_that_hoist_pushes_is_not_released_for_its_own_sake() {
         );
         assert_eq!((pushed(), world.digest("main-latest")), (before.clone(), released.clone()));
     }
+    let planned = world.repo.hoist(&["plan", "--event", "branch=main"]);
+    assert!(planned.stderr.contains("Nothing to release"), "{}", planned.stderr);
     // What somebody changes is released, also where it is in one of the same files.
     let text = world.repo.read("deploy/values.yaml");
     world.repo.write("deploy/values.yaml", text.replace("# chart", "# charts"));

@@ -248,6 +248,15 @@ fn a_commit_that_hoist_pushes_is_not_released_for_its_own_sake() {
         yaml "deploy/values.yaml" set="image.tag" to="{version}"
     }"#,
     );
+    let live = r#"
+stage "live" {
+    on tag="live-*"
+    from "production"
+    deploy "gitops" branch="main" { yaml "deploy/live.yaml" set="digest" digest-of="web"; }
+}
+"#;
+    world.repo.write("release.kdl", world.repo.read("release.kdl") + live);
+    world.repo.write("deploy/live.yaml", "digest: none\n");
     world.repo.write("deploy/kustomization.yaml", "images:\n- name: placeholder/web\n");
     world.repo.write("deploy/values.yaml", VALUES);
     world.repo.commit("Manifests");
@@ -278,6 +287,14 @@ fn a_commit_that_hoist_pushes_is_not_released_for_its_own_sake() {
         );
         assert_eq!((pushed(), world.digest("main-latest")), (before.clone(), released.clone()));
     }
+    // It counts as what it was made of where another stage takes that, which commits, too.
+    world.repo.git(&["tag", "live-1"]);
+    done(&world.release("tag=live-1"));
+    assert_ne!(pushed(), before);
+    pull();
+    assert_eq!(world.repo.read("deploy/live.yaml"), format!("digest: {released}\n"));
+    let planned = world.repo.hoist(&["plan", "--event", "branch=main"]);
+    assert!(planned.stderr.contains("Nothing to release"), "{}", planned.stderr);
     // What somebody changes is released, also where it is in one of the same files.
     let text = world.repo.read("deploy/values.yaml");
     world.repo.write("deploy/values.yaml", text.replace("# chart", "# charts"));

@@ -52,19 +52,33 @@ pub(crate) fn only_deployed(
     session: &Session,
     loaded: &Loaded,
     facts: &Facts,
-    (ledger, state): (&Ledger, &State),
+    ledger: (&Ledger, &State),
     stages: &[&Stage],
 ) -> Option<Vec<String>> {
-    let (Event::Branch(_), Some(git)) = (&facts.event, &facts.git) else { return None };
+    let (_, state) = ledger;
     let entries = stages.iter().map(|stage| Some(&state.running(&stage.name.value)?.entry));
     let entries: Vec<&Entry> = entries.collect::<Option<_>>()?;
-    let old = &entries.first()?.commit;
-    let same = |entry: &&Entry| entry.commit == *old && !entry.dirty;
-    if git.dirty || *old == git.sha || !entries.iter().all(same) {
+    let first = entries.first().filter(|_| matches!(facts.event, Event::Branch(_)))?;
+    let same = |entry: &&Entry| entry.commit == first.commit && !entry.dirty;
+    let dirty = facts.git.as_ref().is_none_or(|git| git.dirty);
+    if dirty || !entries.iter().all(same) {
         return None;
     }
+    deployed_since(session, loaded, facts, ledger, &first.commit)
+}
+
+/// The files in which the commit of this run differs from another one, if each is what
+/// deploying what the stages run made of it.
+pub(crate) fn deployed_since(
+    session: &Session,
+    loaded: &Loaded,
+    facts: &Facts,
+    (ledger, state): (&Ledger, &State),
+    commit: &str,
+) -> Option<Vec<String>> {
+    let now = &facts.git.as_ref()?.sha;
     let world = (loaded.project.root.as_path(), &facts.environment);
-    let changed = Changed::between(world, ledger.remote(), (old, &git.sha)).ok()??;
+    let changed = Changed::between(world, ledger.remote(), (commit, now)).ok()??;
     // What cannot be told did not write it.
     let running = loaded.release.stages.values().filter_map(|stage| {
         let entry = &state.running(&stage.name.value)?.entry;

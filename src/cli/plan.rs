@@ -71,7 +71,10 @@ fn show(
     let mut refused = refused.map(Problems::from).unwrap_or_default();
     if let Some(entered) = &planned.entered {
         let of_stages = entered.refusals(session, planned, options.allow_regress);
-        entered.tell(session, &of_stages);
+        match entered.settled().filter(|_| !options.force) {
+            Some(text) if !session.global.json => session.say(&text),
+            _ => entered.tell(session, &of_stages),
+        }
         refused.extend(of_stages);
     }
     let forecasts = look_ahead(session, planned, options)?;

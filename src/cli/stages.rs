@@ -9,7 +9,7 @@ use indexmap::IndexMap;
 use jiff::Timestamp;
 
 use crate::cli::approval::given;
-use crate::cli::deployed::only_deployed;
+use crate::cli::deployed::{deployed_since, only_deployed};
 use crate::cli::place::until_signalled;
 use crate::cli::run::{can_ask, ci};
 use crate::cli::session::{Loaded, Planned, Session};
@@ -22,7 +22,7 @@ use crate::plan::{
 };
 use crate::release::{
     Candidate, Entrance, Entry, EntryImage, EntryKind, Ledger, Page, Publisher, Running, Scans, Vouching,
-    before, ran_in, tree_of_commit, vouched_at_sources,
+    before, ran_in, running_in, tree_of_commit, vouched_at_sources,
 };
 
 /// Variables by which CI systems say who set off a run.
@@ -220,8 +220,16 @@ impl Session {
                 if let Some(other) = stages.iter().find(|other| other.name.value == from.value) {
                     return Err(at_once(stage, other));
                 }
+                let known = (&ledger, &page.state);
+                let since = |commit: &str| deployed_since(self, loaded, &facts, known, commit).is_some();
                 let running = ran_in(&page.state, &from.value, (&git.sha, &tree));
                 running
+                    .or_else(|problem| {
+                        // Deploying there made another commit, and nothing else of it.
+                        let running = running_in(&page.state, &from.value)?;
+                        let entry = &running.entry;
+                        if !entry.dirty && since(&entry.commit) { Ok(running) } else { Err(problem) }
+                    })
                     .map(|running| (from.value.clone(), running.clone()))
                     .map_err(|problem| problem.label(from.span, "its images are taken from there"))
             });

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::cli::deployed::deployed;
 use crate::cli::history::check_stage;
@@ -24,6 +26,8 @@ use crate::release::{
 };
 use crate::report::{Look, Paint, Table};
 
+/// How long all repositories of manifests may take to be read.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Most characters of a line of a manifest that are shown.
 const LONGEST: usize = 60;
 
@@ -110,6 +114,7 @@ async fn look(
     written: Vec<Written>,
 ) -> Result<IndexMap<String, Drifts>, Problem> {
     let (root, environment) = (loaded.project.root.clone(), facts.environment.clone());
+    let stages: Vec<String> = written.iter().map(|(stage, _)| stage.clone()).collect();
     let read = tokio::task::spawn_blocking(move || read(written, &root, &environment));
     let publisher = Publisher::new(loaded.project.root.clone(), facts.environment.clone());
     let mut found: IndexMap<String, Drifts> = IndexMap::new();
@@ -124,7 +129,10 @@ async fn look(
             Err(problem) => drifts.unknown = Some(problem.title),
         }
     }
-    for (stage, read) in read.await.unwrap_or_default() {
+    let why = format!("the manifests were not read within {} s", PATIENCE.as_secs());
+    let late = || stages.into_iter().map(|stage| (stage, Err(why.clone()))).collect();
+    let read: Vec<Read> = timeout(PATIENCE, read).await.map_or_else(|_| late(), Result::unwrap_or_default);
+    for (stage, read) in read {
         let drifts = found.entry(stage).or_default();
         match read {
             Ok(manifests) => drifts.manifests.extend(manifests),

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use hoist::cache::{Key, Trace};
 use hoist::diagnostic::Sources;
-use hoist::facts::{Environment, Host, KnownFiles, Project, Question, gather, load};
+use hoist::facts::{Environment, Host, KnownFiles, Links, Project, Question, gather, load};
 use hoist::plan::{Goals, Options, Plan, build, select};
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -130,7 +130,7 @@ impl Case {
         let source = sources.add("command line", self.name);
         let span = hoist::diagnostic::Span::new(source, 0..self.name.len());
         let goals = Goals::Named(vec![hoist::diagnostic::Spanned::new(self.name.to_owned(), span)]);
-        let selection = select(&release, &goals).unwrap();
+        let selection = select(&release, &goals, &Links::default()).unwrap();
         let question = Question {
             needs: &selection.needs,
             known: &KnownFiles::new(),

@@ -403,3 +403,168 @@ fn goals_are_told_apart_in_a_directory_whose_name_is_not_text() {
     assert_eq!(repo.read("b.txt"), "b\n");
     assert!(repo.hoist(&["run", "b"]).stderr.contains("Nothing to do"));
 }
+
+/// A target whose output directory another keeps its cache in, as programs do that
+/// packages are installed for.
+const INSTALL: &str = r#"
+    target "install" { inputs "lock"; outputs "node_modules/"; run "mkdir -p node_modules/pkg && cp lock node_modules/pkg/code"; }
+    target "build" {
+        needs "install"
+        inputs "src"
+        outputs "dist"
+        run "mkdir -p node_modules/.cache && echo x >> node_modules/.cache/x && cat node_modules/pkg/code src > dist"
+    }
+    target "lint" { needs "install"; inputs "src"; run "mkdir -p node_modules/.cache && echo y >> node_modules/.cache/y"; }
+    target "all" { needs "build" "lint"; }
+    image "web" { needs "install" "build"; assemble from="scratch" { layer { copy "node_modules" "/m"; }; }; }
+"#;
+
+#[test]
+fn what_a_tool_keeps_in_its_cache_among_the_outputs_of_another_step_is_left_to_it() {
+    let repo = Repo::with(INSTALL);
+    repo.write("lock", "1\n");
+    repo.write("src", "a\n");
+    let ended = run(&repo);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(!ended.stderr.contains("again the next time"), "{}", ended.stderr);
+    let ended = run(&repo);
+    assert!(ended.stderr.contains("Nothing to do: all 3 steps are up to date"), "{}", ended.stderr);
+    assert!(run(&repo).stderr.starts_with("ok Nothing to do"));
+    repo.write("src", "b\n");
+    let ended = run(&repo);
+    assert!(!ended.stderr.contains("displaced"), "{}", ended.stderr);
+    assert_eq!(repo.read("node_modules/.cache/x"), "x\nx\n");
+    assert!(repo.hoist(&["plan", "all"]).stdout.contains("up to date"));
+    assert!(run(&repo).stderr.contains("Nothing to do"));
+    // Of an image all that lies there becomes part.
+    let ended = repo.hoist(&["run", "web:build"]);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(ended.stderr.contains("is in `.hoist/displaced/1` now"), "{}", ended.stderr);
+    assert!(!repo.has("node_modules/.cache"));
+}
+
+#[test]
+fn what_else_comes_to_lie_among_the_outputs_of_another_step_is_named() {
+    let repo = Repo::with(&INSTALL.replace("node_modules/.cache", "node_modules/kept"));
+    repo.write("lock", "1\n");
+    repo.write("src", "a\n");
+    let ended = repo.hoist(&["run", "build"]);
+    let told = "build: `node_modules/kept` came to lie where `install` makes its outputs";
+    assert!(ended.stderr.contains(told), "{}", ended.stderr);
+    assert!(ended.stderr.contains("\"!node_modules/kept\""), "{}", ended.stderr);
+    let outputs = "outputs \"node_modules/\"";
+    let excepted = INSTALL.replace("node_modules/.cache", "node_modules/kept");
+    repo.write("release.kdl", excepted.replace(outputs, "outputs \"node_modules/\" \"!node_modules/kept\""));
+    assert_eq!(repo.hoist(&["run", "build"]).code, 0);
+    assert!(repo.hoist(&["run", "build"]).stderr.contains("Nothing to do"));
+}
+
+#[test]
+fn what_no_target_declares_any_more_is_removed_unless_somebody_wants_it() {
+    let file = |outputs: &str| {
+        let outputs = if outputs.is_empty() { String::new() } else { format!("outputs {outputs}; ") };
+        format!(
+            r#"target "gen" {{ inputs "in"; {outputs}run "mkdir -p out/d; for f in a b mine d/c tracked; do cp in out/$f; done"; }}
+            target "list" {{ needs "gen"; inputs "out/**"; run "ls out > list"; outputs "list"; }}
+            target "use" {{ inputs "out/b"; run "true"; }}"#
+        )
+    };
+    let all = r#""out/a" "out/b" "out/mine" "out/d/" "out/tracked""#;
+    let repo = Repo::with(&file(all));
+    repo.write(".gitignore", "/out\n");
+    repo.write("in", "1");
+    done(&repo.hoist(&["run", "list"]));
+    repo.git(&["add", "--force", "out/tracked"]);
+    repo.write("out/mine", "mine");
+    repo.write(
+        "release.kdl",
+        file(r#""out/new""#)
+            .replace("mkdir -p out/d; for f in a b mine d/c tracked; do cp in out/$f; done", "cp in out/new"),
+    );
+    let ended = repo.hoist(&["run", "list"]);
+    done(&ended);
+    let told = "gen: removed what it made and no target declares any more: `out/a`, `out/d/c`";
+    assert!(ended.stderr.contains(told), "{}", ended.stderr);
+    let there = ["out/a", "out/b", "out/mine", "out/d", "out/tracked", "out/new"].map(|path| repo.has(path));
+    // What another names to read stays, and so does what was changed or is tracked.
+    assert_eq!(there, [false, true, true, false, true, true]);
+    assert!(repo.hoist(&["run", "list"]).stderr.contains("Nothing to do"));
+}
+
+#[test]
+fn what_another_target_makes_now_is_its_own() {
+    let file = |first: &str, second: &str| {
+        let made = |names: &str| {
+            let outputs: Vec<String> = names.chars().map(|name| format!("\"{name}\"")).collect();
+            let run: Vec<String> = names.chars().map(|name| format!("cp in {name}")).collect();
+            format!("outputs {}; run \"{}\"", outputs.join(" "), run.join("; "))
+        };
+        let (first, second) = (made(first), made(second));
+        format!("target \"one\" {{ inputs \"in\"; {first}; }}\ntarget \"two\" {{ inputs \"in\"; {second}; }}")
+    };
+    let repo = Repo::with(&file("xy", "z"));
+    repo.write("in", "1");
+    done(&repo.hoist(&["run", "one"]));
+    repo.write("release.kdl", file("x", "yz"));
+    let ended = repo.hoist(&["run", "one"]);
+    assert!(repo.has("y") && !ended.stderr.contains("removed"), "{}", ended.stderr);
+    repo.write("release.kdl", file("xy", "z"));
+    done(&repo.hoist(&["run", "one"]));
+    repo.write("release.kdl", file("x", "z"));
+    // What it makes now is brought back; what it made before goes.
+    let ended = repo.hoist(&["run", "one"]);
+    let told = "one: removed what it made and no target declares any more: `y`";
+    assert!(!repo.has("y") && ended.stderr.contains(told), "{}", ended.stderr);
+}
+
+#[test]
+fn what_a_step_makes_among_its_own_inputs_is_named() {
+    let repo =
+        Repo::with(r#"target "x" { inputs "**"; outputs "dist/"; run "mkdir -p dist; date +%N > dist/x"; }"#);
+    let ended = repo.hoist(&["run", "x"]);
+    let told = "x: it made `dist/x`, which is one of its own inputs";
+    assert!(ended.stderr.contains(told), "{}", ended.stderr);
+    repo.write("release.kdl", repo.read("release.kdl").replace("\"**\"", "\"**\" \"!dist/x\""));
+    done(&repo.hoist(&["run", "x"]));
+    assert!(repo.hoist(&["run", "x"]).stderr.contains("Nothing to do"));
+}
+
+#[test]
+fn without_a_place_for_the_cache_a_run_has_one_of_its_own() {
+    let repo = Repo::with(
+        r#"
+        cache dir="file/cache"
+        target "gen" { inputs "in"; outputs "out"; run "cp in out"; }
+        image "web" { assemble from="scratch" { layer { copy "out" "/out"; }; }; }
+        "#,
+    );
+    repo.write("file", "not a directory");
+    repo.write("in", "1");
+    let ended = repo.hoist(&["run", "gen", "web:build"]);
+    done(&ended);
+    assert!(ended.stderr.contains("nothing is kept of this run"), "{}", ended.stderr);
+    assert_eq!(repo.read("out"), "1");
+    let ended = repo.hoist(&["run", "gen", "--no-cache"]);
+    done(&ended);
+    assert!(!ended.stderr.contains("cannot be written"), "{}", ended.stderr);
+    assert!(repo.hoist(&["plan", "gen"]).stdout.contains("never ran here"));
+    assert_eq!(repo.hoist(&["clean"]).code, 1);
+}
+
+#[test]
+fn what_is_made_behind_a_link_is_read_once_it_is_made() {
+    let repo = Repo::with(
+        r#"
+        target "gen" { inputs "in"; outputs "out/x.txt"; run "cp in out/x.txt"; }
+        target "use" { inputs "real/**"; outputs "copy"; run "cat real/* > copy"; }
+        "#,
+    );
+    fs::create_dir(repo.path().join("real")).unwrap();
+    symlink("real", repo.path().join("out")).unwrap();
+    for text in ["1", "2"] {
+        repo.write("in", text);
+        done(&repo.hoist(&["run", "use"]));
+        assert_eq!(repo.read("copy"), text);
+        assert!(repo.hoist(&["run", "use"]).stderr.contains("Nothing to do"));
+    }
+}

@@ -4,8 +4,8 @@
 use hoist::config::{LoadedDocument, ProjectPath, Release, decode};
 use hoist::diagnostic::{Problems, Sources};
 use hoist::facts::{
-    Environment, Event, EventSource, Facts, Git, InputFile, InputKind, Inputs, Needs, ResolvedBase, Seen,
-    Walked,
+    Environment, Event, EventSource, Facts, Git, InputFile, InputKind, Inputs, Links, Needs, ResolvedBase,
+    Seen, Walked,
 };
 use hoist::oci::Platform;
 use hoist::plan::{Goals, Options, Plan, build, select};
@@ -51,7 +51,7 @@ pub fn release(text: &str, sources: &mut Sources) -> Result<Release, Problems> {
 /// # Errors
 /// All that is wrong with it.
 pub fn plan(release: &Release, goals: &Goals, event: Event) -> Result<Plan, Problems> {
-    let selection = select(release, goals)?;
+    let selection = select(release, goals, &Links::default())?;
     build(release, &facts(&selection.needs, event), &selection, &Options::default())
 }
 

@@ -171,7 +171,7 @@ impl Cache {
 /// Removes a file, or a directory if it is empty and nothing is mounted there.
 /// Where `may_open`, the directory above belongs to the step, and is opened if its
 /// owner may not write it.
-fn remove(path: &Path, is_directory: bool, may_open: bool) -> io::Result<()> {
+pub(super) fn remove(path: &Path, is_directory: bool, may_open: bool) -> io::Result<()> {
     let removed = || if is_directory { fs::remove_dir(path) } else { fs::remove_file(path) };
     let result = removed().or_else(|error| match path.parent() {
         Some(above) if may_open && error.kind() == io::ErrorKind::PermissionDenied => {

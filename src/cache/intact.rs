@@ -3,34 +3,34 @@
 use crate::cache::local::each;
 use crate::cache::restore::differences;
 use crate::cache::selection::output_directories;
-use crate::cache::{Blake3, Cache, Output, Reason};
+use crate::cache::{Blake3, Cache, Exactness, Output, Reason};
 use crate::config::{Pattern, ProjectPath};
 use crate::facts::{Clock, Stat};
 use crate::plan::{Effect, StepId};
 
 impl Cache {
-    /// Whether the workspace holds exactly what the last run of a step made, which
-    /// declares these `patterns`, and that has the digest that is `expected`, where
-    /// one is. Little is read where the file system says what it said when that was
-    /// collected or restored; `clock` is that of the project's
-    /// [file system](crate::cache::clock).
+    /// What of the workspace is not as the last run of a step made it, which declares
+    /// these `patterns`, or why that cannot be told; nothing where it holds exactly that,
+    /// with the digest that is `expected`, where one is. Little is read where the file
+    /// system says what it said when that was collected or restored; `clock` is that of
+    /// the project's [file system](crate::cache::clock).
     ///
     /// What is not as it was made counts as not seen from then on.
     #[must_use]
-    pub fn is_intact(
+    pub fn disturbed(
         &self,
         (step, effect): (&StepId, Effect),
-        patterns: &[Pattern],
+        (patterns, exactness): (&[Pattern], Exactness),
         expected: Option<Blake3>,
         clock: Clock,
-    ) -> bool {
-        let Some(last) = self.last(step) else { return false };
-        let outputs = last.record.outputs;
-        if expected.is_some_and(|expected| outputs.digest() != expected) {
-            return false;
+    ) -> Option<Reason> {
+        let Some(made) = self.latest.made(&step.to_string()) else { return Some(Reason::RecordGone) };
+        let outputs = &made.outputs;
+        if expected.is_some_and(|expected| made.digest != expected) {
+            return Some(Reason::NeedChanged { step: step.to_string() });
         }
         if self.are_as_seen(outputs.as_slice(), patterns, clock) {
-            return true;
+            return None;
         }
         // What always runs leaves links alone that are somebody's.
         let is_spared = |reason: &Reason| match reason {
@@ -39,12 +39,15 @@ impl Cache {
             }
             _ => false,
         };
-        let differences = differences(&self.root, &outputs, patterns, &self.looks);
-        let intact = differences.is_ok_and(|differences| differences.iter().all(is_spared));
-        if !intact {
+        let looks = self.looks.relying_on(clock);
+        let disturbed = match differences(&self.root, outputs, (patterns, exactness), &looks) {
+            Ok(differences) => differences.into_iter().find(|reason| !is_spared(reason)),
+            Err(_) => Some(Reason::NeedChanged { step: step.to_string() }),
+        };
+        if disturbed.is_some() {
             self.looks.forget(outputs.iter().map(|output| &output.path));
         }
-        intact
+        disturbed
     }
 
     /// Whether the file system says the same of outputs, and of the directories that

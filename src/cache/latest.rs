@@ -1,5 +1,7 @@
 //! The last run of each step of a project, to compare the next one with.
 
+use std::collections::HashMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::cache::journal::{Header, Journal};
 use crate::cache::part::{path_text, text_path};
 use crate::cache::record::StoredRecord;
-use crate::cache::{Blake3, Key, Part, Record, Trace, Value};
+use crate::cache::{Blake3, Key, Outputs, Part, Record, Trace, Value};
 use crate::diagnostic::Problem;
 
 /// The file of a project's last runs, in its directory in the cache.
@@ -48,6 +50,16 @@ pub(super) struct Latest {
     root: PathBuf,
     staging: PathBuf,
     journal: Arc<Mutex<Option<Journal>>>,
+    /// What last runs made that was asked for.
+    made: Arc<Mutex<HashMap<String, Arc<MadeLast>>>>,
+}
+
+/// What the last run of a step made.
+#[derive(Debug)]
+pub(super) struct MadeLast {
+    pub(super) outputs: Outputs,
+    /// The digest of it.
+    pub(super) digest: Blake3,
 }
 
 /// A run as it lies on disk. Behind it are the parts that its key was made of: of a step
@@ -83,6 +95,16 @@ impl Latest {
             root: root.to_owned(),
             staging: staging.to_owned(),
             journal: Arc::default(),
+            made: Arc::default(),
+        }
+    }
+
+    /// Begins with the last runs that others tell of, as far as they can be read.
+    pub(super) fn take_over(&self, other: &Self) {
+        if let Some(above) = self.file.parent() {
+            // Whatever cannot be taken over is not known.
+            let _made = fs::create_dir_all(above);
+            let _copied = fs::read(&other.file).and_then(|bytes| fs::write(&self.file, bytes));
         }
     }
 
@@ -90,6 +112,21 @@ impl Latest {
     pub(super) fn get(&self, step: &str) -> Option<LastRun> {
         let last = |journal: &mut Journal| journal.get(step).and_then(run).map(|(last, _)| last);
         with(&mut self.open(), &self.file, last)
+    }
+
+    /// What the last run of a step made; many may ask for it, and it is read once.
+    pub(super) fn made(&self, step: &str) -> Option<Arc<MadeLast>> {
+        if let Some(made) = self.known().get(step) {
+            return Some(Arc::clone(made));
+        }
+        let outputs = self.get(step)?.record.outputs;
+        let made = Arc::new(MadeLast { digest: outputs.digest(), outputs });
+        self.known().insert(step.to_owned(), Arc::clone(&made));
+        Some(made)
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<String, Arc<MadeLast>>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The last run of a step, and what its key was made of.
@@ -101,6 +138,11 @@ impl Latest {
     pub(super) fn is_done(&self, step: &str, key: Key) -> bool {
         let done = |header: &Header| header.outcome == Outcome::Done && header.key == key;
         with(&mut self.open(), &self.file, |journal| journal.header(step).is_some_and(done))
+    }
+
+    /// The key of the last run of a step.
+    pub(super) fn key(&self, step: &str) -> Option<Key> {
+        with(&mut self.open(), &self.file, |journal| Some(journal.header(step)?.key))
     }
 
     /// How long the last run of a step took.
@@ -127,7 +169,11 @@ impl Latest {
             outcome: last.outcome,
             duration: last.record.duration,
         };
-        with(&mut self.open(), &self.file, |journal| journal.put(&self.file, &self.staging, header, &body))
+        let put = with(&mut self.open(), &self.file, |journal| {
+            journal.put(&self.file, &self.staging, header, &body)
+        });
+        self.known().remove(trace.step());
+        put
     }
 
     fn open(&self) -> MutexGuard<'_, Option<Journal>> {

@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use rayon::prelude::*;
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 
 use crate::cache::clear::Standing;
 use crate::cache::collect::collect;
@@ -19,8 +20,8 @@ use crate::cache::looks::{Look, Looks};
 use crate::cache::restore::{Contents, differences, restore};
 use crate::cache::small::Small;
 use crate::cache::{
-    Hit, KeptLog, Key, Lookup, Made, Miss, Output, OutputKind, Outputs, Reason, Record, Restoration, Saved,
-    Trace, image,
+    Exactness, Hit, KeptLog, Key, Lookup, Made, Miss, Output, OutputKind, Outputs, Reason, Record,
+    Restoration, Saved, Trace, image,
 };
 use crate::config::{Pattern, ProjectPath};
 use crate::diagnostic::{Code, Problem, Problems};
@@ -60,6 +61,8 @@ pub struct Cache {
     pub(super) latest: Latest,
     pub(super) images: Layout,
     pub(super) looks: Looks,
+    /// Its directory, where that goes with it.
+    temporary: Option<Arc<TempDir>>,
 }
 
 impl Cache {
@@ -92,8 +95,32 @@ impl Cache {
             latest: Latest::new(&dir, root, &staging),
             images: staging_store(&dir.join("images"))?,
             looks: Looks::default(),
+            temporary: None,
             dir,
         })
+    }
+
+    /// A cache that lasts as long as this value and its clones, for a run that cannot have
+    /// the one in `dir`. What that tells of the project's last runs, so that they are known
+    /// as what made its outputs, is taken over if it can be read.
+    ///
+    /// # Errors
+    /// There is no room for temporary files ([`CacheUnusable`](crate::diagnostic::Code::CacheUnusable)).
+    pub fn temporary(dir: Option<&Path>, root: &Path) -> Result<Self, Problem> {
+        let made = tempfile::Builder::new().prefix("hoist-cache-").tempdir();
+        let own = made.map_err(|error| unusable(&std::env::temp_dir(), &error))?;
+        let mut cache = Self::open(own.path(), root)?;
+        if let Some(dir) = dir {
+            cache.latest.take_over(&Latest::new(&dir.join(FORMAT), root, Path::new("")));
+        }
+        cache.temporary = Some(Arc::new(own));
+        Ok(cache)
+    }
+
+    /// Whether it goes with this value and its clones.
+    #[must_use]
+    pub const fn is_temporary(&self) -> bool {
+        self.temporary.is_some()
     }
 
     /// The same cache, which need not read these files again.
@@ -292,14 +319,19 @@ impl Cache {
     /// `patterns` are those that the step declares.
     ///
     /// A directory that is declared as an output belongs to the step: what lies
-    /// there and was not made by it is moved to `.hoist/displaced`. Outside of
-    /// such directories nothing but the outputs themselves is touched.
+    /// there and was not made by it is moved to `.hoist/displaced`, as far as `exactness`
+    /// says. Outside of such directories nothing but the outputs themselves is touched.
     ///
     /// # Errors
     /// The workspace cannot be written ([`ReadOnly`](crate::diagnostic::Code::ReadOnly));
     /// a symbolic link leads out of the project
     /// ([`OutsideProject`](crate::diagnostic::Code::OutsideProject)).
-    pub fn restore(&self, hit: &Hit, patterns: &[Pattern]) -> Result<Restoration, Problems> {
+    pub fn restore(
+        &self,
+        hit: &Hit,
+        patterns: &[Pattern],
+        exactness: Exactness,
+    ) -> Result<Restoration, Problems> {
         // It is shown as it lies there.
         if let Some(lost) = hit.record.log.and_then(|log| self.contents.verify(log.digest, log.size).err()) {
             let log = "its log".to_owned();
@@ -316,7 +348,8 @@ impl Cache {
                 || self.is_made(made.get_or_init(|| self.made_by(&hit.record.step)), path.as_path())
         };
         let outputs = &hit.record.outputs;
-        let restoration = restore(&self.root, outputs, patterns, contents, &self.looks, &is_own)?;
+        let restoration =
+            restore(&self.root, outputs, (patterns, exactness), contents, &self.looks, &is_own)?;
         if matches!(restoration, Restoration::Lost(_)) {
             return Ok(restoration);
         }
@@ -335,8 +368,13 @@ impl Cache {
     ///
     /// # Errors
     /// The workspace cannot be read; a symbolic link leads out of the project.
-    pub fn differences(&self, hit: &Hit, patterns: &[Pattern]) -> Result<Vec<Reason>, Problems> {
-        differences(&self.root, &hit.record.outputs, patterns, &self.looks)
+    pub fn differences(
+        &self,
+        hit: &Hit,
+        patterns: &[Pattern],
+        exactness: Exactness,
+    ) -> Result<Vec<Reason>, Problems> {
+        differences(&self.root, &hit.record.outputs, (patterns, exactness), &self.looks)
     }
 
     /// The file of what a step wrote; `None` if it wrote nothing. [`Cache::restore`] has

@@ -17,6 +17,8 @@ use crate::facts::{Clock, KnownFiles, Seen};
 pub(super) struct Looks {
     known: Arc<KnownFiles>,
     fresh: Arc<Mutex<HashMap<Vec<u8>, Look>>>,
+    /// How finely the file system counts time, where what was seen may be relied on.
+    clock: Option<Clock>,
 }
 
 /// What the file system said of an output before it was read, and the digest of
@@ -32,12 +34,22 @@ pub struct Look {
 impl Looks {
     /// These files are known from before.
     pub(super) fn new(known: KnownFiles) -> Self {
-        Self { known: Arc::new(known), fresh: Arc::default() }
+        Self { known: Arc::new(known), ..Self::default() }
+    }
+
+    /// The same, where what was seen of files that have settled need not be read again.
+    pub(super) fn relying_on(&self, clock: Clock) -> Self {
+        Self { clock: Some(clock), ..self.clone() }
     }
 
     /// The digest of a file that was just seen; it is read unless it is known.
     pub(super) fn digest(&self, path: &ProjectPath, full: &Path, seen: Seen) -> io::Result<Blake3> {
+        let settled = |look: &Look| {
+            look.seen.stat == seen.stat && self.clock.is_some_and(|clock| look.seen.is_settled(clock))
+        };
+        let fresh = || self.of(path).filter(settled);
         let known = self.known.digest(path.as_path(), &seen.stat).map(Blake3);
+        let known = known.or_else(|| fresh()?.digest);
         let digest = match known {
             Some(digest) => digest,
             None => digest_at(full, seen.stat.size)?.0,

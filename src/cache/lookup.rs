@@ -41,6 +41,12 @@ impl Miss {
         self.trace
     }
 
+    /// What was looked up.
+    #[must_use]
+    pub const fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
     /// A step that runs whatever the cache knows: [`Reason::Forced`], one that
     /// [always](Reason::always) runs and [`Reason::CacheOff`], which are not kept, or
     /// what a [restoration](Restoration::Lost) found.

@@ -16,7 +16,7 @@ use crate::cache::local::each;
 use crate::cache::looks::{Look, Looks};
 use crate::cache::selection::Selection;
 use crate::cache::small::Small;
-use crate::cache::{Blake3, Output, OutputKind, Outputs, Reason, Restoration};
+use crate::cache::{Blake3, Exactness, Output, OutputKind, Outputs, Reason, Restoration};
 use crate::config::{Pattern, ProjectPath};
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::facts::{InputKind, Seen, Stat, moment};
@@ -52,13 +52,13 @@ impl Contents<'_> {
 pub(super) fn restore(
     root: &Path,
     outputs: &Outputs,
-    patterns: &[Pattern],
+    (patterns, exactness): (&[Pattern], Exactness),
     contents: Contents<'_>,
     looks: &Looks,
     is_own: &dyn Fn(&ProjectPath) -> bool,
 ) -> Result<Restoration, Problems> {
     let selection = Selection::new(patterns)?;
-    let mut work = Work::find(root, outputs, &selection, looks)?;
+    let mut work = Work::find(root, outputs, (&selection, exactness), looks)?;
     let own = work.spare(is_own);
     if work.reasons.is_empty() {
         return Ok(Restoration::Current);
@@ -84,11 +84,11 @@ pub(super) fn restore(
 pub(super) fn differences(
     root: &Path,
     outputs: &Outputs,
-    patterns: &[Pattern],
+    (patterns, exactness): (&[Pattern], Exactness),
     looks: &Looks,
 ) -> Result<Vec<Reason>, Problems> {
     let selection = Selection::new(patterns)?;
-    Ok(Work::find(root, outputs, &selection, looks)?.reasons)
+    Ok(Work::find(root, outputs, (&selection, exactness), looks)?.reasons)
 }
 
 /// What is different in the workspace.
@@ -109,10 +109,12 @@ impl<'a> Work<'a> {
     fn find(
         root: &Path,
         outputs: &'a Outputs,
-        selection: &Selection<'_>,
+        (selection, exactness): (&Selection<'_>, Exactness),
         looks: &Looks,
     ) -> Result<Self, Problem> {
         let mut work = Self::default();
+        let directories = selection.directories();
+        let spares = |path: &Path| exactness.spares(root, &directories, outputs, path);
         let states = each(outputs.as_slice(), |output| state(root, output, looks));
         // Below a directory that is not yet there, nothing is as it should be,
         // even if a link in its place leads to something that looks the same.
@@ -126,6 +128,7 @@ impl<'a> Work<'a> {
             let state = if below { State::Missing } else { state? };
             let reason = match state {
                 State::Same => continue,
+                State::Changed if spares(output.path.as_path()) => continue,
                 State::Missing => Reason::OutputMissing(output.path.clone()),
                 State::Changed | State::OtherMode | State::InTheWay => {
                     Reason::OutputChanged(output.path.clone())
@@ -141,7 +144,7 @@ impl<'a> Work<'a> {
             work.wanted.push(output);
             work.reasons.push(reason);
         }
-        work.find_stale(root, outputs, selection, looks)?;
+        work.find_stale(root, outputs, (selection, &spares), looks)?;
         Ok(work)
     }
 
@@ -159,7 +162,7 @@ impl<'a> Work<'a> {
         &mut self,
         root: &Path,
         outputs: &Outputs,
-        selection: &Selection<'_>,
+        (selection, spares): (&Selection<'_>, &dyn Fn(&Path) -> bool),
         looks: &Looks,
     ) -> Result<(), Problem> {
         let mut stale = BTreeSet::new();
@@ -174,7 +177,8 @@ impl<'a> Work<'a> {
                 let Ok(path) = ProjectPath::root().join(&found.path) else { continue };
                 // What a negated pattern takes away is the user's, and so is
                 // the directory that holds it.
-                let ours = selection.covers(&found.path) && outputs.get(&path).is_none();
+                let ours =
+                    selection.covers(&found.path) && outputs.get(&path).is_none() && !spares(&found.path);
                 let is_dir = found.seen.stat.kind() == Some(InputKind::Directory);
                 if ours && !(is_dir && holds_others(root, &found.path, selection)) {
                     stale.insert(path);

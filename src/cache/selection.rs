@@ -25,6 +25,12 @@ pub(super) fn output_directories(patterns: &[Pattern]) -> Result<Vec<ProjectPath
     Ok(directories.iter().filter_map(|directory| ProjectPath::root().join(directory).ok()).collect())
 }
 
+/// Whether a path, relative to the project's directory, is an output by these patterns.
+#[must_use]
+pub fn covers(patterns: &[Pattern], path: &Path) -> bool {
+    Selection::new(patterns).is_ok_and(|selection| selection.covers(path))
+}
+
 /// One pattern.
 #[derive(Debug)]
 pub(super) struct Rule<'a> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use crate::cli::session::{Loaded, Session, runtime};
+use crate::cli::session::{Loaded, Session, links_of, runtime};
 use crate::config::Base;
 use crate::diagnostic::{Code, Problem, Problems, Span};
 use crate::facts::{Facts, Needs, ResolvedBase};
@@ -48,7 +48,7 @@ struct Wanted<'a> {
 impl Session {
     /// The images of registries that Dockerfiles of the release file start from.
     pub(crate) fn bases_of_dockerfiles(&mut self, loaded: &Loaded) -> Result<Vec<DockerfileBase>, Problems> {
-        let selection = crate::plan::select(&loaded.release, &Goals::All)?;
+        let selection = crate::plan::select(&loaded.release, &Goals::All, &links_of(loaded))?;
         let mut facts = self.gather(loaded, &Needs::default(), &IndexMap::new())?;
         facts.dockerfiles = self.read_dockerfiles(&loaded.project, &selection.needs)?;
         dockerfile_bases(&loaded.release, &facts, &selection)
@@ -75,7 +75,7 @@ impl Session {
         if of_layers.is_empty() && of_builds.is_empty() {
             return problems.or(());
         }
-        let cache = self.cache(&loaded.release, &loaded.project)?;
+        let cache = self.cache_for_run(&loaded.release, &loaded.project, false)?;
         let quiet = self.global.quiet || self.global.json;
         let tell = move |text: &str| {
             if !quiet {

@@ -98,6 +98,6 @@ pub(crate) fn look_ahead(
     planned: &Planned,
     options: &crate::run::Options,
 ) -> Result<Vec<Forecast>, Problems> {
-    let cache = session.cache(&planned.release, &planned.project)?;
+    let cache = session.cache_for_run(&planned.release, &planned.project, !options.no_cache)?;
     forecast(&planned.plan, &cache, options)
 }

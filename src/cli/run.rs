@@ -134,10 +134,11 @@ pub(crate) fn carry_out(
     agree(session, &prepared.planned, (running.yes, &lines), &confirm)?;
     let entrance = entrance.map(|entrance| approve(session, &prepared.planned, (entrance, &enters)));
     let entrance = entrance.transpose()?;
-    let cache = session.cache(&prepared.planned.release, &prepared.planned.project)?;
+    let Planned { release, project, .. } = &prepared.planned;
+    let cache = session.cache_for_run(release, project, !running.no_cache)?;
     let cache = cache.knowing(std::mem::take(&mut prepared.planned.known));
     let owners = owners(&prepared.planned.plan);
-    let remembering = prepared.remembering(session);
+    let remembering = prepared.remembering(session).filter(|_| !cache.is_temporary());
     let mut files = Files::of(session, &prepared.planned.project.root, running);
     let mut view = view(session, &prepared.planned.project.root, owners);
     let Prepared { planned, settled, .. } = prepared;

@@ -16,9 +16,10 @@ use crate::cli::words::Words;
 use crate::config::{ProjectPath, Release};
 use crate::diagnostic::{Class, Code, Problem, Problems, Sources, Spanned};
 use crate::facts::{
-    Compiled, Facts, Host, KnownFiles, Needs, Origin, Project, Question, Text, ToolQuery, compile_release,
+    Compiled, Facts, Host, KnownFiles, Links, Needs, Origin, Project, Question, Text, ToolQuery,
+    compile_release,
 };
-use crate::plan::{Goals, Options, Plan, Selection};
+use crate::plan::{Goals, Options, Plan, Selection, places_of};
 use crate::report::{Dialect, Look, output, problems_json, render, status};
 
 /// One call of hoist.
@@ -176,7 +177,7 @@ impl Session {
         overrides: &IndexMap<String, String>,
     ) -> Result<Plan, Problems> {
         Words::check_axes(&loaded.release, goals, overrides)?;
-        let selection = crate::plan::select(&loaded.release, goals)?;
+        let selection = crate::plan::select(&loaded.release, goals, &links_of(loaded))?;
         self.outline_of(loaded, selection, overrides)
     }
 
@@ -214,11 +215,12 @@ impl Session {
         options: Options,
     ) -> Result<(Selection, Option<Entered>), Problems> {
         Words::check_axes(&loaded.release, goals, overrides)?;
-        let selection = crate::plan::select(&loaded.release, goals)?;
+        let links = links_of(loaded);
+        let selection = crate::plan::select(&loaded.release, goals, &links)?;
         if selection.is_release()
             && let Some((entering, entered)) = self.stages_of_event(loaded, overrides, options)?
         {
-            let selection = crate::plan::select_entering(&loaded.release, goals, entering)?;
+            let selection = crate::plan::select_entering(&loaded.release, goals, &links, entering)?;
             return Ok((selection, Some(entered)));
         }
         Ok((selection, None))
@@ -280,6 +282,27 @@ impl Session {
     /// Opens the cache: the directory that the file names, or that of the user.
     pub(crate) fn cache(&self, release: &Release, project: &Project) -> Result<Cache, Problem> {
         Cache::open(&self.cache_directory(release, project)?, &project.root)
+    }
+
+    /// The cache for a run, which has one of its own where the usual one cannot be had.
+    /// With `warn`, that is said.
+    pub(crate) fn cache_for_run(
+        &self,
+        release: &Release,
+        project: &Project,
+        warn: bool,
+    ) -> Result<Cache, Problem> {
+        let problem = match self.cache(release, project) {
+            Ok(cache) => return Ok(cache),
+            Err(problem) => problem,
+        };
+        let dir = self.cache_directory(release, project).ok();
+        let cache = Cache::temporary(dir.as_deref(), &project.root).map_err(|_| problem.clone())?;
+        if warn && !self.global.json {
+            let why = problem.notes.first().map(|note| format!(" ({note})")).unwrap_or_default();
+            self.say(&format!("{}{why}; nothing is kept of this run\n", problem.title));
+        }
+        Ok(cache)
     }
 
     /// The directory of the cache: the one that the file names, or that of the user.
@@ -346,6 +369,11 @@ impl Session {
         summarise_refusal(self, problems);
         code
     }
+}
+
+/// The symbolic links that the paths of a release lead through.
+pub(crate) fn links_of(loaded: &Loaded) -> Links {
+    Links::read(&loaded.project.root, &places_of(&loaded.release))
 }
 
 /// The path from the top of the repository to the project, with a `/` at its end

@@ -12,7 +12,7 @@ use crate::facts::{
     repository_depth,
 };
 use crate::plan::{Action, Goals, Options, Plan, Step};
-use crate::run::{Settled, Summary};
+use crate::run::{Outcome, Settled, Summary};
 
 /// The name of the file that holds digests of files.
 const DIGESTS: &str = "digests";
@@ -252,6 +252,16 @@ impl Remembering {
     pub(crate) fn keep(self, request: &crate::run::Request, summary: &Summary) {
         let crate::run::Request { plan, release, facts, cache, root, sources, .. } = request;
         let clock = clock(&root.join(".hoist"));
+        // What steps do not declare any more they remove by a plan of the whole.
+        let forsakes = |(step, outcome): (&Step, &Outcome)| match &step.action {
+            Action::Command(command) => {
+                !outcome.is_success() && cache.has_forsaken(&step.id, &command.outputs)
+            }
+            _ => false,
+        };
+        if plan.steps.iter().zip(&summary.outcomes).any(forsakes) {
+            return;
+        }
         let stored = match self.basis {
             Basis::Whole { origin, tools } => {
                 let learn = || learn(request, clock, self.build, &self.state);

@@ -12,7 +12,7 @@ use crate::cli::approval::given;
 use crate::cli::deployed::{deployed_since, only_deployed};
 use crate::cli::place::until_signalled;
 use crate::cli::run::{can_ask, ci};
-use crate::cli::session::{Loaded, Planned, Session};
+use crate::cli::session::{Loaded, Planned, Session, links_of};
 use crate::config::{Fact, Image, ProjectPath, Release, Stage};
 use crate::diagnostic::{Code, Problem, Problems, nearest};
 use crate::facts::{Event, EventSource, Facts, Git, Needs, Scope, commit_and_event, has_untracked, short};
@@ -294,7 +294,7 @@ impl Session {
     ) -> Result<(Facts, Plan), Problems> {
         let entering = Entering { by_hand: Some(stage.to_owned()), promoted };
         let goals = Goals::Stage(stage.to_owned());
-        let selection = select_entering(&loaded.release, &goals, entering)?;
+        let selection = select_entering(&loaded.release, &goals, &links_of(loaded), entering)?;
         let mut found = self.gather(loaded, &selection.needs, &facts.overrides)?;
         found.git.clone_from(&facts.git);
         found.event = facts.event.clone();

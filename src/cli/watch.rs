@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::cli::arguments::Run;
 use crate::cli::report::Files;
 use crate::cli::run::{asked, asker, owners, request, view};
-use crate::cli::session::{Planned, Session, runtime};
+use crate::cli::session::{Planned, Session, links_of, runtime};
 use crate::config::Pattern;
 use crate::diagnostic::{Class, Code, Problem, Problems};
 use crate::facts::{Needs, Watch, Watched, Watcher};
@@ -153,7 +153,7 @@ impl Round<'_> {
     fn plan(&self, session: &mut Session) -> Result<(Planned, Goals, Needs), Problems> {
         let (goals, values) = asked(session, &self.options.words)?;
         let loaded = session.load()?;
-        let needs = select(&loaded.release, &goals)?.needs;
+        let needs = select(&loaded.release, &goals, &links_of(&loaded))?.needs;
         let options = Options { allow_dirty: self.options.running.allow_dirty, ..Options::default() };
         let planned = session.plan(loaded, &goals, &values, options)?;
         let publishing = planned.plan.steps.iter().find(|step| step.effect == Effect::Publishing);
@@ -217,7 +217,7 @@ impl Round<'_> {
         let running = &self.options.running;
         let owners = owners(&planned.plan);
         let may_stop = owners.is_empty();
-        let cache = session.cache(&planned.release, &planned.project)?;
+        let cache = session.cache_for_run(&planned.release, &planned.project, !running.no_cache)?;
         let files = Files::of(session, &planned.project.root, running);
         let told = RefCell::new((files, view(session, &planned.project.root, owners)));
         let request =

@@ -153,6 +153,8 @@ codes! {
     Cycle "plan::cycle" Usage,
     /// Two targets write the same path.
     OverlappingOutputs "plan::overlapping_outputs" Usage,
+    /// A step reads what another makes through a link that no declaration tells of.
+    HiddenNeed "plan::hidden_need" Usage,
     /// Part of the language that this version cannot execute.
     NotAvailable "plan::not_available" Refused,
     /// Something is published that may not be: a dirty tree, an unnamed state.

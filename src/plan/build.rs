@@ -6,6 +6,7 @@ use crate::config::{Condition, Release};
 use crate::diagnostic::{Code, Problem, Problems, Span};
 use crate::facts::Facts;
 use crate::plan::edge::{Edge, Outline, Why};
+use crate::plan::followed::hidden_needs;
 use crate::plan::lower::Lower;
 use crate::plan::name::glob_matches;
 use crate::plan::order::{Graph, order, reachable};
@@ -30,7 +31,7 @@ pub fn build(
     selection: &Selection,
     options: &Options,
 ) -> Result<Plan, Problems> {
-    let outline = Outline::new(release, Some(facts)).entering(&selection.entering);
+    let outline = Outline::new(release, Some(facts), &selection.links).entering(&selection.entering);
     let mut problems = Problems::new();
     let name = |unit: Unit| unit.id(release, &facts.platform).to_string();
     let runs = |unit: Unit| skipped(release, facts, unit).is_none();
@@ -49,6 +50,7 @@ pub fn build(
     if selection.release && unpublished {
         problems.extend(publishing.refusal());
     }
+    problems.extend(hidden_needs(&outline, facts, selection, &edges, name));
     let graph = graph_of(&edges);
     let ordered = match order(&graph) {
         Ok(ordered) => ordered,

@@ -274,7 +274,9 @@ impl Lower<'_> {
 
     /// A Dockerfile is read before anything runs.
     fn check_dockerfile(&mut self, recipe: &config::Dockerfile) {
-        for edge in Outline::new(self.release, Some(self.facts)).makers_of(&recipe.path) {
+        for edge in
+            Outline::new(self.release, Some(self.facts), &self.selection.links).makers_of(&recipe.path)
+        {
             let Why::Reads(_, made, _) = edge.why else { continue };
             let title = format!("the Dockerfile `{}` is made by a step", recipe.path.value);
             let problem = Problem::new(Code::Conflict, title)

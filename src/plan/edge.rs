@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 
 use crate::config::{Base, BuildContext, Copy, Image, Part, ProjectPath, Recipe, Release, Stage, Template};
 use crate::diagnostic::{Problem, Problems, Span, Spanned};
-use crate::facts::{Facts, Scope};
+use crate::facts::{Facts, Links, Scope};
 use crate::plan::NeedKind;
 use crate::plan::entering::{Entering, images_of_stage};
 use crate::plan::files::{Files, Named, inputs_of};
@@ -44,6 +44,7 @@ pub(super) enum Why {
 pub(super) struct Outline<'a> {
     pub(super) release: &'a Release,
     pub(super) files: Files,
+    pub(super) links: &'a Links,
     /// Facts, once they are known; before that, what depends on them is taken to
     /// need all that it could.
     facts: Option<&'a Facts>,
@@ -52,8 +53,8 @@ pub(super) struct Outline<'a> {
 }
 
 impl<'a> Outline<'a> {
-    pub(super) fn new(release: &'a Release, facts: Option<&'a Facts>) -> Self {
-        Self { release, files: Files::new(release), facts, entering: None }
+    pub(super) fn new(release: &'a Release, facts: Option<&'a Facts>, links: &'a Links) -> Self {
+        Self { release, files: Files::new(release, links), links, facts, entering: None }
     }
 
     /// The same, where some images are taken from stages.
@@ -91,7 +92,7 @@ impl<'a> Outline<'a> {
         let needs: Vec<Spanned<String>> =
             target.needs.iter().map(|need| filled_name(need, &matrix)).collect();
         let mut edges = self.named(&needs, problems);
-        let inputs = Named::inputs(&inputs_of(target, row));
+        let inputs = Named::inputs(&inputs_of(target, row), self.links);
         let made = inputs.iter().flat_map(|input| self.made(input));
         edges.extend(made.filter(|edge| !matches!(edge.to, Unit::Target { target, .. } if target == at)));
         edges
@@ -108,9 +109,10 @@ impl<'a> Outline<'a> {
 
     /// The steps that make a file, if some do.
     pub(super) fn makers_of(&self, path: &Spanned<ProjectPath>) -> Vec<Edge> {
-        let named = path.value.as_path().to_str().map(|text| Named::copied(text, path.span));
+        let named = path.value.as_path().to_str().map(|text| Named::copied(text, path.span, self.links));
         named
             .iter()
+            .flatten()
             .flat_map(|named| self.made(named))
             .filter(|edge| !matches!(edge.why, Why::Reads(.., true)))
             .collect()
@@ -177,7 +179,8 @@ impl<'a> Outline<'a> {
                     edges.extend(self.bases(base, recipe.from.span, image, platform));
                 }
                 let copies = recipe.layers.iter().flat_map(|layer| &layer.copies);
-                let read: Vec<Named> = copies.filter_map(|copy| self.copied(image, copy, platform)).collect();
+                let read: Vec<Named> =
+                    copies.filter_map(|copy| self.copied(image, copy, platform)).flatten().collect();
                 edges.extend(read.iter().flat_map(|path| self.made(path)));
             }
             Recipe::Dockerfile(recipe) => {
@@ -198,9 +201,9 @@ impl<'a> Outline<'a> {
         let contexts = contexts_of(self.release, recipe);
         let sent = contexts.iter().filter_map(|context| {
             let Spanned { value, span } = &context.directory;
-            Some(Named::copied(value.as_path().to_str()?, *span))
+            Some(Named::copied(value.as_path().to_str()?, *span, self.links))
         });
-        let sent: Vec<Named> = sent.collect();
+        let sent: Vec<Named> = sent.flatten().collect();
         let made: Vec<Edge> = sent.iter().flat_map(|named| self.made(named)).collect();
         if made.is_empty() {
             return made;
@@ -233,7 +236,7 @@ impl<'a> Outline<'a> {
 
     /// What a copy reads. A path that cannot be filled in is reported where the
     /// step is made.
-    fn copied(&self, image: &Image, copy: &Copy, at: usize) -> Option<Named> {
+    fn copied(&self, image: &Image, copy: &Copy, at: usize) -> Option<Vec<Named>> {
         let from = match self.facts {
             Some(facts) => {
                 let platform = unit::platform(image, at, &facts.platform);
@@ -242,7 +245,7 @@ impl<'a> Outline<'a> {
             None => outline_text(&copy.from),
         };
         let path = image.home.join(from).ok()?;
-        Some(Named::copied(path.as_path().to_str()?, copy.from.span))
+        Some(Named::copied(path.as_path().to_str()?, copy.from.span, self.links))
     }
 
     /// The builds of another image that one for a platform starts from: the one
@@ -297,7 +300,7 @@ fn filled_name(name: &Spanned<String>, values: &IndexMap<String, String>) -> Spa
 }
 
 /// A template's text with what is not known yet left open.
-fn outline_text(template: &Template) -> String {
+pub(super) fn outline_text(template: &Template) -> String {
     let part = |part: &Part| match part {
         Part::Text(text) => text.clone(),
         Part::Field(_) => HOLE.to_string(),

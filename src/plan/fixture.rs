@@ -8,7 +8,9 @@ use jiff::Timestamp;
 
 use crate::config::{LoadedDocument, ProjectPath, Release, decode};
 use crate::diagnostic::{Problems, Sources, Spanned};
-use crate::facts::{Environment, Event, EventSource, Facts, Git, InputFile, InputKind, Inputs, Seen, Walked};
+use crate::facts::{
+    Environment, Event, EventSource, Facts, Git, InputFile, InputKind, Inputs, Links, Seen, Walked,
+};
 use crate::plan::{Goals, NeedKind, Options, Plan, Selection, build, select};
 use crate::syntax::parse;
 
@@ -18,6 +20,7 @@ pub(super) struct World {
     pub(super) release: Release,
     pub(super) facts: Facts,
     pub(super) options: Options,
+    pub(super) links: Links,
 }
 
 impl World {
@@ -28,7 +31,7 @@ impl World {
         let path = ProjectPath::root().join("release.kdl").unwrap();
         let document = LoadedDocument { document: parse(source, text).unwrap(), path, prefix: String::new() };
         let release = decode(&[document], "demo").unwrap_or_else(|problems| panic!("{problems:#?}"));
-        Self { sources, release, facts: facts(), options: Options::default() }
+        Self { sources, release, facts: facts(), options: Options::default(), links: Links::default() }
     }
 
     pub(super) fn on(mut self, event: Event) -> Self {
@@ -66,12 +69,12 @@ impl World {
 
     pub(super) fn select(&mut self, names: &[&str]) -> Result<Selection, Problems> {
         let goals = self.typed(names);
-        select(&self.release, &goals)
+        select(&self.release, &goals, &self.links)
     }
 
     /// The plan of goals, where each query is answered with one file.
     pub(super) fn try_plan(&mut self, goals: &Goals) -> Result<Plan, Problems> {
-        let selection = select(&self.release, goals)?;
+        let selection = select(&self.release, goals, &self.links)?;
         let answer = |at: usize| {
             let path = ProjectPath::root().join(format!("input-{at}")).unwrap();
             let file = InputFile { path, kind: InputKind::File, digest: [1; 32], seen: Seen::default() };

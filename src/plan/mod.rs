@@ -22,6 +22,7 @@ mod entering;
 mod files;
 #[cfg(test)]
 mod fixture;
+mod followed;
 mod glob;
 mod goals;
 mod image;
@@ -53,6 +54,7 @@ pub use destination::destinations;
 pub use dockerfile::{CachePlan, DockerfileBase, DockerfileStep, dockerfile_bases};
 pub use drawing::{Colour, Sketch, dot, escaped, mermaid, svg, svg_of};
 pub use entering::{Entering, Promoted, entered, images_of_stage, tests_of};
+pub use files::{Declared, places_of};
 pub use goals::{Goals, Options};
 pub use image::{
     AssembleStep, BaseSource, BudgetStep, CopyPlan, ExpectPlan, ImageSettings, IndexStep, LayerPlan,

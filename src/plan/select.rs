@@ -7,7 +7,7 @@ use crate::config::{
     Release, Target,
 };
 use crate::diagnostic::{Code, Problem, Problems, Span, Spanned};
-use crate::facts::{ContextQuery, CopyQuery, InputQuery, Needs, ToolQuery};
+use crate::facts::{ContextQuery, CopyQuery, InputQuery, Links, Needs, ToolQuery};
 use crate::plan::Goals;
 use crate::plan::edge::{Outline, Why};
 use crate::plan::entering::{Entering, images_of_stage};
@@ -22,6 +22,8 @@ pub struct Selection {
     /// their declaration, then those of images, by platform. Equal tools are
     /// asked for once.
     pub needs: Needs,
+    /// The links that the paths of the release lead through.
+    pub(super) links: Links,
     /// Whether a release is asked for as a whole.
     pub(super) release: bool,
     /// What is known of the stages that the run enters.
@@ -70,12 +72,13 @@ pub(super) struct Answers {
     pub(super) dockerfile: Option<usize>,
 }
 
-/// The steps that goals name, and what must be known to plan them.
+/// The steps that goals name, and what must be known to plan them; `links` are those among
+/// the [places](crate::plan::places_of) of the release.
 ///
 /// # Errors
 /// Goals and needs that nothing has the name of; goals that are private.
-pub fn select(release: &Release, goals: &Goals) -> Result<Selection, Problems> {
-    select_entering(release, goals, Entering::default())
+pub fn select(release: &Release, goals: &Goals, links: &Links) -> Result<Selection, Problems> {
+    select_entering(release, goals, links, Entering::default())
 }
 
 /// As [`select`], where it is known what enters stages: what is taken from another stage
@@ -83,11 +86,16 @@ pub fn select(release: &Release, goals: &Goals) -> Result<Selection, Problems> {
 ///
 /// # Errors
 /// As [`select`].
-pub fn select_entering(release: &Release, goals: &Goals, entering: Entering) -> Result<Selection, Problems> {
+pub fn select_entering(
+    release: &Release,
+    goals: &Goals,
+    links: &Links,
+    entering: Entering,
+) -> Result<Selection, Problems> {
     let mut problems = Problems::new();
     let mut roots = roots(release, goals, &mut problems);
     roots.retain(|unit, _| !is_spared(release, &entering, *unit));
-    let outline = Outline::new(release, None).entering(&entering);
+    let outline = Outline::new(release, None, links).entering(&entering);
     let mut reached: BTreeSet<Unit> = BTreeSet::new();
     let mut open: Vec<Unit> = roots.keys().rev().copied().collect();
     let mut generated: BTreeMap<Unit, BTreeSet<Unit>> = BTreeMap::new();
@@ -110,7 +118,8 @@ pub fn select_entering(release: &Release, goals: &Goals, entering: Entering) -> 
         Goals::All | Goals::Stage(_) => false,
     };
     let needs = Needs { commit_only: commit_only(release, &reached), ..asking.needs };
-    problems.or(Selection { needs, release: is_release, entering, roots, answers })
+    let links = links.clone();
+    problems.or(Selection { needs, links, release: is_release, entering, roots, answers })
 }
 
 /// Whether it is work on an image that is there already, and passed all that is asked

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use crate::cache::{self, Cache, Lookup, Miss, Product, Trace};
+use crate::cache::{self, Cache, Exactness, Lookup, Miss, Product, Trace};
 use crate::diagnostic::Problems;
 use crate::plan::{Action, Effect, Gap, NeedKind, Plan, Step, StepIndex};
+use crate::run::exact::exactness;
 use crate::run::worker::outputs;
 use crate::run::{Options, Reason};
 
@@ -72,7 +73,8 @@ impl fmt::Display for Verdict {
 /// The workspace cannot be read where a run would look at outputs; a symbolic link
 /// leads out of the project.
 pub fn forecast(plan: &Plan, cache: &Cache, options: &Options) -> Result<Vec<Forecast>, Problems> {
-    let mut seen = Seen { plan, cache, options, products: Vec::with_capacity(plan.steps.len()) };
+    let products = Vec::with_capacity(plan.steps.len());
+    let mut seen = Seen { plan, cache, options, exactness: exactness(plan), products };
     let steps = (0..).map(StepIndex).zip(&plan.steps);
     steps.map(|(index, step)| Ok(Forecast { step: index, verdict: seen.look_at(step)? })).collect()
 }
@@ -82,6 +84,8 @@ struct Seen<'a> {
     plan: &'a Plan,
     cache: &'a Cache,
     options: &'a Options,
+    /// How exactly what each made has to lie there.
+    exactness: Vec<Exactness>,
     /// `None` where only running can tell.
     products: Vec<Option<Product>>,
 }
@@ -117,7 +121,8 @@ impl Seen<'_> {
         }
         Ok(match self.cache.find(trace) {
             Lookup::Hit(hit) => {
-                let different = self.cache.differences(&hit, outputs(step))?;
+                let exactness = self.exactness.get(self.products.len()).copied().unwrap_or(Exactness::Whole);
+                let different = self.cache.differences(&hit, outputs(step), exactness)?;
                 let verdict = match different.as_slice() {
                     [] => Verdict::UpToDate,
                     _ => Verdict::WouldRestore(different.iter().map(Into::into).collect()),

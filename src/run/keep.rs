@@ -34,21 +34,22 @@ impl Worker {
         step: &Step,
         run: Ran,
         image: Option<Descriptor>,
-        doubt: Option<&'static str>,
+        doubt: Option<String>,
         teller: Teller,
     ) -> Done {
         let cache = self.request().cache.clone();
         let patterns = outputs(step).to_vec();
         // A later run would show what is left of it as all that the step writes.
-        let doubt = doubt.or_else(|| teller.has_lost().then_some(CUT));
+        let doubt = doubt.or_else(|| teller.has_lost().then(|| CUT.to_owned()));
         let (teller, log) = teller.into_parts();
         let bytes = log.written().1.saturating_add(size_of_outputs(&self.request().root, &patterns));
+        let is_steady = doubt.is_none();
         let saved = blocking_if(bytes > LARGE, move || {
             let Ran { miss, started, took, standing } = run;
             let made = || {
                 let none = patterns.is_empty();
                 let outputs = if none { Outputs::default() } else { cache.collect(&patterns, &standing)? };
-                let (image, steady) = (image.clone(), doubt.is_none());
+                let (image, steady) = (image.clone(), is_steady);
                 Ok::<_, Problems>(Made { outputs, image, log: None, started, duration: took, steady })
             };
             let save = || {
@@ -77,7 +78,7 @@ impl Worker {
             Err(problems) => Done::failed(at(step, problems)),
             Ok((Saved { record, kept }, unsaved)) => {
                 if !kept && step.effect == Effect::Cacheable && !self.request().options.no_cache {
-                    let text = unsaved.unwrap_or_else(|| doubt.unwrap_or(CHANGED).to_owned());
+                    let text = unsaved.or(doubt).unwrap_or_else(|| CHANGED.to_owned());
                     teller.tell(Told::Notice(text)).await;
                 }
                 let product = record.product(step.effect);

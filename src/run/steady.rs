@@ -4,13 +4,14 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use crate::cache::{Blake3, Product, SettledOutputs};
+use crate::cache::{Blake3, Part, Product, Reason, SettledOutputs, Trace, covers};
 use crate::config::Pattern;
 use crate::facts::{Clock, Facts, Seen, Stat};
 use crate::plan::{Action, Effect, NeedKind, Step, StepId};
 use crate::run::Request;
+use crate::run::exact::exactness_for;
 use crate::run::task::Task;
-use crate::run::worker::{blocking, outputs};
+use crate::run::worker::{CHANGED, blocking, outputs};
 
 /// Whether the file system says of all that a step reads what it said when the
 /// step was planned, so that none of it can have changed. `clock` is that of
@@ -33,18 +34,57 @@ pub(super) fn is_as_planned(root: &Path, facts: &Facts, step: &Step, clock: Cloc
         && (inputs.directories.is_empty() || listed.all(|(path, seen)| same(path, seen)))
 }
 
-/// Whether all is as it was made that other steps made for a step, in this run or
-/// before: another hoist, or somebody's hand, may have changed it while the step ran.
-pub(super) async fn are_products_intact(request: &Request, task: &Task, clock: Clock) -> bool {
+/// What is not as it was made of what other steps made for a step, in this run or before:
+/// another hoist, or somebody's hand, may have changed it while the step ran.
+pub(super) async fn disturbed(
+    request: &Request,
+    (step, task): (&Step, &Task),
+    clock: Clock,
+) -> Option<String> {
     let made = made_for(request, task);
     if made.is_empty() {
-        return true;
+        return None;
     }
-    let cache = request.cache.clone();
+    let (cache, exactness) = (request.cache.clone(), exactness_for(step));
     blocking(move || {
-        made.iter().all(|made| cache.is_intact((&made.step, made.effect), &made.patterns, made.digest, clock))
+        made.iter().find_map(|made| {
+            let patterns = (made.patterns.as_slice(), exactness);
+            let reason = cache.disturbed((&made.step, made.effect), patterns, made.digest, clock)?;
+            Some(match reason {
+                Reason::OutputStale(path) => format!(
+                    "`{path}` came to lie where `{}` makes its outputs, so it runs again the next time; \
+                     `\"!{path}\"` takes that out of them",
+                    made.step
+                ),
+                Reason::OutputMissing(_) | Reason::OutputChanged(_) => {
+                    format!("{reason}, which `{}` made for it, so it runs again the next time", made.step)
+                }
+                _ => CHANGED.to_owned(),
+            })
+        })
     })
     .await
+}
+
+/// What is said of a step whose own files are others after it ran: it may have made them
+/// itself.
+pub(super) fn moved(planned: &Trace, now: &Trace, step: &Step) -> String {
+    let made = now.differences(planned).into_iter().find_map(|reason| match reason {
+        Reason::Added(part @ Part::Input(_), _) => {
+            let path = part.to_string();
+            covers(outputs(step), Path::new(&path)).then_some(path)
+        }
+        _ => None,
+    });
+    made.map_or_else(
+        || CHANGED.to_owned(),
+        |path| {
+            format!(
+                "it made `{path}`, which is one of its own inputs, so it runs again the next time; \
+                 `\"!{path}\"` takes that out of them"
+            )
+        },
+    )
 }
 
 /// What a step that is needed made.

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::cache::Cache;
 use crate::diagnostic::{Sources, Span, Spanned};
-use crate::facts::{Environment, Host, KnownFiles, Project, Question, gather, load};
+use crate::facts::{Environment, Host, KnownFiles, Links, Project, Question, gather, load};
 use crate::oci::Platform;
 use crate::plan::{self, Goals, select};
 use crate::run::executor::execute_until;
@@ -48,7 +48,7 @@ impl Whole {
         let release = load(&project, &mut sources).unwrap();
         let goal = |goal: &&str| Spanned::new((*goal).to_owned(), Span::new(command_line, 0..0));
         let goals = Goals::Named(goals.iter().map(goal).collect());
-        let selection = select(&release, &goals).unwrap();
+        let selection = select(&release, &goals, &Links::default()).unwrap();
         let (overrides, known) = (IndexMap::new(), KnownFiles::new());
         let question = Question {
             needs: &selection.needs,

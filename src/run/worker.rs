@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::cache::{
-    Key, Lookup, Miss, Outcome, Output, Outputs, Product, Reason, Restoration, Standing, Trace, clock,
+    Exactness, Lookup, Miss, Outcome, Output, Outputs, Product, Reason, Restoration, Standing, Trace, clock,
 };
 use crate::config::Pattern;
 use crate::diagnostic::{Code, Problem, Problems};
@@ -18,6 +18,7 @@ use crate::plan::{Action, CommandStep, Definition, Effect, Gap, NeedKind, Plan, 
 use crate::run::claim::{Claim, Claims};
 use crate::run::command::{Commands, Unsuccessful};
 use crate::run::enter::with_images;
+use crate::run::exact::exactness;
 use crate::run::forecast::reasons;
 use crate::run::image::{Images, Yielded};
 use crate::run::keep::Ran;
@@ -25,7 +26,7 @@ use crate::run::place::{Asked, Place};
 use crate::run::process::Halt;
 use crate::run::room::Room;
 use crate::run::sandbox::{self, Mode};
-use crate::run::steady::{are_products_intact, is_as_planned};
+use crate::run::steady::{disturbed, is_as_planned, moved};
 use crate::run::task::{Done, Ended, Task, had};
 use crate::run::teller::{Teller, Told};
 use crate::run::{Found, Request, TagMove};
@@ -49,6 +50,8 @@ pub(super) struct Worker {
     /// Which steps come behind one that always runs: what they read may not be
     /// what was planned.
     behind_always: Vec<bool>,
+    /// How exactly what each step made has to lie there.
+    exactness: Vec<Exactness>,
     /// How finely the project's file system counts time.
     clock: Clock,
 }
@@ -63,9 +66,10 @@ impl Worker {
     /// Steps of the request's plan.
     pub(super) fn new(request: Request, commands: Commands, images: Images) -> Self {
         let behind_always = behind_always(&request.plan);
+        let exactness = exactness(&request.plan);
         let clock = clock(&request.root.join(".hoist"));
         let claims = Claims::new(&request.root);
-        Self { request, commands, images, claims, behind_always, clock }
+        Self { request, commands, images, claims, behind_always, exactness, clock }
     }
 
     /// Carries out a step.
@@ -157,16 +161,22 @@ impl Worker {
         self.behind_always.get(task.step.0 as usize).is_some_and(|behind| *behind)
     }
 
-    /// Whether all that a step reads is what it was when its turn came: its own files,
-    /// and what others made for it.
-    async fn is_steady(&self, step: &Step, task: &Task, key: Key, miss: &Miss) -> bool {
-        let own = self.is_as_planned(step, task)
-            || match self.read_again(step).await {
-                Ok(Some(now)) => self.trace(step, &now, task).key() == key,
-                Ok(None) => true,
-                Err(_) => false,
-            };
-        own && (!miss.is_kept() || are_products_intact(&self.request, task, self.clock).await)
+    /// What is said if not all that a step reads is what it was when its turn came: its own
+    /// files, and what others made for it.
+    async fn unsteady(&self, step: &Step, task: &Task, miss: &Miss) -> Option<String> {
+        if !self.is_as_planned(step, task) {
+            match self.read_again(step).await {
+                Ok(None) => {}
+                Ok(Some(now)) => {
+                    let now = self.trace(step, &now, task);
+                    if now.key() != miss.trace().key() {
+                        return Some(moved(miss.trace(), &now, step));
+                    }
+                }
+                Err(_) => return Some(CHANGED.to_owned()),
+            }
+        }
+        if miss.is_kept() { disturbed(&self.request, (step, task), self.clock).await } else { None }
     }
 
     async fn perform(
@@ -186,9 +196,9 @@ impl Worker {
             Ok(trace) => trace,
             Err(problems) => return Done::failed(at(step, problems)),
         };
-        let key = trace.key();
         self.images.seals.note(task.step, &trace);
-        let miss = match self.look_up(step, trace, &teller).await {
+        self.remove_forsaken(step, &trace, &teller).await;
+        let miss = match self.look_up((step, task), trace, &teller).await {
             Ok(miss) => miss,
             Err(done) => return done,
         };
@@ -199,13 +209,13 @@ impl Worker {
                 // Those who have the places may wait for this claim.
                 drop(claim);
                 let Ok(place) = place.await else { return Done::new(Ended::Withdrawn) };
-                match self.claim_again(step, miss, &halt, &teller).await {
+                match self.claim_again((step, task), miss, &halt, &teller).await {
                     Ok((claim, miss)) => (place, claim, miss),
                     Err(done) => return done,
                 }
             }
         };
-        let done = self.carry_out((step, task), miss, key, (place, claim.as_ref()), &mut halt, teller).await;
+        let done = self.carry_out((step, task), miss, (place, claim.as_ref()), &mut halt, teller).await;
         drop(claim);
         done
     }
@@ -227,7 +237,7 @@ impl Worker {
     /// Claims the outputs of a step again, which another hoist may have made meanwhile.
     async fn claim_again(
         &self,
-        step: &Step,
+        (step, task): (&Step, &Task),
         miss: Miss,
         halt: &watch::Receiver<Halt>,
         teller: &Teller,
@@ -239,7 +249,7 @@ impl Worker {
         if !self.request.cache.may_have(&miss) {
             return Ok((claim, miss));
         }
-        self.look_up(step, miss.into_trace(), teller).await.map(|miss| (claim, miss))
+        self.look_up((step, task), miss.into_trace(), teller).await.map(|miss| (claim, miss))
     }
 
     /// Runs a step, and keeps what it made.
@@ -247,7 +257,6 @@ impl Worker {
         &self,
         (step, task): (&Step, &Task),
         miss: Miss,
-        key: Key,
         (place, claim): (Place, Option<&Claim>),
         halt: &mut watch::Receiver<Halt>,
         mut teller: Teller,
@@ -265,11 +274,9 @@ impl Worker {
             Ok(made) => {
                 drop(place);
                 let doubt = if matches!(made, Yielded::Partly) {
-                    Some("it was denied what it asked for, so what it made is not kept")
-                } else if self.is_steady(step, task, key, &run.miss).await {
-                    None
+                    Some("it was denied what it asked for, so what it made is not kept".to_owned())
                 } else {
-                    Some(CHANGED)
+                    self.unsteady(step, task, &run.miss).await
                 };
                 let (image, reused) = match made {
                     Yielded::Image(image, reused) => (Some(*image), reused),
@@ -333,7 +340,12 @@ impl Worker {
     }
 
     /// The right to run a step; or, if it need not run, its end.
-    async fn look_up(&self, step: &Step, trace: Trace, teller: &Teller) -> Result<Miss, Done> {
+    async fn look_up(
+        &self,
+        (step, task): (&Step, &Task),
+        trace: Trace,
+        teller: &Teller,
+    ) -> Result<Miss, Done> {
         let options = &self.request.options;
         if step.effect != Effect::Cacheable {
             let always = Reason::always(step.inputs.is_some());
@@ -350,11 +362,12 @@ impl Worker {
             Lookup::Hit(hit) => hit,
         };
         let (cache, patterns) = (self.request.cache.clone(), outputs(step).to_vec());
+        let exactness = self.exactness.get(task.step.0 as usize).copied().unwrap_or(Exactness::Whole);
         let outputs = hit.record.outputs.as_slice();
         let log = hit.record.log.map_or(0, |log| log.size);
         let bytes = outputs.iter().map(Output::size).fold(log, u64::saturating_add);
         let found = blocking_if(bytes > LARGE || outputs.len() > MANY, move || {
-            Ok(match cache.restore(&hit, &patterns)? {
+            Ok(match cache.restore(&hit, &patterns, exactness)? {
                 Restoration::Lost(reason) => Err(Miss::new(trace, reason)),
                 Restoration::Current => Ok((Found::Present, hit, None)),
                 Restoration::Restored(_, moved) => Ok((Found::Restored, hit, moved)),

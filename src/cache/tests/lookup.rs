@@ -8,7 +8,9 @@ use tempfile::TempDir;
 
 use super::{Fixture, large, made, trace, tree};
 use crate::cache::sealed::{seal, unseal};
-use crate::cache::{Cache, Key, Lookup, Made, Miss, Outcome, Product, Reason, Restoration, Standing, Trace};
+use crate::cache::{
+    Cache, Exactness, Key, Lookup, Made, Miss, Outcome, Product, Reason, Restoration, Standing, Trace,
+};
 use crate::diagnostic::Code;
 use crate::oci::{Descriptor, Digest};
 use crate::plan::{Effect, StepId};
@@ -50,7 +52,10 @@ fn two_projects_share_results_but_not_reasons() {
     fs::create_dir(&other).unwrap();
     let cache = Cache::open(&fixture.dir.path().join("cache"), &other).unwrap();
     let Lookup::Hit(hit) = cache.find(&trace(1)) else { panic!("a miss") };
-    assert!(matches!(cache.restore(&hit, &fixture.patterns), Ok(Restoration::Restored(..))));
+    assert!(matches!(
+        cache.restore(&hit, &fixture.patterns, Exactness::Whole),
+        Ok(Restoration::Restored(..))
+    ));
     assert_eq!(fs::read(other.join("out")).unwrap(), b"1");
     let third = Cache::open(&fixture.dir.path().join("cache"), &fixture.dir.path().join("third")).unwrap();
     let Lookup::Miss(miss) = third.find(&trace(2)) else { panic!("a hit") };
@@ -65,7 +70,7 @@ fn a_step_finds_what_another_one_with_the_same_parts_made_and_remembers_it_as_it
     let other = |input: u8| Trace::new(&StepId::target("other"), &super::definition(input), []);
     let Lookup::Hit(hit) = fixture.cache.find(&other(1)) else { panic!("a miss") };
     assert_eq!(hit.record.step, "other");
-    fixture.cache.restore(&hit, &fixture.patterns).unwrap();
+    fixture.cache.restore(&hit, &fixture.patterns, Exactness::Whole).unwrap();
     let Lookup::Miss(miss) = fixture.cache.find(&other(2)) else { panic!("a hit") };
     let said: Vec<_> = miss.reasons().iter().map(ToString::to_string).collect();
     assert_eq!(said, ["in changed"]);
@@ -282,7 +287,7 @@ fn many_threads_save_and_restore_the_same_key() {
                     assert!(fixture.cache.save(&miss, made.clone()).unwrap().kept);
                     let Lookup::Hit(hit) = cache.find(&trace(1)) else { panic!("a miss") };
                     let _ = fs::remove_dir_all(root.join("out"));
-                    let restoration = cache.restore(&hit, &fixture.patterns).unwrap();
+                    let restoration = cache.restore(&hit, &fixture.patterns, Exactness::Whole).unwrap();
                     assert!(matches!(restoration, Restoration::Restored(..)));
                     assert_eq!(fixture.collect().unwrap(), made.outputs);
                 }

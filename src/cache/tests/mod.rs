@@ -14,7 +14,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tempfile::TempDir;
 
-use crate::cache::{Cache, Hit, Lookup, Made, Outputs, Restoration, Room, Saved, Standing, Trace};
+use crate::cache::{Cache, Exactness, Hit, Lookup, Made, Outputs, Restoration, Room, Saved, Standing, Trace};
 use crate::config::{Pattern, ProjectPath};
 use crate::diagnostic::{Code, Problems, Sources, Span, Spanned};
 use crate::plan::{Definition, Effect, StepId, Subject};
@@ -102,7 +102,7 @@ impl Fixture {
     }
 
     pub(super) fn restore(&self, input: u8) -> Result<Restoration, Problems> {
-        self.cache.restore(&self.hit(input), &self.patterns)
+        self.cache.restore(&self.hit(input), &self.patterns, Exactness::Whole)
     }
 
     pub(super) fn restored(&self, input: u8) -> Vec<String> {

@@ -1,7 +1,8 @@
 //! Outputs of targets that others read, or write as well.
 
+use crate::facts::Links;
 use crate::plan::fixture::{World, edges};
-use crate::plan::{Effect, Plan};
+use crate::plan::{Effect, Plan, places_of};
 
 #[test]
 fn reading_what_another_target_makes_is_needing_it() {
@@ -152,4 +153,49 @@ fn a_cycle_through_what_may_be_a_directory_says_so() {
             "steps need each other: `app` needs `tests` needs `app` [\"src/**/*.c\": `app` reads what `tests` makes; \"src/tests\": may be a directory that `tests` makes; \"src/**/*.c\": `tests` reads what `app` makes; \"src/app\": may be a directory that `app` makes] (if what may be a directory is a file, take it out of the inputs: `\"!PATH\"`)",
         ]
     );
+}
+
+/// The project's links: `out` is one to `real`.
+fn linked(mut world: World) -> World {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("real")).unwrap();
+    std::os::unix::fs::symlink("real", directory.path().join("out")).unwrap();
+    world.links = Links::read(directory.path(), &places_of(&world.release));
+    world
+}
+
+#[test]
+fn what_is_made_and_read_through_a_link_is_the_place_that_it_leads_to() {
+    let mut world = linked(World::new(
+        r#"
+        target "gen" { run "gen"; inputs "src"; outputs "out/x.txt"; }
+        target "all" { run "x"; inputs "real/**"; }
+        target "one" { run "x"; inputs "out/x.txt"; }
+        target "deep" { run "gen"; inputs "src"; outputs "real/deep/"; }
+        target "glob" { run "x"; inputs "out/**" "!out/deep"; }
+        image "web" { assemble from="scratch" { layer { copy "real/x.txt" "/x"; }; }; }
+        "#,
+    ));
+    assert_eq!(
+        edges(&world.plan(&["all", "one", "glob", "web:build"]))[..5],
+        ["one <- gen", "all <- gen", "all <- deep", "glob <- gen", "web:build@linux/amd64 <- gen"]
+    );
+    let selection = world.select(&["all"]).unwrap();
+    assert!(selection.needs.inputs.iter().any(|query| query.generated.len() == 2));
+}
+
+#[test]
+fn outputs_that_meet_behind_a_link_are_refused() {
+    let mut world = linked(World::new(
+        r#"
+        target "a" { run "a"; outputs "out/x.txt"; }
+        target "b" { run "b"; outputs "real/*"; }
+        "#,
+    ));
+    let told = "`a` and `b` make the same files [\"real/*\": `real/*` of `b`; \"out/x.txt\": `real/x.txt` of `a`] \
+                (let each path be an output of one target)";
+    assert_eq!(world.problems(&["a"]), [told]);
+    let goals = world.typed(&["a"]);
+    let problems = world.try_plan(&goals).unwrap_err();
+    assert_eq!(problems.as_slice()[0].notes, ["`out` is a link to `real`"]);
 }

@@ -35,7 +35,7 @@ stage "production" {
 "#;
 
 fn plan(world: &World, goals: &Goals, entering: Entering) -> Plan {
-    let selection = select_entering(&world.release, goals, entering).unwrap();
+    let selection = select_entering(&world.release, goals, &world.links, entering).unwrap();
     build(&world.release, &world.facts, &selection, &Options::default()).unwrap()
 }
 
@@ -170,7 +170,8 @@ fn images_that_commands_cannot_tell_apart_are_refused() {
         let stage = format!("stage \"live\" {{ on tag=\"v*\"; images \"a-b\" \"a.b\"; {deploy} }}");
         let world = World::new(&format!("registry \"dev\" \"example.com/dev\"\n{images}{stage}"))
             .on(Event::Tag("v1.0.0".to_owned()));
-        let selection = select_entering(&world.release, &Goals::Release, Entering::default()).unwrap();
+        let selection =
+            select_entering(&world.release, &Goals::Release, &world.links, Entering::default()).unwrap();
         let problems = build(&world.release, &world.facts, &selection, &Options::default()).err();
         problems.map(|problems| problems.as_slice()[0].title.clone())
     };

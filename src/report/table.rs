@@ -59,7 +59,12 @@ impl Table {
         if look.bounded {
             let last = self.rows.iter().filter_map(|row| row.last());
             let last = last.map(|(_, text)| measure_text_width(text)).max().unwrap_or(0);
-            narrow(&mut widths, look.width.saturating_sub(indent + last.min(LEAST_LAST)));
+            let is_name = |column: usize| {
+                let mut cells = self.rows.iter().filter_map(|row| row.get(column));
+                cells.any(|(paint, _)| *paint == Some(Paint::Name))
+            };
+            let names: Vec<bool> = (0..columns).map(is_name).collect();
+            narrow(&mut widths, &names, look.width.saturating_sub(indent + last.min(LEAST_LAST)));
         }
         let mut out = String::new();
         for row in &self.rows {
@@ -90,14 +95,18 @@ const LEAST_LAST: usize = 16;
 /// Least columns of any other, where it holds more.
 const LEAST: usize = 8;
 
-/// Makes the widest of these columns narrower until all, each with the gap behind it, have
-/// no more than `room`, or none can be.
-fn narrow(widths: &mut [usize], room: usize) {
+/// Makes the widest of these columns, but for the last, narrower until all, each with the
+/// gap behind it, have no more than `room`, or none can be. Names go last: they are typed.
+fn narrow(widths: &mut [usize], names: &[bool], room: usize) {
     let columns = widths.len().saturating_sub(1);
     let Some(widths) = widths.get_mut(..columns) else { return };
-    while widths.iter().sum::<usize>() + GAP * columns > room {
-        let Some(widest) = widths.iter_mut().max().filter(|widest| **widest > LEAST) else { return };
-        *widest -= 1;
+    for of_names in [false, true] {
+        while widths.iter().sum::<usize>() + GAP * columns > room {
+            let these = widths.iter_mut().zip(names).filter(|(_, name)| **name == of_names);
+            let widest = these.map(|(width, _)| width).max();
+            let Some(widest) = widest.filter(|widest| **widest > LEAST) else { break };
+            *widest -= 1;
+        }
     }
 }
 
@@ -139,13 +148,13 @@ mod tests {
         table.head(["ENTRY", "STAGE", "BY", "STATE"]);
         table.row([
             (None, "a0a0a0a".into()),
-            (None, "production-of-the-south".into()),
+            (Some(Paint::Name), "production-of-the-south".into()),
             (None, "somebody@example.com".into()),
             (None, "as released".into()),
         ]);
         let terminal = Look { width: 50, bounded: true, unicode: true, ..Look::PLAIN };
-        let cut = "ENTRY    STAGE          BY             STATE\n\
-                   a0a0a0a  production-o…  somebody@exa…  as released\n";
+        let cut = "ENTRY    STAGE               BY        STATE\n\
+                   a0a0a0a  production-of-the…  somebod…  as released\n";
         assert_eq!(table.render(terminal, 0), cut);
         assert_eq!(table.render_whole(terminal, 0), cut);
         let whole = table.render(Look { width: 50, ..Look::PLAIN }, 0);

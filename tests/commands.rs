@@ -312,7 +312,7 @@ fn json_of_a_plan_says_why_it_would_be_refused() {
     let repo = stages();
     let refused = |words: &[&str]| {
         let ended = repo.hoist(&[words, &["--json"]].concat());
-        done(&ended);
+        assert_eq!(ended.code, if words == ["plan"] { 0 } else { 3 }, "{}", ended.stderr);
         check("forecast", &ended.stdout);
         let first: serde_json::Value =
             serde_json::from_str(ended.stdout.lines().next().unwrap_or_default()).expect("it is JSON");

@@ -460,7 +460,7 @@ fn conditions_are_judged_before_anything_is_done() {
     refused(&world.release("tag=v1.0.0"), 3, &said);
     refused(&world.repo.hoist(&["promote", "production", "--yes"]), 3, &said);
     let looked = world.repo.hoist(&["plan", "--event", "tag=v1.0.0"]);
-    done(&looked);
+    assert_eq!(looked.code, 3, "{}", looked.stderr);
     assert!(
         looked.stderr.contains("It would be refused: `production` may not be entered"),
         "{}",

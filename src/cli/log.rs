@@ -152,11 +152,17 @@ fn step_of(session: &Session, root: &Path, step: &str, run: Option<&str>) -> Res
     let near = nearest(step, seen.iter().map(String::as_str).filter(|name| *name != step));
     let help = near
         .map(|name| format!("did you mean `hoist log {name}`? `hoist log` lists the steps of the last run"));
-    let title = match run {
-        Some(run) => format!("the run `{run}` has no `{step}`"),
-        None => format!("no run of `{step}` is recorded"),
+    let problem = match (run, ids.first()) {
+        (Some(_), Some(id)) => {
+            Problem::new(Code::NoRecord, format!("`{step}` had no turn in the run `{id}`")).help(format!(
+                "`hoist log --run {id}` shows what had; `hoist log {step}` the newest run of it"
+            ))
+        }
+        _ => Problem::new(Code::NoRecord, format!("no run of `{step}` is recorded"))
+            .help("run it first")
+            .maybe_help(help),
     };
-    Err(Problem::new(Code::NoRecord, title).help("run it first").maybe_help(help).into())
+    Err(problem.into())
 }
 
 /// Whether the step ran, was found done, or was running when the run ended.

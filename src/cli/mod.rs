@@ -51,7 +51,7 @@ mod words;
 
 use std::process::ExitCode;
 
-use clap::error::{ContextKind, ContextValue};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::cli::arguments::{Arguments, Command};
 use crate::cli::session::{Session, exit_code};
@@ -83,12 +83,8 @@ fn usage(error: &clap::Error, json: bool) -> ExitCode {
         return without_session(&problem, json);
     }
     let text = error.render().to_string();
-    if error.use_stderr() && json {
-        return without_session(&of_clap(&text), json);
-    }
     if error.use_stderr() {
-        crate::report::status(&text);
-        return exit_code(Code::CommandLine.class());
+        return without_session(&unknown(error).unwrap_or_else(|| of_clap(&text)), json);
     }
     if output(&text).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -110,15 +106,49 @@ fn not_a_word(error: &clap::Error) -> Option<Problem> {
     Some(Problem::new(Code::CommandLine, title).help(help).maybe_help(meant))
 }
 
+/// A flag that a command does not have, or a word too many.
+fn unknown(error: &clap::Error) -> Option<Problem> {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    if error.kind() != ErrorKind::UnknownArgument {
+        return None;
+    }
+    let word = text(ContextKind::InvalidArg)?;
+    let usage = error.get(ContextKind::Usage).map(ToString::to_string).unwrap_or_default();
+    let call: Vec<&str> = usage
+        .trim_start_matches("Usage:")
+        .split_whitespace()
+        .take_while(|word| !word.starts_with(['[', '<', '-']))
+        .collect();
+    let call = call.join(" ");
+    let title = if word.starts_with('-') {
+        format!("`{call}` has no flag `{word}`")
+    } else {
+        format!("`{call}` takes no `{word}`")
+    };
+    let meant = text(ContextKind::SuggestedArg).map(|meant| format!("did you mean `{meant}`?"));
+    let help = format!("`{call} --help` lists what it takes");
+    Some(Problem::new(Code::CommandLine, title).help(help).maybe_help(meant))
+}
+
 /// A complaint of clap: `error:` what is wrong, `tip:` what to type, and the usage.
 fn of_clap(text: &str) -> Problem {
     let mut parts = text.split("\n\n").map(str::trim).filter(|part| !part.is_empty());
     let title = parts.next().unwrap_or_default();
-    let mut problem = Problem::new(Code::CommandLine, title.strip_prefix("error: ").unwrap_or(title));
+    let title: Vec<&str> = title.strip_prefix("error: ").unwrap_or(title).lines().map(str::trim).collect();
+    let title = title.join(" ").replace('\'', "`");
+    let mut problem = Problem::new(Code::CommandLine, title).help("`--help` behind the command tells more");
     for part in parts {
-        problem = match part.strip_prefix("tip: ") {
-            Some(tip) => problem.help(tip),
-            None => problem.note(part),
+        problem = match (part.strip_prefix("tip: "), part.strip_prefix("Usage: ")) {
+            (Some(tip), _) => problem.help(tip),
+            (_, Some(usage)) => {
+                let lines = usage.lines().map(|line| format!("usage: {}", line.trim()));
+                lines.fold(problem, Problem::note)
+            }
+            // That there is a help.
+            (None, None) => problem,
         };
     }
     problem
@@ -131,7 +161,10 @@ fn without_session(problem: &Problem, json: bool) -> ExitCode {
         // Nobody is left to tell that standard output went away.
         drop(output(&format!("{}\n", problems_json(&problems, &Sources::new()))));
     } else {
-        crate::report::status(&render(&problems, &Sources::new(), Look::PLAIN));
+        // Nothing was asked for that says how it is to be shown.
+        let global = Arguments::read(["hoist".into()]).map(|arguments| arguments.global).ok();
+        let look = global.and_then(|global| Session::open(global).ok()).map(|session| session.status_look());
+        crate::report::status(&render(&problems, &Sources::new(), look.unwrap_or(Look::PLAIN)));
     }
     exit_code(problems.class())
 }

@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 
 use crate::cli::arguments::{Plan, Running};
-use crate::cli::run::{invisible, refusal_of_event, warn_of_event};
-use crate::cli::session::{Planned, Session};
+use crate::cli::run::{has_gap, invisible, refusal_of_event, warn_of_event};
+use crate::cli::session::{Planned, Session, exit_code};
 use crate::cli::words::Words;
 use crate::config::Release;
-use crate::diagnostic::{Problem, Problems};
+use crate::diagnostic::{Class, Problem, Problems};
 use crate::plan::{Goals, Options};
 use crate::report::{forecast_json, forecast_text, refused_json};
 use crate::run::{Forecast, forecast};
@@ -61,7 +61,7 @@ pub(crate) fn show_forecast(
 }
 
 /// Shows what a run would do with each step; and what it would be `refused` for, with what
-/// its stages refuse.
+/// its stages refuse. Ends as the run would that is refused.
 fn show(
     session: &Session,
     planned: &Planned,
@@ -89,7 +89,8 @@ fn show(
         let text = forecast_text(&planned.plan, &forecasts, session.output_look(), session.global.verbose);
         session.output(&text)?;
     }
-    Ok(ExitCode::SUCCESS)
+    let refused = !refused.is_empty() || has_gap(&planned.plan);
+    Ok(if refused { exit_code(Class::Refused) } else { ExitCode::SUCCESS })
 }
 
 /// What a run would do with each step.

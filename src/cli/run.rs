@@ -215,7 +215,7 @@ fn publishes(plan: &Plan) -> bool {
 }
 
 /// Whether something of a plan cannot be carried out.
-fn has_gap(plan: &Plan) -> bool {
+pub(crate) fn has_gap(plan: &Plan) -> bool {
     !plan.gaps.is_empty() || plan.steps.iter().any(|step| step.action.gap().is_some())
 }
 

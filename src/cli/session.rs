@@ -81,15 +81,15 @@ impl Session {
 
     /// How standard output is written.
     pub(crate) fn output_look(&self) -> Look {
-        self.look(self.host.output_is_terminal)
+        self.look(self.host.output_is_terminal, &console::Term::stdout())
     }
 
     /// How standard error is written.
     pub(crate) fn status_look(&self) -> Look {
-        self.look(self.host.error_is_terminal)
+        self.look(self.host.error_is_terminal, &console::Term::stderr())
     }
 
-    fn look(&self, terminal: bool) -> Look {
+    fn look(&self, terminal: bool, of: &console::Term) -> Look {
         let set = |name: &str| self.host.environment.text(name).is_some_and(|value| !value.is_empty());
         let dumb = self.host.environment.text("TERM") == Some("dumb");
         let color = match self.global.color {
@@ -101,11 +101,12 @@ impl Session {
         };
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| self.host.environment.text(name));
         let utf8 = |locale: &str| locale.to_ascii_lowercase().replace('-', "").contains("utf8");
-        let width = terminal.then(|| console::Term::stderr().size_checked()).flatten();
+        let width = terminal.then(|| of.size_checked()).flatten();
         Look {
             color,
             unicode: locale.is_none_or(utf8) && !dumb,
             width: width.map_or(DEFAULT_WIDTH, |(_, columns)| usize::from(columns).clamp(40, WIDEST)),
+            bounded: terminal,
         }
     }
 

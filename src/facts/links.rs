@@ -51,8 +51,8 @@ impl Links {
         }
         let ends = text.match_indices('/').map(|(at, _)| at).chain([text.len()]);
         // The innermost link says where all of the way to it leads.
-        let innermost = ends.filter_map(|end| self.0.get_key_value(text.get(..end)?)).last();
-        let (link, real) = innermost?;
+        let mut links = ends.filter_map(|end| self.0.get_key_value(text.get(..end)?));
+        let (link, real) = links.next_back()?;
         let rest = text.get(link.len()..)?;
         let place = globset::escape(real);
         let text = if place.is_empty() { rest.trim_start_matches('/').to_owned() } else { place + rest };

@@ -84,9 +84,9 @@ impl Named {
             };
             let text = &pattern.glob.value;
             let written = named(text, later().map(|later| Glob::tree(&later.glob.value)).collect(), None);
-            let real = |text: &str| links.resolve(text).map_or_else(|| text.to_owned(), |real| real.text);
+            let place = |text: &str| links.resolve(text).map_or_else(|| text.to_owned(), |led| led.text);
             let led_to = links.resolve(text).map(|Resolved { text, link }| {
-                let without = later().map(|later| Glob::tree(&real(&later.glob.value))).collect();
+                let without = later().map(|later| Glob::tree(&place(&later.glob.value))).collect();
                 named(&text, without, Some(link))
             });
             [written].into_iter().chain(led_to).map(move |named| (at, named))

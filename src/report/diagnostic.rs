@@ -257,7 +257,7 @@ mod tests {
         }
     }
 
-    const UNICODE: Look = Look { color: false, unicode: true, width: 80 };
+    const UNICODE: Look = Look { unicode: true, ..Look::PLAIN };
 
     fn unknown_node(texts: &Texts) -> Problem {
         Problem::new(Code::UnknownNode, "a target has no `rum`")

@@ -243,7 +243,7 @@ mod tests {
     use crate::diagnostic::{Code, Problem, Sources, Span};
     use crate::report::{Look, render};
 
-    const LOOK: Look = Look { color: false, unicode: true, width: 60 };
+    const LOOK: Look = Look { unicode: true, width: 60, ..Look::PLAIN };
 
     fn shown(text: &str, at: usize, length: usize, said: &str) -> String {
         let mut sources = Sources::new();

@@ -176,7 +176,7 @@ mod tests {
     use super::*;
     use crate::run::Cause;
 
-    const ASCII: Look = Look { width: 60, ..Look::PLAIN };
+    const ASCII: Look = Look { width: 60, bounded: true, ..Look::PLAIN };
 
     fn drawn(steps: &[&str], look: Look, rows: usize) -> String {
         let begun = Instant::now();

@@ -11,6 +11,8 @@ pub struct Look {
     pub unicode: bool,
     /// Columns that a line may have.
     pub width: usize,
+    /// Whether that is the width of a terminal, which a longer line would not fit.
+    pub bounded: bool,
 }
 
 /// What a text is, for its colour. Nothing is said by colour alone.
@@ -32,7 +34,7 @@ pub enum Paint {
 
 impl Look {
     /// Neither colour nor anything but ASCII, 80 columns.
-    pub const PLAIN: Self = Self { color: false, unicode: false, width: 80 };
+    pub const PLAIN: Self = Self { color: false, unicode: false, width: 80, bounded: false };
 
     /// The text in its colour.
     #[must_use]
@@ -48,9 +50,13 @@ impl Look {
         style.force_styling(self.color).apply_to(text).to_string()
     }
 
-    /// The text, cut with an ellipsis where it is wider than `width` columns.
+    /// The text, cut with an ellipsis where it is wider than `width` columns of a
+    /// terminal. For a file, or another program, it is whole.
     #[must_use]
     pub fn cut(self, text: &str, width: usize) -> String {
+        if !self.bounded {
+            return text.to_owned();
+        }
         truncate_str(text, width, if self.unicode { "…" } else { "..." }).into_owned()
     }
 
@@ -138,6 +144,8 @@ mod tests {
     #[test]
     fn columns_are_counted_not_bytes() {
         assert_eq!(Look::PLAIN.pad("日本", 6), "日本  ");
-        assert_eq!(Look { unicode: true, ..Look::PLAIN }.cut("日本語", 5), "日本…");
+        let terminal = Look { unicode: true, bounded: true, ..Look::PLAIN };
+        assert_eq!(terminal.cut("日本語", 5), "日本…");
+        assert_eq!(Look::PLAIN.cut("日本語", 5), "日本語");
     }
 }

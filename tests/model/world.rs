@@ -271,9 +271,6 @@ impl World {
         for (call, called) in calls.iter().zip(&mut called) {
             codes.push(wait(call, called).map_err(|why| format!("{why}\n{}", said(called)))?);
         }
-        if calls.iter().any(|call| call.strike.is_some()) {
-            self.wait_for_orphans();
-        }
         let ran = self.ran();
         let mut kept = Vec::new();
         for ((call, called), code) in calls.iter().zip(&called).zip(&codes) {
@@ -329,19 +326,6 @@ impl World {
         command.stdout(output.try_clone().expect("it can be shared")).stderr(output);
         let child = command.spawn().expect("hoist can be started");
         Called { child, goals, image, said }
-    }
-
-    /// Waits until no process is left that works in a checkout: what a kill leaves
-    /// behind goes on for a moment.
-    fn wait_for_orphans(&self) {
-        let here = |entry: fs::DirEntry| {
-            fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(self.directory.path()))
-        };
-        let started = Instant::now();
-        while started.elapsed() < PATIENCE && fs::read_dir("/proc").into_iter().flatten().flatten().any(here)
-        {
-            std::thread::sleep(Duration::from_millis(2));
-        }
     }
 
     /// The steps that were run since this was asked last, by checkout, name, and

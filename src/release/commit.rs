@@ -16,7 +16,7 @@ use crate::release::label::Labels;
 use crate::release::mover::Mover;
 use crate::release::publisher::{Publisher, place};
 use crate::release::tag::{RESUME, TagChange, TagResult, made_by, published};
-use crate::store::{Question, Repository, all, answers};
+use crate::store::{Question, Repository, answers};
 use crate::tags::{Movement, PlannedTag, Rank};
 
 /// The tags of an image in one repository, as they are to be.
@@ -45,17 +45,31 @@ pub struct Committed {
 /// immutable tags first in all repositories, then the moving ones from narrow to wide.
 ///
 /// If something goes wrong while a tag holds its image, whether since now or since before,
-/// the first problem is [`Code::HalfReleased`] and says what stands in all repositories.
-pub async fn commit(namings: &[Naming<'_>], publisher: &Publisher, journal: Option<&Journal>) -> Committed {
+/// the first problem is [`Code::HalfReleased`] and says what stands in all repositories, also
+/// of the tags that the same release has dealt with `before`.
+pub async fn commit(
+    namings: &[Naming<'_>],
+    before: &[TagChange],
+    publisher: &Publisher,
+    journal: Option<&Journal>,
+) -> Committed {
     let opening =
         namings.iter().map(|naming| -> Question<'_, _> { Box::pin(Place::open(naming, publisher)) });
-    let places = match all(opening.collect()).await {
-        Ok(places) => places,
-        Err(problem) => {
-            let changes = namings.iter().map(|_| Vec::new()).collect();
-            return Committed { changes, problems: problem.into() };
+    let (mut places, mut problems) = (Vec::new(), Vec::new());
+    for (at, opened) in answers(opening.collect()).await.into_iter().enumerate() {
+        match opened {
+            Ok((place, unread)) => {
+                places.push(place);
+                problems.push((at, unread));
+            }
+            Err(problem) => {
+                let changes = namings.iter().map(|_| Vec::new()).collect();
+                let problems = half_released(&[], before, vec![(at, problem)]).await;
+                return Committed { changes, problems };
+            }
         }
-    };
+    }
+    problems.retain(|(_, problem)| problem.is_some());
     let mut all: Vec<Tagging<'_>> = namings
         .iter()
         .zip(&places)
@@ -69,21 +83,20 @@ pub async fn commit(namings: &[Naming<'_>], publisher: &Publisher, journal: Opti
         .collect();
     let phases: BTreeSet<Rank> =
         namings.iter().flat_map(|naming| published(naming.step)).map(PlannedTag::rank).collect();
-    let mut problems = Vec::new();
     for phase in phases {
-        let dealing = all.iter_mut().map(|tagging| -> Question<'_, _> { Box::pin(tagging.pass(phase)) });
-        problems = answers(dealing.collect()).await.into_iter().enumerate().collect();
-        problems.retain(|(_, problem): &(usize, Option<Problem>)| problem.is_some());
         if !problems.is_empty() {
             break;
         }
+        let dealing = all.iter_mut().map(|tagging| -> Question<'_, _> { Box::pin(tagging.pass(phase)) });
+        problems = answers(dealing.collect()).await.into_iter().enumerate().collect();
+        problems.retain(|(_, problem)| problem.is_some());
     }
     if problems.is_empty() {
         let righting = all.iter_mut().map(|tagging| -> Question<'_, _> { Box::pin(tagging.put_right()) });
         problems = answers(righting.collect()).await.into_iter().enumerate().collect();
     }
     let causes = problems.into_iter().filter_map(|(at, problem)| Some((at, problem?))).collect();
-    let problems = half_released(&all, causes).await;
+    let problems = half_released(&all, before, causes).await;
     Committed { changes: all.into_iter().map(Tagging::into_changes).collect(), problems }
 }
 
@@ -96,10 +109,14 @@ struct Place {
 }
 
 impl Place {
-    async fn open(naming: &Naming<'_>, publisher: &Publisher) -> Result<Self, Problem> {
+    /// Opens it; and why the image cannot be read there, if that is so.
+    async fn open(naming: &Naming<'_>, publisher: &Publisher) -> Result<(Self, Option<Problem>), Problem> {
         let repository = publisher.open(&naming.step.registry).await?;
-        let labels = Labels::read(&repository, naming.image).await?;
-        Ok(Self { repository, labels, name: place(&naming.step.registry) })
+        let (labels, unread) = match Labels::read(&repository, naming.image).await {
+            Ok(labels) => (labels, None),
+            Err(problem) => (Labels::default(), Some(problem)),
+        };
+        Ok((Self { repository, labels, name: place(&naming.step.registry) }, unread))
     }
 
     fn mover<'a>(
@@ -186,9 +203,12 @@ async fn set(mover: &Mover<'_>, planned: &PlannedTag, together: &[Tag]) -> Resul
 
 /// Says what stands, if anything does, and what each of the other tags holds; `causes` say
 /// why those at their places were not all dealt with.
-async fn half_released(all: &[Tagging<'_>], causes: Vec<(usize, Problem)>) -> Problems {
-    let mut stands = causes.iter().any(|(_, cause)| cause.code == Code::HalfReleased);
-    let mut notes = Vec::new();
+async fn half_released(all: &[Tagging<'_>], before: &[TagChange], causes: Vec<(usize, Problem)>) -> Problems {
+    let earlier = before.iter().filter(|change| !matches!(change.result, TagResult::Kept(_)));
+    let mut notes: Vec<String> = earlier
+        .map(|TagChange { repository, tag, to, .. }| format!("`{repository}:{tag}` holds {to} now"))
+        .collect();
+    let mut stands = !notes.is_empty() || causes.iter().any(|(_, cause)| cause.code == Code::HalfReleased);
     for (at, tagging) in all.iter().enumerate().filter(|_| !causes.is_empty()) {
         let code = causes.iter().find(|(place, _)| *place == at).map(|(_, cause)| cause.code);
         // Whether that was set of which the problem is may not be known.
@@ -204,15 +224,19 @@ async fn half_released(all: &[Tagging<'_>], causes: Vec<(usize, Problem)>) -> Pr
     }
     let mut problems = Problems::new();
     for (at, cause) in causes {
-        let Some(mover) = all.get(at).map(|tagging| &tagging.mover) else { continue };
+        let mover = all.get(at).map(|tagging| &tagging.mover);
         problems.push(if stands {
-            let title = format!("`{}` was tagged in part: {}", mover.name, cause.title);
+            let title = match mover {
+                Some(mover) => format!("`{}` was tagged in part: {}", mover.name, cause.title),
+                None => format!("only a part of the tags was set: {}", cause.title),
+            };
             let problem = Problem { code: Code::HalfReleased, title, ..cause };
             // What holds what is said once.
             std::mem::take(&mut notes).into_iter().fold(problem, Problem::note).help(RESUME)
         } else {
             // Unless it was refused, that it was begun is put down all the same.
-            let begun = mover.journal.is_none_or(|journal| !journal.is_untouched());
+            let journal = mover.map(|mover| mover.journal);
+            let begun = journal.is_some_and(|journal| journal.is_none_or(|journal| !journal.is_untouched()));
             Problem { help: cause.help.or_else(|| begun.then(|| RESUME.to_owned())), ..cause }
         });
     }

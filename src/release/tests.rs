@@ -77,7 +77,7 @@ struct TagReport {
 /// Gives an image its names in one repository.
 async fn tag(publisher: &Publisher, step: &TagStep, image: &Descriptor) -> TagReport {
     let Committed { changes, problems } =
-        commit(&[Naming { step, image, keep: None }], publisher, None).await;
+        commit(&[Naming { step, image, keep: None }], &[], publisher, None).await;
     TagReport { changes: changes.concat(), problems }
 }
 

@@ -7,7 +7,7 @@ mod scanned;
 mod tests;
 mod turn;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -79,7 +79,7 @@ pub(super) struct Images {
 #[derive(Default)]
 struct Named {
     /// By the image, and where.
-    changes: HashMap<(StepIndex, String), Vec<TagChange>>,
+    changes: BTreeMap<(StepIndex, String), Vec<TagChange>>,
     /// Whether some could not be moved: then none is any more.
     failed: bool,
     /// Why, until a step has said it.

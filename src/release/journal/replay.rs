@@ -44,7 +44,7 @@ impl Journal {
         }
         let namings: Vec<Naming<'_>> =
             steps.iter().map(|(step, image)| Naming { step, image, keep: None }).collect();
-        let Committed { changes, problems } = commit(&namings, publisher, Some(self)).await;
+        let Committed { changes, problems } = commit(&namings, &[], publisher, Some(self)).await;
         (changes.concat(), problems.or(()))
     }
 

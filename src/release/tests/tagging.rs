@@ -307,7 +307,7 @@ async fn no_moving_tag_of_any_image_is_set_before_the_immutable_tags_of_all() {
         let both = steps.iter().zip(images);
         both.map(|(step, image)| Naming { step, image, keep: None }).collect()
     };
-    let Committed { changes, problems } = commit(&namings(), &project.publisher, None).await;
+    let Committed { changes, problems } = commit(&namings(), &[], &project.publisher, None).await;
     assert_eq!(changes.iter().map(Vec::len).collect::<Vec<_>>(), [1, 0]);
     assert_eq!(registries[0].holds(), BTreeMap::from([("1.0.0".to_owned(), web.digest)]));
     assert_eq!(registries[1].holds(), BTreeMap::from([("1.0.0".to_owned(), other.digest)]));
@@ -318,7 +318,7 @@ async fn no_moving_tag_of_any_image_is_set_before_the_immutable_tags_of_all() {
     assert!(problem.notes.iter().any(|note| note.contains(&stands)), "{:?}", problem.notes);
 
     registries[1].tags.lock().unwrap().clear();
-    let Committed { changes, problems } = commit(&namings(), &project.publisher, None).await;
+    let Committed { changes, problems } = commit(&namings(), &[], &project.publisher, None).await;
     assert_eq!((changes.concat().len(), problems.as_slice()), (6, &[][..]));
     for (registry, image) in registries.iter().zip(images) {
         assert!(registry.holds().values().all(|held| *held == image.digest));

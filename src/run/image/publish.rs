@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use crate::diagnostic::Problems;
 use crate::oci::Descriptor;
 use crate::plan::{Action, Plan, PushStep, Step, TagStep};
-use crate::release::{Committed, Naming, TagResult, check_immutable, commit, note_layers};
+use crate::release::{Committed, Naming, TagChange, TagResult, check_immutable, commit, note_layers};
 use crate::run::TagMove;
 use crate::run::command::Unsuccessful;
 use crate::run::enter::{of, staying};
@@ -103,7 +103,8 @@ impl Images {
             let namings = ready.iter();
             let namings =
                 namings.map(|(step, image)| Naming { step, image, keep: staying(plan, step, image) });
-            commit(&namings.collect::<Vec<_>>(), &self.publisher, journal).await
+            let before: Vec<TagChange> = named.changes.values().flatten().cloned().collect();
+            commit(&namings.collect::<Vec<_>>(), &before, &self.publisher, journal).await
         };
         let steps: Vec<(&TagStep, &Descriptor)> =
             ready.iter().map(|(step, image)| (&**step, *image)).collect();

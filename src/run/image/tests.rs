@@ -202,14 +202,15 @@ fn a_release_that_ends_between_two_registries_says_what_stands() {
     // Nobody pushed there.
     let told = project.run();
     let problems = told.summary.problems.as_slice();
-    assert_eq!(problems[1].code, Code::HalfReleased);
+    let [problem] = problems else { panic!("{problems:?}") };
+    assert_eq!(problem.code, Code::HalfReleased);
     let digest = &digests(&told)[0];
     let notes = [
         format!("`oci:out/web:1.2.3` holds {digest} now"),
         format!("`oci:out/web:dev` holds {digest} now"),
-        "`web:tag@more` was not done".to_owned(),
+        "`oci:more/web:dev` was not set: it is not there".to_owned(),
     ];
-    assert_eq!(problems[1].notes, notes);
+    assert!(problem.notes.ends_with(&notes), "{:?}", problem.notes);
     assert_eq!(told.summary.exit_code(), 5);
 }
 

@@ -42,6 +42,18 @@ impl Links {
         self.0.is_empty()
     }
 
+    /// Those that do not lie at such places.
+    #[must_use]
+    pub fn without(&self, at: impl Fn(&str) -> bool) -> Self {
+        Self(
+            self.0
+                .iter()
+                .filter(|(link, _)| !at(link))
+                .map(|(link, real)| (link.clone(), real.clone()))
+                .collect(),
+        )
+    }
+
     /// A path or glob by the place that it leads to; `None` if no link is on its way. What
     /// a wildcard matches is not looked at.
     #[must_use]

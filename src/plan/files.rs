@@ -237,6 +237,16 @@ pub(super) fn inputs_of(target: &Target, row: usize) -> Vec<Pattern> {
     filled(target.inputs.as_deref().unwrap_or_default(), &row_values(target, row))
 }
 
+/// The links but for those in the place of outputs: what such a one leads to is not what
+/// will be there.
+pub(super) fn beside_outputs(release: &Release, links: &Links) -> Links {
+    if links.is_empty() {
+        return Links::default();
+    }
+    let files = Files::new(release, &Links::default());
+    links.without(|place| files.has(place))
+}
+
 /// The places on the way to what targets and images declare to read or make, to be looked
 /// at for [`Links`].
 #[must_use]

@@ -11,7 +11,7 @@ use crate::facts::{ContextQuery, CopyQuery, InputQuery, Links, Needs, ToolQuery}
 use crate::plan::Goals;
 use crate::plan::edge::{Outline, Why};
 use crate::plan::entering::{Entering, images_of_stage};
-use crate::plan::files::{filled, inputs_of};
+use crate::plan::files::{beside_outputs, filled, inputs_of};
 use crate::plan::name::{Speaker, goal, is_explicit, resolve};
 use crate::plan::unit::{Job, StageJob, Unit, channels, image_jobs, row_values, rows, stage_jobs};
 
@@ -95,7 +95,8 @@ pub fn select_entering(
     let mut problems = Problems::new();
     let mut roots = roots(release, goals, &mut problems);
     roots.retain(|unit, _| !is_spared(release, &entering, *unit));
-    let outline = Outline::new(release, None, links).entering(&entering);
+    let links = beside_outputs(release, links);
+    let outline = Outline::new(release, None, &links).entering(&entering);
     let mut reached: BTreeSet<Unit> = BTreeSet::new();
     let mut open: Vec<Unit> = roots.keys().rev().copied().collect();
     let mut generated: BTreeMap<Unit, BTreeSet<Unit>> = BTreeMap::new();
@@ -118,7 +119,6 @@ pub fn select_entering(
         Goals::All | Goals::Stage(_) => false,
     };
     let needs = Needs { commit_only: commit_only(release, &reached), ..asking.needs };
-    let links = links.clone();
     problems.or(Selection { needs, links, release: is_release, entering, roots, answers })
 }
 

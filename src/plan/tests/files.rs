@@ -199,3 +199,16 @@ fn outputs_that_meet_behind_a_link_are_refused() {
     let problems = world.try_plan(&goals).unwrap_err();
     assert_eq!(problems.as_slice()[0].notes, ["`out` is a link to `real`"]);
 }
+
+#[test]
+fn a_link_in_the_place_of_an_output_leads_nowhere() {
+    let mut world = World::new(
+        r#"
+        target "gen" { run "gen"; inputs "src"; outputs "out"; }
+        target "use" { run "x"; inputs "out"; }
+        target "other" { run "x"; inputs "src"; outputs "real/x.txt"; }
+        "#,
+    );
+    world = linked(world);
+    assert_eq!(edges(&world.plan(&["use", "other"])), ["use <- gen"]);
+}

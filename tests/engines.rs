@@ -213,16 +213,16 @@ image "web" {
 registry "images" "oci:dist"
 "#;
 
-/// What nothing may show of the image `web`.
-const SECRETS: [&str; 2] = ["t0ken-of-the-test", "passw0rd-of-the-test"];
-
-fn of_stages(engine: &str) -> Project {
+/// A project of [`STAGES`], whose password is this. What an engine built for another test is
+/// nothing that it can take for this one.
+fn of_stages(engine: &str, password: &str) -> Project {
     let project = Project::new(engine);
     let Project { repo, .. } = &project;
     repo.write("release.kdl", STAGES_RELEASE);
     repo.write("service/Dockerfile", STAGES);
     repo.write("service/.dockerignore", "**/*.log\n/notes\n");
     project.tools("service/bin");
+    repo.write("service/bin/own", repo.path().display().to_string());
     repo.write("service/plain", "plain\n");
     repo.write("service/run.sh", "#!/bin/sh\necho run\n");
     let service = repo.path().join("service");
@@ -232,7 +232,7 @@ fn of_stages(engine: &str) -> Project {
     fs::create_dir_all(service.join("empty/inner")).unwrap();
     repo.write("service/deep/a.log", "1\n");
     repo.write("service/notes/a", "1\n");
-    repo.write(".hidden", SECRETS[1]);
+    repo.write(".hidden", password);
     repo.commit("Begin");
     // A label says that the tree is not that of the commit: from the beginning.
     repo.write("service/notes/a", "2\n");
@@ -241,11 +241,12 @@ fn of_stages(engine: &str) -> Project {
 
 #[test]
 fn an_image_is_made_of_stages_arguments_and_the_files_that_are_not_ignored() {
+    const TOKEN: &str = "token-of-17-bytes";
     for engine in engines("an image of several stages") {
-        let project = of_stages(&engine);
+        let project = of_stages(&engine, "any password");
         let release = |arguments: &[&str]| {
             let arguments = [&["release", "--yes", "--allow-dirty"], arguments].concat();
-            let ended = project.hoist_with(&arguments, &[("TOKEN", SECRETS[0])]);
+            let ended = project.hoist_with(&arguments, &[("TOKEN", TOKEN)]);
             assert_eq!(ended.code, 0, "{engine}: {}{}", ended.stdout, ended.stderr);
             (ended.stderr, Published::read(&project, "dist/web"))
         };
@@ -292,8 +293,10 @@ fn an_image_is_made_of_stages_arguments_and_the_files_that_are_not_ignored() {
 
 #[test]
 fn a_secret_of_a_build_is_nowhere_but_in_the_build() {
+    // Engines are shared, and keep secrets while a build runs: no other test has these.
+    const SECRETS: [&str; 2] = ["t0ken-of-one-test", "passw0rd-of-one-test"];
     for engine in engines("secrets of builds") {
-        let project = of_stages(&engine);
+        let project = of_stages(&engine, SECRETS[1]);
         let mut child = project.repo.command(&["release", "--yes", "--allow-dirty", "--json"]);
         child.env("DOCKER_HOST", &engine).env("TOKEN", SECRETS[0]);
         let seen = std::thread::scope(|scope| {

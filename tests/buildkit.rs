@@ -135,6 +135,21 @@ fn an_image_keeps_the_layers_that_it_is_made_of_and_stays_what_it_is() {
 }
 
 #[test]
+fn an_image_that_is_to_keep_its_layers_is_made_again() {
+    let Some(socket) = daemons::buildkit("images that are to keep their layers") else { return };
+    let project = project(&format!("unix://{}", socket.display()), "");
+    project.release();
+    let is_kept = || Published::read(&project, "dist/web").config.get("moby.buildkit.cache.v0").is_some();
+    assert!(!is_kept());
+    let text = project.repo.read("release.kdl");
+    project.repo.write("release.kdl", text.replace("{  }", "{ cache inline=#true; }"));
+    let why = project.hoist(&["why", "web:build*"]).stdout;
+    assert!(why.contains("cache inline"), "{why}");
+    project.release();
+    assert!(is_kept());
+}
+
+#[test]
 fn the_network_of_the_machine_is_given_where_the_engine_allows_it() {
     const TEST: &str = "the network of the machine";
     let Some(socket) = daemons::buildkit(TEST) else { return };

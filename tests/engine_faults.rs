@@ -174,6 +174,84 @@ fn a_step_of_a_build_that_fails_is_named_with_what_it_wrote() {
     }
 }
 
+/// Dockerfiles that fail when they are built, and the line at which they do.
+pub(crate) const FAILING: [(usize, &str); 6] = [
+    // The same text twice, of which the second fails.
+    (
+        6,
+        "ARG A=1\nFROM scratch\nCOPY bin /bin\nRUN true\nRUN [ ! -e /x ] && echo > /x\nRUN [ ! -e /x ] && echo > /x\n",
+    ),
+    // What the engine has filled in.
+    (4, "FROM scratch\nCOPY bin /bin\nARG CODE=7\nRUN exit $CODE\n"),
+    (4, "FROM scratch\nARG NAME=none\nCOPY bin /bin\nCOPY no/$NAME /\n"),
+    // A comment within.
+    (4, "FROM scratch\nCOPY bin /bin\n\nRUN true \\\n  # not this\n  && exit 7\nRUN true\n"),
+    // One of several stages, of which one is not needed.
+    (
+        9,
+        "FROM scratch AS first\nCOPY bin /bin\nFROM first AS other\nRUN echo other\nFROM first AS second\n\
+         LABEL a=b\nRUN true\n# A comment\nRUN exit 7\nRUN true\nFROM first\nCOPY --from=second /x /x\n",
+    ),
+    // After what a base set aside.
+    (3, "FROM below\nRUN true\nRUN exit 7\nRUN true\n"),
+];
+
+/// Asserts that an image of a Dockerfile, which may start from `below`, fails at a line.
+pub(crate) fn fails_at(project: &Project, line: usize, dockerfile: &str) {
+    let below = "image \"below\" { dockerfile \"below.Dockerfile\" context=\"web\"; }\n";
+    let web = RELEASE.replace("\"web\";", "\"web\" { context \"below\" image=\"below\"; };");
+    project.repo.write("release.kdl", web + below);
+    project.repo.write("below.Dockerfile", "FROM scratch\nCOPY bin /bin\nONBUILD RUN true\n");
+    project.repo.write("web/Dockerfile", dockerfile);
+    let place = format!("web/Dockerfile:{line}:1");
+    says(&project.hoist(&["run", "web"]), 1, &["hoist::engine::build_failed", &place]);
+}
+
+#[test]
+fn the_line_that_failed_is_pointed_at() {
+    for engine in engines("lines of Dockerfiles that fail") {
+        let project = project(&engine, "");
+        let fails = |line, dockerfile: &str| fails_at(&project, line, dockerfile);
+        for (line, dockerfile) in FAILING {
+            fails(line, dockerfile);
+        }
+        let long = "# What follows fails, whatever is said before.\n".repeat(2000);
+        fails(2004, &format!("{long}FROM scratch\nCOPY bin /bin\n\nRUN exit 7\n"));
+        if !engine.contains("podman") {
+            let heredoc = "FROM scratch\nCOPY bin /bin\nRUN <<END\necho fine\nexit 7\nEND\nRUN true\n";
+            fails(3, heredoc);
+        }
+    }
+}
+
+#[test]
+fn a_link_that_leads_out_of_a_context_is_named_where_an_engine_does_not_take_it() {
+    for engine in engines("links out of contexts") {
+        let project = project(&engine, "FROM scratch\nCOPY bin /bin\n");
+        let link = |text: &str| std::os::unix::fs::symlink(text, project.repo.path().join("web/deep/link"));
+        fs::create_dir_all(project.repo.path().join("web/deep")).unwrap();
+        for fine in ["../bin/../bin/busybox", "/bin/busybox", "../none"] {
+            link(fine).unwrap();
+            says(&project.hoist(&["run", "web"]), 0, &[]);
+            fs::remove_file(project.repo.path().join("web/deep/link")).unwrap();
+        }
+        link("../../outside").unwrap();
+        let ended = project.hoist(&["run", "web"]);
+        if !engine.contains("podman") {
+            says(&ended, 0, &[]);
+            continue;
+        }
+        let told = [
+            "`web/deep/link` leads out of the context, to `../../outside`",
+            ".dockerignore",
+            "release.kdl:2",
+        ];
+        says(&ended, 1, &told);
+        project.repo.write("web/.dockerignore", "deep\n");
+        says(&project.hoist(&["run", "web"]), 0, &[]);
+    }
+}
+
 #[test]
 fn what_a_build_is_missing_is_told_before_it_begins() {
     for engine in engines("what builds are missing") {

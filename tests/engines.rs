@@ -45,14 +45,25 @@ impl Project {
         self.repo.hoist_with(arguments, &variables)
     }
 
-    /// Calls hoist where other things are mounted, which a script for the shell says.
-    pub(crate) fn hoist_where(&self, mounts: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
+    /// What calls hoist where other things are mounted, which a script for the shell says.
+    pub(crate) fn hoist_command_where(
+        &self,
+        mounts: &str,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Command {
         let hoist = self.repo.command(arguments);
         let mut command = Command::new("unshare");
         command.args(["--mount", "sh", "-c", &format!("{mounts} && exec \"$@\""), "sh"]);
         command.arg(hoist.get_program()).args(arguments).current_dir(self.repo.path()).env_clear();
         command.envs(hoist.get_envs().filter_map(|(name, value)| Some((name, value?))));
         command.env("DOCKER_HOST", &self.engine).envs(variables.iter().copied());
+        command
+    }
+
+    /// Calls hoist where other things are mounted, which a script for the shell says.
+    pub(crate) fn hoist_where(&self, mounts: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
+        let mut command = self.hoist_command_where(mounts, arguments, variables);
         let output = command.output().expect("unshare is installed");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ended {
@@ -145,6 +156,11 @@ impl Published {
         &self.files.get(path).unwrap_or_else(|| panic!("no `{path}` in {:?}", self.files.keys())).1
     }
 
+    /// The paths of all that is in it.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.files.keys().filter(|path| !path.is_empty()).map(String::as_str)
+    }
+
     fn entry(&self, path: &str) -> (&ArchiveKind, u32) {
         let (entry, _) = &self.files[path];
         (&entry.kind, entry.mode & 0o777)
@@ -213,16 +229,16 @@ image "web" {
 registry "images" "oci:dist"
 "#;
 
-/// What nothing may show of the image `web`.
-const SECRETS: [&str; 2] = ["t0ken-of-the-test", "passw0rd-of-the-test"];
-
-fn of_stages(engine: &str) -> Project {
+/// A project of [`STAGES`], whose password is this. What an engine built for another test is
+/// nothing that it can take for this one.
+fn of_stages(engine: &str, password: &str) -> Project {
     let project = Project::new(engine);
     let Project { repo, .. } = &project;
     repo.write("release.kdl", STAGES_RELEASE);
     repo.write("service/Dockerfile", STAGES);
     repo.write("service/.dockerignore", "**/*.log\n/notes\n");
     project.tools("service/bin");
+    repo.write("service/bin/own", repo.path().display().to_string());
     repo.write("service/plain", "plain\n");
     repo.write("service/run.sh", "#!/bin/sh\necho run\n");
     let service = repo.path().join("service");
@@ -232,7 +248,7 @@ fn of_stages(engine: &str) -> Project {
     fs::create_dir_all(service.join("empty/inner")).unwrap();
     repo.write("service/deep/a.log", "1\n");
     repo.write("service/notes/a", "1\n");
-    repo.write(".hidden", SECRETS[1]);
+    repo.write(".hidden", password);
     repo.commit("Begin");
     // A label says that the tree is not that of the commit: from the beginning.
     repo.write("service/notes/a", "2\n");
@@ -241,11 +257,12 @@ fn of_stages(engine: &str) -> Project {
 
 #[test]
 fn an_image_is_made_of_stages_arguments_and_the_files_that_are_not_ignored() {
+    const TOKEN: &str = "token-of-17-bytes";
     for engine in engines("an image of several stages") {
-        let project = of_stages(&engine);
+        let project = of_stages(&engine, "any password");
         let release = |arguments: &[&str]| {
             let arguments = [&["release", "--yes", "--allow-dirty"], arguments].concat();
-            let ended = project.hoist_with(&arguments, &[("TOKEN", SECRETS[0])]);
+            let ended = project.hoist_with(&arguments, &[("TOKEN", TOKEN)]);
             assert_eq!(ended.code, 0, "{engine}: {}{}", ended.stdout, ended.stderr);
             (ended.stderr, Published::read(&project, "dist/web"))
         };
@@ -292,8 +309,10 @@ fn an_image_is_made_of_stages_arguments_and_the_files_that_are_not_ignored() {
 
 #[test]
 fn a_secret_of_a_build_is_nowhere_but_in_the_build() {
+    // Engines are shared, and keep secrets while a build runs: no other test has these.
+    const SECRETS: [&str; 2] = ["t0ken-of-one-test", "passw0rd-of-one-test"];
     for engine in engines("secrets of builds") {
-        let project = of_stages(&engine);
+        let project = of_stages(&engine, SECRETS[1]);
         let mut child = project.repo.command(&["release", "--yes", "--allow-dirty", "--json"]);
         child.env("DOCKER_HOST", &engine).env("TOKEN", SECRETS[0]);
         let seen = std::thread::scope(|scope| {
@@ -353,7 +372,7 @@ fn the_ignore_file_beside_a_dockerfile_replaces_that_of_the_context() {
         repo.write("other", "2\n");
         project.release();
         let image = Published::read(&project, "dist/web");
-        let files: Vec<_> = image.files.keys().filter(|path| !path.is_empty()).map(String::as_str).collect();
+        let files: Vec<_> = image.paths().collect();
         assert_eq!(files, [".dockerignore", "site", "site/a", "site/kept.tmp"], "{engine}");
         repo.write("other", "3\n");
         assert!(project.release().contains("Nothing to do"), "{engine}");
@@ -368,8 +387,57 @@ fn the_ignore_file_beside_a_dockerfile_replaces_that_of_the_context() {
     }
 }
 
+#[test]
+fn a_stage_is_known_by_its_name_in_letters_of_any_case() {
+    for engine in engines("names of stages") {
+        let project = Project::new(&engine);
+        let Project { repo, .. } = &project;
+        repo.write(
+            "release.kdl",
+            "image \"web\" { dockerfile context=\"web\" target=\"MADE\"; tags { raw \"dev\"; }; push \"images\"; }\n\
+             registry \"images\" \"oci:dist\"\n",
+        );
+        repo.write("web/a", "1234567\n");
+        repo.write("web/Dockerfile", "FROM scratch AS Made\nCOPY a /\nFROM scratch\nCOPY a /b\n");
+        repo.commit("Begin");
+        project.release();
+        let image = Published::read(&project, "dist/web");
+        assert_eq!(image.paths().collect::<Vec<_>>(), ["a"], "{engine}");
+        // It is known what its files are, though nothing bounds it.
+        let report = project.hoist(&["report", "--json"]).stdout;
+        let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+        assert_eq!(report["images"][0]["size"], 8, "{engine}: {report:#}");
+    }
+}
+
+#[test]
+fn a_cache_that_has_no_effect_is_told_with_what_has_it() {
+    for engine in engines("caches without effect") {
+        let project = Project::new(&engine);
+        let Project { repo, .. } = &project;
+        repo.write("web/Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
+        let told = |cache: &str| {
+            let image = format!("image \"web\" {{ dockerfile context=\"web\" {{ {cache}; }}; }}\n");
+            repo.write("release.kdl", image);
+            let told = project.succeed(&["run", "web", "--force", "--color", "never"]);
+            told.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        let local = told("cache local=\".hidden-layers\"");
+        let registry = told("cache registry=\"127.0.0.1:1/layers:cache\"");
+        let inline = told("cache inline=#true");
+        let is_told = |told: &str| told.contains("`cache` has no effect with this engine");
+        let found = [&local, &registry, &inline].map(|told| is_told(told));
+        let expected = match () {
+            () if engine.contains("podman") => [true; 3],
+            () if engine.contains("docker") => [true, true, false],
+            () => [false; 3],
+        };
+        assert_eq!(found, expected, "{engine}: {local}\n{registry}\n{inline}");
+    }
+}
+
 /// A layout with one image: the tools of the tests, and a file that says which.
-fn base(project: &Project, word: &str, platform: &str) -> String {
+pub(crate) fn base(project: &Project, word: &str, platform: &str) -> String {
     let name = format!(".hidden-base-{word}");
     let layout = Layout::create(project.repo.path().join(&name)).unwrap();
     let mut archive = tar::Builder::new(Vec::new());
@@ -411,7 +479,7 @@ fn base(project: &Project, word: &str, platform: &str) -> String {
 }
 
 /// Puts an image of a layout into a registry.
-fn publish(project: &Project, layout: &str, reference: &str) {
+pub(crate) fn publish(project: &Project, layout: &str, reference: &str) {
     project.succeed(&["copy", &format!("oci:{layout}:1"), reference]);
 }
 

@@ -13,6 +13,7 @@ mod bases;
 mod branches;
 mod buildkit;
 mod cache;
+mod classic_engines;
 mod commands;
 mod composing;
 mod containers;

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::daemons::Daemon;
-use crate::engine_faults::{NO_ENGINE, containers, says};
+use crate::engine_faults::{NO_ENGINE, containers, says, soon};
 use crate::engines::{Project, Published, engines, processes};
 use crate::fixture::{Repo, installed, left_out};
 
@@ -245,14 +245,13 @@ fn an_engine_behind_ssh_builds_and_a_builder_comes_before_the_engine_of_the_mach
     );
 }
 
-#[test]
-fn a_service_of_podman_is_started_for_a_run_and_ends_with_it() {
-    const TEST: &str = "a service of Podman that hoist starts";
-    if !rustix::process::geteuid().is_root() || !installed(TEST, &["podman", "runc", "unshare"]) {
-        return;
+/// The settings of a Podman that hoist starts, which keeps all that it has beside the project;
+/// `None` where there can be none.
+fn started_podman(test: &str, project: &Project) -> Option<[(&'static str, String); 2]> {
+    if !rustix::process::geteuid().is_root() || !installed(test, &["podman", "runc", "unshare"]) {
+        return None;
     }
-    let Some(podman) = engines(TEST).into_iter().find(|engine| engine.contains("podman")) else { return };
-    let project = project("");
+    let podman = engines(test).into_iter().find(|engine| engine.contains("podman"))?;
     let settings = Path::new(podman.trim_start_matches("unix://")).with_file_name("containers.conf");
     let storage = project.repo.path().with_file_name("storage.conf");
     let at = project.repo.path().with_file_name("podman");
@@ -265,13 +264,36 @@ fn a_service_of_podman_is_started_for_a_run_and_ends_with_it() {
     )
     .unwrap();
     let (settings, storage) = (settings.display().to_string(), storage.display().to_string());
-    let variables = [("CONTAINERS_CONF", settings.as_str()), ("CONTAINERS_STORAGE_CONF", &storage)];
+    Some([("CONTAINERS_CONF", settings), ("CONTAINERS_STORAGE_CONF", storage)])
+}
+
+/// The directories of services of Podman.
+fn services() -> Vec<std::ffi::OsString> {
+    let all = fs::read_dir(std::env::temp_dir()).unwrap().filter_map(|entry| Some(entry.ok()?.file_name()));
+    all.filter(|name| name.to_string_lossy().starts_with("hoist-podman-")).collect()
+}
+
+#[test]
+fn a_service_of_podman_is_started_for_a_run_and_ends_with_it() {
+    let project = project("");
+    let Some(variables) = started_podman("a service of Podman that hoist starts", &project) else { return };
+    let variables = variables.each_ref().map(|(name, value)| (*name, value.as_str()));
     let ended = project.hoist_where(NO_ENGINE, &["release", "--yes"], &variables);
     says(&ended, 0, &["built by Podman", "hoist-podman-"]);
     assert_eq!(Published::read(&project, "dist/web").file("made"), "made\n");
-    assert_eq!(processes("/hoist-podman-"), Vec::<String>::new());
-    let left = fs::read_dir(std::env::temp_dir()).unwrap().filter_map(Result::ok);
-    let left: Vec<_> =
-        left.filter(|entry| entry.file_name().to_string_lossy().starts_with("hoist-podman-")).collect();
-    assert!(left.is_empty(), "{left:?}");
+    assert!(soon(|| processes("/hoist-podman-").is_empty()), "{:?}", processes("/hoist-podman-"));
+    assert!(soon(|| services().is_empty()), "{:?}", services());
+
+    // As it is when hoist is killed while it builds.
+    project.repo.write("web/Dockerfile", "FROM scratch\nCOPY bin /bin\nRUN sleep 3.625\nRUN sleep 91.5\n");
+    let mut hoist = project.hoist_command_where(NO_ENGINE, &["run", "web"], &variables);
+    let mut hoist = hoist.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    assert!(soon(|| !processes("sleep 3.625").is_empty()), "the build runs");
+    assert!(!processes("/hoist-podman-").is_empty());
+    hoist.kill().unwrap();
+    hoist.wait().unwrap();
+    assert!(soon(|| processes("/hoist-podman-").is_empty()), "{:?}", processes("/hoist-podman-"));
+    assert!(soon(|| processes("sleep 3.625").is_empty()), "{:?}", processes("sleep 3.625"));
+    assert_eq!(processes("sleep 91.5"), Vec::<String>::new());
+    assert!(soon(|| services().is_empty()), "{:?}", services());
 }

@@ -38,6 +38,8 @@ pub struct Request<'a> {
 pub struct Resolved {
     /// The stage that is built.
     pub target: usize,
+    /// Where its name stands, if it has one.
+    pub name: Option<Span>,
     /// It, and all stages that it needs, in the order of the file.
     pub stages: Vec<usize>,
     /// Images that registries have, each once, in the order of the file.
@@ -152,7 +154,9 @@ impl Dockerfile {
         origins.sort_by_key(|(span, _)| *span);
         let effect = effect::of(self, target, &links, request, &scope, &mut problems);
         let features = feature::all(self, &stages, &contexts);
-        problems.or(Resolved { target, stages, bases, contexts, origins, effect, features })
+        let name = self.stages.get(target).and_then(|stage| Some(stage.name.as_ref()?.span));
+        let name = name.filter(|_| request.target.is_some());
+        problems.or(Resolved { target, name, stages, bases, contexts, origins, effect, features })
     }
 
     /// The arguments before the first `FROM`, with those that each build has.

@@ -57,7 +57,8 @@ const KNOWN: &[(Keyword, &str, &[&str])] = &[
 
 impl Keyword {
     /// The one of this name, in any case.
-    pub(super) fn named(name: &str) -> Option<Self> {
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
         KNOWN.iter().find(|(_, known, _)| known.eq_ignore_ascii_case(name)).map(|(keyword, ..)| *keyword)
     }
 

@@ -22,6 +22,7 @@ mod line;
 mod pattern;
 mod platform;
 mod scope;
+mod spot;
 mod stage;
 #[cfg(test)]
 mod tests;
@@ -36,4 +37,5 @@ pub use heredoc::Heredoc;
 pub use ignore::{IgnoreRules, Matched};
 pub use instruction::Instruction;
 pub use keyword::Keyword;
+pub use spot::Spot;
 pub use stage::{Dockerfile, MAX_BYTES, Stage};

@@ -61,8 +61,20 @@ pub(super) fn check(expect: &Expect, subject: &Subject<'_>) -> Option<String> {
         },
         Expect::File(path) => {
             let found = tree.resolve(path.as_bytes());
-            let is_there = found.is_some_and(|found| found.is_empty() || tree.get(&found).is_some());
-            (!is_there).then(|| format!("the image has no file `{path}`"))
+            let is_directory = found.and_then(|found| {
+                if found.is_empty() {
+                    Some(true)
+                } else {
+                    tree.get(&found).map(|node| node.kind.is_directory())
+                }
+            });
+            match (is_directory, path.ends_with('/')) {
+                (Some(true), true) | (Some(false), false) => None,
+                (Some(true), false) => Some(format!("`{path}` is a directory: `{path}/` names one")),
+                (Some(false), true) => Some(format!("`{path}` is no directory")),
+                (None, true) => Some(format!("the image has no directory `{path}`")),
+                (None, false) => Some(format!("the image has no file `{path}`")),
+            }
         }
         Expect::Port(port) => {
             let named = |exposed: &String| exposed.split('/').next() == Some(&port.to_string());
@@ -129,6 +141,8 @@ mod tests {
             Expect::Label("a".to_owned(), Some("1".to_owned())),
             Expect::File("/bin/x".to_owned()),
             Expect::File("/".to_owned()),
+            Expect::File("/usr/bin/".to_owned()),
+            Expect::File("/bin/".to_owned()),
             Expect::Port(8080),
         ] {
             assert_eq!(failure(&holds), None, "{holds:?}");
@@ -146,6 +160,10 @@ mod tests {
         is(Expect::Label("b".to_owned(), None), "the image has no label `b`");
         is(Expect::Label("a".to_owned(), Some("2".to_owned())), "the label `a` is `1`");
         is(Expect::File("/bin/y".to_owned()), "the image has no file `/bin/y`");
+        is(Expect::File("/lib/".to_owned()), "the image has no directory `/lib/`");
+        is(Expect::File("/bin/x/".to_owned()), "`/bin/x/` is no directory");
+        let directory = "`/usr/bin` is a directory: `/usr/bin/` names one";
+        is(Expect::File("/usr/bin".to_owned()), directory);
         is(Expect::Port(80), "the image exposes `8080/tcp`");
     }
 

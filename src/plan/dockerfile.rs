@@ -18,6 +18,8 @@ use crate::plan::select::Selection;
 use crate::plan::unit::{Job, Unit, platform};
 use crate::plan::{Action, Definition, Effect, RegistryPlan, RemoteBase, StepIndex, Subject};
 
+/// What names the platform of an image that a stage starts from.
+const PLATFORM_FLAG: &str = "--platform";
 /// Changes where equal parts come to make another image.
 const FORMAT: &str = "dockerfile 2";
 
@@ -56,6 +58,8 @@ pub struct DockerfileStep {
     pub bases: Vec<RemoteBase>,
     /// Registries that builds of it are shared through.
     pub shared: Vec<RegistryPlan>,
+    /// What the builder was taken to run on, where a stage starts from an image for that.
+    pub builder: Option<Platform>,
     /// What it uses that not every builder has.
     pub features: Vec<Feature>,
     /// `Labels`, added to those of the Dockerfile, those of hoist among them.
@@ -114,7 +118,8 @@ pub fn dockerfile_bases(
         let scope = Scope::new(release, facts).on(platform);
         let filled = recipe.args.iter().map(|(name, value)| Ok((name.clone(), scope.fill(value)?)));
         let Some(arguments) = problems.take(filled.collect::<Result<_, Problem>>()) else { continue };
-        let resolved = problems.take(resolve(release, facts, recipe, text, &arguments, platform));
+        let builder = builder(release, facts, platform);
+        let resolved = problems.take(resolve(recipe, text, &arguments, platform, builder));
         for base in resolved.into_iter().flat_map(|resolved| resolved.bases) {
             let Spanned { value: reference, span } = base.reference;
             bases.entry(reference.to_string()).or_insert_with(|| DockerfileBase {
@@ -129,26 +134,37 @@ pub fn dockerfile_bases(
 
 /// What a build needs of a Dockerfile.
 fn resolve(
-    release: &Release,
-    facts: &Facts,
     recipe: &config::Dockerfile,
     text: &Text,
     arguments: &IndexMap<String, String>,
     platform: &Platform,
+    builder: &Platform,
 ) -> Result<Resolved, Problems> {
     let contexts: Vec<String> =
         recipe.contexts.iter().map(|context| context_name(context).value.clone()).collect();
-    // A builder is meant for what it builds natively.
-    let natively = |builder: &config::Builder| builder.platforms.iter().any(|native| native.serves(platform));
-    let is_native = release.builders.values().any(natively);
-    let request = Request {
-        target: recipe.target.as_deref(),
-        args: arguments,
-        contexts: &contexts,
-        platform,
-        builder: if is_native { platform } else { &facts.platform },
-    };
+    let request =
+        Request { target: recipe.target.as_deref(), args: arguments, contexts: &contexts, platform, builder };
     Dockerfile::parse(text.source, &text.text)?.resolve(&request)
+}
+
+/// What builds for a platform is taken to run on: that itself where a `builder` is meant for
+/// it, else what this machine does.
+fn builder<'a>(release: &Release, facts: &'a Facts, platform: &'a Platform) -> &'a Platform {
+    let natively = |builder: &config::Builder| builder.platforms.iter().any(|native| native.serves(platform));
+    if release.builders.values().any(natively) { platform } else { &facts.platform }
+}
+
+/// The stage to build by its name as the Dockerfile has it: not every engine knows it by the
+/// same in other letters.
+fn target(recipe: &config::Dockerfile, text: Option<&Text>, name: Option<Span>) -> Option<String> {
+    let written = text.zip(name).and_then(|(text, at)| text.text.get(at.start as usize..at.end as usize));
+    written.map(ToOwned::to_owned).or_else(|| recipe.target.clone())
+}
+
+/// Another platform than that of a builder.
+fn another(builder: &Platform) -> Platform {
+    let architecture = if builder.architecture == "amd64" { "arm64" } else { "amd64" };
+    Platform { architecture: architecture.to_owned(), variant: None, ..builder.clone() }
 }
 
 fn context_name(context: &BuildContext) -> &Spanned<String> {
@@ -185,8 +201,8 @@ impl Lower<'_> {
         // Of a plan that is only looked at, the Dockerfile is not read.
         let text = answers.dockerfile.and_then(|at| self.facts.dockerfiles.get(at));
         let arguments = self.fill_map(&scope, &recipe.args);
-        let resolved =
-            text.map(|text| resolve(self.release, self.facts, recipe, text, &arguments, &platform));
+        let builder = builder(self.release, self.facts, &platform);
+        let resolved = text.map(|text| resolve(recipe, text, &arguments, &platform, builder));
         let resolved = resolved.and_then(|resolved| self.problems.take(resolved));
         let mut definition = Definition::default();
         definition.text(Subject::Format, FORMAT);
@@ -235,6 +251,12 @@ impl Lower<'_> {
                 BuildContext::Directory { .. } => directories.push(stand_in(number)),
             }
         }
+        let depends = text.is_some_and(|text| {
+            let elsewhere = || resolve(recipe, text, &arguments, &platform, &another(builder));
+            // Where no platform is named, nothing is for the builder's.
+            text.text.contains(PLATFORM_FLAG)
+                && elsewhere().is_ok_and(|other| other.origins != resolved.origins)
+        });
         let caches = recipe.caches.iter().map(|cache| match &cache.value {
             BuildCache::Inline => CachePlan::Inline,
             BuildCache::Registry { reference, max } => {
@@ -250,7 +272,7 @@ impl Lower<'_> {
             context: recipe.context.value.clone(),
             directories,
             images,
-            target: recipe.target.clone(),
+            target: target(recipe, text, resolved.name),
             network: recipe.network.clone(),
             no_cache: recipe.no_cache,
             arguments,
@@ -259,6 +281,7 @@ impl Lower<'_> {
             caches,
             bases,
             shared: self.shared_registries(image),
+            builder: depends.then(|| builder.clone()),
             features: resolved.features,
             labels: self.labels(&scope, image),
             created: self.created(),
@@ -322,6 +345,9 @@ impl Lower<'_> {
         step.arguments.iter().for_each(|(name, value)| setting(format!("ARG {name}"), value.clone()));
         step.secrets.iter().for_each(|secret| setting(format!("secret {}", secret.id.value), String::new()));
         step.ssh.iter().for_each(|id| setting(format!("ssh {}", id.value), String::new()));
+        if step.caches.contains(&CachePlan::Inline) {
+            setting("cache inline".to_owned(), String::new());
+        }
         step.labels.iter().for_each(|(name, value)| setting(format!("Labels {name}"), value.clone()));
         setting("created".to_owned(), step.created.to_string());
     }

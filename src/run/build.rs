@@ -13,14 +13,15 @@ use tokio::time::sleep;
 use crate::cache::Cache;
 use crate::config::{BuildSecret, ProjectPath, Release, Secret};
 use crate::diagnostic::{Code, Problem, Problems, Sources, Span, counted};
-use crate::dockerfile::{Dockerfile, FeatureKind};
+use crate::dockerfile::{Dockerfile, FeatureKind, Spot};
+use crate::engine::Weight;
 use crate::engine::builder::{
     self, Build, BuildKey, CacheHits, Engine, EngineError, EngineKind, Engines, Login, Offer,
     directory_image, fingerprint, finish, recall_build, remember_build, repository, take_turn,
 };
 use crate::facts::{Facts, InputFile, InputQuery, any_number, read_inputs};
 use crate::oci::Descriptor;
-use crate::plan::{Action, DockerfileStep, Plan, Step, StepId, StepIndex};
+use crate::plan::{Action, CachePlan, DockerfileStep, Plan, Step, StepId, StepIndex};
 use crate::release::{Publisher, content_tag, fetch_shared, share};
 use crate::run::command::Unsuccessful;
 use crate::run::engines::{engines, no_engine, owner, plain};
@@ -129,6 +130,8 @@ impl Builds {
         // What is not what it was to be is not kept for anybody.
         let finished = finish(build, &made, &self.built).map_err(Unsuccessful::failed)?;
         remember_build(&key, &made, &self.built).map_err(Unsuccessful::failed)?;
+        let (image, images) = (finished.clone(), self.built.clone());
+        blocking(move || Weight::measure(&image, &images)).await;
         if self.published.contains(&step.id) {
             unless(halt, self.share(build, &key, &made, teller)).await?;
         }
@@ -194,6 +197,7 @@ impl Builds {
         let missing = |error| Unsuccessful::failed(no_engine(&build.platform, build.span, error));
         let engine = engine.map_err(missing)?;
         check_features(build, &engine).map_err(Unsuccessful::Failed)?;
+        check_builder(build, &engine).map_err(Unsuccessful::failed)?;
         let wrong = |error| Unsuccessful::failed(self.failed(build, &engine, error));
         let sent = |Context { directory, files }: Context| {
             builder::Context::new(&self.root, directory.as_path(), files)
@@ -208,6 +212,9 @@ impl Builds {
         let mut contexts = contexts.map(sent);
         // A build has a context, and it is the first.
         let main = contexts.next().ok_or_else(|| no_image(step))?;
+        if !engine.about().has_buildkit {
+            check_links(build, &main, &engine).map_err(Unsuccessful::Failed)?;
+        }
         for (name, directory) in build.directories.iter().zip(contexts) {
             let archive = directory.archive();
             let made = directory_image(&archive, &build.platform, &self.built);
@@ -255,6 +262,9 @@ impl Builds {
                 None => problem,
             })
         })?;
+        if made.without_cache {
+            teller.tell(Told::Notice(no_cache(engine.about().kind))).await;
+        }
         let CacheHits { steps, cached } = made.hits;
         let told = format!("built by {engine}: {cached} of {} from its cache", counted(steps, "instruction"));
         teller.tell(Told::Notice(told)).await;
@@ -318,20 +328,24 @@ impl Builds {
         let here = |problem: Problem| problem.label(build.span, "built from this");
         match error {
             EngineError::Local(problem) => *problem,
-            EngineError::Failed { words, instruction } => {
+            EngineError::Failed { words, spot } => {
                 let remedy = remedy(&words, engine.about().kind);
                 let help = |problem: Problem| match &remedy {
                     Some(remedy) => problem.help(remedy.clone()),
                     None => problem,
                 };
-                let place = instruction.and_then(|instruction| self.place(build, &instruction));
-                match place {
+                match spot.and_then(|spot| self.span(build, &spot)) {
                     Some(place) => help(problem("the build failed").label(place, words)),
                     None => help(here(problem("the build failed")).note(words)),
                 }
             }
             EngineError::Refused(words) => {
-                let problem = here(problem("the engine refused")).note(format!("{engine}: {words}"));
+                let place = Spot::in_words(&words).and_then(|spot| self.span(build, &spot));
+                let problem = problem("the engine refused").note(format!("{engine}: {words}"));
+                let problem = match place {
+                    Some(place) => problem.label(place, "it does not read this"),
+                    None => here(problem),
+                };
                 match remedy(&words, engine.about().kind) {
                     Some(remedy) => problem.help(remedy),
                     None => problem,
@@ -343,16 +357,12 @@ impl Builds {
         }
     }
 
-    /// Where an instruction stands that an engine names by its text.
-    fn place(&self, build: &DockerfileStep, instruction: &str) -> Option<Span> {
+    /// Where an instruction stands that an engine names. What is sent has other words than
+    /// the Dockerfile, but no other lines.
+    fn span(&self, build: &DockerfileStep, spot: &Spot) -> Option<Span> {
         let source = build.source?;
         let text = &self.sources.get(source)?.text;
-        let dockerfile = Dockerfile::parse(source, text).ok()?;
-        // Engines put lines together, and pass over what stands between them.
-        let shrunk = |text: &str| text.split(|c: char| c.is_whitespace() || c == '\\').collect::<String>();
-        let wanted = shrunk(instruction);
-        let mut instructions = dockerfile.stages.iter().flat_map(|stage| &stage.instructions);
-        instructions.find(|one| shrunk(self.sources.slice(one.span)) == wanted).map(|one| one.span)
+        Dockerfile::parse(source, text).ok()?.at(spot, text)
     }
 
     /// The values of all secrets.
@@ -451,6 +461,10 @@ fn key(build: &DockerfileStep, contexts: &[Context], images: &[(String, Descript
     build.secrets.iter().for_each(|secret| part(&secret.id.value));
     part("ssh");
     build.ssh.iter().for_each(|id| part(&id.value));
+    // The image itself says then what its layers were made of.
+    if build.caches.contains(&CachePlan::Inline) {
+        part("cache inline");
+    }
     for context in contexts {
         sum.update(b"context");
         fingerprint(context.directory.as_path(), &context.files, &mut sum);
@@ -490,6 +504,33 @@ fn check_features(build: &DockerfileStep, engine: &Engine) -> Result<(), Problem
     problems.or(())
 }
 
+/// Images that a stage starts from for what the builder runs on were found before the builder
+/// was.
+fn check_builder(build: &DockerfileStep, engine: &Engine) -> Result<(), Problem> {
+    let found = &engine.about().platform;
+    let other = build.builder.as_ref().filter(|planned| planned.architecture != found.architecture);
+    let Some(planned) = other else { return Ok(()) };
+    let title = format!("a stage starts from an image for `{planned}`, and {engine} runs on `{found}`");
+    let problem = Problem::new(Code::NoEngine, title);
+    let problem = problem.label(build.span, "its `FROM --platform` names what the builder runs on");
+    Err(problem.help(format!(
+        "say what the engine builds natively: `builder \"NAME\" \"{}\" platforms=\"{found}\"`",
+        engine.address()
+    )))
+}
+
+/// Links that lead out of a context make engines without BuildKit refuse all of it.
+fn check_links(build: &DockerfileStep, context: &builder::Context, engine: &Engine) -> Result<(), Problems> {
+    let mut problems = Problems::new();
+    for (path, text) in context.links_out() {
+        let title = format!("the link `{path}` leads out of the context, to `{text}`");
+        let problem = Problem::new(Code::BuildFailed, title).label(build.span, "the context of this");
+        let help = "leave it out with `.dockerignore`, or let it lead to a file of the context";
+        problems.push(problem.note(format!("{engine} takes no context that has one")).help(help));
+    }
+    problems.or(())
+}
+
 /// The builds whose images a plan pushes.
 fn published(plan: &Plan) -> HashSet<StepId> {
     let step = |at: StepIndex| plan.steps.get(at.0 as usize);
@@ -502,6 +543,18 @@ fn published(plan: &Plan) -> HashSet<StepId> {
         _ => Vec::new(),
     });
     builds.filter_map(step).map(|build| build.id.clone()).collect()
+}
+
+/// A `cache` has no effect with an engine, and what has.
+fn no_cache(kind: EngineKind) -> String {
+    let remedy = match kind {
+        EngineKind::Docker => {
+            "Docker has it with `\"features\": {\"containerd-snapshotter\": true}` in its \
+                               `daemon.json`, and BuildKit's own daemon, as a `builder`, has it always"
+        }
+        EngineKind::Podman | EngineKind::BuildKit => "Docker's BuildKit and BuildKit's own daemon have it",
+    };
+    format!("warning: `cache` has no effect with this engine, which keeps layers for itself: {remedy}")
 }
 
 /// A registry does not help: what is to be built is built all the same.

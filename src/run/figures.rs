@@ -134,7 +134,7 @@ impl ImageFigures {
             digest: report.manifest.digest.to_string(),
             transferred: report.transferred(),
             size: weight.map(Weight::size),
-            wasted: weight.map(|weight| weight.wasted),
+            wasted: weight.and_then(|weight| weight.wasted),
             layers: report.layers.iter().enumerate().map(layer).collect(),
             reused: None,
             budget: None,

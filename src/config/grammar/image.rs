@@ -176,7 +176,11 @@ const EXPECT: NodeForm = NodeForm::new("expect", "What must be true of its confi
     .properties(&[
         PropertyForm::new("user", Kind::Text, "Its user; `!root` is anyone but root."),
         PropertyForm::new("label", Kind::Text, "`NAME`: it has this label; `NAME=value`: with this value."),
-        PropertyForm::new("file", Kind::Text, "It has this file: an absolute path."),
+        PropertyForm::new(
+            "file",
+            Kind::Text,
+            "It has this file, or with `/` at its end this directory: an absolute path.",
+        ),
         PropertyForm::new("port", Kind::Integer(1, 65535), "It exposes this port."),
     ])
     .some_of(&["user", "label", "file", "port"])

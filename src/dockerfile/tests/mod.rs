@@ -5,6 +5,7 @@ mod ignore;
 mod problems;
 mod properties;
 mod reading;
+mod spots;
 mod stages;
 mod words;
 

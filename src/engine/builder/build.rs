@@ -67,6 +67,8 @@ pub struct Built {
     pub image: Descriptor,
     /// How much of it had been built before.
     pub hits: CacheHits,
+    /// Whether layers are not kept where they were to be: the engine has no such place.
+    pub without_cache: bool,
 }
 
 /// What came of a build that lies at the engine.
@@ -74,6 +76,8 @@ pub(super) struct Kept {
     /// What the engine finds the image by.
     pub(super) image: String,
     pub(super) hits: CacheHits,
+    /// Whether the engine has all places for layers that it was given.
+    pub(super) has_caches: bool,
 }
 
 impl Engine {
@@ -89,16 +93,9 @@ impl Engine {
         images: &Layout,
         lines: mpsc::Sender<Vec<u8>>,
     ) -> Result<Built, EngineError> {
-        let has_cache = |cache: &CachePlan| match self.about().kind {
-            EngineKind::BuildKit => true,
-            EngineKind::Docker => self.about().has_buildkit && !matches!(cache, CachePlan::Local(_)),
-            EngineKind::Podman => false,
-        };
-        if !build.caches.iter().all(has_cache) {
-            let said = b"hoist: a `cache` has no effect with this engine; it keeps its own".to_vec();
-            let _ = lines.send(said).await;
-        }
-        build.caches.retain(has_cache);
+        let all = build.caches.len();
+        build.caches.retain(|cache| self.has_cache(cache));
+        let without_cache = build.caches.len() < all;
         if self.about().kind == EngineKind::BuildKit {
             return Box::pin(self.build_and_send(build, images, &lines)).await;
         }
@@ -109,17 +106,28 @@ impl Engine {
             dockerfile = dockerfile.replace(&name, &given);
         }
         build.offer.dockerfile = Bytes::from(dockerfile);
-        let Kept { image, hits } = Box::pin(self.build_and_keep(build, lines)).await?;
-        Ok(Built { image: self.save(&image, COMPRESSION, images).await?, hits })
+        let Kept { image, hits, has_caches } = Box::pin(self.build_and_keep(build, lines)).await?;
+        let without_cache = without_cache || !has_caches;
+        Ok(Built { image: self.save(&image, COMPRESSION, images).await?, hits, without_cache })
+    }
+
+    /// Whether it may keep layers so.
+    fn has_cache(&self, cache: &CachePlan) -> bool {
+        match self.about().kind {
+            EngineKind::BuildKit => true,
+            EngineKind::Docker => self.about().has_buildkit && !matches!(cache, CachePlan::Local(_)),
+            EngineKind::Podman => false,
+        }
     }
 
     /// Builds an image that stays at the engine.
     async fn build_and_keep(&self, build: Build, lines: mpsc::Sender<Vec<u8>>) -> Result<Kept, EngineError> {
         if self.about().has_buildkit {
             let name = build.name.clone();
-            let (mut answer, hits) = self.solve(build, Export::Engine, None, &lines).await?;
+            let Solved { mut answer, hits, has_caches } =
+                self.solve(build, Export::Engine, None, &lines).await?;
             let image = answer.exporter_response.remove("containerimage.digest").unwrap_or(name);
-            return Ok(Kept { image, hits });
+            return Ok(Kept { image, hits, has_caches });
         }
         let first = Box::pin(self.build_classic(build.clone(), lines.clone())).await?;
         if build.no_cache || self.is_for(&first, &build.platform).await? {
@@ -146,7 +154,7 @@ impl Engine {
         let transfer = Transfer { contents: Contents::new(stores), receiver: receiver.clone() };
         build.caches.retain(|cache| !matches!(cache, CachePlan::Local(_)));
         let answer = self.solve(build, Export::Session, Some((transfer, &caches)), lines).await;
-        let ((mut answer, hits), image) = match (answer, receiver.taken()) {
+        let (Solved { mut answer, hits, has_caches }, image) = match (answer, receiver.taken()) {
             // What the engine says of it is but an echo.
             (Err(_), Some(Err(error))) => return Err(error),
             (answer, Some(taken)) => (answer?, taken?),
@@ -156,7 +164,7 @@ impl Engine {
             }
         };
         caches.keep(answer.exporter_response.remove("cache.manifest").as_deref())?;
-        Ok(Built { image, hits })
+        Ok(Built { image, hits, without_cache: !has_caches })
     }
 
     /// Whether what was built says that it is for a platform.
@@ -173,7 +181,7 @@ impl Engine {
         export: Export,
         transfer: Option<(Transfer, &LocalCaches)>,
         lines: &mpsc::Sender<Vec<u8>>,
-    ) -> Result<(SolveResponse, CacheHits), EngineError> {
+    ) -> Result<Solved, EngineError> {
         // Where the Dockerfile copies what says what is no part of the context, whether an
         // engine asks for that to read it or to copy it cannot be told.
         let copied = String::from_utf8_lossy(&build.offer.dockerfile).contains(IGNORE);
@@ -233,15 +241,22 @@ impl Engine {
             cache_to: cache_to(&build.caches).chain(local_to).collect(),
         };
         let (mut answer, mut hits) = attempt(&buildkit, solve.clone(), lines).await;
-        if answer.as_ref().is_err_and(knows_no_cache) {
-            let said = "hoist: this engine keeps no caches at registries; it builds without".to_owned();
-            let _ = lines.send(said.into_bytes()).await;
+        let has_caches = !answer.as_ref().is_err_and(knows_no_cache);
+        if !has_caches {
             solve.id.push_str("-again");
             solve.cache_to.retain(|cache| cache.r#type == INLINE);
             (answer, hits) = attempt(&buildkit, solve, lines).await;
         }
-        Ok((answer?, hits))
+        Ok(Solved { answer: answer?, hits, has_caches })
     }
+}
+
+/// What came of a build with BuildKit.
+struct Solved {
+    answer: SolveResponse,
+    hits: CacheHits,
+    /// As of [`Kept`].
+    has_caches: bool,
 }
 
 /// What allows a build the network of the machine.
@@ -270,7 +285,10 @@ async fn attempt(
     let (answer, ()) = tokio::join!(buildkit.solve(solve, told), telling);
     let hits = progress.hits();
     let answer = answer.map_err(|status| match EngineError::from(status) {
-        EngineError::Failed { words, .. } => EngineError::Failed { words, instruction: progress.failed() },
+        // Engines of old (Docker 20.10) do not say what their errors are about.
+        EngineError::Failed { words, spot } => {
+            EngineError::Failed { words, spot: spot.or_else(|| progress.failed()) }
+        }
         other => other,
     });
     (answer, hits)

@@ -16,16 +16,18 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt};
 
+use crate::dockerfile::{Keyword, Spot};
 use crate::engine::builder::build::{Build, Kept, OWNER};
+use crate::engine::builder::context::{CHANGED, MODE};
 use crate::engine::builder::engine::{Engine, EngineKind};
 use crate::engine::builder::error::{EngineError, chain};
 use crate::engine::builder::progress::CacheHits;
-use crate::engine::builder::session::HUB;
+use crate::engine::builder::session::{HUB, IGNORE};
 
 /// Begins the names of files in the context that no instruction sees.
 const HIDDEN: &str = ".hoist-build-";
 /// Podman's own list of files that no instruction sees; it comes before `.dockerignore`.
-const IGNORE: &str = ".containerignore";
+const PODMAN_IGNORE: &str = ".containerignore";
 /// Bytes of the two blocks that end an archive.
 const END: usize = 1024;
 /// What Podman's API calls the network mode `none`.
@@ -105,7 +107,7 @@ impl Engine {
         let told: Told = serde_json::from_slice(&open).unwrap_or_default();
         output.take(told, &lines).await?;
         let ended = || EngineError::Broken("its answer ended before the build".to_owned());
-        Ok(Kept { image: output.image.ok_or_else(ended)?, hits: output.hits })
+        Ok(Kept { image: output.image.ok_or_else(ended)?, hits: output.hits, has_caches: true })
     }
 }
 
@@ -128,8 +130,8 @@ struct Output {
     open: String,
     hits: CacheHits,
     image: Option<String>,
-    /// The instruction that was begun last.
-    instruction: Option<String>,
+    /// The instruction of the Dockerfile that was begun last.
+    spot: Option<Spot>,
     /// Whether that is one that hoist added.
     is_ours: bool,
 }
@@ -153,25 +155,49 @@ impl Output {
             self.image = Some(id);
         }
         told.error.map_or(Ok(()), |error| {
-            let instruction = self.instruction.take();
-            Err(EngineError::Failed { words: error.trim().to_owned(), instruction })
+            let spot = self.spot.take().or_else(|| Spot::in_words(&error));
+            Err(EngineError::Failed { words: error.trim().to_owned(), spot })
         })
     }
 
-    /// `[1/2] STEP 2/3: COPY …` of Podman and `Step 2/3 : COPY …` of Docker.
     fn count(&mut self, line: &str) {
-        let step = line.split_once("STEP ").or_else(|| line.split_once("Step "));
-        let instruction = step.and_then(|(_, rest)| Some(rest.split_once(':')?.1.trim_start()));
-        if let Some(instruction) = instruction {
+        if let Some((instruction, spot)) = step(line) {
             self.is_ours = instruction.starts_with("LABEL") && instruction.contains(OWNER);
-            if self.is_ours {
-                return;
-            }
-            self.hits.steps += usize::from(!instruction.starts_with("FROM "));
-            self.instruction = Some(instruction.to_owned());
+            self.spot = spot.filter(|_| !self.is_ours);
+            self.hits.steps += usize::from(!self.is_ours && !instruction.starts_with("FROM "));
         }
         self.hits.cached += usize::from(!self.is_ours && line.contains("> Using cache"));
     }
+}
+
+/// The instruction that a line tells of, and its spot: `[1/2] STEP 2/3: COPY …` of Podman,
+/// which leaves the stage out where there is but one, and `Step 2/3 : COPY …` of Docker.
+fn step(line: &str) -> Option<(&str, Option<Spot>)> {
+    let fraction = |text: &str| {
+        let (number, all) = text.trim_end().split_once('/')?;
+        Some((number.parse::<usize>().ok()?, all.parse::<usize>().ok()?))
+    };
+    if let Some(rest) = line.strip_prefix("Step ") {
+        let (counted, instruction) = rest.split_once(':')?;
+        return Some((instruction.trim_start(), fraction(counted).map(|(number, _)| Spot::Number(number))));
+    }
+    let (stage, rest) = line.split_once("STEP ")?;
+    let stage = match stage.trim_end().strip_prefix('[') {
+        Some(stage) => fraction(stage.strip_suffix(']')?)?,
+        None if stage.is_empty() => (1, 1),
+        None => return None,
+    };
+    let (counted, instruction) = rest.split_once(':')?;
+    let (number, all) = fraction(counted)?;
+    let instruction = instruction.trim_start();
+    // The label by which hoist finds what it left ends the last stage.
+    let ours = usize::from(stage.0 == stage.1);
+    let keyword = Keyword::named(instruction.split_whitespace().next()?);
+    let spot = keyword.zip(stage.0.checked_sub(1)).map(|(keyword, stage)| {
+        let after = all.saturating_sub(number).saturating_sub(ours);
+        Spot::OfStage { stage, after, keyword }
+    });
+    Some((instruction, spot))
 }
 
 /// An archive without the blocks that end it, so that another can follow.
@@ -195,7 +221,8 @@ fn own(build: &Build, kind: EngineKind) -> io::Result<Vec<u8>> {
     let mut add = |name: &str, bytes: &[u8]| {
         let mut header = tar::Header::new_ustar();
         header.set_size(bytes.len() as u64);
-        header.set_mode(0o600);
+        header.set_mode(MODE);
+        header.set_mtime(CHANGED.into());
         archive.append_data(&mut header, name, bytes)
     };
     add(&dockerfile(), &build.offer.dockerfile)?;
@@ -203,8 +230,24 @@ fn own(build: &Build, kind: EngineKind) -> io::Result<Vec<u8>> {
     for (number, (_, value)) in secrets.into_iter().enumerate() {
         add(&secret(number), value)?;
     }
-    add(IGNORE, format!("{IGNORE}\n{HIDDEN}*\n").as_bytes())?;
+    let (ignore, list) = match kind {
+        EngineKind::Podman => (PODMAN_IGNORE, format!("{PODMAN_IGNORE}\n{HIDDEN}*\n").into_bytes()),
+        EngineKind::Docker | EngineKind::BuildKit => (IGNORE, docker_ignore(build)?),
+    };
+    add(ignore, &list)?;
     archive.into_inner()
+}
+
+/// The list by which Docker leaves out its Dockerfile, and nothing else but the list itself.
+/// Where the context has one that instructions may see, it stays, with two lines more: as
+/// Docker's own client does it.
+fn docker_ignore(build: &Build) -> io::Result<Vec<u8>> {
+    let files = build.offer.files.as_ref();
+    let here = files.map_or(Ok(None), |files| files.read(IGNORE))?;
+    Ok(match here {
+        Some(list) => [list, format!("\n!{IGNORE}\n{HIDDEN}*\n").into_bytes()].concat(),
+        None => format!("{IGNORE}\n{HIDDEN}*\n").into_bytes(),
+    })
 }
 
 fn dockerfile() -> String {

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use tar::{Builder, EntryType, Header};
 
+use crate::config::ProjectPath;
 use crate::engine::builder::session::{Content, Listing, Source};
 use crate::engine::builder::stream::written;
 use crate::facts::{InputFile, InputKind};
@@ -15,9 +16,11 @@ use crate::facts::{InputFile, InputKind};
 /// When all files were changed, as far as a build can tell, in seconds since 1970:
 /// 2000-01-01. Archives of other kinds, which are made of them, do not reach as far back
 /// as to 1970.
-const CHANGED: u32 = 946_684_800;
+pub(super) const CHANGED: u32 = 946_684_800;
+/// The permissions of files that are no programs.
+pub(super) const MODE: u32 = 0o644;
 /// The permissions of directories and programs, of other files, and of links.
-const MODES: (u32, u32, u32) = (0o755, 0o644, 0o777);
+const MODES: (u32, u32, u32) = (0o755, MODE, 0o777);
 
 /// Adds what tells the archive of some files from that of others to a digest.
 pub fn fingerprint(directory: &Path, files: &[InputFile], sum: &mut blake3::Hasher) {
@@ -64,6 +67,42 @@ impl Context {
             let context = context.clone();
             written(move |out| context.write(out))
         })
+    }
+
+    /// The links that lead out of the directory, by their paths in the project, and their
+    /// texts. Where a path begins with `/`, that is the root of what it is unpacked to.
+    #[must_use]
+    pub fn links_out(&self) -> Vec<(ProjectPath, String)> {
+        let links = self.files.iter().filter(|file| file.kind == InputKind::Symlink);
+        let out = links.filter_map(|file| {
+            let text = fs::read_link(self.root.join(file.path.as_path())).ok()?;
+            let below = file.path.as_path().strip_prefix(&self.directory).ok()?;
+            let mut depth = below.components().count().saturating_sub(1);
+            for part in text.components().take_while(|_| text.is_relative()) {
+                match part {
+                    Component::ParentDir => match depth.checked_sub(1) {
+                        Some(above) => depth = above,
+                        None => return Some((file.path.clone(), text.display().to_string())),
+                    },
+                    Component::Normal(_) => depth += 1,
+                    _ => {}
+                }
+            }
+            None
+        });
+        out.collect()
+    }
+
+    /// The content of a file in the directory itself; `None` if there is none of this name.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(super) fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        let path = self.directory.join(name);
+        let found = self.files.iter().find(|file| file.path.as_path() == path);
+        found
+            .map(|file| fs::read(self.root.join(&path)).map_err(|error| unreadable(file, &error)))
+            .transpose()
     }
 
     /// Tells these files from all others.

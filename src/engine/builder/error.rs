@@ -4,6 +4,12 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
+use bollard_buildkit_proto::google;
+use prost::Message as _;
+use serde::Deserialize;
+
+use crate::dockerfile::Spot;
+
 /// Why an engine did not do what it was asked to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EngineError {
@@ -19,8 +25,8 @@ pub enum EngineError {
     Failed {
         /// The engine's last word.
         words: String,
-        /// The instruction that failed, as the engine tells it, if it was one.
-        instruction: Option<String>,
+        /// The instruction that failed, if the engine tells which.
+        spot: Option<Spot>,
     },
     /// A layout here cannot be read or written.
     Local(Box<crate::diagnostic::Problem>),
@@ -82,9 +88,42 @@ impl From<tonic::Status> for EngineError {
     fn from(status: tonic::Status) -> Self {
         match status.code() {
             tonic::Code::Unavailable | tonic::Code::Cancelled => Self::Broken(status.message().to_owned()),
-            _ => Self::Failed { words: status.message().to_owned(), instruction: None },
+            _ => {
+                let spot = spot(&status).or_else(|| Spot::in_words(status.message()));
+                Self::Failed { words: status.message().to_owned(), spot }
+            }
         }
     }
+}
+
+/// The kind of the detail of an error by which BuildKit tells what it is about
+/// (`moby/buildkit/solver/errdefs`); its content is JSON.
+const SOURCE: &str = "errdefs.Source+json";
+
+/// What an error of BuildKit is about.
+#[derive(Deserialize)]
+struct About {
+    #[serde(default)]
+    ranges: Vec<Range>,
+}
+
+#[derive(Deserialize)]
+struct Range {
+    start: Position,
+}
+
+#[derive(Deserialize)]
+struct Position {
+    #[serde(default)]
+    line: usize,
+}
+
+/// The instruction that an error of BuildKit is about.
+fn spot(status: &tonic::Status) -> Option<Spot> {
+    let details = google::rpc::Status::decode(status.details()).ok()?.details;
+    let about = details.iter().filter(|detail| detail.type_url.ends_with(SOURCE));
+    let mut about = about.filter_map(|detail| serde_json::from_slice::<About>(&detail.value).ok());
+    about.find_map(|about| about.ranges.first().map(|range| Spot::Line(range.start.line)))
 }
 
 /// Whether an error came of opening a connection.

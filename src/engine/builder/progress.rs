@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use bollard_buildkit_proto::google::protobuf::Timestamp;
 use bollard_buildkit_proto::moby::buildkit::v1::{StatusResponse, Vertex};
 
+use crate::dockerfile::Spot;
+
 /// Most bytes of a line that are kept until it ends.
 const LONGEST: usize = 64 << 10;
 
@@ -27,7 +29,7 @@ pub(super) struct Progress {
     known: HashMap<String, Known>,
     /// The step whose lines are written.
     speaking: Option<usize>,
-    /// The instruction that failed first.
+    /// The name of what failed first.
     failed: Option<String>,
 }
 
@@ -98,7 +100,7 @@ impl Progress {
         }
         // What runs beside the one that fails is given up, and told as failed, too.
         if !vertex.error.is_empty() && !vertex.error.contains(GIVEN_UP) && self.failed.is_none() {
-            self.failed = instruction(&known.name).map(str::to_owned);
+            self.failed = Some(known.name.clone());
         }
         let end = match (vertex.error.is_empty(), vertex.cached) {
             (false, _) => format!("#{number} ERROR: {}", vertex.error),
@@ -109,14 +111,14 @@ impl Progress {
     }
 
     /// The instruction that failed.
-    pub(super) fn failed(self) -> Option<String> {
-        self.failed
+    pub(super) fn failed(&self) -> Option<Spot> {
+        Spot::in_name(self.failed.as_ref()?, self.known.values().map(|known| known.name.as_str()))
     }
 
     /// How many steps of the Dockerfile were done before: those whose names say where
     /// in it they are, as `[stage 2/5] RUN …`, but for the bases, which nobody makes.
     pub(super) fn hits(&self) -> CacheHits {
-        let is_base = |known: &Known| instruction(&known.name).is_some_and(|text| text.starts_with("FROM "));
+        let is_base = |known: &Known| known.name.contains("] FROM ");
         let is_step = |known: &&Known| {
             known.name.starts_with('[') && !known.name.starts_with("[internal]") && !is_base(known)
         };
@@ -125,11 +127,6 @@ impl Progress {
             steps.fold((0, 0), |(steps, cached), known| (steps + 1, cached + usize::from(known.cached)));
         CacheHits { steps, cached }
     }
-}
-
-/// The instruction in the name of a step.
-fn instruction(name: &str) -> Option<&str> {
-    name.split_once("] ").map(|(_, instruction)| instruction)
 }
 
 fn seconds(from: Option<Timestamp>, to: Option<Timestamp>) -> f64 {

@@ -17,6 +17,16 @@ const STARTING: Duration = Duration::from_secs(20);
 /// How often it is asked.
 const TICK: Duration = Duration::from_millis(20);
 
+/// Starts the service in the directory `$1`. Once nobody holds the other end of the standard
+/// input, as hoist does however it ends, the service is ended, and the directory removed.
+const START: &str = r#"
+exec 3<&0 < /dev/null
+{ cat <&3 > /dev/null; kill $$; rm -rf "$1"; } 2> /dev/null &
+exec 3<&- podman system service --time=3600 "unix://$1/podman.sock"
+"#;
+/// The status of a shell that finds no program.
+const NOT_FOUND: i32 = 127;
+
 /// A service that ends when this is dropped.
 pub(super) struct PodmanService {
     _process: Child,
@@ -33,22 +43,17 @@ impl PodmanService {
         let directory = tempfile::Builder::new().prefix("hoist-podman-").tempdir().map_err(failed)?;
         let socket = directory.path().join("podman.sock");
         let log = directory.path().join("log");
-        let mut process = Command::new("podman")
-            .args(["system", "service", "--time=3600"])
-            .arg(format!("unix://{}", socket.display()))
-            .stdin(Stdio::null())
+        let mut process = Command::new("sh")
+            .args(["-c", START, "sh"])
+            .arg(directory.path())
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(&log).map_err(failed)?)
             // Ctrl-C is hoist's to hear.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
-            .map_err(|error| match error.kind() {
-                std::io::ErrorKind::NotFound => {
-                    EngineError::Unreachable("`podman` is not installed".to_owned())
-                }
-                _ => failed(error),
-            })?;
+            .map_err(failed)?;
         let address = Address::Unix(socket);
         let since = Instant::now();
         loop {
@@ -58,6 +63,9 @@ impl PodmanService {
                 Err(_) => {}
             }
             if let Ok(Some(status)) = process.try_wait() {
+                if status.code() == Some(NOT_FOUND) {
+                    return Err(EngineError::Unreachable("`podman` is not installed".to_owned()));
+                }
                 let words = std::fs::read_to_string(&log).unwrap_or_default();
                 let last = words.lines().last().unwrap_or_default();
                 return Err(EngineError::Unreachable(format!("`podman system service`: {status}: {last}")));

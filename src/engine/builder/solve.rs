@@ -25,6 +25,9 @@ use crate::oci::Platform;
 
 /// The largest message of BuildKit.
 const LARGEST: usize = 16 << 20;
+/// The longest error of BuildKit, in bytes: it comes as a header, and has the whole
+/// Dockerfile within, encoded twice.
+const LONGEST_ERROR: u32 = 4 << 20;
 /// Bytes of a piece of a session.
 const PIECE: usize = 64 << 10;
 /// Pieces of a session that wait to be sent.
@@ -77,13 +80,14 @@ impl BuildKit {
                 Ok::<_, io::Error>(TokioIo::new(pipe))
             }
         });
-        let channel = Endpoint::from_static("http://engine").connect_with_connector(connect).await?;
-        Ok(Self::of(channel))
+        let endpoint = Endpoint::from_static("http://engine").http2_max_header_list_size(LONGEST_ERROR);
+        Ok(Self::of(endpoint.connect_with_connector(connect).await?))
     }
 
     /// The BuildKit that is an engine itself.
     pub(super) async fn itself(connector: &Connector) -> Result<Self, tonic::transport::Error> {
         let endpoint = Endpoint::from_static("http://engine")
+            .http2_max_header_list_size(LONGEST_ERROR)
             .initial_stream_window_size(WINDOW)
             .initial_connection_window_size(WINDOW);
         Ok(Self::of(endpoint.connect_with_connector(connector.clone()).await?))

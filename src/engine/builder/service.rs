@@ -21,7 +21,7 @@ const TICK: Duration = Duration::from_millis(20);
 /// input, as hoist does however it ends, the service is ended, and the directory removed.
 const START: &str = r#"
 exec 3<&0 < /dev/null
-{ cat <&3 > /dev/null; kill $$; rm -rf "$1"; } 2> /dev/null &
+{ read -r _ <&3; kill $$; rm -rf "$1"; } 2> /dev/null &
 exec 3<&- podman system service --time=3600 "unix://$1/podman.sock"
 "#;
 /// The status of a shell that finds no program.
@@ -43,7 +43,7 @@ impl PodmanService {
         let directory = tempfile::Builder::new().prefix("hoist-podman-").tempdir().map_err(failed)?;
         let socket = directory.path().join("podman.sock");
         let log = directory.path().join("log");
-        let mut process = Command::new("sh")
+        let mut process = Command::new("/bin/sh")
             .args(["-c", START, "sh"])
             .arg(directory.path())
             .stdin(Stdio::piped())

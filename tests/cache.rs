@@ -634,7 +634,7 @@ fn reads_late(outputs: &str, read: &str) -> Repo {
     repo
 }
 
-const CHANGED: &str = "what it reads or makes changed while it ran";
+const CHANGED: &str = "so it runs again the next time";
 
 #[test]
 fn a_step_is_not_kept_if_what_another_made_for_it_changed_while_it_ran() {

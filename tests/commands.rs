@@ -325,3 +325,29 @@ fn json_of_a_plan_says_why_it_would_be_refused() {
     repo.commit("Go on");
     assert_eq!(refused(&["plan", "web:push@out", "--event", "tag=v1.0.0"]), "hoist::plan::not_publishable");
 }
+
+#[test]
+fn the_log_of_an_older_run_is_shown_by_a_part_of_its_id() {
+    let repo = Repo::with(
+        r#"target "a" { inputs "in"; run "cat in"; }
+        target "b" { run "echo b"; }"#,
+    );
+    for text in ["one\n", "two\n"] {
+        repo.write("in", text);
+        done(&repo.hoist(&["run", "a"]));
+    }
+    done(&repo.hoist(&["run", "b"]));
+    let runs = repo.command(&["log", "--runs"]).output().expect("it starts").stdout;
+    let runs = String::from_utf8(runs).expect("it is text");
+    let ids: Vec<&str> = runs.lines().skip(1).filter_map(|line| line.split(' ').next()).collect();
+    let [newest, _, oldest] = ids[..] else { panic!("{runs}") };
+    let part = oldest.rsplit('-').next().unwrap_or_default();
+    assert_eq!(repo.hoist(&["log", "a", "--run", part]).stdout, "one\n");
+    assert_eq!(repo.hoist(&["log", "a", "--run", oldest]).stdout, "one\n");
+    assert_eq!(repo.hoist(&["log", "a"]).stdout, "two\n");
+    assert!(repo.hoist(&["log", "--run", oldest]).stdout.contains("1 ran"));
+    let ended = repo.hoist(&["log", "a", "--run", newest]);
+    assert_eq!(ended.code, 2, "{}", ended.stderr);
+    assert!(ended.stderr.contains("`a` had no turn in the run"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("run it first"), "{}", ended.stderr);
+}

@@ -7,18 +7,21 @@ use crate::config::ProjectPath;
 
 /// Names that tools give to directories in which they keep what saves them work and
 /// changes no result.
-const CACHES: [&str; 10] = [
+const CACHES: [&str; 9] = [
     ".babel-cache",
     ".cache",
     ".mypy_cache",
     ".parcel-cache",
     ".pytest_cache",
     ".ruff_cache",
-    ".vite",
     ".vite-temp",
     ".vitest",
     "__pycache__",
 ];
+
+/// Likewise, directly below `node_modules` alone: elsewhere a build makes something of that
+/// name (`dist/.vite/manifest.json`).
+const OF_MODULES: &str = ".vite";
 
 /// Marks a directory as such a cache (<https://bford.info/cachedir/>).
 const TAG: &str = "CACHEDIR.TAG";
@@ -46,7 +49,10 @@ impl Exactness {
             let is_made = || ProjectPath::root().join(above).is_ok_and(|path| outputs.get(&path).is_some());
             root.join(above).join(TAG).is_file() && !is_made()
         };
-        below.iter().any(|name| CACHES.iter().any(|cache| name == *cache))
+        let names: Vec<_> = path.iter().collect();
+        let of_modules = names.windows(2).any(|names| names[0] == "node_modules" && names[1] == OF_MODULES);
+        of_modules
+            || below.iter().any(|name| CACHES.iter().any(|cache| name == *cache))
             || path.ancestors().take(below.iter().count()).any(|above| is_marked(&above))
     }
 }

@@ -25,6 +25,7 @@ impl Cache {
         let is_forsaken = |output: &&Output| {
             let path = output.path.as_path();
             !selection.covers(path)
+                && !selection.is_denied(path)
                 && !trace.reads(&output.path)
                 && !path.ancestors().skip(1).any(|above| self.root.join(above).is_symlink())
                 && self.is_made(&made, path)

@@ -62,6 +62,11 @@ impl<'a> Selection<'a> {
         last.is_some_and(|rule| !rule.pattern.negated)
     }
 
+    /// Whether a pattern takes a path away from the outputs.
+    pub(super) fn is_denied(&self, path: &Path) -> bool {
+        self.rules.iter().any(|rule| rule.pattern.negated && rule.covers(path))
+    }
+
     /// The directories that belong to the step with all that they hold: those
     /// declared by their paths, or by a path and `/**`. Never the project's own.
     pub(super) fn directories(&self) -> Vec<PathBuf> {

@@ -192,7 +192,7 @@ fn tags_of(
             tag,
             rule: "rollback",
             span: stage.name.span,
-            movement: Movement::Moving(Track::Free),
+            movement: Movement::Moving(Track::Back { from: back.holds }),
             local: false,
             returns: Some(to).filter(|to| image.is_none_or(|image| image.digest != to.digest)).cloned(),
         };

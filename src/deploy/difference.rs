@@ -110,7 +110,10 @@ impl Changed {
             texts.insert(path.clone(), before.text);
             wanted.insert(path.clone(), after.text);
         }
-        for deployment in deployments {
+        let own = manifests.address()?;
+        // What others have is no file of the project.
+        let is_own = |deployment: &&Gitops| deployment.repo.is_none() || deployment.repo == own;
+        for deployment in deployments.iter().filter(is_own) {
             deployment.apply(manifests, old, &mut texts)?;
         }
         Ok(texts == wanted)

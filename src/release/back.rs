@@ -47,11 +47,17 @@ pub(super) fn ran(history: &[(String, Entry)]) -> Vec<(&(String, Entry), bool)> 
             EntryKind::Rollback => {
                 // What was added to the stage since stays in it.
                 let is_it = |known: &(String, Entry)| {
-                    one.1.source.as_ref() == Some(&known.0) || digests(&known.1) == digests(&one.1)
+                    let source = one.1.source.as_ref();
+                    let is_source = source.is_some_and(|source| {
+                        known.0 == *source || known.1.source.as_ref().is_some_and(|its| its == source)
+                    });
+                    is_source || digests(&known.1) == digests(&one.1)
                 };
                 let back = ran.iter().rposition(|(known, _)| is_it(known));
                 ran.truncate(back.map_or(0, |at| at + 1));
-                if ran.is_empty() {
+                // It runs with what was added since, and is gone back to with that.
+                if ran.last().is_none_or(|(known, _)| digests(&known.1) != digests(&one.1)) {
+                    ran.pop();
                     ran.push((one, false));
                 }
             }

@@ -91,10 +91,9 @@ pub async fn commit(
         problems = answers(dealing.collect()).await.into_iter().enumerate().collect();
         problems.retain(|(_, problem)| problem.is_some());
     }
-    if problems.is_empty() {
-        let righting = all.iter_mut().map(|tagging| -> Question<'_, _> { Box::pin(tagging.put_right()) });
-        problems = answers(righting.collect()).await.into_iter().enumerate().collect();
-    }
+    // Also where others could not be set: nobody comes back to those that were.
+    let righting = all.iter_mut().map(|tagging| -> Question<'_, _> { Box::pin(tagging.put_right()) });
+    problems.extend(answers(righting.collect()).await.into_iter().enumerate());
     let causes = problems.into_iter().filter_map(|(at, problem)| Some((at, problem?))).collect();
     let problems = half_released(&all, before, causes).await;
     Committed { changes: all.into_iter().map(Tagging::into_changes).collect(), problems }
@@ -224,7 +223,7 @@ async fn half_released(all: &[Tagging<'_>], before: &[TagChange], causes: Vec<(u
     }
     let mut problems = Problems::new();
     for (at, cause) in causes {
-        let mover = all.get(at).map(|tagging| &tagging.mover);
+        let (mover, cause_code) = (all.get(at).map(|tagging| &tagging.mover), cause.code);
         problems.push(if stands {
             let title = match mover {
                 Some(mover) => format!("`{}` was tagged in part: {}", mover.name, cause.title),
@@ -232,7 +231,14 @@ async fn half_released(all: &[Tagging<'_>], before: &[TagChange], causes: Vec<(u
             };
             let problem = Problem { code: Code::HalfReleased, title, ..cause };
             // What holds what is said once.
-            std::mem::take(&mut notes).into_iter().fold(problem, Problem::note).help(RESUME)
+            let problem = std::mem::take(&mut notes).into_iter().fold(problem, Problem::note);
+            match (cause_code, problem.help.clone()) {
+                // To go on would find the same again.
+                (Code::ImmutableTag, Some(help)) => {
+                    problem.help(format!("{help}; `hoist resume --back` puts back what can be"))
+                }
+                _ => problem.help(RESUME),
+            }
         } else {
             // Unless it was refused, that it was begun is put down all the same.
             let journal = mover.map(|mover| mover.journal);

@@ -138,17 +138,22 @@ impl Mover<'_> {
         Err(self.lost(planned, found))
     }
 
-    /// What was there before of versions.
-    async fn rivals(&self) -> Option<&Rivals> {
-        let list = async || Some(Rivals::new(self.step, self.repository.tags().await.ok()?));
-        self.rivals.get_or_init(list).await.as_ref()
+    /// What was there before of versions; none for who may not list tags.
+    async fn rivals(&self) -> Result<Option<&Rivals>, Problem> {
+        let list = async || match self.repository.tags().await {
+            Ok(names) => Ok(Some(Rivals::new(self.step, names))),
+            Err(problem) if matches!(problem.code, Code::Unauthorized | Code::NotFound) => Ok(None),
+            Err(problem) => Err(problem),
+        };
+        Ok(self.rivals.get_or_try_init(list).await?.as_ref())
     }
 
     /// Whether somebody who overwrites what they do not see may be about to move a tag to
     /// a higher version that is there already.
     async fn is_contested(&self, planned: &PlannedTag) -> bool {
         let Some(than) = self.overwritten(planned) else { return false };
-        self.rivals().await.is_some_and(|rivals| rivals.highest_known(than).is_some())
+        let rivals = self.rivals().await.ok().flatten();
+        rivals.is_some_and(|rivals| rivals.highest_known(than).is_some())
     }
 
     /// The version that a tag is moved to, and how many numbers of it the tag has, where
@@ -289,29 +294,35 @@ impl Mover<'_> {
         } else {
             Labels::default()
         };
-        let version = self.version_of(planned, found.digest, &labels).await;
+        let version = self.version_of(planned, found.digest, &labels).await?;
         Ok(Some(Held { digest: found.digest, labels, version }))
     }
 
     /// The version that a tag holds, where it follows versions: the one that the image says,
     /// or a higher one that it was promoted as and has the name of.
-    async fn version_of(&self, planned: &PlannedTag, held: Digest, labels: &Labels) -> Option<Version> {
-        let Movement::Moving(Track::Version { version, numbers }) = &planned.movement else { return None };
+    async fn version_of(
+        &self,
+        planned: &PlannedTag,
+        held: Digest,
+        labels: &Labels,
+    ) -> Result<Option<Version>, Problem> {
+        let Movement::Moving(Track::Version { version, numbers }) = &planned.movement else {
+            return Ok(None);
+        };
         let said = labels.version.as_deref().and_then(least_version);
         let is_settled = labels.version.as_deref().and_then(read_version).is_some_and(|said| !is_pre(&said));
         let is_higher = said.as_ref().is_some_and(|said| said.cmp_precedence(version).is_gt());
         if held == self.image.digest || is_settled || is_higher || self.publisher.may_regress() {
-            return said;
+            return Ok(said);
         }
-        let names =
-            self.rivals().await.map(|rivals| rivals.all_higher((version, *numbers))).unwrap_or_default();
-        let holds = async |name: &str| self.repository.resolve(name).await.ok()?.map(|image| image.digest);
+        let rivals = self.rivals().await?;
+        let names = rivals.map(|rivals| rivals.all_higher((version, *numbers))).unwrap_or_default();
         for (higher, name) in names {
-            if holds(name).await == Some(held) {
-                return Some(higher);
+            if self.repository.resolve(name).await?.is_some_and(|image| image.digest == held) {
+                return Ok(Some(higher));
             }
         }
-        said
+        Ok(said)
     }
 
     async fn judge(&self, planned: &PlannedTag, held: Option<&Held>) -> Verdict {
@@ -325,6 +336,8 @@ impl Mover<'_> {
             _ => None,
         };
         match judge(&planned.movement, held, self.image.digest, kinship) {
+            // That a stage goes back is asked for; what others set is not its own.
+            verdict if matches!(planned.movement, Movement::Moving(Track::Back { .. })) => verdict,
             Verdict::Keep(_) if self.publisher.may_regress() => Verdict::Move,
             Verdict::Keep(reason) => {
                 Verdict::Keep(format!("{reason}; `--allow-regress` moves it all the same"))

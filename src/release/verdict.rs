@@ -50,6 +50,8 @@ pub(super) fn judge(
     match movement {
         Movement::Immutable => Verdict::Conflict,
         Movement::Moving(Track::Free) => Verdict::Move,
+        Movement::Moving(Track::Back { from }) if held.digest == *from => Verdict::Move,
+        Movement::Moving(Track::Back { .. }) => Verdict::Keep("somebody else moved it since".to_owned()),
         Movement::Moving(Track::Branch) => {
             let commit = short(held.labels.revision.as_deref().unwrap_or_default());
             match kinship {
@@ -165,6 +167,16 @@ mod tests {
         for (kinship, why) in stays {
             assert_eq!(branch(Some(kinship)), Verdict::Keep(why.to_owned()));
         }
+    }
+
+    #[test]
+    fn a_tag_goes_back_from_what_the_stage_set_it_to_alone() {
+        let judge = |from: &[u8]| {
+            let movement = Movement::Moving(Track::Back { from: Digest::of(from) });
+            judge(&movement, Some(&held(None)), Digest::of(b"old"), None)
+        };
+        assert_eq!(judge(b"held"), Verdict::Move);
+        assert_eq!(judge(b"new"), Verdict::Keep("somebody else moved it since".to_owned()));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::cache::{OutputKind, Trace};
 use crate::facts::Tracked;
-use crate::plan::{Action, Declared, Step};
+use crate::plan::{Action, Declared, Effect, Step};
 use crate::run::teller::{Teller, Told};
 use crate::run::worker::{Worker, blocking, outputs};
 
@@ -14,9 +14,11 @@ impl Worker {
     /// there as it was made, and neither a target declares it nor git tracks it. Wildcards
     /// of others would take it in for ever.
     pub(super) async fn remove_forsaken(&self, step: &Step, trace: &Trace, teller: &Teller) {
-        // Where a part is planned, what is declared is what it was.
+        // Where a part is planned, what is declared is what it was. What always runs leaves what
+        // others put beside its outputs where it is, and does not know it from its own.
         let request = self.request();
-        if !matches!(step.action, Action::Command(_)) || request.release.targets.is_empty() {
+        let is_cached = matches!(step.action, Action::Command(_)) && step.effect == Effect::Cacheable;
+        if !is_cached || request.release.targets.is_empty() {
             return;
         }
         let forsaken = request.cache.forsaken(trace, outputs(step));

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use crate::diagnostic::Span;
-use crate::oci::{Descriptor, Tag};
+use crate::oci::{Descriptor, Digest, Tag};
 
 /// A tag, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,11 @@ pub enum Movement {
 pub enum Track {
     /// Nothing that could be compared: `pr-42`, `nightly`, `dev`.
     Free,
+    /// What a stage ran before: moves only from what the stage set it to.
+    Back {
+        /// That.
+        from: Digest,
+    },
     /// A branch: moves only to descendants of the commit that it holds.
     Branch,
     /// Versions: moves only to a higher one than it holds.
@@ -61,7 +66,7 @@ impl PlannedTag {
     pub fn rank(&self) -> Rank {
         let width = match &self.movement {
             Movement::Immutable => 9,
-            Movement::Moving(Track::Free) => 5,
+            Movement::Moving(Track::Free | Track::Back { .. }) => 5,
             Movement::Moving(Track::Branch) => 4,
             Movement::Moving(Track::Version { numbers, .. }) => (*numbers).min(3),
         };

@@ -62,6 +62,11 @@ pub enum Follows {
     Immutable,
     /// Nothing that could be compared.
     Free,
+    /// What a stage ran before.
+    Back {
+        /// What the stage set it to, from which alone it moves.
+        from: Digest,
+    },
     /// The commits of a branch.
     Branch,
     /// Versions.
@@ -76,7 +81,7 @@ pub enum Follows {
 impl Intent {
     /// The version of the format that this hoist writes: raised when a reader of an
     /// earlier one would do something wrong.
-    pub const FORMAT: u32 = 2;
+    pub const FORMAT: u32 = 3;
 
     /// It, as the ledger keeps it: a JSON document.
     ///
@@ -110,6 +115,7 @@ impl IntentTag {
             follows: match &planned.movement {
                 Movement::Immutable => Follows::Immutable,
                 Movement::Moving(Track::Free) => Follows::Free,
+                Movement::Moving(Track::Back { from }) => Follows::Back { from: *from },
                 Movement::Moving(Track::Branch) => Follows::Branch,
                 Movement::Moving(Track::Version { version, numbers }) => {
                     Follows::Version { version: version.to_string(), numbers: *numbers }
@@ -125,6 +131,7 @@ impl IntentTag {
         let movement = match &self.follows {
             Follows::Immutable => Movement::Immutable,
             Follows::Free => Movement::Moving(Track::Free),
+            Follows::Back { from } => Movement::Moving(Track::Back { from: *from }),
             Follows::Branch => Movement::Moving(Track::Branch),
             Follows::Version { version, numbers } => {
                 Movement::Moving(Track::Version { version: version.parse().ok()?, numbers: *numbers })

@@ -475,8 +475,8 @@ mod tests {
 
     #[test]
     fn a_journal_of_a_newer_format_is_refused() {
-        let newer = "{\"format\":3,\"what\":\"ever\"}\n";
-        assert_eq!(read(newer), Err(Unfit::Newer(3)));
+        let newer = "{\"format\":4,\"what\":\"ever\"}\n";
+        assert_eq!(read(newer), Err(Unfit::Newer(4)));
         assert!(matches!(read("x\n"), Err(Unfit::Damaged(_))));
     }
 }

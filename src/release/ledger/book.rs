@@ -373,7 +373,7 @@ impl Ledger {
         }
         // It is what counts; where somebody here was faster, the next look brings it here.
         let _ = set(repository, head, made);
-        note_seen(repository, remote, made)?;
+        let _ = note_seen(repository, remote, made);
         Ok(Sent::Taken)
     }
 }

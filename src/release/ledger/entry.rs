@@ -57,7 +57,7 @@ pub struct Entry {
     /// The stage's entry before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follows: Option<String>,
-    /// The run whose deployment of the stage had not been seen to end by then.
+    /// The run that had entered the stage with what was not seen to work by then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overtakes: Option<String>,
     /// The images.

@@ -94,11 +94,17 @@ pub struct Hold {
 }
 
 impl StageState {
-    /// The run that still deploys there, or died over that, where an entry is of another one.
+    /// Whether another run than that of an entry still deploys there, or died over that: what
+    /// the stage runs was not seen to work.
+    fn is_unproved_for(&self, entry: &Entry) -> bool {
+        let entering = self.entering.as_ref();
+        entering.is_some_and(|entering| entering.deploys() && entering.entry.run != entry.run)
+    }
+
+    /// The run that entered it with what was not seen to work before a lasting entry.
     pub(super) fn overtaken_by(&self, entry: &Entry) -> Option<&str> {
-        let entering = self.entering.as_ref().filter(|_| entry.kind.is_lasting())?;
-        let is_other = entering.deploys() && entering.entry.run != entry.run;
-        is_other.then(|| entering.run())
+        let running = self.running.as_ref().filter(|_| entry.kind.is_lasting())?;
+        running.entry.run.as_deref().filter(|_| self.is_unproved_for(entry))
     }
 
     /// Why what it runs failed when it entered, or could not go back, and stands.
@@ -147,8 +153,13 @@ impl State {
         let number = number.unwrap_or_default() + 1;
         let stage = self.stages.entry(entry.stage.clone()).or_default();
         let is_its = |entering: &Entering| entering.entry.run == entry.run;
+        // What did not work there meanwhile, or was not seen to, begins again.
+        let worked = stage.failure().is_none() && !stage.is_unproved_for(entry);
         match entry.kind {
             EntryKind::Entering => {
+                if let Some(running) = stage.running.as_mut().filter(|_| entry.deploys && !worked) {
+                    running.since = entry.at;
+                }
                 stage.entering = Some(Entering { id: None, entry: entry.clone() });
                 return self;
             }
@@ -166,8 +177,6 @@ impl State {
             |entry: &Entry| entry.images.iter().map(|image| (image.name.clone(), image.digest)).collect();
         let before: Option<(Timestamp, Vec<_>)> =
             stage.running.as_ref().map(|running| (running.since, digests(&running.entry)));
-        // What did not work there meanwhile begins again.
-        let worked = stage.failure().is_none();
         let since = match before {
             Some((since, images)) if worked && images == digests(entry) => since,
             _ => entry.at,

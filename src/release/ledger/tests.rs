@@ -414,6 +414,18 @@ fn a_stage_runs_its_images_since_they_entered_it_first() {
     // It was not seen to work until it entered again.
     let again = after(aborted, &at(EntryKind::Promote, "b", 50), "five");
     assert_eq!((since(&again), hold(&again)), (50, false));
+    // Nor was what was deployed by a run that died over that, until another one does it again.
+    let by = |kind, run: &str, at: i64| Entry {
+        run: Some(run.to_owned()),
+        deploys: true,
+        ..entry(kind, "staging", "1.0.0", "b", at)
+    };
+    let died = after(State::default(), &by(EntryKind::Promote, "one", 10), "one");
+    let resumed = after(died.clone(), &by(EntryKind::Entering, "two", 60), "two");
+    assert_eq!((since(&resumed), since(&after(died, &by(EntryKind::Promote, "two", 60), "two"))), (60, 60));
+    let same = after(resumed, &by(EntryKind::Entering, "two", 70), "three");
+    let done = after(same, &by(EntryKind::Left, "two", 80), "four");
+    assert_eq!(since(&after(done, &by(EntryKind::Entering, "three", 90), "five")), 60);
 }
 
 #[test]

@@ -454,6 +454,16 @@ fn a_stage_goes_back_to_what_it_ran_before_and_not_to_what_was_rolled_back() {
     unproved[1].1.run = Some("two".to_owned());
     unproved[0].1.overtakes = Some("two".to_owned());
     assert_eq!(previous(&unproved).map(|(_, entry)| entry.version.as_str()), Some("1"));
+    // What was added stays in a stage that goes back, and comes with it when it goes back again.
+    let mut grown = history(&[(Promote, "1"), (Promote, "2"), (Rollback, "1"), (Promote, "3")]);
+    for (at, digest) in [(2, "2"), (1, "2"), (0, "3")] {
+        let mut api = grown[at].1.images[0].clone();
+        (api.name, api.digest) = ("api".to_owned(), Digest::of(digest.as_bytes()));
+        grown[at].1.images.push(api);
+    }
+    grown[1].1.source = Some("0".to_owned());
+    assert_eq!(previous(&grown).map(|(id, _)| id.as_str()), Some("2"));
+    assert_eq!(previous(&grown[1..]), None);
     let all = history(&rolled);
     let found = of_version(&all, "v3").map(|(id, _)| id.as_str());
     assert_eq!((found, of_version(&all, "7")), (Some("2"), None));

@@ -52,7 +52,7 @@ impl Case {
         let shown = |tag: &PlannedTag| {
             let movement = match &tag.movement {
                 Movement::Immutable => "fixed".to_owned(),
-                Movement::Moving(Track::Free) => "free".to_owned(),
+                Movement::Moving(Track::Free | Track::Back { .. }) => "free".to_owned(),
                 Movement::Moving(Track::Branch) => "branch".to_owned(),
                 Movement::Moving(Track::Version { version, numbers }) => format!("{version}/{numbers}"),
             };

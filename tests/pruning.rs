@@ -136,7 +136,7 @@ fn what_is_asked_for_has_to_make_sense() {
         &["there is no registry or image `wbe`", "did you mean `web`?"],
     );
     refused(&repo.hoist(&["prune", "--match", "a-*"]), 2, &["--last", "--younger"]);
-    refused(&repo.hoist(&["prune", "--match", "[", "--last", "1"]), 2, &["invalid value '['"]);
+    refused(&repo.hoist(&["prune", "--match", "[", "--last", "1"]), 2, &["invalid value `[` for"]);
     refused(&repo.hoist(&["prune", "--younger", "3w", "--match", "*"]), 2, &["`w` is not one of"]);
     repo.write("release.kdl", release("registry \"out\" \"oci:out\" { retain \"a-*\"; }"));
     refused(&repo.hoist(&["prune"]), 2, &["`retain` has none of `last=`, `younger=`"]);

@@ -883,6 +883,12 @@ fn the_next_version_is_cut_from_the_highest_of_its_line() {
     repo.git(&["checkout", "--quiet", "--force", "-b", "old", "api/v0.1.0"]);
     repo.git(&["commit", "--quiet", "--allow-empty", "--message", "Fix"]);
     assert_eq!(cut(&["patch"]).stdout, "api/v0.1.2\n");
+    repo.git(&["commit", "--quiet", "--allow-empty", "--message", "Another"]);
+    repo.git(&["tag", "api/v0.2.0", "api/v1.0.0"]);
+    let minor = cut(&["minor"]);
+    assert_eq!(minor.stdout, "api/v0.3.0\n");
+    let said = "behind api/v0.1.2; what others cut up to api/v0.2.0 is elsewhere, and taken";
+    assert!(minor.stderr.contains(said), "{}", minor.stderr);
 }
 
 #[test]

@@ -35,7 +35,12 @@ pub(crate) fn cut(session: &mut Session, options: &Cut) -> Result<ExitCode, Prob
     if let Some((name, _)) = here.clone().find(|(name, _)| version_of(name, release).is_some()) {
         let title = format!("this commit is `{name}` already");
         return Err(Problem::new(Code::NotPublishable, title)
-            .help(format!("`hoist release --event tag={name}` releases it"))
+            .help(match tags.remote() {
+                Some(remote) => format!(
+                    "`git push {remote} {name}` publishes the tag, `hoist release --event tag={name}` releases it"
+                ),
+                None => format!("`hoist release --event tag={name}` releases it"),
+            })
             .into());
     }
     let prefix = prefix(release);
@@ -122,7 +127,17 @@ fn following(
     } else {
         tags.behind(commit)?.iter().filter_map(|name| version(name)).collect()
     };
-    Ok(next(&all, &behind, bump))
+    let version = next(&all, &behind, bump);
+    let own = behind.iter().max_by(|one, other| one.cmp_precedence(other));
+    let last = all.iter().filter(|other| **other < version).max_by(|one, other| one.cmp_precedence(other));
+    if let (Some(own), Some(last)) = (own, last.filter(|last| !behind.contains(last)))
+        && next(&behind, &behind, bump) != version
+    {
+        session.say(&format!(
+            "this commit comes behind {prefix}{own}; what others cut up to {prefix}{last} is elsewhere, and taken\n"
+        ));
+    }
+    Ok(version)
 }
 
 /// What stands before the version in git tags: as the rules of the file say, else `v`.

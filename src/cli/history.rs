@@ -11,7 +11,12 @@ use crate::config::Release;
 use crate::diagnostic::{Code, Problem, Problems, nearest};
 use crate::facts::short;
 use crate::release::{Entry, Ledger, State};
-use crate::report::{Paint, Table};
+use crate::report::{Paint, Table, wrap};
+
+/// Columns below which what is to be said of an entry has lines of its own.
+const NARROW: usize = 110;
+/// How far these are indented.
+const INDENT: usize = 9;
 
 pub(crate) fn history(session: &mut Session, options: &History) -> Result<ExitCode, Problems> {
     let loaded = session.load()?;
@@ -30,9 +35,19 @@ pub(crate) fn history(session: &mut Session, options: &History) -> Result<ExitCo
     let mut table = Table::new();
     table.head(["ENTRY", "WHEN", "STAGE", "WHAT", "VERSION", "COMMIT", "BY", ""]);
     let (mut any, look) = (false, session.output_look());
+    let is_narrow = look.bounded && look.width < NARROW;
+    let mut below = Vec::new();
     for (id, entry) in entries {
         any = true;
-        let when = entry.at.strftime("%Y-%m-%d %H:%M:%SZ").to_string();
+        let format = if is_narrow { "%Y-%m-%d %H:%M" } else { "%Y-%m-%d %H:%M:%SZ" };
+        let when = entry.at.strftime(format).to_string();
+        let remark = look.tame(&remark(&entry, session.global.verbose));
+        let remark = if is_narrow {
+            below.push(remark);
+            String::new()
+        } else {
+            remark
+        };
         table.row([
             (Some(Paint::Faint), short(&id).to_owned()),
             (None, when),
@@ -41,14 +56,30 @@ pub(crate) fn history(session: &mut Session, options: &History) -> Result<ExitCo
             (None, look.tame(&entry.version)),
             (None, entry.short().to_owned()),
             (None, look.tame(&entry.by)),
-            (Some(Paint::Faint), look.tame(&remark(&entry, session.global.verbose))),
+            (Some(Paint::Faint), remark),
         ]);
     }
     if !any {
         session.say("nothing was entered yet\n");
         return Ok(told(session, unreachable));
     }
-    session.output(&table.render_whole(look, 0))?;
+    let text = table.render_whole(look, 0);
+    if !is_narrow {
+        session.output(&text)?;
+        return Ok(told(session, unreachable));
+    }
+    let mut rows = text.lines();
+    let mut lines: Vec<String> = rows.next().map(str::to_owned).into_iter().collect();
+    for (row, remark) in rows.zip(below) {
+        lines.push(row.to_owned());
+        let words = wrap(&remark, look.width.saturating_sub(INDENT)).into_iter();
+        lines.extend(
+            words
+                .filter(|line| !line.is_empty())
+                .map(|line| format!("{}{}", " ".repeat(INDENT), look.paint(Paint::Faint, &line))),
+        );
+    }
+    session.output(&(lines.join("\n") + "\n"))?;
     Ok(told(session, unreachable))
 }
 

@@ -108,13 +108,26 @@ fn with_added(session: &Session, to: &Entry, now: &Entry) -> Entry {
 fn nothing_before(name: &str, to: Option<&str>, history: &[(String, Entry)]) -> Problem {
     let title = match to {
         Some(version) => format!("`{name}` never ran {version}"),
-        None => format!("`{name}` ran nothing before what it runs now"),
+        None => format!("`{name}` ran nothing before but the images that it runs now"),
     };
     let versions: IndexSet<&str> = history.iter().map(|(_, entry)| entry.version.as_str()).collect();
     let versions: Vec<&str> = versions.into_iter().take(10).collect();
-    Problem::new(Code::NotPromotable, title)
-        .note(format!("it ran {}", versions.join(", ")))
-        .help(format!("`hoist history {name}` shows what it ran"))
+    Problem::new(Code::NotPromotable, title).note(format!("it ran {}", versions.join(", "))).help(
+        match same_images(history).filter(|_| to.is_none()) {
+            Some(other) => format!("`hoist rollback {name} --to {other}` goes back to that"),
+            None => format!("`hoist history {name}` shows what it ran"),
+        },
+    )
+}
+
+/// Another version by which a stage ran the images that it runs now.
+fn same_images(history: &[(String, Entry)]) -> Option<&str> {
+    let digests = |entry: &Entry| -> BTreeMap<String, Digest> {
+        entry.images.iter().map(|image| (image.name.clone(), image.digest)).collect()
+    };
+    let ((_, now), before) = history.split_first()?;
+    let is_other = |entry: &&Entry| entry.version != now.version && digests(entry) == digests(now);
+    Some(before.iter().map(|(_, entry)| entry).find(is_other)?.version.as_str())
 }
 
 /// The tags that still hold what the stage set them to, or hold again what they go back

@@ -202,7 +202,10 @@ impl Session {
         let ledger = Ledger::open(root, &self.host.environment)?;
         let page = if options.looked_at {
             // What was known before is enough to look ahead.
-            ledger.fetch().or_else(|_| ledger.read())?
+            ledger.fetch().or_else(|problem| {
+                self.say(&format!("{}: what is told here was known before\n", problem.title));
+                ledger.read()
+            })?
         } else {
             ledger.fetch()?
         };

@@ -145,6 +145,13 @@ async fn still_ours(
         let found = async |what: &str| find(loaded, facts, &publisher, (&back.repository, what)).await;
         let holds = found(&back.tag).await.map_err(before)?.map(|held| held.digest);
         if holds != Some(back.holds) && holds != Some(back.to) {
+            // What is left to somebody else has to be there: registries err.
+            if let Some(holds) = holds
+                && found(&holds.to_string()).await.map_err(before)?.is_none()
+            {
+                let title = format!("`{name}` holds {holds}, and that is not there");
+                return Err(before(Problem::new(Code::Registry, title)).into());
+            }
             session.say(&format!("{name} was moved by somebody else since, and stays\n"));
             continue;
         }

@@ -287,6 +287,12 @@ impl Mover<'_> {
     /// What a tag holds; labels are read where the verdict depends on them.
     async fn held(&self, planned: &PlannedTag) -> Result<Option<Held>, Problem> {
         let Some(found) = self.repository.resolve(planned.tag.as_str()).await? else { return Ok(None) };
+        if let Movement::Moving(Track::Back { from }) = &planned.movement
+            && ![*from, self.image.digest].contains(&found.digest)
+        {
+            // What is left to somebody else has to be there: registries err.
+            self.repository.read(&found).await?;
+        }
         let compared = names_commit(planned, self.labels.revision.as_deref())
             || matches!(planned.movement, Movement::Moving(Track::Branch | Track::Version { .. }));
         let labels = if compared && found.digest != self.image.digest {

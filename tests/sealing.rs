@@ -590,7 +590,7 @@ fn a_bill_of_materials_needs_no_key_and_is_missed_before_anything_is_built() {
 }
 
 /// Whether some file below a directory holds a text.
-fn holds(directory: &Path, text: &str) -> Vec<PathBuf> {
+pub(crate) fn holds(directory: &Path, text: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         let path = entry.path();

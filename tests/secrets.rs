@@ -1,6 +1,6 @@
 //! Secrets of every kind in one release: none of them is anywhere but where it was put.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use crate::engines::processes;
 use crate::fixture::{Ended, Repo, done, installed};
 use crate::logins::HTPASSWD;
 use crate::registry::Registry;
+use crate::sealing::holds;
 
 /// Variables with secrets in them.
 const VARIABLES: [(&str, &str); 5] = [
@@ -137,19 +138,6 @@ fn objects(repository: &str) -> String {
     String::from_utf8_lossy(&read.stdout).into_owned()
 }
 
-/// Files below a directory that hold a text, by their paths there.
-fn holds(directory: &Path, text: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for path in std::fs::read_dir(directory).into_iter().flatten().map(|entry| entry.unwrap().path()) {
-        if path.is_dir() && !path.is_symlink() {
-            found.extend(holds(&path, text));
-        } else if std::fs::read(&path).is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(text)) {
-            found.push(path.display().to_string());
-        }
-    }
-    found
-}
-
 #[test]
 fn secrets_of_every_kind_are_nowhere_but_where_they_were_put() {
     if !installed("secrets of a release", &["docker-registry", "openssl", "git"]) {
@@ -200,7 +188,7 @@ fn secrets_of_every_kind_are_nowhere_but_where_they_were_put() {
     let objects = repositories.map(|name| objects(&world.beside(name))).concat();
     assert!(objects.contains("\"kind\": \"promote\"") || objects.contains("\"kind\": \"release\""));
     // Where they were put, and so found.
-    let put = ["/.env", "/keys/plain.pem", "/.git/config", "/.registry-users"];
+    let put = [".env", "keys/plain.pem", ".git/config", ".registry-users"];
     for secret in world.secrets().iter().map(String::as_str).chain(["wr0ng-password"]) {
         for ended in &told {
             assert!(!ended.stdout.contains(secret), "{secret}: {}", ended.stdout);
@@ -208,8 +196,8 @@ fn secrets_of_every_kind_are_nowhere_but_where_they_were_put() {
         }
         assert!(!objects.contains(secret), "{secret} is in a commit");
         let files = holds(world.repo.path().parent().unwrap(), secret);
-        assert!(secret != DOTENV || files.iter().any(|file| file.ends_with("/.env")), "{files:?}");
+        assert!(secret != DOTENV || files.iter().any(|file| file.ends_with(".env")), "{files:?}");
         let found: Vec<_> = files.iter().filter(|file| !put.iter().any(|put| file.ends_with(put))).collect();
-        assert_eq!(found, Vec::<&String>::new(), "{secret}");
+        assert_eq!(found, Vec::<&PathBuf>::new(), "{secret}");
     }
 }

@@ -26,7 +26,7 @@ pub(crate) fn deployed(
     (stage, entry): (&Stage, &Entry),
     overrides: &IndexMap<String, String>,
 ) -> Result<Vec<(Gitops, bool)>, Problems> {
-    if !stage.deploys.iter().any(|deploy| matches!(deploy.value, Deploy::Gitops { .. })) {
+    if !is_deployed_by_git(stage) {
         return Ok(Vec::new());
     }
     let mut facts = facts_of(session, loaded, entry, true)?;
@@ -43,6 +43,10 @@ pub(crate) fn deployed(
     }
     let (facts, plan) = session.plan_of_stage(loaded, &facts, name, images)?;
     Ok(deployments(&plan, &loaded.project.root, &facts.environment))
+}
+
+fn is_deployed_by_git(stage: &Stage) -> bool {
+    stage.deploys.iter().any(|deploy| matches!(deploy.value, Deploy::Gitops { .. }))
 }
 
 /// Whether the commit of a branch is nothing but what hoist made of the one that all stages
@@ -76,6 +80,9 @@ pub(crate) fn deployed_since(
     (ledger, state): (&Ledger, &State),
     commit: &str,
 ) -> Option<Vec<String>> {
+    if !loaded.release.stages.values().any(is_deployed_by_git) {
+        return None;
+    }
     let now = &facts.git.as_ref()?.sha;
     let world = (loaded.project.root.as_path(), &facts.environment);
     let changed = Changed::between(world, ledger.remote(), (commit, now)).ok()??;

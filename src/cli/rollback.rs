@@ -18,8 +18,8 @@ use crate::facts::Facts;
 use crate::oci::{Descriptor, Digest, Tag};
 use crate::plan::{Goals, Promoted};
 use crate::release::{
-    Candidate, End, Entry, EntryImage, EntryKind, Ledger, Publisher, TagBack, before, of_version, previous,
-    tags_back,
+    Candidate, End, Entry, EntryImage, EntryKind, Ledger, Publisher, TagBack, before, digests, of_version,
+    previous, tags_back,
 };
 use crate::tags::{Movement, PlannedTag, Track};
 
@@ -122,9 +122,6 @@ fn nothing_before(name: &str, to: Option<&str>, history: &[(String, Entry)]) -> 
 
 /// Another version by which a stage ran the images that it runs now.
 fn same_images(history: &[(String, Entry)]) -> Option<&str> {
-    let digests = |entry: &Entry| -> BTreeMap<String, Digest> {
-        entry.images.iter().map(|image| (image.name.clone(), image.digest)).collect()
-    };
     let ((_, now), before) = history.split_first()?;
     let is_other = |entry: &&Entry| entry.version != now.version && digests(entry) == digests(now);
     Some(before.iter().map(|(_, entry)| entry).find(is_other)?.version.as_str())

@@ -85,7 +85,9 @@ pub fn of_version<'a>(history: &'a [(String, Entry)], version: &str) -> Option<&
     history.iter().find(|(_, entry)| ran(entry.kind) && bare(&entry.version) == wanted)
 }
 
-pub(super) fn digests(entry: &Entry) -> BTreeMap<&str, Digest> {
+/// The images of an entry, by name.
+#[must_use]
+pub fn digests(entry: &Entry) -> BTreeMap<&str, Digest> {
     entry.images.iter().map(|image| (image.name.as_str(), image.digest)).collect()
 }
 

@@ -6,8 +6,6 @@
 
 use std::collections::BTreeSet;
 
-use tokio::sync::OnceCell;
-
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::oci::{Descriptor, Tag};
 use crate::plan::TagStep;
@@ -74,7 +72,13 @@ pub async fn commit(
         .iter()
         .zip(&places)
         .map(|(naming, place)| Tagging {
-            mover: place.mover(naming, publisher, journal),
+            mover: Mover::new(
+                (naming.step, naming.image),
+                (&place.repository, &place.name),
+                &place.labels,
+                publisher,
+                journal,
+            ),
             keep: naming.keep.as_ref(),
             together: None,
             changes: vec![None; naming.step.tags.len()],
@@ -116,25 +120,6 @@ impl Place {
             Err(problem) => (Labels::default(), Some(problem)),
         };
         Ok((Self { repository, labels, name: place(&naming.step.registry) }, unread))
-    }
-
-    fn mover<'a>(
-        &'a self,
-        naming: &Naming<'a>,
-        publisher: &'a Publisher,
-        journal: Option<&'a Journal>,
-    ) -> Mover<'a> {
-        Mover {
-            step: naming.step,
-            repository: &self.repository,
-            name: &self.name,
-            image: naming.image,
-            document: OnceCell::new(),
-            labels: &self.labels,
-            publisher,
-            journal,
-            rivals: OnceCell::new(),
-        }
     }
 }
 
@@ -203,12 +188,15 @@ async fn set(mover: &Mover<'_>, planned: &PlannedTag, together: &[Tag]) -> Resul
 /// Says what stands, if anything does, and what each of the other tags holds; `causes` say
 /// why those at their places were not all dealt with.
 async fn half_released(all: &[Tagging<'_>], before: &[TagChange], causes: Vec<(usize, Problem)>) -> Problems {
+    if causes.is_empty() {
+        return Problems::new();
+    }
     let earlier = before.iter().filter(|change| !matches!(change.result, TagResult::Kept(_)));
     let mut notes: Vec<String> = earlier
         .map(|TagChange { repository, tag, to, .. }| format!("`{repository}:{tag}` holds {to} now"))
         .collect();
     let mut stands = !notes.is_empty() || causes.iter().any(|(_, cause)| cause.code == Code::HalfReleased);
-    for (at, tagging) in all.iter().enumerate().filter(|_| !causes.is_empty()) {
+    for (at, tagging) in all.iter().enumerate() {
         let code = causes.iter().find(|(place, _)| *place == at).map(|(_, cause)| cause.code);
         // Whether that was set of which the problem is may not be known.
         let mut unsure = code == Some(Code::HalfReleased);

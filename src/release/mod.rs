@@ -41,7 +41,7 @@ mod verdict;
 mod vouch;
 mod vouched;
 
-pub use back::{TagBack, of_version, previous, tags_back};
+pub use back::{TagBack, digests, of_version, previous, tags_back};
 pub use base::{find_base, last_base, note_layers, pull};
 pub use commit::{Committed, Naming, commit};
 pub use cut::{Bump, next};

@@ -41,17 +41,29 @@ pub(super) struct Mover<'a> {
     pub(super) name: &'a str,
     pub(super) image: &'a Descriptor,
     /// The image's manifest or index, as the repository has it.
-    pub(super) document: OnceCell<Vec<u8>>,
-    pub(super) labels: &'a Labels,
-    pub(super) publisher: &'a Publisher,
+    document: OnceCell<Vec<u8>>,
+    labels: &'a Labels,
+    publisher: &'a Publisher,
     /// Where is put down what is about to be done.
     pub(super) journal: Option<&'a Journal>,
     /// The versions that were there before the first tag was moved that follows them;
     /// none where they cannot be listed.
-    pub(super) rivals: OnceCell<Option<Rivals>>,
+    rivals: OnceCell<Option<Rivals>>,
 }
 
-impl Mover<'_> {
+impl<'a> Mover<'a> {
+    /// For an image, and what it says of itself, in a repository and what that is called.
+    pub(super) fn new(
+        (step, image): (&'a TagStep, &'a Descriptor),
+        (repository, name): (&'a Repository, &'a str),
+        labels: &'a Labels,
+        publisher: &'a Publisher,
+        journal: Option<&'a Journal>,
+    ) -> Self {
+        let (document, rivals) = (OnceCell::new(), OnceCell::new());
+        Self { step, repository, name, image, document, labels, publisher, journal, rivals }
+    }
+
     /// Sets the immutable tags that are not there, where a registry takes several at
     /// once; those that are there then. All others are left to [`set`](Self::set).
     pub(super) async fn set_together(&self) -> Result<Vec<Tag>, Problem> {

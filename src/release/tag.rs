@@ -1,7 +1,5 @@
 //! Tags, what became of them, and whether they may move.
 
-use tokio::sync::OnceCell;
-
 use crate::diagnostic::{Problem, Problems};
 use crate::oci::{Descriptor, Digest, Tag};
 use crate::plan::TagStep;
@@ -111,9 +109,7 @@ async fn check_step(
         Ok(labels) => labels,
         Err(problem) => return (Vec::new(), vec![problem]),
     };
-    let (document, rivals) = (OnceCell::new(), OnceCell::new());
-    let (repository, labels, journal) = (&repository, &labels, None);
-    let mover = Mover { step, repository, name: &name, image, document, labels, publisher, journal, rivals };
+    let mover = Mover::new((step, image), (&repository, &name), &labels, publisher, None);
     let mut looks: Vec<Question<'_, _>> = Vec::new();
     for planned in published(step).filter(|planned| counts(planned)) {
         let mover = &mover;

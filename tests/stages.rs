@@ -801,7 +801,7 @@ fn a_stage_of_a_branch_is_entered_by_commits_of_the_branch() {
     let said = ["is not on the branch `staging`", "`git checkout staging`"];
     refused(&world.release("branch=staging"), 3, &said);
     let looked = world.repo.hoist(&["plan", "--event", "branch=staging"]);
-    assert!(looked.stderr.contains("Nothing would be published: commit"), "{}", looked.stderr);
+    refused(&looked, 3, &said);
     // Where it was merged, it may be built without being there.
     world.repo.git(&["push", "--quiet", "origin", "topic:staging"]);
     world.repo.git(&["fetch", "--quiet"]);
@@ -816,6 +816,89 @@ fn a_stage_of_a_branch_is_entered_by_commits_of_the_branch() {
         "{}",
         unknown.stderr
     );
+}
+
+#[test]
+fn an_older_line_is_published_and_takes_the_place_of_nothing() {
+    if !ready("a patch of an older line") {
+        return;
+    }
+    let world = World::new("");
+    world.ship("1\n", "v1.2.9");
+    world.ship("2\n", "v1.3.0");
+    let (old, new) = (world.digest("web:1.2.9"), world.digest("web:1.3.0"));
+    world.change("3\n");
+    done(&world.release("branch=staging"));
+    let patch = world.digest("web:staging-latest");
+    world.repo.git(&["tag", "v1.2.10"]);
+    let said = "production stays as it is: it runs 1.3.0, which is higher than 1.2.10";
+    let looked = world.repo.hoist(&["plan", "--event", "tag=v1.2.10"]);
+    refused(&looked, 0, &[said]);
+    assert!(!looked.stdout.contains("production:enter"), "{}", looked.stdout);
+    refused(&world.release("tag=v1.2.10"), 0, &[said]);
+    // It is what ran in staging, by its own names.
+    let tags = ["web:1.2.10", "web:1.2", "web:1.3", "web:latest", "prod/web:1.2", "prod/web:1.2.10"];
+    let none = "none".to_owned();
+    assert_eq!(
+        tags.map(|tag| world.digest(tag)),
+        [patch.clone(), patch.clone(), new.clone(), new.clone(), old, none]
+    );
+    assert_eq!([world.digest("prod/web:live"), world.digest("prod/web:latest")], [new.clone(), new]);
+    assert_eq!(world.status("production")["version"], "1.3.0");
+    refused(&world.release("tag=v1.2.10"), 0, &[said]);
+    done(&world.repo.hoist(&["release", "--event", "tag=v1.2.10", "--yes", "--allow-regress"]));
+    assert_eq!(world.status("production")["version"], "1.2.10");
+    assert_eq!(world.digest("prod/web:live"), patch);
+}
+
+#[test]
+fn what_no_commit_has_is_not_published_as_one() {
+    if !installed("files that git does not track", &["git"]) {
+        return;
+    }
+    let repo = Repo::with(
+        r#"
+target "binary" { inputs "src"; outputs "made"; run "cp" "src/main" "made"; }
+target "lint" { inputs "notes"; run "true"; }
+image "web" {
+    needs "lint"
+    assemble from="scratch" { layer { copy "made" "/web"; copy "files" "/files"; }; entrypoint "/web"; }
+    platforms "linux/amd64"
+    tags { sha; }
+    push "images"
+}
+registry "images" "oci:dist"
+stage "staging" { on branch="main"; }
+"#,
+    );
+    repo.write(".gitignore", "/dist\n*.log\n");
+    repo.write("src/main", "1");
+    repo.write("files/a", "a");
+    repo.write("notes/a", "a");
+    repo.commit("More");
+    let release =
+        |more: &[&str]| repo.hoist(&[&["release", "--yes", "--event", "branch=main"], more].concat());
+    // Nobody's business: what is made, what is ignored, what is only looked at, what is elsewhere.
+    for path in ["files/b.log", "notes/b", "elsewhere"] {
+        repo.write(path, "1");
+    }
+    done(&release(&[]));
+    done(&release(&["--force"]));
+    assert!(repo.has("made"));
+    for (path, stays) in [("files/credentials.json", "`files/a`"), ("src/more", "`src/main`")] {
+        repo.write(path, "1");
+        let said = ["is made of files that commit", path, ".gitignore", "--allow-dirty"];
+        for look in [&["plan"][..], &["release", "--yes"]] {
+            let ended = repo.hoist(&[look, &["--event", "branch=main"]].concat());
+            refused(&ended, 3, &said);
+            assert!(!ended.stderr.contains(stays), "{}", ended.stderr);
+        }
+        done(&repo.hoist(&["plan", "--event", "branch=main", "--allow-dirty"]));
+        done(&repo.hoist(&["run", "build"]));
+        std::fs::remove_file(repo.path().join(path)).unwrap();
+    }
+    repo.write("files/c", "c");
+    done(&release(&["--allow-dirty"]));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::cli::stages::{facts_of, promoted};
 use crate::config::{Deploy, Stage};
 use crate::deploy::{Changed, Gitops};
 use crate::diagnostic::Problems;
-use crate::facts::{Event, Facts};
+use crate::facts::{Event, Facts, Scope};
 use crate::plan::Promoted;
 use crate::release::{Entry, Ledger, State};
 use crate::run::deployments;
@@ -32,7 +32,8 @@ pub(crate) fn deployed(
     let mut facts = facts_of(session, loaded, entry, true)?;
     facts.overrides.clone_from(overrides);
     // Tags that came since would describe the commit otherwise.
-    if let (Some(git), false) = (&mut facts.git, matches!(facts.event, Event::Tag(_))) {
+    let is_same = Scope::new(&loaded.release, &facts).version_of_commit().as_ref() == Some(&entry.version);
+    if let (Some(git), false) = (&mut facts.git, is_same || matches!(facts.event, Event::Tag(_))) {
         git.describe.clone_from(&entry.version);
     }
     let name = &stage.name.value;

@@ -31,6 +31,7 @@ mod place;
 mod plan;
 mod promote;
 mod prune;
+mod publishable;
 mod put_back;
 mod records;
 mod remove;

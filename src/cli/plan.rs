@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use crate::cli::arguments::{Plan, Running};
-use crate::cli::run::{has_gap, invisible, refusal_of_event, warn_of_event};
+use crate::cli::publishable::{refusal, warn_of_event};
+use crate::cli::run::{has_gap, invisible};
 use crate::cli::session::{Planned, Session, exit_code};
 use crate::cli::words::Words;
 use crate::config::Release;
@@ -19,13 +20,17 @@ pub(crate) fn plan(session: &mut Session, options: &Plan) -> Result<ExitCode, Pr
         [] => usual(&loaded.release),
         _ => (Goals::Named(words.names), ""),
     };
-    let allow = Options { allow_dirty: options.allow_dirty, looked_at: true };
+    let allow = Options { allow_dirty: options.allow_dirty, looked_at: true, ..Options::default() };
     let planned = session.plan(loaded, &goals, &words.values, allow)?;
     if !session.global.json {
         session.say(heading);
     }
-    warn_of_event(session, &planned.project.root, &planned.facts);
-    let refused = refusal_of_event(session, &planned);
+    let refused = refusal(session, &planned, options.allow_dirty)?;
+    match &refused {
+        Some(_) if session.global.json => {}
+        Some(problem) => drop(session.report(&problem.clone().into())),
+        None => warn_of_event(session, &planned.project.root, &planned.facts),
+    }
     let code = show(session, &planned, &crate::run::Options::default(), refused)?;
     if let (Some(text), false) = (invisible(&planned.plan, &planned.facts), session.global.json) {
         session.say(&text);

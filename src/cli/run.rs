@@ -11,6 +11,7 @@ use crate::cache::Cache;
 use crate::cli::approval::approve;
 use crate::cli::arguments::{Release, Run, Running};
 use crate::cli::plan::show_forecast;
+use crate::cli::publishable;
 use crate::cli::put_back::put_back;
 use crate::cli::report::Files;
 use crate::cli::resume::{settle, stopped};
@@ -21,9 +22,8 @@ use crate::cli::tags::event;
 use crate::cli::watch::watch;
 use crate::cli::words::Words;
 use crate::diagnostic::{Class, Code, Problem, Problems};
-use crate::facts::short;
-use crate::facts::{Event as Occasion, EventSource, Facts, commit_of_tag, is_on_branch};
-use crate::plan::{Action, Effect, Goals, Plan, RegistryPlace, Step, TagStep};
+use crate::facts::{EventSource, Facts};
+use crate::plan::{Action, Goals, Plan, RegistryPlace, Step, TagStep};
 use crate::report::{View, status};
 use crate::run::{Confirm, Event, Request, Settled, amend};
 
@@ -86,7 +86,7 @@ fn ready(
         let problem = Problem::new(Code::CommandLine, "`--learn` needs the name of a target with commands");
         return Err(problem.help("`hoist graph` shows the names of all steps").into());
     }
-    check_event(session, &prepared.planned)?;
+    publishable::check(session, &prepared.planned, running.allow_dirty)?;
     Ok(prepared)
 }
 
@@ -217,72 +217,6 @@ fn publishes(plan: &Plan) -> bool {
 /// Whether something of a plan cannot be carried out.
 pub(crate) fn has_gap(plan: &Plan) -> bool {
     !plan.gaps.is_empty() || plan.steps.iter().any(|step| step.action.gap().is_some())
-}
-
-/// Refuses to publish for a git tag or a branch what is not of it. That there is no such
-/// tag or branch here is only told: it may be made when the release succeeded.
-fn check_event(session: &Session, planned: &Planned) -> Result<(), Problem> {
-    let (root, facts) = (&planned.project.root, &planned.facts);
-    let Some(git) = &facts.git else { return Ok(()) };
-    if !publishes_somewhere(&planned.plan) {
-        return Ok(());
-    }
-    if let Some(problem) = refusal_of_event(session, planned) {
-        return Err(problem);
-    }
-    let unknown = match &facts.event {
-        Occasion::Tag(tag) if commit_of_tag(root, &session.host.environment, tag).is_none() => {
-            format!("git tag `{tag}`")
-        }
-        Occasion::Branch(branch) if git.branch.is_some() && !git.branches.contains(branch) => {
-            format!("branch `{branch}`")
-        }
-        _ => return Ok(()),
-    };
-    if facts.event_source == EventSource::CommandLine && !session.global.json {
-        session.say(&format!("There is no {unknown} here: this commit is released as it all the same.\n"));
-    }
-    Ok(())
-}
-
-/// Whether a step publishes, be it by digest alone.
-fn publishes_somewhere(plan: &Plan) -> bool {
-    plan.steps.iter().any(|step| step.effect == Effect::Publishing)
-}
-
-/// Why what is planned may not be published for the event, if so.
-pub(crate) fn refusal_of_event(session: &Session, planned: &Planned) -> Option<Problem> {
-    let why = elsewhere(session, &planned.project.root, &planned.facts)?;
-    let (Occasion::Tag(name) | Occasion::Branch(name)) = &planned.facts.event else { return None };
-    let help = format!("`git checkout {name}`, or name the event that this commit is for");
-    publishes_somewhere(&planned.plan).then(|| Problem::new(Code::NotPublishable, why).help(help))
-}
-
-/// That the commit that is built is not the one that the git tag of the event names, or
-/// not on the branch that `--event` names, if that is so. What a CI system says of a
-/// branch is taken from it: it may build what it has merged for itself.
-fn elsewhere(session: &Session, root: &Path, facts: &Facts) -> Option<String> {
-    let (git, environment) = (facts.git.as_ref()?, &session.host.environment);
-    let ours = short(&git.sha);
-    match &facts.event {
-        Occasion::Tag(tag) => {
-            let commit = commit_of_tag(root, environment, tag).filter(|commit| *commit != git.sha)?;
-            let theirs = short(&commit);
-            Some(format!("the git tag `{tag}` names commit {theirs}, and not {ours}, which is built"))
-        }
-        Occasion::Branch(branch) if facts.event_source == EventSource::CommandLine => {
-            let on = is_on_branch(root, environment, branch, &git.sha)?;
-            (!on).then(|| format!("commit {ours}, which is built, is not on the branch `{branch}`"))
-        }
-        _ => None,
-    }
-}
-
-/// Says of what only looks at an event that publishing it would be refused.
-pub(crate) fn warn_of_event(session: &Session, root: &Path, facts: &Facts) {
-    if let (false, Some(why)) = (session.global.json, elsewhere(session, root, facts)) {
-        session.say(&format!("Nothing would be published: {why}\n"));
-    }
 }
 
 /// What is asked of `run`.

@@ -188,7 +188,7 @@ impl Session {
         loaded: &Loaded,
         overrides: &IndexMap<String, String>,
     ) -> Result<Option<Entered>, Problems> {
-        let options = Options { allow_dirty: true, looked_at: true };
+        let options = Options { allow_dirty: true, looked_at: true, ..Options::default() };
         let (selection, entered) = self.select(loaded, &Goals::Release, overrides, options)?;
         self.outline_of(loaded, selection, overrides)?;
         Ok(entered)
@@ -203,7 +203,7 @@ impl Session {
         let tools = std::mem::take(&mut selection.needs.tools).len();
         let mut facts = self.gather(loaded, &selection.needs, overrides)?;
         facts.tools = vec![String::new(); tools];
-        let options = Options { allow_dirty: true, looked_at: true };
+        let options = Options { allow_dirty: true, looked_at: true, ..Options::default() };
         crate::plan::build(&loaded.release, &facts, &selection, &options)
     }
 
@@ -222,7 +222,7 @@ impl Session {
             && let Some((entering, entered)) = self.stages_of_event(loaded, overrides, options)?
         {
             let selection = crate::plan::select_entering(&loaded.release, goals, &links, entering)?;
-            return Ok((selection, Some(entered)));
+            return Ok((selection, entered));
         }
         Ok((selection, None))
     }

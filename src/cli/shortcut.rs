@@ -89,8 +89,8 @@ pub(crate) fn prepare(session: &mut Session, request: &Request<'_>) -> Result<Pr
     }
     let Loaded { origin, .. } = &loaded;
     let origin = origin.clone();
-    let Running { allow_dirty, dry_run, .. } = *request.running;
-    let options = Options { allow_dirty, looked_at: dry_run };
+    let Running { allow_dirty, allow_regress, dry_run, .. } = *request.running;
+    let options = Options { allow_dirty, looked_at: dry_run, allow_regress };
     let planned = session.plan(loaded, request.goals, request.values, options)?;
     let tools = planned.tools.clone();
     let basis = state.map(|_| Basis::Whole { origin, tools });

@@ -13,7 +13,7 @@ use crate::cli::deployed::{deployed_since, only_deployed};
 use crate::cli::place::until_signalled;
 use crate::cli::run::{can_ask, ci};
 use crate::cli::session::{Loaded, Planned, Session, links_of};
-use crate::config::{Fact, Image, ProjectPath, Release, Stage};
+use crate::config::{Image, ProjectPath, Release, Stage};
 use crate::diagnostic::{Code, Problem, Problems, nearest};
 use crate::facts::{Event, EventSource, Facts, Git, Needs, Scope, commit_and_event, has_untracked, short};
 use crate::plan::{
@@ -22,7 +22,7 @@ use crate::plan::{
 };
 use crate::release::{
     Candidate, Entrance, Entry, EntryImage, EntryKind, Ledger, Page, Publisher, Running, Scans, Vouching,
-    before, ran_in, running_in, tree_of_commit, vouched_at_sources,
+    before, ran_in, running_in, runs_higher, tree_of_commit, vouched_at_sources,
 };
 
 /// Variables by which CI systems say who set off a run.
@@ -180,14 +180,17 @@ pub(crate) fn told(session: &Session, unreachable: Option<Problem>) -> ExitCode 
 }
 
 impl Session {
-    /// The stages that the event enters, and the images that are taken from others. None
-    /// where the run is no release, or enters none.
+    /// The stages that the event enters, if it does, and the images that are taken from
+    /// others. None where there are no stages for the event.
+    ///
+    /// A stage that runs a higher version than the one that is released stays as it is, as a
+    /// tag does: an older line that gets a patch is published, and takes the place of nothing.
     pub(crate) fn stages_of_event(
         &self,
         loaded: &Loaded,
         overrides: &IndexMap<String, String>,
         options: Options,
-    ) -> Result<Option<(Entering, Entered)>, Problems> {
+    ) -> Result<Option<(Entering, Option<Entered>)>, Problems> {
         let release = &loaded.release;
         if release.stages.is_empty() {
             return Ok(None);
@@ -261,6 +264,16 @@ impl Session {
             }
             let has_more = from.is_none() && *untracked;
             let candidate = candidate(release, &facts, stage, (git, &tree), from);
+            let is_version = matches!(facts.event, Event::Tag(_)) && !options.allow_regress;
+            let name = &stage.name.value;
+            let higher = || runs_higher(&page.state, name, &candidate.version);
+            if let Some(why) = is_version.then(higher).flatten() {
+                if !self.global.json {
+                    self.say(&format!("{name} stays as it is: {why}; `--allow-regress` enters it\n"));
+                }
+                entering.passed_over.insert(name.clone());
+                continue;
+            }
             let untracked = candidate.untracked || has_more;
             candidates.push(((*stage).clone(), Candidate { untracked, ..candidate }));
         }
@@ -269,7 +282,9 @@ impl Session {
         }
         let (stages, refused) = (candidates, problems);
         let over = Vec::new();
-        let entered = Entered { ledger, page, stages, refused, approval: None, over, deployed };
+        let entered = !stages.is_empty() || !refused.is_empty();
+        let entered =
+            entered.then(|| Entered { ledger, page, stages, refused, approval: None, over, deployed });
         Ok(Some((entering, entered)))
     }
 
@@ -295,7 +310,7 @@ impl Session {
         stage: &str,
         promoted: BTreeMap<String, Promoted>,
     ) -> Result<(Facts, Plan), Problems> {
-        let entering = Entering { by_hand: Some(stage.to_owned()), promoted };
+        let entering = Entering { by_hand: Some(stage.to_owned()), promoted, ..Entering::default() };
         let goals = Goals::Stage(stage.to_owned());
         let selection = select_entering(&loaded.release, &goals, &links_of(loaded), entering)?;
         let mut found = self.gather(loaded, &selection.needs, &facts.overrides)?;
@@ -362,7 +377,7 @@ pub(crate) fn candidate(
     (git, tree): (&Git, &str),
     from: Option<(String, Running)>,
 ) -> Candidate {
-    let version = Scope::new(release, facts).known(Fact::Version).unwrap_or_else(|| git.describe.clone());
+    let version = Scope::new(release, facts).version_of_commit().unwrap_or_else(|| git.describe.clone());
     let images = images_of_stage(release, stage).map(|(_, image)| {
         let name = &image.name.value;
         let passed = from.as_ref().and_then(|(_, running)| image_in(&running.entry, name));

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use crate::cli::arguments::Tags;
-use crate::cli::run::warn_of_event;
+use crate::cli::publishable::warn_of_event;
 use crate::cli::session::Session;
 use crate::cli::words::Words;
 use crate::config::{Image, Release};

@@ -17,7 +17,7 @@ pub(crate) fn why(session: &mut Session, options: &Why) -> Result<ExitCode, Prob
         return Err(problem.help("`hoist graph` shows the names of all steps").into());
     }
     let loaded = session.load()?;
-    let allow = Options { allow_dirty: true, looked_at: true };
+    let allow = Options { allow_dirty: true, looked_at: true, ..Options::default() };
     let planned = session.plan(loaded, &Goals::Named(words.names), &words.values, allow)?;
     let forecasts = look_ahead(session, &planned, &crate::run::Options::default())?;
     for one in &forecasts {

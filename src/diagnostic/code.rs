@@ -157,7 +157,7 @@ codes! {
     HiddenNeed "plan::hidden_need" Usage,
     /// Part of the language that this version cannot execute.
     NotAvailable "plan::not_available" Refused,
-    /// Something is published that may not be: a dirty tree, an unnamed state.
+    /// Something is published that may not be: a dirty tree, files that no commit has, an unnamed state.
     NotPublishable "plan::not_publishable" Refused,
 
     // store

@@ -1,6 +1,6 @@
 //! Which stages a run enters, and with which images.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::{EventPattern, Image, Release, Stage};
 use crate::facts::Event;
@@ -15,6 +15,8 @@ pub struct Entering {
     /// The only stage that is entered, by hand; where it is none, the event says which
     /// are.
     pub by_hand: Option<String>,
+    /// Stages that the event would enter, and that stay as they are.
+    pub passed_over: BTreeSet<String>,
     /// The images that are taken from a stage, and not built, by their names.
     pub promoted: BTreeMap<String, Promoted>,
 }
@@ -56,7 +58,9 @@ pub(super) fn enters(stage: &Stage, event: &Event) -> bool {
 impl Entering {
     /// Whether a stage is entered, as far as the event is concerned.
     pub(super) fn enters(&self, stage: &Stage, event: &Event) -> bool {
-        self.by_hand.as_ref().map_or_else(|| enters(stage, event), |name| *name == stage.name.value)
+        let name = &stage.name.value;
+        let of_event = || enters(stage, event) && !self.passed_over.contains(name);
+        self.by_hand.as_ref().map_or_else(of_event, |by_hand| by_hand == name)
     }
 
     /// What is taken for an image, if it is not built.

@@ -315,6 +315,12 @@ impl Declared {
         Self { made: Files::new(release, &Links::default()), read }
     }
 
+    /// Whether a path is an output of a target.
+    #[must_use]
+    pub fn makes(&self, path: &Path) -> bool {
+        path.to_str().is_some_and(|text| self.made.has(text))
+    }
+
     /// Whether a path is an output of a target, or is read by its name, or that of a
     /// directory above it. What is not text may be.
     #[must_use]

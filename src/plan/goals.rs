@@ -27,4 +27,6 @@ pub struct Options {
     /// The plan is only looked at: what a registry that cannot be reached would say of
     /// the base of a Dockerfile is left open.
     pub looked_at: bool,
+    /// Stages are entered although they run a higher version.
+    pub allow_regress: bool,
 }

@@ -3,7 +3,7 @@
 
 use indexmap::IndexMap;
 
-use crate::config::{Fact, Field, Image, Name, Part, Template};
+use crate::config::Image;
 use crate::facts::Scope;
 use crate::plan::lower::Lower;
 
@@ -26,18 +26,11 @@ impl Lower<'_> {
             ("revision", git.map(|git| git.sha.clone())),
             ("source", git.and_then(|git| git.remote.as_deref()).map(web_address)),
             ("title", Some(name.to_owned())),
-            ("version", fact(scope, image, Fact::Version)),
+            ("version", scope.version_of_commit()),
         ];
         let known = labels.into_iter().filter_map(|(key, value)| Some((key, value?)));
         known.map(|(key, value)| (format!("org.opencontainers.image.{key}"), value)).collect()
     }
-}
-
-/// A fact, where it has a value.
-fn fact(scope: &Scope<'_>, image: &Image, fact: Fact) -> Option<String> {
-    let span = image.name.span;
-    let field = Field { name: Name::Fact(fact), format: None, span };
-    scope.fill(&Template { parts: vec![Part::Field(field)], span }).ok()
 }
 
 /// Where a repository is looked at with a browser: `git@host:team/app.git` and

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use semver::Version;
 
 use crate::config::{Sign, Stage};
 use crate::diagnostic::{Code, Label, Problem, Span, counted};
@@ -303,13 +304,21 @@ fn order(name: &str, candidate: &Candidate, known: &State, world: &World) -> Gat
     Gate { name: "order", finding }
 }
 
+/// That a stage runs a higher version than this one, if it does.
+#[must_use]
+pub fn runs_higher(known: &State, stage: &str, version: &str) -> Option<String> {
+    let running = &known.running(stage)?.entry.version;
+    higher(&read_version(running)?, &read_version(version)?)
+}
+
+fn higher(there: &Version, ours: &Version) -> Option<String> {
+    ours.cmp_precedence(there).is_lt().then(|| format!("it runs {there}, which is higher than {ours}"))
+}
+
 /// Why what a stage runs is newer than a candidate, if it is known to be.
 fn newer(running: &str, candidate: &str, behind: bool) -> Option<String> {
     match (read_version(running), read_version(candidate)) {
-        (Some(there), Some(ours)) => ours
-            .cmp_precedence(&there)
-            .is_lt()
-            .then(|| format!("it runs {there}, which is higher than {ours}")),
+        (Some(there), Some(ours)) => higher(&there, &ours),
         _ => behind.then(|| "it runs a later commit of the same history".to_owned()),
     }
 }

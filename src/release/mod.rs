@@ -47,7 +47,9 @@ pub use commit::{Committed, Naming, commit};
 pub use cut::{Bump, next};
 pub use drift::{Drift, Expected, drifted, expected};
 pub use entrance::{Entrance, ran_in, running_in, tree_of_commit};
-pub use gate::{APPROVED_BY, Approvals, Candidate, Gate, Unmet, Vouching, World, evidence, judge, refusal};
+pub use gate::{
+    APPROVED_BY, Approvals, Candidate, Gate, Unmet, Vouching, World, evidence, judge, refusal, runs_higher,
+};
 pub use journal::{Intent, IntentTag, Journal, Journals, Reach, Returned};
 pub use lease::{Entered, Held, Lease, Patience, Standing, Turn, Wait, renewal, unfinished, withdraw};
 pub use ledger::{

@@ -94,7 +94,7 @@ fn a_stage_without_from_is_entered_by_what_is_built_and_adds_its_tags() {
 #[test]
 fn what_comes_from_a_stage_is_neither_built_nor_tested_nor_is_what_it_was_built_from() {
     let world = World::new(FILE).on(Event::Tag("v1.0.0".to_owned()));
-    let entering = Entering { by_hand: None, promoted: promoted(&world) };
+    let entering = Entering { promoted: promoted(&world), ..Entering::default() };
     let plan = plan(&world, &Goals::Release, entering);
     assert_eq!(
         steps(&plan),
@@ -128,7 +128,11 @@ fn what_comes_from_a_stage_is_neither_built_nor_tested_nor_is_what_it_was_built_
 #[test]
 fn by_hand_one_stage_is_entered_whatever_the_event_is_for() {
     let world = World::new(FILE);
-    let entering = Entering { by_hand: Some("production".to_owned()), promoted: promoted(&world) };
+    let entering = Entering {
+        by_hand: Some("production".to_owned()),
+        promoted: promoted(&world),
+        ..Entering::default()
+    };
     let plan = plan(&world, &Goals::Stage("production".to_owned()), entering);
     let all = steps(&plan);
     assert!(!all.iter().any(|step| step.starts_with("staging:") || step.starts_with("tool:")), "{all:?}");

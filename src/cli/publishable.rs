@@ -1,0 +1,142 @@
+//! Whether what is planned may be published for its event, as what the commit is.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::cli::session::{Planned, Session};
+use crate::diagnostic::{Code, Problem};
+use crate::facts::{Event, EventSource, Facts, Tracked, commit_of_tag, is_on_branch, short};
+use crate::plan::{Action, Declared, Effect, NeedKind, Plan, Step};
+
+/// So many files are named.
+const NAMED: usize = 5;
+
+/// Refuses to publish what is not of the commit, or for a git tag or a branch what is not
+/// of it. That there is no such tag or branch here is only told: it may be made when the
+/// release succeeded.
+pub(crate) fn check(session: &Session, planned: &Planned, allow_dirty: bool) -> Result<(), Problem> {
+    let (root, facts) = (&planned.project.root, &planned.facts);
+    if let Some(problem) = refusal(session, planned, allow_dirty)? {
+        return Err(problem);
+    }
+    let Some(git) = facts.git.as_ref().filter(|_| publishes(&planned.plan)) else { return Ok(()) };
+    let unknown = match &facts.event {
+        Event::Tag(tag) if commit_of_tag(root, &session.host.environment, tag).is_none() => {
+            format!("git tag `{tag}`")
+        }
+        Event::Branch(branch) if git.branch.is_some() && !git.branches.contains(branch) => {
+            format!("branch `{branch}`")
+        }
+        _ => return Ok(()),
+    };
+    if facts.event_source == EventSource::CommandLine && !session.global.json {
+        session.say(&format!("There is no {unknown} here: this commit is released as it all the same.\n"));
+    }
+    Ok(())
+}
+
+/// Why what is planned may not be published, if so.
+///
+/// # Errors
+/// The repository cannot be read.
+pub(crate) fn refusal(
+    session: &Session,
+    planned: &Planned,
+    allow_dirty: bool,
+) -> Result<Option<Problem>, Problem> {
+    if !publishes(&planned.plan) {
+        return Ok(None);
+    }
+    let (Event::Tag(name) | Event::Branch(name)) = &planned.facts.event else {
+        return if allow_dirty { Ok(None) } else { untracked(session, planned) };
+    };
+    match elsewhere(session, &planned.project.root, &planned.facts) {
+        Some(why) => {
+            let help = format!("`git checkout {name}`, or name the event that this commit is for");
+            Ok(Some(Problem::new(Code::NotPublishable, why).help(help)))
+        }
+        None if allow_dirty => Ok(None),
+        None => untracked(session, planned),
+    }
+}
+
+/// Whether a step publishes, be it by digest alone.
+fn publishes(plan: &Plan) -> bool {
+    plan.steps.iter().any(|step| step.effect == Effect::Publishing)
+}
+
+/// That something is made of files that are not in the commit, though git does not ignore
+/// them: a note, what another tool left, credentials that a CI system put there.
+fn untracked(session: &Session, planned: &Planned) -> Result<Option<Problem>, Problem> {
+    let Some(git) = &planned.facts.git else { return Ok(None) };
+    let tracked = Tracked::read(&planned.project.root, &session.host.environment)?;
+    let declared = Declared::of(&planned.release);
+    let mut found: BTreeMap<&Path, &Step> = BTreeMap::new();
+    for step in published(&planned.plan) {
+        let answer = step.answer.and_then(|at| planned.facts.inputs.get(at));
+        let read = answer.iter().flat_map(|inputs| &inputs.files).map(|file| file.path.as_path());
+        for path in read.filter(|path| tracked.lacks(path) && !declared.makes(path)) {
+            found.entry(path).or_insert(step);
+        }
+    }
+    let Some(step) = found.values().next() else { return Ok(None) };
+    let commit = short(&git.sha);
+    let title = format!("what would be published is made of files that commit {commit} does not have");
+    let mut problem = Problem::new(Code::NotPublishable, title).label(step.span, "made of them");
+    for path in found.keys().take(NAMED) {
+        problem = problem.note(format!("git neither tracks nor ignores `{}`", path.display()));
+    }
+    if let Some(more @ 1..) = found.len().checked_sub(NAMED) {
+        problem = problem.note(format!("and {more} more"));
+    }
+    let help = "commit them; or name them in `.gitignore`, if they belong there, or in `.dockerignore`, if \
+                they do not; or type `--allow-dirty`";
+    Ok(Some(problem.help(help)))
+}
+
+/// The steps of which the product is published, or part of what is: a target that declares no
+/// outputs makes none.
+fn published(plan: &Plan) -> impl Iterator<Item = &Step> {
+    let mut part = vec![false; plan.steps.len()];
+    for (at, step) in plan.steps.iter().enumerate().rev() {
+        let makes_none = matches!(&step.action, Action::Command(command) if command.outputs.is_empty());
+        let Some(is_part) = part.get_mut(at) else { continue };
+        *is_part &= !makes_none;
+        if !*is_part && step.effect != Effect::Publishing {
+            continue;
+        }
+        for need in step.needs.iter().filter(|need| need.kind == NeedKind::Product) {
+            if let Some(part) = part.get_mut(need.step.0 as usize) {
+                *part = true;
+            }
+        }
+    }
+    plan.steps.iter().zip(part).filter(|(_, part)| *part).map(|(step, _)| step)
+}
+
+/// That the commit that is built is not the one that the git tag of the event names, or
+/// not on the branch that `--event` names, if that is so. What a CI system says of a
+/// branch is taken from it: it may build what it has merged for itself.
+fn elsewhere(session: &Session, root: &Path, facts: &Facts) -> Option<String> {
+    let (git, environment) = (facts.git.as_ref()?, &session.host.environment);
+    let ours = short(&git.sha);
+    match &facts.event {
+        Event::Tag(tag) => {
+            let commit = commit_of_tag(root, environment, tag).filter(|commit| *commit != git.sha)?;
+            let theirs = short(&commit);
+            Some(format!("the git tag `{tag}` names commit {theirs}, and not {ours}, which is built"))
+        }
+        Event::Branch(branch) if facts.event_source == EventSource::CommandLine => {
+            let on = is_on_branch(root, environment, branch, &git.sha)?;
+            (!on).then(|| format!("commit {ours}, which is built, is not on the branch `{branch}`"))
+        }
+        _ => None,
+    }
+}
+
+/// Says of what only looks at an event that publishing it would be refused.
+pub(crate) fn warn_of_event(session: &Session, root: &Path, facts: &Facts) {
+    if let (false, Some(why)) = (session.global.json, elsewhere(session, root, facts)) {
+        session.say(&format!("Nothing would be published: {why}\n"));
+    }
+}

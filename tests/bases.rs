@@ -186,7 +186,7 @@ impl Drop for Tiny {
 }
 
 /// Bytes that cannot be compressed.
-fn noise(size: usize) -> Vec<u8> {
+pub(crate) fn noise(size: usize) -> Vec<u8> {
     let mut state = 1_u64;
     let mut next = || {
         state ^= state << 13;

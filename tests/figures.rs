@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::fixture::{Repo, installed};
+use crate::bases::noise;
+use crate::fixture::{Repo, done, installed, refused};
 use crate::registry::Registry;
 use crate::schemas::check;
 
@@ -107,6 +108,55 @@ fn an_image_that_was_made_before_is_measured_too() {
     let image = &images(&repo)[0];
     assert_eq!((&image["budget"]["layers"]["most"], &image["size"]), (&json!(4), &json!(3000)), "{image:#}");
     assert_eq!((image.get("built"), image.get("reused")), (None, None), "{image:#}");
+}
+
+#[test]
+fn an_image_that_grows_by_more_than_it_may_is_refused() {
+    let repo = shop("\"oci:out\"");
+    let bounded = |growth: &str| {
+        let bound = web("\"oci:out\"").replace("wasted=\"5%\"", growth).replace("10kB", "1MB");
+        repo.write("release.kdl", bound);
+        repo.commit("A bound");
+    };
+    repo.write("still", &noise(100_000)[..10_000]);
+    repo.write("moving", &noise(100_000)[20_000..30_000]);
+    // Nothing was published before, not even a directory is there.
+    bounded("growth=\"10%\" since=\"dev\"");
+    done(&repo.hoist(&["run", "web:budget"]));
+    assert!(!repo.has("out"));
+    let release = || repo.hoist(&["release", "--event", "branch=main", "--yes"]);
+    done(&release());
+    repo.write("moving", &noise(100_000)[40_000..51_500]);
+    repo.commit("Grow a little");
+    done(&release());
+    repo.write("moving", &noise(100_000)[60_000..75_000]);
+    repo.commit("Grow too much");
+    let refusal = [
+        "hoist::run::over_budget",
+        "the image for `linux/amd64` grew by 3.5 kB (16.1 %)",
+        "the image for `linux/arm64` grew by",
+        "at most 10 %",
+        "21.8 kB for oci:out/web:dev",
+        "layer 2",
+    ];
+    let ended = release();
+    refused(&ended, 1, &refusal);
+    assert!(!ended.stderr.contains("layer 1"), "{}", ended.stderr);
+    // What is published changes without release.kdl: the step runs each time.
+    refused(&release(), 1, &refusal);
+    bounded("growth=\"4kB\" since=\"dev\"");
+    done(&release());
+    bounded("growth=\"10%\" since=\"dev\"");
+    done(&repo.hoist(&["run", "web:budget"]));
+
+    bounded("growth=\"10%\" since=\"-x\"");
+    refused(&repo.hoist(&["check"]), 2, &["hoist::tags::invalid_tag", "`-x` is not a tag"]);
+    bounded("since=\"dev\"");
+    refused(&repo.hoist(&["check"]), 2, &["hoist::config::missing_property", "`since` is for `growth`"]);
+    bounded("growth=\"10%\"");
+    let text = repo.read("release.kdl").replace("    push \"r\"\n", "");
+    repo.write("release.kdl", text);
+    refused(&repo.hoist(&["plan", "web:budget"]), 2, &["this one is not", "give the image a `push`"]);
 }
 
 #[test]

@@ -224,7 +224,7 @@ pub struct Copy {
     pub span: Span,
 }
 
-/// `budget size="500MB" layers=20 wasted="5%"`.
+/// `budget size="500MB" layers=20 wasted="5%" growth="10%" since="latest"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Budget {
     /// Most bytes of its layers, unpacked.
@@ -233,9 +233,13 @@ pub struct Budget {
     pub layers: Option<u64>,
     /// Most bytes that are in a layer and not visible in the image.
     pub wasted: Option<Waste>,
+    /// Most bytes that are transferred in addition to what was published before.
+    pub growth: Option<Waste>,
+    /// The tag of that; `latest` where it is none.
+    pub since: Option<Template>,
 }
 
-/// A bound on wasted bytes.
+/// A bound on wasted or additional bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Waste {
     /// In bytes.

@@ -1,28 +1,35 @@
 //! Images and their budgets.
 
+use std::collections::BTreeSet;
+
 use crate::config;
 use crate::diagnostic::{Code, Problem, Problems, bytes};
 use crate::inspect::image::{largest, wasted};
-use crate::inspect::{ImageReport, PlatformReport};
-use crate::oci::{FileTree, Platform, Waste};
+use crate::inspect::{ImageReport, LayerReport, PlatformReport};
+use crate::oci::{Digest, FileTree, Platform, Waste};
 use crate::plan::BudgetStep;
 
 /// Most offenders that a problem names.
 const NAMED: usize = 5;
+/// Most characters that are told of what made a layer.
+const LONGEST: usize = 60;
 
 /// Compares each platform of an image, of which the files were read, with the budget of a
-/// step.
+/// step; its growth with what was published `before`, if that is there.
 ///
 /// # Errors
 /// Every bound that a platform exceeds, with what weighs most. What is not known of the
 /// files of a platform exceeds nothing.
-pub fn weigh(step: &BudgetStep, report: &ImageReport) -> Result<(), Problems> {
+pub fn weigh(step: &BudgetStep, report: &ImageReport, before: Option<&ImageReport>) -> Result<(), Problems> {
     let mut problems = Problems::new();
     for image in &report.platforms {
         let files = image.files.as_ref();
         problems.extend(files.and_then(|files| size(step, &image.platform, files)));
         problems.extend(layers(step, image));
         problems.extend(files.and_then(|files| waste(step, &image.platform, files)));
+        let platforms = before.map(|before| before.platforms.as_slice()).unwrap_or_default();
+        let before = platforms.iter().find(|before| before.platform == image.platform);
+        problems.extend(before.and_then(|before| growth(step, image, before)));
     }
     problems.or(())
 }
@@ -69,6 +76,33 @@ fn waste(step: &BudgetStep, platform: &Platform, files: &FileTree) -> Option<Pro
     let files = files.iter().take(NAMED);
     let files = files.map(|Waste { path, size, layer, .. }| (path.as_slice(), *size, *layer));
     Some(named(problem, "wasted", files))
+}
+
+fn growth(step: &BudgetStep, image: &PlatformReport, before: &PlatformReport) -> Option<Problem> {
+    let (had, has) = (before.transferred(), image.transferred());
+    let grown = has.checked_sub(had).filter(|grown| *grown > 0)?;
+    let share = percent(grown, had);
+    let (over, most) = match step.budget.growth? {
+        config::Waste::Bytes(most) => (grown > most, bytes(most)),
+        config::Waste::Percent(most) => (share > most, format!("{most} %")),
+    };
+    if !over {
+        return None;
+    }
+    let by = if had == 0 { bytes(grown) } else { format!("{} ({share:.1} %)", bytes(grown)) };
+    let title = format!("the image for `{}` grew by {by}", image.platform);
+    let problem = Problem::new(Code::OverBudget, title).label(step.span, format!("at most {most}"));
+    let place = step.since.iter().map(|since| format!(" for {}:{}", since.registry.place, since.tag));
+    let note = format!("{} have to be pulled, and {}{}", bytes(has), bytes(had), place.collect::<String>());
+    let problem = problem.note(note);
+    let known: BTreeSet<&Digest> = before.layers.iter().map(|layer| &layer.descriptor.digest).collect();
+    let new = image.layers.iter().enumerate().filter(|(_, layer)| !known.contains(&layer.descriptor.digest));
+    let line = |(at, layer): (usize, &LayerReport)| {
+        let maker: String = layer.created_by.as_deref().unwrap_or_default().chars().take(LONGEST).collect();
+        format!("\n  {:>9}  layer {}  {maker}", bytes(layer.descriptor.size), at + 1).trim_end().to_owned()
+    };
+    let list = new.map(line).fold("layers that are new:".to_owned(), |list, line| list + &line);
+    Some(problem.note(list).help("leave files out, or raise `growth=`"))
 }
 
 /// Adds a list of files as a note.
@@ -124,13 +158,18 @@ mod tests {
 
     fn step(size: Option<u64>, layers: Option<u64>, wasted: Option<config::Waste>) -> BudgetStep {
         let span = Span::new(Sources::new().add("release.kdl", ""), 1..2);
-        BudgetStep { image: StepIndex(0), budget: Budget { size, layers, wasted }, span }
+        BudgetStep {
+            image: StepIndex(0),
+            budget: Budget { size, layers, wasted, growth: None, since: None },
+            since: None,
+            span,
+        }
     }
 
     async fn weighed(step: &BudgetStep, descriptor: &Descriptor, images: &Layout) -> Result<(), Problems> {
         let view = View { files: true, ..View::default() };
         let report = image(&Repository::Layout(images.clone()), descriptor, &view).await?;
-        weigh(step, &report)
+        weigh(step, &report, None)
     }
 
     #[tokio::test]

@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
-use crate::config::{Expect, HttpAnswer, Image, ImageTest, Part, Template, Waste};
-use crate::diagnostic::Spanned;
+use crate::config::{Budget, Expect, HttpAnswer, Image, ImageTest, Part, Template, Waste};
+use crate::diagnostic::{Code, Problem, Spanned};
 use crate::facts::Scope;
-use crate::oci::Platform;
+use crate::oci::{InvalidTag, Platform};
 use crate::plan::lower::{Lower, Made};
-use crate::plan::unit::{Job, platform};
-use crate::plan::{Action, BudgetStep, Definition, Effect, ExpectPlan, Subject, TestPlan, TestStep};
+use crate::plan::unit::{Job, channels, platform};
+use crate::plan::{
+    Action, BudgetStep, Definition, Effect, ExpectPlan, SincePlan, Subject, TestPlan, TestStep,
+};
 
+/// The tag that the growth of an image is compared with, where the file does not say.
+const LATEST: &str = "latest";
 /// How long a test may take that does not say so.
 const TEST_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -82,25 +86,50 @@ impl Lower<'_> {
         let mut definition = Definition::default();
         definition.text(Subject::Format, "budget 1");
         let number = |value: u64| value.to_string();
+        let text = |waste: Waste| match waste {
+            Waste::Bytes(bytes) => bytes.to_string(),
+            Waste::Percent(percent) => format!("{percent}%"),
+        };
         let limits = [
             ("size", budget.size.map(number)),
             ("layers", budget.layers.map(number)),
-            (
-                "wasted",
-                budget.wasted.map(|wasted| match wasted {
-                    Waste::Bytes(bytes) => bytes.to_string(),
-                    Waste::Percent(percent) => format!("{percent}%"),
-                }),
-            ),
+            ("wasted", budget.wasted.map(text)),
+            ("growth", budget.growth.map(text)),
         ];
         for (name, limit) in limits {
             if let Some(limit) = limit {
                 definition.text(Subject::Setting(name.to_owned()), limit);
             }
         }
+        let since = budget.growth.and_then(|_| self.since(image, budget));
+        // What was published before changes behind one's back.
+        let effect = if since.is_some() { Effect::Always } else { Effect::Cacheable };
+        let image = self.place(at, Job::Index);
         let step =
-            BudgetStep { image: self.place(at, Job::Index), budget: budget.value.clone(), span: budget.span };
-        Made::new(Action::Budget(step), definition, Effect::Cacheable)
+            BudgetStep { image, budget: budget.value.clone(), since: since.map(Box::new), span: budget.span };
+        Made::new(Action::Budget(step), definition, effect)
+    }
+
+    /// What the growth of an image is compared with.
+    fn since(&mut self, image: &Image, budget: &Spanned<Budget>) -> Option<SincePlan> {
+        if channels(self.release, image).is_empty() {
+            let title = "`growth` compares an image with what was published, and this one is not";
+            let problem = Problem::new(Code::InvalidValue, title).label(budget.span, "asked for here");
+            self.problems.push(problem.help("give the image a `push`"));
+            return None;
+        }
+        let registry = self.registry(image, 0)?;
+        let scope = Scope::new(self.release, self.facts);
+        let (text, span) = match &budget.since {
+            Some(since) => (self.fill(&scope, since), since.span),
+            None => (LATEST.to_owned(), budget.span),
+        };
+        let tag = text.parse().map_err(|invalid: InvalidTag| {
+            let title = format!("`{text}` is not a tag: {invalid}");
+            Problem::new(Code::InvalidTag, title).label(span, "it comes from here")
+        });
+        let tag = tag.map_err(|problem| self.problems.push(problem)).ok()?;
+        Some(SincePlan { registry, tag })
     }
 }
 

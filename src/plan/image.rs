@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::config::{Budget, ClientCertificate, ProjectPath, Secret};
 use crate::diagnostic::{Problem, Span, Spanned};
-use crate::oci::{Descriptor, LayerCompression, Platform};
+use crate::oci::{Descriptor, LayerCompression, Platform, Tag};
 use crate::plan::{RemoteBase, StepIndex};
 use crate::tags::PlannedTag;
 
@@ -168,8 +168,19 @@ pub struct BudgetStep {
     pub image: StepIndex,
     /// What it may weigh.
     pub budget: Budget,
+    /// What it is compared with, where its growth is bounded.
+    pub since: Option<Box<SincePlan>>,
     /// The declaration.
     pub span: Span,
+}
+
+/// An image that was published before.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SincePlan {
+    /// Where it is.
+    pub registry: RegistryPlan,
+    /// The tag that holds it.
+    pub tag: Tag,
 }
 
 /// A registry with its templates filled in.

@@ -80,6 +80,8 @@ enum Does {
     },
     Budget {
         image: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        since: Option<String>,
     },
     Scan {
         image: String,
@@ -247,7 +249,11 @@ impl Does {
                 image: name(plan, step.image),
                 tests: step.tests.iter().map(|test| test.name.clone()).collect(),
             },
-            Action::Budget(step) => Self::Budget { image: name(plan, step.image) },
+            Action::Budget(step) => {
+                let since = step.since.as_ref();
+                let since = since.map(|since| format!("{}:{}", since.registry.place, since.tag));
+                Self::Budget { image: name(plan, step.image), since }
+            }
             Action::Scan(step) => Self::Scan {
                 image: name(plan, step.image),
                 scanner: step.scan.scanner.value.clone(),

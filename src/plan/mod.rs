@@ -58,7 +58,7 @@ pub use files::{Declared, places_of};
 pub use goals::{Goals, Options};
 pub use image::{
     AssembleStep, BaseSource, BudgetStep, CopyPlan, ExpectPlan, ImageSettings, IndexStep, LayerPlan,
-    LoginPlan, PushStep, RegistryPlace, RegistryPlan, RemovePlan, TagStep, TestPlan, TestStep,
+    LoginPlan, PushStep, RegistryPlace, RegistryPlan, RemovePlan, SincePlan, TagStep, TestPlan, TestStep,
 };
 pub use json::json;
 pub use scan::ScanStep;

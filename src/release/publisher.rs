@@ -130,6 +130,17 @@ impl Publisher {
         }
     }
 
+    /// As [`open_to_read`](Self::open_to_read), if it is there; a registry's always is.
+    ///
+    /// # Errors
+    /// As that.
+    pub async fn look_to_read(&self, registry: &RegistryPlan) -> Result<Option<Repository>, Problem> {
+        Ok(self.look(registry).await?.map(|found| match found {
+            Repository::Registry(registry) => Repository::Registry(registry.to_read()),
+            layout @ Repository::Layout(_) => layout,
+        }))
+    }
+
     /// Where a directory of the project is, if no symbolic link on the way leads
     /// out of the project.
     pub(super) fn inside(&self, path: &ProjectPath) -> Result<PathBuf, Problem> {

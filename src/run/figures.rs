@@ -254,7 +254,13 @@ mod tests {
 
     #[test]
     fn a_budget_bounds_what_is_known() {
-        let budget = Budget { size: Some(900), layers: Some(3), wasted: Some(Waste::Percent(5.0)) };
+        let budget = Budget {
+            size: Some(900),
+            layers: Some(3),
+            wasted: Some(Waste::Percent(5.0)),
+            growth: None,
+            since: None,
+        };
         let bounds = figures(Some(1000), 400).within(&budget).budget.unwrap();
         let left = |bound: Option<Bound>| bound.map(Bound::left);
         assert_eq!(
@@ -279,7 +285,7 @@ mod tests {
     fn what_several_steps_say_of_one_image_is_put_together() {
         let reused = Reused { unit: Unit::Layer, all: 4, reused: 3 };
         let mut built = ImageFigures { reused: Some(reused), ..figures(None, 400) };
-        let budget = Budget { size: None, layers: Some(3), wasted: None };
+        let budget = Budget { size: None, layers: Some(3), wasted: None, growth: None, since: None };
         built.complete(&figures(Some(1000), 400).within(&budget));
         assert_eq!((built.size, built.reused, reused.percent()), (Some(1000), Some(reused), 75));
         assert!(built.budget.is_some());

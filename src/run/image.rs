@@ -19,10 +19,11 @@ use crate::cache::{Cache, clock};
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::engine::{self, Assembled, Weight};
 use crate::facts::{Facts, KnownFiles, Stat};
-use crate::inspect::{View, image, weigh};
+use crate::inspect::{ImageReport, View, image, weigh};
 use crate::oci::Descriptor;
 use crate::plan::{
-    Action, AssembleStep, BaseSource, BudgetStep, IndexStep, Plan, RemoteBase, Step, StepIndex, TagStep,
+    Action, AssembleStep, BaseSource, BudgetStep, IndexStep, Plan, RemoteBase, SincePlan, Step, StepIndex,
+    TagStep,
 };
 use crate::release::{Entrance, Journal, Publisher, TagChange, TagResult, Vouched, pull};
 use crate::run::build::Builds;
@@ -169,7 +170,7 @@ impl Images {
                 made.map(|image| Yielded::Image(Box::new(image), None))
             }
             Action::Budget(budget) => match known.get(&budget.image) {
-                Some(image) => self.weigh(budget, image).await.map(|()| Yielded::Nothing),
+                Some(image) => self.weigh(budget, image, halt).await.map(|()| Yielded::Nothing),
                 None => Err(no_image(step)),
             },
             Action::Push(push) => match known.get(&push.image) {
@@ -271,7 +272,12 @@ impl Images {
         blocking(move || engine::index(&index, &manifests, &built)).await.map_err(Unsuccessful::failed)
     }
 
-    async fn weigh(&self, step: &BudgetStep, descriptor: &Descriptor) -> Result<(), Unsuccessful> {
+    async fn weigh(
+        &self,
+        step: &BudgetStep,
+        descriptor: &Descriptor,
+        halt: &mut watch::Receiver<Halt>,
+    ) -> Result<(), Unsuccessful> {
         let (view, built) = (View { files: true, ..View::default() }, Repository::Layout(self.built.clone()));
         let report = image(&built, descriptor, &view).await.map_err(Unsuccessful::failed)?;
         for platform in &report.platforms {
@@ -279,7 +285,20 @@ impl Images {
                 Weight::of(files).remember(&platform.manifest.digest, &self.built);
             }
         }
-        weigh(step, &report).map_err(Unsuccessful::Failed)
+        let before = match &step.since {
+            Some(since) => {
+                Box::pin(unless(halt, self.published(since))).await?.map_err(Unsuccessful::failed)?
+            }
+            None => None,
+        };
+        weigh(step, &report, before.as_ref()).map_err(Unsuccessful::Failed)
+    }
+
+    /// What a tag of a registry holds.
+    async fn published(&self, since: &SincePlan) -> Result<Option<ImageReport>, Problem> {
+        let Some(repository) = self.publisher.look_to_read(&since.registry).await? else { return Ok(None) };
+        let Some(found) = repository.resolve(since.tag.as_str()).await? else { return Ok(None) };
+        image(&repository, &found, &View::default()).await.map(Some)
     }
 }
 

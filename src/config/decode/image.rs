@@ -33,7 +33,7 @@ impl Decoder<'_> {
             platforms: self.platforms(node),
             labels: self.assignments(node, "label"),
             tags: self.rules(node),
-            budget: child(node, "budget").map(|budget| Spanned::new(decode_budget(budget), budget.header)),
+            budget: child(node, "budget").map(|budget| Spanned::new(self.budget(budget), budget.header)),
             tests: self.tests(node),
             expects: self.expects(node),
             scans: self.scans(node),
@@ -137,12 +137,21 @@ impl Decoder<'_> {
         }
         pushes
     }
-}
 
-fn decode_budget(node: &Node) -> Budget {
-    Budget {
-        size: form(property(node, "size"), value::size),
-        layers: number(property(node, "layers")),
-        wasted: form(property(node, "wasted"), value::waste),
+    fn budget(&mut self, node: &Node) -> Budget {
+        let growth = property(node, "growth");
+        let since = property(node, "since");
+        if let (Some(since), None) = (since, growth) {
+            let problem = Problem::new(Code::MissingProperty, "`since` is for `growth`, which is not given");
+            let problem = problem.label(since.span, "nothing is compared with it");
+            self.problems.push(problem.help("write `growth=\"10%\"`, or leave `since` out"));
+        }
+        Budget {
+            size: form(property(node, "size"), value::size),
+            layers: number(property(node, "layers")),
+            wasted: form(property(node, "wasted"), value::waste),
+            growth: form(growth, value::waste),
+            since: since.map(|since| self.template(since)),
+        }
     }
 }

@@ -44,8 +44,24 @@ pub(super) const IMAGE: NodeForm = NodeForm::new(
                 Kind::Waste,
                 "Most bytes that lie in a layer and are not visible in the image.",
             ),
+            PropertyForm::new(
+                "growth",
+                Kind::Waste,
+                "Most bytes that have to be pulled in addition to those of what was published before.",
+            ),
+            PropertyForm::new(
+                "since",
+                Kind::Template,
+                "The tag that holds what `growth` compares with, in the first registry that it is pushed to.",
+            )
+            .default("latest"),
         ])
-        .some_of(&["size", "layers", "wasted"]),
+        .some_of(&["size", "layers", "wasted", "growth"])
+        .notes(
+            "`growth` compares the layers as they are transferred, of each platform by itself. Where the tag is \
+             not there yet, or not for that platform, there is no bound. The step runs each time, and needs the \
+             registry.",
+        ),
     TEST,
     EXPECT,
     SCAN,

@@ -41,11 +41,7 @@ pub async fn propose_at(
     needed: &Needed,
     now: Timestamp,
 ) -> Result<Proposal, Problem> {
-    let Some(repository) = publisher.look(registry).await? else { return Ok(Proposal::default()) };
-    let repository = match repository {
-        Repository::Registry(registry) => Repository::Registry(registry.to_read()),
-        layout @ Repository::Layout(_) => layout,
-    };
+    let Some(repository) = publisher.look_to_read(registry).await? else { return Ok(Proposal::default()) };
     propose(&repository, rules, needed, now).await
 }
 

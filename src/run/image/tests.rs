@@ -67,7 +67,7 @@ fn release(text: &str) -> Project {
         annotations: IndexMap::new(),
         local: Vec::new(),
     };
-    let budget = Budget { size: Some(1_000_000), layers: None, wasted: None };
+    let budget = Budget { size: Some(1_000_000), layers: None, wasted: None, growth: None, since: None };
     let image = StepIndex(1);
     let tags = vec![
         planned("1.2.3", Movement::Immutable, span),
@@ -75,7 +75,7 @@ fn release(text: &str) -> Project {
     ];
     let actions = [
         (Verb::Index, Action::Index(index), 0, Effect::Cacheable),
-        (Verb::Budget, Action::Budget(BudgetStep { image, budget, span }), 1, Effect::Cacheable),
+        (Verb::Budget, Action::Budget(BudgetStep { image, budget, since: None, span }), 1, Effect::Cacheable),
         (Verb::Push, Action::Push(Box::new(PushStep { image, registry: registry() })), 1, Effect::Publishing),
         (
             Verb::Tag,

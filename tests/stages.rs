@@ -819,6 +819,61 @@ fn a_stage_of_a_branch_is_entered_by_commits_of_the_branch() {
 }
 
 #[test]
+fn an_image_says_where_it_ran_without_the_repository() {
+    if !ready("entries that are attached to images") {
+        return;
+    }
+    let world = World::new("record");
+    world.ship("1\n", "v1.0.0");
+    world.ship("2\n", "v2.0.0");
+    let place = format!("127.0.0.1:{}/team/prod/web", world.registry.port);
+    let of = |image: &str, more: &[&str]| {
+        let ended = world.repo.hoist(&[&["history", "--of", image, "--json"], more].concat());
+        done(&ended);
+        check("ledger", &ended.stdout);
+        lines(&ended.stdout)
+    };
+    let planned = world.repo.hoist(&["graph", "--json", "release", "--event", "tag=v2.0.0"]);
+    done(&planned);
+    check("plan", &planned.stdout);
+    let report = world.repo.hoist(&["report", "--json"]);
+    check("report", &report.stdout);
+    assert!(report.stdout.contains("production:record"), "{}", report.stdout);
+    let history = world.history();
+    let is_of = |entry: &&Value, digest: &str| entry["images"][0]["digest"] == digest;
+    let production = |digest: &str| -> Vec<Value> {
+        history
+            .iter()
+            .filter(|entry| is_of(entry, digest) && entry["stage"] == "production")
+            .cloned()
+            .collect()
+    };
+    let one = format!("{place}:1.0.0");
+    assert_eq!(of(&one, &[]), production(&world.digest("prod/web:1.0.0")));
+    assert_eq!(of(&format!("{place}:2.0.0"), &[])[0]["version"], "2.0.0");
+    // What is there is not attached again, and who has nothing says so.
+    done(&world.release("tag=v2.0.0"));
+    assert_eq!(of(&format!("{place}:2.0.0"), &[]).len(), 1);
+    let none = format!("127.0.0.1:{}/team/web:staging-latest", world.registry.port);
+    let ended = world.repo.hoist(&["history", "--of", &none, "staging"]);
+    refused(&ended, 0, &["nothing is attached that says where it ran"]);
+    // A rollback is one more, of the image that it goes back to.
+    done(&world.repo.hoist(&["rollback", "production", "--yes", "--reason", "slow"]));
+    let kinds = |entries: &[Value]| -> Vec<String> {
+        entries.iter().map(|entry| entry["kind"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(kinds(&of(&one, &[])), ["rollback", "promote"]);
+    assert_eq!(kinds(&of(&one, &["-n", "1"])), ["rollback"]);
+    // It goes along with a copy, to where there is neither repository nor release file.
+    let elsewhere = Repo::new();
+    let copy = format!("oci:{}:here", elsewhere.path().join("copy").display());
+    done(&world.repo.hoist(&["copy", &one, &copy]));
+    let told = elsewhere.hoist(&["history", "--of", "oci:copy:here"]);
+    refused(&told, 0, &[]);
+    assert!(told.stdout.contains("rollback") && told.stdout.contains("slow"), "{}", told.stdout);
+}
+
+#[test]
 fn an_older_line_is_published_and_takes_the_place_of_nothing() {
     if !ready("a patch of an older line") {
         return;

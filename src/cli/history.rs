@@ -2,15 +2,14 @@
 
 use std::process::ExitCode;
 
-use serde_json::{Value, json};
-
+use crate::cli::place::{Places, until_signalled};
 use crate::cli::session::Session;
 use crate::cli::stage_arguments::History;
 use crate::cli::stages::{known_of, told};
 use crate::config::Release;
 use crate::diagnostic::{Code, Problem, Problems, nearest};
 use crate::facts::short;
-use crate::release::{Entry, Ledger, State};
+use crate::release::{Entry, Ledger, State, attached_entries};
 use crate::report::{Paint, Table, wrap};
 
 /// Columns below which what is to be said of an entry has lines of its own.
@@ -18,17 +17,17 @@ const NARROW: usize = 110;
 /// How far these are indented.
 const INDENT: usize = 9;
 
+/// Entries, with their ids.
+type Entries = Vec<(String, Entry)>;
+
 pub(crate) fn history(session: &mut Session, options: &History) -> Result<ExitCode, Problems> {
-    let loaded = session.load()?;
-    let ledger = Ledger::open(&loaded.project.root, &session.host.environment)?;
-    let (page, unreachable) = known_of(&ledger)?;
-    if let Some(stage) = &options.stage {
-        check_stage(stage, &page.state, &loaded.release)?;
-    }
-    let entries = ledger.history(options.stage.as_deref(), options.most.unwrap_or(usize::MAX))?;
+    let (entries, unreachable) = match &options.of {
+        Some(image) => (of_image(session, image, options)?, None),
+        None => of_ledger(session, options)?,
+    };
     if session.global.json {
         for (id, entry) in entries {
-            session.output(&format!("{}\n", entry_json(&id, &entry)))?;
+            session.output(&format!("{}\n", entry.document(&id)))?;
         }
         return Ok(told(session, unreachable));
     }
@@ -60,7 +59,10 @@ pub(crate) fn history(session: &mut Session, options: &History) -> Result<ExitCo
         ]);
     }
     if !any {
-        session.say("nothing was entered yet\n");
+        session.say(match options.of {
+            Some(_) => "nothing is attached that says where it ran: a stage with `record` does that\n",
+            None => "nothing was entered yet\n",
+        });
         return Ok(told(session, unreachable));
     }
     let text = table.render_whole(look, 0);
@@ -83,6 +85,34 @@ pub(crate) fn history(session: &mut Session, options: &History) -> Result<ExitCo
     Ok(told(session, unreachable))
 }
 
+/// What the ledger says; where it cannot be fetched, what was known of it here, and why.
+fn of_ledger(session: &mut Session, options: &History) -> Result<(Entries, Option<Problem>), Problems> {
+    let loaded = session.load()?;
+    let ledger = Ledger::open(&loaded.project.root, &session.host.environment)?;
+    let (page, unreachable) = known_of(&ledger)?;
+    if let Some(stage) = &options.stage {
+        check_stage(stage, &page.state, &loaded.release)?;
+    }
+    let entries = ledger.history(options.stage.as_deref(), options.most.unwrap_or(usize::MAX))?;
+    Ok((entries, unreachable))
+}
+
+/// What is attached to an image of where it ran.
+fn of_image(session: &mut Session, image: &str, options: &History) -> Result<Entries, Problems> {
+    let places = Places::read_for(session, &[image])?;
+    let end = places.end(session, image)?;
+    let publisher = places.publisher(session);
+    let look = async {
+        let repository = end.open_to_read(&publisher).await?;
+        let found = end.find(&repository).await?;
+        attached_entries(&repository, &found.digest).await
+    };
+    let mut entries = until_signalled(look, "the image was not looked at")?;
+    entries.retain(|(_, entry)| options.stage.as_ref().is_none_or(|stage| *stage == entry.stage));
+    entries.truncate(options.most.unwrap_or(usize::MAX));
+    Ok(entries)
+}
+
 /// Refuses the name of a stage that neither the file declares nor the ledger knows.
 pub(crate) fn check_stage(name: &str, state: &State, release: &Release) -> Result<(), Problem> {
     if state.stages.contains_key(name) || release.stages.contains_key(name) {
@@ -102,12 +132,4 @@ fn remark(entry: &Entry, gates: bool) -> String {
     let from = entry.from.iter().map(|from| format!("from {from}"));
     let gates = entry.gates.iter().filter(|_| gates).map(|gate| format!("{}: {}", gate.gate, gate.evidence));
     from.chain(entry.reason.clone()).chain(gates).collect::<Vec<_>>().join("; ")
-}
-
-fn entry_json(id: &str, entry: &Entry) -> Value {
-    let mut value = json!({ "entry": id });
-    if let (Some(object), Ok(Value::Object(rest))) = (value.as_object_mut(), serde_json::to_value(entry)) {
-        object.extend(rest);
-    }
-    value
 }

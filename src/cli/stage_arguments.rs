@@ -71,6 +71,9 @@ pub(crate) struct History {
     /// Show no more than this many, the newest
     #[arg(short = 'n', long, value_name = "N")]
     pub(crate) most: Option<usize>,
+    /// Show what is attached to an image, by stages with `record`: `HOST/REPOSITORY[:TAG]`, or `oci:DIR[:TAG]`
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) of: Option<String>,
 }
 
 /// `hoist cut`.

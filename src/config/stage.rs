@@ -36,6 +36,8 @@ pub struct Stage {
     pub verify: Option<Spanned<Verify>>,
     /// What of that which it ran is kept, so that it can go back there.
     pub retain: Option<Bounds>,
+    /// Its entries of the ledger are attached to the images that entered.
+    pub record: Option<Spanned<bool>>,
 }
 
 impl Stage {

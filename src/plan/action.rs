@@ -9,7 +9,7 @@ use crate::diagnostic::Span;
 use crate::facts::Environment;
 use crate::plan::{
     AssembleStep, AttestStep, BudgetStep, DeployStep, DockerfileStep, EnterStep, FoundStep, IndexStep,
-    PushStep, ScanStep, SignStep, TagStep, TestStep, VerifyStep,
+    PushStep, RecordStep, ScanStep, SignStep, TagStep, TestStep, VerifyStep,
 };
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +64,9 @@ pub enum Action {
     /// Makes sure that a stage works.
     #[serde(skip)]
     Verify(Box<VerifyStep>),
+    /// Attaches what was put down to the images of a stage.
+    #[serde(skip)]
+    Record(RecordStep),
     /// Part of the language that this version plans and cannot execute.
     NotAvailable(Gap),
 }

@@ -276,7 +276,7 @@ impl<'a> Outline<'a> {
         let enter = || order(Unit::Stage { stage, job: StageJob::Enter });
         match job {
             StageJob::Enter => self.stage_tags(declared).into_iter().map(order).collect(),
-            StageJob::Deploy(0) => vec![enter()],
+            StageJob::Deploy(0) | StageJob::Record => vec![enter()],
             StageJob::Deploy(at) => vec![deploy(at - 1)],
             StageJob::Verify => vec![declared.deploys.len().checked_sub(1).map_or_else(enter, deploy)],
         }

@@ -122,6 +122,10 @@ enum Does {
         stage: String,
         images: Vec<String>,
     },
+    Record {
+        stage: String,
+        images: Vec<String>,
+    },
     Deploy {
         #[serde(skip_serializing_if = "Option::is_none")]
         commands: Option<usize>,
@@ -298,6 +302,10 @@ impl Does {
             Action::Enter(step) => Self::Enter {
                 stage: step.stage.clone(),
                 images: step.images.iter().map(|image| name(plan, image.image)).collect(),
+            },
+            Action::Record(step) => Self::Record {
+                stage: step.stage.clone(),
+                images: step.images.iter().map(|image| name(plan, *image)).collect(),
             },
             Action::Deploy(step) => {
                 let (mut commands, mut edits) = (None, Vec::new());

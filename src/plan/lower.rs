@@ -181,6 +181,7 @@ fn span_of_stage(stage: &Stage, job: StageJob) -> Span {
         StageJob::Enter => None,
         StageJob::Deploy(at) => stage.deploys.get(at).map(|deploy| deploy.span),
         StageJob::Verify => stage.verify.as_ref().map(|verify| verify.span),
+        StageJob::Record => stage.record.as_ref().map(|record| record.span),
     };
     span.unwrap_or(stage.name.span)
 }

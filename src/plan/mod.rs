@@ -64,5 +64,5 @@ pub use json::json;
 pub use scan::ScanStep;
 pub use seal::{AttestStep, ProvenancePlan, SignStep, SourcePlan};
 pub use select::{Selection, select, select_entering};
-pub use stage::{EnterStep, FoundStep, HttpProbe, StageImage, VerifyStep};
+pub use stage::{EnterStep, FoundStep, HttpProbe, RecordStep, StageImage, VerifyStep};
 pub use step::{Effect, Need, NeedKind, Plan, Step, StepId, StepIndex, Verb};

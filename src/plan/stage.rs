@@ -29,6 +29,15 @@ pub struct EnterStep {
     pub images: Vec<StageImage>,
 }
 
+/// Attaches what the ledger says of an entrance to the images.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordStep {
+    /// The stage.
+    pub stage: String,
+    /// The steps that made its images, or found them.
+    pub images: Vec<StepIndex>,
+}
+
 /// An image of a stage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StageImage {
@@ -101,6 +110,7 @@ impl Lower<'_> {
             StageJob::Enter => self.enter(stage),
             StageJob::Deploy(at) => self.deploy(stage, at),
             StageJob::Verify => self.verify(stage),
+            StageJob::Record => self.record(stage),
         }
     }
 
@@ -126,6 +136,16 @@ impl Lower<'_> {
         definition.text(Subject::Format, "enter 1");
         let step = EnterStep { stage: stage.name.value.clone(), images };
         Made::new(Action::Enter(Box::new(step)), definition, Effect::Publishing)
+    }
+
+    fn record(&mut self, stage: &Stage) -> Made {
+        let images = images_of_stage(self.release, stage).map(|(at, _)| at);
+        let images: Vec<usize> = images.collect();
+        let images = images.into_iter().map(|at| self.place(at, Job::Index)).collect();
+        let mut definition = Definition::default();
+        definition.text(Subject::Format, "record 1");
+        let step = RecordStep { stage: stage.name.value.clone(), images };
+        Made::new(Action::Record(step), definition, Effect::Publishing)
     }
 
     /// Two images that commands could not tell apart.

@@ -141,6 +141,8 @@ pub enum Verb {
     Deploy,
     /// Checks that the stage works.
     Verify,
+    /// Attaches what was put down to the images of the stage.
+    Record,
 }
 
 impl Verb {
@@ -158,6 +160,7 @@ impl Verb {
         Self::Enter,
         Self::Deploy,
         Self::Verify,
+        Self::Record,
     ];
 
     /// Its name in a step's name.
@@ -176,6 +179,7 @@ impl Verb {
             Self::Enter => "enter",
             Self::Deploy => "deploy",
             Self::Verify => "verify",
+            Self::Record => "record",
         }
     }
 }

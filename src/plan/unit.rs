@@ -42,6 +42,8 @@ pub(super) enum StageJob {
     /// By its position.
     Deploy(usize),
     Verify,
+    /// Attaches what was put down to its images.
+    Record,
 }
 
 /// A registry that an image is published to.
@@ -97,6 +99,7 @@ impl StageJob {
             Self::Enter => Verb::Enter,
             Self::Deploy(_) => Verb::Deploy,
             Self::Verify => Verb::Verify,
+            Self::Record => Verb::Record,
         }
     }
 }
@@ -141,7 +144,7 @@ impl Unit {
                 let stage = &release.stages[stage];
                 let qualifier = match job {
                     StageJob::Deploy(at) => deploy_name(stage, at),
-                    StageJob::Enter | StageJob::Verify => None,
+                    StageJob::Enter | StageJob::Verify | StageJob::Record => None,
                 };
                 StepId::of(&stage.name.value, job.verb(), qualifier)
             }
@@ -217,6 +220,7 @@ pub(super) fn attests(image: &Image) -> bool {
 /// All work of a stage, in order.
 pub(super) fn stage_jobs(stage: &Stage) -> Vec<StageJob> {
     let mut jobs = vec![StageJob::Enter];
+    jobs.extend(stage.record.is_some_and(|wanted| wanted.value).then_some(StageJob::Record));
     jobs.extend((0..stage.deploys.len()).map(StageJob::Deploy));
     jobs.extend(stage.verify.is_some().then_some(StageJob::Verify));
     jobs

@@ -360,6 +360,14 @@ impl Entrance {
         })
     }
 
+    /// What a stage runs, as of the last time that the remote was asked.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn runs(&self, stage: &str) -> Result<Option<Running>, Problem> {
+        Ok(self.ledger.read()?.state.running(stage).cloned())
+    }
+
     /// Whether a stage ran something else before that it could go back to.
     #[must_use]
     pub fn ran_before(&self, stage: &str) -> bool {

@@ -10,6 +10,7 @@
 //! values; must not import run, report, or cli.
 
 mod ancestry;
+mod attachment;
 mod back;
 mod base;
 mod commit;
@@ -41,6 +42,7 @@ mod verdict;
 mod vouch;
 mod vouched;
 
+pub use attachment::{attach_entry, attached_entries};
 pub use back::{TagBack, digests, of_version, previous, tags_back};
 pub use base::{find_base, last_base, note_layers, pull};
 pub use commit::{Committed, Naming, commit};

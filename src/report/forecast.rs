@@ -190,6 +190,7 @@ const fn condition(action: &Action) -> &'static str {
         Action::Enter(_) => "if the stage runs something else",
         Action::Deploy(_) => "once the stage runs these images",
         Action::Verify(_) => "once they are deployed",
+        Action::Record(_) => "if the ledger's entry is not attached yet",
         _ => "if what it publishes is not there yet",
     }
 }

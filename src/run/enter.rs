@@ -325,7 +325,7 @@ pub(super) fn of(step: &TagStep) -> (StepIndex, String) {
 }
 
 /// The copies of an image to registries.
-fn pushes(plan: &Plan, image: StepIndex) -> impl Iterator<Item = &PushStep> {
+pub(super) fn pushes(plan: &Plan, image: StepIndex) -> impl Iterator<Item = &PushStep> {
     plan.steps.iter().filter_map(move |step| match &step.action {
         Action::Push(push) if push.image == image => Some(&**push),
         _ => None,

@@ -2,6 +2,7 @@
 
 mod measure;
 mod publish;
+mod record;
 mod scanned;
 #[cfg(test)]
 mod tests;
@@ -205,6 +206,10 @@ impl Images {
                 let entered = self.enter(plan, enter, known, halt, teller).await;
                 entered.map_err(|failed| at(step, "entered by this", failed))
             }
+            Action::Record(record) => {
+                let recorded = Box::pin(self.record(plan, record, known, halt, teller)).await;
+                recorded.map_err(|failed| at(step, "asked for here", failed))
+            }
             // These are carried out elsewhere, and have no image.
             Action::Group
             | Action::Skip(_)
@@ -331,6 +336,7 @@ pub(super) fn images_of(plan: &Plan, step: &Step) -> Vec<StepIndex> {
         Action::Enter(enter) => enter.images.iter().map(|image| image.image).collect(),
         Action::Deploy(deploy) => deploy.images.iter().map(|image| image.image).collect(),
         Action::Verify(verify) => verify.images.iter().map(|image| image.image).collect(),
+        Action::Record(record) => record.images.clone(),
         Action::Group | Action::Skip(_) | Action::Command(_) | Action::Found(_) | Action::NotAvailable(_) => {
             Vec::new()
         }

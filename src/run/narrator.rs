@@ -203,6 +203,7 @@ const fn action_word(action: &Action) -> &'static str {
         Action::Enter(_) => "enter",
         Action::Deploy(_) => "deploy",
         Action::Verify(_) => "verify",
+        Action::Record(_) => "record",
         Action::NotAvailable(_) => "not-available",
     }
 }

@@ -185,6 +185,31 @@ pub(super) async fn attached(
     Ok(found)
 }
 
+/// The documents of a type that are attached to a manifest and that nobody signed.
+///
+/// # Errors
+/// The place cannot be read; or there is more than is looked at.
+pub async fn attached_documents(
+    repository: &Repository,
+    subject: &Digest,
+    kind: &str,
+) -> Result<Vec<Vec<u8>>, Problem> {
+    let (mut documents, mut seen) = (Vec::new(), Seen::default());
+    for referrer in repository.referrers(subject, Some(kind)).await? {
+        seen.one(subject)?;
+        let bytes = repository.read(&referrer).await.map_err(torn)?;
+        let manifest = Manifest::parse(&bytes).map_err(|error| {
+            let title = format!("`{}`, which is attached to `{subject}`, cannot be read", referrer.digest);
+            Problem::new(Code::Registry, title).note(error.to_string())
+        })?;
+        for layer in manifest.layers.iter().filter(|layer| layer.media_type == kind) {
+            seen.bytes(layer, subject)?;
+            documents.push(content(repository, layer).await?);
+        }
+    }
+    Ok(documents)
+}
+
 /// What was read so far of what is attached to a manifest.
 #[derive(Default)]
 struct Seen {

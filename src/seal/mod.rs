@@ -32,7 +32,7 @@ mod tests;
 mod verify;
 
 pub use along::{Along, copy_along};
-pub use attached::Form;
+pub use attached::{Form, attached_documents};
 pub use attest::{Attestation, attach_document, attest};
 pub use key::{InvalidKey, PublicKey, Signer};
 pub use keyring::Keyring;

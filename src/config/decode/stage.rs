@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::config::decode::Decoder;
 use crate::config::decode::names::Noun;
 use crate::config::decode::read::{
-    argument, boolean, child, children, form, number, property, string, word, words,
+    argument, boolean, child, children, flag, form, number, property, string, word, words,
 };
 use crate::config::decode::registry::bounds;
 use crate::config::decode::trial::severity;
@@ -34,6 +34,7 @@ impl Decoder<'_> {
             deploys: children(node, "deploy").filter_map(|deploy| self.deploy(deploy)).collect(),
             verify: child(node, "verify").map(|verify| Spanned::new(self.verify(verify), verify.header)),
             retain: child(node, "retain").map(bounds),
+            record: flag(node, "record"),
         })
     }
 

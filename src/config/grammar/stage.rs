@@ -72,6 +72,7 @@ pub(super) const STAGE: NodeForm = NodeForm::new("stage", "A place that images a
             ),
         VERIFY,
         RETAIN,
+        RECORD,
     ])
     .notes(
         "`hoist release` enters every stage whose `on` matches the event; `hoist promote STAGE` enters \
@@ -98,6 +99,7 @@ pub(super) const STAGE: NodeForm = NodeForm::new("stage", "A place that images a
     deploy "run" { run "./deploy.sh"; }
     verify within="5m" { http "https://example.com/healthz" status=200; }
     retain last=20 younger="90d"
+    record
 }
 
 stage "staging" { on branch="main"; }
@@ -109,6 +111,16 @@ image "web" {
 registry "prod" "registry.example.com"
 "#,
     );
+
+const RECORD: NodeForm = NodeForm::new(
+    "record",
+    "Attaches what the ledger says of each entrance to the images, wherever they were brought to.",
+)
+.arguments(&[ArgumentForm::optional("value", Kind::Bool, "#true", "Whether it does.")])
+.notes(
+    "It goes along where an image is promoted or copied, and `hoist history --of IMAGE` reads it without the \
+             repository. Nobody signs it: what counts is the ledger.",
+);
 
 const RETAIN: NodeForm = NodeForm::new(
     "retain",

@@ -507,7 +507,7 @@ fn registries_and_stages_say_what_is_kept() {
             retain "develop-*" "pr-*" last=10 younger="30d"
             retain "*-rc.*" last=3 versions=#true
         }
-        stage "staging" { on branch="main"; retain younger="90d"; }
+        stage "staging" { on branch="main"; retain younger="90d"; record; }
         stage "develop" { on branch="develop"; }
         "#,
     );
@@ -522,6 +522,8 @@ fn registries_and_stages_say_what_is_kept() {
     assert_eq!((first.bounds, second.bounds), (kept(Some(10), Some(30)), kept(Some(3), None)));
     assert_eq!(release.stages["staging"].retain, Some(kept(None, Some(90))));
     assert_eq!(release.stages["develop"].retain, None);
+    let records = |stage: &str| release.stages[stage].record.as_ref().map(|record| record.value);
+    assert_eq!((records("staging"), records("develop")), (Some(true), None));
 }
 
 #[test]

@@ -124,7 +124,7 @@ impl Colour {
             (_, Some(Verb::Build | Verb::Index)) => Self::Build,
             (_, Some(Verb::Test | Verb::Budget | Verb::Scan)) => Self::Check,
             (_, Some(Verb::Push | Verb::Sign | Verb::Attest | Verb::Tag)) => Self::Publish,
-            (_, Some(Verb::Enter | Verb::Deploy | Verb::Verify)) => Self::Stage,
+            (_, Some(Verb::Enter | Verb::Deploy | Verb::Verify | Verb::Record)) => Self::Stage,
             (Action::Skip(_), None) => Self::Skip,
             (Action::Group, None) => Self::Group,
             (_, None) => Self::Target,

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::facts::short;
 use crate::oci::{Descriptor, Digest};
@@ -191,6 +192,30 @@ impl Entry {
             (stage, event, commit, dirty, images, version)
         };
         what(self) == what(other)
+    }
+
+    /// It as JSON for others than the ledger, with its id there.
+    #[must_use]
+    pub fn document(&self, id: &str) -> Value {
+        let mut value = json!({ "entry": id });
+        if let (Some(object), Ok(Value::Object(rest))) = (value.as_object_mut(), serde_json::to_value(self)) {
+            object.extend(rest);
+        }
+        value
+    }
+
+    /// What [`document`](Self::document) made: the id, and the entry.
+    ///
+    /// # Errors
+    /// It is none.
+    pub(in crate::release) fn of_document(bytes: &[u8]) -> serde_json::Result<(String, Self)> {
+        #[derive(Deserialize)]
+        struct Document {
+            entry: String,
+            #[serde(flatten)]
+            rest: Entry,
+        }
+        serde_json::from_slice(bytes).map(|Document { entry, rest }| (entry, rest))
     }
 
     /// The first digits of its commit.

@@ -40,6 +40,7 @@ fn stage(require: Require, approve: Option<&str>) -> Stage {
         deploys: Vec::new(),
         verify: None,
         retain: None,
+        record: None,
     }
 }
 

@@ -22,6 +22,10 @@ pub(crate) fn wrong(schema: &Value, value: &Value, root: &Value) -> Option<Strin
                 (!rule.as_array().unwrap().contains(value)).then(|| format!("{value} is not in {rule}"))
             }
             "type" if rule == "number" => (!value.is_number()).then(|| format!("{value} is no number")),
+            "type" if rule.is_array() => {
+                let fits = rule.as_array().unwrap().iter().any(|one| kind(value) == one);
+                (!fits).then(|| format!("{value} is none of {rule}"))
+            }
             "type" => (kind(value) != rule.as_str().unwrap()).then(|| format!("{value} is no {rule}")),
             "pattern" => {
                 let pattern = regex::Regex::new(rule.as_str().unwrap()).unwrap();

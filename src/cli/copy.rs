@@ -11,7 +11,7 @@ use crate::cli::place::{Places, gauge, platform, until_signalled};
 use crate::cli::session::Session;
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::oci::Tag;
-use crate::release::{End, Publisher, Source, Transferred, shown};
+use crate::release::{Delivered, End, Publisher, Source, Transferred, shown};
 use crate::report::tag_lines;
 use crate::run::TagMove;
 use crate::store::Observe;
@@ -56,8 +56,9 @@ pub(crate) fn copy(session: &mut Session, options: &Copy) -> Result<ExitCode, Pr
         for to in &targets {
             delivered.push(source.deliver(to, &publisher, !options.no_referrers, observe(to)).await?);
         }
+        let took_long = delivered.iter().any(Delivered::took_long);
         for (to, delivered) in targets.iter().zip(delivered) {
-            named.push(source.name(to, delivered).await?);
+            named.push(source.name(to, delivered, took_long).await?);
         }
         Ok::<_, Problems>(())
     };

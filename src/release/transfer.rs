@@ -69,6 +69,14 @@ pub struct Delivered {
     held: Option<Digest>,
 }
 
+impl Delivered {
+    /// Whether something had to be brought there, which takes its time.
+    #[must_use]
+    pub fn took_long(&self) -> bool {
+        self.copied.sent + self.copied.mounted + self.along.map_or(0, |along| along.brought) > 0
+    }
+}
+
 impl End {
     /// Its repository, to be read from.
     ///
@@ -269,19 +277,25 @@ impl Source {
     }
 
     /// Makes it visible where it was delivered: sets the tag of [`tag_in`](Self::tag_in),
-    /// and reads it back. Without one, a layout lists it without a name.
+    /// and reads it back. Without one, a layout lists it without a name. If it took long to
+    /// deliver it everywhere, a tag that held it before `is_looked_at` again.
     ///
     /// # Errors
     /// The place refuses, or cannot be reached; [`Code::HalfReleased`]: whether the tag
     /// was set is not known.
-    pub async fn name(&self, to: &End, delivered: Delivered) -> Result<Transferred, Problem> {
+    pub async fn name(
+        &self,
+        to: &End,
+        delivered: Delivered,
+        is_looked_at: bool,
+    ) -> Result<Transferred, Problem> {
         let Delivered { repository: target, copied, along, held } = delivered;
         let tag = self.tag_in(to);
         let name = tag.as_ref().map_or_else(|| self.image.digest.to_string(), Tag::to_string);
         let mut before = held;
         if let Some(tag) = &tag {
             // What it held already, somebody may have taken from it meanwhile.
-            if before == Some(self.image.digest) {
+            if is_looked_at && before == Some(self.image.digest) {
                 before = target.resolve(&name).await?.map(|held| held.digest);
             }
             // Whoever names a tag here wants it to be this image.
@@ -307,7 +321,7 @@ impl Source {
         Ok(Transferred { image: self.image.clone(), copied, along, repository, tag, before })
     }
 
-    /// Sets a tag that still holds what is expected; `false` if it does not.
+    /// Sets a tag; `false` if it is known not to hold what is expected any more.
     async fn swap(
         &self,
         target: &Repository,
@@ -315,7 +329,7 @@ impl Source {
         tag: &Tag,
         from: Option<Digest>,
     ) -> Result<bool, Problem> {
-        let problem = match target.swap_tag(tag, from, (&self.image, &self.document)).await {
+        let problem = match target.set_tag(tag, from, (&self.image, &self.document)).await {
             Ok(swapped) => return Ok(swapped),
             Err(problem) => problem,
         };

@@ -56,8 +56,6 @@ pub(super) struct Written {
     /// Where it is written.
     pub(super) stream: Stream,
     masker: Masker,
-    /// What was read and is not masked.
-    raw: Vec<u8>,
     /// Masked, and not yet taken.
     pending: Vec<u8>,
 }
@@ -65,13 +63,13 @@ pub(super) struct Written {
 impl Written {
     /// Nothing written yet.
     pub(super) fn new(stream: Stream, secrets: Arc<Secrets>) -> Self {
-        Self { stream, masker: Masker::new(secrets), raw: Vec::new(), pending: Vec::new() }
+        Self { stream, masker: Masker::new(secrets), pending: Vec::new() }
     }
 
     /// Where what is written is to be appended, with room for so many bytes. To be
     /// called before each [`take`](Self::take).
     pub(super) fn space(&mut self, size: usize) -> &mut Vec<u8> {
-        let space = if self.masker.is_idle() { &mut self.pending } else { &mut self.raw };
+        let space = if self.masker.is_idle() { &mut self.pending } else { self.masker.space() };
         space.reserve(size);
         space
     }
@@ -79,8 +77,7 @@ impl Written {
     /// Takes the lines that have ended, and very long ones in pieces: gives them to
     /// `to` unless there are none.
     pub(super) fn take(&mut self, to: impl FnOnce(&[u8])) {
-        self.masker.feed(&self.raw, &mut self.pending);
-        self.raw.clear();
+        self.masker.show(&mut self.pending);
         let end = match memrchr(b'\n', &self.pending) {
             Some(end) => end + 1,
             None if self.pending.len() >= LONGEST => self.pending.len(),
@@ -106,8 +103,6 @@ impl Written {
 
     /// Takes all that is left at the end of the stream.
     pub(super) fn finish(&mut self, to: impl FnOnce(&[u8])) {
-        self.masker.feed(&self.raw, &mut self.pending);
-        self.raw.clear();
         self.masker.finish(&mut self.pending);
         self.take_open(to);
     }

@@ -70,7 +70,7 @@ impl Secrets {
     /// A text as it may be seen.
     pub(super) fn hide(self: &Arc<Self>, text: &str) -> String {
         let (mut masker, mut out) = (Masker::new(Arc::clone(self)), Vec::new());
-        masker.feed(text.as_bytes(), &mut out);
+        masker.space().extend_from_slice(text.as_bytes());
         masker.finish(&mut out);
         String::from_utf8_lossy(&out).into_owned()
     }
@@ -203,13 +203,13 @@ impl Masker {
         self.secrets.all.is_empty()
     }
 
+    /// Where what comes of the stream is to be appended.
+    pub(super) fn space(&mut self) -> &mut Vec<u8> {
+        &mut self.held
+    }
+
     /// Appends to `out` what of the stream can be shown by now.
-    pub(super) fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
-        if self.is_idle() {
-            out.extend_from_slice(bytes);
-            return;
-        }
-        self.held.extend_from_slice(bytes);
+    pub(super) fn show(&mut self, out: &mut Vec<u8>) {
         self.advance(out, false);
     }
 
@@ -220,6 +220,10 @@ impl Masker {
 
     fn advance(&mut self, out: &mut Vec<u8>, end: bool) {
         let Self { secrets, held, seen, folded } = self;
+        if secrets.all.is_empty() {
+            out.append(held);
+            return;
+        }
         if !secrets.wrapped.is_empty() {
             folded.fold(held);
         }
@@ -257,11 +261,16 @@ mod tests {
 
     use super::*;
 
+    fn feed(masker: &mut Masker, piece: &str, out: &mut Vec<u8>) {
+        masker.space().extend_from_slice(piece.as_bytes());
+        masker.show(out);
+    }
+
     fn masked(secrets: &[&str], pieces: &[&str]) -> String {
         let secrets = Arc::new(Secrets::new(secrets.iter().map(|secret| secret.as_bytes())));
         let (mut masker, mut out) = (Masker::new(secrets), Vec::new());
         for piece in pieces {
-            masker.feed(piece.as_bytes(), &mut out);
+            feed(&mut masker, piece, &mut out);
         }
         masker.finish(&mut out);
         String::from_utf8(out).unwrap()
@@ -378,9 +387,9 @@ mod tests {
         let secrets = Arc::new(Secrets::new([TOKEN.as_bytes()]));
         let (mut masker, mut out) = (Masker::new(secrets), Vec::new());
         let begins = STANDARD.encode(TOKEN);
-        masker.feed(format!("ready {}\n", &begins[..3]).as_bytes(), &mut out);
+        feed(&mut masker, &format!("ready {}\n", &begins[..3]), &mut out);
         assert_eq!(out, format!("ready {}\n", &begins[..3]).as_bytes());
-        masker.feed(&begins.as_bytes()[3..], &mut out);
+        feed(&mut masker, &begins[3..], &mut out);
         masker.finish(&mut out);
         assert_eq!(String::from_utf8(out).unwrap(), format!("ready {}\n***==", &begins[..3]));
     }

@@ -132,8 +132,8 @@ pub(super) async fn run(
         let idle = (stdout.written.is_open() || stderr.written.is_open()).then(|| soon(IDLE)).flatten();
         let tick = ending.winding_down.then(|| soon(TICK)).flatten();
         tokio::select! {
-            () = stdout.read(), if stdout.is_open() => teller.take(&mut stdout.written).await,
-            () = stderr.read(), if stderr.is_open() => teller.take(&mut stderr.written).await,
+            () = stdout.read(), if stdout.is_open() => teller.gather(&mut stdout.written).await,
+            () = stderr.read(), if stderr.is_open() => teller.gather(&mut stderr.written).await,
             ended = child.wait(), if status.is_none() => {
                 let ended = ended?;
                 status = Some(ended);
@@ -163,6 +163,7 @@ pub(super) async fn run(
                 }
                 linger = soon(start.grace);
             }
+            () = at(teller.owed()) => teller.tell_output().await,
             () = at(idle) => {
                 teller.take_open(&mut stdout.written).await;
                 teller.take_open(&mut stderr.written).await;

@@ -3,9 +3,11 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::plan::StepIndex;
 use crate::run::line::Written;
@@ -15,6 +17,10 @@ use crate::run::{Reason, Stream};
 
 /// Lines of a failed step's output that its problem repeats.
 const TAIL: usize = 20;
+
+/// How long something that a step wrote may wait to be told together with what follows:
+/// one that writes without a pause is not told of each time.
+const TOGETHER: Duration = Duration::from_millis(5);
 
 /// Told by a step that runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +54,8 @@ pub(super) struct Teller {
     channel: mpsc::Sender<(StepIndex, Told)>,
     log: Log,
     told: u64,
+    /// When that was.
+    told_at: Option<Instant>,
     /// Why output was lost, the first time; empty once that was told.
     lost: Option<String>,
 }
@@ -59,7 +67,7 @@ impl Teller {
         channel: mpsc::Sender<(StepIndex, Told)>,
         log: Arc<Path>,
     ) -> Self {
-        Self { step, channel, log: Log::new(log), told: 0, lost: None }
+        Self { step, channel, log: Log::new(log), told: 0, told_at: None, lost: None }
     }
 
     /// Tells, and waits until there is room to.
@@ -73,6 +81,24 @@ impl Teller {
         let stream = written.stream;
         written.take(|bytes| self.keep(stream, bytes));
         self.tell_output().await;
+    }
+
+    /// Keeps the lines that ended in what was just written, and tells of them soon: see
+    /// [`owed`](Self::owed).
+    pub(super) async fn gather(&mut self, written: &mut Written) {
+        let stream = written.stream;
+        written.take(|bytes| self.keep(stream, bytes));
+        if self.owed().is_some_and(|at| at <= Instant::now()) {
+            self.tell_output().await;
+        }
+    }
+
+    /// When [`tell_output`](Self::tell_output) is to be called, unless all is told.
+    pub(super) fn owed(&self) -> Option<Instant> {
+        let (_, size) = self.log.written();
+        let is_lost = self.lost.as_ref().is_some_and(|error| !error.is_empty());
+        let at = || self.told_at.map_or_else(Instant::now, |at| at + TOGETHER);
+        (size > self.told || is_lost).then(at)
     }
 
     /// Keeps what was written of a line that has not ended.
@@ -97,10 +123,12 @@ impl Teller {
         }
     }
 
-    async fn tell_output(&mut self) {
+    /// Tells of all that was written.
+    pub(super) async fn tell_output(&mut self) {
         let (log, size) = self.log.written();
         if size > self.told {
             self.told = size;
+            self.told_at = Some(Instant::now());
             self.tell(Told::Wrote(log, size)).await;
         }
         if let Some(error) = self.lost.as_mut().filter(|error| !error.is_empty()).map(std::mem::take) {
@@ -125,9 +153,9 @@ impl Teller {
     }
 
     /// What can still tell, and what the step wrote.
-    pub(super) fn into_parts(self) -> (Self, Log) {
-        let Self { step, channel, log, told, lost } = self;
-        let (path, _) = log.written();
-        (Self { step, channel, log: Log::new(path), told, lost }, log)
+    pub(super) fn into_parts(mut self) -> (Self, Log) {
+        let (path, _) = self.log.written();
+        let log = std::mem::replace(&mut self.log, Log::new(path));
+        (self, log)
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::diagnostic::{Code, Problem};
 use crate::oci::{Descriptor, Digest, Index, Manifest, Tag, media_type};
 use crate::seal::tagged::merged;
-use crate::store::{Copied, Layout, Observe, Repository, attach, copy_read};
+use crate::store::{Copied, Layout, Observe, Question, Repository, all, attach, copy_read};
 
 /// The ends of tags under which cosign keeps lists of signatures, of attestations, and of
 /// bills of materials.
@@ -72,35 +72,42 @@ pub async fn copy_along(
         return Ok((copy_read(from, (image, document), to, observe).await?, Along::default()));
     }
     // Neither is dropped halfway because of the other.
-    let (copied, found) =
-        tokio::join!(copy_read(from, (image, document), to, observe), Box::pin(find(from, image)));
+    let found = Box::pin(find(from, (image, &document)));
+    let (copied, found) = tokio::join!(copy_read(from, (image, document.clone()), to, observe), found);
     let (copied, found) = (copied?, found?);
     Ok((copied, Box::pin(bring(from, &found, to)).await?))
 }
 
 /// All that vouches for an image, of each subject before what vouches for that.
-async fn find(from: &Repository, image: &Descriptor) -> Result<Vec<Vouching>, Problem> {
-    let (mut all, mut seen) = (Vec::new(), HashSet::new());
-    let mut open = vec![image.clone()];
-    while let Some(subject) = open.pop() {
-        if !seen.insert(subject.digest) {
-            continue;
+async fn find(from: &Repository, (image, document): (&Descriptor, &[u8])) -> Result<Vec<Vouching>, Problem> {
+    let (mut found, mut seen) = (Vec::new(), HashSet::from([image.digest]));
+    let mut level = vec![image.clone()];
+    while !level.is_empty() {
+        let mut asked: Vec<Question<'_, _>> = Vec::new();
+        for subject in level {
+            asked.push(Box::pin(async move {
+                let known = (subject.digest == image.digest).then_some(document);
+                let digest = &subject.digest;
+                let [sig, att, sbom] = LISTS.map(|end| list(from, digest, end));
+                let referrers = from.referrers(digest, None);
+                let (sig, att, sbom, referrers, below) =
+                    tokio::try_join!(sig, att, sbom, referrers, below(from, &subject, known))?;
+                let lists = [sig, att, sbom].into_iter().flatten().collect();
+                Ok((below, Vouching { subject: subject.digest, lists, referrers }))
+            }));
+        }
+        level = Vec::new();
+        for (below, vouching) in all(asked).await? {
+            let open = below.into_iter().chain(vouching.referrers.iter().cloned());
+            level.extend(open.filter(|one| seen.insert(one.digest)));
+            found.push(vouching);
         }
         if seen.len() > MOST {
             let title = format!("more than {MOST} manifests belong to `{}`", image.digest);
             return Err(Problem::new(Code::Registry, title));
         }
-        if media_type::is_index(&subject.media_type) {
-            open.extend(below(from, &subject).await?);
-        }
-        let digest = &subject.digest;
-        let [sig, att, sbom] = LISTS.map(|end| list(from, digest, end));
-        let (sig, att, sbom, referrers) = tokio::try_join!(sig, att, sbom, from.referrers(digest, None))?;
-        open.extend(referrers.iter().cloned());
-        let lists = [sig, att, sbom].into_iter().flatten().collect();
-        all.push(Vouching { subject: subject.digest, lists, referrers });
     }
-    Ok(all)
+    Ok(found)
 }
 
 /// Brings what was found to a place that has the image.
@@ -136,11 +143,22 @@ async fn digests(repository: &Repository, subject: &Digest) -> Result<HashSet<Di
     Ok(listed.into_iter().map(|referrer| referrer.digest).collect())
 }
 
-/// The manifests and indexes that an index names.
-async fn below(from: &Repository, index: &Descriptor) -> Result<Vec<Descriptor>, Problem> {
-    let bytes = from.read(index).await?;
-    let index = Index::parse(&bytes).map_err(|error| {
-        let title = format!("what refers to `{}` cannot be found", index.digest);
+/// The manifests and indexes that an index names, whose bytes may be `known`; none of a
+/// manifest.
+async fn below(
+    from: &Repository,
+    subject: &Descriptor,
+    known: Option<&[u8]>,
+) -> Result<Vec<Descriptor>, Problem> {
+    if !media_type::is_index(&subject.media_type) {
+        return Ok(Vec::new());
+    }
+    let parsed = match known {
+        Some(bytes) => Index::parse(bytes),
+        None => Index::parse(&from.read(subject).await?),
+    };
+    let index = parsed.map_err(|error| {
+        let title = format!("what refers to `{}` cannot be found", subject.digest);
         Problem::new(Code::Registry, title).note(error.to_string())
     })?;
     Ok(index.manifests)

@@ -114,10 +114,13 @@ impl Contents {
         self.blobs.iter().cloned().chain(manifests).collect()
     }
 
-    /// Leaves only these parts.
-    fn retain(&mut self, parts: &[Part]) {
-        let left: HashSet<Digest> = parts.iter().map(|part| part.descriptor.digest).collect();
-        self.blobs.retain(|part| left.contains(&part.descriptor.digest));
+    /// Leaves only what is missing.
+    fn retain(&mut self, missing: &[Part]) {
+        let left: HashSet<Digest> = missing.iter().map(|part| part.descriptor.digest).collect();
+        self.blobs.retain_mut(|part| {
+            part.is_missing = left.contains(&part.descriptor.digest);
+            part.is_missing
+        });
         for level in &mut self.levels {
             level.retain(|(one, _)| left.contains(&one.digest));
         }
@@ -155,33 +158,34 @@ pub async fn copy_read(
     observe: Observe,
 ) -> Result<Copied, Problem> {
     let is_known = async {
-        match to {
-            Repository::Registry(registry) => registry.has(image).await,
-            Repository::Layout(_) => Ok(false),
+        match (from, to) {
+            (_, Repository::Layout(_)) => Ok(false),
+            (Repository::Registry(_), Repository::Registry(registry)) if !from.is_same(to) => {
+                registry.has(image).await
+            }
+            // What it consists of is known at once: it takes no longer to look for all of it.
+            (_, Repository::Registry(_)) => Ok(true),
         }
     };
     let (mut contents, is_known) = tokio::try_join!(contents(from, image, document), is_known)?;
     let count = contents.blobs.len();
     let total = contents.blobs.iter().map(|blob| blob.descriptor.size).sum();
     let meter = Arc::new(Meter::new(total, observe));
-    let mut sent = contents.parts();
     // Of an image that is not known, each blob is asked for when its turn comes.
     if let Repository::Registry(registry) = to
         && is_known
     {
-        sent = missing(registry, sent).await?;
-        contents.retain(&sent);
+        // Documents that were just read there are there.
+        let parts = if from.is_same(to) { contents.blobs.clone() } else { contents.parts() };
+        contents.retain(&missing(registry, parts).await?);
         meter.add(total - contents.blobs.iter().map(|blob| blob.descriptor.size).sum::<u64>());
     }
     let present = count - contents.blobs.len();
     let copied = send(from, contents, to, &meter).await?;
-    if let Repository::Registry(registry) = to {
-        read_back(registry, sent).await?;
-    }
     Ok(Copied { present: copied.present + present, ..copied })
 }
 
-/// Brings blobs, and then what names them.
+/// Brings blobs, and then what names them. From a registry all of it is read back.
 async fn send(
     from: &Repository,
     Contents { blobs, levels }: Contents,
@@ -197,13 +201,13 @@ async fn send(
     };
     let permits = Arc::new(Semaphore::new(AT_ONCE));
     let mut tasks = JoinSet::new();
-    for Part { descriptor: blob, .. } in blobs {
+    for blob in blobs.clone() {
         let (from, to, meter) = (from.clone(), to.clone(), Arc::clone(meter));
         let permits = Arc::clone(&permits);
         tasks.spawn(async move {
             let _permit = permits.acquire().await;
             let delivery = bring(&from, &blob, &to, &meter).await?;
-            Ok::<_, Problem>((delivery, blob.size))
+            Ok::<_, Problem>((delivery, blob.descriptor.size))
         });
     }
     let copied = match count(&mut tasks).await {
@@ -214,8 +218,20 @@ async fn send(
             return Err(problem);
         }
     };
-    // What is named is there before what names it: images before indexes, and of these each
-    // behind those that it names.
+    match to {
+        Repository::Layout(_) => put_levels(to, levels).await?,
+        Repository::Registry(registry) => {
+            let manifests = levels.iter().flatten().map(|(one, _)| Part::document(one)).collect();
+            tokio::try_join!(put_levels(to, levels), read_back(registry, blobs))?;
+            read_back(registry, manifests).await?;
+        }
+    }
+    Ok(copied)
+}
+
+/// Puts manifests and indexes. What is named is there before what names it: images before
+/// indexes, and of these each behind those that it names.
+async fn put_levels(to: &Repository, levels: Vec<Vec<(Descriptor, Vec<u8>)>>) -> Result<(), Problem> {
     let all = levels.into_iter().rev().flatten();
     let (mut indexes, images): (Vec<_>, Vec<_>) =
         all.partition(|(one, _)| media_type::is_index(&one.media_type));
@@ -229,7 +245,7 @@ async fn send(
         put_all(to, now).await?;
         indexes = later;
     }
-    Ok(copied)
+    Ok(())
 }
 
 /// Puts manifests of which none names another.
@@ -260,12 +276,13 @@ async fn count(tasks: &mut JoinSet<Result<(Delivery, u64), Problem>>) -> Result<
 /// Brings a blob from one place to another, unless it is there already.
 pub(super) async fn bring(
     from: &Repository,
-    blob: &Descriptor,
+    part: &Part,
     to: &Repository,
     meter: &Arc<Meter>,
 ) -> Result<Delivery, Problem> {
+    let blob = &part.descriptor;
     match (from, to) {
-        (Repository::Layout(from), Repository::Registry(to)) => to.upload(from, blob, meter).await,
+        (Repository::Layout(from), Repository::Registry(to)) => to.upload(from, part, meter).await,
         (Repository::Registry(from), Repository::Layout(to)) => from.download(blob, to, meter).await,
         (Repository::Layout(from), Repository::Layout(to)) => {
             let (from, to, blob) = (from.clone(), to.clone(), blob.clone());
@@ -279,7 +296,7 @@ pub(super) async fn bring(
         }
         (Repository::Registry(from), Repository::Registry(to)) => {
             from.note(blob);
-            let session = match to.offer(blob, meter).await? {
+            let session = match to.offer(part, meter).await? {
                 Offer::Settled(delivery) => return Ok(delivery),
                 Offer::Open(session) => session,
             };

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::diagnostic::{Code, Problem};
 use crate::oci::{Descriptor, Digest, Index, Manifest, media_type};
 use crate::store::copy::bring;
+use crate::store::whole::Part;
 use crate::store::{Meter, Repository, copy, copy_read};
 
 /// Where a descriptor says what the content is.
@@ -92,7 +93,7 @@ async fn bring_below(
     let manifest = Manifest::parse(bytes).map_err(|error| unfit(error.to_string()))?;
     let meter = Arc::new(Meter::silent());
     for blob in std::iter::once(&manifest.config).chain(&manifest.layers) {
-        bring(from, blob, to, &meter).await?;
+        bring(from, &Part::layer(blob), to, &meter).await?;
     }
     Ok(())
 }

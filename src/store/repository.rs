@@ -115,6 +115,23 @@ impl Repository {
         }
     }
 
+    /// As [`swap_tag`](Self::swap_tag), for whoever overwrites what somebody else sets in any
+    /// case: a registry is not asked whether it can compare.
+    ///
+    /// # Errors
+    /// As [`swap_tag`](Self::swap_tag).
+    pub async fn set_tag(
+        &self,
+        tag: &Tag,
+        expected: Option<Digest>,
+        (image, document): (&Descriptor, &[u8]),
+    ) -> Result<bool, Problem> {
+        match self {
+            Self::Layout(_) => self.swap_tag(tag, expected, (image, document)).await,
+            Self::Registry(registry) => registry.set_tag(tag, expected, image, document).await,
+        }
+    }
+
     /// Whether [`swap_tag`](Self::swap_tag) is known to compare: nobody's tag is overwritten.
     #[must_use]
     pub fn is_comparing(&self) -> bool {

@@ -16,18 +16,20 @@ pub(super) struct Part {
     pub(super) descriptor: Descriptor,
     /// Whether it is read and compared with its digest; else only its size is asked for.
     is_read: bool,
+    /// Whether it was looked for where it is to be, and is not there.
+    pub(super) is_missing: bool,
 }
 
 impl Part {
     /// A manifest, an index, or a configuration.
     pub(super) fn document(descriptor: &Descriptor) -> Self {
         // A blob of any size may stand where a configuration does.
-        Self { descriptor: descriptor.clone(), is_read: descriptor.size <= MAX_DOCUMENT }
+        Self { descriptor: descriptor.clone(), is_read: descriptor.size <= MAX_DOCUMENT, is_missing: false }
     }
 
     /// A blob that may be large.
     pub(super) fn layer(descriptor: &Descriptor) -> Self {
-        Self { descriptor: descriptor.clone(), is_read: false }
+        Self { descriptor: descriptor.clone(), is_read: false, is_missing: false }
     }
 }
 
@@ -44,7 +46,7 @@ pub(super) async fn missing(registry: &Registry, parts: Vec<Part>) -> Result<Vec
             } else {
                 registry.has_whole(&part.descriptor).await
             };
-            Ok((!is_there.map_err(explain)?).then_some(part))
+            Ok((!is_there.map_err(explain)?).then_some(Part { is_missing: true, ..part }))
         }));
     }
     Ok(all(looks).await?.into_iter().flatten().collect())

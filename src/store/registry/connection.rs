@@ -1,6 +1,7 @@
 //! Requests to one registry.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
@@ -55,7 +56,7 @@ impl Call {
 pub(super) struct Connection {
     host: String,
     base: Url,
-    clients: Clients,
+    clients: Arc<Clients>,
     authentication: Authentication,
     backoff: Backoff,
 }
@@ -69,6 +70,26 @@ impl Connection {
     ) -> Result<Self, Problem> {
         let found = find(name, access.login.as_ref(), surroundings).await?;
         Self::with(name.host(), access, found, surroundings).await
+    }
+
+    /// The same registry, reached in the same way, for another of its repositories, which
+    /// may have credentials of its own: what is connected already is used for both.
+    pub(super) async fn beside(
+        &self,
+        name: &RepositoryName,
+        access: &Access,
+        surroundings: &Surroundings,
+    ) -> Result<Self, Problem> {
+        let found = find(name, access.login.as_ref(), surroundings).await?;
+        let (host, backoff) = (self.host.clone(), self.backoff.clone());
+        let authentication = Authentication::new(&host, found, backoff.clone());
+        Ok(Self {
+            host,
+            base: self.base.clone(),
+            clients: Arc::clone(&self.clients),
+            authentication,
+            backoff,
+        })
     }
 
     /// A connection with these credentials. Nothing is sent yet.
@@ -85,7 +106,7 @@ impl Connection {
         let scheme = if plain { "http" } else { "https" };
         let base = Url::parse(&format!("{scheme}://{address}/v2/"))
             .map_err(|error| unexpected(host, &error.to_string()))?;
-        let clients = Clients::new(&base, host, &certificates, here)?;
+        let clients = Arc::new(Clients::new(&base, host, &certificates, here)?);
         let backoff = Backoff::new(host, &surroundings.environment);
         let authentication = Authentication::new(host, found, backoff.clone());
         Ok(Self { host: host.to_owned(), base, clients, authentication, backoff })

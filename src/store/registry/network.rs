@@ -42,15 +42,19 @@ impl Network {
     /// # Errors
     /// The secret of a `login`, or the file of an authority, cannot be read.
     pub async fn open(&self, name: &RepositoryName, access: &Access) -> Result<Registry, Problem> {
-        let known = {
+        let (known, neighbour) = {
             let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-            let same = |one: &&(RepositoryName, Access, Registry)| one.0 == *name && one.1 == *access;
-            opened.iter().find(same).map(|(_, _, registry)| registry.clone())
+            let beside = opened.iter().filter(|(known, by, _)| known.host() == name.host() && by == access);
+            let known = beside.clone().find(|(known, ..)| known == name).map(|(.., known)| known.clone());
+            (known, beside.map(|(.., known)| Arc::clone(&known.connection)).next())
         };
         if let Some(registry) = known {
             return Ok(registry);
         }
-        let connection = Connection::open(name, access, &self.surroundings).await?;
+        let connection = match neighbour {
+            Some(neighbour) => neighbour.beside(name, access, &self.surroundings).await?,
+            None => Connection::open(name, access, &self.surroundings).await?,
+        };
         let connection = connection.telling(self.tell.clone());
         let registry = Registry::new(connection, name.clone(), Arc::clone(&self.origins));
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);

@@ -80,7 +80,23 @@ impl Registry {
         image: &Descriptor,
         document: &[u8],
     ) -> Result<bool, Problem> {
-        if self.compares(image, document).await {
+        self.compares(image, document).await;
+        self.set_tag(tag, expected, image, document).await
+    }
+
+    /// As [`swap_tag`](Self::swap_tag), but does not find out whether the registry can
+    /// compare: where that is not known, the tag is set whatever it holds.
+    ///
+    /// # Errors
+    /// The registry cannot be reached or refuses.
+    pub async fn set_tag(
+        &self,
+        tag: &Tag,
+        expected: Option<Digest>,
+        image: &Descriptor,
+        document: &[u8],
+    ) -> Result<bool, Problem> {
+        if self.abilities.compares.get() == Some(&true) {
             let condition = match expected {
                 Some(digest) => (IF_MATCH, format!("\"{digest}\"")),
                 None => (IF_NONE_MATCH, "*".to_owned()),
@@ -117,10 +133,10 @@ impl Registry {
         self.put(&name, descriptor, bytes).await
     }
 
-    /// Whether the registry sets a name only while that holds what is expected. It is
+    /// Finds out whether the registry sets a name only while that holds what is expected. It is
     /// asked to store what it has, under conditions that do not hold: one that takes no
     /// note of them changes nothing by that.
-    async fn compares(&self, image: &Descriptor, document: &[u8]) -> bool {
+    async fn compares(&self, image: &Descriptor, document: &[u8]) {
         let probe = async || {
             let name = image.digest.to_string();
             for condition in [(IF_NONE_MATCH, "*".to_owned()), never()] {
@@ -130,7 +146,7 @@ impl Registry {
             }
             Ok::<_, Problem>(true)
         };
-        *self.abilities.compares.get_or_init(async || probe().await.unwrap_or(false)).await
+        self.abilities.compares.get_or_init(async || probe().await.unwrap_or(false)).await;
     }
 
     /// Stores a manifest or index under a condition; `false` if the registry says that

@@ -15,6 +15,7 @@ use crate::store::registry::body::{Counted, pieces};
 use crate::store::registry::connection::Call;
 use crate::store::registry::repository::{digest_of, header};
 use crate::store::registry::retry::{ATTEMPTS, SILENCES, WORTH, asked, is_passing, is_transient};
+use crate::store::whole::Part;
 use crate::store::{Layout, Meter};
 
 /// The smallest chunk that the registry takes (OCI distribution specification,
@@ -73,15 +74,15 @@ impl Registry {
     ///
     /// # Errors
     /// The blob is missing or damaged; the registry cannot be reached or refuses.
-    pub async fn upload(
+    pub(in crate::store) async fn upload(
         &self,
         from: &Layout,
-        blob: &Descriptor,
+        part: &Part,
         meter: &Arc<Meter>,
     ) -> Result<Delivery, Problem> {
-        match self.offer(blob, meter).await? {
+        match self.offer(part, meter).await? {
             Offer::Settled(delivery) => Ok(delivery),
-            Offer::Open(session) => self.deliver(from, blob, session, meter).await,
+            Offer::Open(session) => self.deliver(from, &part.descriptor, session, meter).await,
         }
     }
 
@@ -96,8 +97,9 @@ impl Registry {
     ///
     /// # Errors
     /// The registry cannot be reached or refuses.
-    pub(in crate::store) async fn offer(&self, blob: &Descriptor, meter: &Meter) -> Result<Offer, Problem> {
-        let offer = self.begin(blob).await?;
+    pub(in crate::store) async fn offer(&self, part: &Part, meter: &Meter) -> Result<Offer, Problem> {
+        let blob = &part.descriptor;
+        let offer = self.begin(part).await?;
         if let Offer::Settled(_) = offer {
             meter.add(blob.size);
             self.note(blob);
@@ -286,7 +288,9 @@ impl Registry {
     }
 
     /// Begins an upload, unless the blob is here or the registry mounts it instead.
-    async fn begin(&self, blob: &Descriptor) -> Result<Offer, Problem> {
+    async fn begin(&self, part: &Part) -> Result<Offer, Problem> {
+        let blob = &part.descriptor;
+        let is_here = async || Ok(!part.is_missing && self.has(blob).await?);
         let origin = self.origins.of(&self.name, blob.digest);
         // Some registries know no mounts, and who may write here may not read there:
         // that is no reason not to send. A blob that is here is mounted, too.
@@ -296,12 +300,12 @@ impl Registry {
         };
         match offered {
             Some(Offer::Settled(delivery)) => Ok(Offer::Settled(delivery)),
-            Some(Offer::Open(session)) if self.has(blob).await? => {
+            Some(Offer::Open(session)) if is_here().await? => {
                 self.give_up(session).await;
                 Ok(Offer::Settled(Delivery::Present))
             }
             Some(open) => Ok(open),
-            None if self.has(blob).await? => Ok(Offer::Settled(Delivery::Present)),
+            None if is_here().await? => Ok(Offer::Settled(Delivery::Present)),
             None => self.open_session(blob).await.map(Offer::Open),
         }
     }

@@ -6,6 +6,7 @@ use super::*;
 use crate::diagnostic::Code;
 use crate::oci::{Descriptor, Digest, MAX_DOCUMENT, media_type};
 use crate::store::fixture::{Answer, FakeServer, Received, image};
+use crate::store::whole::Part;
 use crate::store::{Layout, copy};
 
 /// Answers the first requests with these, in their order, all others with the last.
@@ -58,7 +59,7 @@ async fn an_upload_that_breaks_is_begun_again() {
         let (method, target) = request.line.split_once(' ').unwrap();
         match method {
             "GET" | "HEAD" if named.load(Ordering::SeqCst) => handed_out(&has, request),
-            "HEAD" => Answer::new("404 Not Found"),
+            "GET" | "HEAD" => Answer::new("404 Not Found"),
             "POST" => Answer::new("202 Accepted").header("Location", "/upload?session=a%2Fb"),
             "PUT" if target.starts_with("/upload") => {
                 assert!(target.starts_with("/upload?session=a%2Fb&digest=sha256%3A"), "{target}");
@@ -93,7 +94,7 @@ async fn a_layer_that_is_damaged_here_is_not_sent_there() {
     let top = image(&images, "linux/amd64", b"layer", &[]);
     std::fs::write(images.blob_path(&Digest::of(b"layer")), b"rotte").unwrap();
     let server = FakeServer::start(|request: &Received| match request.line.split(' ').next().unwrap() {
-        "HEAD" => Answer::new("404 Not Found"),
+        "GET" | "HEAD" => Answer::new("404 Not Found"),
         "POST" => Answer::new("202 Accepted").header("Location", "/upload"),
         _ => Answer::new("201 Created"),
     });
@@ -136,7 +137,7 @@ async fn credentials_do_not_go_to_an_upload_at_another_host() {
         }
         match request.line.split(' ').next().unwrap() {
             "GET" | "HEAD" if named.load(Ordering::SeqCst) => handed_out(&has, request),
-            "HEAD" => Answer::new("404 Not Found"),
+            "GET" | "HEAD" => Answer::new("404 Not Found"),
             "POST" => Answer::new("202 Accepted").header("Location", elsewhere.clone()),
             "PUT" => {
                 named.store(true, Ordering::SeqCst);
@@ -293,7 +294,7 @@ async fn beside(server: &FakeServer) -> Vec<String> {
     let (from, to) = (open("acme/web").await, open("acme/other").await);
     let layer = Descriptor::of(media_type::LAYER, b"layer");
     let meter = Arc::new(crate::store::Meter::silent());
-    let brought = copy::bring(&at(&from), &layer, &at(&to), &meter).await;
+    let brought = copy::bring(&at(&from), &Part::layer(&layer), &at(&to), &meter).await;
     assert_eq!(brought, Ok(crate::store::Delivery::Sent));
     server.lines().iter().map(|line| line.split_once(' ').unwrap().0.to_owned()).collect()
 }

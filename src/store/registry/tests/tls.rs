@@ -8,6 +8,7 @@ use crate::diagnostic::{Code, Problem};
 use crate::oci::media_type;
 use crate::store::Meter;
 use crate::store::fixture::{DockerRegistry, openssl, program};
+use crate::store::whole::Part;
 
 /// A new certificate of an authority in `ca.pem`: `NAME.pem` with its `NAME.key`.
 fn certificate(directory: &Path, name: &str) {
@@ -145,7 +146,7 @@ async fn led_away(test: &str, asks: bool) -> Option<[Result<(), Problem>; 2]> {
     let ((_one, images), (_two, empty)) = (layout(), layout());
     let blob = images.write(media_type::LAYER, b"content").unwrap();
     let meter = Arc::new(Meter::silent());
-    web.upload(&images, &blob, &meter).await.unwrap();
+    web.upload(&images, &Part::layer(&blob), &meter).await.unwrap();
     let content = web.download(&blob, &empty, &meter).await.map(drop);
     Some([token, content])
 }

@@ -8,6 +8,7 @@ use super::*;
 use crate::diagnostic::{Code, Problem};
 use crate::oci::{Digest, media_type};
 use crate::store::fixture::{Answer, FakeServer, Received};
+use crate::store::whole::Part;
 use crate::store::{Delivery, Meter};
 
 /// An upload as a registry sees it.
@@ -85,7 +86,7 @@ async fn send(server: &FakeServer, content: &[u8]) -> (Result<Delivery, Problem>
     let meter = Arc::new(Meter::silent());
     let network = network(&[("HOIST_TEST_FIRST_WAIT", "1")]);
     let web = registry(&network, &format!("{}/acme/web", server.address), &Access::default()).await;
-    let sent = web.upload(&images, &blob, &meter).await;
+    let sent = web.upload(&images, &Part::layer(&blob), &meter).await;
     // A thread that reads ahead may still count, and take back what it counted.
     let expected = if sent.is_ok() { blob.size } else { 0 };
     for _ in 0..100 {
@@ -236,7 +237,7 @@ async fn a_registry_that_takes_a_blob_and_says_nothing_is_given_up() {
     let (_directory, images) = layout();
     let blob = images.write(media_type::LAYER, b"content").unwrap();
     let meter = Arc::new(Meter::silent());
-    let problem = web.upload(&images, &blob, &meter).await.unwrap_err();
+    let problem = web.upload(&images, &Part::layer(&blob), &meter).await.unwrap_err();
     let asked = format!("it was to accept the blob `acme/web@{}`", blob.digest);
     assert_eq!(problem.title, format!("the registry `{}` does not answer", server.address));
     assert_eq!(problem.notes, ["nothing came for 0.1 s".to_owned(), asked]);

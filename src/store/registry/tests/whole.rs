@@ -1,5 +1,7 @@
 //! Images of which a registry lost a part, or has something else.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use reqwest::Method;
 
 use super::*;
@@ -62,10 +64,10 @@ async fn an_image_of_which_a_registry_has_something_else_is_not_there() {
 
     let as_it_is = instead(&manifest.layers[0], b"layer");
     assert_eq!(bring(&as_it_is).await, Ok(Copied { present: 2, ..Copied::default() }));
-    // The image is looked for, and then all of it, once.
+    // All of it is looked for, once.
     let mut asked: Vec<_> = as_it_is.lines().iter().map(|line| line[..4].to_owned()).collect();
-    asked[1..].sort();
-    assert_eq!(asked, ["HEAD", "GET ", "GET ", "GET ", "HEAD"]);
+    asked.sort();
+    assert_eq!(asked, ["GET ", "GET ", "GET ", "HEAD"]);
 
     for (part, said) in [
         (&top, "is something else"),
@@ -83,4 +85,31 @@ async fn an_image_of_which_a_registry_has_something_else_is_not_there() {
         let place = format!("`{}/acme/web`", server.address);
         assert!(problem.notes.iter().any(|note| note.contains(&place)), "{problem:?}");
     }
+}
+
+#[tokio::test]
+async fn of_an_image_that_is_sent_each_part_is_looked_for_before_and_after_and_no_more() {
+    let (_directory, images) = layout();
+    let top = image(&images, "linux/amd64", b"layer", &[]);
+    let (has, named) = (images.clone(), AtomicBool::new(false));
+    let server = FakeServer::start(move |request: &Received| match request.line.split(' ').next().unwrap() {
+        "GET" | "HEAD" if named.load(Ordering::SeqCst) => handed_out(&has, request),
+        "GET" | "HEAD" => Answer::new("404 Not Found"),
+        "POST" => Answer::new("202 Accepted").header("Location", "/upload"),
+        _ => {
+            named.store(request.line.starts_with("PUT"), Ordering::SeqCst);
+            Answer::new("201 Created")
+        }
+    });
+    let web = open(&format!("{}/acme/web", server.address)).await;
+    assert_eq!(copy(&local(&images), &top, &at(&web), quiet()).await.unwrap().sent, 2);
+    let mut asked: Vec<_> = server
+        .lines()
+        .into_iter()
+        .filter(|line| line.starts_with("GET ") || line.starts_with("HEAD "))
+        .collect();
+    asked.sort();
+    let once: Vec<_> = asked.chunks(2).map(|pair| pair[0].clone()).collect();
+    assert_eq!(once.len(), 3, "{asked:?}");
+    assert!(asked.chunks(2).all(|pair| pair[0] == pair[pair.len() - 1] && pair.len() == 2), "{asked:?}");
 }

@@ -133,7 +133,7 @@ fn says_what(text: &str, host: &str, repository: &str) -> Result<(), String> {
         "announced as",
         "holds another image",
         "was moved by somebody else",
-        "after it was copied there",
+        "that is not shown there",
         "cannot be copied",
         "there is no image",
         "404 Not Found",

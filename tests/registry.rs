@@ -112,6 +112,33 @@ pub(crate) fn digest_of(port: u16, image: &str) -> String {
 }
 
 #[test]
+fn a_copy_waits_for_a_registry_that_shows_late_what_it_took() {
+    if !installed("copies to a registry that lags", &["docker-registry", "skopeo"]) {
+        return;
+    }
+    let (repo, registry) = project();
+    done(&repo.hoist(&["run", "web"]));
+    // The first look is before the tag is set.
+    let late = |name: &str, at| {
+        name.ends_with("/manifests/late") && name.starts_with("HEAD") && (1..4).contains(&at)
+    };
+    let never = |name: &str, at| name.ends_with("/manifests/never") && name.starts_with("HEAD") && at > 0;
+    let harm = move |name: &str, at| {
+        (late(name, at) || never(name, at)).then_some(Fault::Status("404 Not Found", None))
+    };
+    let proxy = Proxy::start(registry.port, Box::new(harm));
+    let place = |tag: &str| format!("127.0.0.1:{}/team/other:{tag}", proxy.port);
+    done(&repo.hoist(&["copy", "web", &place("late"), &place("late-too")]));
+    assert_eq!(digest(registry.port, "late"), "none");
+    assert_ne!(digest_of(registry.port, "other:late"), "none");
+    assert_eq!(digest_of(registry.port, "other:late"), digest_of(registry.port, "other:late-too"));
+    // What was set and is not shown is not said to be missing.
+    let ended = repo.hoist(&["copy", "web", &place("never")]);
+    refused(&ended, 5, &["hoist::release::half_released", "was set to `never`", "is not shown there"]);
+    assert_eq!(digest_of(registry.port, "other:never"), digest_of(registry.port, "other:late"));
+}
+
+#[test]
 fn a_version_that_is_overwritten_by_a_slower_release_of_a_lower_one_has_its_tags_again() {
     if !installed("two releases at the same time", &["docker-registry", "skopeo"]) {
         return;

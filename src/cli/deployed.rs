@@ -9,9 +9,9 @@ use crate::cli::stages::{facts_of, promoted};
 use crate::config::{Deploy, Stage};
 use crate::deploy::{Changed, Gitops};
 use crate::diagnostic::Problems;
-use crate::facts::{Event, Facts, Scope};
+use crate::facts::{Event, Facts};
 use crate::plan::Promoted;
-use crate::release::{Entry, Ledger, State};
+use crate::release::{Entry, EntryKind, Ledger, State};
 use crate::run::deployments;
 
 /// What the deployments of a stage write into manifests for what it runs, and of each
@@ -23,6 +23,7 @@ use crate::run::deployments;
 pub(crate) fn deployed(
     session: &Session,
     loaded: &Loaded,
+    ledger: &Ledger,
     (stage, entry): (&Stage, &Entry),
     overrides: &IndexMap<String, String>,
 ) -> Result<Vec<(Gitops, bool)>, Problems> {
@@ -32,12 +33,16 @@ pub(crate) fn deployed(
     let mut facts = facts_of(session, loaded, entry, true)?;
     facts.overrides.clone_from(overrides);
     // Tags that came since would describe the commit otherwise.
-    let is_same = Scope::new(&loaded.release, &facts).version_of_commit().as_ref() == Some(&entry.version);
-    if let (Some(git), false) = (&mut facts.git, is_same || matches!(facts.event, Event::Tag(_))) {
+    if let (Some(git), false) = (&mut facts.git, matches!(facts.event, Event::Tag(_))) {
         git.describe.clone_from(&entry.version);
     }
     let name = &stage.name.value;
-    let mut images = promoted((&loaded.release, &facts), stage, (name, entry))?;
+    // What went back is deployed by the tags that it has from the first time.
+    let mut made = entry.clone();
+    while let (EntryKind::Rollback, Some(source)) = (made.kind, &made.source) {
+        made = ledger.entry(source)?;
+    }
+    let mut images = promoted((&loaded.release, &facts), stage, (name, &made))?;
     for Promoted { tags, .. } in images.values_mut() {
         // They are set: the entry says which stays.
         *tags = Some(BTreeMap::new());
@@ -90,7 +95,7 @@ pub(crate) fn deployed_since(
     // What cannot be told did not write it.
     let running = loaded.release.stages.values().filter_map(|stage| {
         let entry = &state.running(&stage.name.value)?.entry;
-        deployed(session, loaded, (stage, entry), &facts.overrides).ok()
+        deployed(session, loaded, ledger, (stage, entry), &facts.overrides).ok()
     });
     let written: Vec<Gitops> = running.flatten().map(|(gitops, _)| gitops).collect();
     changed.is_made_by(&written).is_ok_and(|made| made).then_some(changed.paths)

@@ -18,7 +18,7 @@ use crate::facts::{Facts, Needs};
 use crate::plan::{Action, Goals, Plan, RegistryPlan};
 use crate::release::{
     Candidate, Entry, EntryKind, Held, Intent, IntentTag, Journal, Journals, Ledger, Patience, Publisher,
-    Returned, Running as Ran, State, TagChange, TagResult, Wait, keep_alive_tag, unfinished, withdraw,
+    Returned, Running as Ran, State, TagChange, TagResult, Wait, keep_alive_tag, lag, unfinished, withdraw,
 };
 use crate::report::tag_lines;
 use crate::run::TagMove;
@@ -72,13 +72,18 @@ fn runs(journals: &[Journal]) -> impl Iterator<Item = String> {
 }
 
 /// Ends a journal of which nothing became visible, and the right to move tags that its run
-/// had.
-fn leave(session: &Session, root: &Path, journal: &Journal) -> Result<(), Problems> {
+/// had; returns whether it did. Where it has none, what asks for it may still be on its way to
+/// the remote for a while, and somebody has to know whose it is.
+fn leave(session: &Session, root: &Path, journal: &Journal) -> Result<bool, Problems> {
     if !journal.intent().entries.is_empty() {
         let ledger = Ledger::open(root, &session.host.environment)?;
-        withdraw(&ledger, &journal.intent().run, &who(session))?;
+        let had = withdraw(&ledger, &journal.intent().run, &who(session))?;
+        if !had && ledger.remote().is_some() && journal.age() < lag(&session.host.environment) {
+            return Ok(false);
+        }
     }
-    journal.end().map_err(Problems::from)
+    journal.end()?;
+    Ok(true)
 }
 
 /// Journals of runs of which the ledger says that they enter stages, and which are not of
@@ -153,32 +158,47 @@ fn announce(session: &Session, intent: &Intent, moved: usize, what: &str) {
     ));
 }
 
-/// Says of releases that stopped half way that they did, before another one begins.
+/// Says of releases that stopped half way that they did, before another one begins, and ends
+/// the journals of those of which nothing is left to be done; returns all others.
 ///
 /// # Errors
 /// A journal cannot be read, or is of a newer format: what is half done is not known.
 pub(crate) fn stopped(session: &Session, root: &Path) -> Result<Vec<Journal>, Problem> {
-    let Journals { dead, .. } = Journals::find(root)?;
-    // One of which nothing became visible is removed, and one whose stages others entered since.
-    let is_past = |journal: &Journal| {
-        let ledger = Ledger::open(root, &session.host.environment).and_then(|ledger| ledger.read());
-        let (intent, entered) = (journal.intent(), journal.entered_stages());
-        let is_past = |state: &State| superseded(state, intent, &entered).len() == intent.entries.len();
-        !entered.is_empty() && ledger.is_ok_and(|page| is_past(&page.state))
-    };
-    let is_open = |journal: &Journal| {
+    let is_done = |journal: &Journal| {
         if journal.is_untouched() {
-            leave(session, root, journal).is_err()
+            leave(session, root, journal).unwrap_or(false)
         } else {
-            !is_past(journal) || journal.end().is_err()
+            is_past(session, root, journal) && journal.end().is_ok()
         }
     };
-    let half: Vec<Journal> = dead.into_iter().filter(is_open).collect();
-    for journal in &half {
+    let left: Vec<Journal> = Journals::find(root)?.dead.into_iter().filter(|one| !is_done(one)).collect();
+    tell_stopped(session, left.iter());
+    Ok(left)
+}
+
+/// As [`stopped`], of whoever only looks: nothing is ended.
+///
+/// # Errors
+/// As that.
+pub(crate) fn look_for_stopped(session: &Session, root: &Path) -> Result<(), Problem> {
+    let Journals { dead, .. } = Journals::find(root)?;
+    tell_stopped(session, dead.iter().filter(|journal| !is_past(session, root, journal)));
+    Ok(())
+}
+
+fn tell_stopped<'a>(session: &Session, journals: impl Iterator<Item = &'a Journal>) {
+    for journal in journals.filter(|journal| !journal.is_untouched()) {
         let run = &journal.intent().run;
         session.say(&format!("the release of run {run} stopped half way: `hoist resume` finishes it\n"));
     }
-    Ok(half)
+}
+
+/// Whether others entered all stages since that a run entered which died.
+fn is_past(session: &Session, root: &Path, journal: &Journal) -> bool {
+    let ledger = Ledger::open(root, &session.host.environment).and_then(|ledger| ledger.read());
+    let (intent, entered) = (journal.intent(), journal.entered_stages());
+    let is_past = |state: &State| superseded(state, intent, &entered).len() == intent.entries.len();
+    !entered.is_empty() && ledger.is_ok_and(|page| is_past(&page.state))
 }
 
 /// Ends the journals of all that a run, which succeeded, has done as well.

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::cli::deployed::deployed;
 use crate::cli::history::check_stage;
 use crate::cli::place::until_signalled;
-use crate::cli::resume::stopped;
+use crate::cli::resume::look_for_stopped;
 use crate::cli::rollback::held;
 use crate::cli::session::{Loaded, Session};
 use crate::cli::stage_arguments::Status;
@@ -52,7 +52,7 @@ pub(crate) fn status(session: &mut Session, options: &Status) -> Result<ExitCode
     let drifts = if options.no_drift || page.state.stages.is_empty() {
         IndexMap::new()
     } else {
-        let written = written(session, &loaded, &page.state, &options.stages);
+        let written = written(session, &loaded, (&ledger, &page.state), &options.stages);
         let work = look(&loaded, &facts, &page.state, written);
         until_signalled(work, "the status was not shown as a whole")?
     };
@@ -75,7 +75,7 @@ pub(crate) fn status(session: &mut Session, options: &Status) -> Result<ExitCode
     let text = table(&names, &page.state, &drifts, session.host.now, session.output_look());
     session.output(&text)?;
     // A stage that was entered may not be deployed yet.
-    stopped(session, &loaded.project.root)?;
+    look_for_stopped(session, &loaded.project.root)?;
     Ok(told(session, unreachable))
 }
 
@@ -88,7 +88,12 @@ type Read = (String, Result<Vec<(Difference, bool)>, String>);
 
 /// What the stages that are asked for write into manifests. What is being deployed at the
 /// moment is not written yet.
-fn written(session: &Session, loaded: &Loaded, state: &State, asked: &[String]) -> Vec<Written> {
+fn written(
+    session: &Session,
+    loaded: &Loaded,
+    (ledger, state): (&Ledger, &State),
+    asked: &[String],
+) -> Vec<Written> {
     let stages = loaded.release.stages.values().filter_map(|stage| {
         let name = &stage.name.value;
         let known = state.stages.get(name)?;
@@ -97,7 +102,7 @@ fn written(session: &Session, loaded: &Loaded, state: &State, asked: &[String]) 
         if deploys || !(asked.is_empty() || asked.contains(name)) {
             return None;
         }
-        match deployed(session, loaded, (stage, entry), &IndexMap::new()) {
+        match deployed(session, loaded, ledger, (stage, entry), &IndexMap::new()) {
             Ok(none) if none.is_empty() => None,
             written => Some((name.clone(), written)),
         }

@@ -66,6 +66,9 @@ pub struct Git {
     /// The branch that HEAD is on; where it is on none, the one that a CI system
     /// says it checked out.
     pub branch: Option<String>,
+    /// As `describe`, by the tags of its ancestors alone: what the commit was called before it
+    /// got tags itself.
+    pub described_before: String,
     /// As `git describe --tags --always --dirty --abbrev=7`; empty where
     /// [nobody asks](crate::facts::Needs::commit_only).
     pub describe: String,

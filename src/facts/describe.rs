@@ -25,19 +25,23 @@ pub fn short(commit: &str) -> &str {
 /// that the commit is an ancestor of.
 const SEEN: u32 = 1;
 
-/// What git calls a commit: the nearest tag, how many commits came since, and
-/// which one it is; the abbreviated commit where there is no tag.
-pub(super) fn describe(repository: &Repository, head: &Commit<'_>) -> Result<String, Error> {
-    let names = names(repository)?;
-    if let Some(name) = names.get(&head.id()) {
-        return Ok(name.text.clone());
-    }
+/// What a commit is called.
+pub(super) struct Described {
+    /// By git: the nearest tag, how many commits came since, and which one it is; the
+    /// abbreviated commit where there is no tag.
+    pub(super) now: String,
+    /// The same by the tags of its ancestors alone.
+    pub(super) before: String,
+}
+
+/// What git calls a commit, and what it did before the commit got tags itself.
+pub(super) fn describe(repository: &Repository, head: &Commit<'_>) -> Result<Described, Error> {
+    let mut names = names(repository)?;
+    let own = names.remove(&head.id());
     let short: String = head.id().to_string().chars().take(DIGITS).collect();
-    if names.is_empty() {
-        return Ok(short);
-    }
-    let nearest = Walk::new(repository, head).nearest(&names);
-    Ok(nearest.map_or(short.clone(), |tag| format!("{}-{}-g{short}", tag.name.text, tag.depth)))
+    let nearest = if names.is_empty() { None } else { Walk::new(repository, head).nearest(&names) };
+    let before = nearest.map_or(short.clone(), |tag| format!("{}-{}-g{short}", tag.name.text, tag.depth));
+    Ok(Described { now: own.map_or_else(|| before.clone(), |name| name.text), before })
 }
 
 /// The tag that a commit goes by.

@@ -13,7 +13,7 @@ use git2::{ErrorCode, Oid, StatusOptions};
 use jiff::Timestamp;
 
 use crate::diagnostic::{Code, Problem};
-use crate::facts::describe::describe;
+use crate::facts::describe::{Described, describe};
 use crate::facts::{Environment, Git};
 
 /// A repository with a commit.
@@ -98,11 +98,13 @@ fn describe_head(
     let branch = head.is_branch().then(|| short_name(head.name_bytes(), "refs/heads/")).flatten();
     let dirty = !commit_only && is_dirty(repository, environment)?;
     let suffix = if dirty { "-dirty" } else { "" };
-    let described = if commit_only { String::new() } else { describe(repository, &commit)? };
+    let none = || Described { now: String::new(), before: String::new() };
+    let described = if commit_only { none() } else { describe(repository, &commit)? };
     let git = Git {
         sha: commit.id().to_string(),
         branch,
-        describe: format!("{described}{suffix}"),
+        describe: format!("{}{suffix}", described.now),
+        described_before: format!("{}{suffix}", described.before),
         dirty,
         time: Timestamp::from_second(commit.time().seconds()).unwrap_or(Timestamp::UNIX_EPOCH),
         branches: if commit_only { Vec::new() } else { branches(repository)? },
@@ -127,10 +129,12 @@ pub(super) fn read_commit(
     let found = Oid::from_str(commit).and_then(|id| repository.find_commit(id));
     let Ok(commit) = found else { return Ok(None) };
     let read = || {
+        let described = describe(&repository, &commit)?;
         let git = Git {
             sha: commit.id().to_string(),
             branch: None,
-            describe: describe(&repository, &commit)?,
+            describe: described.now,
+            described_before: described.before,
             dirty: false,
             time: Timestamp::from_second(commit.time().seconds()).unwrap_or(Timestamp::UNIX_EPOCH),
             branches: branches(&repository)?,
@@ -262,6 +266,7 @@ mod tests {
         let sha = repo.git.head().unwrap().target().unwrap().to_string();
         Git {
             describe: sha[..7].to_owned(),
+            described_before: sha[..7].to_owned(),
             sha,
             branch: branch.map(str::to_owned),
             dirty: false,

@@ -76,16 +76,17 @@ impl<'a> Scope<'a> {
         self.fact(fact, None).ok()
     }
 
-    /// The version by which an image made of the commit goes, whatever it is made for: that
-    /// of the tag event, or of the git tag that names the commit, else what git calls it
-    /// (`{describe}`). None without a commit.
+    /// The version by which an image made of the commit goes: that of the tag event, else what
+    /// git called the commit before it got tags itself. So a branch has the same image again
+    /// after its commit was tagged. None without a commit.
     #[must_use]
     pub fn version_of_commit(&self) -> Option<String> {
         let git = self.facts.git.as_ref()?;
-        let is_named = !git.dirty && !git.describe.ends_with(&format!("-g{}", short(&git.sha)));
-        let named = || version_of(&git.describe, self.release).filter(|_| is_named);
-        let version = self.version().ok().or_else(named);
-        Some(version.map_or_else(|| git.describe.clone(), |version| version.to_string()))
+        Some(match (&self.facts.event, self.version()) {
+            (_, Ok(version)) => version.to_string(),
+            (Event::Tag(_), Err(_)) => git.describe.clone(),
+            _ => git.described_before.clone(),
+        })
     }
 
     /// The value that a variable of the file was given on the command line or by the
@@ -382,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_that_a_version_names_has_that_version_whatever_it_is_made_for() {
+    fn a_branch_has_the_same_version_again_after_its_commit_was_tagged() {
         let repo = Repo::new();
         let version = |event: Event| {
             let facts = Facts { git: Some(repo.read()), ..facts(event) };
@@ -391,14 +392,14 @@ mod tests {
         let branch = || Event::Branch("main".to_owned());
         assert_eq!(version(branch()), repo.read().sha[..7]);
         repo.tag("v0.3.0");
-        assert_eq!(version(branch()), "0.3.0");
-        assert_eq!(version(tag("v0.3.0")), "0.3.0");
+        assert_eq!(version(branch()), repo.read().sha[..7]);
+        assert_eq!([version(tag("v0.3.0")), version(tag("nightly"))], ["0.3.0", "v0.3.0"]);
         repo.write("more", "more");
         repo.commit(1_700_000_000);
         let described = format!("v0.3.0-1-g{}", &repo.read().sha[..7]);
         assert_eq!(version(branch()), described);
-        assert_eq!(version(tag("nightly")), described);
-        assert_eq!(version(tag("v0.4.0")), "0.4.0");
+        repo.tag("v0.4.0");
+        assert_eq!([version(branch()), version(tag("v0.4.0"))], [described.as_str(), "0.4.0"]);
     }
 
     #[test]

@@ -127,6 +127,7 @@ fn facts() -> Facts {
             sha: "0123456789abcdef0123456789abcdef01234567".to_owned(),
             branch: Some("main".to_owned()),
             describe: "v1.2.2-3-g0123456".to_owned(),
+            described_before: "v1.2.2-3-g0123456".to_owned(),
             dirty: false,
             time: Timestamp::from_second(1_700_000_000).unwrap(),
             branches: vec!["main".to_owned()],

@@ -121,7 +121,7 @@ impl Entrance {
     /// # Errors
     /// The ledger cannot be written.
     pub fn withdraw(&self, run: &str) -> Result<(), Problems> {
-        withdraw(&self.ledger, run, &self.by)
+        withdraw(&self.ledger, run, &self.by).map(drop)
     }
 
     /// Makes sure that what will be done can be put down.

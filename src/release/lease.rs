@@ -310,12 +310,12 @@ fn stands(page: &Page, entry: &Entry, intent: &Intent) -> bool {
 }
 
 /// Gives up the rights of a run of which nothing is visible. That to a stage which it entered
-/// all the same is kept: it is not deployed there.
+/// all the same is kept: it is not deployed there. Returns whether it had one.
 ///
 /// # Errors
 /// The ledger cannot be written.
-pub fn withdraw(ledger: &Ledger, run: &str, by: &str) -> Result<(), Problems> {
-    ledger.append_all(None, |page| Ok(left(page, (run, false), by))).map(drop)
+pub fn withdraw(ledger: &Ledger, run: &str, by: &str) -> Result<bool, Problems> {
+    ledger.append_all(None, |page| Ok(left(page, (run, false), by))).map(|put| put.is_some())
 }
 
 /// That a run has no right any more to stages that it entered, or that it did not.
@@ -354,6 +354,13 @@ pub fn unfinished(ledger: &Ledger, state: &State) -> Result<Vec<(Held, Intent)>,
 #[must_use]
 pub fn renewal(environment: &Environment) -> Duration {
     told(environment).map_or(FRESH, |dead| dead / 5)
+}
+
+/// How long what a run that died sent to the ledger may still be on its way: it is known to
+/// have died then.
+#[must_use]
+pub fn lag(environment: &Environment) -> Duration {
+    told(environment).unwrap_or(DEAD)
 }
 
 /// What tests say in the place of [`DEAD`].

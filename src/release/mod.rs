@@ -21,6 +21,7 @@ mod gate;
 mod history;
 mod journal;
 mod label;
+mod lag;
 mod lease;
 mod ledger;
 mod likeness;
@@ -53,7 +54,7 @@ pub use gate::{
     APPROVED_BY, Approvals, Candidate, Gate, Unmet, Vouching, World, evidence, judge, refusal, runs_higher,
 };
 pub use journal::{Intent, IntentTag, Journal, Journals, Reach, Returned};
-pub use lease::{Entered, Held, Lease, Patience, Standing, Turn, Wait, renewal, unfinished, withdraw};
+pub use lease::{Entered, Held, Lease, Patience, Standing, Turn, Wait, lag, renewal, unfinished, withdraw};
 pub use ledger::{
     Entering, Entry, EntryImage, EntryKind, EntryPlace, EntryScan, EntryTag, GateRecord, Hold, Ledger, Page,
     Running, StageState, State,

@@ -11,6 +11,7 @@ use crate::plan::TagStep;
 use crate::release::history::{Kinship, is_commit};
 use crate::release::journal::Journal;
 use crate::release::label::Labels;
+use crate::release::lag::{PATIENCE, read_back};
 use crate::release::publisher::Publisher;
 use crate::release::rivals::Rivals;
 use crate::release::tag::{TagChange, TagResult, published};
@@ -18,18 +19,10 @@ use crate::release::verdict::{Held, Verdict, judge, least_version, read_version}
 use crate::store::Repository;
 use crate::tags::{Movement, PlannedTag, Track};
 
-/// How long a tag is read until it shows what was just put there: some registries
-/// answer from copies that are behind.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// As [`PATIENCE`], where it is set once more if it does not.
 const SHORT: Duration = Duration::from_secs(3);
 /// How often a tag is looked at again because somebody else just moved it.
 const RACES: u32 = 5;
-/// How long is waited before it is read again the first time; then twice as long, up to
-/// [`LONGEST_LAG`].
-const LAG: Duration = Duration::from_millis(200);
-/// See [`LAG`].
-const LONGEST_LAG: Duration = Duration::from_secs(2);
 /// How long whoever releases a higher version is given to set the tags of that.
 const SETTLE: Duration = Duration::from_secs(2);
 
@@ -89,7 +82,9 @@ impl<'a> Mover<'a> {
         let mut set = Vec::new();
         for planned in absent.iter().filter(|planned| taken.contains(&planned.tag)) {
             // That it was taken is a claim.
-            if self.read_back(planned, (None, self.image.digest), SHORT).await? == Some(self.image.digest) {
+            if read_back(self.repository, planned.tag.as_str(), (None, self.image.digest), SHORT).await?
+                == Some(self.image.digest)
+            {
                 set.push(planned.tag.clone());
             }
         }
@@ -138,7 +133,8 @@ impl<'a> Mover<'a> {
                 continue;
             }
             before = Some(from);
-            let shown = self.read_back(planned, (from, self.image.digest), PATIENCE).await;
+            let shown =
+                read_back(self.repository, planned.tag.as_str(), (from, self.image.digest), PATIENCE).await;
             found = shown.map_err(|problem| self.unknown(planned, problem))?;
             if found == Some(self.image.digest) {
                 return Ok(change(self.image.digest, TagResult::Moved));
@@ -243,7 +239,8 @@ impl<'a> Mover<'a> {
                 return Ok(Some(held.digest));
             }
             if self.repository.swap_tag(&planned.tag, from, (&image, &document)).await? {
-                let found = self.read_back(planned, (from, image.digest), PATIENCE).await?;
+                let found =
+                    read_back(self.repository, planned.tag.as_str(), (from, image.digest), PATIENCE).await?;
                 if found.is_none() || found == from {
                     return Err(self.unshown(planned, found));
                 }
@@ -369,27 +366,6 @@ impl<'a> Mover<'a> {
         let held = held.filter(|held| held.digest != self.image.digest && !self.publisher.may_regress())?;
         let commit = |labels: &Labels| labels.revision.clone().filter(|revision| is_commit(revision));
         Some(self.publisher.kinship(commit(self.labels)?, commit(&held.labels)?).await)
-    }
-
-    /// What a tag shows that was just set: as soon as that is neither nothing nor what it
-    /// held before, or when patience ends.
-    async fn read_back(
-        &self,
-        planned: &PlannedTag,
-        (from, to): (Option<Digest>, Digest),
-        patience: Duration,
-    ) -> Result<Option<Digest>, Problem> {
-        let (mut wait, mut waited) = (LAG, Duration::ZERO);
-        loop {
-            let found = self.repository.resolve(planned.tag.as_str()).await?.map(|found| found.digest);
-            let is_old = found.is_none() || found == from;
-            if found == Some(to) || !is_old || waited >= patience {
-                return Ok(found);
-            }
-            tokio::time::sleep(wait).await;
-            waited += wait;
-            wait = (wait * 2).min(LONGEST_LAG);
-        }
     }
 
     /// The registry took a tag, and does not show it.

@@ -7,6 +7,7 @@ use crate::oci::{
     Descriptor, Digest, ImageConfig, Index, LATEST, Manifest, Platform, Reference, Tag, media_type,
 };
 use crate::plan::RegistryPlan;
+use crate::release::lag::{PATIENCE, read_back};
 use crate::release::likeness::{repository_meant, tag_meant};
 use crate::release::publisher::Publisher;
 use crate::seal::{Along, copy_along};
@@ -306,13 +307,11 @@ impl Source {
             // Nobody finds there what the index does not list.
             layout.list(&self.image)?;
         }
-        let is_there = before == Some(self.image.digest)
-            || target.resolve(&name).await?.is_some_and(|found| found.digest == self.image.digest);
-        if !is_there {
-            let title = format!("`{}` does not have `{name}` after it was copied there", shown(to));
-            return Err(
-                Problem::new(Code::Registry, title).help("run again: what is there is not sent twice")
-            );
+        if before != Some(self.image.digest) {
+            let found = read_back(&target, &name, (before, self.image.digest), PATIENCE).await?;
+            if found != Some(self.image.digest) {
+                return Err(not_shown(to, &name, found));
+            }
         }
         let repository = match to {
             End::Registry { reference, .. } => reference.repository.to_string(),
@@ -343,6 +342,15 @@ impl Source {
             }
         }
     }
+}
+
+/// The registry took an image, and does not show it under its name.
+fn not_shown(to: &End, name: &str, found: Option<Digest>) -> Problem {
+    let title = format!("`{}` was set to `{name}`, and that is not shown there", shown(to));
+    let shown = found.map_or("it is not there".to_owned(), |found| format!("it holds {found}"));
+    Problem::new(Code::HalfReleased, title)
+        .note(format!("the registry took it, and says up to {} s later that {shown}", PATIENCE.as_secs()))
+        .help("run again: what is there is not sent twice")
 }
 
 /// The image of an index for a platform; or the image, if it is for that.

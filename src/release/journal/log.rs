@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -317,6 +318,13 @@ impl Journal {
         progress.moving.is_empty() && progress.entered.is_empty()
     }
 
+    /// How long ago something was put down in it; nothing where that is not known.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        let modified = fs::metadata(&self.path).and_then(|found| found.modified());
+        modified.ok().and_then(|time| time.elapsed().ok()).unwrap_or_default()
+    }
+
     /// Whether something became visible, and something else that was to did not.
     #[must_use]
     pub fn is_half_done(&self) -> bool {
@@ -416,7 +424,7 @@ mod tests {
             if found.live.is_empty() {
                 return Ok(found.dead);
             }
-            std::thread::sleep(std::time::Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(10));
         }
         panic!("somebody holds a journal");
     }

@@ -15,5 +15,5 @@ pub(in crate::store) fn challenge(text: &str) -> Option<(String, Option<String>)
 
 pub(in crate::store) fn next_page(url: &Url, link: &str) -> Option<Url> {
     let headers = HeaderMap::from_iter([(LINK, HeaderValue::from_str(link).ok()?)]);
-    page::next_page(url, &headers)
+    page::next_page(url, &headers).ok()?
 }

@@ -83,20 +83,35 @@ impl Registry {
     /// One part of a list; `None` if there is no such list.
     pub(super) async fn page(&self, call: &Call, asked: &str) -> Result<Option<Page>, Problem> {
         let document = self.document(call, asked, Missing::IsNone).await?;
-        Ok(document
-            .map(|Document { url, headers, bytes }| Page { next: next_page(&url, &headers), body: bytes }))
+        let Some(Document { url, headers, bytes }) = document else { return Ok(None) };
+        let next = next_page(&url, &headers);
+        let next =
+            next.map_err(|error| self.unexpected(&format!("the address of its next page: {error}")))?;
+        Ok(Some(Page { next, body: bytes }))
     }
 }
 
-/// The next page of a list, if there is one at the same host: `<…>; rel="next"`
-/// (RFC 8288), in any of the headers, each of which may hold several links.
-pub(super) fn next_page(url: &Url, headers: &HeaderMap) -> Option<Url> {
+/// The next page of a list, if there is one: `<…>; rel="next"` (RFC 8288), in any of the
+/// headers, each of which may hold several links. One at another host, as registries behind a
+/// proxy name by mistake, is looked for at this one: a list that ended there would not be
+/// whole, and nobody else is sent the credentials.
+///
+/// # Errors
+/// There is one, and what it is called is no address.
+pub(super) fn next_page(url: &Url, headers: &HeaderMap) -> Result<Option<Url>, String> {
     let texts = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
     let next = texts.flat_map(links).find(|(_, parameters)| {
         parameters.split([';', ',']).any(|one| matches!(one.trim(), "rel=\"next\"" | "rel=next"))
     });
-    let found = url.join(next?.0).ok()?;
-    (found.origin() == url.origin()).then_some(found)
+    let Some((target, _)) = next else { return Ok(None) };
+    let found = url.join(target).map_err(|error| error.to_string())?;
+    if found.origin() == url.origin() {
+        return Ok(Some(found));
+    }
+    let mut here = url.clone();
+    here.set_path(found.path());
+    here.set_query(found.query());
+    Ok(Some(here))
 }
 
 /// The links of a header: each its target, and its parameters as they are written.

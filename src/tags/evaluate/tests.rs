@@ -81,6 +81,7 @@ fn facts(event: Event) -> Facts {
             sha: SHA.to_owned(),
             branch: None,
             describe: "v1.2.2-4-g0123456".to_owned(),
+            described_before: "v1.2.2-4-g0123456".to_owned(),
             dirty: false,
             time: time("2026-02-03T23:30:00Z"),
             branches: vec!["develop".to_owned(), "main".to_owned()],

@@ -12,12 +12,18 @@ async fn a_list_of_tags_is_read_page_by_page_from_one_host() {
             .header("Link", "</v2/acme/web/tags/list?last=b&n=1000>; rel=\"next\"")
             .body(r#"{"name": "acme/web", "tags": ["a", "b"]}"#),
         "GET /v2/acme/web/tags/list?last=b&n=1000" => Answer::new("200 OK")
-            .header("Link", "<http://other.example/v2/acme/web/tags/list>; rel=\"next\"")
+            .header("Link", "<https://other.example/v2/acme/web/tags/list?last=c>; rel=\"next\"")
             .body(r#"{"tags": ["c"]}"#),
+        "GET /v2/acme/web/tags/list?last=c" => {
+            Answer::new("200 OK").header("Link", "<http://[>; rel=\"next\"").body(r#"{"tags": ["d"]}"#)
+        }
         other => panic!("{other}"),
     });
     let web = open(&format!("{}/acme/web", server.address)).await;
-    assert_eq!(web.tags().await, Ok(vec!["a".to_owned(), "b".to_owned(), "c".to_owned()]));
+    // A list that goes on somewhere is never taken for a whole one.
+    let problem = web.tags().await.unwrap_err();
+    assert!(problem.notes[0].starts_with("the address of its next page: "), "{problem:?}");
+    assert_eq!(server.lines().len(), 3);
 }
 
 /// A page of a thousand tags from a number on.

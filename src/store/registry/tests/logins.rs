@@ -277,3 +277,38 @@ async fn a_token_is_asked_for_where_a_password_would_do_too() {
     assert_eq!(push(&server, &Access::default(), &[]).await, Ok(()));
     assert!(tokens.lines()[0].starts_with("GET /token?service=x&scope="), "{:?}", tokens.lines());
 }
+
+#[tokio::test]
+async fn repositories_of_one_registry_keep_credentials_of_their_own() {
+    let server = FakeServer::start(|request: &Received| match request.header("authorization") {
+        Some(_) => Answer::new("200 OK"),
+        None => Answer::new("401 Unauthorized").header("WWW-Authenticate", "Basic realm=x"),
+    });
+    let auth = |user: &str| serde_json::json!({ "auth": STANDARD.encode(format!("{user}:s3cret")) });
+    let address = &server.address;
+    let file = serde_json::json!({ "auths": {
+        format!("{address}/acme"): auth("ann"),
+        format!("{address}/team"): auth("tom"),
+    } });
+    let home = home_with(".config/containers/auth.json", &file.to_string());
+    let network = network(&[("HOME", home.path().to_str().unwrap())]);
+    let content = Descriptor::of("text/plain", b"content");
+    for repository in ["acme/web", "team/web", "free/web"] {
+        let web = registry(&network, &format!("{address}/{repository}"), &Access::default()).await;
+        assert_eq!(web.has(&content).await.is_ok(), repository != "free/web");
+    }
+    let shown: Vec<_> = server
+        .received()
+        .iter()
+        .map(|request| {
+            let repository = request.line.split('/').nth(2).unwrap().to_owned();
+            (repository, request.header("authorization").map(str::to_owned))
+        })
+        .collect();
+    let asked = |repository: &str, user: Option<&str>| {
+        (repository.to_owned(), user.map(|user| basic(user, "s3cret")))
+    };
+    let (ann, tom) = (asked("acme", Some("ann")), asked("team", Some("tom")));
+    assert_eq!(shown[..4], [asked("acme", None), ann, asked("team", None), tom]);
+    assert!(shown[4..].iter().all(|one| *one == asked("free", None)), "{shown:?}");
+}

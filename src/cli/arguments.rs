@@ -19,7 +19,7 @@ use clap_complete::engine::SubcommandCandidates;
     args_conflicts_with_subcommands = false,
     override_usage = "hoist [OPTIONS] [COMMAND]\n       hoist [OPTIONS] NAME… [VAR=VALUE…]",
     after_help = "Without a command, hoist lists what release.kdl declares. A name that is no command is run: \
-                  `hoist lint` is `hoist run lint`."
+                  `hoist NAME` is `hoist run NAME`."
 )]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -31,40 +31,41 @@ pub(crate) struct Arguments {
     pub(crate) named: bool,
 }
 
+/// Above the flags that every command has, in its help.
+const GLOBAL: &str = "Global options";
+
 /// What holds for every command.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Global {
     /// Start in this directory
-    #[arg(short = 'C', long, value_name = "DIR", global = true, value_hint = ValueHint::DirPath)]
+    #[arg(short = 'C', long, value_name = "DIR", global = true, help_heading = GLOBAL, value_hint = ValueHint::DirPath)]
     pub(crate) directory: Option<PathBuf>,
     /// Read this file instead of the nearest release.kdl
-    #[arg(long, value_name = "FILE", global = true, value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", global = true, help_heading = GLOBAL, value_hint = ValueHint::FilePath)]
     pub(crate) file: Option<PathBuf>,
     /// What the run is for: tag=v1.2.3, branch=main, pr=42, schedule
-    #[arg(long, value_name = "EVENT", global = true)]
+    #[arg(long, value_name = "EVENT", global = true, help_heading = GLOBAL)]
     pub(crate) event: Option<String>,
-    /// When to use colours
-    #[arg(long, value_name = "WHEN", global = true, default_value = "auto")]
+    /// Use colours always, never, or on a terminal unless `NO_COLOR` is set
+    #[arg(long, value_name = "WHEN", global = true, help_heading = GLOBAL, default_value = "auto")]
     pub(crate) color: When,
     /// Print JSON: events or values, one object a line
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub(crate) json: bool,
     /// Say less: only failures and what was asked for
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, help_heading = GLOBAL, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
     /// Say more: the output of cached steps, and all reasons
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
     pub(crate) verbose: bool,
 }
 
 /// When to do something that a terminal can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum When {
-    /// On a terminal, unless `NO_COLOR` is set
+    // Without help of their own, so that the help of each command fits on a screen.
     Auto,
-    /// Always
     Always,
-    /// Never
     Never,
 }
 
@@ -170,9 +171,9 @@ pub(crate) struct Running {
     /// Write a page that shows the run, also if it fails
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) html: Option<PathBuf>,
-    /// It takes back what failed, of which whoever asked for that tells
+    /// The run that it is part of: it takes back what failed there, of which that one tells
     #[arg(skip)]
-    pub(crate) going_back: bool,
+    pub(crate) part_of: Option<String>,
 }
 
 /// `hoist run`.

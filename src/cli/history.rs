@@ -60,7 +60,8 @@ pub(crate) fn history(session: &mut Session, options: &History) -> Result<ExitCo
         ]);
     }
     if !any {
-        session.say("nothing was entered yet\n");
+        let shown = if options.most == Some(0) { "`-n 0` shows nothing" } else { "nothing was entered yet" };
+        session.say(&format!("{shown}\n"));
         return Ok(told(session, unreachable));
     }
     let text = table.render_whole(look, 0);

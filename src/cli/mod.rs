@@ -45,6 +45,7 @@ mod stages;
 mod status;
 mod tags;
 mod verify;
+mod visible;
 mod watch;
 mod why;
 mod words;

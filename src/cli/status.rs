@@ -74,6 +74,9 @@ pub(crate) fn status(session: &mut Session, options: &Status) -> Result<ExitCode
     }
     let text = table(&names, &page.state, &drifts, session.host.now, session.output_look());
     session.output(&text)?;
+    if session.global.verbose {
+        session.output(&images(&names, &page.state, session.output_look()))?;
+    }
     // A stage that was entered may not be deployed yet.
     stopped(session, &loaded.project.root)?;
     Ok(told(session, unreachable))
@@ -197,6 +200,19 @@ fn table(
         ]);
     }
     table.render_whole(look, 0)
+}
+
+/// The images that run in stages, each with its whole digest.
+fn images(names: &[&String], state: &State, look: Look) -> String {
+    let mut table = Table::new();
+    table.head(["STAGE", "IMAGE", "DIGEST"]);
+    for name in names {
+        for image in state.running(name).iter().flat_map(|running| &running.entry.images) {
+            let runs_in = (Some(Paint::Name), look.tame(name));
+            table.row([runs_in, (None, look.tame(&image.name)), (None, image.digest.to_string())]);
+        }
+    }
+    if table.is_empty() { String::new() } else { format!("\n{}", table.render_whole(look, 0)) }
 }
 
 /// What is to be said of a stage beside what runs there.

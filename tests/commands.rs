@@ -345,6 +345,13 @@ fn a_registry_that_is_out_of_reach_is_shown_where_it_is_declared() {
 }
 
 #[test]
+fn a_flag_without_its_value_says_so() {
+    let repo = Repo::new();
+    refused(&repo.hoist(&["lint", "--jobs"]), 2, &["a value is required for `--jobs <N>`"]);
+    refused(&repo.hoist(&["--color"]), 2, &["`--color <WHEN>` needs a value", "write one of `auto`"]);
+}
+
+#[test]
 fn flags_of_a_command_come_before_those_of_all() {
     let help = Repo::new().hoist(&["run", "--help"]).stdout;
     let at = |text: &str| help.find(text).unwrap_or_else(|| panic!("{text}: {help}"));

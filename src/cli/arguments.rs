@@ -485,7 +485,7 @@ impl Arguments {
     }
 
     /// `hoist -k lint`: flags of `run` before a name, where no command is named. A
-    /// flag that is much like one of `run` was meant as that.
+    /// flag that is one of `run`, or much like one, was meant as that.
     fn flags_first(words: &[std::ffi::OsString], error: clap::Error) -> Result<Self, clap::Error> {
         let commands = Self::commands();
         if words.iter().any(|word| commands.iter().any(|command| word == command.as_str())) {
@@ -493,8 +493,10 @@ impl Arguments {
         }
         let mut with_run = words.to_vec();
         with_run.insert(1.min(words.len()), "run".into());
-        let is_near = |error: &clap::Error| error.get(ContextKind::SuggestedArg).is_some();
-        Self::try_parse_from(with_run).map_err(|of_run| if is_near(&of_run) { of_run } else { error })
+        let is_known = |error: &clap::Error| {
+            error.kind() != ErrorKind::UnknownArgument || error.get(ContextKind::SuggestedArg).is_some()
+        };
+        Self::try_parse_from(with_run).map_err(|of_run| if is_known(&of_run) { of_run } else { error })
     }
 }
 
@@ -562,6 +564,14 @@ mod tests {
         for line in ["hoist run --frce", "hoist build --frce", "hoist --frce"] {
             let error = read(line).expect_err("wrong").to_string();
             assert!(error.contains("a similar argument exists: '--force'"), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_a_flag_of_run_does_not_take_is_told_before_a_name_too() {
+        for line in ["hoist run -j 0 lint", "hoist -j 0 lint", "hoist lint -j abc", "hoist -j"] {
+            let kind = read(line).expect_err("wrong").kind();
+            assert!(matches!(kind, ErrorKind::ValueValidation | ErrorKind::InvalidValue), "{line}: {kind}");
         }
     }
 

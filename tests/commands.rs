@@ -306,7 +306,7 @@ fn a_stage_that_goes_back_becomes_visible_without_a_tag() {
     assert!(!back.stderr.contains("Nothing becomes visible"), "{}", back.stderr);
     done(&repo.hoist(&["status", "dev"]));
     let whole = repo.hoist(&["status", "dev", "--verbose"]).stdout;
-    let digest = whole.split("web    sha256:").nth(1).and_then(|rest| rest.lines().next());
+    let digest = whole.split("\n  web  sha256:").nth(1).and_then(|rest| rest.lines().next());
     assert_eq!(digest.map(str::len), Some(64), "{whole}");
     let none = repo.hoist(&["history", "-n", "0"]);
     assert!(!none.stderr.contains("nothing was entered yet"), "{}", none.stderr);

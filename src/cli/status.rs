@@ -1,5 +1,6 @@
 //! `hoist status`: what runs in which stage.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -202,17 +203,16 @@ fn table(
     table.render_whole(look, 0)
 }
 
-/// The images that run in stages, each with its whole digest.
+/// The images that run in stages, each with its whole digest, which no line break parts.
 fn images(names: &[&String], state: &State, look: Look) -> String {
-    let mut table = Table::new();
-    table.head(["STAGE", "IMAGE", "DIGEST"]);
-    for name in names {
-        for image in state.running(name).iter().flat_map(|running| &running.entry.images) {
-            let runs_in = (Some(Paint::Name), look.tame(name));
-            table.row([runs_in, (None, look.tame(&image.name)), (None, image.digest.to_string())]);
+    let mut text = String::new();
+    for (name, running) in names.iter().filter_map(|name| Some((name, state.running(name)?))) {
+        let _ = writeln!(text, "\n{}", look.paint(Paint::Name, &look.tame(name)));
+        for image in &running.entry.images {
+            let _ = writeln!(text, "  {}  {}", look.tame(&image.name), image.digest);
         }
     }
-    if table.is_empty() { String::new() } else { format!("\n{}", table.render_whole(look, 0)) }
+    text
 }
 
 /// What is to be said of a stage beside what runs there.

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use crate::fixture::{Repo, done};
+use crate::fixture::{Repo, done, refused};
 use crate::schemas::check;
 
 const RELEASE: &str = r#"project "shop"
@@ -305,6 +305,58 @@ fn a_stage_that_goes_back_becomes_visible_without_a_tag() {
     done(&back);
     assert!(!back.stderr.contains("Nothing becomes visible"), "{}", back.stderr);
     done(&repo.hoist(&["status", "dev"]));
+    let whole = repo.hoist(&["status", "dev", "--verbose"]).stdout;
+    let digest = whole.split("\n  web  sha256:").nth(1).and_then(|rest| rest.lines().next());
+    assert_eq!(digest.map(str::len), Some(64), "{whole}");
+    let none = repo.hoist(&["history", "-n", "0"]);
+    assert!(!none.stderr.contains("nothing was entered yet"), "{}", none.stderr);
+    let written = repo.hoist(&["report", "-o", "report.md"]);
+    assert!(written.stderr.starts_with("wrote ") && repo.has("report.md"), "{}", written.stderr);
+}
+
+#[test]
+fn images_that_would_have_one_name_are_found_whatever_the_event_is() {
+    let repo = Repo::new();
+    let image = |name: &str| {
+        format!(
+            "image \"{name}\" {{\n    repository \"team/web\"\n    assemble from=\"scratch\" {{ cmd \"/a\"; }}\n    \
+             tags {{ semver \"{{version}}\"; }}\n}}\n"
+        )
+    };
+    repo.write("release.kdl", format!("{}{}", image("a"), image("b")));
+    let checked = repo.hoist(&["check"]);
+    refused(&checked, 2, &["hoist::tags::collision", "`a` and `b` would both be", "the tag of `a`"]);
+}
+
+#[test]
+fn a_registry_that_is_out_of_reach_is_shown_where_it_is_declared() {
+    let repo = stages();
+    let text = repo.read("release.kdl").replace("oci:out", "127.0.0.1:1/team");
+    repo.write("release.kdl", text);
+    repo.commit("Elsewhere");
+    let gone = repo.hoist(&["release", "--yes"]);
+    let said = [
+        "the registry `127.0.0.1:1` cannot be reached",
+        "-- the registry",
+        "published by this",
+        "help: `hoist doctor`",
+    ];
+    refused(&gone, 3, &said);
+}
+
+#[test]
+fn a_flag_without_its_value_says_so() {
+    let repo = Repo::new();
+    refused(&repo.hoist(&["lint", "--jobs"]), 2, &["a value is required for `--jobs <N>`"]);
+    refused(&repo.hoist(&["--color"]), 2, &["`--color <WHEN>` needs a value", "write one of `auto`"]);
+}
+
+#[test]
+fn flags_of_a_command_come_before_those_of_all() {
+    let help = Repo::new().hoist(&["run", "--help"]).stdout;
+    let at = |text: &str| help.find(text).unwrap_or_else(|| panic!("{text}: {help}"));
+    assert!(at("--keep-going") < at("Global options:") && at("Global options:") < at("--directory"));
+    assert!(at("--learn") < at("Global options:") && at("Global options:") < at("--color"), "{help}");
 }
 
 #[test]

@@ -252,6 +252,11 @@ fn nobody_is_asked_where_nobody_could_answer() {
         told.contains("hoist::release::not_confirmed") && told.contains("would publish 127.0.0.1:"),
         "{told}"
     );
+    // What holds its image already is counted.
+    done(&repo.hoist(&["release", "--event", "tag=v1.0.0", "--yes"]));
+    let again = repo.hoist(&["release", "--event", "tag=v1.0.0"]);
+    assert_eq!(again.code, 3, "{}", again.stderr);
+    assert!(again.stderr.contains("/team/web: 4 tags stay as they are\n"), "{}", again.stderr);
 }
 
 #[test]

@@ -125,6 +125,22 @@ fn a_link_to_what_is_declared_is_followed() {
 }
 
 #[test]
+fn an_output_is_declared_where_it_lies_and_not_through_a_link() {
+    let repo =
+        project(&target("echo 1 > out/a", "inputs \"a.txt\"; outputs \"out/a\""), &["a.txt", "real/b"]);
+    symlink("real", repo.path().join("out")).unwrap();
+    let ended = repo.hoist(&["run", "t"]);
+    assert!(
+        ended.stderr.contains("`t` writes `real/a`, which it declares through a link"),
+        "{}",
+        said(&ended)
+    );
+    assert!(ended.stderr.contains("help: name the place itself: `outputs … \"real/a\"`"), "{}", said(&ended));
+    repo.write("release.kdl", target("echo 1 > out/a", "inputs \"a.txt\"; outputs \"real/a\""));
+    passes(&repo, &["run", "t"]);
+}
+
+#[test]
 fn a_directory_is_listed_where_a_wildcard_looks_through_it() {
     let repo =
         project(&target("ls src src/deep", "inputs \"src/**/*.txt\""), &["src/deep/a.txt", "doc/b.txt"]);

@@ -375,6 +375,18 @@ fn what_fails_when_it_is_deployed_is_put_back_by_itself() {
         4,
         &["hoist::release::put_back", "`production` runs what it ran before", "it is on hold"],
     );
+    // That it went back is a part of it.
+    let log = world.repo.hoist(&["log"]).stdout;
+    for said in ["production:verify", "exit status 1", "hoist::release::put_back", "put-back: 1 failed"] {
+        assert!(log.contains(said), "{said}: {log}");
+    }
+    let back = log.lines().find_map(|line| line.trim().strip_prefix("to go back: ")).expect("it went back");
+    let back = back.split(' ').next().unwrap();
+    assert!(world.repo.hoist(&["log", "--run", back]).stdout.contains("production:deploy@run"));
+    let report = world.repo.hoist(&["report"]).stdout;
+    assert!(report.contains("runs what it ran before"), "{report}");
+    let of_step = world.repo.hoist(&["log", "production:deploy@run"]);
+    assert!(of_step.stderr.contains(&format!("this is of {back}, which went back")), "{}", of_step.stderr);
     assert_eq!(world.status("production")["version"], "1.0.0");
     let page = world.repo.read(page);
     for said in

@@ -44,7 +44,7 @@ pub(super) fn collect(
             let any = !matched.is_empty();
             let made: Vec<Found> = matched.into_iter().filter(|found| standing.is_made(found)).collect();
             if made.is_empty() && !partly && !(any && standing.may_stay) {
-                problems.push(not_made(rule, any));
+                problems.push(not_made(root, rule, any));
             }
             let kept = made.into_iter().filter(|found| selection.covers(&found.path));
             found.extend(kept.map(|found| (found, rule.pattern.glob.span)));
@@ -63,8 +63,8 @@ pub(super) fn note_directory(root: &Path, directory: Option<&Path>, looks: &Look
     }
 }
 
-/// That nothing was made by a rule, although there may be `any` that it matches.
-fn not_made(rule: &Rule<'_>, any: bool) -> Problem {
+/// That nothing was made by a rule below `root`, although there may be `any` that it matches.
+fn not_made(root: &Path, rule: &Rule<'_>, any: bool) -> Problem {
     let Pattern { glob, .. } = rule.pattern;
     let problem = Problem::new(Code::OutputNotMade, format!("`{}` was not made", glob.value));
     if any {
@@ -73,7 +73,14 @@ fn not_made(rule: &Rule<'_>, any: bool) -> Problem {
             .help("remove what was there, so that it is made, or take it out of `outputs`");
     }
     let label = if rule.pattern.is_literal() { "declared here" } else { "nothing matches this" };
-    problem.label(glob.span, label).help("make it in `run`, or take it out of `outputs`")
+    let help = if glob.value.contains('[') && root.join(&glob.value).symlink_metadata().is_ok() {
+        // As it stands in a string of release.kdl.
+        let escaped = glob.value.replace('[', r"\\[").replace(']', r"\\]");
+        format!("`[` begins a choice of characters: write `\"{escaped}\"` for the path that has it")
+    } else {
+        "make it in `run`, or take it out of `outputs`".to_owned()
+    };
+    problem.label(glob.span, label).help(help)
 }
 
 /// All that a pattern covers.

@@ -19,7 +19,7 @@ use clap_complete::engine::SubcommandCandidates;
     args_conflicts_with_subcommands = false,
     override_usage = "hoist [OPTIONS] [COMMAND]\n       hoist [OPTIONS] NAME… [VAR=VALUE…]",
     after_help = "Without a command, hoist lists what release.kdl declares. A name that is no command is run: \
-                  `hoist lint` is `hoist run lint`."
+                  `hoist NAME` is `hoist run NAME`."
 )]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -31,40 +31,41 @@ pub(crate) struct Arguments {
     pub(crate) named: bool,
 }
 
+/// Above the flags that every command has, in its help.
+const GLOBAL: &str = "Global options";
+
 /// What holds for every command.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Global {
     /// Start in this directory
-    #[arg(short = 'C', long, value_name = "DIR", global = true, value_hint = ValueHint::DirPath)]
+    #[arg(short = 'C', long, value_name = "DIR", global = true, help_heading = GLOBAL, value_hint = ValueHint::DirPath)]
     pub(crate) directory: Option<PathBuf>,
     /// Read this file instead of the nearest release.kdl
-    #[arg(long, value_name = "FILE", global = true, value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", global = true, help_heading = GLOBAL, value_hint = ValueHint::FilePath)]
     pub(crate) file: Option<PathBuf>,
     /// What the run is for: tag=v1.2.3, branch=main, pr=42, schedule
-    #[arg(long, value_name = "EVENT", global = true)]
+    #[arg(long, value_name = "EVENT", global = true, help_heading = GLOBAL)]
     pub(crate) event: Option<String>,
-    /// When to use colours
-    #[arg(long, value_name = "WHEN", global = true, default_value = "auto")]
+    /// Use colours always, never, or on a terminal unless `NO_COLOR` is set
+    #[arg(long, value_name = "WHEN", global = true, help_heading = GLOBAL, default_value = "auto")]
     pub(crate) color: When,
     /// Print JSON: events or values, one object a line
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub(crate) json: bool,
     /// Say less: only failures and what was asked for
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, help_heading = GLOBAL, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
     /// Say more: the output of cached steps, and all reasons
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
     pub(crate) verbose: bool,
 }
 
 /// When to do something that a terminal can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum When {
-    /// On a terminal, unless `NO_COLOR` is set
+    // Without help of their own, so that the help of each command fits on a screen.
     Auto,
-    /// Always
     Always,
-    /// Never
     Never,
 }
 
@@ -170,9 +171,9 @@ pub(crate) struct Running {
     /// Write a page that shows the run, also if it fails
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) html: Option<PathBuf>,
-    /// It takes back what failed, of which whoever asked for that tells
+    /// The run that it is part of: it takes back what failed there, of which that one tells
     #[arg(skip)]
-    pub(crate) going_back: bool,
+    pub(crate) part_of: Option<String>,
 }
 
 /// `hoist run`.
@@ -484,7 +485,7 @@ impl Arguments {
     }
 
     /// `hoist -k lint`: flags of `run` before a name, where no command is named. A
-    /// flag that is much like one of `run` was meant as that.
+    /// flag that is one of `run`, or much like one, was meant as that.
     fn flags_first(words: &[std::ffi::OsString], error: clap::Error) -> Result<Self, clap::Error> {
         let commands = Self::commands();
         if words.iter().any(|word| commands.iter().any(|command| word == command.as_str())) {
@@ -492,8 +493,10 @@ impl Arguments {
         }
         let mut with_run = words.to_vec();
         with_run.insert(1.min(words.len()), "run".into());
-        let is_near = |error: &clap::Error| error.get(ContextKind::SuggestedArg).is_some();
-        Self::try_parse_from(with_run).map_err(|of_run| if is_near(&of_run) { of_run } else { error })
+        let is_known = |error: &clap::Error| {
+            error.kind() != ErrorKind::UnknownArgument || error.get(ContextKind::SuggestedArg).is_some()
+        };
+        Self::try_parse_from(with_run).map_err(|of_run| if is_known(&of_run) { of_run } else { error })
     }
 }
 
@@ -561,6 +564,14 @@ mod tests {
         for line in ["hoist run --frce", "hoist build --frce", "hoist --frce"] {
             let error = read(line).expect_err("wrong").to_string();
             assert!(error.contains("a similar argument exists: '--force'"), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_a_flag_of_run_does_not_take_is_told_before_a_name_too() {
+        for line in ["hoist run -j 0 lint", "hoist -j 0 lint", "hoist lint -j abc", "hoist -j"] {
+            let kind = read(line).expect_err("wrong").kind();
+            assert!(matches!(kind, ErrorKind::ValueValidation | ErrorKind::InvalidValue), "{line}: {kind}");
         }
     }
 

@@ -59,9 +59,10 @@ pub(crate) fn history(session: &mut Session, options: &History) -> Result<ExitCo
         ]);
     }
     if !any {
-        session.say(match options.of {
-            Some(_) => "nothing is attached that says where it ran: a stage with `record` does that\n",
-            None => "nothing was entered yet\n",
+        session.say(match (&options.of, options.most) {
+            (_, Some(0)) => "`-n 0` shows nothing\n",
+            (Some(_), _) => "nothing is attached that says where it ran: a stage with `record` does that\n",
+            (None, _) => "nothing was entered yet\n",
         });
         return Ok(told(session, unreachable));
     }

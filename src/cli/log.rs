@@ -8,12 +8,12 @@ use std::time::Duration;
 use globset::{GlobBuilder, GlobMatcher};
 
 use crate::cli::arguments::Log;
-use crate::cli::records::{find, read, story};
+use crate::cli::records::{find, read, story, whole_of};
 use crate::cli::session::Session;
 use crate::diagnostic::{Code, Problem, Problems, nearest};
 use crate::facts::Project;
-use crate::report::{Look, Paint, Part, Story, Table, digest, ending, seconds};
-use crate::run::{Event, Happening, Outcome, begun, recorded};
+use crate::report::{Look, Paint, Part, Story, Table, digest, ending, render_fault, seconds};
+use crate::run::{Event, Fault, Happening, Outcome, begun, recorded};
 
 /// Bytes of output that are written at once.
 const AT_ONCE: usize = 64 * 1024;
@@ -74,8 +74,8 @@ fn result(story: &Story) -> (Paint, String) {
     }
 }
 
-/// What failed in a run, with its output; then its steps as they ended; then a
-/// line on the whole.
+/// What failed in a run, with its output; then its steps as they ended; then what is wrong
+/// with the run as a whole; then a line on it, and on what it had run to go back.
 pub(crate) fn whole(session: &Session, root: &Path, run: Option<&str>) -> Result<(), Problems> {
     let id = find(root, run)?;
     if session.global.json {
@@ -90,9 +90,13 @@ pub(crate) fn whole(session: &Session, root: &Path, run: Option<&str>) -> Result
     let failed: Vec<&str> = story.told().filter(|(_, part)| bad(part)).map(|(name, _)| name).collect();
     for name in &failed {
         heading(session, name, look)?;
-        if !lines(session, root, &id, |step| step == *name)? {
+        let wrote = lines(session, root, &id, |step| step == *name)?;
+        let faults = faults(&story, name).filter(|fault| !fault.code.ends_with("command_failed"));
+        let faults: String = faults.map(|fault| render_fault(fault, look)).collect();
+        if !wrote && faults.is_empty() {
             session.output(&look.paint(Paint::Faint, "(no output)\n"))?;
         }
+        session.output(&faults)?;
     }
     let mut table = Table::new();
     let mut present = 0;
@@ -116,13 +120,42 @@ pub(crate) fn whole(session: &Session, root: &Path, run: Option<&str>) -> Result
     if present > 0 && !table.is_empty() {
         text += &look.paint(Paint::Faint, &format!("and {present} that were up to date\n"));
     }
-    let (paint, result) = result(&story);
+    for fault in story.ended.iter().flat_map(|ended| &ended.problems) {
+        let _ = write!(text, "\n{}\n", render_fault(fault, look).trim_end());
+    }
+    if story.ended.as_ref().is_some_and(|ended| !ended.problems.is_empty()) {
+        text.push('\n');
+    }
+    text += &summary(&story, &id, look);
+    let later = recorded(root).into_iter().take_while(|other| *other != id);
+    let mut parts: Vec<String> = later.filter(|other| whole_of(root, other).as_ref() == Some(&id)).collect();
+    parts.reverse();
+    for part in parts {
+        let Ok(events) = read(root, &part) else { continue };
+        let events = events.filter(|event| !matches!(event.what, Happening::Output(_)));
+        let story = crate::cli::records::story(root, &part, events, session.host.now);
+        let _ = write!(text, "  to go back: {}", summary(&story, &part, look));
+        let _ = writeln!(text, "  `hoist log --run {part}` shows that");
+    }
+    session.output(&text)
+}
+
+/// What is wrong with a step that failed.
+fn faults<'a>(story: &'a Story, step: &str) -> impl Iterator<Item = &'a Fault> + use<'a> {
+    let end = story.steps.get(step).and_then(|part| part.end.as_ref());
+    end.into_iter().flat_map(|end| match &end.outcome {
+        Outcome::Failed { problems } => problems.as_slice(),
+        _ => &[],
+    })
+}
+
+/// A line on a run as a whole.
+fn summary(story: &Story, id: &str, look: Look) -> String {
+    let (paint, result) = result(story);
     let took = seconds(Duration::from_millis(story.milliseconds()));
     let goals = story.goals();
     let goals = if goals.is_empty() { goals } else { format!(" {goals}") };
-    let id = look.paint(Paint::Name, &id);
-    let _ = writeln!(text, "{id}{goals}: {} in {took}", look.paint(paint, &result));
-    session.output(&text)
+    format!("{}{goals}: {} in {took}\n", look.paint(Paint::Name, id), look.paint(paint, &result))
 }
 
 /// The lines of the steps that are meant, of the newest run in which one of them
@@ -145,6 +178,11 @@ fn step_of(session: &Session, root: &Path, step: &str, run: Option<&str>) -> Res
         if meant.is_empty() {
             seen.extend(story.told().map(|(name, _)| name.to_owned()));
             continue;
+        }
+        if let Some(whole) = whole_of(root, id).filter(|whole| run.is_none() && ids.contains(whole)) {
+            session.say(&format!(
+                "this is of {id}, which went back; what had failed is in `hoist log {step} --run {whole}`\n"
+            ));
         }
         return show(session, root, id, &meant, &story);
     }

@@ -46,6 +46,7 @@ mod stages;
 mod status;
 mod tags;
 mod verify;
+mod visible;
 mod watch;
 mod why;
 mod words;
@@ -98,12 +99,19 @@ fn not_a_word(error: &clap::Error) -> Option<Problem> {
     };
     let Some(ContextValue::Strings(words)) = error.get(ContextKind::ValidValue) else { return None };
     let (argument, value) = (text(ContextKind::InvalidArg)?, text(ContextKind::InvalidValue)?);
+    // A value that is missing is told in clap's words, unless the words are known.
+    if words.is_empty() {
+        return None;
+    }
     let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
     let words = words.join(", ");
     let help = format!("write one of {words}");
     let meant = text(ContextKind::SuggestedValue)
         .map(|meant| format!("did you mean `{meant}`? It is one of {words}"));
-    let title = format!("`{value}` is not a value of `{argument}`");
+    let title = match value.as_str() {
+        "" => format!("`{argument}` needs a value"),
+        value => format!("`{value}` is not a value of `{argument}`"),
+    };
     Some(Problem::new(Code::CommandLine, title).help(help).maybe_help(meant))
 }
 

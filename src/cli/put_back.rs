@@ -25,7 +25,7 @@ pub(crate) fn put_back(
     let Some(entrance) = &request.entrance else { return (ended, problems) };
     let broken = broken(request, summary);
     for broken in &broken {
-        problems.push(settle(session, running, entrance, broken));
+        problems.push(settle(session, running, (entrance, &summary.run), broken));
     }
     // What stands comes before what was put back, and decides the exit code.
     let (stands, back): (Vec<_>, Vec<_>) =
@@ -39,7 +39,7 @@ pub(crate) fn put_back(
             others.iter().filter(is_news).map(overtaken).collect()
         }
     };
-    if running.going_back {
+    if running.part_of.is_some() {
         // Whoever had it go back tells of what failed; this is no failure to go back.
         if !over.is_empty() {
             session.report(&over);
@@ -114,7 +114,12 @@ fn why(step: &Step, outcome: &Outcome) -> (String, bool) {
 }
 
 /// Takes a stage back, unless that is what failed, or is not wanted.
-fn settle(session: &mut Session, running: &Running, entrance: &Entrance, broken: &Broken) -> Problem {
+fn settle(
+    session: &mut Session,
+    running: &Running,
+    (entrance, run): (&Entrance, &str),
+    broken: &Broken,
+) -> Problem {
     let Broken { stage, why, interrupted, goes_back } = broken;
     let found = entrance.stages().iter().find(|(known, _)| known.name.value == *stage);
     let goes_back = found.filter(|_| *goes_back).is_some_and(|(known, candidate)| {
@@ -136,7 +141,7 @@ fn settle(session: &mut Session, running: &Running, entrance: &Entrance, broken:
         session.say(&format!("{stage} goes back to what it ran before\n"));
         // The files that were asked for tell of what failed.
         let files = Running { junit: None, trace: None, html: None, ..running.clone() };
-        let asked = Running { yes: true, dry_run: false, going_back: true, ..files };
+        let asked = Running { yes: true, dry_run: false, part_of: Some(run.to_owned()), ..files };
         match go_back(session, &asked, stage, None, why.clone()) {
             Ok(ExitCode::SUCCESS) => {
                 let title = format!("`{stage}` runs what it ran before: {why}");

@@ -6,17 +6,18 @@ use jiff::Timestamp;
 
 use crate::diagnostic::{Code, Problem};
 use crate::report::Story;
-use crate::run::{Event, events, is_written, outline, recorded};
+use crate::run::{Event, Happening, events, is_written, outline, recorded};
 
 /// The id of the run that is meant: by its id or a part of it that no other has;
-/// without a name the newest.
+/// without a name the newest that is no part of another.
 ///
 /// # Errors
 /// Nothing has run, or no run or several are meant ([`Code::NoRecord`]).
 pub(crate) fn find(root: &Path, named: Option<&str>) -> Result<String, Problem> {
     let all = recorded(root);
     let Some(named) = named else {
-        return all.into_iter().next().ok_or_else(|| {
+        let newest = all.iter().find(|id| whole_of(root, id).is_none_or(|whole| !all.contains(&whole)));
+        return newest.cloned().ok_or_else(|| {
             let problem = Problem::new(Code::NoRecord, "nothing has run here yet");
             problem.help("run something, such as `hoist run`")
         });
@@ -34,6 +35,14 @@ pub(crate) fn find(root: &Path, named: Option<&str>) -> Result<String, Problem> 
             let help = several.first().map(|id| format!("the newest of them is `{id}`"));
             Err(Problem::new(Code::NoRecord, title).maybe_help(help))
         }
+    }
+}
+
+/// The run that another one is part of.
+pub(crate) fn whole_of(root: &Path, id: &str) -> Option<String> {
+    match outline(root, id).ok()?.next()?.what {
+        Happening::RunStarted(started) => started.part_of,
+        _ => None,
     }
 }
 

@@ -39,9 +39,7 @@ pub(crate) fn report(session: &Session, options: &Report) -> Result<ExitCode, Pr
         return Ok(ExitCode::SUCCESS);
     };
     write(&file, &text)?;
-    if options.html.is_some() {
-        session.say(&format!("wrote {}\n", file.display()));
-    }
+    session.say(&format!("wrote {}\n", file.display()));
     Ok(ExitCode::SUCCESS)
 }
 

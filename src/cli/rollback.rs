@@ -49,7 +49,8 @@ pub(crate) fn go_back(
             Problem::new(Code::NotPromotable, format!("`{name}` runs nothing that it could go back from"));
         return Err(problem.help("`hoist status` shows what runs where").into());
     };
-    if let Some(deploying) = page.state.entering(name).filter(|by| by.deploys() && !running.going_back) {
+    if let Some(deploying) = page.state.entering(name).filter(|by| by.deploys() && running.part_of.is_none())
+    {
         let Entry { version, by, .. } = &deploying.entry;
         session.say(&format!("{name} is still deployed with {version} by {by}: that is not waited for\n"));
     }

@@ -19,11 +19,12 @@ use crate::cli::session::{Planned, Session, above, exit_code, runtime, unwritabl
 use crate::cli::shortcut::{self, Prepared, prepare};
 use crate::cli::stages::Entered;
 use crate::cli::tags::event;
+use crate::cli::visible::{Staying, visible};
 use crate::cli::watch::watch;
 use crate::cli::words::Words;
 use crate::diagnostic::{Class, Code, Problem, Problems};
 use crate::facts::{EventSource, Facts};
-use crate::plan::{Action, Goals, Plan, RegistryPlace, Step, TagStep};
+use crate::plan::{Action, Goals, Plan, Step};
 use crate::report::{View, status};
 use crate::run::{Confirm, Event, Request, Settled, amend};
 
@@ -107,7 +108,6 @@ pub(crate) fn carry_out(
     if running.dry_run {
         return show_forecast(session, &prepared.planned, running);
     }
-    let lines = visible(&prepared.planned);
     let enters = |entered: &Entered| -> IndexMap<String, String> {
         let stages = entered.stages.iter().map(|(stage, _)| &stage.name.value);
         stages.filter_map(|stage| Some((stage.clone(), entered.words(stage)?))).collect()
@@ -131,7 +131,8 @@ pub(crate) fn carry_out(
         }
     }
     let confirm = asker(session, running.yes);
-    agree(session, &prepared.planned, (running.yes, &lines), &confirm)?;
+    let options = options(session, running);
+    agree(session, (&prepared.planned, &enters), (running.yes, &options), &confirm)?;
     let entrance = entrance.map(|entrance| approve(session, &prepared.planned, (entrance, &enters)));
     let entrance = entrance.transpose()?;
     let Planned { release, project, .. } = &prepared.planned;
@@ -247,17 +248,23 @@ pub(crate) fn request(
         cache,
         goals: names,
         entrance: None,
-        options: crate::run::Options {
-            jobs: running.jobs.map(usize::from),
-            keep_going: running.keep_going,
-            force: running.force,
-            no_cache: running.no_cache,
-            sandbox: running.sandbox,
-            learn: false,
-            one_output: one_output(session),
-            allow_regress: running.allow_regress,
-        },
+        options: options(session, running),
         confirm,
+    }
+}
+
+/// How it is run.
+fn options(session: &Session, running: &Running) -> crate::run::Options {
+    crate::run::Options {
+        jobs: running.jobs.map(usize::from),
+        keep_going: running.keep_going,
+        force: running.force,
+        no_cache: running.no_cache,
+        sandbox: running.sandbox,
+        learn: false,
+        one_output: one_output(session),
+        allow_regress: running.allow_regress,
+        part_of: running.part_of.clone(),
     }
 }
 
@@ -324,10 +331,11 @@ pub(crate) fn asker(session: &Session, yes: bool) -> Confirm {
 /// and asks. A layout directory is the user's own.
 fn agree(
     session: &Session,
-    planned: &Planned,
-    (yes, lines): (bool, &[String]),
+    (planned, enters): (&Planned, &IndexMap<String, String>),
+    (yes, options): (bool, &crate::run::Options),
     confirm: &Confirm,
-) -> Result<(), Problem> {
+) -> Result<(), Problems> {
+    let lines = visible(&planned.plan, enters, &Staying::default());
     let automatic = yes || ci(session) || matches!(planned.facts.event_source, EventSource::Ci(_));
     // What cannot run is refused without a question.
     let refused = has_gap(&planned.plan);
@@ -339,10 +347,11 @@ fn agree(
         let tell = |problem: Problem| {
             lines.iter().fold(problem, |problem, line| problem.note(format!("would publish {}", line.trim())))
         };
-        return consent(confirm, "Publish?", "published").map_err(tell);
+        return Ok(consent(confirm, "Publish?", "published").map_err(tell)?);
     }
+    let lines = visible(&planned.plan, enters, &Staying::find(session, planned, options)?);
     status(&format!("This would publish:\n{}", lines.concat()));
-    consent(confirm, "Publish?", "published")
+    Ok(consent(confirm, "Publish?", "published")?)
 }
 
 /// Asks; `done` is the word for what is not done without a yes.
@@ -362,29 +371,4 @@ pub(crate) fn consent(confirm: &Confirm, question: &str, done: &str) -> Result<(
             Err(unanswered("nobody could be asked").note(why))
         }
     }
-}
-
-fn visible(planned: &Planned) -> Vec<String> {
-    let line = |step: &TagStep| match &step.registry.place {
-        RegistryPlace::Layout(_) => None,
-        RegistryPlace::Remote(repository) => {
-            let tags = step.tags.iter().map(|tag| match &tag.returns {
-                Some(to) => format!("{} (back to {})", tag.tag, to.digest.short()),
-                None => tag.tag.to_string(),
-            });
-            let tags: Vec<_> = tags.collect();
-            Some(format!("  {repository}: {}\n", tags.join(", ")))
-        }
-    };
-    let entered = |stage: &str| planned.entered.as_ref()?.words(stage);
-    let steps = planned.plan.steps.iter().filter_map(|step| match &step.action {
-        Action::Tag(tag) => line(tag),
-        Action::Enter(enter) => match entered(&enter.stage) {
-            Some(words) => Some(format!("  stage {}: {words}\n", enter.stage)),
-            None => Some(format!("  stage {}\n", enter.stage)),
-        },
-        Action::Deploy(_) => Some(format!("  {}\n", step.id)),
-        _ => None,
-    });
-    steps.collect()
 }

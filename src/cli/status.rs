@@ -1,5 +1,6 @@
 //! `hoist status`: what runs in which stage.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -74,6 +75,9 @@ pub(crate) fn status(session: &mut Session, options: &Status) -> Result<ExitCode
     }
     let text = table(&names, &page.state, &drifts, session.host.now, session.output_look());
     session.output(&text)?;
+    if session.global.verbose {
+        session.output(&images(&names, &page.state, session.output_look()))?;
+    }
     // A stage that was entered may not be deployed yet.
     look_for_stopped(session, &loaded.project.root)?;
     Ok(told(session, unreachable))
@@ -202,6 +206,18 @@ fn table(
         ]);
     }
     table.render_whole(look, 0)
+}
+
+/// The images that run in stages, each with its whole digest, which no line break parts.
+fn images(names: &[&String], state: &State, look: Look) -> String {
+    let mut text = String::new();
+    for (name, running) in names.iter().filter_map(|name| Some((name, state.running(name)?))) {
+        let _ = writeln!(text, "\n{}", look.paint(Paint::Name, &look.tame(name)));
+        for image in &running.entry.images {
+            let _ = writeln!(text, "  {}  {}", look.tame(&image.name), image.digest);
+        }
+    }
+    text
 }
 
 /// What is to be said of a stage beside what runs there.

@@ -100,13 +100,19 @@ impl RegistryPlan {
         });
         let ca = registry.ca.as_ref().map(|ca| ca.value.clone());
         let client = registry.client.clone();
-        Self { name: registry.name.value.clone(), place, insecure: registry.insecure, ca, client, login }
+        let span = match &registry.place {
+            Place::Remote(place) => place.span,
+            Place::Layout(_) => registry.name.span,
+        };
+        let (name, insecure) = (registry.name.value.clone(), registry.insecure);
+        Self { name, span: Some(span), place, insecure, ca, client, login }
     }
 
     /// A place that is reached without anything of its own.
     #[must_use]
     pub fn with_defaults(name: &str, place: RegistryPlace) -> Self {
-        Self { name: name.to_owned(), place, insecure: false, ca: None, client: None, login: None }
+        let name = name.to_owned();
+        Self { name, span: None, place, insecure: false, ca: None, client: None, login: None }
     }
 
     /// A repository of which no release file says anything.

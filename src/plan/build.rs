@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::config::{Condition, Release};
 use crate::diagnostic::{Code, Problem, Problems, Span};
 use crate::facts::Facts;
+use crate::plan::collision::shared_names;
 use crate::plan::edge::{Edge, Outline, Why};
 use crate::plan::followed::hidden_needs;
 use crate::plan::lower::Lower;
 use crate::plan::name::glob_matches;
 use crate::plan::order::{Graph, order, reachable};
 use crate::plan::permission::Publishing;
-use crate::plan::publish::shared_names;
 use crate::plan::unit::{Job, Unit};
 use crate::plan::{Gap, Need, NeedKind, Options, Plan, Selection, StepIndex};
 

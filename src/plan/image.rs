@@ -188,6 +188,8 @@ pub struct SincePlan {
 pub struct RegistryPlan {
     /// Its name in the file.
     pub name: String,
+    /// Where the file says so; `None` for one that it does not declare.
+    pub span: Option<Span>,
     /// Where it is.
     pub place: RegistryPlace,
     /// Whether plain HTTP is spoken.

@@ -24,7 +24,7 @@ impl Lower<'_> {
             ("created", Some(self.created().to_string())),
             ("description", image.about.clone()),
             ("revision", git.map(|git| git.sha.clone())),
-            ("source", git.and_then(|git| git.remote.as_deref()).map(web_address)),
+            ("source", git.and_then(|git| git.remote.as_deref()).and_then(web_address)),
             ("title", Some(name.to_owned())),
             ("version", scope.version_of_commit()),
         ];
@@ -34,17 +34,27 @@ impl Lower<'_> {
 }
 
 /// Where a repository is looked at with a browser: `git@host:team/app.git` and
-/// `ssh://git@host/team/app.git` are `https://host/team/app`.
-pub(super) fn web_address(remote: &str) -> String {
+/// `ssh://git@host/team/app.git` are `https://host/team/app`. `None` for one that is a
+/// directory of some machine, of which an image says nothing.
+pub(super) fn web_address(remote: &str) -> Option<String> {
+    // A query may hold a token.
+    let end = if remote.contains("://") { remote.find(['?', '#']) } else { None };
+    let remote = &remote[..end.unwrap_or(remote.len())];
     let bare = remote.strip_suffix('/').unwrap_or(remote);
     let bare = bare.strip_suffix(".git").unwrap_or(bare);
-    let ssh = bare.strip_prefix("ssh://").map(|rest| rest.split_once('@').map_or(rest, |(_, rest)| rest));
-    let scp = || {
-        let (user, rest) = bare.split_once('@')?;
-        let (host, path) = rest.split_once(':')?;
-        (!user.contains('/') && !host.contains('/')).then(|| format!("https://{host}/{path}"))
-    };
-    ssh.map(|rest| format!("https://{rest}")).or_else(scp).unwrap_or_else(|| bare.to_owned())
+    if let Some((scheme, rest)) = bare.split_once("://") {
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        let is_web = ["http", "https"].contains(&scheme);
+        let is_git = ["ssh", "git", "git+ssh", "ssh+git"].contains(&scheme);
+        let scheme = if is_web { scheme } else { "https" };
+        return (is_web || is_git).then(|| format!("{scheme}://{host}{path}"));
+    }
+    let (place, path) = bare.split_once(':')?;
+    let host = place.rsplit_once('@').map_or(place, |(_, host)| host);
+    // `C:\` is a directory, and so is what has a `/` before the colon.
+    let is_host = host.len() > 1 && !place.contains(['/', '\\']) && !path.starts_with(':');
+    is_host.then(|| format!("https://{host}/{}", path.trim_start_matches('/')))
 }
 
 #[cfg(test)]
@@ -58,10 +68,28 @@ mod tests {
             ("ssh://git@github.com/acme/web.git", "https://github.com/acme/web"),
             ("https://github.com/acme/web.git", "https://github.com/acme/web"),
             ("https://github.com/acme/web/", "https://github.com/acme/web"),
-            ("/srv/git/web.git", "/srv/git/web"),
+            ("https://ci:token@github.com/acme/web.git?token=x", "https://github.com/acme/web"),
+            ("ssh://ci:token@github.com/acme/web.git", "https://github.com/acme/web"),
+            ("git://github.com/acme/web.git", "https://github.com/acme/web"),
+            ("github.com:acme/web.git", "https://github.com/acme/web"),
         ];
         for (remote, expected) in cases {
-            assert_eq!(web_address(remote), expected);
+            assert_eq!(web_address(remote).as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn of_a_directory_nothing_is_told() {
+        for remote in [
+            "/srv/git/web.git",
+            "../web.git",
+            "web",
+            "file:///srv/git/web.git",
+            "C:\\git\\web",
+            "./a:b",
+            "ext::sh -c x",
+        ] {
+            assert_eq!(web_address(remote), None, "{remote}");
         }
     }
 }

@@ -11,6 +11,7 @@ mod assemble;
 mod base;
 mod build;
 mod check;
+mod collision;
 mod command;
 mod definition;
 mod deploy;
@@ -45,6 +46,7 @@ mod unit;
 pub use action::{Action, CommandStep, Exec, Gap, Variables};
 pub use base::{BASE_NAME, RemoteBase, declared_registries, not_for, registry_of, remote_base};
 pub use build::build;
+pub use collision::shared_rules;
 pub use definition::{Definition, KeyPart, PartValue, Subject};
 pub use deploy::{
     ComposeStep, DeployStep, Deployment, GitopsStep, KubectlStep, ManifestChange, ManifestEdit,

@@ -1,17 +1,13 @@
 //! Steps that publish an image.
 
-use std::collections::BTreeMap;
-
 use crate::config::{Image, Rule, RuleKind};
-use crate::diagnostic::{Code, Problem, Problems, Span};
+use crate::diagnostic::{Problem, Problems, Span};
 use crate::facts::{Event, Scope};
 use crate::plan::destination::repository_in;
 use crate::plan::lower::{Lower, Made};
 use crate::plan::permission::event_words;
 use crate::plan::unit::{Channel, Job, channels};
-use crate::plan::{
-    Action, Definition, Effect, Plan, PushStep, RegistryPlace, RegistryPlan, Subject, TagStep,
-};
+use crate::plan::{Action, Definition, Effect, PushStep, RegistryPlace, RegistryPlan, Subject, TagStep};
 use crate::tags::{Outcome, PlannedTag, evaluate};
 
 impl Lower<'_> {
@@ -146,29 +142,4 @@ pub(super) fn define(registry: &RegistryPlan) -> Definition {
     definition.text(Subject::Format, "publish 1");
     definition.text(Subject::Setting("repository".to_owned()), place);
     definition
-}
-
-/// Tags that two images would fight over in one repository.
-pub(super) fn shared_names(plan: &Plan) -> Problems {
-    let mut holders: BTreeMap<String, (&str, &PlannedTag)> = BTreeMap::new();
-    let mut problems = Problems::new();
-    for step in &plan.steps {
-        let Action::Tag(tagging) = &step.action else { continue };
-        for tag in &tagging.tags {
-            let name = format!("{}:{}", tagging.registry.place, tag.tag);
-            let Some((other, first)) = holders.get(&name) else {
-                holders.insert(name, (&step.id.owner, tag));
-                continue;
-            };
-            if *other == step.id.owner {
-                continue;
-            }
-            let title = format!("`{other}` and `{}` would both be `{name}`", step.id.owner);
-            let problem = Problem::new(Code::TagCollision, title)
-                .label(tag.span, format!("the tag of `{}`", step.id.owner))
-                .label(first.span, format!("the tag of `{other}`"));
-            problems.push(problem.help("give each image a `repository` or tags of its own"));
-        }
-    }
-    problems
 }

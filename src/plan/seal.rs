@@ -103,7 +103,7 @@ impl Lower<'_> {
             Event::Schedule | Event::Unnamed => None,
         };
         let source = self.facts.git.as_ref().map(|git| SourcePlan {
-            remote: git.remote.as_deref().map(web_address),
+            remote: git.remote.as_deref().and_then(web_address),
             commit: git.sha.clone(),
             dirty: git.dirty,
         });

@@ -53,7 +53,10 @@ pub async fn preflight(plan: &Plan, publisher: &Publisher) -> Result<Vec<Present
     let mut asked: Vec<Question<'_, _>> = Vec::new();
     for (registry, span) in places {
         asked.push(Box::pin(async move {
-            (registry, check_place(registry, publisher).await.map_err(|problem| at(span, problem)))
+            (
+                registry,
+                check_place(registry, publisher).await.map_err(|problem| at((registry, span), problem)),
+            )
         }));
     }
     let (mut usable, mut refused) = (Vec::new(), Vec::new());
@@ -73,7 +76,7 @@ pub async fn preflight(plan: &Plan, publisher: &Publisher) -> Result<Vec<Present
         for planned in published(tag) {
             asked.push(Box::pin(async move {
                 let found = read_tag(StepIndex(index), &tag.registry, (planned, revision), publisher).await;
-                found.map_err(|problem| at(step.span, problem))
+                found.map_err(|problem| at((&tag.registry, step.span), problem))
             }));
         }
     }
@@ -96,18 +99,31 @@ pub async fn preflight(plan: &Plan, publisher: &Publisher) -> Result<Vec<Present
 fn refuse(problems: &mut Vec<Problem>, problem: Problem) {
     let same = |known: &&mut Problem| known.code == problem.code && known.title == problem.title;
     match problems.iter_mut().find(same) {
-        Some(known) => known.labels.extend(problem.labels),
+        Some(known) => {
+            let new = problem.labels.into_iter().filter(|label| !known.labels.contains(label));
+            let new: Vec<_> = new.collect();
+            known.labels.extend(new);
+        }
         None => problems.push(problem),
     }
 }
 
-/// A problem of a step that shows no place is shown at the step. That a registry
-/// fails is a refusal now: nothing was begun.
-fn at(span: Span, mut problem: Problem) -> Problem {
+/// A problem of a step that shows no place is shown where its registry is declared, and
+/// at the step. That a registry fails is a refusal now: nothing was begun.
+fn at((registry, span): (&RegistryPlan, Span), mut problem: Problem) -> Problem {
     if matches!(problem.code, Code::Registry | Code::DigestMismatch) {
         problem.code = Code::Unreachable;
+        let again = "`hoist doctor` asks all registries; set the address right, or try again when it answers";
+        problem.help.get_or_insert_with(|| again.to_owned());
     }
-    if problem.labels.is_empty() { problem.label(span, "published by this") } else { problem }
+    if !problem.labels.is_empty() {
+        return problem;
+    }
+    let problem = match registry.span {
+        Some(declared) => problem.label(declared, "the registry"),
+        None => problem,
+    };
+    problem.label(span, "published by this")
 }
 
 /// Makes sure that a place can be written: a registry lets one begin an upload, which

@@ -8,7 +8,7 @@ use miette::{ThemeCharacters, ThemeStyles};
 use crate::diagnostic::{Label, Problem, Problems, Source, SourceId, Sources};
 use crate::report::excerpt::Excerpt;
 use crate::report::{Look, Paint};
-use crate::run::Fault;
+use crate::run::{Fault, Place};
 
 /// Columns beyond which a text is no longer easy to read.
 const WIDEST: usize = 100;
@@ -74,6 +74,31 @@ fn one(problem: &Problem, sources: &Sources, look: Look, severity: Severity) -> 
         let is_sentence = !note.contains('\n') && look.width < NARROW;
         let note = if is_sentence { wrapped(&note, look.width.saturating_sub(8)) } else { note };
         said(&mut out, "note:", &note);
+    }
+    out
+}
+
+/// A problem of a recorded run: what was known of it then, without the lines of its
+/// places, which may read otherwise by now.
+#[must_use]
+pub fn render_fault(fault: &Fault, look: Look) -> String {
+    let room = look.width.saturating_sub(8);
+    let mut out = format!("{}\n\n", look.paint(Paint::Bad, &harmless(&fault.code)));
+    let mark = look.paint(Paint::Bad, if look.unicode { "×" } else { "x" });
+    for (index, line) in wrapped(&harmless(&fault.title), room).lines().enumerate() {
+        let lead = if index == 0 { mark.as_str() } else { " " };
+        push_line(&mut out, &format!("  {lead} {line}"));
+    }
+    for Place { file, line, column, text, .. } in &fault.labels {
+        let place = format!("{file}:{line}:{column} {text}");
+        said(&mut out, "at:  ", &wrapped(&harmless(&place), room));
+    }
+    for (lead, text) in
+        fault.help.iter().map(|help| ("help:", help)).chain(fault.notes.iter().map(|note| ("note:", note)))
+    {
+        let text = harmless(&console::strip_ansi_codes(text));
+        let text = if text.contains('\n') { text } else { wrapped(&text, room) };
+        said(&mut out, &look.paint(Paint::Name, lead), &text);
     }
     out
 }

@@ -129,6 +129,7 @@ impl Script {
             goals: vec!["all".to_owned()],
             jobs: 2,
             unpublished: None,
+            part_of: None,
             up_to_date: 0,
             steps: steps.iter().map(step).collect(),
         };

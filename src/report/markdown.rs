@@ -9,7 +9,7 @@ use crate::report::ending::{gist, seconds};
 use crate::report::found::{package_words, scanner_words, scans};
 use crate::report::measured::{Measured, budget_words, growth_words, measured, reused_words};
 use crate::report::story::{Part, Story};
-use crate::run::Outcome;
+use crate::run::{Fault, Outcome};
 
 /// Most steps that have a row; the others are counted.
 const ROWS: usize = 300;
@@ -32,6 +32,11 @@ pub fn markdown(story: &Story) -> String {
     };
     let _ = writeln!(out, "### {mark} {}{what}: {}\n", text(project), said(story));
     out += &about(story);
+    let of_run = story.ended.iter().flat_map(|ended| &ended.problems);
+    let of_run: Vec<&Fault> = of_run.collect();
+    if !of_run.is_empty() {
+        out += &listed(&of_run);
+    }
     out += &steps(story);
     out += &figures(story);
     out += &found(story);
@@ -44,7 +49,13 @@ pub fn markdown(story: &Story) -> String {
 #[must_use]
 pub fn refusal(problems: &Problems, sources: &Sources) -> String {
     let all = faults(problems, sources);
-    let mut out = format!("### ❌ hoist: {}\n\n", counted(all.len(), "problem"));
+    let all: Vec<&Fault> = all.iter().collect();
+    format!("### ❌ hoist: {}\n\n", counted(all.len(), "problem")) + &listed(&all)
+}
+
+/// Problems, an item each with what else is known of it.
+fn listed(all: &[&Fault]) -> String {
+    let mut out = String::new();
     for fault in all.iter().take(ROWS) {
         let place = fault.labels.first().filter(|place| place.file != "command line");
         let place = place.map(|place| format!(" ({}:{})", place.file, place.line)).unwrap_or_default();

@@ -104,6 +104,10 @@ pub struct RunStarted {
     pub goals: Vec<String>,
     /// Steps at once.
     pub jobs: usize,
+    /// The id of the run that this one is part of: it takes a stage back that failed
+    /// there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part_of: Option<String>,
     /// Why images are built and checked but not published, if that is so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unpublished: Option<String>,

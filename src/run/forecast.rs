@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::cache::{self, Cache, Exactness, Lookup, Miss, Product, Trace};
 use crate::diagnostic::Problems;
+use crate::oci::Digest;
 use crate::plan::{Action, Effect, Gap, NeedKind, Plan, Step, StepIndex};
 use crate::run::exact::exactness;
 use crate::run::worker::outputs;
@@ -16,6 +17,8 @@ pub struct Forecast {
     pub step: StepIndex,
     /// What would be done with it.
     pub verdict: Verdict,
+    /// The image that it stands for, where that is known before it runs.
+    pub image: Option<Digest>,
 }
 
 /// What would be done with a step, as far as that is known before it is its turn.
@@ -76,7 +79,16 @@ pub fn forecast(plan: &Plan, cache: &Cache, options: &Options) -> Result<Vec<For
     let products = Vec::with_capacity(plan.steps.len());
     let mut seen = Seen { plan, cache, options, exactness: exactness(plan), products };
     let steps = (0..).map(StepIndex).zip(&plan.steps);
-    steps.map(|(index, step)| Ok(Forecast { step: index, verdict: seen.look_at(step)? })).collect()
+    let forecast = |(index, step): (StepIndex, &Step)| {
+        let verdict = seen.look_at(step)?;
+        let image = match (&step.action, seen.products.last()) {
+            (Action::Found(found), _) => found.image.as_ref().map(|image| image.digest),
+            (_, Some(Some(Product::Image(digest)))) => Some(*digest),
+            _ => None,
+        };
+        Ok(Forecast { step: index, verdict, image })
+    };
+    steps.map(forecast).collect()
 }
 
 /// The steps that were looked at, and what is known of their products.

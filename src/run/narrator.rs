@@ -126,6 +126,7 @@ impl<'a> Narrator<'a> {
             trigger: trigger(facts),
             goals: goals.clone(),
             jobs,
+            part_of: request.options.part_of.clone(),
             unpublished: plan.unpublished.clone(),
             up_to_date: settled.up_to_date,
             steps: steps.collect(),

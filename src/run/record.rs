@@ -28,6 +28,12 @@ const KEPT_ANYWAY: usize = 10;
 /// How long the others are kept.
 const KEPT_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
 
+/// Runs of one call of hoist say that they begin within this time.
+const AT_ONCE: SignedDuration = SignedDuration::from_secs(1);
+
+/// What tells the ids of two runs apart.
+const STEP: SignedDuration = SignedDuration::from_millis(1);
+
 /// Most runs that one run removes: what is left is for the next one.
 const REMOVED_AT_ONCE: usize = 100;
 
@@ -49,11 +55,12 @@ impl Record {
     /// # Errors
     /// The project's directory cannot be written.
     pub(super) fn create(root: &Path, now: Timestamp) -> Result<Self, Problem> {
+        let ids = recorded(root);
         let begin = || {
             let runs = root.join(DIRECTORY).join("runs");
             fs::create_dir_all(&runs)?;
             keep_out_of_git(root)?;
-            let id = new_id(now);
+            let id = new_id(behind(ids.first(), now));
             let dir = runs.join(&id);
             fs::create_dir(&dir)?;
             let events = File::create_new(dir.join(EVENTS))?;
@@ -68,7 +75,7 @@ impl Record {
                 .note(error.to_string())
                 .help("hoist keeps the record of each run there: make the project's directory writable")
         })?;
-        remove_old(root, now);
+        remove_old(root, &ids, now);
         Ok(record)
     }
 
@@ -84,12 +91,19 @@ impl Record {
     }
 }
 
+/// When a run is said to begin: now, or just behind the newest run, where that began in the
+/// same call of hoist, so that their ids are in order.
+fn behind(newest: Option<&String>, now: Timestamp) -> Timestamp {
+    let newest = newest.and_then(|id| begun(id)).filter(|newest| newest.duration_since(now) < AT_ONCE);
+    newest.and_then(|newest| newest.checked_add(STEP).ok()).filter(|next| *next > now).unwrap_or(now)
+}
+
 /// Removes what is neither young enough nor among the newest, and which nobody
 /// writes.
-fn remove_old(root: &Path, now: Timestamp) {
-    let ids = recorded(root);
+fn remove_old(root: &Path, ids: &[String], now: Timestamp) {
     let outlived = |id: &str| begun(id).is_some_and(|begun| now.duration_since(begun) > KEPT_FOR);
-    let old = ids.iter().enumerate().skip(KEPT_ANYWAY).filter(|(at, id)| *at >= KEPT || outlived(id));
+    // Behind the one that begins.
+    let old = (1..).zip(ids).skip(KEPT_ANYWAY - 1).filter(|(at, id)| *at >= KEPT || outlived(id));
     for (_, id) in old.filter(|(_, id)| !is_written(root, id)).take(REMOVED_AT_ONCE) {
         // Another run may be removing it, too.
         let _gone = fs::remove_dir_all(root.join(DIRECTORY).join("runs").join(id));
@@ -256,6 +270,15 @@ mod tests {
         let id = create(root.path(), 0).id;
         fs::create_dir(root.path().join(".hoist/runs/notes")).unwrap();
         assert_eq!(recorded(root.path()), [id]);
+    }
+
+    #[test]
+    fn runs_that_begin_at_one_time_are_in_the_order_in_which_they_began() {
+        let root = tempfile::tempdir().unwrap();
+        let ids: Vec<String> = (0..20).map(|_| create(root.path(), 7).id).collect();
+        assert_eq!(recorded(root.path()), ids.into_iter().rev().collect::<Vec<_>>());
+        // A clock that was set back is believed.
+        assert_eq!(begun(&create(root.path(), 1).id), Some(Timestamp::from_second(1).unwrap()));
     }
 
     #[test]

@@ -97,6 +97,8 @@ pub struct Options {
     pub one_output: bool,
     /// Move moving tags backwards, too.
     pub allow_regress: bool,
+    /// The id of the run that this one is part of: it takes back what failed there.
+    pub part_of: Option<String>,
 }
 
 impl fmt::Debug for Request {

@@ -242,6 +242,15 @@ fn outputs_that_were_not_made_are_all_reported() {
 }
 
 #[test]
+fn a_bracket_that_was_meant_as_itself_is_told_how_to_be_written() {
+    let fixture = Fixture::new(&["out/[x]"]);
+    fixture.write("out/[x]", "x");
+    let problems = fixture.collect().unwrap_err();
+    let help = problems.as_slice()[0].help.as_deref().unwrap();
+    assert!(help.contains(r#"write `"out/\\[x\\]"`"#), "{help}");
+}
+
+#[test]
 fn a_link_that_leads_out_of_the_project_is_not_followed() {
     let fixture = Fixture::new(&["out/file"]);
     fixture.write("out/file", "f");

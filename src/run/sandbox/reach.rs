@@ -160,6 +160,11 @@ fn is_directory(root: &Path, path: &Path, list: Lister<'_>) -> bool {
     list(&root.join(parent)).iter().any(|(other, kind)| other == name && *kind == Kind::Directory)
 }
 
+/// The directory that an output lies in: the part of its pattern without wildcards.
+pub(super) fn directory_of(glob: &str) -> PathBuf {
+    Base::of(glob).directory
+}
+
 /// What is known of an output before it is made.
 struct Base {
     /// The directory that it lies in: the part without wildcards.

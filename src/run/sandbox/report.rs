@@ -11,11 +11,22 @@ use crate::run::sandbox::policy::Policy;
 /// Most paths that are told one by one.
 const SHOWN: usize = 8;
 
+/// A directory of outputs that a symbolic link leads to.
+#[derive(Debug)]
+pub(super) struct Led {
+    /// What it is called where the output is declared.
+    pub(super) named: PathBuf,
+    /// Where it lies in the project.
+    pub(super) real: PathBuf,
+    /// The output.
+    pub(super) span: Span,
+}
+
 /// What was denied to a step, each path once, in the order of the paths.
 pub(super) fn about(
     step: &Step,
     command: &CommandStep,
-    policy: Option<&Policy>,
+    (policy, led): (Option<&Policy>, &[Led]),
     deeds: &[Deed],
 ) -> Vec<Problem> {
     let mut first: BTreeMap<&Path, &Deed> = BTreeMap::new();
@@ -24,7 +35,7 @@ pub(super) fn about(
     }
     let rest = first.len().saturating_sub(SHOWN);
     let mut problems: Vec<Problem> =
-        first.into_values().take(SHOWN).map(|deed| denied(step, command, policy, deed)).collect();
+        first.into_values().take(SHOWN).map(|deed| denied(step, command, (policy, led), deed)).collect();
     if rest > 0
         && let Some(last) = problems.pop()
     {
@@ -34,11 +45,19 @@ pub(super) fn about(
     problems
 }
 
-fn denied(step: &Step, command: &CommandStep, policy: Option<&Policy>, deed: &Deed) -> Problem {
+fn denied(
+    step: &Step,
+    command: &CommandStep,
+    (policy, led): (Option<&Policy>, &[Led]),
+    deed: &Deed,
+) -> Problem {
     let name = &step.id;
     let Deed { path, doing, .. } = deed;
     if path.is_absolute() {
         return above(step, deed);
+    }
+    if let Some(led) = led.iter().find(|led| path.starts_with(&led.real)).filter(|_| !doing.is_reading()) {
+        return through_link(step, command, led, deed);
     }
     if *doing == Doing::Execute && policy.is_some_and(|policy| policy.outputs.cover(path)) {
         return beside(step, command, path);
@@ -70,6 +89,21 @@ fn denied(step: &Step, command: &CommandStep, policy: Option<&Policy>, deed: &De
             .label(span, "nothing here names it")
             .help(format!("add it: `outputs … {}`; or put it into `$TMPDIR`", quoted(&escaped(&seen))))
     }
+}
+
+/// An output that is declared by the name of a link: what is allowed, and what a key
+/// covers, is where it lies.
+fn through_link(step: &Step, command: &CommandStep, led: &Led, deed: &Deed) -> Problem {
+    let Led { named, real, span } = led;
+    let Deed { path, doing, .. } = deed;
+    let title = format!("`{}` {doing} `{}`, which it declares through a link", step.id, path.display());
+    let own = seen_from(command.dir.as_path(), path);
+    Problem::new(Code::UndeclaredWrite, title)
+        .label(
+            *span,
+            format!("`{}` is, or leads through, a symbolic link to `{}`", named.display(), real.display()),
+        )
+        .help(format!("name the place itself: `outputs … {}`", quoted(&escaped(&own))))
 }
 
 /// An output that the target executes itself: the kernel cannot allow that and deny

@@ -17,8 +17,8 @@ use crate::run::process::Halt;
 use crate::run::room::Room;
 use crate::run::sandbox::deed::Deed;
 use crate::run::sandbox::notes::Notes;
-use crate::run::sandbox::reach::{Kind, reach};
-use crate::run::sandbox::report::{about, attach, notices};
+use crate::run::sandbox::reach::{Kind, directory_of, reach};
+use crate::run::sandbox::report::{Led, about, attach, notices};
 use crate::run::sandbox::rules::Rules;
 use crate::run::sandbox::{Entry, file, proposal};
 use crate::run::teller::{Teller, Told};
@@ -189,7 +189,8 @@ pub(in crate::run) async fn run(
             result.map(|()| true)
         }
         Mode::Deny => {
-            let denied = about(step, command, cage.notes.policy.as_ref(), &deeds);
+            let led = led(&cage.notes.root, &command.outputs);
+            let denied = about(step, command, (cage.notes.policy.as_ref(), &led), &deeds);
             match result {
                 Ok(()) => {
                     for text in notices(&denied) {
@@ -247,6 +248,18 @@ fn needed_outputs(request: &Request, step: &Step) -> Vec<Vec<Pattern>> {
         }
     }
     found
+}
+
+/// The directories of outputs that a symbolic link of the project leads to, each with what
+/// it is called where the output is declared, and with the place of that.
+fn led(root: &Path, outputs: &[Pattern]) -> Vec<Led> {
+    let lead = |pattern: &Pattern| {
+        let named = directory_of(&pattern.glob.value);
+        let real = root.join(&named).canonicalize().ok()?;
+        let real = real.strip_prefix(root).ok()?.to_owned();
+        (real != named).then_some(Led { named, real, span: pattern.glob.span })
+    };
+    outputs.iter().filter(|pattern| !pattern.negated).filter_map(lead).collect()
 }
 
 fn list(directory: &Path) -> Vec<(std::ffi::OsString, Kind)> {

@@ -9,13 +9,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hoist::diagnostic::Code;
-use hoist::oci::{Descriptor, Digest, ImageConfig, Manifest, media_type};
+use hoist::oci::{Descriptor, Digest, ImageConfig, Index, Manifest, media_type};
 use hoist::store::Layout;
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::examples::containers;
-use crate::fixture::{Repo, installed};
+use crate::fixture::{Repo, done, installed, refused};
 
 /// A layout `base` with one image, `1`, whose only layer holds one file.
 fn base(repo: &Repo, path: &[u8], content: &[u8]) {
@@ -65,6 +65,41 @@ fn an_image_has_the_layers_and_the_settings_of_its_base() {
     assert_eq!(image["layers"].as_array().map(Vec::len), Some(2));
     let variables = serde_json::json!(["PATH=/bin", "FROM=base", "MODE=x"]);
     assert_eq!(image["config"]["config"]["Env"], variables);
+}
+
+#[test]
+fn a_base_whose_index_lies_about_its_platform_is_refused() {
+    let repo = Repo::with(RELEASE);
+    repo.write("a", "a\n");
+    base(&repo, b"etc/base", b"b\n");
+    let layout = Layout::open(repo.path().join("base")).expect("it is one");
+    let image = layout.resolve("1").expect("it can be read").expect("it is there");
+    let other = if cfg!(target_arch = "x86_64") { "linux/arm64" } else { "linux/amd64" };
+    let lie = Descriptor { platform: Some(other.parse().expect("it is a platform")), ..image };
+    let index =
+        layout.write(media_type::INDEX, &Index::new(vec![lie]).to_bytes()).expect("it can be written");
+    layout.set_ref("1", &index).expect("a name can be set");
+    repo.write("release.kdl", RELEASE.replace("expect file=\"/a\"", &format!("platforms \"{other}\"")));
+    let ended = repo.hoist(&["run", "web"]);
+    let said = format!("the base image for `{other}` is for `");
+    refused(&ended, 1, &[said.as_str(), "do not say the same"]);
+}
+
+#[test]
+fn files_at_any_depth_are_found_and_put_into_an_image() {
+    let deep = vec!["d"; 450].join("/");
+    let repo = Repo::with(
+        r#"
+        image "web" { assemble from="scratch" { layer { copy "t" "/t"; }; }; }
+        target "sum" { inputs "t/**"; run "sh" "-c" "find t -type f"; }
+        "#,
+    );
+    repo.write(&format!("t/{deep}/file"), "1");
+    repo.write("t/a", "1");
+    done(&repo.hoist(&["run", "web"]));
+    done(&repo.hoist(&["run", "sum"]));
+    let inspected = repo.hoist(&["inspect", "web", "--json"]);
+    assert!(inspected.stdout.contains(&format!("t/{deep}/file")), "{}", inspected.stderr);
 }
 
 #[test]

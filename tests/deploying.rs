@@ -192,6 +192,7 @@ fn manifests_are_edited_to_the_byte_and_committed() {
         world.kept(&["show", "main~2:overlays/production/kustomization.yaml"])
     );
     assert_eq!(world.kept(&["rev-list", "--count", "main"]), "4");
+    assert_eq!(world.drift()["manifests"], json!([]));
 }
 
 #[test]
@@ -527,6 +528,7 @@ fn an_image_whose_tag_names_another_one_is_deployed_by_a_tag_of_its_own() {
 
     done(&world.repo.hoist(&["rollback", "production", "--yes"]));
     assert_eq!((new_tag(), runs()), (tag, first));
+    assert_eq!(world.drift()["manifests"], json!([]));
 }
 
 /// Answers each request, by its lines and its body, on a port of its own.

@@ -251,6 +251,7 @@ fn a_stage_goes_back_and_is_on_hold_until_somebody_promotes_by_hand() {
     // What somebody else moved since is theirs.
     done(&world.repo.hoist(&["promote", "production", "--yes"]));
     let port = world.registry.port;
+    world.repo.git(&["commit", "--quiet", "--allow-empty", "--message", "Theirs"]);
     world.repo.git(&["push", "--quiet", "origin", "staging:develop"]);
     done(&world.release("branch=develop"));
     let theirs = world.digest("web:develop-latest");
@@ -828,6 +829,108 @@ fn a_stage_of_a_branch_is_entered_by_commits_of_the_branch() {
         "{}",
         unknown.stderr
     );
+}
+
+#[test]
+fn a_branch_whose_commit_was_tagged_since_has_the_same_image_again() {
+    if !ready("branches that are released again") {
+        return;
+    }
+    let world = World::new("");
+    world.ship("1\n", "v1.0.0");
+    let (image, entries) = (world.digest("prod/web:1.0.0"), world.history().len());
+    // As a CI job that is run again.
+    for event in ["branch=staging", "tag=v1.0.0", "branch=staging"] {
+        done(&world.release(event));
+    }
+    assert_eq!(world.history().len(), entries);
+    assert_eq!([world.digest("web:staging-latest"), world.digest("prod/web:1.0.0")], [image.clone(), image]);
+    assert_eq!(world.status("production")["version"], "1.0.0");
+}
+
+#[test]
+fn files_that_are_no_part_of_an_image_leave_it_clean() {
+    if !ready("clean trees") {
+        return;
+    }
+    let world = World::new("require clean=#true");
+    world.repo.write("stray", "1");
+    world.ship("1\n", "v1.0.0");
+    assert_eq!(world.status("production")["version"], "1.0.0");
+    // What may be part of it is made good by the same release from a clean tree.
+    world.change("2\n");
+    let text = world.repo.read("release.kdl");
+    world.repo.write("release.kdl", text.replace("copy \"web\"", "copy \"all\""));
+    world.repo.write("all/web", "2\n");
+    world.repo.commit("All");
+    world.repo.git(&["push", "--quiet", "origin", "staging"]);
+    world.repo.write("all/stray", "1");
+    refused(&world.release("branch=staging"), 3, &["`all/stray`"]);
+    done(&world.repo.hoist(&["release", "--event", "branch=staging", "--yes", "--allow-dirty"]));
+    world.repo.git(&["tag", "v2.0.0"]);
+    refused(&world.release("tag=v2.0.0"), 3, &["clean: there were files that git does not track"]);
+    std::fs::remove_file(world.repo.path().join("all/stray")).unwrap();
+    done(&world.release("branch=staging"));
+    done(&world.release("tag=v2.0.0"));
+    assert_eq!(world.status("production")["version"], "2.0.0");
+}
+
+#[test]
+fn what_cannot_be_asked_is_refused_before_anything_is_done() {
+    if !installed("addresses of stages", &["git"]) {
+        return;
+    }
+    for address in ["example.com", "ftp://example.com/", "http://a b/"] {
+        let repo = Repo::with(&format!(
+            "image \"web\" {{ assemble from=\"scratch\"; tags {{ raw \"dev\"; }}; push \"out\"; }}\n\
+             registry \"out\" \"oci:out\"\n\
+             stage \"live\" {{ on branch=\"main\"; verify {{ http \"{address}\"; }}; }}\n"
+        ));
+        let said = ["is not the address of a web page", "https://HOST/PATH"];
+        refused(&repo.hoist(&["release", "--event", "branch=main", "--yes"]), 2, &said);
+        refused(&repo.hoist(&["plan", "--event", "branch=main"]), 2, &said);
+        assert!(!repo.has("out"));
+    }
+}
+
+#[test]
+fn who_looks_at_a_run_that_died_changes_nothing_and_what_it_sent_late_is_known() {
+    if !ready("runs that die while they push") {
+        return;
+    }
+    let world = World::new("");
+    world.change("1\n");
+    let hook = world.remote().join("hooks/pre-receive");
+    std::fs::write(&hook, "#!/bin/sh\nrm \"$0\"\nsleep 3\n").unwrap();
+    std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let release = ["release", "--event", "branch=staging", "--yes"];
+    let quiet = Stdio::null;
+    let mut command = world.repo.command(&release);
+    let mut child =
+        command.stdin(quiet()).stdout(quiet()).stderr(quiet()).spawn().expect("hoist can be started");
+    let deadline = Instant::now() + Duration::from_mins(2);
+    // It asks for the right to move tags.
+    while hook.exists() {
+        assert!(Instant::now() < deadline, "it is pushed");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    kill_process(pid(child.id()), Signal::KILL).expect("hoist runs");
+    child.wait().expect("it ends");
+    let journals = || std::fs::read_dir(world.repo.path().join(".hoist/transactions")).unwrap().count();
+    let (left, ledger) = (journals(), world.repo.git(&["ls-remote", "origin", "refs/hoist/ledger"]));
+    assert_eq!(left, 1);
+    done(&world.repo.hoist(&["status", "--no-drift"]));
+    assert_eq!(journals(), left);
+    // It may come, or not: whose it is, is known in either case.
+    let until = Instant::now() + Duration::from_secs(6);
+    while Instant::now() < until && world.repo.git(&["ls-remote", "origin", "refs/hoist/ledger"]) == ledger {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let again = world.repo.hoist(&release);
+    done(&again);
+    assert!(!again.stderr.contains("is waited for"), "{}", again.stderr);
+    assert_eq!(journals(), 0);
+    assert_ne!(world.digest("web:staging-latest"), "none");
 }
 
 #[test]

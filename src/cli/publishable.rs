@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::cli::session::{Planned, Session};
+use crate::config::Release;
 use crate::diagnostic::{Code, Problem};
-use crate::facts::{Event, EventSource, Facts, Tracked, commit_of_tag, is_on_branch, short};
+use crate::facts::{
+    Event, EventSource, Facts, Project, Tracked, commit_of_tag, has_untracked, is_on_branch, short,
+};
 use crate::plan::{Action, Declared, Effect, NeedKind, Plan, Step};
 
 /// So many files are named.
@@ -68,17 +71,10 @@ fn publishes(plan: &Plan) -> bool {
 /// That something is made of files that are not in the commit, though git does not ignore
 /// them: a note, what another tool left, credentials that a CI system put there.
 fn untracked(session: &Session, planned: &Planned) -> Result<Option<Problem>, Problem> {
-    let Some(git) = &planned.facts.git else { return Ok(None) };
-    let tracked = Tracked::read(&planned.project.root, &session.host.environment)?;
-    let declared = Declared::of(&planned.release);
-    let mut found: BTreeMap<&Path, &Step> = BTreeMap::new();
-    for step in published(&planned.plan) {
-        let answer = step.answer.and_then(|at| planned.facts.inputs.get(at));
-        let read = answer.iter().flat_map(|inputs| &inputs.files).map(|file| file.path.as_path());
-        for path in read.filter(|path| tracked.lacks(path) && !declared.makes(path)) {
-            found.entry(path).or_insert(step);
-        }
-    }
+    let Planned { project, release, facts, plan, .. } = planned;
+    let Some(git) = &facts.git else { return Ok(None) };
+    let tracked = Tracked::read(&project.root, &session.host.environment)?;
+    let found = lacking(&tracked, release, (facts, plan));
     let Some(step) = found.values().next() else { return Ok(None) };
     let commit = short(&git.sha);
     let title = format!("what would be published is made of files that commit {commit} does not have");
@@ -92,6 +88,41 @@ fn untracked(session: &Session, planned: &Planned) -> Result<Option<Problem>, Pr
     let help = "commit them; or name them in `.gitignore`, if they belong there, or in `.dockerignore`, if \
                 they do not; or type `--allow-dirty`";
     Ok(Some(problem.help(help)))
+}
+
+/// The files that the repository lacks and that are part of what is published, each with a step
+/// that reads it.
+fn lacking<'a>(
+    tracked: &Tracked,
+    release: &Release,
+    (facts, plan): (&'a Facts, &'a Plan),
+) -> BTreeMap<&'a Path, &'a Step> {
+    let declared = Declared::of(release);
+    let mut found = BTreeMap::new();
+    for step in published(plan) {
+        let answer = step.answer.and_then(|at| facts.inputs.get(at));
+        let read = answer.into_iter().flat_map(|inputs| &inputs.files).map(|file| file.path.as_path());
+        for path in read.filter(|path| tracked.lacks(path) && !declared.makes(path)) {
+            found.entry(path).or_insert(step);
+        }
+    }
+    found
+}
+
+/// Whether files that git neither tracks nor ignores may be part of what is published: a step
+/// reads one, or it is not known what a command reads, and there is one.
+///
+/// # Errors
+/// The repository cannot be read.
+pub(crate) fn reads_untracked(
+    (project, release): (&Project, &Release),
+    (facts, plan): (&Facts, &Plan),
+) -> Result<bool, Problem> {
+    let tracked = Tracked::read(&project.root, &facts.environment)?;
+    let is_open = |step: &Step| matches!(step.action, Action::Command(_)) && step.inputs.is_none();
+    // Who cannot know says yes.
+    Ok(!lacking(&tracked, release, (facts, plan)).is_empty()
+        || published(plan).any(is_open) && has_untracked(&project.root).unwrap_or(true))
 }
 
 /// The steps of which the product is published, or part of what is: a target that declares no

@@ -10,6 +10,7 @@ use indexmap::IndexMap;
 use crate::cache::{Cache, State};
 use crate::cli::arguments::{Global, When};
 use crate::cli::bases::Strictness;
+use crate::cli::publishable::reads_untracked;
 use crate::cli::report::summarise_refusal;
 use crate::cli::stages::Entered;
 use crate::cli::words::Words;
@@ -235,13 +236,19 @@ impl Session {
         overrides: &IndexMap<String, String>,
         options: Options,
     ) -> Result<Planned, Problems> {
-        let (selection, entered) = self.select(&loaded, goals, overrides, options)?;
+        let (selection, mut entered) = self.select(&loaded, goals, overrides, options)?;
         let mut facts = self.gather(&loaded, &selection.needs, overrides)?;
         facts.dockerfiles = self.read_dockerfiles(&loaded.project, &selection.needs)?;
         let strict = Strictness::of(&selection, options);
         self.find_bases(&loaded, &selection, strict, &mut facts)?;
         let plan = crate::plan::build(&loaded.release, &facts, &selection, &options)?;
         let Loaded { project, release, known, .. } = loaded;
+        let unsettled = entered.iter_mut().flat_map(|entered| &mut entered.stages);
+        let mut built = unsettled.filter(|(_, candidate)| candidate.from.is_none()).peekable();
+        if built.peek().is_some() {
+            let untracked = reads_untracked((&project, &release), (&facts, &plan))?;
+            built.for_each(|(_, candidate)| candidate.untracked = untracked);
+        }
         Ok(Planned { project, release, facts, plan, tools: selection.needs.tools, known, entered })
     }
 

@@ -1,7 +1,6 @@
 //! What the commands that enter stages share: the ledger, what is promoted, and who asks
 //! and approves.
 
-use std::cell::LazyCell;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
@@ -15,7 +14,7 @@ use crate::cli::run::{can_ask, ci};
 use crate::cli::session::{Loaded, Planned, Session, links_of};
 use crate::config::{Image, ProjectPath, Release, Stage};
 use crate::diagnostic::{Code, Problem, Problems, nearest};
-use crate::facts::{Event, EventSource, Facts, Git, Needs, Scope, commit_and_event, has_untracked, short};
+use crate::facts::{Event, EventSource, Facts, Git, Needs, Scope, commit_and_event, short};
 use crate::plan::{
     Entering, Goals, Options, Plan, Promoted, RegistryPlace, RegistryPlan, entered, images_of_stage,
     registry_of, select_entering, tests_of,
@@ -218,8 +217,6 @@ impl Session {
         };
         let deployed = only_deployed(self, loaded, &facts, (&ledger, &page.state), &stages);
         let tree = tree_of_commit(root, &git.sha)?;
-        // Who cannot know says no.
-        let untracked = LazyCell::new(|| has_untracked(root).unwrap_or(true));
         let (mut entering, mut problems, mut candidates) = (Entering::default(), Problems::new(), Vec::new());
         for stage in &stages {
             let from = stage.from.as_ref().map(|from| {
@@ -262,7 +259,6 @@ impl Session {
                 let promoted = promoted((release, &facts), stage, (name, &running.entry));
                 entering.promoted.extend(problems.take(promoted).unwrap_or_default());
             }
-            let has_more = from.is_none() && *untracked;
             let candidate = candidate(release, &facts, stage, (git, &tree), from);
             let is_version = matches!(facts.event, Event::Tag(_)) && !options.allow_regress;
             let name = &stage.name.value;
@@ -274,8 +270,7 @@ impl Session {
                 entering.passed_over.insert(name.clone());
                 continue;
             }
-            let untracked = candidate.untracked || has_more;
-            candidates.push(((*stage).clone(), Candidate { untracked, ..candidate }));
+            candidates.push(((*stage).clone(), candidate));
         }
         if !options.looked_at {
             std::mem::take(&mut problems).or(())?;

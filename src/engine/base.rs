@@ -37,6 +37,14 @@ impl Base {
                 return Err(not_for(Code::Assemble, &step.platform, &platforms, step.span));
             }
         };
+        let found = image.config.platform();
+        if !found.serves(&step.platform) {
+            let title = format!("the base image for `{}` is for `{found}`", step.platform);
+            return Err(Problem::new(Code::Assemble, title)
+                .label(step.span, "its index and its configuration do not say the same")
+                .note(format!("the configuration of {} says `{found}`", image.descriptor.digest))
+                .help("take another base, or have whoever made this one mend its index"));
+        }
         let mut tree = FileTree::default();
         image.apply(layout, &mut tree).map_err(|problem| problem.label(step.span, "of the base image"))?;
         for layer in &image.manifest.layers {

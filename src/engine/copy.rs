@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use crate::config::{PRIVATE, of_directories};
 use crate::diagnostic::{Code, Problem};
-use crate::facts::{Stat, nearest_path};
+use crate::facts::{Stat, Visited, levels, nearest_path};
 use crate::plan::CopyPlan;
 
 /// So many entries of a directory are looked at by one thread.
@@ -130,51 +130,60 @@ struct Walk<'a> {
     only: Option<GlobSet>,
 }
 
+/// A directory that is looked at.
+struct Place {
+    path: PathBuf,
+    below: PathBuf,
+    /// Whether all that is in it is copied.
+    taken: bool,
+}
+
+/// What is copied of an entry, and what is looked at below it.
+type Found = (Option<Source>, Option<Place>);
+
 impl Walk<'_> {
     /// What is copied of a directory, in the order of names.
     fn directory(&self, path: &Path, below: &Path, taken: bool) -> Result<Vec<Source>, Problem> {
-        let mut entries = entries(path).map_err(|error| unreadable(self.copy, path, &error))?;
-        entries.sort_by_cached_key(DirEntry::file_name);
-        entries
-            .par_iter()
-            .with_min_len(FEW)
-            .try_fold(Vec::new, |mut sources, entry| {
-                self.entry(entry, below.join(entry.file_name()), taken, &mut sources)?;
-                Ok(sources)
-            })
-            .try_reduce(Vec::new, |mut sources, more| {
-                sources.extend(more);
-                Ok(sources)
-            })
+        let first = Place { path: path.to_owned(), below: below.to_owned(), taken };
+        let (sources, failed) = levels(first, |place| {
+            let (found, failed) = match self.list(&place) {
+                Ok(found) => (found, None),
+                Err(problem) => (Vec::new(), Some(problem)),
+            };
+            let (mut items, mut deeper) = (Vec::new(), Vec::new());
+            for (source, below) in found {
+                items.extend(source);
+                deeper.extend(below.map(|below| (items.len(), below)));
+            }
+            Visited { items, deeper, beside: failed }
+        });
+        failed.into_iter().flatten().next().map_or(Ok(sources), Err)
     }
 
-    /// Adds what is copied of an entry of a directory.
-    fn entry(
-        &self,
-        entry: &DirEntry,
-        below: PathBuf,
-        taken: bool,
-        sources: &mut Vec<Source>,
-    ) -> Result<(), Problem> {
+    /// What is copied of each entry of a directory, and what is looked at below it.
+    fn list(&self, place: &Place) -> Result<Vec<Found>, Problem> {
+        let mut entries = entries(&place.path).map_err(|error| unreadable(self.copy, &place.path, &error))?;
+        entries.sort_by_cached_key(DirEntry::file_name);
+        entries.par_iter().with_min_len(FEW).map(|entry| self.entry(entry, place)).collect()
+    }
+
+    fn entry(&self, entry: &DirEntry, place: &Place) -> Result<Found, Problem> {
+        let below = place.below.join(entry.file_name());
         if self.exclude.is_match(&below) {
-            return Ok(());
+            return Ok((None, None));
         }
         let path = entry.path();
-        let taken = taken || self.only.as_ref().is_none_or(|only| only.is_match(&below));
+        let taken = place.taken || self.only.as_ref().is_none_or(|only| only.is_match(&below));
         let metadata = entry.metadata().map_err(|error| unreadable(self.copy, &path, &error))?;
         if metadata.is_dir() {
             if self.exclude_directories.is_match(&below) {
-                return Ok(());
+                return Ok((None, None));
             }
-            let deeper = self.directory(&path, &below, taken)?;
-            if taken {
-                sources.push(Source { below, kind: SourceKind::Directory });
-            }
-            sources.extend(deeper);
-        } else if taken {
-            sources.push(self.leaf(&path, below, &metadata)?);
+            let source = taken.then(|| Source { below: below.clone(), kind: SourceKind::Directory });
+            return Ok((source, Some(Place { path, below, taken })));
         }
-        Ok(())
+        let source = taken.then(|| self.leaf(&path, below, &metadata)).transpose()?;
+        Ok((source, None))
     }
 
     /// A file or a link.

@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
-use rayon::prelude::*;
 
 use crate::config::{PRIVATE, ProjectPath};
 use crate::diagnostic::{Code, Problem, Problems};
-use crate::facts::Seen;
+use crate::facts::{Seen, Visited, levels};
 
 /// A place that is to be walked.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,9 +80,14 @@ impl Tree {
         let walk = Walk { root, wanted, honour_ignore, closed };
         let mut walked = Walked::default();
         let rules = if honour_ignore { rules_above(root, &mut walked) } else { None };
-        let (mut tree, problems) = walk.directory(&PathBuf::new(), rules, false, &[]);
-        tree.walked.extend(walked);
-        problems.or(tree)
+        let first = Visit { directory: PathBuf::new(), rules, ignored: false, within: Vec::new() };
+        let (entries, beside) = levels(first, |visit| walk.directory(visit));
+        let mut problems = Problems::new();
+        for (more, wrong) in beside {
+            walked.extend(more);
+            problems.extend(wrong);
+        }
+        problems.or(Self { entries, walked })
     }
 
     /// What says that a walk would find the same again.
@@ -190,24 +194,26 @@ struct Walk<'a> {
     closed: &'a (dyn Fn(&Path) -> bool + Sync),
 }
 
+/// A directory that is walked.
+struct Visit {
+    directory: PathBuf,
+    rules: Option<Arc<Rules>>,
+    ignored: bool,
+    /// For each wanted place that it lies in, whether that place has ignored files, too.
+    within: Vec<bool>,
+}
+
 impl Walk<'_> {
-    /// Walks one directory. `within` says for each wanted place that it lies in
-    /// whether that place has ignored files, too.
-    fn directory(
-        &self,
-        directory: &Path,
-        rules: Option<Arc<Rules>>,
-        ignored: bool,
-        within: &[bool],
-    ) -> (Tree, Problems) {
-        let mut within = within.to_vec();
+    /// Walks one directory.
+    fn directory(&self, visit: Visit) -> Visited<Visit, Entry, (Walked, Problems)> {
+        let Visit { directory, rules, ignored, mut within } = visit;
         let here = self.wanted.iter().filter(|wanted| wanted.directory == directory);
         // A directory that is named although it is ignored is meant with all it has.
         within.extend(here.map(|wanted| wanted.ignored || ignored));
-        let full = self.root.join(directory);
+        let full = self.root.join(&directory);
         let mut walked = Walked::default();
         if !within.is_empty() {
-            walked.directories.extend(Seen::of(&full).ok().map(|seen| (directory.to_owned(), seen)));
+            walked.directories.extend(Seen::of(&full).ok().map(|seen| (directory.clone(), seen)));
         }
         if self.honour_ignore {
             let file = directory.join(".gitignore");
@@ -215,40 +221,31 @@ impl Walk<'_> {
             // That one was made shows in its directory, where that is looked at by all
             // whom it concerns.
             let above =
-                |wanted: &Wanted| wanted.directory != directory && wanted.directory.starts_with(directory);
+                |wanted: &Wanted| wanted.directory != directory && wanted.directory.starts_with(&directory);
             if found.is_some() || within.is_empty() || self.wanted.iter().any(above) {
                 walked.rules.push((file, found));
             }
         }
         let rules = if self.honour_ignore { Rules::read(&full, rules) } else { rules };
-        let entries = match self.list(directory, &full, rules.as_deref(), ignored) {
-            Ok(entries) => entries,
-            Err(problem) => return (Tree::default(), problem.into()),
+        let (items, problems) = match self.list(&directory, &full, rules.as_deref(), ignored) {
+            Ok(entries) => (entries, Problems::new()),
+            Err(problem) => (Vec::new(), problem.into()),
         };
-        let deeper: Vec<_> = entries
-            .par_iter()
-            .map(|entry| {
-                if entry.kind != EntryKind::Directory {
-                    return None;
-                }
-                let still: Vec<bool> = within.iter().copied().filter(|all| *all || !entry.ignored).collect();
-                let leads = self.wanted.iter().any(|wanted| wanted.directory.starts_with(&entry.path));
-                let descend = leads || !still.is_empty() && !(self.closed)(&entry.path);
-                descend.then(|| self.directory(&entry.path, rules.clone(), entry.ignored, &still))
-            })
-            .collect();
-        let mut tree = Tree { entries: Vec::new(), walked };
-        let mut problems = Problems::new();
-        // What is in a directory comes right behind it: that is the order of paths.
-        for (entry, deeper) in entries.into_iter().zip(deeper) {
-            tree.entries.push(entry);
-            if let Some((found, wrong)) = deeper {
-                tree.entries.extend(found.entries);
-                tree.walked.extend(found.walked);
-                problems.extend(wrong);
+        let deeper = items.iter().zip(1..).filter_map(|(entry, behind)| {
+            if entry.kind != EntryKind::Directory {
+                return None;
             }
-        }
-        (tree, problems)
+            let still: Vec<bool> = within.iter().copied().filter(|all| *all || !entry.ignored).collect();
+            let leads = self.wanted.iter().any(|wanted| wanted.directory.starts_with(&entry.path));
+            let descends = leads || !still.is_empty() && !(self.closed)(&entry.path);
+            // What is in a directory comes right behind it: that is the order of paths.
+            descends.then(|| {
+                let (directory, rules) = (entry.path.clone(), rules.clone());
+                (behind, Visit { directory, rules, ignored: entry.ignored, within: still })
+            })
+        });
+        let deeper = deeper.collect();
+        Visited { items, deeper, beside: (walked, problems) }
     }
 
     /// What is in a directory, in the order of names.

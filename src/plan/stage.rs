@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::config::{Command, Deploy, Image, ProjectPath, Stage};
+use crate::config::{Command, Deploy, HttpCheck, Image, ProjectPath, Stage};
 use crate::diagnostic::{Code, Problem, Span, Spanned};
-use crate::facts::Scope;
+use crate::facts::{Scope, without_credentials};
 use crate::oci::Descriptor;
 use crate::plan::entering::{Promoted, images_of_stage, tests_of};
 use crate::plan::lower::{Lower, Made};
@@ -211,7 +211,7 @@ impl Lower<'_> {
         let scope = Scope::new(self.release, self.facts).of(&stage.name.value);
         let http = verify.value.http.iter();
         let http = http.map(|check| HttpProbe {
-            address: self.fill(&scope, &check.url),
+            address: self.address(&scope, check),
             status: check.status,
             ca: check.ca.clone(),
             span: check.span,
@@ -224,6 +224,17 @@ impl Lower<'_> {
         Made::new(Action::Verify(Box::new(step)), definition, Effect::Publishing)
     }
 
+    /// What is asked over HTTP.
+    fn address(&mut self, scope: &Scope<'_>, check: &HttpCheck) -> String {
+        let address = self.fill(scope, &check.url);
+        if !address.is_empty() && !is_http(&address) {
+            let title = format!("`{}` is not the address of a web page", without_credentials(&address));
+            let problem = Problem::new(Code::InvalidValue, title).label(check.span, "asked for here");
+            self.problems.push(problem.help("write it as `https://HOST/PATH`, or with `http`"));
+        }
+        address
+    }
+
     /// Commands of a stage: they see all of the caller's environment, as what always runs.
     pub(super) fn stage_command(&mut self, stage: &Stage, commands: &[Spanned<Command>]) -> CommandStep {
         let mut command = self.callers_command(&stage.name.value, &stage.home, commands);
@@ -234,5 +245,34 @@ impl Lower<'_> {
     /// Stands for a step that is not declared.
     pub(super) fn undefined(stage: &Stage) -> Made {
         Made::not_available("a step that is not declared", stage.name.span, Effect::Publishing)
+    }
+}
+
+/// Whether an address names a host to be asked over HTTP.
+fn is_http(address: &str) -> bool {
+    let scheme = address.split_once("://");
+    let rest =
+        scheme.filter(|(scheme, _)| ["http", "https"].iter().any(|it| it.eq_ignore_ascii_case(scheme)));
+    let host = rest.and_then(|(_, rest)| rest.split(['/', '?', '#']).next());
+    let host = host.and_then(|host| host.rsplit('@').next()).unwrap_or_default();
+    !host.is_empty()
+        && !host.starts_with(':')
+        && !address.contains(|c: char| c.is_whitespace() || c.is_control())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_that_can_be_asked_are_taken() {
+        for right in ["http://h", "https://h:8080/x?y", "HTTPS://h", "http://u:p@h/x", "http://[::1]:80/"] {
+            assert!(is_http(right), "{right}");
+        }
+        for wrong in
+            ["h", "h/x", "ftp://h", "http://", "http:///x", "http://:80", "http://a b/", "http://u@/x"]
+        {
+            assert!(!is_http(wrong), "{wrong}");
+        }
     }
 }

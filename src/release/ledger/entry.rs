@@ -180,16 +180,16 @@ impl Entry {
     pub const FORMAT: u32 = FORMAT;
 
     /// Whether it would change nothing of what another one says of the same stage: the
-    /// same commit, event, images, places, and tags.
+    /// same commit, event, images, places, and tags, of a tree that was clean or not.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         let what = |entry: &Self| {
-            let Self { stage, event, commit, dirty, mut images, version, .. } = entry.clone();
+            let Self { stage, event, commit, dirty, untracked, mut images, version, .. } = entry.clone();
             // To scan it once more changes nothing.
             for image in &mut images {
                 image.scans.clear();
             }
-            (stage, event, commit, dirty, images, version)
+            (stage, event, commit, (dirty, untracked), images, version)
         };
         what(self) == what(other)
     }

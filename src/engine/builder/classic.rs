@@ -67,8 +67,8 @@ impl Engine {
         lines: mpsc::Sender<Vec<u8>>,
     ) -> Result<Kept, EngineError> {
         let cause = Cause::default();
-        let built = self.post_build(build, lines, &cause).await;
-        built.map_err(|error| cause.or(error))
+        let kept = self.post_build(build, lines, &cause).await;
+        kept.map_err(|error| cause.or(error))
     }
 
     async fn post_build(

@@ -328,6 +328,7 @@ impl Builds {
         let here = |problem: Problem| problem.label(build.span, "built from this");
         match error {
             EngineError::Local(problem) => *problem,
+            EngineError::Unserved(words) => here(problem(&words)),
             EngineError::Failed { words, spot } => {
                 let remedy = remedy(&words, engine.about().kind);
                 let help = |problem: Problem| match &remedy {

@@ -40,7 +40,11 @@ impl Builds {
                 EngineError::Local(problem) => *problem,
                 other => {
                     let title = format!("the engine does not take the image as `{said}`");
-                    let problem = Problem::new(Code::BuildFailed, title).note(format!("{engine}: {other}"));
+                    let why = match other {
+                        EngineError::Unserved(words) => words,
+                        other => format!("{engine}: {other}"),
+                    };
+                    let problem = Problem::new(Code::BuildFailed, title).note(why);
                     index
                         .local
                         .iter()

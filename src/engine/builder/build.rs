@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use crate::engine::builder::cause::Cause;
 use crate::engine::builder::context::Context;
 use crate::engine::builder::engine::{Engine, EngineKind};
 use crate::engine::builder::error::EngineError;
@@ -203,7 +204,8 @@ impl Engine {
         }
         build.offer.dockerfile = Bytes::from(dockerfile);
         let (transfer, local) = transfer.unzip();
-        let _session = offer(pipe, build.offer, transfer);
+        let cause = Cause::default();
+        let _session = offer(pipe, build.offer, transfer, cause.clone());
         let mut set = |name: String, value: String| attributes.insert(name, value);
         set("platform".to_owned(), build.platform.to_string());
         set(format!("label:{OWNER}"), build.owner);
@@ -247,7 +249,8 @@ impl Engine {
             solve.cache_to.retain(|cache| cache.r#type == INLINE);
             (answer, hits) = attempt(&buildkit, solve, lines).await;
         }
-        Ok(Solved { answer: answer?, hits, has_caches })
+        let answer = answer.map_err(|error| cause.or(error))?;
+        Ok(Solved { answer, hits, has_caches })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Builds with the API that engines had before BuildKit, which is the one of Podman.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 
 use base64::Engine as _;
@@ -18,6 +18,7 @@ use tokio_stream::{Stream, StreamExt};
 
 use crate::dockerfile::{Keyword, Spot};
 use crate::engine::builder::build::{Build, Kept, OWNER};
+use crate::engine::builder::cause::Cause;
 use crate::engine::builder::context::{CHANGED, MODE};
 use crate::engine::builder::engine::{Engine, EngineKind};
 use crate::engine::builder::error::{EngineError, chain};
@@ -37,6 +38,9 @@ const LONGEST: usize = 16 << 20;
 
 /// Most bytes of a line of the build that are kept until it ends.
 const LONGEST_SHOWN: usize = 64 << 10;
+
+/// Most instructions of a build that are kept until it ends.
+const MOST_BEGUN: usize = 1000;
 
 /// A line of the engine's answer.
 #[derive(Default, Deserialize)]
@@ -62,9 +66,20 @@ impl Engine {
         build: Build,
         lines: mpsc::Sender<Vec<u8>>,
     ) -> Result<Kept, EngineError> {
+        let cause = Cause::default();
+        let kept = self.post_build(build, lines, &cause).await;
+        kept.map_err(|error| cause.or(error))
+    }
+
+    async fn post_build(
+        &self,
+        build: Build,
+        lines: mpsc::Sender<Vec<u8>>,
+        cause: &Cause,
+    ) -> Result<Kept, EngineError> {
         let broken = |error: &(dyn std::error::Error + 'static)| EngineError::Broken(chain(error));
         let own = own(&build, self.about().kind).map_err(|error| broken(&error))?;
-        let body = without_end((build.offer.context)())
+        let body = without_end(cause.of((build.offer.context)()))
             .chain(tokio_stream::once(Ok(Bytes::from(own))))
             .map(|piece| piece.map(Frame::data));
         let request = Request::builder()
@@ -130,10 +145,17 @@ struct Output {
     open: String,
     hits: CacheHits,
     image: Option<String>,
-    /// The instruction of the Dockerfile that was begun last.
-    spot: Option<Spot>,
-    /// Whether that is one that hoist added.
+    /// The instructions that were begun, the last one at the end: of stages side by side in
+    /// any order.
+    begun: VecDeque<Begun>,
+    /// Whether the last is one that hoist added.
     is_ours: bool,
+}
+
+/// An instruction of the Dockerfile that an engine began with.
+struct Begun {
+    instruction: String,
+    spot: Option<Spot>,
 }
 
 impl Output {
@@ -155,15 +177,37 @@ impl Output {
             self.image = Some(id);
         }
         told.error.map_or(Ok(()), |error| {
-            let spot = self.spot.take().or_else(|| Spot::in_words(&error));
+            let spot = self.failed(&error).or_else(|| Spot::in_words(&error));
             Err(EngineError::Failed { words: error.trim().to_owned(), spot })
         })
+    }
+
+    /// The instruction that an error is about: the one that it names, as Podman does
+    /// (`building at STEP "RUN exit 7": …`), else the last one.
+    fn failed(&self, error: &str) -> Option<Spot> {
+        let named = error.split_once("STEP \"").map(|(_, named)| named);
+        let is_named = |begun: &&Begun| {
+            let rest = named.and_then(|named| named.strip_prefix(&begun.instruction));
+            rest.is_some_and(|rest| rest.starts_with('"'))
+        };
+        // What it names has values in the place of arguments, and no flags.
+        let keyword = named.and_then(|named| named.split_whitespace().next());
+        let is_like = |begun: &&Begun| {
+            keyword.is_some_and(|keyword| begun.instruction.split_whitespace().next() == Some(keyword))
+        };
+        let latest = || self.begun.iter().rev();
+        let found = latest().find(is_named).or_else(|| latest().find(is_like));
+        found.or_else(|| latest().next())?.spot.clone()
     }
 
     fn count(&mut self, line: &str) {
         if let Some((instruction, spot)) = step(line) {
             self.is_ours = instruction.starts_with("LABEL") && instruction.contains(OWNER);
-            self.spot = spot.filter(|_| !self.is_ours);
+            if self.begun.len() == MOST_BEGUN {
+                self.begun.pop_front();
+            }
+            let spot = spot.filter(|_| !self.is_ours);
+            self.begun.push_back(Begun { instruction: instruction.to_owned(), spot });
             self.hits.steps += usize::from(!self.is_ours && !instruction.starts_with("FROM "));
         }
         self.hits.cached += usize::from(!self.is_ours && line.contains("> Using cache"));
@@ -311,4 +355,53 @@ fn logins(build: &Build) -> String {
     });
     let logins: serde_json::Map<_, _> = logins.collect();
     BASE64_URL_SAFE.encode(json!(logins).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where a build failed of which an engine said this.
+    async fn failed(told: &[&str], error: &str) -> Option<Spot> {
+        let (lines, _) = mpsc::channel(1);
+        let mut output = Output::default();
+        for line in told {
+            let told = Told { stream: format!("{line}\n"), ..Told::default() };
+            output.take(told, &lines).await.unwrap();
+        }
+        let told = Told { error: Some(error.to_owned()), ..Told::default() };
+        match output.take(told, &lines).await {
+            Err(EngineError::Failed { spot, .. }) => spot,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn of_stages_side_by_side_the_step_that_the_error_names_has_failed() {
+        let told = [
+            "[1/4] STEP 1/2: FROM scratch AS first",
+            "[1/4] STEP 2/2: COPY bin /bin",
+            "[3/4] STEP 1/5: FROM 3008 AS second",
+            "[3/4] STEP 2/5: LABEL a=b",
+            "[3/4] STEP 3/5: RUN true",
+            "[3/4] STEP 4/5: RUN exit 7",
+            "[4/4] STEP 1/3: FROM 3008",
+        ];
+        let spot = |stage, after, keyword| Some(Spot::OfStage { stage, after, keyword });
+        let error = "building at STEP \"RUN exit 7\": while running runtime: exit status 7";
+        assert_eq!(failed(&told, error).await, spot(2, 1, Keyword::Run));
+        // What begins like another is not that.
+        let error = "building at STEP \"RUN true\": while running runtime: exit status 7";
+        assert_eq!(failed(&told, error).await, spot(2, 2, Keyword::Run));
+        // With the values of arguments it is no line that was told.
+        let error = "building at STEP \"COPY no/none /\": no such file";
+        assert_eq!(failed(&told, error).await, spot(0, 0, Keyword::Copy));
+        // Quotes within are as they are.
+        let quoted = ["[1/2] STEP 1/2: FROM a", "[1/2] STEP 2/2: RUN echo \"b\"", "[2/2] STEP 1/2: FROM a"];
+        let error = "building at STEP \"RUN echo \"b\"\": exit status 7";
+        assert_eq!(failed(&quoted, error).await, spot(0, 0, Keyword::Run));
+        // Where none is named, it is the last.
+        assert_eq!(failed(&told[..6], "exit status 7").await, spot(2, 1, Keyword::Run));
+        assert_eq!(failed(&[], error).await, None);
+    }
 }

@@ -149,12 +149,10 @@ impl Context {
     fn content(self, file: InputFile) -> Content {
         Box::new(move |take| {
             let here = self.root.join(file.path.as_path());
-            let size = file.seen.stat.size;
-            let mut content = File::open(here)
-                .map(|content| Summed::new(content, size))
-                .map_err(|error| unreadable(&file, &error))?;
+            let content = File::open(here).map_err(|error| unreadable(&file, &error))?;
+            let mut content = Summed::new(content, &file, file.seen.stat.size);
             take(&mut content)?;
-            if content.is_as(&file) { Ok(()) } else { Err(changed(&file)) }
+            content.check()
         })
     }
 
@@ -175,9 +173,9 @@ impl Context {
                 let size = content.metadata().map_err(|error| unreadable(file, &error))?.len();
                 let mut header = header(EntryType::Regular, mode);
                 header.set_size(size);
-                let mut content = Summed::new(content, size);
+                let mut content = Summed::new(content, file, size);
                 archive.append_data(&mut header, path, &mut content)?;
-                if content.is_as(file) { Ok(()) } else { Err(changed(file)) }
+                content.check()
             }
         })?;
         archive.finish()
@@ -235,26 +233,28 @@ fn unreadable(file: &InputFile, error: &io::Error) -> io::Error {
 }
 
 /// A file that is read up to the size that was announced, and its digest.
-struct Summed {
+struct Summed<'a> {
+    file: &'a InputFile,
     content: io::Take<File>,
     sum: blake3::Hasher,
     left: u64,
 }
 
-impl Summed {
-    fn new(content: File, size: u64) -> Self {
-        Self { content: content.take(size), sum: blake3::Hasher::new(), left: size }
+impl<'a> Summed<'a> {
+    fn new(content: File, file: &'a InputFile, size: u64) -> Self {
+        Self { file, content: content.take(size), sum: blake3::Hasher::new(), left: size }
     }
 
-    /// Whether all of it was read, and was what it was when its digest was taken.
-    fn is_as(&self, file: &InputFile) -> bool {
-        self.left == 0 && *self.sum.finalize().as_bytes() == file.digest
+    /// Makes sure that all of it was read, and was what it was when its digest was taken.
+    fn check(&self) -> io::Result<()> {
+        let is_same = self.left == 0 && *self.sum.finalize().as_bytes() == self.file.digest;
+        if is_same { Ok(()) } else { Err(changed(self.file)) }
     }
 }
 
-impl Read for Summed {
+impl Read for Summed<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.content.read(buffer)?;
+        let count = self.content.read(buffer).map_err(|error| unreadable(self.file, &error))?;
         self.sum.update(buffer.get(..count).unwrap_or_default());
         self.left -= count as u64;
         Ok(count)

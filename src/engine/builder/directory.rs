@@ -1,5 +1,7 @@
 //! A directory as an image, for Dockerfiles that copy from it by name.
 
+use tokio_stream::StreamExt as _;
+
 use crate::engine::builder::error::{EngineError, chain};
 use crate::engine::builder::session::Source;
 use crate::engine::builder::stream::read;
@@ -16,7 +18,8 @@ pub async fn directory_image(
     images: &Layout,
 ) -> Result<Descriptor, EngineError> {
     let (platform, images) = (platform.clone(), images.clone());
-    read(archive(), move |archive| {
+    let unserved = |error: std::io::Error| EngineError::Unserved(error.to_string());
+    read(archive().map(move |piece| piece.map_err(unserved)), move |archive| {
         let compression = LayerCompression::GZIP;
         let mut blob = images.writer()?;
         let diff_id =

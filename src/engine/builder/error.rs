@@ -28,6 +28,8 @@ pub enum EngineError {
         /// The instruction that failed, if the engine tells which.
         spot: Option<Spot>,
     },
+    /// hoist itself could not give it what it asked for, or take what it gave.
+    Unserved(String),
     /// A layout here cannot be read or written.
     Local(Box<crate::diagnostic::Problem>),
 }
@@ -35,7 +37,9 @@ pub enum EngineError {
 impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreachable(why) | Self::Denied(why) | Self::Broken(why) => f.write_str(why),
+            Self::Unreachable(why) | Self::Denied(why) | Self::Broken(why) | Self::Unserved(why) => {
+                f.write_str(why)
+            }
             Self::Refused(words) | Self::Failed { words, .. } => f.write_str(words),
             Self::Local(problem) => f.write_str(&problem.title),
         }

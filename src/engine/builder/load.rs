@@ -6,6 +6,7 @@ use bollard::query_parameters::ImportImageOptions;
 use serde_json::json;
 use tokio_stream::StreamExt;
 
+use crate::engine::builder::cause::Cause;
 use crate::engine::builder::engine::{Engine, EngineKind};
 use crate::engine::builder::error::EngineError;
 use crate::engine::builder::stream::written;
@@ -54,13 +55,15 @@ impl Engine {
         images: &Layout,
     ) -> Result<(), EngineError> {
         let (image, names, images) = (image.clone(), names.to_owned(), images.clone());
-        let archive = written(move |out| write_archive(&image, &names, whole, &images, out));
+        let cause = Cause::default();
+        let archive = cause.of(written(move |out| write_archive(&image, &names, whole, &images, out)));
         let mut answers =
             Box::pin(self.docker()?.import_image_stream(ImportImageOptions::default(), archive, None));
         while let Some(answer) = answers.next().await {
-            let refused = answer?.error_detail.and_then(|detail| detail.message);
+            let answer = answer.map_err(|error| cause.or(error.into()))?;
+            let refused = answer.error_detail.and_then(|detail| detail.message);
             if let Some(words) = refused {
-                return Err(EngineError::Refused(words));
+                return Err(cause.or(EngineError::Refused(words)));
             }
         }
         Ok(())

@@ -3,6 +3,7 @@
 
 mod archive;
 mod build;
+mod cause;
 mod classic;
 mod connector;
 mod context;

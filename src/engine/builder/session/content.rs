@@ -23,6 +23,8 @@ use tower::service_fn;
 use tower_service::Service;
 
 use crate::diagnostic::Problem;
+use crate::engine::builder::cause::Cause;
+use crate::engine::builder::error::EngineError;
 use crate::engine::builder::stream::written;
 use crate::oci::{Digest, MAX_DOCUMENT};
 use crate::store::{BlobWriter, Layout};
@@ -34,16 +36,24 @@ const BACKLOG: usize = 4;
 
 /// Layouts by what the engine calls them.
 #[derive(Clone, Default)]
-pub(in crate::engine::builder) struct Contents(Arc<HashMap<String, Layout>>);
+pub(in crate::engine::builder) struct Contents {
+    stores: Arc<HashMap<String, Layout>>,
+    cause: Cause,
+}
 
 impl Contents {
     pub(in crate::engine::builder) fn new(stores: HashMap<String, Layout>) -> Self {
-        Self(Arc::new(stores))
+        Self { stores: Arc::new(stores), cause: Cause::default() }
+    }
+
+    /// The same, of which a failure becomes the cause of a build's.
+    pub(super) fn with(self, cause: Cause) -> Self {
+        Self { cause, ..self }
     }
 
     fn store<T>(&self, request: &Request<T>) -> Result<&Layout, Status> {
         let id = request.metadata().get(STORE).and_then(|id| id.to_str().ok()).unwrap_or_default();
-        self.0.get(id).ok_or_else(|| Status::not_found(format!("no store `{id}` is offered")))
+        self.stores.get(id).ok_or_else(|| Status::not_found(format!("no store `{id}` is offered")))
     }
 
     fn info(&self, request: &Request<InfoRequest>) -> Result<Response<InfoResponse>, Status> {
@@ -59,10 +69,10 @@ impl Contents {
         let (digest, path) = blob(layout, &digest)?;
         let mut file = File::open(path).map_err(|_| missing(&digest))?;
         let (from, size) = (offset.cast_unsigned(), if size > 0 { size.cast_unsigned() } else { u64::MAX });
-        let pieces = written(move |out| {
+        let pieces = self.cause.of(written(move |out| {
             file.seek(SeekFrom::Start(from))?;
             io::copy(&mut file.take(size), out).map(drop)
-        });
+        }));
         let mut offset = offset;
         let answers = pieces.map(move |piece| {
             let data = piece?.to_vec();
@@ -85,7 +95,9 @@ impl Contents {
         {
             return Err(Status::already_exists(format!("content {digest}: already exists")));
         }
-        let mut writing = Writing { blob: layout.writer().map_err(failed)?, offset: 0 };
+        let cause = self.cause.clone();
+        let blob = layout.writer().map_err(|problem| failed(&cause, problem))?;
+        let mut writing = Writing { blob, offset: 0, cause };
         let (sender, receiver) = mpsc::channel(BACKLOG);
         tokio::spawn(async move {
             let mut next = Some(first);
@@ -114,6 +126,7 @@ impl Contents {
 struct Writing {
     blob: BlobWriter,
     offset: i64,
+    cause: Cause,
 }
 
 impl Writing {
@@ -124,14 +137,17 @@ impl Writing {
             if offset != self.offset && offset != 0 {
                 return Err(Status::out_of_range(format!("{offset} is not where it ended")));
             }
-            self.blob.write_all(&data)?;
+            self.blob.write_all(&data).inspect_err(|error| {
+                self.cause.note(EngineError::Unserved(format!("a layer cannot be written: {error}")));
+            })?;
             self.offset += i64::try_from(data.len()).unwrap_or_default();
         }
         let answer = WriteResponse { action, offset: self.offset, total, digest: String::new() };
         if action != COMMIT {
             return Ok((answer, Some(self)));
         }
-        let descriptor = self.blob.commit("application/octet-stream").map_err(failed)?;
+        let committed = self.blob.commit("application/octet-stream");
+        let descriptor = committed.map_err(|problem| failed(&self.cause, problem))?;
         let digest = descriptor.digest.to_string();
         if !expected.is_empty() && expected != digest {
             return Err(Status::failed_precondition(format!("it is {digest}, and not {expected}")));
@@ -151,8 +167,11 @@ fn missing(digest: &Digest) -> Status {
     Status::not_found(format!("content {digest}: not found"))
 }
 
-fn failed(problem: Problem) -> Status {
-    Status::aborted(problem.title)
+/// Tells an engine why a layout here does not do.
+fn failed(cause: &Cause, problem: Problem) -> Status {
+    let status = Status::aborted(problem.title.clone());
+    cause.note(problem.into());
+    status
 }
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;

@@ -20,7 +20,9 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::engine::builder::cause::Cause;
 use crate::engine::builder::context::Context;
+use crate::engine::builder::error::EngineError;
 use crate::engine::builder::session::CONTEXT;
 use crate::engine::builder::session::listing::Listing;
 
@@ -37,6 +39,7 @@ pub(in crate::engine::builder) const IGNORE: &str = ".dockerignore";
 pub(super) struct Files {
     pub(super) dockerfile: Bytes,
     pub(super) context: Option<Context>,
+    pub(super) cause: Cause,
 }
 
 impl Files {
@@ -77,13 +80,13 @@ impl FileSync for Files {
             Wanted::Dockerfile => Listing::of_one(NAME, changed(&self.dockerfile), self.dockerfile.clone()),
             Wanted::Context(context) => {
                 let listing = spawn_blocking(move || context.listing()).await.map_err(io::Error::other);
-                listing.flatten().map_err(|error| Status::aborted(error.to_string()))?
+                listing.flatten().map_err(|error| unsent(&self.cause, &error))?
             }
             Wanted::Nothing => Listing::default(),
         };
         let listing = Arc::new(listing);
         let (sender, receiver) = mpsc::channel(BACKLOG);
-        tokio::spawn(send(listing, request.into_inner(), sender));
+        tokio::spawn(send(listing, request.into_inner(), sender, self.cause.clone()));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 
@@ -110,7 +113,12 @@ type Sender = mpsc::Sender<Result<Packet, Status>>;
 
 /// Tells what there is, and sends what is asked for meanwhile; whoever asked may have gone
 /// away.
-async fn send(listing: Arc<Listing>, mut asked: Streaming<Packet>, sender: Sender) -> Option<()> {
+async fn send(
+    listing: Arc<Listing>,
+    mut asked: Streaming<Packet>,
+    sender: Sender,
+    cause: Cause,
+) -> Option<()> {
     // As many as there are files may be asked for before the first is sent.
     let (ask, numbers) = threads::channel();
     let (told, telling) = (Arc::clone(&listing), sender.clone());
@@ -118,10 +126,14 @@ async fn send(listing: Arc<Listing>, mut asked: Streaming<Packet>, sender: Sende
     let sending = sender.clone();
     spawn_blocking(move || {
         for number in numbers {
-            if let Err(error) = pour(&listing, number, &sending) {
-                // Whoever went away need not know.
-                let _ = sending.blocking_send(Err(Status::aborted(error.to_string())));
-                return;
+            match pour(&listing, number, &sending) {
+                Ok(()) => {}
+                // Nobody takes it any more, and why is not known here.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return,
+                Err(error) => {
+                    let _ = sending.blocking_send(Err(unsent(&cause, &error)));
+                    return;
+                }
             }
         }
     });
@@ -133,6 +145,12 @@ async fn send(listing: Arc<Listing>, mut asked: Streaming<Packet>, sender: Sende
         }
     }
     None
+}
+
+/// Ends what is sent with why it cannot be.
+fn unsent(cause: &Cause, error: &io::Error) -> Status {
+    cause.note(EngineError::Unserved(error.to_string()));
+    Status::aborted(error.to_string())
 }
 
 fn message(kind: PacketType) -> Packet {
@@ -148,7 +166,7 @@ fn tell(listing: &Listing, sender: &Sender) -> Option<()> {
     Some(())
 }
 
-/// Sends a file; an empty piece ends it.
+/// Sends a file; an empty piece ends it. Where nobody takes it any more, the pipe is broken.
 fn pour(listing: &Listing, number: u32, sender: &Sender) -> io::Result<()> {
     let content = listing.content(number).ok_or_else(|| io::Error::other("no such file was told of"))?;
     let piece = |data| {
@@ -166,4 +184,19 @@ fn pour(listing: &Listing, number: u32, sender: &Sender) -> io::Result<()> {
         }
     })?;
     piece(Vec::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_nobody_takes_a_file_any_more_is_told_from_a_file_that_fails() {
+        let listing = Listing::of_one(NAME, 0, Bytes::from_static(b"FROM scratch\n"));
+        let (sender, receiver) = mpsc::channel(BACKLOG);
+        pour(&listing, 0, &sender).unwrap();
+        drop(receiver);
+        assert_eq!(pour(&listing, 0, &sender).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        assert_ne!(pour(&listing, 1, &sender).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
 }

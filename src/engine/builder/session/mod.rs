@@ -35,6 +35,7 @@ use tokio_stream::{Stream, StreamExt as _};
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
+use crate::engine::builder::cause::Cause;
 use crate::engine::builder::context::Context;
 use crate::engine::builder::pipe::Pipe;
 use auth::Credentials;
@@ -143,9 +144,11 @@ pub(super) struct Transfer {
 const WINDOW: u32 = 4 << 20;
 
 /// Offers a session over a connection that the engine made into one, until it is dropped.
-pub(super) fn offer(pipe: Pipe, offer: Offer, transfer: Option<Transfer>) -> Session {
+///
+/// Why something that the engine asks for cannot be given to it becomes the `cause`.
+pub(super) fn offer(pipe: Pipe, offer: Offer, transfer: Option<Transfer>, cause: Cause) -> Session {
     let (session, dropped) = oneshot::channel();
-    tokio::spawn(serve(pipe, offer, transfer, dropped));
+    tokio::spawn(serve(pipe, offer, transfer, cause, dropped));
     Session(session)
 }
 
@@ -155,18 +158,26 @@ pub(super) struct Session(
     #[expect(dead_code, reason = "that it goes away is what it tells")] oneshot::Sender<()>,
 );
 
-async fn serve(pipe: Pipe, offer: Offer, transfer: Option<Transfer>, dropped: oneshot::Receiver<()>) {
+async fn serve(
+    pipe: Pipe,
+    offer: Offer,
+    transfer: Option<Transfer>,
+    cause: Cause,
+    dropped: oneshot::Receiver<()>,
+) {
+    let archive = Upload { archive: offer.context, cause: cause.clone() };
+    let files = Files { dockerfile: offer.dockerfile, context: offer.files, cause: cause.clone() };
     let (contents, receiver) = transfer.map(|transfer| (transfer.contents, transfer.receiver)).unzip();
     let router = Server::builder()
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
         .add_service(HealthServer::new(Healthy))
-        .add_service(UploadServer::new(Upload(offer.context)))
-        .add_service(FileSyncServer::new(Files { dockerfile: offer.dockerfile, context: offer.files }))
+        .add_service(UploadServer::new(archive))
+        .add_service(FileSyncServer::new(files))
         .add_service(AuthServer::new(Credentials(offer.logins)))
         .add_service(SecretsServer::new(Secrets(offer.secrets)))
         .add_service(SshServer::new(Agents(offer.agents)))
-        .add_optional_service(contents)
+        .add_optional_service(contents.map(|contents| contents.with(cause)))
         .add_optional_service(receiver.map(FileSendServer::new));
     // How it ended is told by the build that it belongs to.
     let pipes = tokio_stream::once(Ok::<_, io::Error>(pipe)).chain(tokio_stream::pending());

@@ -7,13 +7,17 @@ use bollard_buildkit_proto::moby::upload::v1::upload_server;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::engine::builder::cause::Cause;
 use crate::engine::builder::session::Source;
 
 /// What the address of the context ends with.
 pub(super) const NAME: &str = "context";
 
 /// The archive of the context.
-pub(super) struct Upload(pub(super) Source);
+pub(super) struct Upload {
+    pub(super) archive: Source,
+    pub(super) cause: Cause,
+}
 
 #[tonic::async_trait]
 impl upload_server::Upload for Upload {
@@ -28,7 +32,7 @@ impl upload_server::Upload for Upload {
         if name != NAME {
             return Err(Status::not_found(format!("no archive `{name}`")));
         }
-        let pieces = (self.0)().map(|piece| match piece {
+        let pieces = self.cause.of((self.archive)()).map(|piece| match piece {
             Ok(bytes) => Ok(BytesMessage { data: bytes.into() }),
             Err(error) => Err(Status::aborted(error.to_string())),
         });

@@ -343,6 +343,9 @@ fn an_allowance_that_has_ended_is_told_before_anything_is_built() {
     let ended = world.hoist(&["release", "--yes"]);
     refused(&ended, 3, &["hoist::run::allowance_expired", "`CVE-2024-1` was allowed until 2020-01-31"]);
     assert!(!ended.stderr.contains("web:build"), "{}", ended.stderr);
+    for looks in [&["plan"][..], &["release", "--dry-run"]] {
+        refused(&world.hoist(looks), 3, &["`CVE-2024-1` was allowed until 2020-01-31"]);
+    }
     assert_eq!(world.calls(), Vec::<String>::new());
     // Images that nobody publishes are built all the same where all that can be done is asked for.
     refused(&world.hoist(&["scan", "--keep-going"]), 3, &["ok web:index", "was allowed until 2020-01-31"]);

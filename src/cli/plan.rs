@@ -11,7 +11,7 @@ use crate::config::Release;
 use crate::diagnostic::{Class, Problem, Problems};
 use crate::plan::{Goals, Options};
 use crate::report::{forecast_json, forecast_text, refused_json};
-use crate::run::{Forecast, forecast};
+use crate::run::{Forecast, ended_allowances, forecast};
 
 pub(crate) fn plan(session: &mut Session, options: &Plan) -> Result<ExitCode, Problems> {
     let words = Words::read(&options.words, &mut session.sources)?;
@@ -82,6 +82,11 @@ fn show(
         }
         refused.extend(of_stages);
     }
+    let ended = ended_allowances(&planned.plan, &session.host);
+    if !ended.is_empty() && !session.global.json {
+        session.report(&ended);
+    }
+    refused.extend(ended);
     let forecasts = look_ahead(session, planned, options)?;
     if session.global.json {
         if !refused.is_empty() {

@@ -86,5 +86,6 @@ pub use record::{amend, begun, directory_of, is_written, outline, recorded};
 pub use recorded::{events, log};
 pub use request::{Confirm, Options, Request, Settled};
 pub use sandbox::{Learned, sandbox_main, sandbox_support};
+pub use scan::ended_allowances;
 pub use scanned::{AllowanceFigures, FindingFigures, ScanFigures, SeverityCounts};
 pub use summary::Summary;

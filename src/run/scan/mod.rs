@@ -14,9 +14,10 @@ use jiff::tz::TimeZone;
 use tokio::sync::watch;
 
 use crate::diagnostic::{Problem, Problems};
+use crate::facts::Host;
 use crate::inspect::{View, expired, image, judge_scan, read_report};
 use crate::oci::Platform;
-use crate::plan::{Action, ScanStep, Step};
+use crate::plan::{Action, Plan, ScanStep, Step};
 use crate::run::ScanFigures;
 use crate::run::command::Unsuccessful;
 use crate::run::image::{Known, Yielded, no_image};
@@ -28,24 +29,29 @@ use crate::run::worker::{Worker, blocking};
 use crate::run::{FindingFigures, Request, Stream};
 use crate::store::Repository;
 
-/// Makes sure that no finding is allowed by what has ended: of that a scan fails, whatever
+/// What allows findings in the scans of a plan, and has ended: of that a scan fails, whatever
 /// it finds.
+#[must_use]
+pub fn ended_allowances(plan: &Plan, host: &Host) -> Problems {
+    let scans = plan.steps.iter().filter_map(|step| match &step.action {
+        Action::Scan(scan) => Some(&scan.scan),
+        _ => None,
+    });
+    let mut problems = Problems::new();
+    scans.for_each(|scan| problems.extend(expired(scan, today(host))));
+    problems
+}
+
+/// Makes sure that no finding is allowed by what has ended.
 ///
 /// # Errors
 /// Each allowance that has.
 pub(super) fn check_allowances(request: &Request) -> Result<(), Problems> {
-    let today = today(request);
-    let mut problems = Problems::new();
-    for step in &request.plan.steps {
-        if let Action::Scan(scan) = &step.action {
-            problems.extend(expired(&scan.scan, today));
-        }
-    }
-    problems.or(())
+    ended_allowances(&request.plan, &request.host).or(())
 }
 
-fn today(request: &Request) -> Date {
-    request.host.now.to_zoned(TimeZone::UTC).date()
+fn today(host: &Host) -> Date {
+    host.now.to_zoned(TimeZone::UTC).date()
 }
 
 impl Worker {
@@ -63,7 +69,7 @@ impl Worker {
         teller: &mut Teller,
     ) -> Result<Yielded, Unsuccessful> {
         let descriptor = known.get(&scan.image).ok_or_else(|| no_image(step))?;
-        expired(&scan.scan, today(self.request())).or(()).map_err(Unsuccessful::Failed)?;
+        expired(&scan.scan, today(&self.request().host)).or(()).map_err(Unsuccessful::Failed)?;
         let built = self.request().cache.images().clone();
         let view = View::default();
         let report = image(&Repository::Layout(built.clone()), descriptor, &view).await;

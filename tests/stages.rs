@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, kill_process};
@@ -971,7 +972,7 @@ fn an_image_says_where_it_ran_without_the_repository() {
     assert_eq!(of(&format!("{place}:2.0.0"), &[]).len(), 1);
     let none = format!("127.0.0.1:{}/team/web:staging-latest", world.registry.port);
     let ended = world.repo.hoist(&["history", "--of", &none, "staging"]);
-    refused(&ended, 0, &["nothing is attached that says where it ran"]);
+    refused(&ended, 0, &["nothing is attached that says that it ran there"]);
     // A rollback is one more, of the image that it goes back to.
     done(&world.repo.hoist(&["rollback", "production", "--yes", "--reason", "slow"]));
     let kinds = |entries: &[Value]| -> Vec<String> {
@@ -986,6 +987,40 @@ fn an_image_says_where_it_ran_without_the_repository() {
     let told = elsewhere.hoist(&["history", "--of", "oci:copy:here"]);
     refused(&told, 0, &[]);
     assert!(told.stdout.contains("rollback") && told.stdout.contains("slow"), "{}", told.stdout);
+}
+
+#[test]
+fn what_cannot_be_attached_takes_back_nothing() {
+    if !ready("entries that cannot be attached") {
+        return;
+    }
+    let world = World::new(
+        "record; deploy \"run\" { run \"touch\" \"out\"; }; verify { run \"test\" \"-e\" \"out\"; }",
+    );
+    let is_tagged = AtomicBool::new(false);
+    let harm = move |name: &str, _| {
+        if name.starts_with("PUT /v2/team/prod/web/manifests/latest") {
+            is_tagged.store(true, Ordering::SeqCst);
+        }
+        // What is put there from then on refers to the image.
+        let is_late =
+            is_tagged.load(Ordering::SeqCst) && name.starts_with("PUT ") && name.contains("/sha256:");
+        is_late.then_some(Fault::Status("400 Bad Request", None))
+    };
+    let proxy = Proxy::start(world.registry.port, Box::new(harm));
+    let place = format!("registry \"prod\" \"127.0.0.1:{}/", world.registry.port);
+    let through = place.replace(&world.registry.port.to_string(), &proxy.port.to_string());
+    world.repo.write("release.kdl", world.repo.read("release.kdl").replace(&place, &through));
+    world.ship_to_staging();
+    let ended = world.release("tag=v1.0.0");
+    refused(&ended, 1, &["FAILED production:record", "400 Bad Request", "ok production:verify"]);
+    let status = world.status("production");
+    assert_eq!((&status["version"], &status["hold"]), (&"1.0.0".into(), &Value::Null));
+    proxy.heal();
+    done(&world.release("tag=v1.0.0"));
+    let image = format!("127.0.0.1:{}/team/prod/web:1.0.0", world.registry.port);
+    let attached = world.repo.hoist(&["history", "--of", &image, "--json"]);
+    assert_eq!(lines(&attached.stdout)[0]["stage"], "production", "{}", attached.stderr);
 }
 
 #[test]

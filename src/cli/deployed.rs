@@ -35,6 +35,7 @@ pub(crate) fn deployed(
     // Tags that came since would describe the commit otherwise.
     if let (Some(git), false) = (&mut facts.git, matches!(facts.event, Event::Tag(_))) {
         git.describe.clone_from(&entry.version);
+        git.described_before.clone_from(&entry.version);
     }
     let name = &stage.name.value;
     // What went back is deployed by the tags that it has from the first time.

@@ -48,12 +48,12 @@ pub(crate) fn history(session: &mut Session, options: &History) -> Result<ExitCo
             remark
         };
         table.row([
-            (Some(Paint::Faint), short(&id).to_owned()),
+            (Some(Paint::Faint), look.tame(short(&id))),
             (None, when),
             (Some(Paint::Name), look.tame(&entry.stage)),
             (None, entry.kind.as_str().to_owned()),
             (None, look.tame(&entry.version)),
-            (None, entry.short().to_owned()),
+            (None, look.tame(entry.short())),
             (None, look.tame(&entry.by)),
             (Some(Paint::Faint), remark),
         ]);
@@ -61,6 +61,7 @@ pub(crate) fn history(session: &mut Session, options: &History) -> Result<ExitCo
     if !any {
         session.say(match (&options.of, options.most) {
             (_, Some(0)) => "`-n 0` shows nothing\n",
+            (Some(_), _) if options.stage.is_some() => "nothing is attached that says that it ran there\n",
             (Some(_), _) => "nothing is attached that says where it ran: a stage with `record` does that\n",
             (None, _) => "nothing was entered yet\n",
         });

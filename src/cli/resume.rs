@@ -51,8 +51,10 @@ pub(crate) fn resume(session: &mut Session, options: &Resume) -> Result<ExitCode
             consent(&confirm, question, "resumed")?;
         }
         if options.back && journal.is_untouched() {
-            session.say("nothing of it became visible\n");
-            leave(session, &loaded.project.root, &journal)?;
+            let left = leave(session, &loaded.project.root, &journal)?;
+            let late =
+                if left { "" } else { "; what it sent to the ledger may come late, and is known then" };
+            session.say(&format!("nothing of it became visible{late}\n"));
             continue;
         }
         let code = if options.back {
@@ -182,7 +184,8 @@ pub(crate) fn stopped(session: &Session, root: &Path) -> Result<Vec<Journal>, Pr
 /// As that.
 pub(crate) fn look_for_stopped(session: &Session, root: &Path) -> Result<(), Problem> {
     let Journals { dead, .. } = Journals::find(root)?;
-    tell_stopped(session, dead.iter().filter(|journal| !is_past(session, root, journal)));
+    let seen = dead.iter().filter(|journal| !journal.is_untouched() && !is_past(session, root, journal));
+    tell_stopped(session, seen);
     Ok(())
 }
 
@@ -202,7 +205,7 @@ fn is_past(session: &Session, root: &Path, journal: &Journal) -> bool {
 }
 
 /// Ends the journals of all that a run, which succeeded, has done as well.
-pub(crate) fn settle(plan: &Plan, half: &[Journal]) -> Result<(), Problem> {
+pub(crate) fn settle(session: &Session, root: &Path, plan: &Plan, half: &[Journal]) -> Result<(), Problems> {
     let tags = |intended: &IntentTag| {
         plan.steps.iter().any(|step| match &step.action {
             Action::Tag(step) => {
@@ -221,7 +224,10 @@ pub(crate) fn settle(plan: &Plan, half: &[Journal]) -> Result<(), Problem> {
     };
     for journal in half {
         let intent = journal.intent();
-        if intent.tags.iter().all(tags) && intent.entries.iter().all(|entry| enters(&entry.stage)) {
+        let is_done = intent.tags.iter().all(tags) && intent.entries.iter().all(|entry| enters(&entry.stage));
+        if journal.is_untouched() {
+            leave(session, root, journal)?;
+        } else if is_done {
             journal.end()?;
         }
     }

@@ -184,7 +184,7 @@ pub(crate) fn carry_out(
         return Ok(if summary.exit_code() == 0 { code } else { ended });
     }
     if summary.exit_code() == 0 {
-        settle(&request.plan, &half)?;
+        settle(session, &request.root, &request.plan, &half)?;
         if let (Some(text), false) = (invisible(&request.plan, &request.facts), session.global.json) {
             session.say(&text);
         }

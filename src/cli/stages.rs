@@ -12,7 +12,7 @@ use crate::cli::deployed::{deployed_since, only_deployed};
 use crate::cli::place::until_signalled;
 use crate::cli::run::{can_ask, ci};
 use crate::cli::session::{Loaded, Planned, Session, links_of};
-use crate::config::{Image, ProjectPath, Release, Stage};
+use crate::config::{Fact, Image, ProjectPath, Release, Stage};
 use crate::diagnostic::{Code, Problem, Problems, nearest};
 use crate::facts::{Event, EventSource, Facts, Git, Needs, Scope, commit_and_event, short};
 use crate::plan::{
@@ -265,7 +265,9 @@ impl Session {
             let higher = || runs_higher(&page.state, name, &candidate.version);
             if let Some(why) = is_version.then(higher).flatten() {
                 if !self.global.json {
-                    self.say(&format!("{name} stays as it is: {why}; `--allow-regress` enters it\n"));
+                    self.say(&format!(
+                        "{name} stays as it is: {why}; `hoist release --allow-regress` enters it\n"
+                    ));
                 }
                 entering.passed_over.insert(name.clone());
                 continue;
@@ -372,7 +374,7 @@ pub(crate) fn candidate(
     (git, tree): (&Git, &str),
     from: Option<(String, Running)>,
 ) -> Candidate {
-    let version = Scope::new(release, facts).version_of_commit().unwrap_or_else(|| git.describe.clone());
+    let version = Scope::new(release, facts).known(Fact::Version).unwrap_or_else(|| git.describe.clone());
     let images = images_of_stage(release, stage).map(|(_, image)| {
         let name = &image.name.value;
         let passed = from.as_ref().and_then(|(_, running)| image_in(&running.entry, name));

@@ -129,7 +129,7 @@ facts! {
     Dirty "dirty" "DIRTY",
     /// Time of the commit, RFC 3339 in UTC.
     CommitTime "commit.time" "COMMIT_TIME",
-    /// The SemVer of a tag event, without its prefix; the describe string on any other.
+    /// The SemVer of a tag event, without its prefix; on any other what `{describe}` was before the commit got tags itself.
     Version "version" "VERSION",
     /// First number of the version of a tag event.
     Major "major" "MAJOR",

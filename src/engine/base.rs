@@ -41,9 +41,9 @@ impl Base {
         if !found.serves(&step.platform) {
             let title = format!("the base image for `{}` is for `{found}`", step.platform);
             return Err(Problem::new(Code::Assemble, title)
-                .label(step.span, "its index and its configuration do not say the same")
+                .label(step.span, "what names it and its configuration do not say the same")
                 .note(format!("the configuration of {} says `{found}`", image.descriptor.digest))
-                .help("take another base, or have whoever made this one mend its index"));
+                .help("take another base, or have whoever made this one mend it"));
         }
         let mut tree = FileTree::default();
         image.apply(layout, &mut tree).map_err(|problem| problem.label(step.span, "of the base image"))?;

@@ -76,19 +76,6 @@ impl<'a> Scope<'a> {
         self.fact(fact, None).ok()
     }
 
-    /// The version by which an image made of the commit goes: that of the tag event, else what
-    /// git called the commit before it got tags itself. So a branch has the same image again
-    /// after its commit was tagged. None without a commit.
-    #[must_use]
-    pub fn version_of_commit(&self) -> Option<String> {
-        let git = self.facts.git.as_ref()?;
-        Some(match (&self.facts.event, self.version()) {
-            (_, Ok(version)) => version.to_string(),
-            (Event::Tag(_), Err(_)) => git.describe.clone(),
-            _ => git.described_before.clone(),
-        })
-    }
-
     /// The value that a variable of the file was given on the command line or by the
     /// environment, in place of its own.
     #[must_use]
@@ -244,7 +231,7 @@ impl<'a> Scope<'a> {
             Fact::Describe => self.git()?.describe.clone(),
             Fact::Dirty => self.git()?.dirty.to_string(),
             Fact::CommitTime => self.git()?.time.to_string(),
-            Fact::Version => self.version_or_describe()?,
+            Fact::Version => self.version_of_commit()?,
             Fact::Major => self.version()?.major.to_string(),
             Fact::Minor => self.version()?.minor.to_string(),
             Fact::Patch => self.version()?.patch.to_string(),
@@ -282,10 +269,16 @@ impl<'a> Scope<'a> {
             .ok_or_else(|| Missing::Value(format!("the git tag `{tag}` is not a version"), None))
     }
 
-    fn version_or_describe(&self) -> Result<String, Missing> {
+    /// The version of the tag event, else what git called the commit before it got tags itself:
+    /// so a branch has the same image again after its commit was tagged.
+    fn version_of_commit(&self) -> Result<String, Missing> {
+        let described = |git: &Git| match &self.facts.event {
+            Event::Tag(_) => git.describe.clone(),
+            _ => git.described_before.clone(),
+        };
         match self.version() {
             Ok(version) => Ok(version.to_string()),
-            Err(_) => Ok(self.git()?.describe.clone()),
+            Err(_) => self.git().map(described),
         }
     }
 
@@ -387,7 +380,7 @@ mod tests {
         let repo = Repo::new();
         let version = |event: Event| {
             let facts = Facts { git: Some(repo.read()), ..facts(event) };
-            Scope::new(&release(), &facts).version_of_commit().unwrap()
+            filled(&facts, "{version}")
         };
         let branch = || Event::Branch("main".to_owned());
         assert_eq!(version(branch()), repo.read().sha[..7]);

@@ -28,7 +28,7 @@ pub fn weigh(step: &BudgetStep, report: &ImageReport, before: Option<&ImageRepor
         problems.extend(layers(step, image));
         problems.extend(files.and_then(|files| waste(step, &image.platform, files)));
         let platforms = before.map(|before| before.platforms.as_slice()).unwrap_or_default();
-        let before = platforms.iter().find(|before| before.platform == image.platform);
+        let before = platforms.iter().find(|before| before.platform.serves(&image.platform));
         problems.extend(before.and_then(|before| growth(step, image, before)));
     }
     problems.or(())

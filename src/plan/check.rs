@@ -5,15 +5,13 @@ use std::time::Duration;
 use crate::config::{Budget, Expect, HttpAnswer, Image, ImageTest, Part, Template, Waste};
 use crate::diagnostic::{Code, Problem, Spanned};
 use crate::facts::Scope;
-use crate::oci::{InvalidTag, Platform};
+use crate::oci::{InvalidTag, LATEST, Platform};
 use crate::plan::lower::{Lower, Made};
 use crate::plan::unit::{Job, channels, platform};
 use crate::plan::{
     Action, BudgetStep, Definition, Effect, ExpectPlan, SincePlan, Subject, TestPlan, TestStep,
 };
 
-/// The tag that the growth of an image is compared with, where the file does not say.
-const LATEST: &str = "latest";
 /// How long a test may take that does not say so.
 const TEST_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -121,7 +119,7 @@ impl Lower<'_> {
         let registry = self.registry(image, 0)?;
         let scope = Scope::new(self.release, self.facts);
         let (text, span) = match &budget.since {
-            Some(since) => (self.fill(&scope, since), since.span),
+            Some(since) => (self.problems.take(scope.fill(since))?, since.span),
             None => (LATEST.to_owned(), budget.span),
         };
         let tag = text.parse().map_err(|invalid: InvalidTag| {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::config::{Image, Narrow, Release, Rule, RuleKind, Template};
 use crate::diagnostic::{Code, Problem, Problems};
-use crate::plan::unit::channels;
+use crate::plan::unit::{Channel, channels};
 use crate::plan::{Action, Plan};
 use crate::tags::PlannedTag;
 
@@ -52,9 +52,17 @@ pub fn shared_rules(release: &Release) -> Problems {
     problems
 }
 
-/// Whether two images come to one repository, and no stage has one of them alone.
+/// Whether two images come to one repository for the usual events, and no stage has one of
+/// them alone. Those that are published for some events only are left to the plan.
 fn meet(release: &Release, one: &Image, other: &Image) -> bool {
-    let places = |image| channels(release, image).into_iter().filter(|channel| !channel.of_stages);
+    let has = |on: &[String], kind: &str| on.iter().any(|on| on == kind);
+    let is_usual = |channel: &Channel<'_>| {
+        channel.push.is_none_or(|push| ["branch", "tag", "schedule"].iter().all(|kind| has(&push.on, kind)))
+    };
+    let places = |image| {
+        let channels = channels(release, image).into_iter();
+        channels.filter(move |channel| !channel.of_stages && is_usual(channel))
+    };
     one.repository.to_string() == other.repository.to_string()
         && places(one).any(|place| places(other).any(|another| another.name == place.name))
         && release.stages.values().all(|stage| stage.has(one) == stage.has(other))
@@ -63,7 +71,8 @@ fn meet(release: &Release, one: &Image, other: &Image) -> bool {
 /// The first rule of each that give both the same tag.
 fn fight(one: &Image, other: &Image) -> Option<Problem> {
     let (first, second, tag) = one.tags.iter().find_map(|first| {
-        other.tags.iter().filter(|second| overlap(first, second)).find_map(|second| {
+        let others = other.tags.iter().filter(|second| is_published(second) && is_published(first));
+        others.filter(|second| overlap(first, second)).find_map(|second| {
             let taken = yields(second);
             let tag = yields(first).into_iter().find(|tag| taken.contains(tag))?;
             Some((first, second, tag))
@@ -88,6 +97,12 @@ fn overlap(one: &Rule, other: &Rule) -> bool {
     let is_wide = |rule: &Rule| rule.narrow == Narrow::default();
     let is_latest = matches!(one.kind, RuleKind::Latest);
     one.narrow == other.narrow || !is_latest && (is_wide(one) || is_wide(other))
+}
+
+/// Whether a rule is for an event for which images are published that do not say for which.
+fn is_published(rule: &Rule) -> bool {
+    let on = &rule.narrow.on;
+    !matches!(rule.kind, RuleKind::PullRequest(_)) && (on.is_empty() || on.iter().any(|on| on != "pr"))
 }
 
 /// What a rule yields, before facts are known: equal ones come to equal tags.
@@ -156,7 +171,7 @@ mod tests {
             &version,
         );
         check(&two("sha short=#true", "sha short=#true"), &["`a` and `b` would both be `web:{short}`"]);
-        check(&two("raw \"x\"", "raw \"x\" on=\"pr\""), &["`a` and `b` would both be `web:x`"]);
+        check(&two("raw \"x\"", "raw \"x\" on=\"tag\""), &["`a` and `b` would both be `web:x`"]);
         check(&two("latest", "latest"), &["`a` and `b` would both be `web:latest`"]);
     }
 
@@ -167,6 +182,10 @@ mod tests {
         check(&two("latest", "latest branch=\"main\""), &[]);
         check(&two("raw \"x\" on=\"tag\"", "raw \"x\" on=\"pr\""), &[]);
         check(&two("local \"x\"", "local \"x\""), &[]);
+        check(&two("raw \"x\"", "raw \"x\" on=\"pr\""), &[]);
+        check(&two("pr \"{number}\"", "pr \"{number}\""), &[]);
+        let events = two("raw \"x\"", "raw \"x\"").replacen("push \"g\"", "push \"g\" on=\"pr\"", 1);
+        check(&events, &[]);
         let elsewhere = image("a", "raw \"x\"", "g") + &image("b", "raw \"x\"", "h");
         check(&elsewhere, &[]);
         let staged = two("raw \"x\"", "raw \"x\"") + "stage \"s\" { images \"a\"; }";

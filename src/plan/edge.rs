@@ -276,9 +276,18 @@ impl<'a> Outline<'a> {
         let enter = || order(Unit::Stage { stage, job: StageJob::Enter });
         match job {
             StageJob::Enter => self.stage_tags(declared).into_iter().map(order).collect(),
-            StageJob::Deploy(0) | StageJob::Record => vec![enter()],
+            StageJob::Deploy(0) => vec![enter()],
             StageJob::Deploy(at) => vec![deploy(at - 1)],
             StageJob::Verify => vec![declared.deploys.len().checked_sub(1).map_or_else(enter, deploy)],
+            // That it cannot be attached is no reason not to deploy anything.
+            StageJob::Record => {
+                let stages = self.release.stages.values().enumerate();
+                let last = stages.filter_map(|(at, stage)| {
+                    let mut jobs = unit::stage_jobs(stage).into_iter().filter(|job| *job != StageJob::Record);
+                    Some(Unit::Stage { stage: at, job: jobs.next_back()? })
+                });
+                last.map(order).collect()
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 
 use indexmap::IndexMap;
 
-use crate::config::Image;
+use crate::config::{Fact, Image};
 use crate::facts::Scope;
 use crate::plan::lower::Lower;
 
@@ -26,7 +26,7 @@ impl Lower<'_> {
             ("revision", git.map(|git| git.sha.clone())),
             ("source", git.and_then(|git| git.remote.as_deref()).and_then(web_address)),
             ("title", Some(name.to_owned())),
-            ("version", scope.version_of_commit()),
+            ("version", scope.known(Fact::Version)),
         ];
         let known = labels.into_iter().filter_map(|(key, value)| Some((key, value?)));
         known.map(|(key, value)| (format!("org.opencontainers.image.{key}"), value)).collect()

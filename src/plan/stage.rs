@@ -255,9 +255,13 @@ fn is_http(address: &str) -> bool {
         scheme.filter(|(scheme, _)| ["http", "https"].iter().any(|it| it.eq_ignore_ascii_case(scheme)));
     let host = rest.and_then(|(_, rest)| rest.split(['/', '?', '#']).next());
     let host = host.and_then(|host| host.rsplit('@').next()).unwrap_or_default();
-    !host.is_empty()
-        && !host.starts_with(':')
-        && !address.contains(|c: char| c.is_whitespace() || c.is_control())
+    let (name, port) = match host.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => (name, Some(port)),
+        _ => (host, None),
+    };
+    let is_whole = !name.is_empty() && name.starts_with('[') == name.ends_with(']');
+    let is_port = port.is_none_or(|port| port.parse::<u16>().is_ok());
+    is_whole && is_port && !address.contains(|c: char| c.is_whitespace() || c.is_control())
 }
 
 #[cfg(test)]
@@ -269,9 +273,19 @@ mod tests {
         for right in ["http://h", "https://h:8080/x?y", "HTTPS://h", "http://u:p@h/x", "http://[::1]:80/"] {
             assert!(is_http(right), "{right}");
         }
-        for wrong in
-            ["h", "h/x", "ftp://h", "http://", "http:///x", "http://:80", "http://a b/", "http://u@/x"]
-        {
+        for wrong in [
+            "h",
+            "h/x",
+            "ftp://h",
+            "http://",
+            "http:///x",
+            "http://:80",
+            "http://a b/",
+            "http://u@/x",
+            "http://h:port",
+            "http://h:99999",
+            "http://[::1",
+        ] {
             assert!(!is_http(wrong), "{wrong}");
         }
     }

@@ -1,9 +1,7 @@
 //! Entries of the ledger, attached to the images that entered: who has an image knows where
 //! it ran, without the repository.
 
-use std::cmp::Reverse;
-
-use crate::diagnostic::{Code, Problem};
+use crate::diagnostic::Problem;
 use crate::oci::{Descriptor, Digest};
 use crate::plan::RegistryPlan;
 use crate::release::ledger::Entry;
@@ -32,22 +30,22 @@ pub async fn attach_entry(
     seal::attach_document(&repository, image, ENTRY, document.as_bytes(), NAME).await
 }
 
-/// The entries that are attached to an image, with their ids, the newest first.
+/// The entries that are attached to an image and name it, with their ids, the newest first.
+/// Anybody who may push there may attach what they like: what is no entry of a format that is
+/// known, or names other images alone, is passed over.
 ///
 /// # Errors
-/// The repository cannot be read, or holds one that is none.
+/// The repository cannot be read.
 pub async fn attached_entries(
     repository: &Repository,
     image: &Digest,
 ) -> Result<Vec<(String, Entry)>, Problem> {
-    let mut entries = Vec::new();
-    for document in seal::attached_documents(repository, image, ENTRY).await? {
-        entries.push(Entry::of_document(&document).map_err(|error| {
-            let title = format!("what is attached to `{}` is no entry of a ledger", image.short());
-            Problem::new(Code::Ledger, title).note(error.to_string())
-        })?);
-    }
-    entries.sort_by_key(|(_, entry)| Reverse(entry.at));
+    let documents = seal::attached_documents(repository, image, ENTRY).await?;
+    let entries = documents.iter().filter_map(|document| Entry::of_document(document).ok());
+    let names = |entry: &Entry| entry.images.iter().any(|named| named.digest == *image);
+    let mut entries: Vec<_> =
+        entries.filter(|(_, entry)| entry.format <= Entry::FORMAT && names(entry)).collect();
+    entries.sort_by(|(id, one), (other_id, other)| (other.at, other_id).cmp(&(one.at, id)));
     entries.dedup();
     Ok(entries)
 }

@@ -7,7 +7,7 @@ use crate::config::{Base, Recipe};
 use crate::diagnostic::{Code, Problem};
 use crate::oci::{InvalidReference, Reference};
 use crate::plan::{
-    Action, DockerfileBase, Plan, RegistryPlace, RegistryPlan, declared_registries, remote_base,
+    Action, DockerfileBase, Plan, RegistryPlace, RegistryPlan, declared_registries, destinations, remote_base,
 };
 use crate::release::{End, Publisher, check_place};
 use crate::report::{Check, Level};
@@ -63,12 +63,16 @@ async fn base(reference: Reference, registry: RegistryPlan, publisher: &Publishe
 
 /// Each repository that something is pushed to, and each registry that is declared.
 pub(super) async fn registries(places: &Places, plan: Option<&Plan>, publisher: &Publisher) -> Vec<Check> {
-    let mut pushed: Vec<&RegistryPlan> = Vec::new();
-    for step in plan.iter().flat_map(|plan| &plan.steps) {
-        if let Action::Push(push) = &step.action
-            && !pushed.contains(&&push.registry)
-        {
-            pushed.push(&push.registry);
+    let mut pushed: Vec<RegistryPlan> = Vec::new();
+    let planned = plan.iter().flat_map(|plan| &plan.steps).filter_map(|step| match &step.action {
+        Action::Push(push) => Some(push.registry.clone()),
+        _ => None,
+    });
+    // What only other events publish, or stages bring there, matters as well.
+    let of_others = places.known.iter().flat_map(|(loaded, facts)| destinations(&loaded.release, facts));
+    for registry in planned.chain(of_others.filter_map(|(_, registry)| registry.ok())) {
+        if !pushed.contains(&registry) {
+            pushed.push(registry);
         }
     }
     let mut checks = Vec::new();

@@ -119,7 +119,7 @@ const RECORD: NodeForm = NodeForm::new(
 .arguments(&[ArgumentForm::optional("value", Kind::Bool, "#true", "Whether it does.")])
 .notes(
     "It goes along where an image is promoted or copied, and `hoist history --of IMAGE` reads it without the \
-             repository. Nobody signs it: what counts is the ledger.",
+     repository, as can whoever may pull the image. Nobody signs it: what counts is the ledger.",
 );
 
 const RETAIN: NodeForm = NodeForm::new(

@@ -95,7 +95,10 @@ pub(super) fn unreachable(host: &str, why: impl Into<NoAnswer>) -> Problem {
     if let Some(cause) = causes(&error).last() {
         problem = problem.note(printable(&cause.to_string()));
     }
-    if certificate {
+    let is_of_authority = problem.notes.iter().any(|note| note.contains("CaUsedAsEndEntity"));
+    if is_of_authority {
+        problem = problem.help("its certificate is that of an authority (`CA:TRUE`), which `ca=` names: have the authority sign one for the host, or make it with `CA:FALSE`");
+    } else if certificate {
         problem = problem.help("name its certificate authority with `ca=\"ca.pem\"`, or say `insecure=#true` if it speaks plain HTTP");
     }
     problem

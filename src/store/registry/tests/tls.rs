@@ -45,6 +45,23 @@ async fn push(server: &DockerRegistry, access: &Access, variables: &[(&str, &str
 }
 
 #[tokio::test]
+async fn a_certificate_that_is_its_own_authority_is_told_from_an_unknown_one() {
+    let test = "a_certificate_that_is_its_own_authority_is_told_from_an_unknown_one";
+    if program(test, "openssl", "HOIST_TEST_OPENSSL_BIN").is_none() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let new = "-newkey rsa:2048 -nodes -days 2 -addext subjectAltName=IP:127.0.0.1";
+    openssl(path, &format!("req -x509 {new} -keyout own.key -out own.pem -subj /CN=own"));
+    let tls = format!("  tls: {{certificate: {0}/own.pem, key: {0}/own.key}}", path.display());
+    let Some(server) = DockerRegistry::start(test, &tls, "") else { return };
+    let access = Access { ca: Some(path.join("own.pem")), ..Access::default() };
+    let problem = push(&server, &access, &[]).await.unwrap_err();
+    assert!(problem.help.as_ref().is_some_and(|help| help.contains("`CA:FALSE`")), "{problem:?}");
+}
+
+#[tokio::test]
 async fn an_authority_of_its_own_is_trusted_where_it_is_named() {
     let test = "an_authority_of_its_own_is_trusted_where_it_is_named";
     let Some((directory, server)) = registry_with_tls(test, "") else { return };

@@ -70,6 +70,7 @@ pub fn facts(needs: &Needs, event: Event) -> Facts {
             sha: "0123456789abcdef0123456789abcdef01234567".to_owned(),
             branch: Some("main".to_owned()),
             describe: "v1.2.2-3-g0123456".to_owned(),
+            described_before: "v1.2.2-3-g0123456".to_owned(),
             dirty: false,
             time: Timestamp::UNIX_EPOCH,
             branches: vec!["feature/a".to_owned(), "main".to_owned()],

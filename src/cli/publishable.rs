@@ -1,14 +1,11 @@
 //! Whether what is planned may be published for its event, as what the commit is.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::cli::session::{Planned, Session};
-use crate::config::Release;
-use crate::diagnostic::{Code, Problem};
-use crate::facts::{
-    Event, EventSource, Facts, Project, Tracked, commit_of_tag, has_untracked, is_on_branch, short,
-};
+use crate::diagnostic::{Code, Problem, Span};
+use crate::facts::{Event, EventSource, Facts, Tracked, commit_of_tag, has_untracked, is_on_branch, short};
 use crate::plan::{Action, Declared, Effect, NeedKind, Plan, Step};
 
 /// So many files are named.
@@ -50,17 +47,12 @@ pub(crate) fn refusal(
     if !publishes(&planned.plan) {
         return Ok(None);
     }
-    let (Event::Tag(name) | Event::Branch(name)) = &planned.facts.event else {
-        return if allow_dirty { Ok(None) } else { untracked(session, planned) };
-    };
-    match elsewhere(session, &planned.project.root, &planned.facts) {
-        Some(why) => {
-            let help = format!("`git checkout {name}`, or name the event that this commit is for");
-            Ok(Some(Problem::new(Code::NotPublishable, why).help(help)))
-        }
-        None if allow_dirty => Ok(None),
-        None => untracked(session, planned),
+    let elsewhere = elsewhere(session, &planned.project.root, &planned.facts);
+    if let (Event::Tag(name) | Event::Branch(name), Some(why)) = (&planned.facts.event, elsewhere) {
+        let help = format!("`git checkout {name}`, or name the event that this commit is for");
+        return Ok(Some(Problem::new(Code::NotPublishable, why).help(help)));
     }
+    if allow_dirty { Ok(None) } else { untracked(planned) }
 }
 
 /// Whether a step publishes, be it by digest alone.
@@ -70,15 +62,13 @@ fn publishes(plan: &Plan) -> bool {
 
 /// That something is made of files that are not in the commit, though git does not ignore
 /// them: a note, what another tool left, credentials that a CI system put there.
-fn untracked(session: &Session, planned: &Planned) -> Result<Option<Problem>, Problem> {
-    let Planned { project, release, facts, plan, .. } = planned;
-    let Some(git) = &facts.git else { return Ok(None) };
-    let tracked = Tracked::read(&project.root, &session.host.environment)?;
-    let found = lacking(&tracked, release, (facts, plan));
-    let Some(step) = found.values().next() else { return Ok(None) };
+fn untracked(planned: &Planned) -> Result<Option<Problem>, Problem> {
+    let Some(git) = &planned.facts.git else { return Ok(None) };
+    let found = planned.lacking()?;
+    let Some(span) = found.values().next() else { return Ok(None) };
     let commit = short(&git.sha);
     let title = format!("what would be published is made of files that commit {commit} does not have");
-    let mut problem = Problem::new(Code::NotPublishable, title).label(step.span, "made of them");
+    let mut problem = Problem::new(Code::NotPublishable, title).label(*span, "made of them");
     for path in found.keys().take(NAMED) {
         problem = problem.note(format!("git neither tracks nor ignores `{}`", path.display()));
     }
@@ -90,39 +80,47 @@ fn untracked(session: &Session, planned: &Planned) -> Result<Option<Problem>, Pr
     Ok(Some(problem.help(help)))
 }
 
-/// The files that the repository lacks and that are part of what is published, each with a step
-/// that reads it.
-fn lacking<'a>(
-    tracked: &Tracked,
-    release: &Release,
-    (facts, plan): (&'a Facts, &'a Plan),
-) -> BTreeMap<&'a Path, &'a Step> {
-    let declared = Declared::of(release);
-    let mut found = BTreeMap::new();
-    for step in published(plan) {
-        let answer = step.answer.and_then(|at| facts.inputs.get(at));
-        let read = answer.into_iter().flat_map(|inputs| &inputs.files).map(|file| file.path.as_path());
-        for path in read.filter(|path| tracked.lacks(path) && !declared.makes(path)) {
-            found.entry(path).or_insert(step);
+impl Planned {
+    /// The files that the repository lacks and that are part of what is published, each with
+    /// the declaration of a step that reads it; looked for once.
+    fn lacking(&self) -> Result<&BTreeMap<PathBuf, Span>, Problem> {
+        if let Some(known) = self.lacking.get() {
+            return Ok(known);
         }
+        let tracked = Tracked::read(&self.project.root, &self.facts.environment)?;
+        let declared = Declared::of(&self.release);
+        let mut found = BTreeMap::new();
+        for step in published(&self.plan) {
+            let answer = step.answer.and_then(|at| self.facts.inputs.get(at));
+            let read = answer.into_iter().flat_map(|inputs| &inputs.files).map(|file| file.path.as_path());
+            for path in read.filter(|path| tracked.lacks(path) && !declared.makes(path)) {
+                found.entry(path.to_owned()).or_insert(step.span);
+            }
+        }
+        Ok(self.lacking.get_or_init(|| found))
     }
-    found
-}
 
-/// Whether files that git neither tracks nor ignores may be part of what is published: a step
-/// reads one, or it is not known what a command reads, and there is one.
-///
-/// # Errors
-/// The repository cannot be read.
-pub(crate) fn reads_untracked(
-    (project, release): (&Project, &Release),
-    (facts, plan): (&Facts, &Plan),
-) -> Result<bool, Problem> {
-    let tracked = Tracked::read(&project.root, &facts.environment)?;
-    let is_open = |step: &Step| matches!(step.action, Action::Command(_)) && step.inputs.is_none();
-    // Who cannot know says yes.
-    Ok(!lacking(&tracked, release, (facts, plan)).is_empty()
-        || published(plan).any(is_open) && has_untracked(&project.root).unwrap_or(true))
+    /// Puts down with what is built for stages whether files that git neither tracks nor ignores
+    /// may be part of it: a step reads one, or it is not known what a command reads, and there
+    /// is one.
+    ///
+    /// # Errors
+    /// The repository cannot be read.
+    pub(crate) fn settle_untracked(&mut self) -> Result<(), Problem> {
+        let mut stages = self.entered.iter().flat_map(|entered| &entered.stages);
+        if stages.all(|(_, candidate)| candidate.from.is_some()) {
+            return Ok(());
+        }
+        let is_open = |step: &Step| matches!(step.action, Action::Command(_)) && step.inputs.is_none();
+        // Who cannot know says yes.
+        let untracked = !self.lacking()?.is_empty()
+            || published(&self.plan).any(is_open) && has_untracked(&self.project.root).unwrap_or(true);
+        let stages = self.entered.iter_mut().flat_map(|entered| &mut entered.stages);
+        for (_, candidate) in stages.filter(|(_, candidate)| candidate.from.is_none()) {
+            candidate.untracked = untracked;
+        }
+        Ok(())
+    }
 }
 
 /// The steps of which the product is published, or part of what is: a target that declares no

@@ -1,6 +1,7 @@
 //! What all commands share: the host, the texts read, and how to speak.
 
-use std::collections::HashMap;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,12 +11,11 @@ use indexmap::IndexMap;
 use crate::cache::{Cache, State};
 use crate::cli::arguments::{Global, When};
 use crate::cli::bases::Strictness;
-use crate::cli::publishable::reads_untracked;
 use crate::cli::report::summarise_refusal;
 use crate::cli::stages::Entered;
 use crate::cli::words::Words;
 use crate::config::{ProjectPath, Release};
-use crate::diagnostic::{Class, Code, Problem, Problems, Sources, Spanned};
+use crate::diagnostic::{Class, Code, Problem, Problems, Sources, Span, Spanned};
 use crate::facts::{
     Compiled, Facts, Host, KnownFiles, Links, Needs, Origin, Project, Question, Text, ToolQuery,
     compile_release,
@@ -52,6 +52,8 @@ pub(crate) struct Planned {
     pub(crate) known: KnownFiles,
     /// The stages that it enters, if it does.
     pub(crate) entered: Option<Entered>,
+    /// See [`lacking`](Self::lacking), once it was looked for.
+    pub(crate) lacking: OnceCell<BTreeMap<PathBuf, Span>>,
 }
 
 /// Begins the name of the file that holds the compiled release.
@@ -236,20 +238,18 @@ impl Session {
         overrides: &IndexMap<String, String>,
         options: Options,
     ) -> Result<Planned, Problems> {
-        let (selection, mut entered) = self.select(&loaded, goals, overrides, options)?;
+        let (selection, entered) = self.select(&loaded, goals, overrides, options)?;
         let mut facts = self.gather(&loaded, &selection.needs, overrides)?;
         facts.dockerfiles = self.read_dockerfiles(&loaded.project, &selection.needs)?;
         let strict = Strictness::of(&selection, options);
         self.find_bases(&loaded, &selection, strict, &mut facts)?;
         let plan = crate::plan::build(&loaded.release, &facts, &selection, &options)?;
         let Loaded { project, release, known, .. } = loaded;
-        let unsettled = entered.iter_mut().flat_map(|entered| &mut entered.stages);
-        let mut built = unsettled.filter(|(_, candidate)| candidate.from.is_none()).peekable();
-        if built.peek().is_some() {
-            let untracked = reads_untracked((&project, &release), (&facts, &plan))?;
-            built.for_each(|(_, candidate)| candidate.untracked = untracked);
-        }
-        Ok(Planned { project, release, facts, plan, tools: selection.needs.tools, known, entered })
+        let tools = selection.needs.tools;
+        let mut planned =
+            Planned { project, release, facts, plan, tools, known, entered, lacking: OnceCell::new() };
+        planned.settle_untracked()?;
+        Ok(planned)
     }
 
     /// Reads Dockerfiles, so that problems can point into them.

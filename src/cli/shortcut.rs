@@ -1,5 +1,6 @@
 //! The short way to a run: what the last run of the same goals left.
 
+use std::cell::OnceCell;
 use std::path::PathBuf;
 
 use crate::cache::{Cache, Changes, Head, Snapshot, State, Subset, clock};
@@ -148,6 +149,7 @@ fn recall(
         tools: Vec::new(),
         known: KnownFiles::new(),
         entered: None,
+        lacking: OnceCell::new(),
     };
     if changes.is_empty() && !snapshot.head.pending {
         if settled && let Some(bytes) = snapshot.to_bytes() {

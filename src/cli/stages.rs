@@ -1,6 +1,7 @@
 //! What the commands that enter stages share: the ledger, what is promoted, and who asks
 //! and approves.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
@@ -296,7 +297,8 @@ impl Session {
     ) -> Result<Planned, Problems> {
         let (facts, plan) = self.plan_of_stage(&loaded, facts, stage, promoted)?;
         let Loaded { project, release, known, .. } = loaded;
-        Ok(Planned { project, release, facts, plan, tools: Vec::new(), known, entered: None })
+        let (tools, entered, lacking) = (Vec::new(), None, OnceCell::new());
+        Ok(Planned { project, release, facts, plan, tools, known, entered, lacking })
     }
 
     /// As [`plan_stage`](Self::plan_stage), to be looked at.

@@ -26,6 +26,7 @@ pub fn short(commit: &str) -> &str {
 const SEEN: u32 = 1;
 
 /// What a commit is called.
+#[derive(Default)]
 pub(super) struct Described {
     /// By git: the nearest tag, how many commits came since, and which one it is; the
     /// abbreviated commit where there is no tag.

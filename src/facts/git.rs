@@ -98,8 +98,7 @@ fn describe_head(
     let branch = head.is_branch().then(|| short_name(head.name_bytes(), "refs/heads/")).flatten();
     let dirty = !commit_only && is_dirty(repository, environment)?;
     let suffix = if dirty { "-dirty" } else { "" };
-    let none = || Described { now: String::new(), before: String::new() };
-    let described = if commit_only { none() } else { describe(repository, &commit)? };
+    let described = if commit_only { Described::default() } else { describe(repository, &commit)? };
     let git = Git {
         sha: commit.id().to_string(),
         branch,

@@ -82,9 +82,7 @@ impl<'a> Mover<'a> {
         let mut set = Vec::new();
         for planned in absent.iter().filter(|planned| taken.contains(&planned.tag)) {
             // That it was taken is a claim.
-            if read_back(self.repository, planned.tag.as_str(), (None, self.image.digest), SHORT).await?
-                == Some(self.image.digest)
-            {
+            if self.read_back(planned, (None, self.image.digest), SHORT).await? == Some(self.image.digest) {
                 set.push(planned.tag.clone());
             }
         }
@@ -133,8 +131,7 @@ impl<'a> Mover<'a> {
                 continue;
             }
             before = Some(from);
-            let shown =
-                read_back(self.repository, planned.tag.as_str(), (from, self.image.digest), PATIENCE).await;
+            let shown = self.read_back(planned, (from, self.image.digest), PATIENCE).await;
             found = shown.map_err(|problem| self.unknown(planned, problem))?;
             if found == Some(self.image.digest) {
                 return Ok(change(self.image.digest, TagResult::Moved));
@@ -239,8 +236,7 @@ impl<'a> Mover<'a> {
                 return Ok(Some(held.digest));
             }
             if self.repository.swap_tag(&planned.tag, from, (&image, &document)).await? {
-                let found =
-                    read_back(self.repository, planned.tag.as_str(), (from, image.digest), PATIENCE).await?;
+                let found = self.read_back(planned, (from, image.digest), PATIENCE).await?;
                 if found.is_none() || found == from {
                     return Err(self.unshown(planned, found));
                 }
@@ -366,6 +362,16 @@ impl<'a> Mover<'a> {
         let held = held.filter(|held| held.digest != self.image.digest && !self.publisher.may_regress())?;
         let commit = |labels: &Labels| labels.revision.clone().filter(|revision| is_commit(revision));
         Some(self.publisher.kinship(commit(self.labels)?, commit(&held.labels)?).await)
+    }
+
+    /// See [`read_back`].
+    async fn read_back(
+        &self,
+        planned: &PlannedTag,
+        (from, to): (Option<Digest>, Digest),
+        patience: Duration,
+    ) -> Result<Option<Digest>, Problem> {
+        read_back(self.repository, planned.tag.as_str(), (from, to), patience).await
     }
 
     /// The registry took a tag, and does not show it.

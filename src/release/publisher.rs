@@ -109,10 +109,7 @@ impl Publisher {
     /// # Errors
     /// The place leads out of the project, or cannot be opened.
     pub async fn open_to_read(&self, registry: &RegistryPlan) -> Result<Repository, Problem> {
-        Ok(match self.open(registry).await? {
-            Repository::Registry(registry) => Repository::Registry(registry.to_read()),
-            layout @ Repository::Layout(_) => layout,
-        })
+        self.open(registry).await.map(Repository::to_read)
     }
 
     /// The repository of an image, if it is there; a registry's always is.
@@ -135,10 +132,7 @@ impl Publisher {
     /// # Errors
     /// As that.
     pub async fn look_to_read(&self, registry: &RegistryPlan) -> Result<Option<Repository>, Problem> {
-        Ok(self.look(registry).await?.map(|found| match found {
-            Repository::Registry(registry) => Repository::Registry(registry.to_read()),
-            layout @ Repository::Layout(_) => layout,
-        }))
+        Ok(self.look(registry).await?.map(Repository::to_read))
     }
 
     /// Where a directory of the project is, if no symbolic link on the way leads

@@ -80,6 +80,15 @@ impl Repository {
         }
     }
 
+    /// The same, only read from: who may not write there is not asked to.
+    #[must_use]
+    pub fn to_read(self) -> Self {
+        match self {
+            Self::Registry(registry) => Self::Registry(registry.to_read()),
+            layout @ Self::Layout(_) => layout,
+        }
+    }
+
     /// Whether both are one place.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {

@@ -80,7 +80,7 @@ impl Registry {
         image: &Descriptor,
         document: &[u8],
     ) -> Result<bool, Problem> {
-        self.compares(image, document).await;
+        self.learn_to_compare(image, document).await;
         self.set_tag(tag, expected, image, document).await
     }
 
@@ -136,7 +136,7 @@ impl Registry {
     /// Finds out whether the registry sets a name only while that holds what is expected. It is
     /// asked to store what it has, under conditions that do not hold: one that takes no
     /// note of them changes nothing by that.
-    async fn compares(&self, image: &Descriptor, document: &[u8]) {
+    async fn learn_to_compare(&self, image: &Descriptor, document: &[u8]) {
         let probe = async || {
             let name = image.digest.to_string();
             for condition in [(IF_NONE_MATCH, "*".to_owned()), never()] {

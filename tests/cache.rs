@@ -323,7 +323,7 @@ fn a_damaged_marker_of_the_staging_store_is_written_again() {
     let repo = Repo::with(COPY);
     repo.write("in.txt", "1\n");
     assert_eq!(ran(&repo, &["run", "copy"]), ["copied"]);
-    let marker = repo.path().parent().expect("it lies somewhere").join("cache/v3/images/oci-layout");
+    let marker = repo.path().parent().expect("it lies somewhere").join("cache/v4/images/oci-layout");
     fs::write(&marker, "").expect("it is there");
     assert_eq!(ran(&repo, &["run", "copy"]), [""; 0]);
     assert!(fs::read_to_string(marker).is_ok_and(|text| text.contains("imageLayoutVersion")));
@@ -544,7 +544,7 @@ fn a_plan_and_a_run_say_the_same_when_records_are_gone() {
     repo.write("in", "1");
     assert_eq!(repo.hoist(&["make"]).code, 0);
     assert!(repo.hoist(&["make"]).stderr.starts_with("ok Nothing to do"));
-    fs::remove_dir_all(repo.path().parent().expect("it lies below").join("cache/v3/records"))
+    fs::remove_dir_all(repo.path().parent().expect("it lies below").join("cache/v4/records"))
         .expect("it is there");
     let why = "its record is no longer in the cache";
     let plan = repo.hoist(&["plan", "make"]);

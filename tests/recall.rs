@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::fixture::{Ended, Repo, done};
@@ -76,7 +77,7 @@ fn a_file_that_changes_runs_what_it_concerns() {
     assert_eq!(repo.read("out/copy"), "a.txt\nfast\n");
     assert_nothing(&repo);
     // What is gone for good is not looked for any more: nothing is written again.
-    let cache = repo.path().parent().unwrap().join("cache/v3/projects");
+    let cache = repo.path().parent().unwrap().join("cache/v4/projects");
     let project = fs::read_dir(cache).unwrap().next().unwrap().unwrap().path();
     let steps = || {
         let files = fs::read_dir(&project).unwrap().map(|file| file.unwrap());
@@ -191,10 +192,14 @@ fn a_file_that_says_something_else_is_read_again() {
 #[test]
 fn nothing_is_relied_on_that_is_gone_or_damaged() {
     let repo = quiet();
-    let cache = repo.path().parent().unwrap().join("cache/v3");
+    let cache = repo.path().parent().unwrap().join("cache/v4");
     let project = fs::read_dir(cache.join("projects")).unwrap().next().unwrap().unwrap().path();
-    let files = || fs::read_dir(&project).unwrap().map(|file| file.unwrap().path());
-    for path in files() {
+    let below = |dir: &Path| -> Vec<PathBuf> {
+        fs::read_dir(dir).unwrap().map(|file| file.unwrap().path()).filter(|path| path.is_file()).collect()
+    };
+    let files = [below(&project), below(&project.join("runs"))].concat();
+    assert!(files.len() > 5);
+    for path in files {
         let whole = fs::read(&path).unwrap();
         for damaged in [&whole[..whole.len() / 2], &[&whole[..10], &[0; 4], &whole[14..]].concat(), b""] {
             fs::remove_file(&path).unwrap();
@@ -254,13 +259,13 @@ fn names_that_are_not_text_are_remembered_like_others() {
         fs::write(directory.join(odd), "1").unwrap();
     }
     assert_eq!(run(&repo).code, 0);
-    let project = repo.path().parent().unwrap().join("cache/v3/projects");
+    let project = repo.path().parent().unwrap().join("cache/v4/projects");
     let project = fs::read_dir(project).unwrap().next().unwrap().unwrap().path();
     let goals = || {
         let files = fs::read_dir(&project).unwrap().map(|file| file.unwrap());
         files.filter(|file| file.file_name().to_string_lossy().starts_with("goals-")).count()
     };
-    assert_eq!(goals(), 2);
+    assert_eq!(goals(), 3);
     assert!(run(&repo).stderr.starts_with("ok Nothing to do"));
     // Only the step that is concerned is looked at, with the files that it reads.
     fs::write(repo.path().join("src").join(odd).join("more"), "2").unwrap();
@@ -333,7 +338,7 @@ fn an_image_is_made_again_for_whatever_it_depends_on() {
         ended.stderr.contains("ok web:build@")
     };
     let snapshots = || {
-        let cache = repo.path().parent().unwrap().join("cache/v3/projects");
+        let cache = repo.path().parent().unwrap().join("cache/v4/projects");
         let project = fs::read_dir(cache).unwrap().next().unwrap().unwrap().path();
         let files = fs::read_dir(project).unwrap().map(|file| file.unwrap().file_name());
         files.filter(|name| name.to_string_lossy().ends_with("-steps")).count()

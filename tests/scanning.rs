@@ -170,7 +170,7 @@ fn each_platform_is_scanned_by_itself_before_anything_is_visible() {
     let index = world.repo.has(".out/web/index.json").then(|| world.repo.read(".out/web/index.json"));
     assert!(!index.unwrap_or_default().contains("\"dev\""));
     // What was laid out for the scanner is gone.
-    let images = world.repo.path().join("../cache/v3/images");
+    let images = world.repo.path().join("../cache/v4/images");
     let left = fs::read_dir(images).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     assert!(left.into_iter().all(|name| !name.starts_with(".hoist-scan")));
 

@@ -43,7 +43,7 @@ pub enum Extent {
     Empty,
     /// A directory with all that it holds.
     Whole,
-    /// All that a directory holds, but for the file of the last runs in it.
+    /// All that a directory holds, but for the last runs in it.
     AllButRuns,
 }
 
@@ -92,7 +92,11 @@ impl Item {
         if !has_project(&runs) {
             return Self::whole(path);
         }
-        let bytes = files(&path).iter().filter(|(path, _)| *path != runs).map(|(_, found)| found.len()).sum();
+        let bytes = files(&path)
+            .iter()
+            .filter(|(path, _)| !path.starts_with(&runs))
+            .map(|(_, found)| found.len())
+            .sum();
         (bytes > 0).then_some(Self { path, bytes, extent: Extent::AllButRuns })
     }
 }

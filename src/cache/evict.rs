@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use crate::cache::clean::files;
 use crate::cache::content::write_whole;
 use crate::cache::journal::Journal;
-use crate::cache::latest::runs;
+use crate::cache::latest::{RUNS, holds_runs, runs};
 use crate::cache::local::{ID, identify};
 use crate::cache::{Blake3, Cache, LastRun, OutputKind, Record, image};
 use crate::diagnostic::Problem;
@@ -34,7 +34,7 @@ pub struct Evicted {
     pub bytes: u64,
 }
 
-/// A record, or the last runs of a project: what keeps others alive.
+/// A record, or last runs of a project: what keeps others alive.
 struct Holder {
     path: PathBuf,
     bytes: u64,
@@ -114,7 +114,7 @@ impl Cache {
         let holder = |(path, found): &(PathBuf, fs::Metadata)| {
             let held = if path.starts_with(&records) {
                 Record::from_bytes(&fs::read(path).ok()?).map(|(record, _)| record).into_iter().collect()
-            } else if path.starts_with(&projects) && path.ends_with("runs") {
+            } else if path.starts_with(&projects) && holds_runs(path) {
                 // They need their logs; the contents of outputs belong to the
                 // records.
                 let logs = |last: LastRun| Record { outputs: <_>::default(), image: None, ..last.record };
@@ -192,7 +192,7 @@ impl<'a> Held<'a> {
                 !format!("{fan}{rest}").parse().is_ok_and(|digest| self.contents.contains(&digest))
             }
             // They save planning, and are soon made again.
-            ["projects", _, name] => *name != "runs",
+            ["projects", _, name, ..] => *name != RUNS,
             // So do they compressing.
             ["images", "layers" | "weights" | "released", _] => true,
             ["images", "blobs", "sha256", hex] => {
@@ -205,7 +205,7 @@ impl<'a> Held<'a> {
 
 /// Whether a hoist has a journal open at the moment.
 fn is_in_use(path: &Path) -> bool {
-    path.ends_with("runs") && !fs::File::open(path).is_ok_and(|file| file.try_lock().is_ok())
+    holds_runs(path) && !fs::File::open(path).is_ok_and(|file| file.try_lock().is_ok())
 }
 
 /// How long ago a file was written or used.

@@ -1,7 +1,7 @@
 //! What reads the cache's own files, in the open for the fuzz targets.
 
 use crate::cache::journal::Journal;
-use crate::cache::{Changes, Record, Snapshot};
+use crate::cache::{Changes, Record, Snapshot, Steps};
 
 /// How many steps a journal holds.
 #[must_use]
@@ -33,5 +33,12 @@ pub fn snapshot(bytes: &[u8]) -> Option<bool> {
 pub fn steps(snapshot: &[u8], bytes: &[u8]) -> bool {
     let build = || snapshot.get(4..36)?.try_into().ok();
     let snapshot = build().and_then(|build| Snapshot::read(snapshot.to_vec(), &build));
-    snapshot.is_some_and(|snapshot| snapshot.subset(bytes, &Changes::default()).is_some())
+    snapshot.is_some_and(|snapshot| {
+        let Some(steps) = Steps::read(bytes.to_vec(), &snapshot) else { return false };
+        let texts = |start, length: usize| {
+            let rest = bytes.get(usize::try_from(start).ok()?..)?;
+            rest.get(..length).map(<[u8]>::to_vec)
+        };
+        snapshot.subset(&steps, &texts, &Changes::default()).is_some()
+    })
 }

@@ -14,8 +14,11 @@ use crate::cache::record::StoredRecord;
 use crate::cache::{Blake3, Key, Outputs, Part, Record, Trace, Value};
 use crate::diagnostic::Problem;
 
-/// The file of a project's last runs, in its directory in the cache.
+/// The directory of a project's last runs, in its directory in the cache.
 pub(super) const RUNS: &str = "runs";
+
+/// How many files the last runs lie in: to know those of a few steps, little is read.
+const SHARDS: u8 = 32;
 
 /// The last run of a step in a project.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,10 +49,11 @@ pub enum Outcome {
 /// The last runs of the steps of one project, read when they are asked for.
 #[derive(Clone, Debug)]
 pub(super) struct Latest {
-    file: PathBuf,
+    dir: PathBuf,
     root: PathBuf,
     staging: PathBuf,
-    journal: Arc<Mutex<Option<Journal>>>,
+    /// By the numbers of their files.
+    shards: Arc<Vec<Mutex<Option<Journal>>>>,
     /// What last runs made that was asked for.
     made: Arc<Mutex<HashMap<String, Arc<MadeLast>>>>,
 }
@@ -91,27 +95,27 @@ impl Latest {
     /// Those of the project in `root`, kept below the cache's directory.
     pub(super) fn new(dir: &Path, root: &Path, staging: &Path) -> Self {
         Self {
-            file: dir.join("projects").join(name_of(root)).join(RUNS),
+            dir: dir.join("projects").join(name_of(root)).join(RUNS),
             root: root.to_owned(),
             staging: staging.to_owned(),
-            journal: Arc::default(),
+            shards: Arc::new((0..SHARDS).map(|_| Mutex::default()).collect()),
             made: Arc::default(),
         }
     }
 
     /// Begins with the last runs that others tell of, as far as they can be read.
     pub(super) fn take_over(&self, other: &Self) {
-        if let Some(above) = self.file.parent() {
-            // Whatever cannot be taken over is not known.
-            let _made = fs::create_dir_all(above);
-            let _copied = fs::read(&other.file).and_then(|bytes| fs::write(&self.file, bytes));
+        // Whatever cannot be taken over is not known.
+        let _made = fs::create_dir_all(&self.dir);
+        for shard in 0..SHARDS {
+            let copy = |bytes| fs::write(shard_path(&self.dir, shard), bytes);
+            let _copied = fs::read(shard_path(&other.dir, shard)).and_then(copy);
         }
     }
 
     /// The last run of a step.
     pub(super) fn get(&self, step: &str) -> Option<LastRun> {
-        let last = |journal: &mut Journal| journal.get(step).and_then(run).map(|(last, _)| last);
-        with(&mut self.open(), &self.file, last)
+        self.with(step, |_, journal| journal.get(step).and_then(run).map(|(last, _)| last))
     }
 
     /// What the last run of a step made; many may ask for it, and it is read once.
@@ -131,28 +135,30 @@ impl Latest {
 
     /// The last run of a step, and what its key was made of.
     pub(super) fn explained(&self, step: &str) -> Option<(LastRun, Option<Trace>)> {
-        with(&mut self.open(), &self.file, |journal| journal.get(step).and_then(explained))
+        self.with(step, |_, journal| journal.get(step).and_then(explained))
     }
 
     /// Whether the last run of a step did its work, and had this key.
     pub(super) fn is_done(&self, step: &str, key: Key) -> bool {
         let done = |header: &Header| header.outcome == Outcome::Done && header.key == key;
-        with(&mut self.open(), &self.file, |journal| journal.header(step).is_some_and(done))
+        self.with(step, |_, journal| journal.header(step).is_some_and(done))
     }
 
     /// The key of the last run of a step.
     pub(super) fn key(&self, step: &str) -> Option<Key> {
-        with(&mut self.open(), &self.file, |journal| Some(journal.header(step)?.key))
+        self.with(step, |_, journal| Some(journal.header(step)?.key))
     }
 
     /// How long the last run of a step took.
     pub(super) fn duration(&self, step: &str) -> Option<Duration> {
-        with(&mut self.open(), &self.file, |journal| Some(journal.header(step)?.duration))
+        self.with(step, |_, journal| Some(journal.header(step)?.duration))
     }
 
     /// The last runs of all steps, by their names.
     pub(super) fn all(&self) -> Vec<LastRun> {
-        with(&mut self.open(), &self.file, runs)
+        let mut all: Vec<LastRun> = (0..SHARDS).flat_map(|shard| self.with_shard(shard, runs)).collect();
+        all.sort_unstable_by(|one, other| one.record.step.cmp(&other.record.step));
+        all
     }
 
     /// Makes a run the last one of its step.
@@ -169,28 +175,46 @@ impl Latest {
             outcome: last.outcome,
             duration: last.record.duration,
         };
-        let put = with(&mut self.open(), &self.file, |journal| {
-            journal.put(&self.file, &self.staging, header, &body)
-        });
+        let put = self.with(trace.step(), |file, journal| journal.put(file, &self.staging, header, &body));
         self.known().remove(trace.step());
         put
     }
 
-    fn open(&self) -> MutexGuard<'_, Option<Journal>> {
-        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Uses the journal that a step has its place in, which lies in this file.
+    fn with<T>(&self, step: &str, use_it: impl FnOnce(&Path, &mut Journal) -> T) -> T {
+        let [first, ..] = Blake3::of(step.as_bytes()).0;
+        let shard = first % SHARDS;
+        self.with_shard(shard, |journal| use_it(&shard_path(&self.dir, shard), journal))
+    }
+
+    fn with_shard<T>(&self, shard: u8, use_it: impl FnOnce(&mut Journal) -> T) -> T {
+        let read = || Journal::read(&shard_path(&self.dir, shard));
+        match self.shards.get(usize::from(shard)) {
+            Some(place) => {
+                let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
+                use_it(place.get_or_insert_with(read))
+            }
+            None => use_it(&mut read()),
+        }
     }
 }
 
-fn with<T>(journal: &mut Option<Journal>, file: &Path, use_it: impl FnOnce(&mut Journal) -> T) -> T {
-    use_it(journal.get_or_insert_with(|| Journal::read(file)))
+fn shard_path(dir: &Path, shard: u8) -> PathBuf {
+    dir.join(format!("{shard:02x}"))
 }
 
-/// Whether the project is still there to which a file of last runs belongs.
-pub(super) fn has_project(file: &Path) -> bool {
-    let journal = Journal::read(file);
-    let all = journal.all();
-    let stored = all.first().and_then(|(_, body)| StoredLatest::from_bytes(body));
-    let root = stored.and_then(|(stored, _)| text_path(&stored.root));
+/// Whether a file holds last runs.
+pub(super) fn holds_runs(file: &Path) -> bool {
+    file.parent().is_some_and(|above| above.ends_with(RUNS))
+}
+
+/// Whether the project is still there to which a directory of last runs belongs.
+pub(super) fn has_project(dir: &Path) -> bool {
+    let root = (0..SHARDS).find_map(|shard| {
+        let journal = Journal::read(&shard_path(dir, shard));
+        let (stored, _) = journal.all().first().and_then(|(_, body)| StoredLatest::from_bytes(body))?;
+        text_path(&stored.root)
+    });
     root.is_some_and(|root| Path::new(&root).is_dir())
 }
 

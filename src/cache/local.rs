@@ -31,7 +31,7 @@ use crate::store::Layout;
 
 /// The format of everything below the cache's directory is in this name: what
 /// other versions of hoist keep beside it is not looked at.
-pub(super) const FORMAT: &str = "v3";
+pub(super) const FORMAT: &str = "v4";
 
 /// The file that holds what tells a cache from every other. It goes with the records:
 /// whoever relies on them notices that they are gone.

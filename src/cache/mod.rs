@@ -3,7 +3,7 @@
 //! Owns the step cache on this machine: how a step's key comes about
 //! ([`Trace`]), why a step runs ([`Reason`]), what a run left behind
 //! ([`Record`]), the store of contents, collecting and restoring outputs, what
-//! `clean` removes, and the directory `<cache>/v3` with all that lies in it.
+//! `clean` removes, and the directory `<cache>/v4` with all that lies in it.
 //! Assumes that other hoist processes use the same directory at the same time,
 //! that any of its files may be damaged or gone, and that a record is only a
 //! promise: contents are verified when they are read. Holds no lock.
@@ -59,6 +59,6 @@ pub use reason::Reason;
 pub use record::{KeptLog, Record};
 pub use restore::no_directory;
 pub use selection::covers;
-pub use snapshot::{Changes, Head, Ran, SettledOutputs, Snapshot, Subset};
-pub use state::State;
+pub use snapshot::{Changes, Head, Ran, SettledOutputs, Snapshot, Steps, Stored, Subset, Texts};
+pub use state::{GoalFiles, State};
 pub use trace::{Product, Trace};

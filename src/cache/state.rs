@@ -1,6 +1,7 @@
 //! What hoist keeps of a project beside its cache, to begin a run sooner.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -12,8 +13,19 @@ use crate::cache::sealed::{seal, unseal};
 /// Begins the names of files of goals.
 const GOALS: &str = "goals-";
 
-/// How many different goals are kept, two files each.
+/// How many different goals are kept, three files each.
 const KEPT: usize = 32;
+
+/// The names of the files of some goals.
+#[derive(Clone, Debug, Default)]
+pub struct GoalFiles {
+    /// The table of files.
+    pub files: String,
+    /// The table of steps.
+    pub steps: String,
+    /// The texts of the steps.
+    pub texts: String,
+}
 
 /// Files of a project in the cache of the user, which is known before the release
 /// file is read. Each may be gone or damaged at any time; none is worth an error.
@@ -57,12 +69,27 @@ impl State {
         self.write(name, &seal(bytes));
     }
 
-    /// The names of both files of some goals, by a digest of them.
+    /// Reads parts of what was written under a name, by where they begin and how long
+    /// they are.
+    pub fn parts(&self, name: &str) -> impl Fn(u64, usize) -> Option<Vec<u8>> {
+        let file = File::open(self.dir.join(name)).ok();
+        let size = file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |found| found.len());
+        move |start, length| {
+            if start.checked_add(length as u64)? > size {
+                return None;
+            }
+            let mut part = vec![0; length];
+            file.as_ref()?.read_exact_at(&mut part, start).ok()?;
+            Some(part)
+        }
+    }
+
+    /// The names of the files of some goals, by a digest of them.
     #[must_use]
-    pub fn names_of_goals(digest: &[u8; 32]) -> (String, String) {
+    pub fn goal_files(digest: &[u8; 32]) -> GoalFiles {
         let hex = blake3::Hash::from_bytes(*digest).to_hex();
-        let short = hex.get(..32).unwrap_or_default();
-        (format!("{GOALS}{short}"), format!("{GOALS}{short}-steps"))
+        let files = format!("{GOALS}{}", hex.get(..32).unwrap_or_default());
+        GoalFiles { steps: format!("{files}-steps"), texts: format!("{files}-texts"), files }
     }
 
     /// Forgets the goals that were not asked for the longest.
@@ -73,7 +100,7 @@ impl State {
             .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
             .collect();
         files.sort();
-        let surplus = files.len().saturating_sub(2 * KEPT);
+        let surplus = files.len().saturating_sub(3 * KEPT);
         for (_, path) in files.iter().take(surplus) {
             let _gone = fs::remove_file(path);
         }

@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::path::PathBuf;
 
-use crate::cache::{Cache, Changes, Head, Snapshot, State, Subset, clock};
+use crate::cache::{Cache, GoalFiles, Head, Snapshot, State, Steps, Stored, Subset, clock};
 use crate::cli::arguments::Running;
 use crate::cli::session::{Loaded, Planned, Session};
 use crate::config::{Consulted, Release};
@@ -29,14 +29,14 @@ pub(crate) struct Prepared {
     pub(crate) settled: Settled,
     /// What a snapshot of the run is made from, if there is to be one.
     basis: Option<Basis>,
-    names: (String, String),
+    names: GoalFiles,
 }
 
 enum Basis {
     /// The steps are all that there are.
     Whole { origin: Origin, tools: Vec<ToolQuery> },
     /// The steps are part of what this says.
-    Part { snapshot: Box<Snapshot>, steps: Vec<u8>, subset: Box<Subset> },
+    Part { snapshot: Box<Snapshot>, steps: Steps, subset: Box<Subset> },
     /// Nothing is to be done, and what the snapshot says was put right.
     Same,
 }
@@ -76,7 +76,7 @@ impl Request<'_> {
 /// Plans what is asked for, as far as it has to be planned.
 pub(crate) fn prepare(session: &mut Session, request: &Request<'_>) -> Result<Prepared, Problems> {
     let project = Project::find(&session.host, session.global.file.as_deref())?;
-    let names = request.digest(session, &project).map(|digest| State::names_of_goals(&digest));
+    let names = request.digest(session, &project).map(|digest| State::goal_files(&digest));
     let state = session.state(&project).filter(|_| names.is_some() && request.is_plain(session));
     let names = names.unwrap_or_default();
     if let Some(state) = &state
@@ -104,9 +104,9 @@ fn recall(
     project: &Project,
     request: &Request<'_>,
     state: &State,
-    names: &(String, String),
+    names: &GoalFiles,
 ) -> Option<Prepared> {
-    let mut snapshot = Snapshot::read(state.read(&names.0)?, &session.build())?;
+    let mut snapshot = Snapshot::read(state.read(&names.files)?, &session.build())?;
     let head = &snapshot.head;
     // Once a day the long way is taken, on which the cache learns what is in use.
     if !(0..DAY).contains(&moment().saturating_sub(head.planned)) {
@@ -153,7 +153,7 @@ fn recall(
     };
     if changes.is_empty() && !snapshot.head.pending {
         if settled && let Some(bytes) = snapshot.to_bytes() {
-            state.write(&names.0, &bytes);
+            state.write(&names.files, &bytes);
         }
         let Head { up_to_date, skipped, passed, .. } = snapshot.head;
         let nothing = Plan { steps: Vec::new(), unpublished: None, gaps: Vec::new() };
@@ -162,8 +162,9 @@ fn recall(
         return Some(Prepared { planned: planned(nothing, facts), settled, basis, names });
     }
     let sources = snapshot.head.origin.read_again(project, &session.sources)?;
-    let steps = state.read(&names.1)?;
-    let mut subset = part(project, &snapshot, &steps, &changes, &mut facts)?;
+    let steps = Steps::read(state.read(&names.steps)?, &snapshot)?;
+    let subset = snapshot.subset(&steps, &state.parts(&names.texts), &changes)?;
+    let mut subset = with_files(project, &snapshot, subset, &mut facts)?;
     // What a sandbox lets a step read of other steps, only their plan says.
     let caged = |step: &Step| request.running.sandbox || step.action.is_sandboxed();
     let mut steps_of = subset.plan.steps.iter().zip(&subset.products);
@@ -186,14 +187,12 @@ fn recall(
 
 /// The steps that may have to run, with the files that they read now. Where one
 /// is missing, planning as a whole tells it best.
-fn part(
+fn with_files(
     project: &Project,
     snapshot: &Snapshot,
-    steps: &[u8],
-    changes: &Changes,
+    mut subset: Subset,
     facts: &mut Facts,
 ) -> Option<Subset> {
-    let mut subset = snapshot.subset(steps, changes)?;
     let mut queries = Vec::new();
     for step in &mut subset.plan.steps {
         if let Some(query) = &step.inputs {
@@ -226,7 +225,7 @@ fn hoist_directory(project: &Project) -> PathBuf {
 /// What remains of a prepared run once its plan runs.
 pub(crate) struct Remembering {
     basis: Basis,
-    names: (String, String),
+    names: GoalFiles,
     state: State,
     build: [u8; 32],
     store: [u8; 16],
@@ -235,8 +234,7 @@ pub(crate) struct Remembering {
 impl Prepared {
     /// Of which nothing is remembered.
     pub(crate) fn alone(planned: Planned) -> Self {
-        let names = (String::new(), String::new());
-        Self { planned, settled: Settled::default(), basis: None, names }
+        Self { planned, settled: Settled::default(), basis: None, names: GoalFiles::default() }
     }
 
     /// What it takes to remember the run, if it is to be remembered.
@@ -300,14 +298,17 @@ impl Remembering {
                 rayon::join(learn, take).1
             }
             Basis::Part { snapshot, steps, subset } => {
-                snapshot.after(&steps, &subset, &summary.ran, facts, cache, clock)
+                snapshot.after(steps, &subset, &summary.ran, facts, cache, clock)
             }
             Basis::Same => None,
         };
-        if let Some((files, steps)) = stored {
-            // Whoever reads between both finds that they do not belong together.
-            self.state.write(&self.names.1, &steps);
-            self.state.write(&self.names.0, &files);
+        if let Some(Stored { files, steps, texts }) = stored {
+            // Whoever reads between these finds that they do not belong together.
+            if let Some(texts) = texts {
+                self.state.write(&self.names.texts, &texts);
+            }
+            self.state.write(&self.names.steps, &steps);
+            self.state.write(&self.names.files, &files);
             self.state.forget();
         }
     }

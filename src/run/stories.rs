@@ -252,7 +252,7 @@ fn a_step_whose_log_cannot_be_written_is_not_kept() {
 fn a_cache_that_cannot_be_written_fails_nobody() {
     let mut project = Project::new();
     // A file in the place of a directory, as a full disk would have it.
-    let script = "rm -r ../cache/v3/records; touch ../cache/v3/records; echo made > out";
+    let script = "rm -r ../cache/v4/records; touch ../cache/v4/records; echo made > out";
     project.cached("x", script, &[], "1", &["out"]);
     project.target("y", "cat out", &[0]);
     let lines = project.run().lines();

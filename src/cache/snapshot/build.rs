@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 use crate::cache::image::parts;
 use crate::cache::selection::output_directories;
 use crate::cache::snapshot::files::Files;
-use crate::cache::snapshot::step::{StepRow, StoredStep, Turn};
-use crate::cache::snapshot::subset::StoredSteps;
-use crate::cache::snapshot::{Head, Snapshot, Subset};
+use crate::cache::snapshot::step::{NewStep, Standing, Text, Turn};
+use crate::cache::snapshot::{Head, Snapshot, Steps, Subset};
 use crate::cache::{Blake3, Cache, Outputs, Product};
 use crate::config::Pattern;
 use crate::facts::{Clock, Facts, InputFile, InputKind, Seen, Stat, any_number};
@@ -24,6 +23,17 @@ pub struct Ran {
     pub product: Option<Product>,
     /// What it made, or has.
     pub outputs: Outputs,
+}
+
+/// A snapshot to store.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// What it says of the run as a whole, and the table of files.
+    pub files: Vec<u8>,
+    /// The table of steps.
+    pub steps: Vec<u8>,
+    /// The texts of the steps, where they are not what they were.
+    pub texts: Option<Vec<u8>>,
 }
 
 /// What there is to take a snapshot of.
@@ -49,8 +59,8 @@ struct Table {
 }
 
 impl Snapshot {
-    /// A snapshot of a whole plan that ran, and its steps, both to store. `None`
-    /// where the plan has steps that snapshots do not hold.
+    /// A snapshot of a whole plan that ran, to store. `None` where the plan has steps
+    /// that snapshots do not hold.
     #[must_use]
     pub fn take(
         head: Head,
@@ -59,49 +69,53 @@ impl Snapshot {
         facts: &Facts,
         cache: &Cache,
         clock: Clock,
-    ) -> Option<(Vec<u8>, Vec<u8>)> {
-        let table = Table::default();
-        let mut scene = Scene { facts, cache, clock, table };
+    ) -> Option<Stored> {
         if !plan.gaps.is_empty() {
             return None;
         }
         let secrets = secrets(&head.passed, facts);
-        let stored = plan.steps.iter().map(|step| StoredStep::new(step, &secrets));
-        let stored: Option<Vec<StoredStep>> = stored.collect();
-        let closed = stored.is_none();
+        let mut bytes = Vec::new();
+        let texts = plan.steps.iter().map(|step| Text::add(&mut bytes, step, &secrets));
+        let texts: Option<Vec<Text>> = texts.collect();
+        let closed = texts.is_none();
         if closed && (plan.unpublished.is_some() || plan.steps.iter().any(asks_others)) {
             return None;
         }
-        let stored = stored.unwrap_or_else(|| plan.steps.iter().map(|_| StoredStep::opaque()).collect());
-        let rows = plan.steps.iter().zip(&stored).zip(ran).map(|((step, stored), ran)| {
-            let needs = step.needs.iter().map(|need| (need.step.0, need.kind)).collect();
-            scene.row(step, stored, ran, needs)
+        let texts = texts.unwrap_or_else(|| {
+            bytes.clear();
+            vec![Text::default(); plan.steps.len()]
         });
-        let rows: Vec<StepRow<'_>> = rows.collect();
-        if closed && (rows.iter().any(StepRow::is_pending) || !scene.images(ran)) {
+        let mut scene = Scene { facts, cache, clock, table: Table::default() };
+        let (mut steps, mut standings) = (Steps::default(), Vec::new());
+        for ((step, text), ran) in plan.steps.iter().zip(texts).zip(ran) {
+            let needs = step.needs.iter().map(|need| (need.step.0, need.kind)).collect();
+            let step = scene.step(step, text, ran, needs);
+            standings.push(step.standing);
+            steps.push(&step);
+        }
+        if closed && (standings.iter().any(Standing::is_pending) || !scene.images(ran)) {
             return None;
         }
         let head = Head { rules: rules(facts, clock).collect(), closed, ..head };
-        finish(head, scene.table.files, rows)
+        let steps = if closed { Steps::default() } else { steps };
+        finish(head, scene.table.files, &steps, &standings, Some(bytes))
     }
 
-    /// The snapshot after a subset of its steps ran, and its steps, both to store.
+    /// The snapshot after a subset of its steps ran, to store.
     #[must_use]
     pub fn after(
         self,
-        steps: &[u8],
+        mut steps: Steps,
         subset: &Subset,
         ran: &[Ran],
         facts: &Facts,
         cache: &Cache,
         clock: Clock,
-    ) -> Option<(Vec<u8>, Vec<u8>)> {
-        let StoredSteps { mut rows, .. } = StoredSteps::read(steps, &self)?;
+    ) -> Option<Stored> {
         let mut places = HashMap::new();
         for place in &subset.places {
-            let row = rows.get(*place as usize)?;
-            for file in row.inputs.iter().chain(&row.outputs) {
-                places.insert(self.files.path(&self.files.row(*file)?).into_os_string(), *file);
+            for file in steps.row(*place)?.files() {
+                places.insert(self.files.path(&self.files.row(file)?).into_os_string(), file);
             }
         }
         places.extend(self.files.places_of_directories().map(|(path, at)| (path.into_os_string(), at)));
@@ -111,13 +125,11 @@ impl Snapshot {
         let (listed, free) = (HashSet::new(), subset.changed.clone());
         let table = Table { files, places, directories, listed, free };
         let mut scene = Scene { facts, cache, clock, table };
-        let secrets = secrets(&head.passed, facts);
-        let stored = subset.plan.steps.iter().map(|step| StoredStep::new(step, &secrets));
-        let stored: Vec<StoredStep> = stored.collect::<Option<_>>()?;
-        let new = subset.places.iter().zip(&subset.plan.steps).zip(&stored).zip(ran);
-        for (((place, step), stored), ran) in new {
-            let row = rows.get_mut(*place as usize)?;
-            *row = scene.row(step, stored, ran, std::mem::take(&mut row.needs));
+        for ((place, step), ran) in subset.places.iter().zip(&subset.plan.steps).zip(ran) {
+            let row = steps.row(*place)?;
+            // Its text is without what can be different now.
+            let step = scene.step(step, row.text, ran, row.needs().collect());
+            steps.replace(*place, &step);
         }
         // Nobody reads or makes what is neither as it was nor seen anew.
         for at in std::mem::take(&mut scene.table.free) {
@@ -126,19 +138,25 @@ impl Snapshot {
         let walked = |path: &[u8]| facts.walked.rules.iter().any(|(walked, _)| bytes(walked) == path);
         head.rules.retain(|(path, _)| !walked(path));
         head.rules.extend(rules(facts, clock));
-        finish(head, scene.table.files, rows)
+        let standings: Vec<Standing> = steps.rows().map(|(_, row)| row.standing).collect();
+        finish(head, scene.table.files, &steps, &standings, None)
     }
 }
 
 /// Counts, and gives table and steps what ties them together.
-fn finish(mut head: Head, files: Files, rows: Vec<StepRow<'_>>) -> Option<(Vec<u8>, Vec<u8>)> {
+fn finish(
+    mut head: Head,
+    files: Files,
+    steps: &Steps,
+    standings: &[Standing],
+    texts: Option<Vec<u8>>,
+) -> Option<Stored> {
     head.run = any_number();
-    head.up_to_date = rows.iter().filter(|row| row.is_done()).count();
-    head.skipped = rows.iter().filter(|row| row.turn == Turn::Skipped).count();
-    head.pending = rows.iter().any(StepRow::is_pending);
-    let rows = if head.closed { Vec::new() } else { rows };
-    let steps = StoredSteps { run: head.run, rows }.to_bytes(head.build)?;
-    Some((Snapshot { head, files }.to_bytes()?, steps))
+    head.up_to_date = standings.iter().filter(|standing| standing.is_done()).count();
+    head.skipped = standings.iter().filter(|standing| standing.turn == Turn::Skipped).count();
+    head.pending = standings.iter().any(Standing::is_pending);
+    let steps = steps.to_bytes(&head.build, head.run);
+    Some(Stored { files: Snapshot { head, files }.to_bytes()?, steps, texts })
 }
 
 /// Whether a step depends on what is neither in the release nor in the project: the
@@ -173,16 +191,11 @@ fn bytes(path: &Path) -> &[u8] {
 }
 
 impl Scene<'_> {
-    fn row<'s>(
-        &mut self,
-        step: &Step,
-        stored: &'s StoredStep,
-        ran: &Ran,
-        needs: Vec<(u32, NeedKind)>,
-    ) -> StepRow<'s> {
-        let mut row = StepRow::new(stored, step, ran.product);
-        row.needs = needs;
-        if step.effect != Effect::Cacheable || row.product().is_none() {
+    fn step(&mut self, step: &Step, text: Text, ran: &Ran, needs: Vec<(u32, NeedKind)>) -> NewStep {
+        let (inputs, directories, outputs) = (Vec::new(), Vec::new(), Vec::new());
+        let standing = Standing::of(step, ran.product);
+        let mut row = NewStep { standing, text, needs, inputs, directories, outputs };
+        if step.effect != Effect::Cacheable || ran.product.is_none() {
             return row;
         }
         if let Some(inputs) = step.answer.and_then(|at| self.facts.inputs.get(at)) {
@@ -193,13 +206,13 @@ impl Scene<'_> {
                 self.listings(base.as_path());
             }
             if inputs.open {
-                row.doubt();
+                row.standing.product = None;
             }
         }
         if let Action::Command(command) = &step.action
             && !self.outputs(&mut row, &ran.outputs, &command.outputs)
         {
-            row.doubt();
+            row.standing.product = None;
         }
         row
     }
@@ -244,7 +257,7 @@ impl Scene<'_> {
     }
 
     /// Adds what a step made; whether all of it was seen.
-    fn outputs(&mut self, row: &mut StepRow<'_>, outputs: &Outputs, patterns: &[Pattern]) -> bool {
+    fn outputs(&mut self, row: &mut NewStep, outputs: &Outputs, patterns: &[Pattern]) -> bool {
         let made = outputs.iter().map(|output| output.path.clone());
         let Ok(own) = output_directories(patterns) else { return false };
         for path in made.chain(own) {

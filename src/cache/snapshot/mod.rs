@@ -10,13 +10,16 @@
 //! all is planned as soon as anything is different, and what is published is planned
 //! each time.
 //!
-//! Two files: the table of files, which is always read, and the steps, which are
-//! read when something changed. Both are forms of one build of hoist and of one
-//! run, sealed; what does not fit together is as good as not there.
+//! Three files: the table of files, which is always read; that of steps, which is read
+//! when something changed; and the texts of the steps, of which only those are read
+//! that may have to run. The tables are forms of one build of hoist and of one run,
+//! sealed, and a step tells what its text is: what does not fit together is as good as
+//! not there.
 
 mod build;
 mod files;
 mod step;
+mod steps;
 mod subset;
 
 use std::ffi::OsStr;
@@ -29,7 +32,9 @@ use crate::cache::sealed::{seal, unseal};
 use crate::config::{Consulted, Release};
 use crate::facts::{Clock, Origin, Stat, ToolQuery, repository_depth};
 
-pub use build::Ran;
+pub use build::{Ran, Stored};
+pub use step::Texts;
+pub use steps::Steps;
 pub use subset::{SettledOutputs, Subset};
 
 use files::{Change, Files};

@@ -4,11 +4,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
-use crate::cache::sealed::{seal, unseal};
-use crate::cache::snapshot::step::{StepRow, Turn};
-use crate::cache::snapshot::{Changes, Snapshot};
+use crate::cache::snapshot::step::{Standing, Texts, Turn};
+use crate::cache::snapshot::{Changes, Snapshot, Steps};
 use crate::cache::{Blake3, Product};
 use crate::config::Pattern;
 use crate::facts::{InputKind, KnownFiles};
@@ -45,94 +42,68 @@ pub struct SettledOutputs {
     pub patterns: Vec<Pattern>,
 }
 
-/// The steps of a snapshot as they are stored.
-#[derive(Serialize, Deserialize)]
-pub(super) struct StoredSteps<'a> {
-    pub(super) run: u64,
-    #[serde(borrow)]
-    pub(super) rows: Vec<StepRow<'a>>,
-}
-
-impl<'a> StoredSteps<'a> {
-    /// The steps that belong to a snapshot.
-    pub(super) fn read(bytes: &'a [u8], snapshot: &Snapshot) -> Option<Self> {
-        let bytes = unseal(bytes)?.strip_prefix(&snapshot.head.build)?;
-        postcard::from_bytes(bytes).ok().filter(|steps: &Self| steps.run == snapshot.head.run)
-    }
-
-    pub(super) fn to_bytes(&self, build: [u8; 32]) -> Option<Vec<u8>> {
-        postcard::to_extend(self, build.to_vec()).ok().map(seal)
-    }
-}
-
 impl Snapshot {
     /// The steps that changed files concern, those that are looked at each time,
-    /// and all that come behind them; `None` if the stored steps do not belong to
-    /// this snapshot.
+    /// and all that come behind them; `None` if they cannot be planned on their own, or
+    /// their texts are gone.
     #[must_use]
-    pub fn subset(&self, steps: &[u8], changes: &Changes) -> Option<Subset> {
-        let StoredSteps { rows, .. } = StoredSteps::read(steps, self)?;
+    pub fn subset(&self, steps: &Steps, texts: &Texts<'_>, changes: &Changes) -> Option<Subset> {
         let files: HashSet<u32> = changes.changed().collect();
         let bases = self.bases(&files);
         let mut wanted: HashSet<u32> = HashSet::new();
-        for (at, row) in (0..).zip(&rows) {
-            let behind = row.needs.iter().any(|(need, _)| wanted.contains(need));
-            let concerned = || row.inputs.iter().chain(&row.outputs).any(|file| files.contains(file));
-            let listed = || row.directories.iter().any(|directory| bases.contains(directory));
-            if behind || row.is_pending() || concerned() || listed() {
+        for (at, row) in steps.rows() {
+            let behind = row.needs().any(|(need, _)| wanted.contains(&need));
+            let concerned = || row.files().any(|file| files.contains(&file));
+            let listed = || row.directories().any(|directory| bases.contains(&directory));
+            if behind || row.standing.is_pending() || concerned() || listed() {
                 wanted.insert(at);
             }
         }
         // That a step runs whatever happens, what it comes after says.
-        for (at, row) in (0..).zip(&rows).collect::<Vec<(u32, _)>>().into_iter().rev() {
+        for (at, row) in steps.rows().rev() {
             if wanted.contains(&at) {
-                let ends = row.needs.iter().filter(|(_, kind)| *kind == NeedKind::End);
-                wanted.extend(ends.map(|(need, _)| *need));
+                wanted.extend(row.needs().filter(|(_, kind)| *kind == NeedKind::End).map(|(need, _)| need));
             }
         }
         let mut places: Vec<u32> = wanted.into_iter().collect();
         places.sort_unstable();
         let taken: HashMap<u32, StepIndex> = places.iter().copied().zip((0..).map(StepIndex)).collect();
-        let rest = || (0..).zip(&rows).filter(|(at, _)| !taken.contains_key(at)).map(|(_, row)| row);
+        let rest = || steps.rows().filter(|(at, _)| !taken.contains_key(at)).map(|(_, row)| row.standing);
         let mut subset = Subset {
             plan: Plan { steps: Vec::new(), unpublished: None, gaps: Vec::new() },
             products: Vec::new(),
             outputs: Vec::new(),
             known: KnownFiles::new(),
-            up_to_date: rest().filter(|row| row.is_done()).count(),
-            skipped: rest().filter(|row| row.turn == Turn::Skipped).count(),
+            up_to_date: rest().filter(Standing::is_done).count(),
+            skipped: rest().filter(|standing| standing.turn == Turn::Skipped).count(),
             places,
             changed: files,
         };
         let mut learned = HashSet::new();
         for place in subset.places.clone() {
-            let row = rows.get(place as usize)?;
-            let mut step = row.step()?;
+            let row = steps.row(place)?;
+            let mut step = row.text.step(texts)?;
             let mut products = Vec::new();
             let mut behind = Vec::new();
-            step.needs.clear();
-            for (need, kind) in &row.needs {
-                let before = rows.get(*need as usize)?;
-                match taken.get(need).copied() {
-                    Some(index) => step.needs.push(Need { step: index, kind: *kind }),
-                    None if *kind == NeedKind::Product => {
-                        products.push((before.id()?, before.product()?));
-                        behind.push(*need);
+            for (need, kind) in row.needs() {
+                match taken.get(&need).copied() {
+                    Some(index) => step.needs.push(Need { step: index, kind }),
+                    None if kind == NeedKind::Product => {
+                        let before = steps.row(need)?;
+                        products.push((before.text.name(texts)?, before.standing.product?));
+                        behind.push(need);
                     }
                     None => {}
                 }
             }
             subset.plan.steps.push(step);
             subset.products.push(products);
-            let settled = settled(&rows, behind)?;
+            let settled = settled(steps, texts, behind)?;
             for (need, _) in settled.iter().filter(|(need, _)| learned.insert(*need)) {
-                let row = rows.get(*need as usize)?;
-                row.outputs.iter().for_each(|file| self.learn(*file, &mut subset.known));
+                steps.row(*need)?.outputs().for_each(|file| self.learn(file, &mut subset.known));
             }
             subset.outputs.push(settled.into_iter().map(|(_, outputs)| outputs).collect());
-            for file in row.inputs.iter().chain(&row.outputs) {
-                self.learn(*file, &mut subset.known);
-            }
+            row.files().for_each(|file| self.learn(file, &mut subset.known));
         }
         Some(subset)
     }
@@ -159,17 +130,16 @@ impl Snapshot {
 }
 
 /// What these steps made, and those that groups among them stand for, by their places.
-fn settled(rows: &[StepRow<'_>], mut waiting: Vec<u32>) -> Option<Vec<(u32, SettledOutputs)>> {
+fn settled(steps: &Steps, texts: &Texts<'_>, mut waiting: Vec<u32>) -> Option<Vec<(u32, SettledOutputs)>> {
     let mut settled = Vec::new();
     while let Some(at) = waiting.pop() {
-        let row = rows.get(at as usize)?;
-        if row.turn == Turn::Group {
-            let products = row.needs.iter().filter(|(_, kind)| *kind == NeedKind::Product);
-            waiting.extend(products.map(|(need, _)| *need));
-        } else if let Some(Product::Outputs(digest)) = row.product() {
-            let Action::Command(command) = row.step()?.action else { return None };
-            let outputs = SettledOutputs { step: row.id()?, digest, patterns: command.outputs };
-            settled.push((at, outputs));
+        let row = steps.row(at)?;
+        if row.standing.turn == Turn::Group {
+            waiting.extend(row.needs().filter(|(_, kind)| *kind == NeedKind::Product).map(|(need, _)| need));
+        } else if let Some(Product::Outputs(digest)) = row.standing.product {
+            let step = row.text.step(texts)?;
+            let Action::Command(command) = step.action else { return None };
+            settled.push((at, SettledOutputs { step: step.id, digest, patterns: command.outputs }));
         }
     }
     Some(settled)

@@ -71,7 +71,7 @@ fn cleaning_the_cache_leaves_one_that_works() {
     // Of a project that is gone, nothing is.
     fs::remove_dir_all(fixture.root()).unwrap();
     fixture.cache.cache_cleaning().remove().unwrap();
-    assert_eq!(fs::read_dir(fixture.dir.path().join("cache/v3/projects")).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(fixture.dir.path().join("cache/v4/projects")).unwrap().count(), 0);
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn what_is_tracked_is_not_removed() {
 fn save(fixture: &Fixture, input: u8, bytes: usize, hours: u64) {
     fixture.write("out", &input.to_string().repeat(bytes));
     fixture.save(input);
-    age(&fixture.dir.path().join(format!("cache/v3/records/{}", trace(input).key())), hours);
+    age(&fixture.dir.path().join(format!("cache/v4/records/{}", trace(input).key())), hours);
 }
 
 fn age(path: &Path, hours: u64) {
@@ -149,7 +149,7 @@ fn a_content_that_two_runs_share_stays_with_the_later_one() {
     fixture.write("out", &"x".repeat(50_000));
     for (input, hours) in [(1, 2), (2, 1)] {
         fixture.save(input);
-        age(&fixture.dir.path().join(format!("cache/v3/records/{}", trace(input).key())), hours);
+        age(&fixture.dir.path().join(format!("cache/v4/records/{}", trace(input).key())), hours);
     }
     save(&fixture, 3, 100_000, 3);
     fixture.cache.evict(100_000, Duration::ZERO);
@@ -168,7 +168,7 @@ fn images_go_with_the_last_record_that_names_them_unless_they_have_a_name() {
         let made = Made { image: Some(manifest.clone()), outputs: Outputs::default(), ..made() };
         fixture.cache.save(&Miss::new(trace(input), Reason::Forced), made).unwrap();
         age(
-            &fixture.dir.path().join(format!("cache/v3/records/{}", trace(input).key())),
+            &fixture.dir.path().join(format!("cache/v4/records/{}", trace(input).key())),
             u64::from(10 - input),
         );
         (layer, manifest)
@@ -189,11 +189,11 @@ fn trimming_looks_once_an_hour() {
     fixture.save(1);
     assert_eq!(fixture.cache.trim(10).unwrap().records, 0);
     assert!(is_hit(&fixture, 1));
-    age(&fixture.dir.path().join("cache/v3/trimmed"), 2);
+    age(&fixture.dir.path().join("cache/v4/trimmed"), 2);
     assert_eq!(fixture.cache.trim(10).unwrap().records, 0);
     assert!(is_hit(&fixture, 1));
-    age(&fixture.dir.path().join("cache/v3/trimmed"), 2);
-    age(&fixture.dir.path().join(format!("cache/v3/records/{}", trace(1).key())), 2);
+    age(&fixture.dir.path().join("cache/v4/trimmed"), 2);
+    age(&fixture.dir.path().join(format!("cache/v4/records/{}", trace(1).key())), 2);
     assert_eq!(fixture.cache.trim(10).unwrap().records, 1);
     assert!(!is_hit(&fixture, 1));
 }

@@ -189,7 +189,7 @@ fn a_damaged_record_is_a_miss() {
     let fixture = Fixture::new(&["out"]);
     fixture.write("out", "1");
     fixture.save(1);
-    let record = fixture.dir.path().join(format!("cache/v3/records/{}", trace(1).key()));
+    let record = fixture.dir.path().join(format!("cache/v4/records/{}", trace(1).key()));
     let sealed = fs::read(&record).unwrap();
     let (length, whole) = unseal(&sealed).unwrap().split_at(4);
     let whole = String::from_utf8(whole.to_vec()).unwrap();
@@ -294,7 +294,7 @@ fn many_threads_save_and_restore_the_same_key() {
             });
         }
     });
-    assert_eq!(fs::read_dir(fixture.dir.path().join("cache/v3/tmp")).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(fixture.dir.path().join("cache/v4/tmp")).unwrap().count(), 0);
 }
 
 #[test]

@@ -115,14 +115,14 @@ impl Fixture {
     /// Takes the record of what the step made with this input away.
     pub(super) fn forget(&self, input: u8) {
         let name = trace(input).key().to_string();
-        fs::remove_file(self.dir.path().join("cache/v3/records").join(name)).unwrap();
+        fs::remove_file(self.dir.path().join("cache/v4/records").join(name)).unwrap();
     }
 
     /// The only file in the cache that holds this text.
     pub(super) fn content(&self, text: &str) -> PathBuf {
         let hex = blake3::hash(text.as_bytes()).to_hex();
         let (fan, rest) = hex.split_at(2);
-        self.dir.path().join("cache/v3/content").join(fan).join(rest)
+        self.dir.path().join("cache/v4/content").join(fan).join(rest)
     }
 }
 

@@ -1,9 +1,8 @@
 //! The short way to a run: what the last run of the same goals left.
 
 use std::cell::OnceCell;
-use std::path::PathBuf;
 
-use crate::cache::{Cache, GoalFiles, Head, Snapshot, State, Steps, Stored, Subset, clock};
+use crate::cache::{Cache, Changes, GoalFiles, Head, Snapshot, State, Steps, Stored, Subset, clock};
 use crate::cli::arguments::Running;
 use crate::cli::session::{Loaded, Planned, Session};
 use crate::config::{Consulted, Release};
@@ -128,14 +127,24 @@ fn recall(
         overrides: request.values,
         event: session.global.event.as_deref(),
     };
-    let (facts, changes) = rayon::join(
+    let (facts, suspects) = rayon::join(
         || crate::facts::gather(&session.host, project, &head.release, &question),
-        || snapshot.changes(&project.root, || clock(&hoist_directory(project))),
+        || snapshot.suspects(&project.root),
     );
     let mut facts = facts.ok()?;
     if facts.world(&head.release, &head.consulted) != head.world {
         return None;
     }
+    let steps = match (suspects.is_empty(), snapshot.head.pending) {
+        (true, false) => None,
+        _ => Some(Steps::read(state.read(&names.steps)?, &snapshot)?),
+    };
+    let changes = match &steps {
+        Some(steps) if !suspects.is_empty() => {
+            snapshot.changes(&project.root, &suspects, steps, clock(&project.root.join(".hoist")))
+        }
+        _ => Changes::default(),
+    };
     if snapshot.head.closed && (!changes.is_empty() || snapshot.head.pending) {
         return None;
     }
@@ -162,7 +171,7 @@ fn recall(
         return Some(Prepared { planned: planned(nothing, facts), settled, basis, names });
     }
     let sources = snapshot.head.origin.read_again(project, &session.sources)?;
-    let steps = Steps::read(state.read(&names.steps)?, &snapshot)?;
+    let steps = steps?;
     let subset = snapshot.subset(&steps, &state.parts(&names.texts), &changes)?;
     let mut subset = with_files(project, &snapshot, subset, &mut facts)?;
     // What a sandbox lets a step read of other steps, only their plan says.
@@ -216,10 +225,6 @@ fn known(session: &Session, state: &State) -> KnownFiles {
     let bytes = state.read_sealed(DIGESTS).unwrap_or_default();
     let bytes = bytes.strip_prefix(&session.build());
     bytes.and_then(|bytes| postcard::from_bytes(bytes).ok()).unwrap_or_default()
-}
-
-fn hoist_directory(project: &Project) -> PathBuf {
-    project.root.join(".hoist")
 }
 
 /// What remains of a prepared run once its plan runs.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cache::image::parts;
 use crate::cache::selection::output_directories;
-use crate::cache::snapshot::files::Files;
+use crate::cache::snapshot::files::{Digests, Files};
 use crate::cache::snapshot::step::{NewStep, Standing, Text, Turn};
 use crate::cache::snapshot::{Head, Snapshot, Steps, Subset};
 use crate::cache::{Blake3, Cache, Outputs, Product};
@@ -48,6 +48,7 @@ struct Scene<'a> {
 #[derive(Default)]
 struct Table {
     files: Files,
+    digests: Digests,
     /// By paths as bytes: to hash a path by its parts takes longer than all else here.
     places: HashMap<OsString, u32>,
     directories: HashMap<OsString, u32>,
@@ -97,8 +98,10 @@ impl Snapshot {
             return None;
         }
         let head = Head { rules: rules(facts, clock).collect(), closed, ..head };
-        let steps = if closed { Steps::default() } else { steps };
-        finish(head, scene.table.files, &steps, &standings, Some(bytes))
+        if closed {
+            steps = Steps::default();
+        }
+        finish(head, scene.table, steps, &standings, Some(bytes))
     }
 
     /// The snapshot after a subset of its steps ran, to store.
@@ -123,7 +126,8 @@ impl Snapshot {
         let directories = directories.zip(0..).collect();
         let Self { mut head, files } = self;
         let (listed, free) = (HashSet::new(), subset.changed.clone());
-        let table = Table { files, places, directories, listed, free };
+        let digests = std::mem::take(&mut steps.digests);
+        let table = Table { files, digests, places, directories, listed, free };
         let mut scene = Scene { facts, cache, clock, table };
         for ((place, step), ran) in subset.places.iter().zip(&subset.plan.steps).zip(ran) {
             let row = steps.row(*place)?;
@@ -139,15 +143,15 @@ impl Snapshot {
         head.rules.retain(|(path, _)| !walked(path));
         head.rules.extend(rules(facts, clock));
         let standings: Vec<Standing> = steps.rows().map(|(_, row)| row.standing).collect();
-        finish(head, scene.table.files, &steps, &standings, None)
+        finish(head, scene.table, steps, &standings, None)
     }
 }
 
 /// Counts, and gives table and steps what ties them together.
 fn finish(
     mut head: Head,
-    files: Files,
-    steps: &Steps,
+    Table { files, digests, .. }: Table,
+    mut steps: Steps,
     standings: &[Standing],
     texts: Option<Vec<u8>>,
 ) -> Option<Stored> {
@@ -155,6 +159,7 @@ fn finish(
     head.up_to_date = standings.iter().filter(|standing| standing.is_done()).count();
     head.skipped = standings.iter().filter(|standing| standing.turn == Turn::Skipped).count();
     head.pending = standings.iter().any(Standing::is_pending);
+    steps.digests = digests;
     let steps = steps.to_bytes(&head.build, head.run);
     Some(Stored { files: Snapshot { head, files }.to_bytes()?, steps, texts })
 }
@@ -279,18 +284,19 @@ impl Table {
         if let Some(at) = self.places.get(path.as_os_str()).copied()
             && let Some(row) = self.files.row(at)
         {
-            let same = row.digest == digest && (digest.is_some() || row.seen.stat == seen.stat);
+            let same = self.digests.get(at) == digest && (digest.is_some() || row.seen.stat == seen.stat);
             let free = self.free.remove(&at);
             if same || free {
-                let fresh = row.renewed(seen, settled, digest);
-                self.files.replace(at, &fresh);
+                self.files.replace(at, &row.renewed(seen, settled));
+                self.digests.put(at, digest);
                 return at;
             }
         }
         let directory = self.directory(path.parent().unwrap_or(Path::new("")));
         // The project's own directory has no name in itself.
         let name = path.file_name().unwrap_or(OsStr::from_bytes(b"."));
-        let at = self.files.push(directory, name, seen, settled, digest);
+        let at = self.files.push(directory, name, seen, settled);
+        self.digests.put(at, digest);
         self.places.insert(path.as_os_str().to_owned(), at);
         at
     }

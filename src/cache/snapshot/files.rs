@@ -14,7 +14,10 @@ use crate::cache::content::digest_at;
 use crate::facts::{Clock, InputKind, Seen, Stat};
 
 /// Bytes of a row of the table.
-const ROW: usize = 100;
+const ROW: usize = 68;
+
+/// Bytes of a digest: whether there is one, and it.
+const DIGEST: usize = 33;
 
 /// The directory of a row that is no longer looked at.
 const FORGOTTEN: u32 = u32::MAX;
@@ -36,6 +39,11 @@ pub(super) struct Files {
     names: Vec<u8>,
 }
 
+/// What the files of a table hold, by their places: it is looked at only where the file
+/// system says something else.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Digests(Vec<u8>);
+
 /// A row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Row {
@@ -44,8 +52,6 @@ pub(super) struct Row {
     pub(super) seen: Seen,
     /// Whether later changes show in what the file system says.
     pub(super) settled: bool,
-    /// Of a file that may be looked into.
-    pub(super) digest: Option<Blake3>,
 }
 
 /// What became of a row.
@@ -57,10 +63,40 @@ pub(super) enum Change {
     Changed,
 }
 
+impl Digests {
+    /// Those that were stored; `None` if the bytes are none.
+    pub(super) fn read(bytes: Vec<u8>) -> Option<Self> {
+        bytes.len().is_multiple_of(DIGEST).then_some(Self(bytes))
+    }
+
+    /// The bytes to store.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// That of a file; `None` for what is no file that may be looked into.
+    pub(super) fn get(&self, at: u32) -> Option<Blake3> {
+        let start = (at as usize).checked_mul(DIGEST)?;
+        let (is_there, digest) = self.0.get(start..)?.split_first()?;
+        (*is_there == 1).then_some(Blake3(*digest.first_chunk()?))
+    }
+
+    /// Puts one in its place, or behind all others.
+    pub(super) fn put(&mut self, at: u32, digest: Option<Blake3>) {
+        let mut bytes = vec![u8::from(digest.is_some())];
+        bytes.extend(digest.unwrap_or(Blake3([0; 32])).0);
+        let start = (at as usize).saturating_mul(DIGEST);
+        match self.0.get_mut(start..start.saturating_add(DIGEST)) {
+            Some(place) => place.copy_from_slice(&bytes),
+            None => self.0.extend(bytes),
+        }
+    }
+}
+
 impl Row {
     /// The same file as it is now.
-    pub(super) const fn renewed(&self, seen: Seen, settled: bool, digest: Option<Blake3>) -> Self {
-        Self { seen, settled, digest, ..*self }
+    pub(super) const fn renewed(&self, seen: Seen, settled: bool) -> Self {
+        Self { seen, settled, ..*self }
     }
 
     fn read(bytes: &[u8]) -> Option<Self> {
@@ -75,16 +111,13 @@ impl Row {
         let (device, inode, size) = (long()?, long()?, long()?);
         let (modified, changed, at_moment) =
             (long()?.cast_signed(), long()?.cast_signed(), long()?.cast_signed());
-        let digest: [u8; 32] = take(32)?.try_into().ok()?;
         let stat = Stat { device, inode, size, modified, changed, mode };
-        let digest = (flags & 2 != 0).then_some(Blake3(digest));
-        Some(Self { directory, name, seen: Seen { stat, at: at_moment }, settled: flags & 1 != 0, digest })
+        Some(Self { directory, name, seen: Seen { stat, at: at_moment }, settled: flags != 0 })
     }
 
     fn write(&self, out: &mut Vec<u8>) {
         let Stat { device, inode, size, modified, changed, mode } = self.seen.stat;
-        let flags = u32::from(self.settled) | u32::from(self.digest.is_some()) << 1;
-        for word in [self.directory, self.name.0, self.name.1, mode, flags] {
+        for word in [self.directory, self.name.0, self.name.1, mode, u32::from(self.settled)] {
             out.extend(word.to_le_bytes());
         }
         for long in [device, inode, size] {
@@ -93,7 +126,6 @@ impl Row {
         for long in [modified, changed, self.seen.at] {
             out.extend(long.to_le_bytes());
         }
-        out.extend(self.digest.unwrap_or(Blake3([0; 32])).0);
     }
 }
 
@@ -121,18 +153,11 @@ impl Files {
     }
 
     /// Adds a row, and returns its place. Its directory has one of its own, too.
-    pub(super) fn push(
-        &mut self,
-        directory: u32,
-        name: &OsStr,
-        seen: Seen,
-        settled: bool,
-        digest: Option<Blake3>,
-    ) -> u32 {
+    pub(super) fn push(&mut self, directory: u32, name: &OsStr, seen: Seen, settled: bool) -> u32 {
         let number = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
         let name_at = (number(self.names.len()), number(name.len()));
         self.names.extend_from_slice(name.as_bytes());
-        Row { directory, name: name_at, seen, settled, digest }.write(&mut self.rows);
+        Row { directory, name: name_at, seen, settled }.write(&mut self.rows);
         number(self.len() - 1)
     }
 
@@ -201,8 +226,14 @@ impl Files {
     }
 
     /// What became of files that may have changed.
-    pub(super) fn changes(&self, root: &Path, suspects: &[u32], clock: Clock) -> Vec<(u32, Change)> {
-        let look = |at: &u32| Some((*at, self.look(root, &self.row(*at)?, clock)));
+    pub(super) fn changes(
+        &self,
+        root: &Path,
+        suspects: &[u32],
+        digests: &Digests,
+        clock: Clock,
+    ) -> Vec<(u32, Change)> {
+        let look = |at: &u32| Some((*at, self.look(root, &self.row(*at)?, digests.get(*at), clock)));
         suspects.par_iter().filter_map(look).collect()
     }
 
@@ -215,7 +246,7 @@ impl Files {
 
     /// Looks into a file of which the file system says something else, or may
     /// say the same although it was changed.
-    fn look(&self, root: &Path, row: &Row, clock: Clock) -> Change {
+    fn look(&self, root: &Path, row: &Row, digest: Option<Blake3>, clock: Clock) -> Change {
         let path = root.join(self.path(row));
         let below = self.path(row);
         let mut above = below.ancestors().skip(1);
@@ -226,7 +257,7 @@ impl Files {
         let stat = seen.stat;
         let is_file = matches!(stat.kind(), Some(InputKind::File | InputKind::Executable));
         let like = is_file && stat.size == row.seen.stat.size && stat.mode == row.seen.stat.mode;
-        let Some(digest) = row.digest.filter(|_| like) else { return Change::Changed };
+        let Some(digest) = digest.filter(|_| like) else { return Change::Changed };
         if !digest_at(&path, stat.size).is_ok_and(|(found, _)| found == digest) {
             return Change::Changed;
         }

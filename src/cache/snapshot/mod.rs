@@ -10,8 +10,8 @@
 //! all is planned as soon as anything is different, and what is published is planned
 //! each time.
 //!
-//! Three files: the table of files, which is always read; that of steps, which is read
-//! when something changed; and the texts of the steps, of which only those are read
+//! Three files: the table of files, which is always read; that of steps, with what the
+//! files held, which is read when something changed; and the texts of the steps, of which only those are read
 //! that may have to run. The tables are forms of one build of hoist and of one run,
 //! sealed, and a step tells what its text is: what does not fit together is as good as
 //! not there.
@@ -128,15 +128,17 @@ impl Snapshot {
             && self.head.rules.iter().all(|(path, stat)| now(path) == *stat)
     }
 
-    /// Looks at every file, and into those of which the file system says something
-    /// else. `clock` is asked for only if there are such.
+    /// Looks at every file, and returns those of which the file system says something
+    /// else.
     #[must_use]
-    pub fn changes(&self, root: &Path, clock: impl FnOnce() -> Clock) -> Changes {
-        let suspects = self.files.suspects(root);
-        if suspects.is_empty() {
-            return Changes::default();
-        }
-        Changes(self.files.changes(root, &suspects, clock()))
+    pub fn suspects(&self, root: &Path) -> Vec<u32> {
+        self.files.suspects(root)
+    }
+
+    /// Looks into suspects.
+    #[must_use]
+    pub fn changes(&self, root: &Path, suspects: &[u32], steps: &Steps, clock: Clock) -> Changes {
+        Changes(self.files.changes(root, suspects, &steps.digests, clock))
     }
 
     /// Takes note of files that hold what they did, and returns whether there are

@@ -2,6 +2,7 @@
 
 use crate::cache::sealed::{seal, unseal};
 use crate::cache::snapshot::Snapshot;
+use crate::cache::snapshot::files::Digests;
 use crate::cache::snapshot::step::{NewStep, Standing, Text};
 use crate::plan::NeedKind;
 
@@ -21,6 +22,8 @@ pub struct Steps {
     rows: Vec<u8>,
     /// The lists of all rows: steps that come before and how, and places of files.
     numbers: Vec<u8>,
+    /// What the files hold.
+    pub(super) digests: Digests,
 }
 
 /// A row of the table.
@@ -43,25 +46,31 @@ impl Steps {
         let rest = bytes.strip_prefix(&snapshot.head.build)?;
         let (run, rest) = rest.split_first_chunk()?;
         let (rows, rest) = rest.split_first_chunk()?;
+        let (numbers, rest) = rest.split_first_chunk()?;
         let rows = usize::try_from(u64::from_le_bytes(*rows)).ok()?;
-        if u64::from_le_bytes(*run) != snapshot.head.run || !rows.is_multiple_of(ROW) || rows > rest.len() {
+        let numbers = usize::try_from(u64::from_le_bytes(*numbers)).ok()?;
+        let is_whole = rows.is_multiple_of(ROW) && rows.checked_add(numbers)? <= rest.len();
+        if u64::from_le_bytes(*run) != snapshot.head.run || !is_whole {
             return None;
         }
         let start = bytes.len() - rest.len();
+        let digests = Digests::read(bytes.split_off(start + rows + numbers))?;
         let numbers = bytes.split_off(start + rows);
         bytes.drain(..start);
-        let steps = Self { rows: bytes, numbers };
-        let whole = steps.rows().count() * ROW == rows;
-        whole.then_some(steps)
+        let steps = Self { rows: bytes, numbers, digests };
+        (steps.rows().count() * ROW == rows).then_some(steps)
     }
 
     /// The bytes to store.
     pub(super) fn to_bytes(&self, build: &[u8; 32], run: u64) -> Vec<u8> {
         let mut bytes = build.to_vec();
         bytes.extend(run.to_le_bytes());
-        bytes.extend((self.rows.len() as u64).to_le_bytes());
-        bytes.extend_from_slice(&self.rows);
-        bytes.extend_from_slice(&self.numbers);
+        for part in [&self.rows, &self.numbers] {
+            bytes.extend((part.len() as u64).to_le_bytes());
+        }
+        for part in [self.rows.as_slice(), &self.numbers, self.digests.bytes()] {
+            bytes.extend_from_slice(part);
+        }
         seal(bytes)
     }
 

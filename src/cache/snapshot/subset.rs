@@ -100,10 +100,10 @@ impl Snapshot {
             subset.products.push(products);
             let settled = settled(steps, texts, behind)?;
             for (need, _) in settled.iter().filter(|(need, _)| learned.insert(*need)) {
-                steps.row(*need)?.outputs().for_each(|file| self.learn(file, &mut subset.known));
+                steps.row(*need)?.outputs().for_each(|file| self.learn(steps, file, &mut subset.known));
             }
             subset.outputs.push(settled.into_iter().map(|(_, outputs)| outputs).collect());
-            row.files().for_each(|file| self.learn(file, &mut subset.known));
+            row.files().for_each(|file| self.learn(steps, file, &mut subset.known));
         }
         Some(subset)
     }
@@ -121,9 +121,9 @@ impl Snapshot {
         directories.filter(|(_, path)| above.contains(*path)).map(|(at, _)| at).collect()
     }
 
-    fn learn(&self, file: u32, known: &mut KnownFiles) {
+    fn learn(&self, steps: &Steps, file: u32, known: &mut KnownFiles) {
         let Some(row) = self.files.row(file).filter(|row| row.settled) else { return };
-        if let Some(Blake3(digest)) = row.digest {
+        if let Some(Blake3(digest)) = steps.digests.get(file) {
             known.insert(self.files.path(&row).as_os_str().as_bytes().to_vec(), row.seen.stat, digest);
         }
     }

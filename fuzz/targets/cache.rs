@@ -11,11 +11,12 @@ fuzz_target!(|data: &[u8]| {
         b'j' => drop(journal(bytes)),
         b'r' => assert_ne!(record(bytes), Some(false), "a record changes by being written"),
         b's' => assert_ne!(snapshot(bytes), Some(false), "a snapshot changes by being written"),
-        // A snapshot behind its length, and its steps.
+        // A snapshot and the texts of its steps, behind their lengths, and the steps.
         _ => {
-            let length = usize::from(*bytes.first().unwrap_or(&0)) * 8;
-            if let Some((snapshot, rest)) = bytes.split_at_checked(length) {
-                let _ = steps(snapshot, rest);
+            let Some(([of_snapshot, of_texts], bytes)) = bytes.split_first_chunk() else { return };
+            let Some((snapshot, bytes)) = bytes.split_at_checked(usize::from(*of_snapshot) * 8) else { return };
+            if let Some((texts, rows)) = bytes.split_at_checked(usize::from(*of_texts) * 8) {
+                let _ = steps(snapshot, rows, texts);
             }
         }
     }

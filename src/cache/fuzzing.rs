@@ -1,7 +1,10 @@
 //! What reads the cache's own files, in the open for the fuzz targets.
 
+use std::path::Path;
+
 use crate::cache::journal::Journal;
-use crate::cache::{Changes, Record, Snapshot, Steps};
+use crate::cache::{Record, Snapshot, Steps};
+use crate::facts::Clock;
 
 /// How many steps a journal holds.
 #[must_use]
@@ -28,17 +31,17 @@ pub fn snapshot(bytes: &[u8]) -> Option<bool> {
     Some(Snapshot::read(written.clone(), &build).and_then(|again| again.to_bytes()) == Some(written))
 }
 
-/// Whether bytes are the steps of a snapshot.
+/// How many steps of a snapshot are looked at where no file is there; `None` if the bytes
+/// are none.
 #[must_use]
-pub fn steps(snapshot: &[u8], bytes: &[u8]) -> bool {
-    let build = || snapshot.get(4..36)?.try_into().ok();
-    let snapshot = build().and_then(|build| Snapshot::read(snapshot.to_vec(), &build));
-    snapshot.is_some_and(|snapshot| {
-        let Some(steps) = Steps::read(bytes.to_vec(), &snapshot) else { return false };
-        let texts = |start, length: usize| {
-            let rest = bytes.get(usize::try_from(start).ok()?..)?;
-            rest.get(..length).map(<[u8]>::to_vec)
-        };
-        snapshot.subset(&steps, &texts, &Changes::default()).is_some()
-    })
+pub fn steps(snapshot: &[u8], rows: &[u8], texts: &[u8]) -> Option<usize> {
+    let snapshot = Snapshot::read(snapshot.to_vec(), snapshot.get(4..36)?.try_into().ok()?)?;
+    let steps = Steps::read(rows.to_vec(), &snapshot)?;
+    let part = |start, length: usize| {
+        let rest = texts.get(usize::try_from(start).ok()?..)?;
+        rest.get(..length).map(<[u8]>::to_vec)
+    };
+    let gone = Path::new("/gone");
+    let changes = snapshot.changes(gone, &snapshot.suspects(gone), &steps, Clock::default());
+    Some(snapshot.subset(&steps, &part, &changes)?.plan.steps.len())
 }

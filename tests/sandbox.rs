@@ -82,7 +82,9 @@ fn no_way_around_leads_to_what_is_not_declared() {
     ];
     for way in ways {
         repo.write("release.kdl", target(&format!("cat {way}"), "inputs \"src/a.txt\""));
-        assert_eq!(denied(&repo), ["`t` reads `b.txt`, which it does not declare"], "{way}");
+        // What declares a link means what it leads to.
+        let read = if way == "src/link" { &way } else { "b.txt" };
+        assert_eq!(denied(&repo), [format!("`t` reads `{read}`, which it does not declare")], "{way}");
     }
 }
 
@@ -122,6 +124,30 @@ fn a_link_to_what_is_declared_is_followed() {
     symlink("../more", repo.path().join("src/all")).unwrap();
     repo.write("release.kdl", target("ls src/all/ more", "inputs \"src/all\""));
     assert_eq!(passes(&repo, &["run", "t"]).stdout, "more:\nc.txt\n\nsrc/all/:\nc.txt\n");
+}
+
+#[test]
+fn a_link_is_read_like_what_it_leads_to() {
+    let release = |inputs: &str| target("cat link all/c.txt", inputs);
+    let repo = project(&release("inputs \"a.txt\" \"more/*\""), &["a.txt", "more/c.txt"]);
+    symlink("a.txt", repo.path().join("link")).unwrap();
+    symlink("more", repo.path().join("all")).unwrap();
+    let undeclared = |path: &str| format!("`t` reads `{path}`, which it does not declare");
+    assert_eq!(denied(&repo), [undeclared("all"), undeclared("link")]);
+    repo.write("release.kdl", release("inputs \"link\" \"all\""));
+    assert_eq!(passes(&repo, &["run", "t"]).stdout, "a.txt\nmore/c.txt\n");
+    repo.write("release.kdl", release("").replace("    sandbox\n", ""));
+    assert_eq!(
+        proposal(&repo.hoist(&["run", "--learn", "t"])),
+        "inputs \"a.txt\" \"all\" \"link\" \"more/c.txt\""
+    );
+}
+
+#[test]
+fn the_root_of_all_is_not_listed_unseen() {
+    let repo = project(&target("ls / > out", "outputs \"out\"; inputs \"a.txt\""), &["a.txt"]);
+    let ended = repo.hoist(&["run", "t"]);
+    assert!(ended.stderr.contains("`t` lists `/`"), "{}", said(&ended));
 }
 
 #[test]

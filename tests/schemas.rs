@@ -50,6 +50,8 @@ fn json_of_each_command_is_as_its_schema_says() {
     check("doctor", &json(&["doctor"]));
     check("login", &json(&["login"]));
     check("login", &json(&["logout", &host]));
+    check("problems", &json(&["nope"]));
+    check("problems", &json(&["run", "--nope"]));
     let would = json(&["clean", "--dry-run"]);
     check("clean", &would);
     assert!(would.contains("out/made") && would.contains("\"removed\":false"), "{would}");

@@ -56,6 +56,18 @@ fn an_interrupt_is_passed_on_and_what_is_final_runs() {
 }
 
 #[test]
+fn an_interrupt_lets_what_is_final_come_to_its_end() {
+    let repo = Repo::with(
+        r#"target "quick" { run "true"; finally "last"; }
+        target "last" { run "echo $$; sleep 1; touch cleaned"; }"#,
+    );
+    let (mut child, _) = start(&repo, "quick");
+    kill_process(pid(child.id()), Signal::INT).expect("hoist runs");
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+    assert!(repo.has("cleaned"));
+}
+
+#[test]
 fn a_second_interrupt_kills() {
     let repo = Repo::with(LONG);
     let (mut child, command) = start(&repo, "stubborn");

@@ -125,6 +125,36 @@ fn a_changed_input_runs_again_and_nothing_else_does() {
 }
 
 #[test]
+fn a_directory_that_is_removed_and_made_again_is_watched() {
+    let repo = copy();
+    let watching = Watching::start(&repo, &["run", "copy"]);
+    assert_eq!(watching.until_it_waits(), ["a"]);
+    std::fs::remove_dir_all(repo.path().join("src")).expect("it can be removed");
+    for text in ["again", "and again"] {
+        repo.write("src/a.txt", format!("{text}\n"));
+        assert_eq!(watching.until_it_waits(), [text]);
+    }
+    assert_eq!(watching.end().code(), Some(130));
+}
+
+#[test]
+fn what_a_link_leads_to_is_watched_where_it_lies() {
+    let repo = Repo::with(r#"target "show" { inputs "link"; run "cat link"; }"#);
+    repo.write("real/a", "a\n");
+    std::os::unix::fs::symlink("real/way", repo.path().join("link")).expect("it can be made");
+    std::os::unix::fs::symlink("a", repo.path().join("real/way")).expect("it can be made");
+    let watching = Watching::start(&repo, &["run", "show"]);
+    assert_eq!(watching.until_it_waits(), ["a"]);
+    repo.write("real/a", "b\n");
+    assert_eq!(watching.until_it_waits(), ["b"]);
+    repo.write("real/c", "c\n");
+    std::fs::remove_file(repo.path().join("real/way")).expect("it can be removed");
+    std::os::unix::fs::symlink("c", repo.path().join("real/way")).expect("it can be made");
+    assert_eq!(watching.until_it_waits(), ["c"]);
+    assert_eq!(watching.end().code(), Some(130));
+}
+
+#[test]
 fn a_file_that_an_editor_replaces_is_seen_and_so_is_polling() {
     let repo = copy();
     let watching = Watching::start(&repo, &["run", "copy", "--poll"]);

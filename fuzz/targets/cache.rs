@@ -14,7 +14,9 @@ fuzz_target!(|data: &[u8]| {
         // A snapshot and the texts of its steps, behind their lengths, and the steps.
         _ => {
             let Some(([of_snapshot, of_texts], bytes)) = bytes.split_first_chunk() else { return };
-            let Some((snapshot, bytes)) = bytes.split_at_checked(usize::from(*of_snapshot) * 8) else { return };
+            let Some((snapshot, bytes)) = bytes.split_at_checked(usize::from(*of_snapshot) * 8) else {
+                return;
+            };
             if let Some((texts, rows)) = bytes.split_at_checked(usize::from(*of_texts) * 8) {
                 let _ = steps(snapshot, rows, texts);
             }

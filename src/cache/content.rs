@@ -231,15 +231,15 @@ fn staged(staging: &Path) -> Result<NamedTempFile, Problem> {
 /// what a loss of power leaves of it is found damaged by its digest.
 fn publish(file: NamedTempFile, path: &Path) -> Result<(), Problem> {
     file.as_file().set_permissions(Permissions::from_mode(0o444)).map_err(|error| unusable(path, &error))?;
-    let file = match file.persist(path) {
-        Ok(_) => return Ok(()),
-        Err(refused) if refused.error.kind() == io::ErrorKind::NotFound => refused.file,
-        Err(refused) => return Err(unusable(path, &refused.error)),
+    let Err(refused) = file.persist(path) else { return Ok(()) };
+    let made_way = match (refused.error.kind(), path.parent()) {
+        (io::ErrorKind::NotFound, Some(parent)) => fs::create_dir_all(parent),
+        // It has no business there.
+        (io::ErrorKind::IsADirectory, _) => fs::remove_dir_all(path),
+        _ => Err(refused.error),
     };
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(|error| unusable(path, &error))?;
-    }
-    file.persist(path).map(drop).map_err(|error| unusable(path, &error.error))
+    made_way.map_err(|error| unusable(path, &error))?;
+    refused.file.persist(path).map(drop).map_err(|error| unusable(path, &error.error))
 }
 
 /// The cache cannot be read or written at a place.

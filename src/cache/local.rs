@@ -223,6 +223,16 @@ impl Cache {
         }
     }
 
+    /// What is different from the last run of a step in this project, which may not be the
+    /// one whose record it has.
+    #[must_use]
+    pub fn since_last(&self, trace: &Trace) -> Vec<Reason> {
+        match self.latest.explained(trace.step()) {
+            Some((last, Some(earlier))) if last.record.key != trace.key() => trace.differences(&earlier),
+            _ => Vec::new(),
+        }
+    }
+
     /// The outputs that a step made in the workspace, by the patterns that it
     /// declares; `standing` is what it found there.
     ///

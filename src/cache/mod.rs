@@ -36,6 +36,7 @@ mod sealed;
 mod selection;
 mod small;
 mod snapshot;
+mod staged;
 mod state;
 mod trace;
 

@@ -1,21 +1,20 @@
 //! Bringing what a step made back into the workspace.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
 use rustix::fs::{Access, access};
-use tempfile::{Builder, NamedTempFile};
 
-use crate::cache::collect::{UNFINISHED, is_missing, mode_of, note_directory, stay_inside, walk};
+use crate::cache::collect::{is_missing, mode_of, note_directory, stay_inside, walk};
 use crate::cache::content::{ContentStore, Lost};
 use crate::cache::local::each;
 use crate::cache::looks::{Look, Looks};
 use crate::cache::selection::Selection;
 use crate::cache::small::Small;
+use crate::cache::staged::Staged;
 use crate::cache::{Blake3, Exactness, Output, OutputKind, Outputs, Reason, Restoration};
 use crate::config::{Pattern, ProjectPath};
 use crate::diagnostic::{Code, Problem, Problems};
@@ -64,15 +63,15 @@ pub(super) fn restore(
         return Ok(Restoration::Current);
     }
     let unlocked = Unlocked::open(root, outputs, &work)?;
-    work.check(root)?;
-    let staged: Result<Vec<_>, _> = work
-        .files()
-        .collect::<Vec<_>>()
-        .into_par_iter()
-        .map(|output| stage(root, work.anchor(root, output.path.as_path()), output, contents))
-        .collect();
-    let moved = match staged {
-        Ok(files) => work.place(root, files, looks)?,
+    let anchors = work.check(root)?;
+    let files: Vec<&Output> = work.files().collect();
+    let above = |output: &Output| {
+        let parent = output.path.as_path().parent().unwrap_or(Path::new(""));
+        anchors.get(parent).copied().unwrap_or(Path::new(""))
+    };
+    let staged = each(&files, |output| stage(root, above(output), output, contents));
+    let moved = match staged.into_iter().collect() {
+        Ok(files) => work.place(root, &anchors, files, looks)?,
         Err(Fault::Lost(reason)) => return Ok(Restoration::Lost(reason)),
         Err(Fault::Problem(problem)) => return Err(problem.into()),
     };
@@ -200,24 +199,30 @@ impl<'a> Work<'a> {
     /// The nearest directory above a path that is there and stays there.
     fn anchor<'p>(&self, root: &Path, path: &'p Path) -> &'p Path {
         let above: Vec<&Path> = path.ancestors().skip(1).collect();
-        let stays = |above: &&&Path| {
-            !self.displaced.contains(**above) && fs::symlink_metadata(root.join(above)).is_ok()
+        let is_there = |above: &Path| fs::symlink_metadata(root.join(above)).is_ok();
+        let nearest = if self.displaced.is_empty() {
+            above.iter().find(|above| is_there(above))
+        } else {
+            // From the top: behind a link that goes, there is nothing to see.
+            let stays = |above: &&&Path| !self.displaced.contains(**above) && is_there(above);
+            above.iter().rev().take_while(stays).last()
         };
-        // From the top: behind a link that goes, there is nothing to see.
-        above.iter().rev().take_while(stays).last().copied().unwrap_or(Path::new(""))
+        nearest.copied().unwrap_or(Path::new(""))
     }
 
     /// Finds out whether everything can be put in its place, changing nothing
-    /// that could be seen.
-    fn check(&self, root: &Path) -> Result<(), Problem> {
+    /// that could be seen. Returns the nearest directories that are there, by what the
+    /// outputs lie in.
+    fn check(&self, root: &Path) -> Result<HashMap<&Path, &Path>, Problem> {
         if !self.displaced.is_empty() {
             let displaced = root.join(DISPLACED);
             fs::create_dir_all(displaced).map_err(|error| denied(Path::new(DISPLACED), &error))?;
         }
-        let mut seen = HashSet::new();
+        let (mut anchors, mut seen) = (HashMap::new(), HashSet::new());
         let wanted = self.wanted.iter().map(|output| output.path.as_path());
         for path in wanted.chain(self.displaced.iter().map(PathBuf::as_path)) {
-            let above = self.anchor(root, path);
+            let Some(parent) = path.parent() else { continue };
+            let above = *anchors.entry(parent).or_insert_with(|| self.anchor(root, path));
             if seen.insert(above) {
                 let full = root.join(above);
                 if !fs::metadata(&full).is_ok_and(|found| found.is_dir()) {
@@ -227,7 +232,7 @@ impl<'a> Work<'a> {
                     .map_err(|error| denied(path, &error.into()))?;
             }
         }
-        Ok(())
+        Ok(anchors)
     }
 
     /// Whether anything is changed below a directory.
@@ -245,10 +250,14 @@ impl<'a> Work<'a> {
     fn place(
         &self,
         root: &Path,
-        files: Vec<NamedTempFile>,
+        anchors: &HashMap<&Path, &Path>,
+        files: Vec<Staged>,
         looks: &Looks,
     ) -> Result<Option<PathBuf>, Problem> {
         let moved = displace_all(root, &self.displaced)?;
+        for (parent, _) in anchors.iter().filter(|(parent, above)| parent != above) {
+            fs::create_dir_all(root.join(parent)).map_err(|error| denied(parent, &error))?;
+        }
         let mut files = files.into_iter();
         for output in &self.wanted {
             let path = root.join(output.path.as_path());
@@ -319,35 +328,31 @@ enum Fault {
     Problem(Problem),
 }
 
-/// Writes the content of a file where it can be renamed from: in a directory
-/// `above` its place that is there already.
-fn stage(root: &Path, above: &Path, output: &Output, contents: Contents<'_>) -> Result<NamedTempFile, Fault> {
+/// Writes the content of a file where it can be given its name: in a directory `above`
+/// its place that is there already.
+fn stage(root: &Path, above: &Path, output: &Output, contents: Contents<'_>) -> Result<Staged, Fault> {
     let path = output.path.as_path();
     let fail = |error: &io::Error| Fault::Problem(denied(path, error));
     let OutputKind::File { digest, mode, .. } = output.kind else {
         return Err(fail(&io::ErrorKind::Unsupported.into()));
     };
-    let mut file =
-        Builder::new().prefix(UNFINISHED).tempfile_in(root.join(above)).map_err(|error| fail(&error))?;
-    match contents.copy_to(digest, file.as_file_mut()) {
+    let mut file = Staged::new_in(&root.join(above)).map_err(|error| fail(&error))?;
+    match contents.copy_to(digest, file.file_mut()) {
         Ok(()) => {}
         Err(Lost::Gone) => return Err(Fault::Lost(Reason::ContentGone(output.path.to_string()))),
         Err(Lost::Corrupt) => return Err(Fault::Lost(Reason::ContentCorrupt(output.path.to_string()))),
         Err(Lost::Write(error)) => return Err(fail(&error)),
     }
-    file.as_file().set_permissions(Permissions::from_mode(mode)).map_err(|error| fail(&error))?;
+    file.file().set_permissions(Permissions::from_mode(mode)).map_err(|error| fail(&error))?;
     Ok(file)
 }
 
 fn place(
     output: &Output,
     path: &Path,
-    files: &mut impl Iterator<Item = NamedTempFile>,
+    files: &mut impl Iterator<Item = Staged>,
     looks: &Looks,
 ) -> io::Result<()> {
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent)?;
-    }
     match &output.kind {
         OutputKind::File { .. } => match files.next() {
             Some(file) => put(output, file, path, looks),
@@ -365,12 +370,12 @@ fn place(
 }
 
 /// Gives a file that was written and verified its place.
-fn put(output: &Output, file: NamedTempFile, path: &Path, looks: &Looks) -> io::Result<()> {
-    let verified = Stat::of(&file.as_file().metadata()?);
-    let file = file.persist(path).map_err(|error| error.error)?;
+fn put(output: &Output, file: Staged, path: &Path, looks: &Looks) -> io::Result<()> {
+    let verified = Stat::of(&file.file().metadata()?);
+    let file = file.persist(path)?;
     let at = moment();
     let stat = Stat::of(&file.metadata()?);
-    // Being renamed changes neither size nor modification time: if they are
+    // A name changes neither size nor modification time: if they are
     // others, somebody else has written to it already.
     if let OutputKind::File { digest, .. } = output.kind
         && (stat.size, stat.modified) == (verified.size, verified.modified)

@@ -12,6 +12,9 @@ use crate::facts::places::Places;
 use crate::facts::tree::{Entry, EntryKind, Ignored, Tree, Wanted, project_path};
 use crate::facts::{Facts, InputKind, KnownFiles, Needs, content};
 
+/// More links one behind the other lead to nothing.
+const MOST_LINKS: usize = 40;
+
 const SECOND: Duration = Duration::from_secs(1);
 
 /// What is to be watched for one plan: where changes can matter, and what is known
@@ -36,6 +39,8 @@ pub struct Watch {
     ignored: Ignored,
     /// The content of what was seen, to tell a change from a touch.
     known: HashMap<PathBuf, Seen>,
+    /// Where symbolic links that matter lead over and to, relative to the project.
+    ways: BTreeSet<PathBuf>,
 }
 
 /// What was seen at a path.
@@ -105,6 +110,7 @@ impl Watch {
                         files,
                         ignored: Ignored::new(root),
                         known,
+                        ways: BTreeSet::new(),
                     }
                 }
             };
@@ -161,8 +167,14 @@ impl Watch {
                 self.known.entry(path.clone()).or_insert_with(first);
             }
         }
-        directories.retain(|directory| self.root.join(directory).is_dir());
         self.directories = directories;
+        let links = self.known.keys().filter(|link| self.matters(link));
+        self.ways = links.flat_map(|link| way(&self.root, link)).collect();
+        for path in &self.ways {
+            self.known.entry(path.clone()).or_insert_with(|| seen(&self.root, path));
+            self.directories.extend(path.parent().map(Path::to_owned));
+        }
+        self.directories.retain(|directory| self.root.join(directory).is_dir());
         self
     }
 
@@ -223,13 +235,15 @@ impl Watch {
         changed
     }
 
-    /// Whether a directory that is not watched yet may hold what matters.
+    /// Whether a directory that is not watched yet may hold what matters. Something happens
+    /// at one that is watched where it was removed and made again: it is another one.
     #[must_use]
     pub fn has_new_directory(&self, paths: &BTreeSet<PathBuf>) -> bool {
         paths.iter().any(|path| {
             let Ok(below) = path.strip_prefix(&self.root) else { return false };
             let private = below.iter().any(|part| PRIVATE.iter().any(|private| part == *private));
-            !private && !self.directories.contains(below) && path.is_dir() && !self.ignored.is(below, true)
+            let is_watched = || self.directories.contains(below) || !self.ignored.is(below, true);
+            !private && path.is_dir() && is_watched()
         })
     }
 
@@ -246,7 +260,7 @@ impl Watch {
     /// Whether a change at a path, relative to the project, could matter.
     fn matters(&self, path: &Path) -> bool {
         let ignored = |path: &Path| self.ignored.is(path, self.root.join(path).is_dir());
-        if self.files.contains(path) {
+        if self.files.contains(path) || self.ways.contains(path) {
             return true;
         }
         let is_release = path.extension().is_some_and(|extension| extension == "kdl");
@@ -256,6 +270,19 @@ impl Watch {
         let declared = || self.queries.iter().any(|query| query.means(path, &ignored));
         declared() || self.everything && !is_scratch(path) && !self.made.makes(path) && !ignored(path)
     }
+}
+
+/// The paths in the project, relative to it, over which a symbolic link leads to where it
+/// leads; none for what is no link.
+fn way(root: &Path, link: &Path) -> impl Iterator<Item = PathBuf> {
+    let next = move |at: &PathBuf| {
+        let to = root.join(at).read_link().ok()?;
+        let above = root.join(at.parent()?).join(to);
+        // What does not lead to anything is found again by what appears there.
+        let real = above.parent()?.canonicalize().ok()?.join(above.file_name()?);
+        Some(real.strip_prefix(root).ok()?.to_owned())
+    };
+    std::iter::successors(Some(link.to_owned()), next).skip(1).take(MOST_LINKS)
 }
 
 /// Whether it is a file by which an editor remembers what is not saved.

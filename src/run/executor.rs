@@ -461,7 +461,9 @@ impl<'a> Run<'a> {
             self.scheduler.interrupt();
         }
         // What has not begun either runs whatever happens, or is withdrawn.
-        for running in self.running.values().filter(|running| running.begun) {
+        let stops =
+            |running: &&Running| running.begun && (kill || !self.scheduler.is_essential(running.step));
+        for running in self.running.values().filter(stops) {
             running.halt.send_replace(self.halt);
         }
     }

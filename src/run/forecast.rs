@@ -137,7 +137,10 @@ impl Seen<'_> {
                 let different = self.cache.differences(&hit, outputs(step), exactness)?;
                 let verdict = match different.as_slice() {
                     [] => Verdict::UpToDate,
-                    _ => Verdict::WouldRestore(different.iter().map(Into::into).collect()),
+                    different => {
+                        let since = self.cache.since_last(trace);
+                        Verdict::WouldRestore(since.iter().chain(different).map(Into::into).collect())
+                    }
                 };
                 (verdict, Some(hit.record.product(step.effect)))
             }
@@ -247,6 +250,15 @@ mod tests {
         std::fs::remove_file(project.root().join("made")).unwrap();
         assert_eq!(verdicts(&project)[..2], [would("made is missing"), Verdict::UpToDate]);
         assert!(project.read("made").is_none());
+        // What was so before the last run is known, and the last run was another one.
+        project.describe("b");
+        project.run();
+        project.describe("a");
+        std::fs::remove_file(project.root().join("made")).unwrap();
+        let changed = Reason::new(ReasonKind::Changed, "variable READS: b → a");
+        assert!(
+            matches!(&verdicts(&project)[0], Verdict::WouldRestore(reasons) if reasons.first() == Some(&changed))
+        );
         project.options.no_cache = true;
         assert!(matches!(verdicts(&project)[0], Verdict::WouldRun(_)));
     }

@@ -113,16 +113,27 @@ fn base64_forms(value: &[u8]) -> Vec<Vec<u8>> {
 /// A value as it stands in a URL, a form, a JSON text, and a shell's quotes,
 /// where that is another one than the value itself.
 fn escaped_forms(value: &[u8]) -> Vec<Vec<u8>> {
-    let percent = |space: &str, upper: bool| -> Vec<u8> {
+    let percent = |space: &str, upper: bool, kept: &str| -> Vec<u8> {
         let escaped = value.iter().map(|byte| match byte {
             b' ' => space.to_owned(),
-            byte if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) => char::from(*byte).to_string(),
+            byte if byte.is_ascii_alphanumeric() || kept.as_bytes().contains(byte) => {
+                char::from(*byte).to_string()
+            }
             byte if upper => format!("%{byte:02X}"),
             byte => format!("%{byte:02x}"),
         });
         escaped.collect::<String>().into_bytes()
     };
-    let mut forms = vec![percent("%20", true), percent("%20", false), percent("+", true)];
+    // RFC 3986 keeps the first; Python's `quote` a slash, JavaScript's `encodeURIComponent`
+    // and `encodeURI` more.
+    let mut forms = vec![
+        percent("%20", true, "-._~"),
+        percent("%20", false, "-._~"),
+        percent("+", true, "-._~"),
+        percent("%20", true, "-._~/"),
+        percent("%20", true, "-._~!'()*"),
+        percent("%20", true, "-._~!'()*;,/?:@&=+$#"),
+    ];
     if let Ok(text) = std::str::from_utf8(value) {
         let quoted = serde_json::to_string(text).unwrap_or_default();
         let json = quoted.strip_prefix('"').and_then(|json| json.strip_suffix('"')).unwrap_or_default();
@@ -321,6 +332,9 @@ mod tests {
             "p%2Fss%20w%22rd%27%C3%A4%26x",
             "p%2fss%20w%22rd%27%c3%a4%26x",
             "p%2Fss+w%22rd%27%C3%A4%26x",
+            "p/ss%20w%22rd%27%C3%A4%26x",
+            "p%2Fss%20w%22rd'%C3%A4%26x",
+            "p/ss%20w%22rd'%C3%A4&x",
             "p/ss w\\\"rd'\u{e4}&x",
             "p\\/ss w\\\"rd'\u{e4}&x",
             "p/ss w\\\"rd'\\u00e4&x",

@@ -43,9 +43,12 @@ pub(super) fn keyword(text: &str, range: Range<usize>) -> Result<ValueKind, Wron
         "#nan" => ValueKind::Float(f64::NAN),
         _ => {
             let wrong = Wrong::new(range, format!("`{text}` is not a keyword"), "here");
-            return Err(
-                wrong.help("the keywords are `#true`, `#false`, `#null`, `#inf`, `#-inf`, and `#nan`")
-            );
+            let keywords = "the keywords are `#true`, `#false`, `#null`, `#inf`, `#-inf`, and `#nan`";
+            // As many other files have it.
+            let is_comment = text.trim_start_matches('#').is_empty() || text.starts_with("#!");
+            let comments = "a comment begins with `//`";
+            let help = if is_comment { comments.to_owned() } else { format!("{keywords}; {comments}") };
+            return Err(wrong.help(help));
         }
     })
 }

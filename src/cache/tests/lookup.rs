@@ -246,6 +246,13 @@ fn a_damaged_content_is_found_when_it_is_read_and_removed_and_the_workspace_is_l
     assert_eq!(tree(&fixture.root()), before);
     assert!(!fixture.content(&content).exists());
     assert_eq!(fixture.reasons(1), ["out/b is no longer in the cache"]);
+    // Whatever lies in its place makes way.
+    fs::create_dir_all(fixture.content(&content).join("directory")).unwrap();
+    fixture.write("out/a", "first");
+    fixture.write("out/b", &content);
+    fixture.save(1);
+    fs::remove_dir_all(fixture.path("out")).unwrap();
+    assert!(matches!(fixture.restore(1).unwrap(), Restoration::Restored(..)));
 }
 
 #[test]

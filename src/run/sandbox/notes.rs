@@ -68,6 +68,16 @@ impl Notes {
         verdict
     }
 
+    /// Decides on a symbolic link that a path leads through: it is read like a file,
+    /// unless what is declared lies behind it.
+    pub(super) fn judge_link(&self, link: &Path) -> Verdict {
+        let Ok(below) = link.strip_prefix(&self.root) else { return Verdict::Pass };
+        match &self.policy {
+            Some(policy) if policy.leads_through(below) => Verdict::Pass,
+            _ => self.judge(link, There::File, Doing::Read),
+        }
+    }
+
     /// Directories above the project: what they held when the step began is
     /// allowed one by one, and so is neither their list nor anything new.
     fn judge_above(&self, path: &Path, there: There, doing: Doing) -> Verdict {

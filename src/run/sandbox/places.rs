@@ -1,7 +1,7 @@
 //! Where paths lead; for a moment, directories are remembered.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -13,11 +13,23 @@ use crate::run::sandbox::deed::There;
 /// and a change that was announced comes only later.
 const MOMENT: Duration = Duration::from_millis(20);
 
+/// More links are on no way: Linux follows 40. They may be changed while they are read.
+const MOST_LINKS: usize = 64;
+
 /// Directories by the paths under which they were named.
 #[derive(Debug)]
 pub(super) struct Places {
-    known: HashMap<PathBuf, PathBuf>,
+    known: HashMap<PathBuf, Place>,
     since: Instant,
+}
+
+/// Where a path leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Without symbolic links.
+    pub(super) path: PathBuf,
+    /// The symbolic links on the way, where they lie.
+    pub(super) links: Vec<PathBuf>,
 }
 
 impl Default for Places {
@@ -27,25 +39,30 @@ impl Default for Places {
 }
 
 impl Places {
-    /// The place that a path leads to, without symbolic links, and what is there.
-    /// Where `follow` is not set, a link at its end stands for itself. `None` where
-    /// the directory does not exist.
-    pub(super) fn resolve(&mut self, path: &Path, follow: bool) -> Option<(PathBuf, There)> {
+    /// The place that a path leads to, and what is there. Where `follow` is not set, a
+    /// link at its end stands for itself. `None` where the directory does not exist.
+    pub(super) fn resolve(&mut self, path: &Path, follow: bool) -> Option<(Place, There)> {
         let bytes = path.as_os_str().as_bytes();
-        let whole = Path::new(OsStr::from_bytes(bytes.strip_suffix(b"/").unwrap_or(bytes)));
-        let real = match whole.file_name() {
-            Some(name) => self.directory(whole.parent()?)?.join(name),
-            None => whole.canonicalize().ok()?,
+        // The root of all is nothing without its slash.
+        let bytes = if bytes.len() > 1 { bytes.strip_suffix(b"/").unwrap_or(bytes) } else { bytes };
+        let whole = Path::new(OsStr::from_bytes(bytes));
+        let mut place = match whole.file_name() {
+            Some(name) => {
+                let Place { path, links } = self.directory(whole.parent()?)?;
+                Place { path: path.join(name), links }
+            }
+            None => walk(whole)?,
         };
-        let found = real.symlink_metadata().ok();
+        let found = place.path.symlink_metadata().ok();
         if follow
             && found.as_ref().is_some_and(Metadata::is_symlink)
-            && let Ok(real) = real.canonicalize()
+            && let Some(Place { path, links }) = walk(&place.path)
         {
-            let there = there(real.symlink_metadata().ok().as_ref());
-            return Some((real, there));
+            let there = there(path.symlink_metadata().ok().as_ref());
+            place.links.extend(links);
+            return Some((Place { path, ..place }, there));
         }
-        Some((real, there(found.as_ref())))
+        Some((place, there(found.as_ref())))
     }
 
     /// Forgets all: something may go away that paths lead through.
@@ -53,10 +70,10 @@ impl Places {
         self.known.clear();
     }
 
-    fn directory(&mut self, path: &Path) -> Option<PathBuf> {
+    fn directory(&mut self, path: &Path) -> Option<Place> {
         // What stands there means something else for each process.
         if path.starts_with("/proc") {
-            return path.canonicalize().ok();
+            return path.canonicalize().ok().map(|path| Place { path, links: Vec::new() });
         }
         if self.since.elapsed() > MOMENT {
             self.forget();
@@ -65,10 +82,39 @@ impl Places {
         if let Some(known) = self.known.get(path) {
             return Some(known.clone());
         }
-        let real = path.canonicalize().ok()?;
-        self.known.insert(path.to_owned(), real.clone());
-        Some(real)
+        let place = walk(path)?;
+        self.known.insert(path.to_owned(), place.clone());
+        Some(place)
     }
+}
+
+/// Where an absolute path leads, whose links lead somewhere.
+fn walk(path: &Path) -> Option<Place> {
+    let mut place = Place { path: path.canonicalize().ok()?, links: Vec::new() };
+    if place.path == path {
+        return Some(place);
+    }
+    let mut here = PathBuf::from("/");
+    let mut rest: Vec<OsString> = path.iter().rev().map(OsStr::to_owned).collect();
+    while let Some(name) = rest.pop() {
+        match name.as_bytes() {
+            b"/" => here = PathBuf::from("/"),
+            b"." => {}
+            b".." => drop(here.pop()),
+            _ => match here.join(&name).read_link() {
+                // That it comes to an end is known: there are no circles.
+                Ok(to) => {
+                    place.links.push(here.join(&name));
+                    rest.extend(to.iter().rev().map(OsStr::to_owned));
+                }
+                Err(_) => here.push(name),
+            },
+        }
+        if place.links.len() > MOST_LINKS {
+            return None;
+        }
+    }
+    Some(place)
 }
 
 fn there(found: Option<&Metadata>) -> There {
@@ -99,7 +145,7 @@ mod tests {
         symlink("nowhere", root.join("a/broken")).unwrap();
         let mut places = Places::default();
         let mut place = |path: &str, follow: bool| {
-            let (path, there) = places.resolve(&root.join(path), follow)?;
+            let (Place { path, .. }, there) = places.resolve(&root.join(path), follow)?;
             Some((path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned(), there))
         };
         let at = |path: &str, there: There| Some((path.to_owned(), there));
@@ -112,9 +158,18 @@ mod tests {
         assert_eq!(place("way/", true), at("a", There::Directory));
         assert_eq!(place("way/", false), at("way", There::File));
         assert_eq!(place("gone/x", true), None);
+        let top = Place { path: "/".into(), links: Vec::new() };
+        assert_eq!(Places::default().resolve(Path::new("/"), true), Some((top, There::Directory)));
         fs::remove_file(root.join("way")).unwrap();
         symlink("b", root.join("way")).unwrap();
         places.forget();
-        assert_eq!(places.resolve(&root.join("way/x"), true), Some((root.join("b/x"), There::File)));
+        let links = vec![root.join("way")];
+        let place = Place { path: root.join("b/x"), links };
+        assert_eq!(places.resolve(&root.join("way/x"), true), Some((place, There::File)));
+        let (place, _) = places.resolve(&root.join("a/../way/../a/link"), true).unwrap();
+        assert_eq!(
+            place,
+            Place { path: root.join("b/x"), links: vec![root.join("way"), root.join("a/link")] }
+        );
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use globset::{GlobBuilder, GlobMatcher};
 
@@ -35,6 +36,8 @@ pub(super) struct Policy {
     pub(super) open: Vec<PathBuf>,
     /// Of those, where a pattern has wildcards for directories.
     pub(super) deep: Vec<PathBuf>,
+    /// All that lies above what is declared, once it was asked for.
+    pub(super) above: OnceLock<HashSet<PathBuf>>,
 }
 
 /// Patterns of outputs. One that matches a directory means all below it.
@@ -79,6 +82,15 @@ impl Policy {
             }
             _ => Verdict::Deny,
         }
+    }
+
+    /// Whether the path of something that is declared leads through this one.
+    pub(super) fn leads_through(&self, link: &Path) -> bool {
+        let above = || {
+            let declared = self.listed.iter().chain(&self.inputs).chain(&self.open).chain(&self.beside);
+            declared.flat_map(|path| path.ancestors()).map(Path::to_owned).collect()
+        };
+        self.above.get_or_init(above).contains(link)
     }
 
     fn list(&self, path: &Path) -> Verdict {
@@ -157,6 +169,7 @@ mod tests {
             beside: paths(&["", "out"]).into_iter().collect(),
             open: paths(&["dist"]),
             deep: Vec::new(),
+            above: OnceLock::new(),
         }
     }
 

@@ -18,7 +18,7 @@ use crate::run::sandbox::file;
 use crate::run::sandbox::memory::Caller;
 use crate::run::sandbox::notes::Notes;
 use crate::run::sandbox::notification::{self, Announced, Answer};
-use crate::run::sandbox::places::Places;
+use crate::run::sandbox::places::{Place, Places};
 use crate::run::sandbox::policy::Verdict;
 
 /// Where the socket lies in a private directory, through its descriptor.
@@ -93,9 +93,19 @@ pub(super) fn last_words(mut stream: &UnixStream) -> String {
 
 impl Notes {
     /// Where a path leads that a call names, and what is there.
-    fn place(&self, caller: Caller, at: At, follow: bool) -> Option<(PathBuf, There)> {
+    fn place(&self, caller: Caller, at: At, follow: bool) -> Option<(Place, There)> {
         let path = caller.path(at.directory, at.address)?;
         self.places().resolve(&path, follow)
+    }
+
+    /// Decides on what is done at a place, and on the links that lead there where it is
+    /// something that the step would read otherwise if they led elsewhere.
+    fn judge_way(&self, place: &Place, there: There, doing: Doing) -> Verdict {
+        let reads = matches!(doing, Doing::Read | Doing::Execute | Doing::List);
+        if reads && place.links.iter().any(|link| self.judge_link(link) == Verdict::Deny) {
+            return Verdict::Deny;
+        }
+        self.judge(&place.path, there, doing)
     }
 
     fn places(&self) -> MutexGuard<'_, Places> {
@@ -129,16 +139,16 @@ impl Notes {
         at: At,
         flags: Flags,
     ) -> Option<Answer> {
-        let Some((path, there)) = self.place(caller, at, flags.follow()) else { return Some(Answer::Go) };
+        let Some((place, there)) = self.place(caller, at, flags.follow()) else { return Some(Answer::Go) };
         if flags.bits & libc::O_TMPFILE == libc::O_TMPFILE {
             return Some(Answer::Go);
         }
-        match self.judge(&path, there, flags.doing(there)) {
+        match self.judge_way(&place, there, flags.doing(there)) {
             Verdict::Pass => Some(Answer::Go),
             Verdict::Deny => Some(Answer::Fail(libc::EACCES)),
-            Verdict::Open if is_pipe(&path) => Some(Answer::Go),
+            Verdict::Open if is_pipe(&place.path) => Some(Answer::Go),
             Verdict::Open => {
-                let opened = open_for(caller, &path, there, flags);
+                let opened = open_for(caller, &place.path, there, flags);
                 let close_on_exec = flags.bits & libc::O_CLOEXEC != 0;
                 match opened {
                     Ok(file) if notification::hand_over(listener, id, file.as_fd(), close_on_exec) => None,
@@ -150,11 +160,8 @@ impl Notes {
     }
 
     fn one(&self, caller: Caller, doing: Doing, at: At, follow: bool) -> Answer {
-        let (path, there) = self.place(caller, at, follow).unzip();
-        let verdict = match (path, there) {
-            (Some(path), Some(there)) => self.judge(&path, there, doing),
-            _ => Verdict::Pass,
-        };
+        let place = self.place(caller, at, follow);
+        let verdict = place.map_or(Verdict::Pass, |(place, there)| self.judge_way(&place, there, doing));
         if verdict == Verdict::Deny { Answer::Fail(libc::EACCES) } else { Answer::Go }
     }
 
@@ -165,8 +172,8 @@ impl Notes {
         else {
             return Answer::Go;
         };
-        let denied = self.judge(&from, was, Doing::Read) == Verdict::Deny
-            || self.judge(&to, there, Doing::Make) == Verdict::Deny;
+        let denied = self.judge_way(&from, was, Doing::Read) == Verdict::Deny
+            || self.judge_way(&to, there, Doing::Make) == Verdict::Deny;
         if denied { Answer::Fail(libc::EACCES) } else { Answer::Go }
     }
 
@@ -183,7 +190,7 @@ impl Notes {
         };
         let steps = [(&from, was, reading), (&from, was, Doing::Remove), (&to, there, making)];
         let denied =
-            steps.iter().any(|(path, there, doing)| self.judge(path, *there, *doing) == Verdict::Deny);
+            steps.iter().any(|(place, there, doing)| self.judge_way(place, *there, *doing) == Verdict::Deny);
         if denied { Answer::Fail(libc::EACCES) } else { Answer::Go }
     }
 }

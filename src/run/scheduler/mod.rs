@@ -231,6 +231,11 @@ impl Scheduler {
         }
     }
 
+    /// Whether a step runs even when the run has been stopped.
+    pub(super) fn is_essential(&self, StepIndex(index): StepIndex) -> bool {
+        self.essential.get(index as usize).is_some_and(|essential| *essential)
+    }
+
     /// Lets nothing start any more but what runs whatever happens.
     pub(super) fn interrupt(&mut self) {
         self.stop(Dropped::Interruption);

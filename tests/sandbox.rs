@@ -144,6 +144,14 @@ fn a_link_is_read_like_what_it_leads_to() {
 }
 
 #[test]
+fn what_is_not_its_own_is_not_made_executable() {
+    let script =
+        "echo 1 > out; chmod +x out; echo 2 > beside; chmod +x beside; rm beside; chmod +x src/b.txt";
+    let repo = project(&target(script, "inputs \"a.txt\"; outputs \"out\""), &["a.txt", "src/b.txt"]);
+    assert_eq!(denied(&repo), ["`t` writes `src/b.txt`, which it does not declare"]);
+}
+
+#[test]
 fn the_root_of_all_is_not_listed_unseen() {
     let repo = project(&target("ls / > out", "outputs \"out\"; inputs \"a.txt\""), &["a.txt"]);
     let ended = repo.hoist(&["run", "t"]);

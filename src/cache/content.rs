@@ -5,12 +5,15 @@ use std::fs::{self, File, Permissions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tempfile::NamedTempFile;
 
 use crate::cache::{Blake3, KeptLog};
 use crate::diagnostic::{Code, Problem};
+
+/// What was used within this time is not marked again: far less than eviction spares.
+const LATELY: Duration = Duration::from_mins(10);
 
 /// Up to here, a file is copied through memory in one piece.
 const SMALL: u64 = 1 << 20;
@@ -202,8 +205,13 @@ fn copy_of(from: &mut File, to: &mut File, size: u64) -> io::Result<Blake3> {
     Ok(Blake3::of(&content))
 }
 
-/// Marks a file as used now. That it was used is not worth failing for.
+/// Marks a file as used now, if it is not marked so already. That it was used is not worth
+/// failing for.
 pub(super) fn touch(path: &Path) {
+    let marked = fs::metadata(path).and_then(|found| found.modified());
+    if marked.is_ok_and(|at| at.elapsed().is_ok_and(|age| age < LATELY)) {
+        return;
+    }
     let _ = File::open(path).and_then(|file| file.set_modified(SystemTime::now()));
 }
 

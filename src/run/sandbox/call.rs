@@ -67,6 +67,10 @@ pub(super) const USING: &[i64] = &[
     libc::SYS_symlink,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_mknod,
+    libc::SYS_fchmodat,
+    libc::SYS_fchmodat2,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_chmod,
 ];
 
 /// Numbers of calls that look whether there is something, and what.
@@ -112,6 +116,8 @@ impl Call {
             }
             libc::SYS_symlinkat => Self::Do(Doing::Make, at(second, third), false),
             libc::SYS_mknodat => Self::Do(Doing::Make, at(first, second), false),
+            libc::SYS_fchmodat => Self::Do(Doing::Write(TRUNCATED), at(first, second), true),
+            libc::SYS_fchmodat2 => Self::Do(Doing::Write(TRUNCATED), at(first, second), nofollow(fourth)),
             libc::SYS_statx => Self::Do(Doing::Look, at(first, second), nofollow(third)),
             libc::SYS_faccessat => Self::Do(Doing::Look, at(first, second), true),
             libc::SYS_faccessat2 => Self::Do(Doing::Look, at(first, second), nofollow(fourth)),
@@ -137,6 +143,7 @@ impl Call {
             libc::SYS_link => Self::Link(here(a), here(b), false),
             libc::SYS_symlink => Self::Do(Doing::Make, here(b), false),
             libc::SYS_mknod => Self::Do(Doing::Make, here(a), false),
+            libc::SYS_chmod => Self::Do(Doing::Write(TRUNCATED), here(a), true),
             libc::SYS_newfstatat => Self::Do(Doing::Look, at(a, b), low(d) & libc::AT_SYMLINK_NOFOLLOW == 0),
             libc::SYS_stat | libc::SYS_access => Self::Do(Doing::Look, here(a), true),
             libc::SYS_lstat | libc::SYS_readlink => Self::Do(Doing::Look, here(a), false),
@@ -161,7 +168,7 @@ impl Call {
     }
 }
 
-/// A file that is cut off.
+/// A file that is cut off, or may be executed from now on: without being read.
 const TRUNCATED: Opening = Opening { read: false, create: false, truncate: true };
 
 impl Flags {

@@ -6,7 +6,7 @@ use crate::cli::run::ci;
 use crate::cli::session::{Loaded, Session, runtime};
 use crate::diagnostic::{Code, Problem, Problems, counted};
 use crate::facts::{Environment, Facts, Needs};
-use crate::oci::{Digest, InvalidPlatform, Platform, Reference, RepositoryName, Tag};
+use crate::oci::{Digest, InvalidDigest, InvalidPlatform, Platform, Reference, RepositoryName, Tag};
 use crate::plan::{RegistryPlan, StepId, Verb, registry_of};
 use crate::release::{End, Publisher};
 use crate::report::Gauge;
@@ -137,11 +137,21 @@ impl Places {
             if directory.is_empty() {
                 return Err(invalid("the directory is missing".to_owned()));
             }
-            let named = |name: &&str| name.parse::<Tag>().is_ok() || name.parse::<Digest>().is_ok();
-            if let Some(wrong) = name.filter(|name| !named(name)) {
-                return Err(invalid(format!("`{wrong}` is neither a tag nor a digest")));
+            let wrong = |name: &str| match (name.parse::<Tag>(), name.parse::<Digest>()) {
+                (Ok(_), _) | (_, Ok(_)) => None,
+                (_, Err(why @ InvalidDigest::Algorithm(_))) if place.contains('@') => Some(why.to_string()),
+                _ => Some(format!("`{name}` is neither a tag nor a digest")),
+            };
+            if let Some(wrong) = name.and_then(wrong) {
+                return Err(invalid(wrong));
             }
             let path = session.host.directory.join(directory);
+            if path.is_file() {
+                let title = format!("`{directory}` is a file, and not the directory of an OCI image layout");
+                let help =
+                    format!("`skopeo copy oci-archive:{directory} oci:DIR:TAG` makes one of an archive");
+                return Err(Problem::new(Code::InvalidReference, title).help(help));
+            }
             return Ok(End::Layout { path, name: name.map(ToOwned::to_owned) });
         }
         let reference = text.strip_prefix("docker://").unwrap_or(text).parse::<Reference>();

@@ -31,7 +31,8 @@ impl Base {
         descriptor: &Descriptor,
         images: &Layout,
     ) -> Result<Self, Problem> {
-        let image = match Image::find(layout, descriptor, &step.platform)? {
+        let found = Image::find(layout, descriptor, &step.platform);
+        let image = match found.map_err(|problem| problem.label(step.span, "of the base image"))? {
             Ok(image) => image,
             Err(platforms) => {
                 return Err(not_for(Code::Assemble, &step.platform, &platforms, step.span));

@@ -166,7 +166,7 @@ fn an_archive_is_no_base_and_it_is_told_what_is() {
     refused(&repo.hoist(&["run", "web"]), 2, &said);
     let text = repo.read("release.kdl").replace("oci:base.tar", "docker-archive:base.tar");
     repo.write("release.kdl", text);
-    let said = ["hoist reads registries and layout directories", "`skopeo copy docker-archive:"];
+    let said = ["hoist knows registries and layout directories", "`skopeo copy docker-archive:"];
     refused(&repo.hoist(&["run", "web"]), 2, &said);
 }
 

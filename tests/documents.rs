@@ -73,6 +73,30 @@ fn what_lies_in_an_index_in_an_index_is_shown_like_the_others() {
 }
 
 #[test]
+fn an_artifact_in_an_index_stands_beside_its_images() {
+    let repo = Repo::new();
+    let layout = layout(&repo);
+    let empty = layout.write("application/vnd.oci.empty.v1+json", b"{}").expect("it can be written");
+    let mut chart = Manifest::new(empty.clone(), vec![empty]);
+    chart.artifact_type = Some("application/vnd.example.chart".to_owned());
+    let chart = layout.write(media_type::MANIFEST, &chart.to_bytes()).expect("it can be written");
+    index(&layout, "both", vec![chart.clone(), image(&layout, "linux/amd64")]);
+    let seen = repo.hoist(&["inspect", "oci:images:both"]);
+    done(&seen);
+    assert!(
+        seen.stdout.contains("linux/amd64") && seen.stdout.contains(&chart.digest.short()),
+        "{}",
+        seen.stdout
+    );
+    index(&layout, "chart", vec![chart]);
+    refused(
+        &repo.hoist(&["inspect", "oci:images:chart"]),
+        2,
+        &["is not an image", "application/vnd.example.chart"],
+    );
+}
+
+#[test]
 fn a_digest_of_another_algorithm_disturbs_nobody_who_does_not_ask_for_it() {
     let repo = Repo::with(
         "image \"web\" { assemble from=\"oci:images:both\" { layer { copy \"a\" \"/a\"; }; }; platforms \"linux/amd64\"; }",
@@ -153,12 +177,13 @@ fn places_of_other_tools_are_told_with_what_is_read_instead() {
         for call in [
             ["inspect", &format!("{kind}:web.tar")][..].to_vec(),
             vec!["copy", &format!("{kind}:web.tar"), "oci:out:1"],
+            vec!["copy", "oci:web", &format!("{kind}:web.tar")],
         ] {
             let ended = repo.hoist(&call);
             refused(
                 &ended,
                 2,
-                &["reads registries and layout directories", &format!("`skopeo copy {kind}:")],
+                &["knows registries and layout directories", &format!("`skopeo copy {kind}:")],
             );
         }
     }

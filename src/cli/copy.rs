@@ -11,7 +11,7 @@ use crate::cli::place::{Places, gauge, platform, until_signalled};
 use crate::cli::session::Session;
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::inspect::{View, image};
-use crate::oci::{Platform, Tag};
+use crate::oci::{InvalidReference, Platform, Reference, Tag};
 use crate::release::{Delivered, End, Publisher, Source, Transferred, shown};
 use crate::report::tag_lines;
 use crate::run::TagMove;
@@ -28,7 +28,8 @@ pub(crate) fn copy(session: &mut Session, options: &Copy) -> Result<ExitCode, Pr
     let from = places.source(session, &options.from)?;
     let mut targets: Vec<End> = Vec::new();
     for to in &options.to {
-        if !to.starts_with("oci:") && !to.contains('/') {
+        let is_of_others = matches!(to.parse::<Reference>(), Err(InvalidReference::Transport(_)));
+        if !to.starts_with("oci:") && !to.contains('/') && !is_of_others {
             let problem = Problem::new(Code::InvalidReference, format!("`{to}` names no registry"));
             return Err(problem.help(format!("did you mean `oci:{to}`?")).into());
         }

@@ -175,13 +175,24 @@ pub async fn image(
             (vec![found?], Vec::new())
         }
     };
-    let mut platforms = Vec::new();
+    let (mut platforms, mut others, mut no_image) = (Vec::new(), others, None);
     for entry in images {
-        let image = documents(repository, &entry, &repository.read(&entry).await?).await?;
+        let image = match documents(repository, &entry, &repository.read(&entry).await?).await {
+            // An artifact that says so only itself stands beside images like any other.
+            Err(problem) if problem.code == Code::NotAnImage && view.platform.is_none() => {
+                no_image = no_image.or(Some(problem));
+                others.push(entry);
+                continue;
+            }
+            image => image?,
+        };
         if view.platform.is_some() {
             image.check_promise()?;
         }
         platforms.push(report(repository, image, view).await?);
+    }
+    if let Some(problem) = no_image.filter(|_| platforms.is_empty()) {
+        return Err(problem);
     }
     let foreign = if view.platform.is_some() { Vec::new() } else { foreign };
     Ok(ImageReport { descriptor: descriptor.clone(), annotations, platforms, others, foreign, referrers })

@@ -55,8 +55,8 @@ impl Reference {
 }
 
 /// What other tools write before the place of an image that lies in no registry.
-const TRANSPORTS: [&str; 6] =
-    ["docker-archive", "docker-daemon", "containers-storage", "oci-archive", "ostree", "sif"];
+const TRANSPORTS: [&str; 7] =
+    ["docker-archive", "docker-daemon", "containers-storage", "oci-archive", "dir", "ostree", "sif"];
 
 /// Why a text is not a reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,8 +97,8 @@ impl fmt::Display for InvalidReference {
             Self::Transport(kind) => {
                 return write!(
                     f,
-                    "hoist reads registries and layout directories, and no `{kind}:`: \
-                     `skopeo copy {kind}:… oci:DIR:TAG` makes the layout `oci:DIR:TAG`"
+                    "hoist knows registries and layout directories: `skopeo copy {kind}:… oci:DIR:TAG` \
+                     makes a layout of this, and the other way round"
                 );
             }
         })
@@ -199,7 +199,11 @@ impl FromStr for Reference {
     type Err = InvalidReference;
 
     fn from_str(text: &str) -> Result<Self, InvalidReference> {
-        let is_of = |kind: &&&str| text.strip_prefix(**kind).is_some_and(|rest| rest.starts_with(':'));
+        let is_of = |kind: &&&str| {
+            let place = text.strip_prefix(**kind).and_then(|rest| rest.strip_prefix(':'));
+            // Some image may be called `dir`.
+            place.is_some_and(|place| **kind != "dir" || place.starts_with(['/', '.']))
+        };
         if let Some(kind) = TRANSPORTS.iter().find(is_of) {
             return Err(InvalidReference::Transport(kind));
         }
@@ -275,6 +279,8 @@ mod tests {
         assert_eq!(shown(&format!("web@sha512:{}", "0".repeat(128))), Err(InvalidReference::Digest(other)));
         assert_eq!(shown("docker-archive:web.tar"), Err(InvalidReference::Transport("docker-archive")));
         assert_eq!(shown("docker-daemon:alpine:3"), Err(InvalidReference::Transport("docker-daemon")));
+        assert_eq!(shown("dir:./web"), Err(InvalidReference::Transport("dir")));
+        assert_eq!(shown("dir:1"), Ok("docker.io/library/dir:1".to_owned()));
         assert_eq!(shown("docker-archive"), Ok("docker.io/library/docker-archive".to_owned()));
         assert_eq!(shown(&"a".repeat(64)), Err(InvalidReference::Identifier));
         assert_eq!(shown(&format!("h.io/{}", "x".repeat(300))), Err(InvalidReference::TooLong));

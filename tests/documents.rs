@@ -167,6 +167,12 @@ fn a_layer_that_is_kept_elsewhere_is_shown_with_where_that_is() {
     let files = repo.hoist(&["inspect", "oci:images:1", "--files"]);
     refused(&files, 3, &["all here", "https://example.org/layer"]);
     done(&repo.hoist(&["copy", "oci:images:1", "oci:out:1"]));
+    repo.write("a", "a");
+    repo.write(
+        "release.kdl",
+        "image \"web\" { assemble from=\"oci:images:1\" { layer { copy \"a\" \"/a\"; }; }; platforms \"windows/amd64\"; }",
+    );
+    refused(&repo.hoist(&["run", "web"]), 2, &["such layers are not fetched", "https://example.org/layer"]);
 }
 
 #[test]

@@ -15,6 +15,9 @@ use crate::run::interrupts;
 /// How long what writes files may take to notice that it is to stop.
 const ENDING: Duration = Duration::from_secs(5);
 
+/// Architectures that images are made for.
+const ARCHITECTURES: [&str; 7] = ["386", "amd64", "arm", "arm64", "ppc64le", "riscv64", "s390x"];
+
 /// What says how places are reached.
 pub(crate) struct Places {
     /// The release file with what it asks of the world, if there is one.
@@ -181,7 +184,12 @@ pub(crate) fn gauge(session: &Session) -> Option<Gauge> {
 /// A platform of the command line.
 pub(crate) fn platform(text: &str) -> Result<Platform, Problem> {
     text.parse().map_err(|why: InvalidPlatform| {
-        Problem::new(Code::InvalidPlatform, format!("`{text}` is not a platform")).help(why.to_string())
+        // Other tools take an architecture for one.
+        let known = format!("linux/{text}").parse::<Platform>().ok();
+        let known = known.filter(|platform| ARCHITECTURES.contains(&platform.architecture.as_str()));
+        let meant = known.map(|platform| format!("did you mean `{platform}`?"));
+        let problem = Problem::new(Code::InvalidPlatform, format!("`{text}` is not a platform"));
+        problem.help(meant.unwrap_or_else(|| why.to_string()))
     })
 }
 

@@ -5,7 +5,7 @@ use crate::oci::{
     Descriptor, Digest, FileTree, ImageConfig, Index, InvalidDocument, Manifest, Platform, is_hostile,
     is_other_content, media_type, unpacked,
 };
-use crate::store::{Layout, not_followed};
+use crate::store::{BlobReader, Layout, not_followed};
 
 /// An image of one platform.
 #[derive(Clone, Debug, PartialEq)]
@@ -121,7 +121,7 @@ impl Image {
     /// Puts its layers on a tree of files.
     pub(crate) fn apply(&self, layout: &Layout, tree: &mut FileTree) -> Result<(), Problem> {
         for (layer, diff_id) in self.layers() {
-            let applied = unpacked(compression(layer)?, diff_id, layout.open_blob(layer)?)
+            let applied = unpacked(compression(layer)?, diff_id, open(layer, layout)?)
                 .and_then(|archive| tree.apply(archive));
             applied.map_err(|error| unread(layer, layout, &error))?;
         }
@@ -132,6 +132,16 @@ impl Image {
     pub(crate) fn layers(&self) -> impl Iterator<Item = (&Descriptor, Digest)> {
         self.manifest.layers.iter().zip(self.config.rootfs.diff_ids.iter().copied())
     }
+}
+
+/// The blob of a layer.
+pub(crate) fn open(layer: &Descriptor, layout: &Layout) -> Result<BlobReader, Problem> {
+    layout.open_blob(layer).map_err(|problem| match layer.urls() {
+        Some(urls) if problem.code == Code::NotFound => {
+            problem.note(format!("it is kept at {}: such layers are not fetched", urls.join(" ")))
+        }
+        _ => problem,
+    })
 }
 
 /// How a layer is compressed.

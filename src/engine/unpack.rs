@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::diagnostic::{Code, Problem};
-use crate::engine::image::{Image, compression, unread};
+use crate::engine::image::{Image, compression, open, unread};
 use crate::oci::{
     ArchiveEntry, ArchiveKind, Descriptor, FileTree, MAX_ARCHIVE_ENTRIES, read_archive, unpacked,
 };
@@ -36,7 +36,7 @@ pub(super) fn unpack(image: &Image, layout: &Layout, rootfs: &Path) -> Result<Fi
         Target { rootfs: rootfs.to_owned(), tree: FileTree::default(), directories: HashSet::new(), is_root };
     set_mode(rootfs, 0o755).map_err(|error| refused(rootfs, &error))?;
     for (layer, diff_id) in image.layers() {
-        let archive = unpacked(compression(layer)?, diff_id, layout.open_blob(layer)?)
+        let archive = unpacked(compression(layer)?, diff_id, open(layer, layout)?)
             .map_err(|error| unread(layer, layout, &error))?;
         target.tree.begin_layer();
         read_archive(archive, MAX_ARCHIVE_ENTRIES, &mut |entry, content| target.apply(entry, content))

@@ -1,6 +1,7 @@
 //! Base images that lie in the project, as OCI image layouts.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use crate::config::{Base, ProjectPath};
@@ -37,7 +38,7 @@ fn in_layout(root: &Path, path: &ProjectPath, name: Option<&str>) -> Result<Reso
         let help = format!("`skopeo copy oci-archive:{path} oci:DIR:TAG` makes one of an archive");
         return Err(Problem::new(Code::UnknownBase, title).help(help));
     }
-    let bytes = fs::read(layout.join("index.json")).map_err(|error| {
+    let bytes = read(&layout.join("index.json")).map_err(|error| {
         let near = nearest_path(root, path.as_path()).map(|near| format!("did you mean `oci:{near}`?"));
         Problem::new(Code::UnknownBase, format!("`{path}` is not an OCI image layout"))
             .help(format!("`hoist copy IMAGE oci:{path}:TAG` makes one"))
@@ -129,10 +130,22 @@ fn called(descriptor: &Descriptor) -> Option<&str> {
     descriptor.annotations.get(NAME).map(String::as_str)
 }
 
+/// A document. What is none is not waited for, and of what is too large nothing is read.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let found = fs::metadata(path)?;
+    if !found.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
+    }
+    if found.len() > MAX_DOCUMENT {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the file is too large"));
+    }
+    fs::read(path)
+}
+
 /// Reads a blob, which must be what its descriptor says.
 fn blob(layout: &Path, path: &ProjectPath, descriptor: &Descriptor) -> Result<Vec<u8>, Problem> {
     let file = format!("blobs/sha256/{}", descriptor.digest.hex());
-    let bytes = fs::read(layout.join(&file)).map_err(|error| {
+    let bytes = read(&layout.join(&file)).map_err(|error| {
         let title = format!("the layout `{path}` is without `{}`", descriptor.digest);
         Problem::new(Code::UnknownBase, title).note(format!("{path}/{file}: {error}"))
     })?;

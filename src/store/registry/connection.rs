@@ -181,8 +181,12 @@ impl Connection {
     async fn attempt(&self, call: &Call) -> Result<Response, Problem> {
         let is_unsure = self.ways.is_unsure();
         let mut answer = Box::pin(self.ask(call)).await?;
-        if is_unsure && Box::pin(self.ways.turns_to_tls(&self.host, &answer)).await {
-            answer = Box::pin(self.ask(call)).await?;
+        if is_unsure {
+            // It was not sent again: whether that may help was not known yet.
+            let is_broken = matches!(&answer, Err(NoAnswer::Failed(error)) if is_no_answer_of_http(error));
+            if Box::pin(self.ways.turns_to_tls(&self.host, &answer)).await || is_broken {
+                answer = Box::pin(self.ask(call)).await?;
+            }
         }
         let silent = |why| unreachable(&self.host, why).note(call.shown());
         let response = answer.map_err(silent)?;

@@ -16,7 +16,7 @@ use crate::store::registry::client::Clients;
 use crate::store::registry::retry::{causes, find_cause};
 
 /// How long it may take to find out whether TLS is spoken.
-const PROBE: Duration = Duration::from_secs(5);
+const PROBE: Duration = Duration::from_secs(2);
 
 /// A way to a registry.
 pub(super) struct Way {

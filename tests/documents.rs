@@ -193,6 +193,18 @@ fn places_of_other_tools_are_told_with_what_is_read_instead() {
             );
         }
     }
+    let layout = layout(&repo);
+    layout.set_ref("1", &image(&layout, "linux/amd64")).expect("it can be named");
+    for (named, meant) in [
+        ("https://ghcr.io/acme/web:1", "ghcr.io/acme/web:1"),
+        ("oci://ghcr.io/acme/chart:1", "ghcr.io/acme/chart:1"),
+        ("oci-layout://images:1", "oci:images:1"),
+        ("./images", "oci:./images"),
+        ("images", "oci:images"),
+    ] {
+        refused(&repo.hoist(&["inspect", named]), 2, &[&format!("did you mean `{meant}`?")]);
+    }
+    refused(&repo.hoist(&["inspect", "oci:images:"]), 2, &["the tag is missing"]);
     refused(&repo.hoist(&["inspect", "oci:web.tar"]), 2, &["`web.tar` is a file", "oci-archive:web.tar"]);
 }
 

@@ -116,7 +116,10 @@ impl Places {
         let Some((loaded, _)) = known else {
             let images = self.known.iter().flat_map(|(loaded, _)| loaded.release.images.keys());
             let images = images.map(|known| format!("`{known}`, ")).collect::<Vec<_>>().concat();
-            let help = format!("name {images}a repository as `HOST/{name}`, or a layout as `oci:DIR:TAG`");
+            let help = match meant(session, name) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => format!("name {images}a repository as `HOST/{name}`, or a layout as `oci:DIR:TAG`"),
+            };
             return Err(Problem::new(Code::UnknownTarget, format!("there is no image `{name}`")).help(help));
         };
         let cache = session.cache(&loaded.release, &loaded.project)?;
@@ -131,10 +134,17 @@ impl Places {
     /// `oci:DIR[:TAG]`, `oci:DIR@DIGEST`, or a reference.
     pub(crate) fn end(&self, session: &Session, text: &str) -> Result<End, Problem> {
         let invalid = |why: String| {
-            Problem::new(Code::InvalidReference, format!("`{text}` is not the name of an image"))
-                .note(why)
-                .help("`HOST/REPOSITORY[:TAG]`, `HOST/REPOSITORY@DIGEST`, or `oci:DIR[:TAG]`")
+            let problem =
+                Problem::new(Code::InvalidReference, format!("`{text}` is not the name of an image"));
+            let forms = || "`HOST/REPOSITORY[:TAG]`, `HOST/REPOSITORY@DIGEST`, or `oci:DIR[:TAG]`".to_owned();
+            let meant = meant(session, text).map(|meant| format!("did you mean `{meant}`?"));
+            problem.note(why).help(meant.unwrap_or_else(forms))
         };
+        if text.strip_prefix("oci://").is_some_and(names_a_host) {
+            return Err(invalid(
+                "`oci:` names a directory; images of registries have nothing before the host".to_owned(),
+            ));
+        }
         if let Some(place) = text.strip_prefix("oci:") {
             let (directory, name) = split_layout(session, place);
             if directory.is_empty() {
@@ -142,6 +152,7 @@ impl Places {
             }
             let wrong = |name: &str| match (name.parse::<Tag>(), name.parse::<Digest>()) {
                 (Ok(_), _) | (_, Ok(_)) => None,
+                _ if name.is_empty() => Some("the tag is missing".to_owned()),
                 (_, Err(why @ InvalidDigest::Algorithm(_))) if place.contains('@') => Some(why.to_string()),
                 _ => Some(format!("`{name}` is neither a tag nor a digest")),
             };
@@ -162,6 +173,23 @@ impl Places {
         let registry = Box::new(self.registry(&reference.repository));
         Ok(End::Registry { reference, registry })
     }
+}
+
+/// What was meant by a text that names an image in the way of another tool.
+fn meant(session: &Session, text: &str) -> Option<String> {
+    if session.host.directory.join(text).join("oci-layout").is_file() {
+        return Some(format!("oci:{text}"));
+    }
+    if let Some(layout) = text.strip_prefix("oci-layout://") {
+        return Some(format!("oci:{layout}"));
+    }
+    let rest = ["https://", "http://", "oci://"].iter().find_map(|scheme| text.strip_prefix(scheme))?;
+    rest.parse::<Reference>().is_ok().then(|| rest.to_owned())
+}
+
+/// Whether a text begins with a host, and not with a directory.
+fn names_a_host(text: &str) -> bool {
+    text.split_once('/').is_some_and(|(first, _)| first.contains(['.', ':']) && !first.starts_with('.'))
 }
 
 /// `DIR`, `DIR:TAG`, or `DIR@DIGEST`: a directory may have a colon in its name.

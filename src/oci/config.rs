@@ -168,12 +168,7 @@ impl ImageConfig {
     /// What it runs on, by its normal name.
     #[must_use]
     pub fn platform(&self) -> Platform {
-        let written = Platform {
-            os: self.os.clone(),
-            architecture: self.architecture.clone(),
-            variant: self.variant.clone().filter(|variant| !variant.is_empty()),
-        };
-        written.to_string().parse().unwrap_or(written)
+        Platform::normal(&self.os, &self.architecture, self.variant.as_deref())
     }
 }
 

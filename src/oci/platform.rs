@@ -64,9 +64,10 @@ impl Platform {
     }
 
     /// The platform by its normal name.
-    fn normal(os: &str, architecture: &str, variant: Option<&str>) -> Self {
-        let variant = variant.filter(|variant| !variant.is_empty());
-        let (architecture, variant) = match (architecture, variant) {
+    pub(super) fn normal(os: &str, architecture: &str, variant: Option<&str>) -> Self {
+        let [os, architecture] = [os, architecture].map(str::to_ascii_lowercase);
+        let variant = variant.filter(|variant| !variant.is_empty()).map(str::to_ascii_lowercase);
+        let (architecture, variant) = match (architecture.as_str(), variant.as_deref()) {
             ("amd64" | "x86_64" | "x86-64", None | Some("v1")) => ("amd64", None),
             ("x86_64" | "x86-64", variant) => ("amd64", variant),
             ("arm64" | "aarch64", None | Some("8" | "v8" | "v8.0")) => ("arm64", None),
@@ -80,7 +81,7 @@ impl Platform {
             ("powerpc64le", variant) => ("ppc64le", variant),
             other => other,
         };
-        let os = if os == "macos" { "darwin" } else { os };
+        let os = if os == "macos" { "darwin" } else { &os };
         Self {
             os: os.to_owned(),
             architecture: architecture.to_owned(),
@@ -146,6 +147,15 @@ mod tests {
         ] {
             assert_eq!(written.parse::<Platform>().unwrap().to_string(), normal, "{written}");
         }
+    }
+
+    #[test]
+    fn what_others_write_in_any_case_is_understood() {
+        let odd = Platform { os: "Linux".to_owned(), architecture: "AMD64".to_owned(), variant: None };
+        assert!(odd.serves(&"linux/amd64".parse().unwrap()));
+        let mut config = crate::oci::ImageConfig::new(&odd);
+        config.variant = Some(String::new());
+        assert_eq!(config.platform().to_string(), "linux/amd64");
     }
 
     #[test]

@@ -73,6 +73,29 @@ fn what_lies_in_an_index_in_an_index_is_shown_like_the_others() {
 }
 
 #[test]
+fn the_only_image_of_an_index_need_not_be_named_with_its_platform() {
+    let repo = Repo::with(
+        "image \"web\" { assemble from=\"oci:images:one\" { layer { copy \"a\" \"/a\"; }; }; platforms \"linux/s390x\"; }",
+    );
+    repo.write("a", "a");
+    let layout = layout(&repo);
+    let only = Descriptor { platform: None, ..image(&layout, "linux/s390x") };
+    index(&layout, "one", vec![only]);
+    done(&repo.hoist(&["run", "web"]));
+    done(&repo.hoist(&["copy", "oci:images:one", "oci:out:1", "--platform", "linux/s390x"]));
+    let other = ["--platform", "linux/amd64"];
+    refused(
+        &repo.hoist(&[&["inspect", "oci:images:one"][..], &other].concat()),
+        2,
+        &["it is for linux/s390x"],
+    );
+    let copied = repo.hoist(&[&["copy", "oci:images:one", "oci:out:2"][..], &other].concat());
+    refused(&copied, 2, &["it is for linux/s390x"]);
+    repo.write("release.kdl", repo.read("release.kdl").replace("\"linux/s390x\"", "\"linux/amd64\""));
+    refused(&repo.hoist(&["run", "web"]), 1, &["the base image is not for `linux/amd64`"]);
+}
+
+#[test]
 fn an_artifact_in_an_index_stands_beside_its_images() {
     let repo = Repo::new();
     let layout = layout(&repo);

@@ -111,8 +111,20 @@ impl Image {
                     None => Ok(Err(index.platforms())),
                 };
             };
-            return Self::read(layout, entry).map(Ok);
+            if entry.platform.is_some() {
+                return Self::read(layout, entry).map(Ok);
+            }
+            return Self::read_for(layout, entry, platform);
         }
+        Self::read_for(layout, descriptor, platform)
+    }
+
+    /// The image of a manifest, if it is for a platform; else `None` with that which it is for.
+    fn read_for(
+        layout: &Layout,
+        descriptor: &Descriptor,
+        platform: &Platform,
+    ) -> Result<Result<Self, Vec<Platform>>, Problem> {
         let image = Self::read(layout, descriptor)?;
         let found = image.config.platform();
         Ok(if found.serves(platform) { Ok(image) } else { Err(vec![found]) })

@@ -186,8 +186,12 @@ pub async fn image(
             }
             image => image?,
         };
-        if view.platform.is_some() {
+        if let Some(platform) = &view.platform {
             image.check_promise()?;
+            let found = image.config.platform();
+            if image.descriptor.platform.is_none() && !found.serves(platform) {
+                return Err(no_platform(platform, &[found]));
+            }
         }
         platforms.push(report(repository, image, view).await?);
     }

@@ -100,13 +100,18 @@ impl Index {
     }
 
     /// The manifest for a platform: the first that names it, else the first that names the
-    /// same system and processor in the highest variant below.
+    /// same system and processor in the highest variant below. The only entry, if it names
+    /// no platform, may be for any: its configuration says so.
     #[must_use]
     pub fn find(&self, platform: &Platform) -> Option<&Descriptor> {
         let images = self.manifests.iter().filter(|entry| !media_type::is_index(&entry.media_type));
         let fitting = images.filter_map(|entry| Some((entry.platform.as_ref()?.fitness(platform)?, entry)));
         // Of several that fit as well, the last would be taken.
-        fitting.rev().max_by_key(|(fitness, _)| *fitness).map(|(_, entry)| entry)
+        let found = fitting.rev().max_by_key(|(fitness, _)| *fitness).map(|(_, entry)| entry);
+        found.or(match self.manifests.as_slice() {
+            [only] if only.platform.is_none() && media_type::is_manifest(&only.media_type) => Some(only),
+            _ => None,
+        })
     }
 
     /// What it names for a platform by a digest that cannot be followed.
@@ -191,6 +196,11 @@ mod tests {
         assert_eq!(find("linux/arm/v8"), Some(&manifests[2]));
         assert_eq!(find("linux/arm/v6"), Some(&manifests[1]));
         assert_eq!(find("linux/arm64"), None);
+        let unnamed = Descriptor { platform: None, ..manifests[0].clone() };
+        let index = Index::new(vec![unnamed.clone()]);
+        assert_eq!(index.find(&"linux/amd64".parse().unwrap()), Some(&unnamed));
+        let index = Index::new(vec![unnamed, manifests[1].clone()]);
+        assert_eq!(index.find(&"linux/amd64".parse().unwrap()), None);
     }
 
     #[test]

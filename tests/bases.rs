@@ -19,7 +19,6 @@ use crate::fixture::{Repo, done, installed, refused};
 
 /// A layout `base` with one image, `1`, whose only layer holds one file.
 fn base(repo: &Repo, path: &[u8], content: &[u8]) {
-    let layout = Layout::create(repo.path().join("base")).expect("a layout can be made");
     let mut header = tar::Header::new_gnu();
     header.as_gnu_mut().expect("it is of that kind").name[..path.len()].copy_from_slice(path);
     header.set_size(content.len() as u64);
@@ -32,10 +31,16 @@ fn base(repo: &Repo, path: &[u8], content: &[u8]) {
     let mut archive = header.as_bytes().to_vec();
     archive.extend(content);
     archive.resize(archive.len().next_multiple_of(512) + 1024, 0);
-    let layer = layout.write(media_type::LAYER, &archive).expect("a blob can be written");
+    base_of(repo, &archive);
+}
+
+/// A layout `base` with one image, `1`, whose only layer is this archive.
+fn base_of(repo: &Repo, archive: &[u8]) {
+    let layout = Layout::create(repo.path().join("base")).expect("a layout can be made");
+    let layer = layout.write(media_type::LAYER, archive).expect("a blob can be written");
     let mut config = ImageConfig::new(&hoist::oci::Platform::host());
     config.config.env = vec!["PATH=/bin".to_owned(), "FROM=base".to_owned()];
-    config.rootfs.diff_ids = vec![Digest::of(&archive)];
+    config.rootfs.diff_ids = vec![Digest::of(archive)];
     let config = layout.write(media_type::CONFIG, &config.to_bytes()).expect("a blob can be written");
     let manifest = Manifest::new(config, vec![layer]).to_bytes();
     let image: Descriptor = layout.write(media_type::MANIFEST, &manifest).expect("a blob can be written");
@@ -83,6 +88,86 @@ fn a_base_whose_index_lies_about_its_platform_is_refused() {
     let ended = repo.hoist(&["run", "web"]);
     let said = format!("the base image for `{other}` is for `");
     refused(&ended, 1, &[said.as_str(), "do not say the same"]);
+}
+
+#[test]
+fn a_base_whose_layers_are_not_what_it_says_is_refused() {
+    let repo = Repo::with(RELEASE);
+    repo.write("a", "a\n");
+    base(&repo, b"etc/base", b"b\n");
+    let layout = Layout::open(repo.path().join("base")).expect("it is one");
+    let image = layout.resolve("1").expect("it can be read").expect("it is there");
+    let manifest = Manifest::parse(&layout.read(&image).expect("it can be read")).expect("it is one");
+    let config = layout.read(&manifest.config).expect("it can be read");
+    let lie = |diff_ids: &[Digest]| {
+        let mut config = ImageConfig::parse(&config).expect("it is one");
+        config.rootfs.diff_ids = diff_ids.to_vec();
+        let config = layout.write(media_type::CONFIG, &config.to_bytes()).expect("it can be written");
+        let manifest = Manifest::new(config, manifest.layers.clone()).to_bytes();
+        let image = layout.write(media_type::MANIFEST, &manifest).expect("it can be written");
+        layout.set_ref("1", &image).expect("a name can be set");
+        repo.hoist(&["run", "web"])
+    };
+    let other = Digest::of(b"another");
+    refused(&lie(&[other]), 1, &["hoist::store::digest_mismatch", "is not what its image says"]);
+    refused(&lie(&[other, other]), 1, &["its manifest has 1 layer, its configuration 2"]);
+    let seen = repo.hoist(&["inspect", "oci:base:1"]);
+    refused(&seen, 1, &["its manifest has 1 layer, its configuration 2"]);
+}
+
+#[test]
+fn an_artifact_is_no_base() {
+    let repo = Repo::with(RELEASE);
+    repo.write("a", "a\n");
+    base(&repo, b"etc/base", b"b\n");
+    let layout = Layout::open(repo.path().join("base")).expect("it is one");
+    let config = layout.write("application/vnd.oci.empty.v1+json", b"{}").expect("it can be written");
+    let mut manifest = Manifest::new(config.clone(), vec![config]);
+    manifest.artifact_type = Some("application/vnd.example.chart".to_owned());
+    let chart = layout.write(media_type::MANIFEST, &manifest.to_bytes()).expect("it can be written");
+    layout.set_ref("1", &chart).expect("a name can be set");
+    refused(
+        &repo.hoist(&["run", "web"]),
+        2,
+        &["is not an image", "of the type application/vnd.example.chart"],
+    );
+    let platform = Some(hoist::oci::Platform::host());
+    let index = Index::new(vec![Descriptor { platform, ..chart }]).to_bytes();
+    let index = layout.write(media_type::INDEX, &index).expect("it can be written");
+    layout.set_ref("1", &index).expect("a name can be set");
+    refused(
+        &repo.hoist(&["run", "web"]),
+        2,
+        &["is not an image", "of the type application/vnd.example.chart"],
+    );
+}
+
+#[test]
+fn a_name_that_no_file_system_takes_is_refused_as_what_it_is() {
+    let repo = Repo::with(RELEASE);
+    repo.write("a", "a\n");
+    let long = "x".repeat(256);
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(0);
+    builder.append_data(&mut header, &long, std::io::empty()).expect("it can be written");
+    let archive = builder.into_inner().expect("it is whole");
+    base_of(&repo, &archive);
+    refused(&repo.hoist(&["run", "web"]), 3, &["hoist::engine::hostile_layer", "more than 255 bytes"]);
+}
+
+#[test]
+fn an_archive_is_no_base_and_it_is_told_what_is() {
+    let repo =
+        Repo::with("image \"web\" { assemble from=\"oci:base.tar\" { layer { copy \"a\" \"/a\"; }; }; }");
+    repo.write("a", "a\n");
+    repo.write("base.tar", "");
+    let said = ["`base.tar` is a file", "`skopeo copy oci-archive:base.tar oci:DIR:TAG`"];
+    refused(&repo.hoist(&["run", "web"]), 2, &said);
+    let text = repo.read("release.kdl").replace("oci:base.tar", "docker-archive:base.tar");
+    repo.write("release.kdl", text);
+    let said = ["hoist knows registries and layout directories", "`skopeo copy docker-archive:"];
+    refused(&repo.hoist(&["run", "web"]), 2, &said);
 }
 
 #[test]

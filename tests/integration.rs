@@ -21,6 +21,7 @@ mod containers;
 mod daemons;
 mod deploying;
 mod doctor;
+mod documents;
 mod emulation;
 mod engine_faults;
 mod engine_limits;

@@ -24,12 +24,23 @@ impl Registry {
 
     /// As [`start`](Self::start), with further settings in YAML.
     pub(crate) fn start_with(repo: &Repo, more: &str) -> Self {
+        Self::start_at(repo, "", more)
+    }
+
+    /// As [`start`](Self::start), over TLS with a certificate and its key.
+    pub(crate) fn start_over_tls(repo: &Repo, certificate: &str, key: &str) -> Self {
+        let path = |name: &str| repo.path().join(name).display().to_string();
+        let tls = format!(", tls: {{ certificate: {}, key: {} }}", path(certificate), path(key));
+        Self::start_at(repo, &tls, "")
+    }
+
+    fn start_at(repo: &Repo, http: &str, more: &str) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let port = port.expect("there is a free port").port();
         let settings = format!(
             "version: 0.1\nlog: {{ level: error }}\nstorage: {{ filesystem: {{ rootdirectory: {} }}, \
              delete: {{ enabled: true }} }}\n\
-             http: {{ addr: \"127.0.0.1:{port}\", relativeurls: true }}\n{more}",
+             http: {{ addr: \"127.0.0.1:{port}\", relativeurls: true{http} }}\n{more}",
             repo.path().join(".registry").display()
         );
         repo.write(".registry.yml", settings);

@@ -10,7 +10,7 @@ use crate::cli::place::{Places, platform, until_signalled};
 use crate::cli::report::write;
 use crate::cli::session::Session;
 use crate::diagnostic::{Code, Problem, Problems};
-use crate::inspect::{ImageReport, TagReport, View, image, tagged};
+use crate::inspect::{ImageReport, PlatformReport, TagReport, View, image, tagged};
 use crate::oci::{Descriptor, Reference, RepositoryName, list_tag};
 use crate::release::{End, repository_meant};
 use crate::report::{Look, inspection, inspection_json, tag_list, tag_list_json, treemap};
@@ -52,6 +52,9 @@ pub(crate) fn inspect(session: &mut Session, options: &Inspect) -> Result<ExitCo
     if let Some(name) = &options.label {
         return say(session, "value", &label(&report, name)?);
     }
+    if options.files || options.html.is_some() {
+        report.platforms.iter().try_for_each(all_here)?;
+    }
     if let Some(file) = &options.html {
         let file = session.host.directory.join(file);
         write(&file, &treemap(&report, &options.image))?;
@@ -69,6 +72,18 @@ pub(crate) fn inspect(session: &mut Session, options: &Inspect) -> Result<ExitCo
     };
     session.output(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses to show files of which some are kept elsewhere.
+fn all_here(image: &PlatformReport) -> Result<(), Problem> {
+    if image.files.is_some() {
+        return Ok(());
+    }
+    let title = format!("the files of `{}` are not all here", image.manifest.digest);
+    let problem = Problem::new(Code::NotAvailable, title);
+    Err(image.elsewhere().into_iter().fold(problem, |problem, (layer, urls)| {
+        problem.note(format!("the layer {} is kept at {}", layer.digest.short(), urls.join(" ")))
+    }))
 }
 
 /// One value as a line of its own, for scripts. A terminal gets it without what would
@@ -145,8 +160,16 @@ async fn subject(session: &Session, places: &Places, text: &str) -> Result<Subje
 /// behind it, with a port or without.
 fn host(text: &str) -> Option<RepositoryName> {
     let host = text.strip_prefix("https://").unwrap_or(text);
-    let (name, port) = host.trim_end_matches('/').split_once(':').unwrap_or((host, "0"));
-    let is_host = host.ends_with('/') || name.trim_end_matches('/').contains('.') || name == "localhost";
+    let bare = host.trim_end_matches('/');
+    let (name, port) = match bare.split_once(']') {
+        // An address of IPv6 has colons of its own.
+        Some((address, port)) => (address, if port.is_empty() { "0" } else { port.strip_prefix(':')? }),
+        None => bare.split_once(':').unwrap_or((host, "0")),
+    };
+    let is_host = host.ends_with('/')
+        || name.starts_with('[')
+        || name.trim_end_matches('/').contains('.')
+        || name == "localhost";
     if !is_host || host.trim_end_matches('/').contains('/') || port.parse::<u16>().is_err() {
         return None;
     }
@@ -263,12 +286,22 @@ mod tests {
     fn a_host_is_told_from_an_image() {
         for text in
             ["ghcr.io", "ghcr.io/", "localhost:5000", "127.0.0.1:5000", "registry:5000/", "https://quay.io"]
+                .into_iter()
+                .chain(["[::1]", "[::1]:5000", "https://[::1]:5000/"])
         {
             assert!(host(text).is_some_and(|name| name.path() == "x/x"), "{text}");
         }
-        for text in
-            ["alpine", "alpine:3", "ghcr.io/acme", "web:1.2.3", "oci:dist", "a.b:1.2", "alpine@sha256:0"]
-        {
+        for text in [
+            "alpine",
+            "alpine:3",
+            "ghcr.io/acme",
+            "web:1.2.3",
+            "oci:dist",
+            "a.b:1.2",
+            "[::1]:5000/web",
+            "[::1]:5000/web:1",
+            "alpine@sha256:0",
+        ] {
             assert_eq!(host(text), None, "{text}");
         }
     }

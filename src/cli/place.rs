@@ -6,7 +6,7 @@ use crate::cli::run::ci;
 use crate::cli::session::{Loaded, Session, runtime};
 use crate::diagnostic::{Code, Problem, Problems, counted};
 use crate::facts::{Environment, Facts, Needs};
-use crate::oci::{Digest, InvalidPlatform, Platform, Reference, RepositoryName, Tag};
+use crate::oci::{Digest, InvalidDigest, InvalidPlatform, Platform, Reference, RepositoryName, Tag};
 use crate::plan::{RegistryPlan, StepId, Verb, registry_of};
 use crate::release::{End, Publisher};
 use crate::report::Gauge;
@@ -14,6 +14,9 @@ use crate::run::interrupts;
 
 /// How long what writes files may take to notice that it is to stop.
 const ENDING: Duration = Duration::from_secs(5);
+
+/// Architectures that images are made for.
+const ARCHITECTURES: [&str; 7] = ["386", "amd64", "arm", "arm64", "ppc64le", "riscv64", "s390x"];
 
 /// What says how places are reached.
 pub(crate) struct Places {
@@ -113,7 +116,10 @@ impl Places {
         let Some((loaded, _)) = known else {
             let images = self.known.iter().flat_map(|(loaded, _)| loaded.release.images.keys());
             let images = images.map(|known| format!("`{known}`, ")).collect::<Vec<_>>().concat();
-            let help = format!("name {images}a repository as `HOST/{name}`, or a layout as `oci:DIR:TAG`");
+            let help = match meant(session, name) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => format!("name {images}a repository as `HOST/{name}`, or a layout as `oci:DIR:TAG`"),
+            };
             return Err(Problem::new(Code::UnknownTarget, format!("there is no image `{name}`")).help(help));
         };
         let cache = session.cache(&loaded.release, &loaded.project)?;
@@ -128,20 +134,38 @@ impl Places {
     /// `oci:DIR[:TAG]`, `oci:DIR@DIGEST`, or a reference.
     pub(crate) fn end(&self, session: &Session, text: &str) -> Result<End, Problem> {
         let invalid = |why: String| {
-            Problem::new(Code::InvalidReference, format!("`{text}` is not the name of an image"))
-                .note(why)
-                .help("`HOST/REPOSITORY[:TAG]`, `HOST/REPOSITORY@DIGEST`, or `oci:DIR[:TAG]`")
+            let problem =
+                Problem::new(Code::InvalidReference, format!("`{text}` is not the name of an image"));
+            let forms = || "`HOST/REPOSITORY[:TAG]`, `HOST/REPOSITORY@DIGEST`, or `oci:DIR[:TAG]`".to_owned();
+            let meant = meant(session, text).map(|meant| format!("did you mean `{meant}`?"));
+            problem.note(why).help(meant.unwrap_or_else(forms))
         };
+        if text.strip_prefix("oci://").is_some_and(names_a_host) {
+            return Err(invalid(
+                "`oci:` names a directory; images of registries have nothing before the host".to_owned(),
+            ));
+        }
         if let Some(place) = text.strip_prefix("oci:") {
             let (directory, name) = split_layout(session, place);
             if directory.is_empty() {
                 return Err(invalid("the directory is missing".to_owned()));
             }
-            let named = |name: &&str| name.parse::<Tag>().is_ok() || name.parse::<Digest>().is_ok();
-            if let Some(wrong) = name.filter(|name| !named(name)) {
-                return Err(invalid(format!("`{wrong}` is neither a tag nor a digest")));
+            let wrong = |name: &str| match (name.parse::<Tag>(), name.parse::<Digest>()) {
+                (Ok(_), _) | (_, Ok(_)) => None,
+                _ if name.is_empty() => Some("the tag is missing".to_owned()),
+                (_, Err(why @ InvalidDigest::Algorithm(_))) if place.contains('@') => Some(why.to_string()),
+                _ => Some(format!("`{name}` is neither a tag nor a digest")),
+            };
+            if let Some(wrong) = name.and_then(wrong) {
+                return Err(invalid(wrong));
             }
             let path = session.host.directory.join(directory);
+            if path.is_file() {
+                let title = format!("`{directory}` is a file, and not the directory of an OCI image layout");
+                let help =
+                    format!("`skopeo copy oci-archive:{directory} oci:DIR:TAG` makes one of an archive");
+                return Err(Problem::new(Code::InvalidReference, title).help(help));
+            }
             return Ok(End::Layout { path, name: name.map(ToOwned::to_owned) });
         }
         let reference = text.strip_prefix("docker://").unwrap_or(text).parse::<Reference>();
@@ -149,6 +173,23 @@ impl Places {
         let registry = Box::new(self.registry(&reference.repository));
         Ok(End::Registry { reference, registry })
     }
+}
+
+/// What was meant by a text that names an image in the way of another tool.
+fn meant(session: &Session, text: &str) -> Option<String> {
+    if session.host.directory.join(text).join("oci-layout").is_file() {
+        return Some(format!("oci:{text}"));
+    }
+    if let Some(layout) = text.strip_prefix("oci-layout://") {
+        return Some(format!("oci:{layout}"));
+    }
+    let rest = ["https://", "http://", "oci://"].iter().find_map(|scheme| text.strip_prefix(scheme))?;
+    rest.parse::<Reference>().is_ok().then(|| rest.to_owned())
+}
+
+/// Whether a text begins with a host, and not with a directory.
+fn names_a_host(text: &str) -> bool {
+    text.split_once('/').is_some_and(|(first, _)| first.contains(['.', ':']) && !first.starts_with('.'))
 }
 
 /// `DIR`, `DIR:TAG`, or `DIR@DIGEST`: a directory may have a colon in its name.
@@ -171,7 +212,12 @@ pub(crate) fn gauge(session: &Session) -> Option<Gauge> {
 /// A platform of the command line.
 pub(crate) fn platform(text: &str) -> Result<Platform, Problem> {
     text.parse().map_err(|why: InvalidPlatform| {
-        Problem::new(Code::InvalidPlatform, format!("`{text}` is not a platform")).help(why.to_string())
+        // Other tools take an architecture for one.
+        let known = format!("linux/{text}").parse::<Platform>().ok();
+        let known = known.filter(|platform| ARCHITECTURES.contains(&platform.architecture.as_str()));
+        let meant = known.map(|platform| format!("did you mean `{platform}`?"));
+        let problem = Problem::new(Code::InvalidPlatform, format!("`{text}` is not a platform"));
+        problem.help(meant.unwrap_or_else(|| why.to_string()))
     })
 }
 

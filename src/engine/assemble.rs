@@ -110,11 +110,11 @@ fn apply(settings: &ImageSettings, image: &mut ImageConfig) {
     set(&mut config.stop_signal, &settings.stop_signal);
     for (name, value) in &settings.env {
         let variable = format!("{name}={value}");
-        let same = |old: &&mut String| old.split('=').next() == Some(name);
-        match config.env.iter_mut().find(same) {
-            Some(old) => *old = variable,
-            None => config.env.push(variable),
-        }
+        // A base may set it several times.
+        let same = |old: &String| old.split('=').next() == Some(name);
+        let at = config.env.iter().position(same).unwrap_or(config.env.len());
+        config.env.retain(|old| !same(old));
+        config.env.insert(at.min(config.env.len()), variable);
     }
     config.exposed_ports.extend(settings.expose.iter().map(|port| (port.clone(), Nothing {})));
     config.volumes.extend(settings.volumes.iter().map(|volume| (volume.clone(), Nothing {})));

@@ -4,7 +4,7 @@ use std::io;
 
 use crate::diagnostic::{Code, Problem};
 use crate::engine::image::Image;
-use crate::oci::{Descriptor, Digest, FileTree, ImageConfig, media_type};
+use crate::oci::{Descriptor, Digest, FileTree, History, ImageConfig, media_type};
 use crate::plan::{AssembleStep, not_for};
 use crate::store::Layout;
 
@@ -31,7 +31,8 @@ impl Base {
         descriptor: &Descriptor,
         images: &Layout,
     ) -> Result<Self, Problem> {
-        let image = match Image::find(layout, descriptor, &step.platform)? {
+        let found = Image::find(layout, descriptor, &step.platform);
+        let image = match found.map_err(|problem| problem.label(step.span, "of the base image"))? {
             Ok(image) => image,
             Err(platforms) => {
                 return Err(not_for(Code::Assemble, &step.platform, &platforms, step.span));
@@ -50,9 +51,20 @@ impl Base {
         for layer in &image.manifest.layers {
             carry(layer, layout, images)?;
         }
-        let layers = image.manifest.layers.iter().map(as_oci).collect();
-        Ok(Self { config: image.config, layers, tree, digest: Some(image.descriptor.digest) })
+        let layers: Vec<_> = image.manifest.layers.iter().map(as_oci).collect();
+        let mut config = image.config;
+        align(&mut config.history, layers.len());
+        Ok(Self { config, layers, tree, digest: Some(image.descriptor.digest) })
     }
+}
+
+/// Makes a history say what made each of so many layers, as `BuildKit` does: of too many
+/// entries the lowest made none, and of layers that it does not know nobody knows.
+fn align(history: &mut Vec<History>, layers: usize) {
+    let count = history.iter().filter(|entry| !entry.empty_layer).count();
+    let too_many = history.iter_mut().filter(|entry| !entry.empty_layer).take(count.saturating_sub(layers));
+    too_many.for_each(|entry| entry.empty_layer = true);
+    history.resize_with(history.len() + layers.saturating_sub(count), History::default);
 }
 
 /// Copies a layer as it is.
@@ -77,4 +89,28 @@ fn as_oci(layer: &Descriptor) -> Descriptor {
         other => other,
     };
     Descriptor { media_type: media_type.to_owned(), ..layer.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_history_says_of_each_layer_what_made_it() {
+        let aligned = |texts: &[&str], layers| {
+            let entry = |text: &&str| History {
+                created_by: Some((*text).to_owned()),
+                empty_layer: *text == "-",
+                ..History::default()
+            };
+            let mut history: Vec<_> = texts.iter().map(entry).collect();
+            align(&mut history, layers);
+            let made = history.into_iter().filter(|entry| !entry.empty_layer);
+            made.map(|entry| entry.created_by.unwrap_or_default()).collect::<Vec<_>>()
+        };
+        assert_eq!(aligned(&["a", "-", "b"], 2), ["a", "b"]);
+        assert_eq!(aligned(&["a", "-", "b", "c"], 1), ["c"]);
+        assert_eq!(aligned(&["a"], 3), ["a", "", ""]);
+        assert_eq!(aligned(&[], 1), [""]);
+    }
 }

@@ -1,11 +1,11 @@
 //! An image of one platform, read from a layout.
 
-use crate::diagnostic::{Code, Problem};
+use crate::diagnostic::{Code, Problem, counted};
 use crate::oci::{
-    Descriptor, FileTree, ImageConfig, Index, InvalidDocument, Manifest, Platform, decompress, is_hostile,
-    media_type,
+    Descriptor, Digest, FileTree, ImageConfig, Index, InvalidDocument, Manifest, Platform, is_hostile,
+    is_other_content, media_type, unpacked,
 };
-use crate::store::Layout;
+use crate::store::{BlobReader, Layout, not_followed};
 
 /// An image of one platform.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,9 +26,33 @@ impl Image {
         Self::of(descriptor, manifest, &config)
     }
 
-    /// The manifest in a document.
+    /// The manifest of an image in a document.
     pub(crate) fn manifest(descriptor: &Descriptor, bytes: &[u8]) -> Result<Manifest, Problem> {
-        Manifest::parse(bytes).map_err(|error| damaged(descriptor, &error))
+        let manifest = Manifest::parse(bytes).map_err(|error| damaged(descriptor, &error))?;
+        let config = manifest.config.media_type.as_str();
+        if [media_type::CONFIG, media_type::DOCKER_CONFIG].contains(&config) {
+            return Ok(manifest);
+        }
+        let artifact = manifest.artifact_type.as_deref().unwrap_or(config);
+        let problem = Problem::new(Code::NotAnImage, format!("`{}` is not an image", descriptor.digest));
+        Err(problem.note(format!("it is an artifact of the type {artifact}")))
+    }
+
+    /// Makes sure that it is for the platform for which an index names it.
+    pub(crate) fn check_promise(&self) -> Result<(), Problem> {
+        let found = self.config.platform();
+        match self.descriptor.platform.as_ref() {
+            Some(promised) if (&promised.os, &promised.architecture) != (&found.os, &found.architecture) => {
+                let title = format!("the image for `{promised}` is for `{found}`");
+                Err(Problem::new(Code::Registry, title)
+                    .note(format!(
+                        "`{}`: its index says {promised}, its configuration {found}",
+                        self.descriptor.digest
+                    ))
+                    .help("take another image, or have whoever made this one mend it"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The image that a manifest and the document of its configuration make.
@@ -37,8 +61,10 @@ impl Image {
         let (layers, diff_ids) = (manifest.layers.len(), config.rootfs.diff_ids.len());
         if layers != diff_ids {
             let title = format!("the image `{}` is not well formed", descriptor.digest);
-            return Err(Problem::new(Code::Registry, title)
-                .note(format!("its manifest has {layers} layers, its configuration {diff_ids}")));
+            return Err(Problem::new(Code::Registry, title).note(format!(
+                "its manifest has {}, its configuration {diff_ids}",
+                counted(layers, "layer")
+            )));
         }
         Ok(Self { descriptor: descriptor.clone(), manifest, config })
     }
@@ -50,6 +76,9 @@ impl Image {
             return Ok(vec![Self::read(layout, descriptor)?]);
         }
         let index = Self::index(descriptor, &layout.read(descriptor)?)?;
+        if let Some(foreign) = index.foreign.first() {
+            return Err(not_followed(foreign));
+        }
         let images = index.manifests.iter().filter(|entry| Self::is_named_by(entry));
         images.map(|entry| Self::read(layout, entry)).collect()
     }
@@ -77,10 +106,25 @@ impl Image {
             let read = |index: &Descriptor| Self::index(index, &layout.read(index)?);
             let index = read(descriptor)?.flat(read)?;
             let Some(entry) = index.find(platform) else {
-                return Ok(Err(index.platforms()));
+                return match index.find_foreign(platform) {
+                    Some(foreign) => Err(not_followed(foreign)),
+                    None => Ok(Err(index.platforms())),
+                };
             };
-            return Self::read(layout, entry).map(Ok);
+            if entry.platform.is_some() {
+                return Self::read(layout, entry).map(Ok);
+            }
+            return Self::read_for(layout, entry, platform);
         }
+        Self::read_for(layout, descriptor, platform)
+    }
+
+    /// The image of a manifest, if it is for a platform; else `None` with that which it is for.
+    fn read_for(
+        layout: &Layout,
+        descriptor: &Descriptor,
+        platform: &Platform,
+    ) -> Result<Result<Self, Vec<Platform>>, Problem> {
         let image = Self::read(layout, descriptor)?;
         let found = image.config.platform();
         Ok(if found.serves(platform) { Ok(image) } else { Err(vec![found]) })
@@ -88,13 +132,28 @@ impl Image {
 
     /// Puts its layers on a tree of files.
     pub(crate) fn apply(&self, layout: &Layout, tree: &mut FileTree) -> Result<(), Problem> {
-        for layer in &self.manifest.layers {
-            let applied = decompress(compression(layer)?, layout.open_blob(layer)?)
+        for (layer, diff_id) in self.layers() {
+            let applied = unpacked(compression(layer)?, diff_id, open(layer, layout)?)
                 .and_then(|archive| tree.apply(archive));
             applied.map_err(|error| unread(layer, layout, &error))?;
         }
         Ok(())
     }
+
+    /// Its layers, the lowest first, each with the digest of what it unpacks to.
+    pub(crate) fn layers(&self) -> impl Iterator<Item = (&Descriptor, Digest)> {
+        self.manifest.layers.iter().zip(self.config.rootfs.diff_ids.iter().copied())
+    }
+}
+
+/// The blob of a layer.
+pub(crate) fn open(layer: &Descriptor, layout: &Layout) -> Result<BlobReader, Problem> {
+    layout.open_blob(layer).map_err(|problem| match layer.urls() {
+        Some(urls) if problem.code == Code::NotFound => {
+            problem.note(format!("it is kept at {}: such layers are not fetched", urls.join(" ")))
+        }
+        _ => problem,
+    })
 }
 
 /// How a layer is compressed.
@@ -112,8 +171,13 @@ pub(crate) fn unread(layer: &Descriptor, layout: &Layout, error: &std::io::Error
 }
 
 /// A layer that is what its digest says cannot be read to its end: it would do harm, or
-/// whoever made it made no archive.
+/// whoever made it made no archive, or another one than the image says.
 pub(crate) fn unreadable(layer: &Descriptor, error: &std::io::Error) -> Problem {
+    if is_other_content(error) {
+        let title = format!("the layer `{}` is not what its image says", layer.digest);
+        let problem = Problem::new(Code::DigestMismatch, title).note(error.to_string());
+        return problem.help("take another image, or have whoever made this one mend it");
+    }
     let code = if is_hostile(error) { Code::HostileLayer } else { Code::Registry };
     Problem::new(code, format!("the layer `{}` cannot be read", layer.digest)).note(error.to_string())
 }

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::diagnostic::{Code, Problem};
-use crate::engine::image::{Image, compression, unread};
+use crate::engine::image::{Image, compression, open, unread};
 use crate::oci::{
-    ArchiveEntry, ArchiveKind, Descriptor, FileTree, MAX_ARCHIVE_ENTRIES, decompress, read_archive,
+    ArchiveEntry, ArchiveKind, Descriptor, FileTree, MAX_ARCHIVE_ENTRIES, read_archive, unpacked,
 };
 use crate::store::Layout;
 
@@ -35,9 +35,8 @@ pub(super) fn unpack(image: &Image, layout: &Layout, rootfs: &Path) -> Result<Fi
     let mut target =
         Target { rootfs: rootfs.to_owned(), tree: FileTree::default(), directories: HashSet::new(), is_root };
     set_mode(rootfs, 0o755).map_err(|error| refused(rootfs, &error))?;
-    for layer in &image.manifest.layers {
-        let compression = compression(layer)?;
-        let archive = decompress(compression, layout.open_blob(layer)?)
+    for (layer, diff_id) in image.layers() {
+        let archive = unpacked(compression(layer)?, diff_id, open(layer, layout)?)
             .map_err(|error| unread(layer, layout, &error))?;
         target.tree.begin_layer();
         read_archive(archive, MAX_ARCHIVE_ENTRIES, &mut |entry, content| target.apply(entry, content))
@@ -316,7 +315,7 @@ mod tests {
         let config = layout.write(media_type::CONFIG, b"{}").unwrap();
         let manifest = Manifest::new(config, layers.collect());
         let descriptor = layout.write(media_type::MANIFEST, &manifest.to_bytes()).unwrap();
-        let image = Image { descriptor, manifest, config: ImageConfig::new(&Platform::host()) };
+        let image = Image { descriptor, config: config_of(&manifest), manifest };
         let done = unpack(&image, &layout, &top.join("root"));
         assert_eq!(fs::read_to_string(top.join("secret")).unwrap(), "secret");
         let outside: Vec<_> = fs::read_dir(&top).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -328,6 +327,13 @@ mod tests {
         let found = lines.iter().map(|line| line.split(' ').next().unwrap().trim_end_matches('/').to_owned());
         assert_eq!(found.collect::<Vec<_>>(), paths.collect::<Vec<_>>(), "the tree is what is on disk");
         Ok(lines)
+    }
+
+    /// The configuration of an image whose layers are not compressed.
+    fn config_of(manifest: &Manifest) -> ImageConfig {
+        let mut config = ImageConfig::new(&Platform::host());
+        config.rootfs.diff_ids.extend(manifest.layers.iter().map(|layer| layer.digest));
+        config
     }
 
     fn list(directory: &Path, below: &str, lines: &mut Vec<String>) {
@@ -457,7 +463,7 @@ mod tests {
         let layer = layout.write(media_type::LAYER, layer).unwrap();
         let config = layout.write(media_type::CONFIG, b"{}").unwrap();
         let manifest = Manifest::new(config.clone(), vec![layer]);
-        (layout, Image { descriptor: config, manifest, config: ImageConfig::new(&Platform::host()) })
+        (layout, Image { descriptor: config, config: config_of(&manifest), manifest })
     }
 
     #[test]

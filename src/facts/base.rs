@@ -1,12 +1,15 @@
 //! Base images that lie in the project, as OCI image layouts.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use crate::config::{Base, ProjectPath};
 use crate::diagnostic::{Code, Problem, Spanned, nearest};
 use crate::facts::{ResolvedBase, nearest_path};
-use crate::oci::{Descriptor, Digest, ImageConfig, Index, MAX_DOCUMENT, Manifest, Platform, media_type};
+use crate::oci::{
+    Descriptor, Digest, Foreign, ImageConfig, Index, MAX_DOCUMENT, Manifest, Platform, media_type,
+};
 
 /// The annotation by which a layout names its images.
 const NAME: &str = "org.opencontainers.image.ref.name";
@@ -30,7 +33,12 @@ fn in_layout(root: &Path, path: &ProjectPath, name: Option<&str>) -> Result<Reso
         let title = format!("the layout `{path}` leads out of the project");
         return Err(Problem::new(Code::OutsideProject, title).help("copy it into the project"));
     }
-    let bytes = fs::read(layout.join("index.json")).map_err(|error| {
+    if layout.is_file() {
+        let title = format!("`{path}` is a file, and not the directory of an OCI image layout");
+        let help = format!("`skopeo copy oci-archive:{path} oci:DIR:TAG` makes one of an archive");
+        return Err(Problem::new(Code::UnknownBase, title).help(help));
+    }
+    let bytes = read(&layout.join("index.json")).map_err(|error| {
         let near = nearest_path(root, path.as_path()).map(|near| format!("did you mean `oci:{near}`?"));
         Problem::new(Code::UnknownBase, format!("`{path}` is not an OCI image layout"))
             .help(format!("`hoist copy IMAGE oci:{path}:TAG` makes one"))
@@ -41,13 +49,19 @@ fn in_layout(root: &Path, path: &ProjectPath, name: Option<&str>) -> Result<Reso
         Problem::new(Code::UnknownBase, format!("the index of the layout `{path}` cannot be read"))
             .note(format!("{path}/index.json: {error}"))
     })?;
-    let mut descriptor = choose(path, &index.manifests, name)?.clone();
+    let mut descriptor = choose(path, &index, name)?.clone();
     let mut bytes = blob(&layout, path, &descriptor)?;
     if media_type::is_index(&descriptor.media_type)
         && let Ok(index) = Index::parse(&bytes)
         && index.is_nested()
     {
         bytes = index.flat(|inner| nested(&layout, path, inner))?.to_bytes();
+    }
+    if let Some(kind) = artifact(&bytes) {
+        let title = format!("`{}` of the layout `{path}` is not an image", descriptor.digest);
+        return Err(
+            Problem::new(Code::UnknownBase, title).note(format!("it is an artifact of the type {kind}"))
+        );
     }
     if let Some(platform) = platform(&layout, path, &bytes) {
         descriptor.platform = Some(platform);
@@ -63,6 +77,13 @@ fn nested(layout: &Path, path: &ProjectPath, index: &Descriptor) -> Result<Index
     })
 }
 
+/// What a manifest is of, if that is no image.
+fn artifact(manifest: &[u8]) -> Option<String> {
+    let Manifest { config, artifact_type, .. } = Manifest::parse(manifest).ok()?;
+    let is_image = [media_type::CONFIG, media_type::DOCKER_CONFIG].contains(&config.media_type.as_str());
+    (!is_image).then(|| artifact_type.unwrap_or(config.media_type))
+}
+
 /// What the configuration of a manifest says that the image is for. `None` of an
 /// index; and of what cannot be read, which is told when an image is made of it.
 fn platform(layout: &Path, path: &ProjectPath, manifest: &[u8]) -> Option<Platform> {
@@ -73,11 +94,16 @@ fn platform(layout: &Path, path: &ProjectPath, manifest: &[u8]) -> Option<Platfo
     ImageConfig::parse(&blob(layout, path, &config).ok()?).ok().map(|config| config.platform())
 }
 
-fn choose<'a>(
-    path: &ProjectPath,
-    all: &'a [Descriptor],
-    name: Option<&str>,
-) -> Result<&'a Descriptor, Problem> {
+fn choose<'a>(path: &ProjectPath, index: &'a Index, name: Option<&str>) -> Result<&'a Descriptor, Problem> {
+    let all = &index.manifests;
+    let is_meant = |one: &&Foreign| match name {
+        Some(name) => one.annotations.get(NAME).is_some_and(|own| own == name),
+        None => all.is_empty(),
+    };
+    if let Some(foreign) = index.foreign.iter().find(is_meant) {
+        let title = format!("`{}` of the layout `{path}` cannot be read", foreign.digest);
+        return Err(Problem::new(Code::UnknownBase, title).note(foreign.why.to_string()));
+    }
     let names = || all.iter().filter_map(called);
     let Some(name) = name else {
         let first = all.first().filter(|first| all.iter().all(|other| other.digest == first.digest));
@@ -104,10 +130,22 @@ fn called(descriptor: &Descriptor) -> Option<&str> {
     descriptor.annotations.get(NAME).map(String::as_str)
 }
 
+/// A document. What is none is not waited for, and of what is too large nothing is read.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let found = fs::metadata(path)?;
+    if !found.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
+    }
+    if found.len() > MAX_DOCUMENT {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the file is too large"));
+    }
+    fs::read(path)
+}
+
 /// Reads a blob, which must be what its descriptor says.
 fn blob(layout: &Path, path: &ProjectPath, descriptor: &Descriptor) -> Result<Vec<u8>, Problem> {
     let file = format!("blobs/sha256/{}", descriptor.digest.hex());
-    let bytes = fs::read(layout.join(&file)).map_err(|error| {
+    let bytes = read(&layout.join(&file)).map_err(|error| {
         let title = format!("the layout `{path}` is without `{}`", descriptor.digest);
         Problem::new(Code::UnknownBase, title).note(format!("{path}/{file}: {error}"))
     })?;

@@ -1,13 +1,16 @@
 //! What an image is made of.
 
+use std::collections::HashMap;
+
 use indexmap::IndexMap;
 
 use crate::diagnostic::{Code, Problem};
 use crate::engine::{Image, compression, unreadable};
 use crate::oci::{
-    Descriptor, Digest, FileTree, History, ImageConfig, NodeKind, Platform, Waste, decompress, media_type,
+    Descriptor, Digest, FileTree, Foreign, History, ImageConfig, Index, NodeKind, Platform, Waste,
+    media_type, unpacked,
 };
-use crate::store::Repository;
+use crate::store::{Repository, not_followed};
 
 /// What is looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +34,8 @@ pub struct ImageReport {
     pub platforms: Vec<PlatformReport>,
     /// What the index names beside images: attestations and the like.
     pub others: Vec<Descriptor>,
+    /// What the index names by digests that cannot be followed.
+    pub foreign: Vec<Foreign>,
     /// What refers to it, if that was looked at: signatures, attestations, and the like.
     pub referrers: Vec<Descriptor>,
 }
@@ -38,8 +43,10 @@ pub struct ImageReport {
 /// What the image of one platform is made of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlatformReport {
-    /// What it runs on.
+    /// What it runs on, as its configuration says.
     pub platform: Platform,
+    /// What it runs on as its index says, where that is something else.
+    pub promised: Option<Platform>,
     /// Its manifest.
     pub manifest: Descriptor,
     /// Annotations of the manifest.
@@ -48,7 +55,7 @@ pub struct PlatformReport {
     pub config: ImageConfig,
     /// Its layers, the lowest first.
     pub layers: Vec<LayerReport>,
-    /// The files of its layers, if they were looked at.
+    /// The files of its layers, if they were looked at, and all layers are there.
     pub files: Option<FileTree>,
 }
 
@@ -77,6 +84,13 @@ pub struct FileReport {
 }
 
 impl PlatformReport {
+    /// A layer that is kept elsewhere, and not beside the others, with where that is.
+    #[must_use]
+    pub fn elsewhere(&self) -> Vec<(&Descriptor, Vec<String>)> {
+        let layers = self.layers.iter().map(|layer| &layer.descriptor);
+        layers.filter_map(|layer| Some((layer, layer.urls()?))).collect()
+    }
+
     /// Bytes that are transferred for its layers.
     #[must_use]
     pub fn transferred(&self) -> u64 {
@@ -140,35 +154,74 @@ pub async fn image(
             return Err(no_platform(platform, &[image.config.platform()]));
         }
         let platforms = vec![report(repository, image, view).await?];
-        let (annotations, others) = (IndexMap::new(), Vec::new());
-        return Ok(ImageReport { descriptor: descriptor.clone(), annotations, platforms, others, referrers });
+        return Ok(ImageReport {
+            descriptor: descriptor.clone(),
+            annotations: IndexMap::new(),
+            platforms,
+            others: Vec::new(),
+            foreign: Vec::new(),
+            referrers,
+        });
     }
-    let index = Image::index(descriptor, &bytes)?;
-    let annotations = index.annotations.clone();
+    let index = index(repository, descriptor, &bytes).await?;
+    let (annotations, foreign) = (index.annotations.clone(), index.foreign.clone());
     let (images, others): (Vec<_>, Vec<_>) = match &view.platform {
         None => index.manifests.into_iter().partition(Image::is_named_by),
-        Some(platform) => match index.find(platform).cloned() {
-            Some(found) => (vec![found], Vec::new()),
-            None => return Err(no_platform(platform, &index.platforms())),
-        },
+        Some(platform) => {
+            let found = index.find(platform).cloned().ok_or_else(|| {
+                let foreign = index.find_foreign(platform).map(not_followed);
+                foreign.unwrap_or_else(|| no_platform(platform, &index.clone().platforms()))
+            });
+            (vec![found?], Vec::new())
+        }
     };
-    let mut platforms = Vec::new();
+    let (mut platforms, mut others, mut no_image) = (Vec::new(), others, None);
     for entry in images {
-        let image = documents(repository, &entry, &repository.read(&entry).await?).await?;
+        let image = match documents(repository, &entry, &repository.read(&entry).await?).await {
+            // An artifact that says so only itself stands beside images like any other.
+            Err(problem) if problem.code == Code::NotAnImage && view.platform.is_none() => {
+                no_image = no_image.or(Some(problem));
+                others.push(entry);
+                continue;
+            }
+            image => image?,
+        };
+        if let Some(platform) = &view.platform {
+            image.check_promise()?;
+            let found = image.config.platform();
+            if image.descriptor.platform.is_none() && !found.serves(platform) {
+                return Err(no_platform(platform, &[found]));
+            }
+        }
         platforms.push(report(repository, image, view).await?);
     }
-    Ok(ImageReport { descriptor: descriptor.clone(), annotations, platforms, others, referrers })
+    if let Some(problem) = no_image.filter(|_| platforms.is_empty()) {
+        return Err(problem);
+    }
+    let foreign = if view.platform.is_some() { Vec::new() } else { foreign };
+    Ok(ImageReport { descriptor: descriptor.clone(), annotations, platforms, others, foreign, referrers })
+}
+
+/// The index in this document; what the indexes in it name is as good as named by itself.
+async fn index(repository: &Repository, descriptor: &Descriptor, bytes: &[u8]) -> Result<Index, Problem> {
+    let index = Image::index(descriptor, bytes)?;
+    let mut known: HashMap<Digest, Index> = HashMap::new();
+    loop {
+        let inner =
+            |inner: &Descriptor| known.get(&inner.digest).cloned().ok_or_else(|| Box::new(inner.clone()));
+        match index.clone().flat(inner) {
+            Ok(flat) => return Ok(flat),
+            Err(missing) => {
+                let read = Image::index(&missing, &repository.read(&missing).await?)?;
+                known.insert(missing.digest, read);
+            }
+        }
+    }
 }
 
 /// The manifest in this document, and its configuration.
 async fn documents(repository: &Repository, descriptor: &Descriptor, bytes: &[u8]) -> Result<Image, Problem> {
     let manifest = Image::manifest(descriptor, bytes)?;
-    let config_type = manifest.config.media_type.as_str();
-    if ![media_type::CONFIG, media_type::DOCKER_CONFIG].contains(&config_type) {
-        let artifact = manifest.artifact_type.as_deref().unwrap_or(config_type);
-        let problem = Problem::new(Code::NotAnImage, format!("`{}` is not an image", descriptor.digest));
-        return Err(problem.note(format!("it is an artifact of the type {artifact}")));
-    }
     let config = repository.read(&manifest.config).await?;
     Image::of(descriptor, manifest, &config)
 }
@@ -180,7 +233,8 @@ fn no_platform(platform: &Platform, found: &[Platform]) -> Problem {
 }
 
 async fn report(repository: &Repository, image: Image, view: &View) -> Result<PlatformReport, Problem> {
-    let files = if view.files { Some(files(repository, &image).await?) } else { None };
+    let promised = image.check_promise().is_err().then(|| image.descriptor.platform.clone()).flatten();
+    let files = if view.files { files(repository, &image).await? } else { None };
     let Image { descriptor, manifest, config } = image;
     let mut history = config.history.iter().filter(|entry| !entry.empty_layer);
     let sizes = files.as_ref().map(FileTree::layer_sizes);
@@ -193,6 +247,7 @@ async fn report(repository: &Repository, image: Image, view: &View) -> Result<Pl
     });
     Ok(PlatformReport {
         platform: config.platform(),
+        promised,
         manifest: descriptor,
         annotations: manifest.annotations,
         layers: layers.collect(),
@@ -201,17 +256,21 @@ async fn report(repository: &Repository, image: Image, view: &View) -> Result<Pl
     })
 }
 
-/// The files that the layers of an image make together.
-async fn files(repository: &Repository, image: &Image) -> Result<FileTree, Problem> {
+/// The files that the layers of an image make together; `None` if one of them is kept
+/// elsewhere.
+async fn files(repository: &Repository, image: &Image) -> Result<Option<FileTree>, Problem> {
     let mut tree = FileTree::default();
-    for layer in &image.manifest.layers {
+    for (layer, diff_id) in image.layers() {
+        if layer.urls().is_some() && !repository.has(layer).await? {
+            return Ok(None);
+        }
         let compression = compression(layer)?;
         let described = layer.clone();
         let work = move |blob: &mut dyn std::io::Read| {
-            let applied = decompress(compression, blob).and_then(|archive| tree.apply(archive));
+            let applied = unpacked(compression, diff_id, blob).and_then(|archive| tree.apply(archive));
             applied.map(|()| tree).map_err(|error| unreadable(&described, &error))
         };
         tree = repository.stream(layer, work).await?;
     }
-    Ok(tree)
+    Ok(Some(tree))
 }

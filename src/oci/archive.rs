@@ -13,6 +13,8 @@ const BLOCK: usize = 512;
 const MAX_EXTENSION: u64 = 1 << 20;
 /// Most bytes of a path or a link.
 const MAX_PATH: usize = 4096;
+/// Most bytes of a name: no file system takes more.
+const MAX_NAME: usize = 255;
 /// Most names of a path: who removes a tree holds a directory open for each.
 const MAX_DEPTH: usize = 512;
 /// Most bytes of the contents of an archive: more than any image has, and less than
@@ -253,6 +255,9 @@ fn plain(path: &[u8]) -> io::Result<Vec<u8>> {
                 let path = String::from_utf8_lossy(path);
                 return Err(hostile(&format!("`{path}` deletes what is no name")));
             }
+            name if name.strip_prefix(b".wh.").unwrap_or(name).len() > MAX_NAME => {
+                return Err(hostile("it has a name of more than 255 bytes"));
+            }
             name => names.push(name),
         }
     }
@@ -403,7 +408,10 @@ mod tests {
         assert!(named(b"../x").unwrap_err().contains("leads out"));
         assert!(named(&b"d/".repeat(512)).is_ok());
         assert!(named(&b"d/".repeat(513)).unwrap_err().contains("512 names"));
-        assert!(named(&[b'd'; 4097]).unwrap_err().contains("4096 bytes"));
+        assert!(named(&b"x".repeat(256)).unwrap_err().contains("255 bytes"));
+        assert!(named(&[b".wh.", b"x".repeat(255).as_slice()].concat()).is_ok());
+        let long = [b"x".repeat(255).as_slice(), b"/"].concat();
+        assert!(named(&long.repeat(17)).unwrap_err().contains("4096 bytes"));
     }
 
     #[test]

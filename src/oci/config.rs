@@ -4,6 +4,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::oci::document::{bytes, nullable, parse};
+use crate::oci::written::with_unknown;
 use crate::oci::{Digest, InvalidDocument, Platform, Unknown};
 
 /// What an image is made of and how it is run.
@@ -11,6 +12,7 @@ use crate::oci::{Digest, InvalidDocument, Platform, Unknown};
 /// Lists and maps keep their order, and fields that this crate does not know
 /// are kept: the configuration of a base goes into the image built on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct ImageConfig {
     /// When it was made, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -45,13 +47,14 @@ pub struct ImageConfig {
     #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<History>,
     /// Other fields.
-    #[serde(flatten)]
+    #[serde(flatten, skip_deserializing)]
     pub unknown: Unknown,
 }
 
 /// How an image is run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
+#[serde(remote = "Self")]
 pub struct ContainerConfig {
     /// User, and group behind a colon; by name or number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -81,7 +84,7 @@ pub struct ContainerConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_signal: Option<String>,
     /// Other fields, such as Docker's `Healthcheck` and `OnBuild`.
-    #[serde(flatten)]
+    #[serde(flatten, skip_deserializing)]
     pub unknown: Unknown,
 }
 
@@ -91,6 +94,7 @@ pub struct Nothing {}
 
 /// The layers of an image by their unpacked content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct RootFs {
     /// `layers`.
     #[serde(rename = "type")]
@@ -98,16 +102,20 @@ pub struct RootFs {
     /// Digest of each layer as an uncompressed archive, the lowest first.
     #[serde(default, deserialize_with = "nullable")]
     pub diff_ids: Vec<Digest>,
+    /// Other fields.
+    #[serde(flatten, skip_deserializing)]
+    pub unknown: Unknown,
 }
 
 impl Default for RootFs {
     fn default() -> Self {
-        Self { kind: "layers".to_owned(), diff_ids: Vec::new() }
+        Self { kind: "layers".to_owned(), diff_ids: Vec::new(), unknown: Unknown::new() }
     }
 }
 
 /// How a layer, or a change of the configuration alone, came to be.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct History {
     /// When, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -124,7 +132,12 @@ pub struct History {
     /// There is no layer of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub empty_layer: bool,
+    /// Other fields.
+    #[serde(flatten, skip_deserializing)]
+    pub unknown: Unknown,
 }
+
+with_unknown!(ImageConfig, ContainerConfig, RootFs, History);
 
 impl ImageConfig {
     /// The configuration of an image for a platform, without layers.
@@ -155,12 +168,7 @@ impl ImageConfig {
     /// What it runs on, by its normal name.
     #[must_use]
     pub fn platform(&self) -> Platform {
-        let written = Platform {
-            os: self.os.clone(),
-            architecture: self.architecture.clone(),
-            variant: self.variant.clone().filter(|variant| !variant.is_empty()),
-        };
-        written.to_string().parse().unwrap_or(written)
+        Platform::normal(&self.os, &self.architecture, self.variant.as_deref())
     }
 }
 
@@ -174,11 +182,11 @@ mod tests {
         "config": {
             "Hostname": "", "User": "nobody", "Env": ["PATH=/bin", "A=b=c"], "Cmd": null, "Volumes": null,
             "ExposedPorts": {"80/tcp": {}, "443/tcp": {}}, "Labels": {"z": "1", "a": "2"},
-            "Healthcheck": {"Test": ["CMD", "true"]}, "OnBuild": null
+            "Healthcheck": {"Test": ["CMD", "true"]}, "OnBuild": null, "Weight": 1.10
         },
-        "container": "0123",
-        "rootfs": {"type": "layers", "diff_ids": null},
-        "history": [{"created_by": "ADD x", "empty_layer": true}]
+        "container": "0123", "serial": 340282366920938463463374607431768211456,
+        "rootfs": {"type": "layers", "diff_ids": null, "of": [0.1000]},
+        "history": [{"created_by": "ADD x", "empty_layer": true, "took": 18446744073709551617, "by": "B\u00e9"}]
     }"#;
 
     #[test]
@@ -189,11 +197,30 @@ mod tests {
         assert_eq!(config.config.labels.keys().collect::<Vec<_>>(), ["z", "a"]);
         assert_eq!(config.config.cmd, None);
         let written = String::from_utf8(config.to_bytes()).unwrap();
-        for kept in
-            [r#""Healthcheck":{"Test":["CMD","true"]}"#, r#""container":"0123""#, r#""empty_layer":true"#]
-        {
+        for kept in [
+            r#""Healthcheck":{"Test": ["CMD", "true"]},"OnBuild":null,"Weight":1.10"#,
+            r#""container":"0123","serial":340282366920938463463374607431768211456"#,
+            r#""empty_layer":true,"took":18446744073709551617,"by":"B\u00e9""#,
+            r#""of":[0.1000]"#,
+        ] {
             assert!(written.contains(kept), "{kept} is missing in {written}");
         }
         assert_eq!(ImageConfig::parse(written.as_bytes()), Ok(config));
+    }
+
+    #[test]
+    fn what_nobody_can_read_or_could_read_in_two_ways_is_refused() {
+        let refused = |more: &str| {
+            let text = format!(r#"{{"architecture":"a","os":"b","rootfs":{{"type":"layers"}},{more}}}"#);
+            match ImageConfig::parse(text.as_bytes()) {
+                Err(InvalidDocument::Json(why)) => why,
+                read => panic!("{read:?}"),
+            }
+        };
+        assert!(refused(r#""os":"c""#).contains("duplicate field `os`"));
+        assert!(refused(r#""x":1e999"#).contains("out of range"));
+        assert!(refused(r#""history":[{"created":1}]"#).contains("invalid type"));
+        let deep = format!(r#""x":{}{}"#, "[".repeat(200), "]".repeat(200));
+        assert!(refused(&deep).contains("recursion"));
     }
 }

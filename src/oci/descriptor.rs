@@ -4,11 +4,13 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::oci::document::nullable;
-use crate::oci::{Digest, Platform, Unknown};
+use crate::oci::written::with_unknown;
+use crate::oci::{Digest, Platform, Unknown, Written};
 
 /// Points to content: what it is, how large, and its digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[serde(remote = "Self")]
 pub struct Descriptor {
     /// What the content is.
     pub media_type: String,
@@ -23,15 +25,24 @@ pub struct Descriptor {
     #[serde(default, deserialize_with = "nullable", skip_serializing_if = "IndexMap::is_empty")]
     pub annotations: IndexMap<String, String>,
     /// Other fields: `urls`, `data`, `artifactType`, and those of the future.
-    #[serde(flatten)]
+    #[serde(flatten, skip_deserializing)]
     pub unknown: Unknown,
 }
+
+with_unknown!(Descriptor);
 
 impl Descriptor {
     /// Describes `bytes` as content of a media type.
     #[must_use]
     pub fn of(media_type: &str, bytes: &[u8]) -> Self {
         Self::new(media_type, Digest::of(bytes), bytes.len() as u64)
+    }
+
+    /// Where else the content is, such as a layer that may not be distributed; `None`
+    /// if nothing is said of that.
+    #[must_use]
+    pub fn urls(&self) -> Option<Vec<String>> {
+        self.unknown.get("urls").and_then(Written::read).filter(|urls: &Vec<String>| !urls.is_empty())
     }
 
     /// Describes content whose digest and size are known.

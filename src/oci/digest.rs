@@ -72,13 +72,43 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// A text that is not a sha256 digest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InvalidDigest;
+/// Why a text is not a sha256 digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InvalidDigest {
+    /// It is no digest at all.
+    Malformed,
+    /// It is one of another algorithm, of this name.
+    Algorithm(String),
+}
 
 impl fmt::Display for InvalidDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a digest is `sha256:` and 64 lower-case hex digits")
+        match self {
+            Self::Malformed => f.write_str("a digest is `sha256:` and 64 lower-case hex digits"),
+            Self::Algorithm(name) => {
+                write!(f, "the digest algorithm `{name}` is not supported: only `sha256` is")
+            }
+        }
+    }
+}
+
+impl InvalidDigest {
+    /// Why a text without `sha256:` is none.
+    fn of(text: &str) -> Self {
+        let lower = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        let encoded = |c: char| c.is_ascii_alphanumeric() || matches!(c, '=' | '_' | '-');
+        match text.split_once(':') {
+            Some((name, rest))
+                if !rest.is_empty()
+                    && rest.chars().all(encoded)
+                    && name
+                        .split(['+', '.', '_', '-'])
+                        .all(|part| !part.is_empty() && part.chars().all(lower)) =>
+            {
+                Self::Algorithm(name.to_owned())
+            }
+            _ => Self::Malformed,
+        }
     }
 }
 
@@ -88,14 +118,14 @@ impl FromStr for Digest {
     type Err = InvalidDigest;
 
     fn from_str(text: &str) -> Result<Self, InvalidDigest> {
-        let hex = text.strip_prefix("sha256:").ok_or(InvalidDigest)?.as_bytes();
+        let hex = text.strip_prefix("sha256:").ok_or_else(|| InvalidDigest::of(text))?.as_bytes();
         if hex.len() != 64 {
-            return Err(InvalidDigest);
+            return Err(InvalidDigest::Malformed);
         }
         let nibble = |byte: u8| match byte {
             b'0'..=b'9' => Ok(byte - b'0'),
             b'a'..=b'f' => Ok(byte - b'a' + 10),
-            _ => Err(InvalidDigest),
+            _ => Err(InvalidDigest::Malformed),
         };
         let mut bytes = [0; 32];
         for (byte, pair) in bytes.iter_mut().zip(hex.chunks_exact(2)) {

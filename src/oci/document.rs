@@ -5,10 +5,11 @@ use std::fmt;
 use indexmap::IndexMap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+
+use crate::oci::written::Written;
 
 /// Fields that this crate does not know, in their order.
-pub type Unknown = IndexMap<String, Value>;
+pub type Unknown = IndexMap<String, Written>;
 
 /// The largest document that is read, in bytes: what registries accept at
 /// least, according to the distribution specification.

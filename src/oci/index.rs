@@ -4,16 +4,20 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::oci::document::{bytes, check_head, nullable, parse};
-use crate::oci::{Descriptor, InvalidDocument, Platform, Unknown, media_type};
+use crate::oci::written::with_unknown;
+use crate::oci::{Descriptor, Foreign, InvalidDocument, Platform, Unknown, Written, media_type};
 
 /// How deep indexes are followed that lie in an index.
 const MAX_DEPTH: usize = 4;
+/// The field of the entries.
+const MANIFESTS: &str = "manifests";
 /// How many entries they may have in all.
 const MAX_ENTRIES: usize = 1000;
 
 /// Images of several platforms under one digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[serde(remote = "Self")]
 pub struct Index {
     /// 2.
     pub schema_version: u64,
@@ -23,13 +27,18 @@ pub struct Index {
     /// The manifests, each with its platform.
     #[serde(deserialize_with = "nullable")]
     pub manifests: Vec<Descriptor>,
+    /// What else it names, by digests of other algorithms than sha256.
+    #[serde(skip)]
+    pub foreign: Vec<Foreign>,
     /// Further facts.
     #[serde(default, deserialize_with = "nullable", skip_serializing_if = "IndexMap::is_empty")]
     pub annotations: IndexMap<String, String>,
     /// Fields of the future.
-    #[serde(flatten)]
+    #[serde(flatten, skip_deserializing)]
     pub unknown: Unknown,
 }
+
+with_unknown!(Index);
 
 impl Index {
     /// An OCI index of manifests.
@@ -39,16 +48,35 @@ impl Index {
             schema_version: 2,
             media_type: Some(media_type::INDEX.to_owned()),
             manifests,
+            foreign: Vec::new(),
             annotations: IndexMap::new(),
             unknown: Unknown::new(),
         }
     }
 
-    /// Reads an index.
+    /// Reads an index. Entries that cannot be followed are in `foreign`.
     ///
     /// # Errors
     /// Bytes that are no index, or could be taken for a manifest, too.
-    pub fn parse(bytes: &[u8]) -> Result<Self, InvalidDocument> {
+    pub fn parse(document: &[u8]) -> Result<Self, InvalidDocument> {
+        Self::parse_all(document).or_else(|error| {
+            let mut fields: Unknown = parse(document)?;
+            let entries = fields.get(MANIFESTS).and_then(Written::read::<Vec<Written>>).unwrap_or_default();
+            let foreign: Vec<_> = entries.iter().filter_map(Foreign::of).collect();
+            if foreign.is_empty() {
+                return Err(error);
+            }
+            let known: Vec<_> = entries.iter().filter(|entry| Foreign::of(entry).is_none()).collect();
+            fields.insert(MANIFESTS.to_owned(), Written::of(&known));
+            Ok(Self { foreign, ..Self::parse_all(&bytes(&fields))? })
+        })
+    }
+
+    /// Reads an index all of whose entries are to be followed.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse); a digest of another algorithm than sha256.
+    pub fn parse_all(bytes: &[u8]) -> Result<Self, InvalidDocument> {
         let index: Self = parse(bytes)?;
         check_head(index.schema_version, index.media_type.as_deref(), media_type::is_index)?;
         if ["config", "layers"].iter().any(|field| index.unknown.contains_key(*field)) {
@@ -60,20 +88,36 @@ impl Index {
     /// Its bytes, the same each time.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        bytes(self)
+        let document = bytes(self);
+        if self.foreign.is_empty() {
+            return document;
+        }
+        let mut fields: Unknown = parse(&document).unwrap_or_default();
+        let known = self.manifests.iter().map(Written::of);
+        let all: Vec<_> = known.chain(self.foreign.iter().map(|one| one.entry.clone())).collect();
+        fields.insert(MANIFESTS.to_owned(), Written::of(&all));
+        bytes(&fields)
     }
 
-    /// The manifest for a platform: the first that names it, else the first that
-    /// names the same system and processor in no particular variant.
+    /// The manifest for a platform: the first that names it, else the first that names the
+    /// same system and processor in the highest variant below. The only entry, if it names
+    /// no platform, may be for any: its configuration says so.
     #[must_use]
     pub fn find(&self, platform: &Platform) -> Option<&Descriptor> {
-        let general = Platform { variant: None, ..platform.clone() };
-        let named = |wanted: &Platform| {
-            let fits = |found: &Platform| found.to_string().parse().as_ref() == Ok(wanted);
-            let mut images = self.manifests.iter().filter(|entry| !media_type::is_index(&entry.media_type));
-            images.find(|manifest| manifest.platform.as_ref().is_some_and(fits))
-        };
-        named(platform).or_else(|| named(&general))
+        let images = self.manifests.iter().filter(|entry| !media_type::is_index(&entry.media_type));
+        let fitting = images.filter_map(|entry| Some((entry.platform.as_ref()?.fitness(platform)?, entry)));
+        // Of several that fit as well, the last would be taken.
+        let found = fitting.rev().max_by_key(|(fitness, _)| *fitness).map(|(_, entry)| entry);
+        found.or(match self.manifests.as_slice() {
+            [only] if only.platform.is_none() && media_type::is_manifest(&only.media_type) => Some(only),
+            _ => None,
+        })
+    }
+
+    /// What it names for a platform by a digest that cannot be followed.
+    #[must_use]
+    pub fn find_foreign(&self, platform: &Platform) -> Option<&Foreign> {
+        self.foreign.iter().find(|entry| entry.platform.as_ref().is_some_and(|found| found.serves(platform)))
     }
 
     /// Whether one of its entries is an index itself.
@@ -99,7 +143,9 @@ impl Index {
                     continue;
                 }
                 // What is said of an index holds for what is in it.
-                entries.extend(read(&entry)?.manifests.into_iter().map(|mut inner| {
+                let index = read(&entry)?;
+                self.foreign.extend(index.foreign);
+                entries.extend(index.manifests.into_iter().map(|mut inner| {
                     inner.platform = inner.platform.or_else(|| entry.platform.clone());
                     inner
                 }));
@@ -142,14 +188,48 @@ mod tests {
         assert_eq!(find("linux/arm64"), Some(&manifests[1]));
         assert_eq!(find("linux/amd64/v3"), Some(&manifests[0]));
         assert_eq!(find("linux/arm/v7"), None);
+        let manifests =
+            vec![entry("linux/arm/v5", b"a"), entry("linux/arm/v6", b"b"), entry("linux/arm", b"c")];
+        let index = Index::new(manifests.clone());
+        let find = |platform: &str| index.find(&platform.parse().unwrap());
+        assert_eq!(find("linux/arm"), Some(&manifests[2]));
+        assert_eq!(find("linux/arm/v8"), Some(&manifests[2]));
+        assert_eq!(find("linux/arm/v6"), Some(&manifests[1]));
+        assert_eq!(find("linux/arm64"), None);
+        let unnamed = Descriptor { platform: None, ..manifests[0].clone() };
+        let index = Index::new(vec![unnamed.clone()]);
+        assert_eq!(index.find(&"linux/amd64".parse().unwrap()), Some(&unnamed));
+        let index = Index::new(vec![unnamed, manifests[1].clone()]);
+        assert_eq!(index.find(&"linux/amd64".parse().unwrap()), None);
     }
 
     #[test]
     fn an_index_is_read_as_it_was_written_and_never_as_a_manifest() {
         let mut index = Index::new(vec![entry("linux/amd64", b"a")]);
         assert_eq!(Index::parse(&index.to_bytes()), Ok(index.clone()));
-        index.unknown.insert("layers".to_owned(), serde_json::json!([]));
+        index.unknown.insert("layers".to_owned(), Written::of(&[0; 0]));
         assert_eq!(Index::parse(&index.to_bytes()), Err(InvalidDocument::Ambiguous));
+    }
+
+    #[test]
+    fn what_has_another_digest_disturbs_nobody_who_does_not_want_it() {
+        let known = Index::new(vec![entry("linux/amd64", b"a")]);
+        let text = String::from_utf8(known.to_bytes()).unwrap();
+        let digest = format!("sha512:{}", "0".repeat(128));
+        let other = format!(
+            r#"{{"mediaType":"{}","digest":"{digest}","size":1,"platform":{{"os":"linux","architecture":"arm64"}}}}"#,
+            media_type::MANIFEST
+        );
+        let both = text.replace("}]", &format!("}},{other}]"));
+        let why = Index::parse_all(both.as_bytes()).unwrap_err().to_string();
+        assert!(why.contains("the digest algorithm `sha512` is not supported"), "{why}");
+        let index = Index::parse(both.as_bytes()).unwrap();
+        assert_eq!(index.manifests, known.manifests);
+        assert_eq!(index.find_foreign(&"linux/arm64".parse().unwrap()).unwrap().digest, digest);
+        assert_eq!(index.find_foreign(&"linux/amd64".parse().unwrap()), None);
+        assert_eq!(String::from_utf8(index.to_bytes()).unwrap(), both);
+        let wrong = both.replace("sha512:", "sha512;");
+        assert!(matches!(Index::parse(wrong.as_bytes()), Err(InvalidDocument::Json(_))));
     }
 
     #[test]

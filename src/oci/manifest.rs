@@ -4,11 +4,13 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::oci::document::{bytes, check_head, nullable, parse};
+use crate::oci::written::with_unknown;
 use crate::oci::{Descriptor, InvalidDocument, Unknown, media_type};
 
 /// One image: its configuration and its layers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[serde(remote = "Self")]
 pub struct Manifest {
     /// 2.
     pub schema_version: u64,
@@ -29,9 +31,11 @@ pub struct Manifest {
     #[serde(default, deserialize_with = "nullable", skip_serializing_if = "IndexMap::is_empty")]
     pub annotations: IndexMap<String, String>,
     /// Fields of the future.
-    #[serde(flatten)]
+    #[serde(flatten, skip_deserializing)]
     pub unknown: Unknown,
 }
+
+with_unknown!(Manifest);
 
 impl Manifest {
     /// An OCI manifest of a configuration and layers.
@@ -72,6 +76,7 @@ impl Manifest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oci::Written;
 
     fn small() -> Manifest {
         let config = Descriptor::of(media_type::CONFIG, b"{}");
@@ -86,8 +91,8 @@ mod tests {
     #[test]
     fn unknown_fields_of_a_manifest_and_its_layers_are_kept() {
         let mut manifest = small();
-        manifest.unknown.insert("future".to_owned(), serde_json::json!({ "b": 1, "a": [2] }));
-        manifest.layers[0].unknown.insert("urls".to_owned(), serde_json::json!(["https://example.org/x"]));
+        manifest.unknown.insert("future".to_owned(), Written::of(&serde_json::json!({ "b": 1, "a": [2] })));
+        manifest.layers[0].unknown.insert("urls".to_owned(), Written::of(&["https://example.org/x"]));
         let text = String::from_utf8(manifest.to_bytes()).unwrap();
         assert!(text.contains(r#""urls":["https://example.org/x"]"#), "{text}");
         assert_eq!(Manifest::parse(text.as_bytes()), Ok(manifest));
@@ -96,7 +101,7 @@ mod tests {
     #[test]
     fn a_document_that_reads_as_manifest_and_as_index_is_refused() {
         let mut manifest = small();
-        manifest.unknown.insert("manifests".to_owned(), serde_json::json!([]));
+        manifest.unknown.insert("manifests".to_owned(), Written::of(&[0; 0]));
         assert_eq!(Manifest::parse(&manifest.to_bytes()), Err(InvalidDocument::Ambiguous));
     }
 

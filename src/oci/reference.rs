@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::oci::{Digest, Tag};
+use crate::oci::{Digest, InvalidDigest, Tag};
 use serde::{Deserialize, Serialize};
 
 /// The host that names without a host belong to.
@@ -54,8 +54,12 @@ impl Reference {
     }
 }
 
+/// What other tools write before the place of an image that lies in no registry.
+const TRANSPORTS: [&str; 7] =
+    ["docker-archive", "docker-daemon", "containers-storage", "oci-archive", "dir", "ostree", "sif"];
+
 /// Why a text is not a reference.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InvalidReference {
     /// Nothing, or nothing before the tag.
     Empty,
@@ -72,7 +76,9 @@ pub enum InvalidReference {
     /// The part behind the last colon is no tag.
     Tag,
     /// The part behind `@` is no sha256 digest.
-    Digest,
+    Digest(InvalidDigest),
+    /// It is how other tools name an image that lies in this kind of place.
+    Transport(&'static str),
 }
 
 impl fmt::Display for InvalidReference {
@@ -87,7 +93,14 @@ impl fmt::Display for InvalidReference {
             Self::TooLong => "the name of a repository has at most 255 characters",
             Self::Identifier => "64 hex digits alone are an image id, not the name of a repository",
             Self::Tag => "a tag consists of at most 128 letters, digits, `_`, `.`, and `-`",
-            Self::Digest => "a digest is `sha256:` and 64 lower-case hex digits",
+            Self::Digest(why) => return fmt::Display::fmt(why, f),
+            Self::Transport(kind) => {
+                return write!(
+                    f,
+                    "hoist knows registries and layout directories: `skopeo copy {kind}:… oci:DIR:TAG` \
+                     makes a layout of this, and the other way round"
+                );
+            }
         })
     }
 }
@@ -186,8 +199,16 @@ impl FromStr for Reference {
     type Err = InvalidReference;
 
     fn from_str(text: &str) -> Result<Self, InvalidReference> {
+        let is_of = |kind: &&&str| {
+            let place = text.strip_prefix(**kind).and_then(|rest| rest.strip_prefix(':'));
+            // Some image may be called `dir`.
+            place.is_some_and(|place| **kind != "dir" || place.starts_with(['/', '.']))
+        };
+        if let Some(kind) = TRANSPORTS.iter().find(is_of) {
+            return Err(InvalidReference::Transport(kind));
+        }
         let (name, digest) = match text.split_once('@') {
-            Some((name, digest)) => (name, Some(digest.parse().map_err(|_| InvalidReference::Digest)?)),
+            Some((name, digest)) => (name, Some(digest.parse().map_err(InvalidReference::Digest)?)),
             None => (text, None),
         };
         // A colon before the last slash is that of a port.
@@ -253,7 +274,14 @@ mod tests {
         assert_eq!(shown("host:/web"), Err(InvalidReference::Host));
         assert_eq!(shown("web:"), Err(InvalidReference::Tag));
         assert_eq!(shown("web:-1"), Err(InvalidReference::Tag));
-        assert_eq!(shown("web@sha256:12"), Err(InvalidReference::Digest));
+        assert_eq!(shown("web@sha256:12"), Err(InvalidReference::Digest(InvalidDigest::Malformed)));
+        let other = InvalidDigest::Algorithm("sha512".to_owned());
+        assert_eq!(shown(&format!("web@sha512:{}", "0".repeat(128))), Err(InvalidReference::Digest(other)));
+        assert_eq!(shown("docker-archive:web.tar"), Err(InvalidReference::Transport("docker-archive")));
+        assert_eq!(shown("docker-daemon:alpine:3"), Err(InvalidReference::Transport("docker-daemon")));
+        assert_eq!(shown("dir:./web"), Err(InvalidReference::Transport("dir")));
+        assert_eq!(shown("dir:1"), Ok("docker.io/library/dir:1".to_owned()));
+        assert_eq!(shown("docker-archive"), Ok("docker.io/library/docker-archive".to_owned()));
         assert_eq!(shown(&"a".repeat(64)), Err(InvalidReference::Identifier));
         assert_eq!(shown(&format!("h.io/{}", "x".repeat(300))), Err(InvalidReference::TooLong));
     }

@@ -149,6 +149,9 @@ pub(super) fn for_platform(
     }
     // What cannot be read is told when the image is assembled.
     let Ok(index) = Index::parse(bytes) else { return Ok(descriptor.clone()) };
+    if index.find(platform).is_none() && index.find_foreign(platform).is_some() {
+        return Ok(descriptor.clone());
+    }
     index.find(platform).cloned().ok_or_else(|| index.platforms())
 }
 

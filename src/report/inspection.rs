@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::diagnostic::{bytes, counted};
 use crate::inspect::{ImageReport, PlatformReport, largest, wasted};
-use crate::oci::{Descriptor, FileTree};
+use crate::oci::{Descriptor, FileTree, Written};
 use crate::report::{Look, Paint, Table};
 
 /// Most files that JSON names as the largest.
@@ -29,15 +29,20 @@ pub fn inspection(report: &ImageReport, top: usize, look: Look) -> String {
         attached.row([(None, other.digest.short()), (None, bytes(other.size)), (None, kind(other, look))]);
     }
     section(&mut out, 0, "\nAttached", &attached, look);
+    let mut foreign = Table::new();
+    for one in &report.foreign {
+        foreign.row([(None, look.tame(&one.digest)), (None, one.why.to_string())]);
+    }
+    section(&mut out, 0, "\nNot read", &foreign, look);
     out
 }
 
 /// What something that is no image is: its type as an artifact, if it says so.
 fn kind(descriptor: &Descriptor, look: Look) -> String {
-    let artifact = descriptor.unknown.get("artifactType").and_then(Value::as_str);
+    let artifact = descriptor.unknown.get("artifactType").and_then(Written::text);
     let annotation = |name: &str| descriptor.annotations.get(name).map(String::as_str);
     let docker = || annotation("vnd.docker.reference.type");
-    let kind = artifact.or_else(docker).unwrap_or(&descriptor.media_type);
+    let kind = artifact.as_deref().or_else(docker).unwrap_or(&descriptor.media_type);
     // Of Sigstore's bundles, the statement tells more than the form.
     match annotation("dev.sigstore.bundle.predicateType") {
         Some(stated) => look.tame(&format!("{kind}  {stated}")),
@@ -54,7 +59,16 @@ fn of_platform(out: &mut String, image: &PlatformReport, top: usize, several: bo
     if several {
         let _ = writeln!(out, "  {}", look.paint(Paint::Faint, &image.manifest.digest.to_string()));
     }
+    if let Some(promised) = &image.promised {
+        let lie = format!("its index says {promised}, its configuration {}", image.platform);
+        let _ = writeln!(out, "  {}", look.paint(Paint::Bad, &look.tame(&lie)));
+    }
     section(out, 2, "Layers", &layers_of(image, look), look);
+    let mut elsewhere = Table::new();
+    for (layer, urls) in image.elsewhere() {
+        elsewhere.row([(None, layer.digest.short()), (None, look.tame(&urls.join(" ")))]);
+    }
+    section(out, 2, "Layers kept elsewhere", &elsewhere, look);
     if let Some(files) = &image.files {
         of_files(out, files, top, look);
     }
@@ -182,13 +196,17 @@ fn line(text: &str, look: Look) -> String {
 #[must_use]
 pub fn inspection_json(report: &ImageReport) -> Value {
     let platforms = report.platforms.iter().map(platform_json);
-    json!({
+    let mut value = json!({
         "digest": report.descriptor.digest,
         "mediaType": report.descriptor.media_type,
         "annotations": report.annotations,
         "platforms": platforms.collect::<Vec<_>>(),
         "attached": report.referrers.iter().chain(&report.others).collect::<Vec<_>>(),
-    })
+    });
+    if !report.foreign.is_empty() {
+        value["notRead"] = report.foreign.iter().map(|one| one.digest.as_str()).collect();
+    }
+    value
 }
 
 fn platform_json(image: &PlatformReport) -> Value {
@@ -199,6 +217,9 @@ fn platform_json(image: &PlatformReport) -> Value {
             "diffId": layer.diff_id,
             "transferred": layer.descriptor.size,
         });
+        if let Some(urls) = layer.descriptor.urls() {
+            value["urls"] = json!(urls);
+        }
         if let Some(size) = layer.size {
             value["size"] = json!(size);
         }
@@ -215,6 +236,9 @@ fn platform_json(image: &PlatformReport) -> Value {
         "layers": layers.collect::<Vec<_>>(),
         "config": serde_json::to_value(&image.config).unwrap_or_default(),
     });
+    if let Some(promised) = &image.promised {
+        value["promised"] = json!(promised.to_string());
+    }
     if let Some(files) = &image.files {
         let name = |name: &[u8]| format!("/{}", String::from_utf8_lossy(name));
         let largest = largest(files, LARGEST);

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 
 use crate::diagnostic::{Code, Problem};
-use crate::oci::{Descriptor, Digest, Manifest, Tag, media_type};
+use crate::oci::{Descriptor, Digest, Manifest, Tag, Written, media_type};
 use crate::seal::envelope::{self, Envelope};
 use crate::seal::referring::EMPTY;
 use crate::seal::statement::{self, SIGNED, Stated};
@@ -174,7 +174,7 @@ pub(super) async fn attached(
         found.extend(listed(repository, *list, subject, &mut seen).await?);
     }
     for referrer in repository.referrers(subject, None).await? {
-        let kind = referrer.unknown.get("artifactType").and_then(serde_json::Value::as_str);
+        let kind = referrer.unknown.get("artifactType").and_then(Written::text);
         // Where cosign 2 keeps the list itself, it says the type of the configuration.
         if kind.is_some_and(|kind| kind != EMPTY && !kind.starts_with(bundle::ANY)) {
             continue;

@@ -351,7 +351,7 @@ async fn contents(from: &Repository, image: &Descriptor, document: Vec<u8>) -> R
                 Problem::new(Code::Registry, title).note(note)
             };
             if media_type::is_index(&manifest.media_type) {
-                let index = Index::parse(bytes).map_err(|error| unfit(error.to_string()))?;
+                let index = Index::parse_all(bytes).map_err(|error| unfit(error.to_string()))?;
                 below.extend(index.manifests.into_iter().filter(|one| seen.insert(one.digest)));
                 if count + below.len() > MAX_MANIFESTS {
                     return Err(unfit("it names too many manifests".to_owned()));

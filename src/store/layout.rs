@@ -10,9 +10,9 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Map, Value, json};
 
 use crate::diagnostic::{Code, Problem};
-use crate::oci::{Descriptor, Digest, MAX_DOCUMENT, list_tag, media_type};
+use crate::oci::{Descriptor, Digest, Foreign, MAX_DOCUMENT, Written, list_tag, media_type};
 use crate::store::blob::{UNFINISHED, unfinished, unusable};
-use crate::store::{BlobReader, BlobWriter};
+use crate::store::{BlobReader, BlobWriter, not_followed};
 
 pub use collect::Collected;
 pub use notes::Turn;
@@ -184,14 +184,21 @@ impl Layout {
     /// What a tag or a digest points to; `None` if nothing.
     ///
     /// # Errors
-    /// The index cannot be read.
+    /// The index cannot be read; the tag points to what cannot be followed.
     pub fn resolve(&self, name: &str) -> Result<Option<Descriptor>, Problem> {
         let tops = self.tops()?;
         if let Ok(digest) = name.parse::<Digest>() {
             let listed = tops.into_iter().map(|(_, top)| top).find(|top| top.digest == digest);
             return listed.map_or_else(|| self.describe(&digest), |top| Ok(Some(top)));
         }
-        Ok(tops.into_iter().find(|(found, _)| found.as_deref() == Some(name)).map(|(_, top)| top))
+        let found = tops.into_iter().find(|(found, _)| found.as_deref() == Some(name)).map(|(_, top)| top);
+        if found.is_none() {
+            let is_it = |one: &&Foreign| one.annotations.get(REF_NAME).is_some_and(|own| own == name);
+            if let Some(foreign) = self.foreign()?.iter().find(is_it) {
+                return Err(not_followed(foreign));
+            }
+        }
+        Ok(found)
     }
 
     /// The only image of the layout, however many names it has.
@@ -217,6 +224,9 @@ impl Layout {
         let first = images.first().map(|(_, top)| top.clone());
         let shown = self.root.display();
         let Some(first) = first else {
+            if let Some(foreign) = self.foreign()?.first() {
+                return Err(not_followed(foreign));
+            }
             return Err(Problem::new(Code::NotFound, format!("the layout `{shown}` has no image")));
         };
         if images.iter().any(|(_, top)| top.digest != first.digest) {
@@ -338,12 +348,18 @@ impl Layout {
         Ok(Some(Descriptor { media_type: media_type.to_owned(), ..unnamed }))
     }
 
+    /// The entries of the index that have digests of other algorithms than sha256.
+    fn foreign(&self) -> Result<Vec<Foreign>, Problem> {
+        let mut index = self.index()?;
+        let entries = self.entries(&mut index)?.iter().map(Written::of);
+        Ok(entries.filter_map(|entry| Foreign::of(&entry)).collect())
+    }
+
     /// The entries of the index that can be understood, without the names in
     /// their annotations.
     fn tops(&self) -> Result<Vec<(Option<String>, Descriptor)>, Problem> {
         let mut index = self.index()?;
         let entries = std::mem::take(self.entries(&mut index)?);
-        // Entries of other tools may have digests of other algorithms.
         let read = |entry| {
             let mut top: Descriptor = serde_json::from_value(entry).ok()?;
             Some((top.annotations.shift_remove(REF_NAME), top))

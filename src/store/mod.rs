@@ -12,6 +12,7 @@ mod blob;
 mod copy;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod foreign;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod layout;
@@ -23,6 +24,7 @@ mod whole;
 pub use answers::{Question, all, answers, each};
 pub use blob::{BlobReader, BlobWriter};
 pub use copy::{Copied, Meter, Observe, Progress, copy, copy_read};
+pub use foreign::not_followed;
 pub use layout::{Collected, Layout, Turn};
 pub use referrer::attach;
 pub use registry::{

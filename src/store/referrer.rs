@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 use serde::Deserialize;
-use serde_json::Value;
 
 use crate::diagnostic::{Code, Problem};
-use crate::oci::{Descriptor, Digest, Index, Manifest, media_type};
+use crate::oci::{Descriptor, Digest, Index, Manifest, Written, media_type};
 use crate::store::copy::bring;
 use crate::store::whole::Part;
 use crate::store::{Meter, Repository, copy, copy_read};
@@ -33,7 +32,7 @@ pub(super) fn listing(descriptor: &Descriptor, bytes: &[u8]) -> Option<(Digest, 
     let mut entry = Descriptor::new(&descriptor.media_type, descriptor.digest, descriptor.size);
     let artifact_type = referring.artifact_type.filter(|given| !given.is_empty());
     if let Some(kind) = artifact_type.or(referring.config.map(|config| config.media_type)) {
-        entry.unknown.insert(ARTIFACT_TYPE.to_owned(), Value::from(kind));
+        entry.unknown.insert(ARTIFACT_TYPE.to_owned(), Written::of(&kind));
     }
     entry.annotations = referring.annotations.unwrap_or_default();
     Some((referring.subject?.digest, entry))
@@ -41,8 +40,8 @@ pub(super) fn listing(descriptor: &Descriptor, bytes: &[u8]) -> Option<(Digest, 
 
 /// Whether an entry of a list of referrers is of a type, if one is asked for.
 pub(super) fn is_of(entry: &Descriptor, artifact_type: Option<&str>) -> bool {
-    let own = entry.unknown.get(ARTIFACT_TYPE).and_then(Value::as_str);
-    artifact_type.is_none_or(|asked| own == Some(asked))
+    let own = entry.unknown.get(ARTIFACT_TYPE).and_then(Written::text);
+    artifact_type.is_none_or(|asked| own.as_deref() == Some(asked))
 }
 
 /// The tag that lists what refers to a manifest where nothing else does.
@@ -85,7 +84,7 @@ async fn bring_below(
         Problem::new(Code::Registry, format!("`{}` cannot be attached", referrer.digest)).note(note)
     };
     if media_type::is_index(&referrer.media_type) {
-        for below in Index::parse(bytes).map_err(|error| unfit(error.to_string()))?.manifests {
+        for below in Index::parse_all(bytes).map_err(|error| unfit(error.to_string()))?.manifests {
             copy(from, &below, to, Arc::new(|_| ())).await?;
         }
         return Ok(());

@@ -8,7 +8,7 @@ pub(super) const REGISTRY: NodeForm = NodeForm::new("registry", "Where images ar
         PropertyForm::new(
             "insecure",
             Kind::Bool,
-            "Plain HTTP is spoken; with a registry on this machine it is in any case.",
+            "Plain HTTP is spoken; with a registry on this machine it is unless that speaks TLS.",
         )
         .default("`#false`"),
         PropertyForm::new("ca", Kind::Path, "A certificate authority of its own, in PEM."),

@@ -386,6 +386,12 @@ fn an_image_grows_on_the_image_of_its_platform_in_an_index() {
     assert_eq!(config.env, ["PATH=/usr/bin", "A=2", "B=3"]);
     assert_eq!((config.user.as_deref(), config.cmd.as_ref()), (Some("nobody"), None));
     assert_eq!(image.config.history.len(), 2);
+    let mut twice = base.config.clone();
+    twice.config.env = ["A", "PATH=/bin", "A=1"].map(ToOwned::to_owned).to_vec();
+    let config = bench.images.write(media_type::CONFIG, &twice.to_bytes()).unwrap();
+    let manifest = Manifest::new(config, base.manifest.layers.clone()).to_bytes();
+    let twice = bench.images.write(media_type::MANIFEST, &manifest).unwrap();
+    assert_eq!(bench.on(Some(&twice), &step).unwrap().config.config.env, ["A=2", "PATH=/bin", "B=3"]);
     let mut other = step;
     other.platform = "linux/riscv64".parse().unwrap();
     let refused = bench.on(Some(&index), &other).unwrap_err();

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::inspect::LayerReport;
-use crate::oci::{Digest, History, ImageConfig, NodeKind, media_type};
+use crate::oci::{Digest, History, ImageConfig, NodeKind, Written, media_type};
 use crate::run::schema::wrong;
 
 const SCHEMA: &str = include_str!("../../../schema/inspect.schema.json");
@@ -34,6 +34,7 @@ fn report(with_files: bool) -> ImageReport {
     config.config.labels.insert("a.b".to_owned(), "one\ntwo".to_owned());
     let annotations: IndexMap<_, _> = [("key".to_owned(), "value".to_owned())].into();
     let image = PlatformReport {
+        promised: None,
         platform: "linux/amd64".parse().unwrap(),
         manifest: Descriptor::of(media_type::MANIFEST, b"{}"),
         annotations: annotations.clone(),
@@ -42,8 +43,9 @@ fn report(with_files: bool) -> ImageReport {
         files: with_files.then_some(files),
     };
     let mut signature = Descriptor::of(media_type::MANIFEST, b"signature");
-    signature.unknown.insert("artifactType".to_owned(), json!("application/example.signature"));
+    signature.unknown.insert("artifactType".to_owned(), Written::of("application/example.signature"));
     ImageReport {
+        foreign: Vec::new(),
         descriptor: Descriptor::of(media_type::INDEX, b"{}"),
         annotations,
         platforms: vec![image],

@@ -13,6 +13,7 @@ fn report(layers: &[&[(&str, u64)]]) -> ImageReport {
         }
     }
     let platform = PlatformReport {
+        promised: None,
         platform: "linux/amd64".parse().unwrap(),
         manifest: Descriptor::of(media_type::MANIFEST, b"{}"),
         annotations: indexmap::IndexMap::new(),
@@ -21,6 +22,7 @@ fn report(layers: &[&[(&str, u64)]]) -> ImageReport {
         files: Some(files),
     };
     ImageReport {
+        foreign: Vec::new(),
         descriptor: Descriptor::of(media_type::MANIFEST, b"{}"),
         annotations: indexmap::IndexMap::new(),
         platforms: vec![platform],

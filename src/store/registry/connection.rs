@@ -10,18 +10,19 @@ use reqwest::{Body, Method, Response, StatusCode, Url};
 use crate::config::Secret;
 use crate::diagnostic::{Code, Problem, Spanned};
 use crate::oci::RepositoryName;
-use crate::store::registry::answer::{refused, unexpected, unreachable};
+use crate::store::registry::answer::{NoAnswer, refused, unexpected, unreachable};
 use crate::store::registry::auth::{Authentication, Shown};
 use crate::store::registry::certificates::Certificates;
 use crate::store::registry::client::Clients;
 use crate::store::registry::credentials::{Found, Surroundings, find};
 use crate::store::registry::retry::{Backoff, Tell};
+use crate::store::registry::way::{Way, Ways, is_no_answer_of_http};
 
 /// How a registry is reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Access {
     /// Whether plain HTTP is spoken. It is with a registry on this machine in
-    /// any case, unless there are certificates for it.
+    /// any case, unless there are certificates for it, or it is seen to speak TLS.
     pub insecure: bool,
     /// A file with the certificates of an authority, beside those of the system.
     pub ca: Option<PathBuf>,
@@ -55,8 +56,7 @@ impl Call {
 /// A registry, and who one is there.
 pub(super) struct Connection {
     host: String,
-    base: Url,
-    clients: Arc<Clients>,
+    ways: Arc<Ways>,
     authentication: Authentication,
     backoff: Backoff,
 }
@@ -83,13 +83,7 @@ impl Connection {
         let found = find(name, access.login.as_ref(), surroundings).await?;
         let (host, backoff) = (self.host.clone(), self.backoff.clone());
         let authentication = Authentication::new(&host, found, backoff.clone());
-        Ok(Self {
-            host,
-            base: self.base.clone(),
-            clients: Arc::clone(&self.clients),
-            authentication,
-            backoff,
-        })
+        Ok(Self { host, ways: Arc::clone(&self.ways), authentication, backoff })
     }
 
     /// A connection with these credentials. Nothing is sent yet.
@@ -106,10 +100,11 @@ impl Connection {
         let scheme = if plain { "http" } else { "https" };
         let base = Url::parse(&format!("{scheme}://{address}/v2/"))
             .map_err(|error| unexpected(host, &error.to_string()))?;
-        let clients = Arc::new(Clients::new(&base, host, &certificates, here)?);
+        let clients = Clients::new(&base, host, &certificates, here)?;
+        let ways = Arc::new(Ways::new(Way { base, clients }, !plain || access.insecure));
         let backoff = Backoff::new(host, &surroundings.environment);
         let authentication = Authentication::new(host, found, backoff.clone());
-        Ok(Self { host: host.to_owned(), base, clients, authentication, backoff })
+        Ok(Self { host: host.to_owned(), ways, authentication, backoff })
     }
 
     /// The same, which says aloud what is waited for.
@@ -140,7 +135,7 @@ impl Connection {
 
     /// An address below `/v2/`.
     pub(super) fn url(&self, path: &str) -> Result<Url, Problem> {
-        self.base.join(path).map_err(|error| unexpected(&self.host, &error.to_string()))
+        self.ways.now().base.join(path).map_err(|error| unexpected(&self.host, &error.to_string()))
     }
 
     /// Sends a request, again where that may help, and once more with a fresh
@@ -169,7 +164,7 @@ impl Connection {
     /// say so, or if what it wants was given. A host that the registry leads to has no
     /// say in where credentials are shown.
     pub(super) fn is_challenge(&self, response: &Response, call: &Call) -> bool {
-        let plain = self.base.scheme() == "http";
+        let plain = self.ways.now().base.scheme() == "http";
         let shown = response.extensions().get().map(|Shown(header)| header);
         self.is_own(response.url())
             && self.authentication.challenged(response.headers(), &call.scopes, shown, plain)
@@ -177,32 +172,51 @@ impl Connection {
 
     /// What proves to whom is asked who asks; nothing to another host.
     async fn shown_to(&self, call: &Call) -> Result<Option<HeaderValue>, Problem> {
-        if !self.is_own(&call.url) {
+        if !self.is_own(&self.ways.address(&call.url)) {
             return Ok(None);
         }
-        self.authentication.header(&self.clients, &call.scopes).await
+        self.authentication.header(&self.ways.now().clients, &call.scopes).await
     }
 
     async fn attempt(&self, call: &Call) -> Result<Response, Problem> {
-        let mut headers = call.headers.clone();
-        let shown = self.shown_to(call).await?;
-        headers.extend(shown.clone().map(|header| (AUTHORIZATION, header)));
-        let build = || {
-            let request = self.clients.to(&call.url).request(call.method.clone(), call.url.clone());
-            request.headers(headers.clone()).body(call.body.clone())
-        };
-        let silent = |why| unreachable(&self.host, why).note(call.shown());
-        let mut response = self.backoff.send(build).await.map_err(silent)?;
-        if let Some(header) = shown {
-            response.extensions_mut().insert(Shown(header));
+        let is_unsure = self.ways.is_unsure();
+        let mut answer = Box::pin(self.ask(call)).await?;
+        if is_unsure {
+            // It was not sent again: whether that may help was not known yet.
+            let is_broken = matches!(&answer, Err(NoAnswer::Failed(error)) if is_no_answer_of_http(error));
+            if Box::pin(self.ways.turns_to_tls(&self.host, &answer)).await || is_broken {
+                answer = Box::pin(self.ask(call)).await?;
+            }
         }
-        match self.clients.leads_to_others(&call.method, &response) {
+        let silent = |why| unreachable(&self.host, why).note(call.shown());
+        let response = answer.map_err(silent)?;
+        let clients = &self.ways.now().clients;
+        match clients.leads_to_others(&call.method, &response) {
             None => Ok(response),
             Some(url) => {
-                let build = || self.clients.to(&url).request(call.method.clone(), url.clone());
+                let build = || clients.to(&url).request(call.method.clone(), url.clone());
                 self.backoff.send(|| build().headers(call.headers.clone())).await.map_err(silent)
             }
         }
+    }
+
+    /// Sends a request in the way that is gone now.
+    async fn ask(&self, call: &Call) -> Result<Result<Response, NoAnswer>, Problem> {
+        let mut headers = call.headers.clone();
+        let url = self.ways.address(&call.url);
+        let shown = self.shown_to(call).await?;
+        headers.extend(shown.clone().map(|header| (AUTHORIZATION, header)));
+        let build = || {
+            let request = self.ways.now().clients.to(&url).request(call.method.clone(), url.clone());
+            request.headers(headers.clone()).body(call.body.clone())
+        };
+        let is_unsure = self.ways.is_unsure();
+        let is_last = |error: &reqwest::Error| is_unsure && is_no_answer_of_http(error);
+        let mut answer = self.backoff.send_unless(build, is_last).await;
+        if let (Ok(response), Some(header)) = (&mut answer, shown) {
+            response.extensions_mut().insert(Shown(header));
+        }
+        Ok(answer)
     }
 
     /// Sends a request once: one whose body, or whose answer, comes piece by piece.
@@ -214,7 +228,8 @@ impl Connection {
         call: &Call,
         body: Option<Body>,
     ) -> Result<Result<Response, reqwest::Error>, Problem> {
-        let request = self.clients.to(&call.url).request(call.method.clone(), call.url.clone());
+        let (clients, url) = (&self.ways.now().clients, self.ways.address(&call.url));
+        let request = clients.to(&url).request(call.method.clone(), url);
         let mut request = request.headers(call.headers.clone());
         if let Some(body) = body {
             request = request.body(body);
@@ -230,10 +245,10 @@ impl Connection {
         if let Some(header) = shown {
             response.extensions_mut().insert(Shown(header));
         }
-        Ok(match self.clients.leads_to_others(&call.method, &response) {
+        Ok(match clients.leads_to_others(&call.method, &response) {
             None => Ok(response),
             Some(url) => {
-                let request = self.clients.to(&url).request(call.method.clone(), url);
+                let request = clients.to(&url).request(call.method.clone(), url);
                 request.headers(call.headers.clone()).send().await
             }
         })
@@ -253,7 +268,7 @@ impl Connection {
         let text = location.and_then(|value| value.to_str().ok());
         let missing = || unexpected(&self.host, "it does not say where the upload goes on");
         let mut url = response.url().join(text.ok_or_else(missing)?).map_err(|_| missing())?;
-        if self.base.scheme() == "https" && url.scheme() == "http" {
+        if self.ways.now().base.scheme() == "https" && url.scheme() == "http" {
             url.set_scheme("https").map_err(|()| missing())?;
         }
         Ok(url)
@@ -261,7 +276,7 @@ impl Connection {
 
     /// Whether an address is the registry's: only there credentials are shown.
     fn is_own(&self, url: &Url) -> bool {
-        url.origin() == self.base.origin()
+        url.origin() == self.ways.now().base.origin()
     }
 }
 

@@ -31,6 +31,7 @@ mod tagging;
 #[cfg(test)]
 mod tests;
 mod upload;
+mod way;
 
 pub use account::{Account, Who};
 pub use connection::Access;

@@ -78,11 +78,22 @@ impl Backoff {
     /// [`ATTEMPTS`] times; to who says nothing, [`SILENCES`] times. An answer that says
     /// that it failed is an answer.
     pub(super) async fn send(&self, build: impl Fn() -> RequestBuilder) -> Result<Response, NoAnswer> {
+        self.send_unless(build, |_| false).await
+    }
+
+    /// As [`send`](Self::send), but for errors after which it is not sent again.
+    pub(super) async fn send_unless(
+        &self,
+        build: impl Fn() -> RequestBuilder,
+        is_last: impl Fn(&reqwest::Error) -> bool,
+    ) -> Result<Response, NoAnswer> {
         let (mut attempt, mut silences) = (1, 0);
         loop {
             let wait = match tokio::time::timeout(self.answer, build().send()).await {
                 Ok(Ok(response)) if attempt < ATTEMPTS && is_passing(response.status()) => asked(&response),
-                Ok(Err(error)) if attempt < attempts(&error) && is_transient(&error) => None,
+                Ok(Err(error)) if attempt < attempts(&error) && is_transient(&error) && !is_last(&error) => {
+                    None
+                }
                 Ok(result) => return result.map_err(NoAnswer::from),
                 Err(_silent) => {
                     silences += 1;
@@ -116,19 +127,18 @@ pub(super) fn is_transient(error: &reqwest::Error) -> bool {
 
 /// Whether the other side's certificate was not accepted, or it does not speak TLS.
 pub(super) fn is_certificate(error: &reqwest::Error) -> bool {
-    causes(error).any(is_or_holds::<rustls::Error>)
+    causes(error).any(|cause| find_cause::<rustls::Error>(cause).is_some())
 }
 
 /// Whether the content to be sent was found to be damaged.
 pub(super) fn is_damage(error: &reqwest::Error) -> bool {
-    causes(error).any(is_or_holds::<Damaged>)
+    causes(error).any(|cause| find_cause::<Damaged>(cause).is_some())
 }
 
-/// Some errors travel inside those of input and output, which hide what they hold
-/// from the chain of causes.
-fn is_or_holds<E: Error + 'static>(cause: &(dyn Error + 'static)) -> bool {
-    let held = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    cause.is::<E>() || held.is_some_and(|held| is_or_holds::<E>(held))
+/// What a cause is, or holds: some errors travel inside those of input and output, which
+/// hide what they hold from the chain of causes.
+pub(super) fn find_cause<'a, E: Error + 'static>(cause: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    cause.downcast_ref::<E>().or_else(|| find_cause(cause.downcast_ref::<io::Error>()?.get_ref()?))
 }
 
 /// What an error was caused by, from the outside to the inside.

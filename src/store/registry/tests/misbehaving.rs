@@ -1,5 +1,7 @@
 //! Against servers that are broken, busy, or hostile.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::*;
@@ -33,6 +35,29 @@ async fn a_registry_that_is_busy_is_asked_again_when_it_says() {
     let web = open(&format!("{}/acme/web", server.address)).await;
     assert_eq!(web.resolve("1").await, Ok(Some(Descriptor::of(media_type::MANIFEST, b"{}"))));
     assert_eq!(server.lines(), ["HEAD /v2/acme/web/manifests/1"; 3]);
+}
+
+#[tokio::test]
+async fn a_registry_that_closes_the_first_connection_is_asked_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let name = format!("{}/acme/web", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let mut begun = Vec::new();
+        for at in 0..3 {
+            let (mut connection, _) = listener.accept().unwrap();
+            let mut bytes = [0; 4096];
+            let _count = connection.read(&mut bytes).unwrap();
+            begun.push(bytes[0]);
+            if at == 2 {
+                connection.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").unwrap();
+            }
+        }
+        begun
+    });
+    let web = registry(&network(&[("HOIST_TEST_FIRST_WAIT", "1")]), &name, &Access::default()).await;
+    assert_eq!(web.resolve("1").await, Ok(None));
+    // The second says hello for TLS, which nobody there speaks.
+    assert_eq!(server.join().unwrap(), [b'H', 0x16, b'H']);
 }
 
 #[tokio::test]
@@ -222,7 +247,7 @@ async fn what_a_registry_hands_out_is_checked_and_bounded() {
 #[tokio::test]
 async fn a_registry_that_is_not_there_is_said_to_be() {
     let gone = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.local_addr().unwrap()
     };
     let web = open(&format!("{gone}/acme/web")).await;

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::diagnostic::Code;
-use crate::oci::{Descriptor, Digest, Index, Manifest, media_type};
+use crate::oci::{Descriptor, Digest, Index, Manifest, Written, media_type};
 use crate::store::attach;
 use crate::store::fixture::{Answer, DockerRegistry, FakeServer, Received, image};
 
@@ -61,7 +61,7 @@ async fn a_layout_lists_what_refers_to_an_image_and_still_has_one_image() {
     let (_other, other) = layout();
     let signature = referrer(&other, &top, SIGNATURE, b"1");
     let mut entry = signature.clone();
-    entry.unknown.insert("artifactType".to_owned(), SIGNATURE.into());
+    entry.unknown.insert("artifactType".to_owned(), Written::of(SIGNATURE));
     let list = other.write(media_type::INDEX, &Index::new(vec![entry.clone()]).to_bytes()).unwrap();
     other.set_ref(&format!("sha256-{}", top.digest.hex()), &list).unwrap();
     assert_eq!(other.referrers(&top.digest, Some(SIGNATURE)), Ok(vec![entry]));
@@ -126,7 +126,7 @@ fn that_lists() -> FakeServer {
             _ => {
                 let manifest = Manifest::parse(&request.body).unwrap();
                 let mut entry = Descriptor::of(media_type::MANIFEST, &request.body);
-                entry.unknown.insert("artifactType".to_owned(), manifest.artifact_type.unwrap().into());
+                entry.unknown.insert("artifactType".to_owned(), Written::of(&manifest.artifact_type));
                 entry.annotations = manifest.annotations;
                 let mut all = listed.lock().unwrap();
                 if all.iter().all(|known| known.digest != entry.digest) {

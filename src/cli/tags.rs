@@ -2,15 +2,17 @@
 
 use std::process::ExitCode;
 
+use indexmap::IndexMap;
 use serde_json::{Value, json};
 
 use crate::cli::arguments::Tags;
 use crate::cli::publishable::warn_of_event;
-use crate::cli::session::Session;
+use crate::cli::session::{Loaded, Session};
 use crate::cli::words::Words;
 use crate::config::{Image, Release};
 use crate::diagnostic::{Code, Problem, Problems, Spanned, nearest};
 use crate::facts::{Event, Needs};
+use crate::plan::Goals;
 use crate::report::{Look, Paint, Table};
 use crate::tags::{Movement, PlannedTag, Tagging, evaluate};
 
@@ -27,11 +29,12 @@ pub(crate) fn tags(session: &mut Session, options: &Tags) -> Result<ExitCode, Pr
     }
     problems.or(())?;
     warn_of_event(session, &loaded.project.root, &facts);
+    let collisions = collisions(session, &loaded, &words.values);
     if session.global.json {
         for (image, tagging) in &all {
             session.output(&format!("{}\n", tagging_json(image, tagging)))?;
         }
-        return Ok(ExitCode::SUCCESS);
+        return collisions.or(ExitCode::SUCCESS);
     }
     let look = session.output_look();
     let mut out = format!("{}\n", look.paint(Paint::Faint, &format!("For {}", event(&facts.event))));
@@ -39,7 +42,15 @@ pub(crate) fn tags(session: &mut Session, options: &Tags) -> Result<ExitCode, Pr
         out.push_str(&section(image, tagging, look));
     }
     session.output(&out)?;
-    Ok(ExitCode::SUCCESS)
+    collisions.or(ExitCode::SUCCESS)
+}
+
+/// Names that two images would fight over in a release. What else is wrong with one is not
+/// asked here.
+fn collisions(session: &Session, loaded: &Loaded, values: &IndexMap<String, String>) -> Problems {
+    let planned = session.outline(loaded, &Goals::Release, values);
+    let problems = planned.err().into_iter().flatten();
+    problems.filter(|problem| problem.code == Code::TagCollision).collect()
 }
 
 fn chosen<'a>(release: &'a Release, names: &[Spanned<String>]) -> Result<Vec<&'a Image>, Problems> {

@@ -179,6 +179,20 @@ fn a_plan_says_what_it_could_not_ask_as_its_release_would_be_refused() {
     refused(&release(&repo, "branch=main"), 3, &["hoist::release::unreachable"]);
     // What asks nobody is planned as ever.
     done(&repo.hoist(&["plan", "build"]));
+    // A base is left open, and that is said.
+    repo.git(&["remote", "remove", "origin"]);
+    repo.write("Dockerfile", "FROM 127.0.0.1:9/base:1\n");
+    repo.write("release.kdl", "registry \"out\" \"oci:out\"\nimage \"web\" { dockerfile; push \"out\"; }\n");
+    repo.commit("On a base");
+    let open = repo.hoist(&["plan", "--event", "branch=main"]);
+    done(&open);
+    let said = "As long as that is so, it is refused: the registry `127.0.0.1:9` cannot be reached";
+    assert!(open.stderr.contains(said), "{}", open.stderr);
+    let json = repo.hoist(&["plan", "--event", "branch=main", "--json"]);
+    done(&json);
+    check("forecast", &json.stdout);
+    let first = "{\"unreached\":[{\"code\":\"hoist::release::unreachable\"";
+    assert!(json.stdout.starts_with(first), "{}", json.stdout);
 }
 
 #[test]

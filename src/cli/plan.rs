@@ -10,7 +10,7 @@ use crate::cli::words::Words;
 use crate::config::Release;
 use crate::diagnostic::{Class, Problem, Problems};
 use crate::plan::{Goals, Options, dead_ends_of};
-use crate::report::{forecast_json, forecast_text, refused_json, render_warning};
+use crate::report::{forecast_json, forecast_text, refused_json, render_warning, unreached_json};
 use crate::run::{Forecast, ended_allowances, forecast};
 
 pub(crate) fn plan(session: &mut Session, options: &Plan) -> Result<ExitCode, Problems> {
@@ -103,11 +103,10 @@ fn show(
         }
         refused.extend(of_stages);
     }
-    if publishes(&planned.plan) {
-        for problem in planned.unreached.as_slice().iter().filter(|_| !session.global.json) {
-            session.say(&format!("It would be refused: {}\n", problem.title));
-        }
-        refused.extend(planned.unreached.clone());
+    let unreached = planned.unreached.as_slice().iter().filter(|_| publishes(&planned.plan));
+    let unreached: Problems = unreached.cloned().collect();
+    for problem in unreached.as_slice().iter().filter(|_| !session.global.json) {
+        session.say(&format!("As long as that is so, it is refused: {}\n", problem.title));
     }
     let ended = ended_allowances(&planned.plan, &session.host);
     if !ended.is_empty() && !session.global.json {
@@ -118,6 +117,9 @@ fn show(
     if session.global.json {
         if !refused.is_empty() {
             session.output(&format!("{}\n", refused_json(&refused, &session.sources)))?;
+        }
+        if !unreached.is_empty() {
+            session.output(&format!("{}\n", unreached_json(&unreached, &session.sources)))?;
         }
         for one in &forecasts {
             session.output(&format!("{}\n", forecast_json(&planned.plan, one)))?;

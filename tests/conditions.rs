@@ -196,6 +196,20 @@ fn a_plan_says_what_it_could_not_ask_as_its_release_would_be_refused() {
 }
 
 #[test]
+fn the_names_that_a_stage_adds_are_told_with_the_tags() {
+    let repo = project("stage \"live\" { on tag=\"v*\"; tags { raw \"live\" \"1.0.0\"; }; }\n");
+    let ended = repo.hoist(&["tags", "--event", "tag=v1.0.0"]);
+    done(&ended);
+    assert!(ended.stdout.contains("by raw of the stage live"), "{}", ended.stdout);
+    let json = repo.hoist(&["tags", "--event", "tag=v1.0.0", "--json"]).stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
+    let named: Vec<_> = json["tags"].as_array().expect("a list").iter().map(|one| &one["tag"]).collect();
+    assert_eq!(named, ["1.0.0", "live"]);
+    let other = repo.hoist(&["tags", "--event", "branch=main"]).stdout;
+    assert!(!other.contains("live"), "{other}");
+}
+
+#[test]
 fn two_images_of_one_name_are_told_with_the_tags() {
     let repo = project(
         "image \"twin\" { repository \"web\"; assemble from=\"scratch\"; tags { raw \"1.0.0\"; }; push \"out\"; }\n",
@@ -213,4 +227,11 @@ fn a_command_of_verify_that_takes_too_long_is_told_what_bounds_it() {
     let ended = release(&repo, "branch=main");
     refused(&ended, 5, &["did not end in time", "raise `within`"]);
     assert!(!ended.stderr.contains("`timeout`"), "{}", ended.stderr);
+}
+
+#[test]
+fn what_is_attached_to_images_is_part_of_the_question() {
+    let repo = project("stage \"live\" { on branch=\"main\"; record; }\n");
+    let asked = repo.hoist(&["release", "--event", "branch=main"]);
+    refused(&asked, 3, &["stage live: ", "live:record: what the ledger says of live, with its images"]);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::config::{Deploy, EventPattern, Image, Place, Release, Require, Severity, Stage};
+use crate::config::{Deploy, EventPattern, Image, Place, Push, Release, Require, Severity, Stage};
 use crate::diagnostic::{Code, Problem, Problems, Span};
 use crate::plan::entering::{images_of_stage, tests_of};
 use crate::plan::permission::usually_publishes;
@@ -123,15 +123,10 @@ fn unpublished(release: &Release, stage: &Stage, images: &[&Image]) -> Option<Pr
         let has_registry = |stage: &&Stage| stage.registry.is_some() && stage.has(image);
         release.stages.values().any(|stage| has_registry(&stage))
     };
-    let kinds: BTreeSet<&str> = stage.on.iter().map(|on| kind(&on.value)).collect();
-    let takes = |image: &Image, kind: &str| {
-        image.push.iter().any(|push| match push.on.as_slice() {
-            [] => usually_publishes(kind),
-            on => on.iter().any(|on| on == kind),
-        })
-    };
+    let kinds = kinds(stage);
     let is_lost = |image: &Image| {
-        let for_no_event = !kinds.is_empty() && !kinds.iter().any(|kind| takes(image, kind));
+        let is_pushed = |kind: &&str| image.push.iter().any(|push| takes(push, kind));
+        let for_no_event = !kinds.is_empty() && !kinds.iter().any(is_pushed);
         !brought(image) && (image.push.is_empty() || for_no_event)
     };
     let image = images.iter().find(|image| is_lost(image))?;
@@ -149,6 +144,19 @@ fn unpublished(release: &Release, stage: &Stage, images: &[&Image]) -> Option<Pr
         }
     };
     Some(problem.help(format!("{help}, or give the stage a `registry`")))
+}
+
+/// The kinds of the events that enter a stage, as `on` of a `push` has them.
+fn kinds(stage: &Stage) -> BTreeSet<&'static str> {
+    stage.on.iter().map(|on| kind(&on.value)).collect()
+}
+
+/// Whether a `push` is for a kind of event.
+fn takes(push: &Push, kind: &str) -> bool {
+    match push.on.as_slice() {
+        [] => usually_publishes(kind),
+        on => on.iter().any(|on| on == kind),
+    }
 }
 
 /// The kind of an event, as `on` of a `push` has it.
@@ -170,11 +178,18 @@ fn unpullable(release: &Release, stage: &Stage, images: &[&Image]) -> Option<Pro
         registry.is_some_and(|registry| matches!(registry.place, Place::Layout(_)))
     };
     let own = stage.registry.as_ref();
+    let kinds = kinds(stage);
+    // It is found in the first place that it goes to.
+    let first = |image: &Image, kind: &str| {
+        let first = image.push.iter().find(|push| takes(push, kind));
+        first.is_some_and(|push| is_directory(&push.registry.value))
+    };
     let lies_there = |image: &&&Image| match (own, image.push.as_slice()) {
         (Some(own), _) => is_directory(&own.value),
         // Without any registry, it is the directory of the project.
         (None, []) => release.registries.is_empty(),
-        (None, push) => push.iter().all(|push| is_directory(&push.registry.value)),
+        (None, push) if kinds.is_empty() => push.iter().all(|push| is_directory(&push.registry.value)),
+        (None, _) => kinds.iter().all(|kind| first(image, kind)),
     };
     let image = images.iter().find(lies_there)?;
     let title = format!("`{}` deploys `{}` from a directory", stage.name.value, image.name.value);
@@ -264,6 +279,9 @@ mod tests {
         check("push \"out\"", gitops, &found);
         check("push \"far\"", &format!("registry \"out\"; {gitops}"), &found);
         check("push \"out\" \"far\"", gitops, &[]);
+        check("push \"out\" \"far\"", &format!("on tag=\"v*\"; {gitops}"), &found);
+        check("push \"far\" \"out\"", &format!("on tag=\"v*\"; {gitops}"), &[]);
+        check("push \"out\" on=\"pr\"; push \"far\"", &format!("on tag=\"v*\"; {gitops}"), &[]);
         check("push \"out\"", &format!("registry \"far\"; {gitops}"), &[]);
         check("push \"out\"", "deploy \"run\" { run \"./deploy\"; }", &[]);
     }

@@ -36,20 +36,15 @@ impl Images {
             teller.tell(Told::Notice(notice)).await;
             return Ok(Yielded::Again);
         }
-        let (mut attached, mut brought) = (0, false);
+        let mut attached = 0;
         for (at, image) in images() {
             for push in pushes(plan, at) {
-                brought = true;
                 let attach = attach_entry(&self.publisher, &push.registry, image, (&id, &entry));
                 let is_new = Box::pin(unless(halt, attach)).await?.map_err(Unsuccessful::failed)?;
                 attached += usize::from(is_new);
             }
         }
         if attached == 0 {
-            if !brought {
-                let notice = "nothing is attached: this run brings its images nowhere".to_owned();
-                teller.tell(Told::Notice(notice)).await;
-            }
             return Ok(Yielded::Again);
         }
         let notice = format!("entry {} of the ledger is attached to its images", short(&id));

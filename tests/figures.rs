@@ -122,7 +122,9 @@ fn an_image_that_grows_by_more_than_it_may_is_refused() {
     repo.write("moving", &noise(100_000)[20_000..30_000]);
     // Nothing was published before, not even a directory is there.
     bounded("growth=\"10%\" since=\"dev\"");
-    done(&repo.hoist(&["run", "web:budget"]));
+    let first = repo.hoist(&["run", "web:budget"]);
+    done(&first);
+    assert!(first.stderr.contains("`growth` has no bound: oci:out/web:dev is not there"), "{}", first.stderr);
     assert!(!repo.has("out"));
     let release = || repo.hoist(&["release", "--event", "branch=main", "--yes"]);
     done(&release());
@@ -148,6 +150,14 @@ fn an_image_that_grows_by_more_than_it_may_is_refused() {
     done(&release());
     bounded("growth=\"10%\" since=\"dev\"");
     done(&repo.hoist(&["run", "web:budget"]));
+
+    // Where nothing is published, what was may not be readable: that is said, and no failure.
+    let there = repo.read("release.kdl");
+    repo.write("release.kdl", there.replace("\"oci:out\"", "\"127.0.0.1:9/team\" insecure=#true"));
+    let fork = repo.hoist(&["run", "web:budget", "--event", "pr=1"]);
+    done(&fork);
+    let said = ["`growth` is not looked at", "127.0.0.1:9/team/web:dev cannot be read"];
+    assert!(said.iter().all(|said| fork.stderr.contains(said)), "{}", fork.stderr);
 
     bounded("growth=\"10%\" since=\"-x\"");
     refused(&repo.hoist(&["check"]), 2, &["hoist::tags::invalid_tag", "`-x` is not a tag"]);

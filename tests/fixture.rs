@@ -132,8 +132,22 @@ impl Repo {
         }
     }
 
-    /// A call of hoist, not yet made.
+    /// A call of hoist, not yet made. The git tag that a release is for is made before, where
+    /// it is not there.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let tag = arguments.iter().find_map(|word| word.strip_prefix("tag="));
+        let looks = arguments.contains(&"--dry-run");
+        if let (Some(tag), Some(&"release"), false) = (tag, arguments.first(), looks) {
+            let mut make = Command::new("git");
+            self.isolate(&mut make);
+            // There may be one, or nothing that could have one.
+            drop(make.args(["tag", tag]).stderr(Stdio::null()).status());
+        }
+        self.untagged(arguments)
+    }
+
+    /// A call of hoist, not yet made, and nothing else.
+    pub(crate) fn untagged(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hoist"));
         self.isolate(&mut command);
         command.args(arguments);

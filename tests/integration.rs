@@ -16,6 +16,7 @@ mod cache;
 mod classic_engines;
 mod commands;
 mod composing;
+mod conditions;
 mod containers;
 #[path = "../src/engine/builder/fixture.rs"]
 mod daemons;

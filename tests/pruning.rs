@@ -128,6 +128,35 @@ fn a_dry_run_is_what_happens_without_a_yes_and_rules_say_what_goes() {
 }
 
 #[test]
+fn what_a_run_that_stopped_before_its_tags_is_to_publish_stays() {
+    let repo = project("registry \"out\" \"oci:out\" { retain \"old-*\" last=1; }");
+    for (month, tag) in (1..).zip(["old-1", "old-2", "old-3"]) {
+        make(&repo, tag, month, &format!("oci:out/web:{tag}"));
+    }
+    assert_eq!(sorted(&first(&repo.hoist(&["prune", "--json"]))), ["old-1", "old-2"]);
+    let image = repo.hoist(&["inspect", "oci:out/web:old-1", "--digest"]).stdout.trim().to_owned();
+    let tag = json!({
+        "image": "web", "digest": image, "media-type": media_type::INDEX, "size": 1, "repository": "oci:out/web",
+        "tag": "1.0.0", "semver": true, "follows": "immutable"
+    });
+    let intent = json!({
+        "format": 3, "run": "1-stopped", "at": "2026-01-02T03:04:05Z", "allow-regress": false, "tags": [tag],
+        "entries": []
+    });
+    repo.write(".hoist/transactions/1-stopped.jsonl", format!("{intent}\n"));
+    let would = first(&repo.hoist(&["prune", "--json"]));
+    assert_eq!(sorted(&would), ["old-2"], "{would:#}");
+    let wide = repo.hoist(&["prune", "-v"]).stdout;
+    assert!(wide.contains("`hoist resume` publishes it, for the run 1-stopped"), "{wide}");
+    // Once a tag may have moved, what it goes back to is not known either.
+    repo.write(
+        ".hoist/transactions/1-stopped.jsonl",
+        format!("{intent}\n{}\n", json!({ "moving": { "tag": 0, "from": null } })),
+    );
+    refused(&repo.hoist(&["prune", "--yes"]), 3, &["stopped half way"]);
+}
+
+#[test]
 fn what_is_asked_for_has_to_make_sense() {
     let repo = project("registry \"out\" \"oci:out\"");
     refused(

@@ -268,6 +268,8 @@ fn nobody_is_asked_where_nobody_could_answer() {
     let again = repo.hoist(&["release", "--event", "tag=v1.0.0"]);
     assert_eq!(again.code, 3, "{}", again.stderr);
     assert!(again.stderr.contains("/team/web: 4 tags stay as they are\n"), "{}", again.stderr);
+    let told = repo.hoist(&["release", "--event", "tag=v1.0.0", "--json"]);
+    assert!(told.stdout.contains("/team/web: 4 tags stay as they are"), "{}", told.stdout);
 }
 
 #[test]

@@ -526,6 +526,7 @@ fn a_key_that_cannot_be_used_is_told_before_anything_is_built() {
     }
     let world = World::new(IMAGE);
     let release = |environment: &[(&str, &str)]| {
+        world.repo.git(&["tag", "--force", "v1.0.0"]);
         let ended = world.repo.hoist_with(&["release", "--event", "tag=v1.0.0", "--yes"], environment);
         assert_eq!(ended.code, 3, "{}", ended.stderr);
         assert!(ended.stderr.contains("hoist::seal::signing_key"), "{}", ended.stderr);

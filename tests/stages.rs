@@ -488,6 +488,7 @@ fn conditions_are_judged_before_anything_is_done() {
         world.repo.read("release.kdl").replace("soak=\"24h\" branch=\"main\" signed=#true", "soak=\"0s\"");
     world.repo.write("release.kdl", text);
     world.ship_to_staging();
+    world.repo.git(&["tag", "--force", "v1.0.0"]);
     // `--yes` is no approval.
     let unapproved = world.release("tag=v1.0.0");
     let said = ["approve: nobody of managers approved it", "HOIST_APPROVED_BY", "who has to agree"];
@@ -683,6 +684,7 @@ fn a_shallow_clone_promotes() {
     let world = World::new("require clean=#true branch=\"staging\"");
     done(&world.release("branch=staging"));
     let path = clone(&world, "shallow", &["--depth=1"]);
+    world.repo.git(&["-C", &path.to_string_lossy(), "tag", "v1.0.0"]);
     let ended = in_clone(&world, &path, &["release", "--event", "tag=v1.0.0", "--yes"]).output().unwrap();
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     assert_eq!(world.digest("prod/web:1.0.0"), world.digest("web:staging-latest"));

@@ -115,14 +115,13 @@ fn a_promotion_takes_signatures_along_and_a_stage_looks_at_them() {
     check("ledger", &history.stdout);
     let entry: serde_json::Value = serde_json::from_str(history.stdout.lines().next().unwrap()).unwrap();
     let place = world.at("prod/web");
-    for (at, (gate, done)) in [("signed", "signed"), ("provenance", "attested")].iter().enumerate() {
+    for (at, gate) in ["signed", "provenance"].iter().enumerate() {
         assert_eq!(entry["gates"][at]["gate"], *gate);
         let evidence = entry["gates"][at]["evidence"].as_str().unwrap();
-        assert!(evidence.contains(&format!("{done}: `web` by the key `env:KEY` (")), "{evidence}");
+        assert!(evidence.starts_with("`web` by the key `env:KEY` ("), "{evidence}");
         assert!(evidence.contains(&place) && evidence.contains("bundle"), "{evidence}");
     }
     // Nothing is added twice.
-    world.repo.git(&["tag", "v1.0.0"]);
     ends(&world.hoist(&["promote", "production", "--yes"], KEY), 0, &["Nothing to do"]);
 }
 
@@ -141,6 +140,7 @@ fn what_is_not_vouched_for_enters_no_stage_that_asks() {
     let said = ["signed: `web` is not signed by the key `env:KEY`", "release it again where it was built"];
     ends(&world.hoist(&["promote", "production", "--yes"], KEY), 3, &said);
     world.repo.commit("Sign");
+    world.repo.git(&["tag", "--force", "v1.0.0"]);
     ends(&world.release("branch=staging", OTHER), 0, &[]);
     let said = ["is not signed by the key `env:KEY`", "was not made by this key"];
     ends(&world.release("tag=v1.0.0", KEY), 3, &said);
@@ -159,6 +159,7 @@ fn what_is_not_vouched_for_enters_no_stage_that_asks() {
         world.repo.write("release.kdl", file(staging, production, SEALS));
         world.repo.write("web", staging.to_string());
         world.repo.commit("Next");
+        world.repo.git(&["tag", "--force", "v1.1.0"]);
         is_bad.store(false, Ordering::Relaxed);
         ends(&world.release("branch=staging", KEY), 0, &[]);
         is_bad.store(true, Ordering::Relaxed);

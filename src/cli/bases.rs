@@ -54,15 +54,16 @@ impl Session {
         dockerfile_bases(&loaded.release, &facts, &selection)
     }
 
-    /// Asks registries what the names of base images stand for.
+    /// Asks registries what the names of base images stand for. Returns why one could not be
+    /// asked, where the plan does without.
     pub(crate) fn find_bases(
         &self,
         loaded: &Loaded,
         selection: &Selection,
         strictness: Strictness,
         facts: &mut Facts,
-    ) -> Result<(), Problems> {
-        let mut problems = Problems::new();
+    ) -> Result<Problems, Problems> {
+        let (mut problems, mut unreached) = (Problems::new(), Problems::new());
         let of_builds = dockerfile_bases(&loaded.release, facts, selection)?;
         let of_layers = selection.needs.bases.iter().enumerate();
         let of_layers: Vec<_> = of_layers
@@ -73,7 +74,7 @@ impl Session {
             })
             .collect();
         if of_layers.is_empty() && of_builds.is_empty() {
-            return problems.or(());
+            return problems.or(unreached);
         }
         let cache = self.cache_for_run(&loaded.release, &loaded.project, false)?;
         let quiet = self.global.quiet || self.global.json;
@@ -107,6 +108,7 @@ impl Session {
             let images = cache.images();
             let found = match runtime.block_on(find_base(reference, registry, span, &publisher, images)) {
                 Err(problem) if is_out_of_reach(&problem) && strictness != Strictness::Ask => {
+                    unreached.push(before(problem.clone()));
                     match last_base(reference, images) {
                         Some(last) => {
                             tell(&format!(
@@ -134,7 +136,7 @@ impl Session {
             }
         }
         facts.images = known;
-        problems.or(())
+        problems.or(unreached)
     }
 }
 

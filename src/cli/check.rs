@@ -11,7 +11,7 @@ use crate::config::{Secret, Sign};
 use crate::diagnostic::{Problems, counted};
 use crate::facts::Needs;
 use crate::inspect::expired;
-use crate::plan::{Goals, shared_rules};
+use crate::plan::{Goals, dead_ends, shared_rules};
 use crate::report::{Paint, problems_json, render_warning};
 use crate::store::secret_file;
 
@@ -23,7 +23,11 @@ pub(crate) fn check(session: &mut Session) -> Result<ExitCode, Problems> {
     let (targets, images) = (loaded.release.targets.len(), loaded.release.images.len());
     let stages = loaded.release.stages.len();
     let plan = session.outline(&loaded, &Goals::All, &IndexMap::new())?;
-    shared_rules(&loaded.release).or(())?;
+    shared_rules(&loaded.release)
+        .into_iter()
+        .chain(dead_ends(&loaded.release))
+        .collect::<Problems>()
+        .or(())?;
     if session.global.json {
         session.output(&format!("{}\n", problems_json(&Problems::new(), &session.sources)))?;
         return Ok(ExitCode::SUCCESS);

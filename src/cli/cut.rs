@@ -46,13 +46,17 @@ pub(crate) fn cut(session: &mut Session, options: &Cut) -> Result<ExitCode, Prob
     let prefix = prefix(release);
     let version = following(session, &tags, (&known, &prefix), (&git.sha, options.which.into()))?;
     let name = format!("{prefix}{version}");
-    // A tag of which no release can be planned would burn its version.
+    // A tag of which no release can be planned, or would be refused, would burn its version.
     session.global.event = Some(format!("tag={name}"));
     if !release.images.is_empty() {
         let entered = session.outline_release(&loaded, &values)?;
-        for Problem { title, help, .. } in entered.iter().flat_map(|entered| entered.refused.as_slice()) {
-            let help = help.as_deref().map(|help| format!("  {help}\n")).unwrap_or_default();
-            session.say(&format!("its release would be refused now: {title}\n{help}"));
+        let refused = entered.map(|entered| entered.refusals_ahead(session, root)).unwrap_or_default();
+        if options.allow_refused {
+            for Problem { title, .. } in refused.as_slice() {
+                session.say(&format!("its release would be refused now: {title}\n"));
+            }
+        } else {
+            refused.into_iter().map(|problem| not_cut(problem, &name)).collect::<Problems>().or(())?;
         }
     }
     if options.push {
@@ -90,6 +94,13 @@ pub(crate) fn cut(session: &mut Session, options: &Cut) -> Result<ExitCode, Prob
         });
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// That no tag is made of which the release would be refused now.
+fn not_cut(problem: Problem, name: &str) -> Problem {
+    problem.note(format!(
+        "`{name}` is not cut, for its release would be refused now; `--allow-refused` cuts it all the same"
+    ))
 }
 
 /// The version behind that of a commit.

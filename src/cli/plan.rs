@@ -3,14 +3,14 @@
 use std::process::ExitCode;
 
 use crate::cli::arguments::{Plan, Running};
-use crate::cli::publishable::{refusal, warn_of_event};
+use crate::cli::publishable::{publishes, refusal, warn_of_event};
 use crate::cli::run::{has_gap, invisible};
 use crate::cli::session::{Planned, Session, exit_code};
 use crate::cli::words::Words;
 use crate::config::Release;
 use crate::diagnostic::{Class, Problem, Problems};
-use crate::plan::{Goals, Options};
-use crate::report::{forecast_json, forecast_text, refused_json};
+use crate::plan::{Goals, Options, dead_ends_of};
+use crate::report::{forecast_json, forecast_text, refused_json, render_warning, unreached_json};
 use crate::run::{Forecast, ended_allowances, forecast};
 
 pub(crate) fn plan(session: &mut Session, options: &Plan) -> Result<ExitCode, Problems> {
@@ -32,17 +32,38 @@ pub(crate) fn plan(session: &mut Session, options: &Plan) -> Result<ExitCode, Pr
         None => warn_of_event(session, &planned.project.root, &planned.facts),
     }
     let code = show(session, &planned, &crate::run::Options::default(), refused)?;
+    if heading == OF_RELEASE {
+        tell_dead_ends(session, &planned);
+    }
     if let (Some(text), false) = (invisible(&planned.plan, &planned.facts), session.global.json) {
         session.say(&text);
     }
     Ok(code)
 }
 
+/// What stands above the plan of a release.
+const OF_RELEASE: &str = "plan of `hoist release`:\n";
+
+/// Warns of stages that nothing can ever enter, of which the event does not tell: it enters
+/// others, or is refused for another reason before.
+fn tell_dead_ends(session: &Session, planned: &Planned) {
+    if session.global.json {
+        return;
+    }
+    let judged = planned.entered.iter().flat_map(|entered| &entered.stages);
+    let judged: Vec<&String> = judged.map(|(stage, _)| &stage.name.value).collect();
+    for stage in planned.release.stages.values().filter(|stage| !judged.contains(&&stage.name.value)) {
+        for problem in dead_ends_of(&planned.release, stage).as_slice() {
+            session.say(&render_warning(problem, &session.sources, session.status_look()));
+        }
+    }
+}
+
 /// What is planned where nothing is named, with a line that says so: what `hoist
 /// release` would do, or, where a file declares no image, what `hoist run` would.
 fn usual(release: &Release) -> (Goals, &'static str) {
     match (release.images.is_empty(), release.default.is_empty()) {
-        (false, _) => (Goals::Release, "plan of `hoist release`:\n"),
+        (false, _) => (Goals::Release, OF_RELEASE),
         (true, false) => (Goals::Default, "plan of `hoist run`, for the file declares no image:\n"),
         (true, true) => {
             (Goals::All, "plan of all targets, for the file declares neither an image nor a `default`:\n")
@@ -82,6 +103,11 @@ fn show(
         }
         refused.extend(of_stages);
     }
+    let unreached = planned.unreached.as_slice().iter().filter(|_| publishes(&planned.plan));
+    let unreached: Problems = unreached.cloned().collect();
+    for problem in unreached.as_slice().iter().filter(|_| !session.global.json) {
+        session.say(&format!("As long as that is so, it is refused: {}\n", problem.title));
+    }
     let ended = ended_allowances(&planned.plan, &session.host);
     if !ended.is_empty() && !session.global.json {
         session.report(&ended);
@@ -91,6 +117,9 @@ fn show(
     if session.global.json {
         if !refused.is_empty() {
             session.output(&format!("{}\n", refused_json(&refused, &session.sources)))?;
+        }
+        if !unreached.is_empty() {
+            session.output(&format!("{}\n", unreached_json(&unreached, &session.sources)))?;
         }
         for one in &forecasts {
             session.output(&format!("{}\n", forecast_json(&planned.plan, one)))?;

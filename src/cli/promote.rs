@@ -15,23 +15,32 @@ pub(crate) fn promote(session: &mut Session, options: &Promote) -> Result<ExitCo
     let loaded = session.load()?;
     let stage = stage_of(&loaded.release, &options.stage)?.clone();
     let name = &stage.name.value;
-    let from = match (&options.from, &stage.from) {
+    let from = match (&options.from, stage.from.as_slice()) {
         (Some(from), _) => stage_of(&loaded.release, from)?.name.value.clone(),
-        (None, Some(from)) => from.value.clone(),
-        (None, None) => {
+        (None, [from]) => from.value.clone(),
+        (None, []) => {
             let title = format!("`{name}` comes from no other stage: name one");
             let problem = Problem::new(Code::CommandLine, title).label(stage.name.span, "it has no `from`");
             return Err(problem.help(format!("`hoist promote {name} --from STAGE`")).into());
+        }
+        (None, several) => {
+            let title = format!("`{name}` comes from one of several stages: name one");
+            let problem = Problem::new(Code::CommandLine, title);
+            let problem =
+                several.iter().fold(problem, |problem, from| problem.label(from.span, "one of these"));
+            let calls = several.iter().map(|from| format!("`hoist promote {name} --from {}`", from.value));
+            return Err(problem.help(calls.collect::<Vec<_>>().join(", or ")).into());
         }
     };
     if from == *name {
         let title = format!("`{name}` cannot be promoted to itself");
         return Err(Problem::new(Code::CommandLine, title).help("name another stage with `--from`").into());
     }
-    if let Some(usual) = stage.from.as_ref().filter(|usual| usual.value != from) {
+    if !stage.from.is_empty() && stage.from.iter().all(|usual| usual.value != from) {
+        let usual: Vec<_> = stage.from.iter().map(|usual| usual.value.as_str()).collect();
         session.say(&format!(
             "these images come from {from}: whether they ran in {} is not asked\n",
-            usual.value
+            usual.join(" or ")
         ));
     }
     let ledger = Ledger::open(&loaded.project.root, &session.host.environment)?;

@@ -12,7 +12,8 @@ use crate::diagnostic::{Code, Problem, Problems, counted, nearest};
 use crate::facts::{Facts, Needs};
 use crate::plan::{RegistryPlan, destinations};
 use crate::release::{
-    Journals, Ledger, Needed, Outcome, Page, Proposal, Publisher, Ran, Rules, propose_at, remove_at,
+    Intent, Journal, Journals, Ledger, Needed, Outcome, Page, Proposal, Publisher, Ran, Rules, propose_at,
+    remove_at,
 };
 
 mod arguments;
@@ -37,9 +38,15 @@ pub(crate) fn prune(session: &mut Session, options: &Prune) -> Result<ExitCode, 
     let loaded = session.load()?;
     let facts = session.gather(&loaded, &Needs::default(), &IndexMap::new())?;
     let places = places(&loaded.release, &facts, options)?;
-    not_amid_a_release(&loaded)?;
+    // Held until all is done: nobody goes on with them meanwhile.
+    let stopped_before = not_amid_a_release(&loaded)?;
     let (ledger, page) = ledger(session, &loaded, &facts)?;
-    let needed = Needed::of(&stages(&loaded.release, ledger.as_ref(), &page)?, session.host.now);
+    let mut needed = Needed::of(&stages(&loaded.release, ledger.as_ref(), &page)?, session.host.now);
+    for Intent { run, tags, .. } in stopped_before.iter().map(Journal::intent) {
+        for tag in tags {
+            needed.keep(tag.digest, || format!("`hoist resume` publishes it, for the run {run}"));
+        }
+    }
     let publisher = Publisher::new(loaded.project.root.clone(), facts.environment.clone());
     let stopped = "pruning was stopped";
     let now = session.host.now;
@@ -157,8 +164,9 @@ fn unknown(release: &Release, name: &str) -> Problem {
     Problem::new(Code::UnknownTarget, format!("there is no registry or image `{name}`")).help(help)
 }
 
-/// What a release is about to name is not known to anybody else.
-fn not_amid_a_release(loaded: &Loaded) -> Result<(), Problem> {
+/// Refuses while a release goes on, or stopped half way: what it is about to name, or to go
+/// back to, is not known to anybody else. Returns those that stopped before the first tag.
+fn not_amid_a_release(loaded: &Loaded) -> Result<Vec<Journal>, Problem> {
     let Journals { dead, live } = Journals::find(&loaded.project.root)?;
     let problem = |title: String, help: &str| Problem::new(Code::Journal, title).help(help);
     if let Some(run) = live.first() {
@@ -170,7 +178,7 @@ fn not_amid_a_release(loaded: &Loaded) -> Result<(), Problem> {
         let title = format!("the release of run {run} stopped half way, and what it needs is not known");
         return Err(problem(title, "`hoist resume` finishes it, or puts it back"));
     }
-    Ok(())
+    Ok(dead)
 }
 
 /// What the ledger says, after its remote was asked. A project without a stage need not be

@@ -3,36 +3,54 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::cli::arguments::Running;
 use crate::cli::session::{Planned, Session};
-use crate::diagnostic::{Code, Problem, Span};
+use crate::diagnostic::{Code, Problem, Span, nearest};
 use crate::facts::{Event, EventSource, Facts, Tracked, commit_of_tag, has_untracked, is_on_branch, short};
 use crate::plan::{Action, Declared, Effect, NeedKind, Plan, Step};
+use crate::release::Tags;
 
 /// So many files are named.
 const NAMED: usize = 5;
 
 /// Refuses to publish what is not of the commit, or for a git tag or a branch what is not
-/// of it. That there is no such tag or branch here is only told: it may be made when the
-/// release succeeded.
-pub(crate) fn check(session: &Session, planned: &Planned, allow_dirty: bool) -> Result<(), Problem> {
+/// of it; of a git tag that the command line names, also that it is not there. That there is
+/// no such branch here is only told: a CI system may have checked out the commit alone.
+pub(crate) fn check(session: &Session, planned: &Planned, running: &Running) -> Result<(), Problem> {
     let (root, facts) = (&planned.project.root, &planned.facts);
-    if let Some(problem) = refusal(session, planned, allow_dirty)? {
+    if let Some(problem) = refusal(session, planned, running.allow_dirty)? {
         return Err(problem);
     }
     let Some(git) = facts.git.as_ref().filter(|_| publishes(&planned.plan)) else { return Ok(()) };
-    let unknown = match &facts.event {
+    if facts.event_source != EventSource::CommandLine || running.dry_run {
+        return Ok(());
+    }
+    match &facts.event {
         Event::Tag(tag) if commit_of_tag(root, &session.host.environment, tag).is_none() => {
-            format!("git tag `{tag}`")
+            Err(no_such_tag(session, root, tag)?)
         }
         Event::Branch(branch) if git.branch.is_some() && !git.branches.contains(branch) => {
-            format!("branch `{branch}`")
+            if !session.global.json {
+                let text = format!(
+                    "There is no branch `{branch}` here: this commit is released as it all the same.\n"
+                );
+                session.say(&text);
+            }
+            Ok(())
         }
-        _ => return Ok(()),
-    };
-    if facts.event_source == EventSource::CommandLine && !session.global.json {
-        session.say(&format!("There is no {unknown} here: this commit is released as it all the same.\n"));
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+/// That a git tag is not there for which something is to be published.
+fn no_such_tag(session: &Session, root: &Path, tag: &str) -> Result<Problem, Problem> {
+    let known = Tags::open(root, &session.host.environment)?.all()?;
+    let meant = nearest(tag, known.iter().map(|(name, _)| name.as_str()));
+    let problem = Problem::new(Code::NotPublishable, format!("there is no git tag `{tag}` here"));
+    Ok(problem.help(match meant {
+        Some(meant) => format!("did you mean `{meant}`? `git fetch --tags` brings what others made"),
+        None => format!("`git tag {tag}` makes it, `git fetch --tags` brings what others made"),
+    }))
 }
 
 /// Why what is planned may not be published, if so.
@@ -56,7 +74,7 @@ pub(crate) fn refusal(
 }
 
 /// Whether a step publishes, be it by digest alone.
-fn publishes(plan: &Plan) -> bool {
+pub(crate) fn publishes(plan: &Plan) -> bool {
     plan.steps.iter().any(|step| step.effect == Effect::Publishing)
 }
 

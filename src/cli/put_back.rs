@@ -177,7 +177,7 @@ fn settle(
 
 /// What ends the hold of a stage.
 fn lifting(stage: Option<&Stage>) -> String {
-    match stage.filter(|stage| stage.from.is_some()) {
+    match stage.filter(|stage| !stage.from.is_empty()) {
         Some(stage) => format!("`hoist promote {}`", stage.name.value),
         None => "`hoist release --lift-hold`".to_owned(),
     }

@@ -43,14 +43,23 @@ pub(crate) fn resume(session: &mut Session, options: &Resume) -> Result<ExitCode
     let mut ended = ExitCode::SUCCESS;
     for journal in dead {
         let loaded = session.load()?;
-        let what = if options.back { "it is put back" } else { "it is finished" };
+        let gives_up = options.back && journal.is_untouched();
+        let what = match (gives_up, options.back) {
+            (true, _) => "it is given up",
+            (false, true) => "it is put back",
+            (false, false) => "it is finished",
+        };
         announce(session, journal.intent(), journal.moved().len(), what);
         if !options.running.yes && !ci(session) {
             let confirm = asker(session, false);
-            let question = if options.back { "Put it back?" } else { "Finish it?" };
+            let question = match (gives_up, options.back) {
+                (true, _) => "Give it up?",
+                (false, true) => "Put it back?",
+                (false, false) => "Finish it?",
+            };
             consent(&confirm, question, "resumed")?;
         }
-        if options.back && journal.is_untouched() {
+        if gives_up {
             let left = leave(session, &loaded.project.root, &journal)?;
             let late =
                 if left { "" } else { "; what it sent to the ledger may come late, and is known then" };
@@ -153,11 +162,12 @@ fn has_died(session: &Session, ledger: &Ledger, held: &Held) -> Result<bool, Pro
 fn announce(session: &Session, intent: &Intent, moved: usize, what: &str) {
     let stages: Vec<_> = intent.entries.iter().map(|entry| format!("`{}`", entry.stage)).collect();
     let of = if stages.is_empty() { String::new() } else { format!(" for {}", stages.join(", ")) };
-    session.say(&format!(
-        "the run {}{of} stopped after {moved} of {} could have moved; {what}\n",
-        intent.run,
-        counted(intent.tags.len(), "tag"),
-    ));
+    let tags = counted(intent.tags.len(), "tag");
+    let far = match moved {
+        0 => format!("before the first of {tags}"),
+        _ => format!("when {moved} of {tags} could have moved"),
+    };
+    session.say(&format!("the run {}{of} stopped {far}; {what}\n", intent.run));
 }
 
 /// Says of releases that stopped half way that they did, before another one begins, and ends
@@ -440,7 +450,8 @@ fn back(session: &mut Session, loaded: &Loaded, journal: &Journal) -> Result<Exi
 /// Refuses to put back what a stage runs.
 fn check_not_entered(ledger: &Ledger, intent: &Intent, entered: &[String]) -> Result<(), Problem> {
     if let Some(stage) = entered.first() {
-        let problem = Problem::new(Code::NotPromotable, format!("it has entered `{stage}` already"));
+        let title = format!("the run {} cannot be put back: it has entered `{stage}` already", intent.run);
+        let problem = Problem::new(Code::NotPromotable, title);
         let help =
             format!("`hoist status {stage}` shows what runs; `hoist rollback {stage}` goes back from it");
         return Err(problem.help(help));
@@ -452,7 +463,9 @@ fn check_not_entered(ledger: &Ledger, intent: &Intent, entered: &[String]) -> Re
     };
     match intent.entries.iter().find(runs) {
         Some(entry) => {
-            let title = format!("`{}` runs it: the ledger says so already", entry.stage);
+            let (run, stage) = (&intent.run, &entry.stage);
+            let title =
+                format!("the run {run} cannot be put back: `{stage}` runs its images, as the ledger says");
             let help = format!("`hoist resume` finishes it; then `hoist rollback {}` goes back", entry.stage);
             Err(Problem::new(Code::NotPromotable, title).help(help))
         }

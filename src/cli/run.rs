@@ -87,7 +87,7 @@ fn ready(
         let problem = Problem::new(Code::CommandLine, "`--learn` needs the name of a target with commands");
         return Err(problem.help("`hoist graph` shows the names of all steps").into());
     }
-    publishable::check(session, &prepared.planned, running.allow_dirty)?;
+    publishable::check(session, &prepared.planned, running)?;
     Ok(prepared)
 }
 
@@ -335,13 +335,14 @@ fn agree(
     (yes, options): (bool, &crate::run::Options),
     confirm: &Confirm,
 ) -> Result<(), Problems> {
-    let lines = visible(&planned.plan, enters, &Staying::default());
+    let is_seen = !visible(&planned.plan, enters, &Staying::default()).is_empty();
     let automatic = yes || ci(session) || matches!(planned.facts.event_source, EventSource::Ci(_));
     // What cannot run is refused without a question.
     let refused = has_gap(&planned.plan);
-    if lines.is_empty() || automatic || refused {
+    if !is_seen || automatic || refused {
         return Ok(());
     }
+    let lines = visible(&planned.plan, enters, &Staying::find(session, planned, options)?);
     if session.global.json {
         // Nobody can be asked: what the question was about is part of the refusal.
         let tell = |problem: Problem| {
@@ -349,7 +350,6 @@ fn agree(
         };
         return Ok(consent(confirm, "Publish?", "published").map_err(tell)?);
     }
-    let lines = visible(&planned.plan, enters, &Staying::find(session, planned, options)?);
     status(&format!("This would publish:\n{}", lines.concat()));
     Ok(consent(confirm, "Publish?", "published")?)
 }

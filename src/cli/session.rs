@@ -52,6 +52,8 @@ pub(crate) struct Planned {
     pub(crate) known: KnownFiles,
     /// The stages that it enters, if it does.
     pub(crate) entered: Option<Entered>,
+    /// What could not be asked, and is taken for what was known before.
+    pub(crate) unreached: Problems,
     /// See [`lacking`](Self::lacking), once it was looked for.
     pub(crate) lacking: OnceCell<BTreeMap<PathBuf, Span>>,
 }
@@ -242,12 +244,21 @@ impl Session {
         let mut facts = self.gather(&loaded, &selection.needs, overrides)?;
         facts.dockerfiles = self.read_dockerfiles(&loaded.project, &selection.needs)?;
         let strict = Strictness::of(&selection, options);
-        self.find_bases(&loaded, &selection, strict, &mut facts)?;
+        let unreached = self.find_bases(&loaded, &selection, strict, &mut facts)?;
         let plan = crate::plan::build(&loaded.release, &facts, &selection, &options)?;
         let Loaded { project, release, known, .. } = loaded;
         let tools = selection.needs.tools;
-        let mut planned =
-            Planned { project, release, facts, plan, tools, known, entered, lacking: OnceCell::new() };
+        let mut planned = Planned {
+            project,
+            release,
+            facts,
+            plan,
+            tools,
+            known,
+            entered,
+            unreached,
+            lacking: OnceCell::new(),
+        };
         planned.settle_untracked()?;
         Ok(planned)
     }

@@ -158,6 +158,7 @@ fn recall(
         tools: Vec::new(),
         known: KnownFiles::new(),
         entered: None,
+        unreached: Problems::new(),
         lacking: OnceCell::new(),
     };
     if changes.is_empty() && !snapshot.head.pending {

@@ -91,6 +91,9 @@ pub(crate) struct Cut {
     /// Cut although the tree has changes that are not committed
     #[arg(long)]
     pub(crate) allow_dirty: bool,
+    /// Cut although the release of the tag would be refused now
+    #[arg(long)]
+    pub(crate) allow_refused: bool,
     /// Do not ask
     #[arg(short, long)]
     pub(crate) yes: bool,

@@ -3,6 +3,7 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::ExitCode;
 
 use indexmap::IndexMap;
@@ -14,15 +15,15 @@ use crate::cli::place::until_signalled;
 use crate::cli::run::{can_ask, ci};
 use crate::cli::session::{Loaded, Planned, Session, links_of};
 use crate::config::{Fact, Image, ProjectPath, Release, Stage};
-use crate::diagnostic::{Code, Problem, Problems, nearest};
+use crate::diagnostic::{Code, Problem, Problems, Span, Spanned, nearest};
 use crate::facts::{Event, EventSource, Facts, Git, Needs, Scope, commit_and_event, short};
 use crate::plan::{
     Entering, Goals, Options, Plan, Promoted, RegistryPlace, RegistryPlan, entered, images_of_stage,
-    registry_of, select_entering, tests_of,
+    no_version, registry_of, select_entering, tests_of,
 };
 use crate::release::{
-    Candidate, Entrance, Entry, EntryImage, EntryKind, Ledger, Page, Publisher, Running, Scans, Vouching,
-    before, ran_in, running_in, runs_higher, tree_of_commit, vouched_at_sources,
+    Candidate, Entrance, Entry, EntryImage, EntryKind, Ledger, Page, Publisher, Running, Scans, State,
+    Vouching, before, ran_in, runs_higher, tree_of_commit, vouched_at_sources,
 };
 
 /// Variables by which CI systems say who set off a run.
@@ -43,6 +44,8 @@ pub(crate) struct Entered {
     pub(crate) stages: Vec<(Stage, Candidate)>,
     /// Why it would be refused, where that is only looked at.
     pub(crate) refused: Problems,
+    /// Why the ledger is that which was known before, where that is only looked at.
+    pub(crate) unreached: Option<Problem>,
     /// Who approved it before, where it goes on.
     pub(crate) approval: Option<String>,
     /// The runs that died: what they were about to do may be done now.
@@ -60,6 +63,7 @@ impl Entered {
             page,
             stages,
             refused: Problems::new(),
+            unreached: None,
             approval: None,
             over: Vec::new(),
             deployed: None,
@@ -97,8 +101,17 @@ impl Entered {
 
     /// Why what is only looked at would be refused.
     pub(crate) fn refusals(&self, session: &Session, planned: &Planned, allow_regress: bool) -> Problems {
-        let mut problems = self.refused.clone();
+        let mut problems: Problems = self.unreached.iter().cloned().collect();
+        problems.extend(self.refused.clone());
         problems.extend(self.entrance(session, planned, allow_regress).err().unwrap_or_default());
+        problems
+    }
+
+    /// As [`refusals`](Self::refusals), of what is not planned: whether somebody vouches for
+    /// images is not asked.
+    pub(crate) fn refusals_ahead(&self, session: &Session, root: &Path) -> Problems {
+        let mut problems = self.refused.clone();
+        problems.extend(self.unsealed(session, root, false).err().unwrap_or_default());
         problems
     }
 
@@ -126,14 +139,7 @@ impl Entered {
         planned: &Planned,
         allow_regress: bool,
     ) -> Result<Entrance, Problems> {
-        let (ledger, root) = (self.ledger.clone(), planned.project.root.clone());
-        let entrance = Entrance::new(ledger, root, who(session), allow_regress, self.stages.clone());
-        let approval = self.approval.clone().or_else(|| given(session));
-        let (entrance, asks) = (entrance.approved(approval.ok_or(None)), can_ask(session));
-        for run in &self.over {
-            entrance.take_over(run);
-        }
-        entrance.check_before_approval(&self.page.state, asks)?;
+        let entrance = self.unsealed(session, &planned.project.root, allow_regress)?;
         if !entrance.asks_for_seals() {
             return Ok(entrance);
         }
@@ -141,7 +147,20 @@ impl Entered {
         let look = vouched_at_sources(&planned.plan, &entrance, &publisher);
         let sources = until_signalled(look, "signatures were not looked for").map_err(before)?;
         let entrance = entrance.vouched(sources);
-        entrance.check_before_approval(&self.page.state, asks)?;
+        entrance.check_before_approval(&self.page.state, can_ask(session))?;
+        Ok(entrance)
+    }
+
+    /// As [`entrance`](Self::entrance), before it is known what vouches for images.
+    fn unsealed(&self, session: &Session, root: &Path, allow_regress: bool) -> Result<Entrance, Problems> {
+        let (ledger, stages) = (self.ledger.clone(), self.stages.clone());
+        let entrance = Entrance::new(ledger, root.to_owned(), who(session), allow_regress, stages);
+        let approval = self.approval.clone().or_else(|| given(session));
+        let entrance = entrance.approved(approval.ok_or(None));
+        for run in &self.over {
+            entrance.take_over(run);
+        }
+        entrance.check_before_approval(&self.page.state, can_ask(session))?;
         Ok(entrance)
     }
 }
@@ -203,14 +222,13 @@ impl Session {
         }
         let root = &loaded.project.root;
         let ledger = Ledger::open(root, &self.host.environment)?;
-        let page = if options.looked_at {
+        let (page, unreached) = match ledger.fetch() {
             // What was known before is enough to look ahead.
-            ledger.fetch().or_else(|problem| {
+            Err(problem) if options.looked_at => {
                 self.say(&format!("{}: what is told here was known before\n", problem.title));
-                ledger.read()
-            })?
-        } else {
-            ledger.fetch()?
+                (ledger.read()?, Some(problem))
+            }
+            fetched => (fetched?, None),
         };
         let Some(git) = &facts.git else {
             let problem = Problem::new(Code::NoGit, "a stage is entered with a commit, and there is none");
@@ -220,24 +238,11 @@ impl Session {
         let tree = tree_of_commit(root, &git.sha)?;
         let (mut entering, mut problems, mut candidates) = (Entering::default(), Problems::new(), Vec::new());
         for stage in &stages {
-            let from = stage.from.as_ref().map(|from| {
-                if let Some(other) = stages.iter().find(|other| other.name.value == from.value) {
-                    return Err(at_once(stage, other));
-                }
-                let known = (&ledger, &page.state);
-                let since = |commit: &str| deployed_since(self, loaded, &facts, known, commit).is_some();
-                let running = ran_in(&page.state, &from.value, (&git.sha, &tree));
-                running
-                    .or_else(|problem| {
-                        // Deploying there made another commit, and nothing else of it.
-                        let running = running_in(&page.state, &from.value)?;
-                        let entry = &running.entry;
-                        if !entry.dirty && since(&entry.commit) { Ok(running) } else { Err(problem) }
-                    })
-                    .map(|running| (from.value.clone(), running.clone()))
-                    .map_err(|problem| problem.label(from.span, "its images are taken from there"))
-            });
-            let from = match from.transpose() {
+            problems.extend(no_version(release, &facts, stage));
+            // Deploying there made another commit, and nothing else of it.
+            let since =
+                |commit: &str| deployed_since(self, loaded, &facts, (&ledger, &page.state), commit).is_some();
+            let from = match taken_from(&page.state, stage, &stages, (&git.sha, &tree), since) {
                 Ok(from) => from,
                 Err(problem) => {
                     problems.push(problem);
@@ -281,8 +286,16 @@ impl Session {
         let (stages, refused) = (candidates, problems);
         let over = Vec::new();
         let entered = !stages.is_empty() || !refused.is_empty();
-        let entered =
-            entered.then(|| Entered { ledger, page, stages, refused, approval: None, over, deployed });
+        let entered = entered.then(|| Entered {
+            ledger,
+            page,
+            stages,
+            refused,
+            unreached,
+            approval: None,
+            over,
+            deployed,
+        });
         Ok(Some((entering, entered)))
     }
 
@@ -298,7 +311,8 @@ impl Session {
         let (facts, plan) = self.plan_of_stage(&loaded, facts, stage, promoted)?;
         let Loaded { project, release, known, .. } = loaded;
         let (tools, entered, lacking) = (Vec::new(), None, OnceCell::new());
-        Ok(Planned { project, release, facts, plan, tools, known, entered, lacking })
+        let unreached = Problems::new();
+        Ok(Planned { project, release, facts, plan, tools, known, entered, unreached, lacking })
     }
 
     /// As [`plan_stage`](Self::plan_stage), to be looked at.
@@ -494,6 +508,55 @@ pub(crate) fn registry(release: &Release, facts: &Facts, repository: &str) -> Op
         return Some(RegistryPlan::with_defaults(repository, RegistryPlace::Layout(path)));
     }
     Some(registry_of(release, facts, &repository.parse().ok()?))
+}
+
+/// The stage that the images of another one are taken from, if they are taken from one, and
+/// what runs there: of several, the first that runs what was made from the tree of the commit,
+/// or from one that nothing but deployments came behind (`since`).
+///
+/// # Errors
+/// None of them does; the event enters one of them, too.
+fn taken_from(
+    known: &State,
+    stage: &Stage,
+    entered: &[&Stage],
+    (commit, tree): (&str, &str),
+    since: impl Fn(&str) -> bool,
+) -> Result<Option<(String, Running)>, Problem> {
+    let mut unfit: Vec<(Span, Problem)> = Vec::new();
+    for Spanned { value: from, span } in &stage.from {
+        if let Some(other) = entered.iter().find(|other| other.name.value == *from) {
+            return Err(at_once(stage, other).label(*span, "its images are taken from there"));
+        }
+        match ran_in(known, from, (commit, tree)) {
+            Ok(running) => return Ok(Some((from.clone(), running.clone()))),
+            Err(problem) => unfit.push((*span, problem)),
+        }
+    }
+    for Spanned { value: from, .. } in &stage.from {
+        let running = known.running(from).filter(|running| !running.entry.dirty);
+        if let Some(running) = running.filter(|running| since(&running.entry.commit)) {
+            return Ok(Some((from.clone(), running.clone())));
+        }
+    }
+    let name = &stage.name.value;
+    Err(match unfit.as_slice() {
+        [] => return Ok(None),
+        [(span, problem)] => problem.clone().label(*span, "its images are taken from there"),
+        several => {
+            let names: Vec<_> = stage.from.iter().map(|from| format!("`{}`", from.value)).collect();
+            let short = short(commit);
+            let title =
+                format!("commit {short} runs in none of {}, and is not built again", names.join(", "));
+            let problem = Problem::new(Code::NotPromotable, title).help(format!(
+                "release this commit to one of them first, or `hoist promote {name} --from STAGE` takes what runs there"
+            ));
+            several.iter().fold(problem, |problem, (span, why)| {
+                let why = why.notes.first().unwrap_or(&why.title);
+                problem.label(*span, "one of these").note(why)
+            })
+        }
+    })
 }
 
 /// Two stages, one behind the other, that one event would enter.

@@ -2,15 +2,17 @@
 
 use std::process::ExitCode;
 
+use indexmap::IndexMap;
 use serde_json::{Value, json};
 
 use crate::cli::arguments::Tags;
 use crate::cli::publishable::warn_of_event;
-use crate::cli::session::Session;
+use crate::cli::session::{Loaded, Session};
 use crate::cli::words::Words;
-use crate::config::{Image, Release};
+use crate::config::{Image, Release, Rule};
 use crate::diagnostic::{Code, Problem, Problems, Spanned, nearest};
 use crate::facts::{Event, Needs};
+use crate::plan::{Goals, entered};
 use crate::report::{Look, Paint, Table};
 use crate::tags::{Movement, PlannedTag, Tagging, evaluate};
 
@@ -23,23 +25,41 @@ pub(crate) fn tags(session: &mut Session, options: &Tags) -> Result<ExitCode, Pr
     let mut all = Vec::new();
     for image in images {
         let tagging = problems.take(evaluate(&loaded.release, &facts, &image.tags));
-        all.extend(tagging.map(|tagging| (image, tagging)));
+        let Some(tagging) = tagging else { continue };
+        let stages = entered(&loaded.release, &facts.event).filter(|stage| stage.has(image));
+        let of_stages = stages.filter_map(|stage| {
+            let rules: Vec<Rule> = image.tags.iter().chain(&stage.tags).cloned().collect();
+            let mut tags = problems.take(evaluate(&loaded.release, &facts, &rules))?.tags;
+            tags.retain(|tag| tagging.tags.iter().all(|own| own.tag != tag.tag));
+            (!tags.is_empty()).then(|| (stage.name.value.clone(), tags))
+        });
+        let of_stages = of_stages.collect();
+        all.push(Named { image, tagging, of_stages });
     }
     problems.or(())?;
     warn_of_event(session, &loaded.project.root, &facts);
+    let collisions = collisions(session, &loaded, &words.values);
     if session.global.json {
-        for (image, tagging) in &all {
-            session.output(&format!("{}\n", tagging_json(image, tagging)))?;
+        for named in &all {
+            session.output(&format!("{}\n", tagging_json(named)))?;
         }
-        return Ok(ExitCode::SUCCESS);
+        return collisions.or(ExitCode::SUCCESS);
     }
     let look = session.output_look();
     let mut out = format!("{}\n", look.paint(Paint::Faint, &format!("For {}", event(&facts.event))));
-    for (image, tagging) in &all {
-        out.push_str(&section(image, tagging, look));
+    for named in &all {
+        out.push_str(&section(named, look));
     }
     session.output(&out)?;
-    Ok(ExitCode::SUCCESS)
+    collisions.or(ExitCode::SUCCESS)
+}
+
+/// Names that two images would fight over in a release. What else is wrong with one is not
+/// asked here.
+fn collisions(session: &Session, loaded: &Loaded, values: &IndexMap<String, String>) -> Problems {
+    let planned = session.outline(loaded, &Goals::Release, values);
+    let problems = planned.err().into_iter().flatten();
+    problems.filter(|problem| problem.code == Code::TagCollision).collect()
 }
 
 fn chosen<'a>(release: &'a Release, names: &[Spanned<String>]) -> Result<Vec<&'a Image>, Problems> {
@@ -72,10 +92,21 @@ pub(crate) fn event(event: &Event) -> String {
     }
 }
 
-fn section(image: &Image, tagging: &Tagging, look: Look) -> String {
+/// An image, and its names.
+struct Named<'a> {
+    image: &'a Image,
+    tagging: Tagging,
+    /// The names that it gets beside these in stages that the event enters.
+    of_stages: Vec<(String, Vec<PlannedTag>)>,
+}
+
+fn section(Named { image, tagging, of_stages }: &Named<'_>, look: Look) -> String {
     let mut table = Table::new();
-    for tag in &tagging.tags {
-        let rule = format!("by {}", tag.rule);
+    let own = tagging.tags.iter().map(|tag| (tag, format!("by {}", tag.rule)));
+    let of_stages = of_stages.iter().flat_map(|(stage, tags)| {
+        tags.iter().map(move |tag| (tag, format!("by {} of the stage {stage}", tag.rule)))
+    });
+    for (tag, rule) in own.chain(of_stages) {
         let name = (Some(Paint::Name), tag.tag.to_string());
         table.row([name, (None, movement(tag).to_owned()), (Some(Paint::Faint), rule)]);
     }
@@ -114,11 +145,17 @@ fn movement(tag: &PlannedTag) -> &'static str {
     }
 }
 
-fn tagging_json(image: &Image, tagging: &Tagging) -> Value {
-    let tags = tagging
+fn tagging_json(Named { image, tagging, of_stages }: &Named<'_>) -> Value {
+    let own = tagging
         .tags
         .iter()
         .map(|tag| json!({ "tag": tag.tag.as_str(), "rule": tag.rule, "kind": movement(tag) }));
+    let of_stages = of_stages.iter().flat_map(|(stage, tags)| {
+        tags.iter().map(move |tag| {
+            json!({ "tag": tag.tag.as_str(), "rule": tag.rule, "kind": movement(tag), "stage": stage })
+        })
+    });
+    let tags = own.chain(of_stages);
     let silent = tagging.outcomes.iter().filter_map(|outcome| {
         outcome.reason().map(|reason| json!({ "rule": outcome.rule, "reason": reason }))
     });

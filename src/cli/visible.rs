@@ -48,6 +48,9 @@ pub(crate) fn visible(plan: &Plan, enters: &IndexMap<String, String>, stay: &Sta
             None => Some(format!("  stage {}\n", enter.stage)),
         },
         Action::Deploy(_) => Some(format!("  {}\n", step.id)),
+        Action::Record(record) => {
+            Some(format!("  {}: what the ledger says of {}, with its images\n", step.id, record.stage))
+        }
         _ => None,
     });
     steps.collect()
@@ -70,7 +73,8 @@ impl Staying {
     pub(crate) fn find(session: &Session, planned: &Planned, options: &Options) -> Result<Self, Problems> {
         let images = look_ahead(session, planned, options)?;
         let publisher = Publisher::new(planned.project.root.clone(), planned.facts.environment.clone());
-        let mut asked: Vec<Question<'_, _>> = Vec::new();
+        // One registry that is slow keeps no other from being heard.
+        let mut asked: IndexMap<&str, Vec<Question<'_, _>>> = IndexMap::new();
         for step in &planned.plan.steps {
             let Action::Tag(step) = &step.action else { continue };
             let image = images.get(step.image.0 as usize).and_then(|forecast| forecast.image);
@@ -78,7 +82,7 @@ impl Staying {
             for tag in &step.tags {
                 let Some(to) = tag.returns.as_ref().map(|to| to.digest).or(image) else { continue };
                 let publisher = &publisher;
-                asked.push(Box::pin(async move {
+                asked.entry(&step.registry.name).or_default().push(Box::pin(async move {
                     let holds = held(publisher, &step.registry, &tag.tag).await.ok().flatten();
                     (holds == Some(to)).then(|| (repository.clone(), tag.tag.clone()))
                 }));
@@ -87,9 +91,13 @@ impl Staying {
         if asked.is_empty() {
             return Ok(Self::default());
         }
-        let work = async { Ok::<_, Problem>(timeout(PATIENCE, answers(asked)).await.unwrap_or_default()) };
+        let mut registries: Vec<Question<'_, Vec<_>>> = Vec::new();
+        for asked in asked.into_values() {
+            registries.push(Box::pin(async { timeout(PATIENCE, answers(asked)).await.unwrap_or_default() }));
+        }
+        let work = async { Ok::<_, Problem>(answers(registries).await) };
         let found = until_signalled(work, "nothing was published")?;
-        Ok(Self(found.into_iter().flatten().collect()))
+        Ok(Self(found.into_iter().flatten().flatten().collect()))
     }
 }
 

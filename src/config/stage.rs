@@ -18,8 +18,8 @@ pub struct Stage {
     pub home: ProjectPath,
     /// Events that enter it by themselves.
     pub on: Vec<Spanned<EventPattern>>,
-    /// The stage that an image must have run in before.
-    pub from: Option<Spanned<String>>,
+    /// The stages that its images are taken from: one of them runs these.
+    pub from: Vec<Spanned<String>>,
     /// Its images; empty for all that have `push`.
     pub images: Vec<Spanned<String>>,
     /// Registry that promoted images are copied to.
@@ -131,6 +131,16 @@ pub struct Require {
     pub branch: Option<String>,
     /// The tree was clean.
     pub clean: bool,
+    /// Where each of them is written, by the name of its property.
+    pub places: Vec<Spanned<String>>,
+}
+
+impl Require {
+    /// Where a condition is written, by the name of its property.
+    #[must_use]
+    pub fn place(&self, condition: &str) -> Option<Span> {
+        self.places.iter().find(|place| place.value == condition).map(|place| place.span)
+    }
 }
 
 /// `approve "group" …`.

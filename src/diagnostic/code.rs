@@ -151,6 +151,8 @@ codes! {
     UnknownTarget "plan::unknown_target" Usage,
     /// Steps that need each other.
     Cycle "plan::cycle" Usage,
+    /// A stage that nothing can ever enter: a condition that its images never meet, an image that is never published.
+    NeverEntered "plan::never_entered" Usage,
     /// Two targets write the same path.
     OverlappingOutputs "plan::overlapping_outputs" Usage,
     /// A step reads what another makes through a link that no declaration tells of.

@@ -99,7 +99,7 @@ impl Lower<'_> {
                 definition.text(Subject::Setting(name.to_owned()), limit);
             }
         }
-        let since = budget.growth.and_then(|_| self.since(image, budget));
+        let since = budget.growth.and_then(|_| self.since(at, image, budget));
         // What was published before changes behind one's back.
         let effect = if since.is_some() { Effect::Always } else { Effect::Cacheable };
         let image = self.place(at, Job::Index);
@@ -109,7 +109,7 @@ impl Lower<'_> {
     }
 
     /// What the growth of an image is compared with.
-    fn since(&mut self, image: &Image, budget: &Spanned<Budget>) -> Option<SincePlan> {
+    fn since(&mut self, at: usize, image: &Image, budget: &Spanned<Budget>) -> Option<SincePlan> {
         if channels(self.release, image).is_empty() {
             let title = "`growth` compares an image with what was published, and this one is not";
             let problem = Problem::new(Code::InvalidValue, title).label(budget.span, "asked for here");
@@ -127,7 +127,7 @@ impl Lower<'_> {
             Problem::new(Code::InvalidTag, title).label(span, "it comes from here")
         });
         let tag = tag.map_err(|problem| self.problems.push(problem)).ok()?;
-        Some(SincePlan { registry, tag })
+        Some(SincePlan { registry, tag, required: self.is_published(at, image) })
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::config::{EventPattern, Image, Release, Stage};
-use crate::facts::Event;
+use crate::config::{EventPattern, Image, Release, RuleKind, Stage};
+use crate::diagnostic::{Code, Problem, Spanned};
+use crate::facts::{Event, Facts, version_of};
 use crate::oci::Descriptor;
 use crate::plan::RegistryPlan;
 use crate::plan::name::glob_matches;
-use crate::tags::PlannedTag;
+use crate::tags::{PlannedTag, is_for_tag};
 
 /// What is known of stages before a run is planned.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -67,6 +68,43 @@ impl Entering {
     pub(super) fn promoted(&self, image: &Image) -> Option<&Promoted> {
         self.promoted.get(&image.name.value)
     }
+}
+
+/// That a git tag which is no version would enter a stage that is for versions: its pattern
+/// lets these in, too, and its images have names of them, and none that is for such a tag. The
+/// tag was spelled wrongly, or is for something else.
+#[must_use]
+pub fn no_version(release: &Release, facts: &Facts, stage: &Stage) -> Option<Problem> {
+    let Event::Tag(name) = &facts.event else { return None };
+    if version_of(name, release).is_some() {
+        return None;
+    }
+    let lets_in = |name: &str| {
+        let takes = move |on: &&Spanned<EventPattern>| matches!(&on.value, EventPattern::Tag(glob) if glob_matches(glob, name));
+        stage.on.iter().find(takes)
+    };
+    let on = lets_in(name)?;
+    let (image, versions) = images_of_stage(release, stage).find_map(|(_, image)| {
+        let mut rules = image.tags.iter().chain(&stage.tags);
+        let versions = rules.clone().find(|rule| match &rule.kind {
+            RuleKind::Semver { prefix, .. } => {
+                let prefix = prefix.as_ref().map_or("v", |prefix| &prefix.value);
+                lets_in(&format!("{prefix}1.2.3")).is_some()
+            }
+            _ => false,
+        })?;
+        (!rules.any(|rule| is_for_tag(rule, facts))).then_some((image, versions))
+    })?;
+    let title = format!(
+        "`{name}` is no version, and would enter `{}`, where `{}` is named by its version",
+        stage.name.value, image.name.value
+    );
+    let problem = Problem::new(Code::NotPublishable, title)
+        .label(on.span, "the git tag matches this")
+        .label(versions.span, "names versions");
+    Some(problem.help(
+        "let fewer tags enter it, as `on tag=\"v*.*.*\"`; or write a rule that is for such tags, as `raw \"{tag}\" on=\"tag\"`",
+    ))
 }
 
 /// The images of a stage, in the order of their declaration.

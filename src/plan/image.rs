@@ -181,6 +181,8 @@ pub struct SincePlan {
     pub registry: RegistryPlan,
     /// The tag that holds it.
     pub tag: Tag,
+    /// Whether it has to be read: the run publishes what is compared with it.
+    pub required: bool,
 }
 
 /// A registry with its templates filled in.

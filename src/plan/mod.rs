@@ -13,6 +13,7 @@ mod build;
 mod check;
 mod collision;
 mod command;
+mod dead_end;
 mod definition;
 mod deploy;
 mod destination;
@@ -47,6 +48,7 @@ pub use action::{Action, CommandStep, Exec, Gap, Variables};
 pub use base::{BASE_NAME, RemoteBase, declared_registries, not_for, registry_of, remote_base};
 pub use build::build;
 pub use collision::shared_rules;
+pub use dead_end::{dead_ends, dead_ends_of};
 pub use definition::{Definition, KeyPart, PartValue, Subject};
 pub use deploy::{
     ComposeStep, DeployStep, Deployment, GitopsStep, KubectlStep, ManifestChange, ManifestEdit,
@@ -55,7 +57,7 @@ pub use deploy::{
 pub use destination::destinations;
 pub use dockerfile::{CachePlan, DockerfileBase, DockerfileStep, dockerfile_bases};
 pub use drawing::{Colour, Sketch, dot, escaped, mermaid, svg, svg_of};
-pub use entering::{Entering, Promoted, entered, images_of_stage, tests_of};
+pub use entering::{Entering, Promoted, entered, images_of_stage, no_version, tests_of};
 pub use files::{Declared, places_of};
 pub use goals::{Goals, Options};
 pub use image::{

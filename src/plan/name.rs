@@ -275,11 +275,11 @@ fn is_stage(name: &Spanned<String>, stage: &Stage, speaker: Speaker) -> Problem 
     if speaker == Speaker::File {
         return problem.help("remove the name: a stage is entered by `hoist release` and `hoist promote`");
     }
-    problem.help(match (stage.on.is_empty(), &stage.from) {
-        (true, None) => format!("`hoist promote {stage_name} --from STAGE` has it run what another stage runs"),
-        (true, Some(_)) => format!("`hoist promote {stage_name}` has it run what the stage before it runs"),
-        (false, None) => "`hoist release` enters it, for an event that its `on` names".to_owned(),
-        (false, Some(_)) => format!(
+    problem.help(match (stage.on.is_empty(), stage.from.is_empty()) {
+        (true, true) => format!("`hoist promote {stage_name} --from STAGE` has it run what another stage runs"),
+        (true, false) => format!("`hoist promote {stage_name}` has it run what the stage before it runs"),
+        (false, true) => "`hoist release` enters it, for an event that its `on` names".to_owned(),
+        (false, false) => format!(
             "`hoist promote {stage_name}` has it run what the stage before it runs, and so does `hoist release` \
              for an event that its `on` names"
         ),

@@ -82,7 +82,7 @@ impl<'a> Publishing<'a> {
         let kind = self.facts.event.kind();
         match push.filter(|push| !push.on.is_empty()) {
             Some(push) => push.on.iter().any(|on| on == kind),
-            None => matches!(self.facts.event, Event::Tag(_) | Event::Branch(_) | Event::Schedule),
+            None => usually_publishes(kind),
         }
     }
 
@@ -142,6 +142,11 @@ impl<'a> Publishing<'a> {
             (None, None) => problem.help("declare in `on` which event it is for, or give one with `--event`"),
         }
     }
+}
+
+/// Whether images are published for a kind of event where `push` does not say for which.
+pub(super) fn usually_publishes(kind: &str) -> bool {
+    ["tag", "branch", "schedule"].contains(&kind)
 }
 
 /// What a run is for, in a sentence.

@@ -167,7 +167,8 @@ impl Lower<'_> {
         }
     }
 
-    fn is_published(&self, at: usize, image: &Image) -> bool {
+    /// Whether this run brings an image somewhere.
+    pub(super) fn is_published(&self, at: usize, image: &Image) -> bool {
         let pushed = |job: Job| {
             matches!(job, Job::Push(_)) && self.places.contains_key(&Unit::Image { image: at, job })
         };

@@ -10,6 +10,7 @@ use semver::Version;
 use crate::config::{Sign, Stage};
 use crate::diagnostic::{Code, Label, Problem, Span, counted};
 use crate::facts::short;
+use crate::release::history::NotTold;
 use crate::release::ledger::{Entry, EntryKind, GateRecord, Running, State};
 use crate::release::scanned::{self, Scans};
 use crate::release::verdict::read_version;
@@ -84,7 +85,7 @@ pub struct World {
     pub now: Timestamp,
     /// Whether the commit is on the branch that is required; an error says why that is
     /// not known.
-    pub branch: Result<bool, String>,
+    pub branch: Result<bool, NotTold>,
     /// The remote whose branch counts, as it was fetched last; none where there is none.
     pub remote: Option<String>,
     /// Whether the stage runs a commit that was made on top of this one.
@@ -249,8 +250,14 @@ fn place(stage: &Stage, gate: &str) -> (Span, &'static str) {
         APPROVE => stage.approve.as_ref().map(|approve| (approve.span, "who has to agree")),
         "hold" => Some((stage.name.span, "this stage is on hold")),
         "order" => Some((stage.name.span, "this stage runs what is newer")),
-        "from" => stage.from.as_ref().map(|from| (from.span, "where they have to work before")),
-        _ => stage.require.as_ref().map(|require| (require.span, "these are the conditions")),
+        "from" => {
+            let all = stage.from.iter().map(|from| from.span).reduce(Span::to);
+            all.map(|span| (span, "where they have to work before"))
+        }
+        condition => stage.require.as_ref().map(|require| {
+            let place = require.value.place(condition);
+            place.map_or((require.span, "these are the conditions"), |place| (place, "asked for here"))
+        }),
     };
     own.unwrap_or((stage.name.span, "this stage"))
 }
@@ -274,11 +281,12 @@ fn hold(stage: &Stage, candidate: &Candidate, known: &State) -> Gate {
         None => Ok("the stage is not on hold".to_owned()),
         Some(hold) => Err(unmet(
             format!("it is on hold since {}, by {}: {}", second(hold.since), hold.by, hold.reason),
-            match &stage.from {
-                Some(_) => format!(
+            if stage.from.is_empty() {
+                "`hoist release --lift-hold` enters it all the same, and ends that".to_owned()
+            } else {
+                format!(
                     "`hoist promote {name}` enters it by hand, and ends that, as `hoist release --lift-hold` does"
-                ),
-                None => "`hoist release --lift-hold` enters it all the same, and ends that".to_owned(),
+                )
             },
         )),
     };
@@ -405,9 +413,14 @@ fn branch(wanted: &str, candidate: &Candidate, world: &World) -> Result<String, 
                 unmet(format!("commit {short} is not on `{wanted}`"), format!("merge it into `{wanted}`"))
             }
         }),
-        Err(why) => Err(unmet(
+        Err(NotTold { why, meant }) => Err(unmet(
             format!("whether commit {short} is on `{wanted}` is not known: {why}"),
-            format!("fetch the whole history of `{wanted}`: `git fetch --unshallow`, `fetch-depth: 0` in CI"),
+            match meant {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => format!(
+                    "fetch the whole history of `{wanted}`: `git fetch --unshallow`, `fetch-depth: 0` in CI"
+                ),
+            },
         )),
     }
 }

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use git2::{Oid, Repository};
 
+use crate::diagnostic::nearest;
+
 /// How a commit stands to an older one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kinship {
@@ -58,36 +60,56 @@ pub(super) fn kinship(directory: &Path, new: &str, old: &str) -> Kinship {
     ask().unwrap_or(Kinship::Unknown)
 }
 
+/// Why it cannot be told whether a commit is on a branch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotTold {
+    /// A sentence without a period.
+    pub why: String,
+    /// The branch that is here and may have been meant.
+    pub meant: Option<String>,
+}
+
+impl NotTold {
+    /// Nothing else may have been meant.
+    pub(super) fn new(why: impl Into<String>) -> Self {
+        Self { why: why.into(), meant: None }
+    }
+}
+
 /// Whether a commit is on a branch: that of the remote, where there is one.
 ///
 /// # Errors
-/// Why that cannot be told: a sentence without a period.
+/// Why that cannot be told.
 pub(super) fn is_on_branch(
     directory: &Path,
     commit: &str,
     branch: &str,
     remote: Option<&str>,
-) -> Result<bool, String> {
+) -> Result<bool, NotTold> {
     let ask = || {
         let repository = Repository::discover(directory)?;
-        let name = match remote {
-            Some(remote) => format!("refs/remotes/{remote}/{branch}"),
-            None => format!("refs/heads/{branch}"),
+        let above = remote.map_or("refs/heads/".to_owned(), |remote| format!("refs/remotes/{remote}/"));
+        let name = format!("{above}{branch}");
+        let Ok(reference) = repository.find_reference(&name) else {
+            let known = repository.references_glob(&format!("{above}*"))?;
+            let known: Vec<String> = known
+                .flatten()
+                .filter_map(|reference| Some(reference.name().ok()?.strip_prefix(&above)?.to_owned()))
+                .collect();
+            let meant = nearest(branch, known.iter().map(String::as_str)).map(str::to_owned);
+            return Ok(Err(NotTold { meant, ..NotTold::new(format!("there is no `{name}` here")) }));
         };
-        let tip = match repository.find_reference(&name) {
-            Ok(reference) => reference.peel_to_commit()?.id(),
-            Err(_) => return Ok(Err(format!("there is no `{name}` here"))),
-        };
+        let tip = reference.peel_to_commit()?.id();
         let commit = Oid::from_str(commit)?;
         if repository.find_commit(commit).is_err() {
-            return Ok(Err("the commit is not here".to_owned()));
+            return Ok(Err(NotTold::new("the commit is not here")));
         }
         Ok::<_, git2::Error>(match tip == commit || repository.graph_descendant_of(tip, commit)? {
-            false if repository.is_shallow() => Err("history is cut off here".to_owned()),
+            false if repository.is_shallow() => Err(NotTold::new("history is cut off here")),
             on => Ok(on),
         })
     };
-    ask().unwrap_or_else(|error| Err(error.message().to_owned()))
+    ask().unwrap_or_else(|error| Err(NotTold::new(error.message())))
 }
 
 /// The tree of a commit, as 40 hex digits, if it is here.
@@ -131,6 +153,22 @@ mod tests {
         std::fs::write(directory.path().join(".git/shallow"), format!("{two}\n")).unwrap();
         assert_eq!(absent(), Kinship::Unknown);
         assert_eq!(kinship(directory.path(), &one.to_string(), "v1"), Kinship::Unknown);
+    }
+
+    #[test]
+    fn a_branch_that_is_not_here_may_be_another_one_spelled_wrongly() {
+        let directory = tempfile::tempdir().unwrap();
+        let repository = Repository::init(directory.path()).unwrap();
+        let one = commit(&repository, "one", &[]);
+        for name in ["refs/heads/develop", "refs/remotes/origin/main", "refs/remotes/origin/HEAD"] {
+            repository.reference(name, one, true, "").unwrap();
+        }
+        let ask = |branch, remote| is_on_branch(directory.path(), &one.to_string(), branch, remote);
+        assert_eq!(ask("main", Some("origin")), Ok(true));
+        let meant = |branch, remote| ask(branch, remote).unwrap_err().meant;
+        assert_eq!(meant("mian", Some("origin")).as_deref(), Some("main"));
+        assert_eq!(meant("develpo", None).as_deref(), Some("develop"));
+        assert_eq!(meant("develpo", Some("origin")), None);
     }
 
     #[test]

@@ -53,6 +53,7 @@ pub use entrance::{Entrance, ran_in, running_in, tree_of_commit};
 pub use gate::{
     APPROVED_BY, Approvals, Candidate, Gate, Unmet, Vouching, World, evidence, judge, refusal, runs_higher,
 };
+pub use history::NotTold;
 pub use journal::{Intent, IntentTag, Journal, Journals, Reach, Returned};
 pub use lease::{Entered, Held, Lease, Patience, Standing, Turn, Wait, lag, renewal, unfinished, withdraw};
 pub use ledger::{

@@ -95,7 +95,7 @@ fn each(
         }
     }
     if missing.is_empty() {
-        return Ok(format!("{done}: {}", met.join("; ")));
+        return Ok(met.join("; "));
     }
     let remedy = "release it again where it was built, which adds what is missing; \
                   or `hoist copy` it from where it is vouched for, and that goes along";

@@ -43,6 +43,12 @@ pub fn refused_json(problems: &Problems, sources: &Sources) -> serde_json::Value
     serde_json::json!({ "refused": faults(problems, sources) })
 }
 
+/// What a plan could not ask, and does without, as one JSON object.
+#[must_use]
+pub fn unreached_json(problems: &Problems, sources: &Sources) -> serde_json::Value {
+    serde_json::json!({ "unreached": faults(problems, sources) })
+}
+
 pub(super) fn faults(problems: &Problems, sources: &Sources) -> Vec<Fault> {
     problems.as_slice().iter().map(|problem| Fault::new(problem, sources)).collect()
 }

@@ -41,7 +41,7 @@ mod view;
 mod writer;
 
 pub use checkup::{Check, EngineFound, Level, checkup, checkup_json};
-pub use diagnostic::{problems_json, refused_json, render, render_fault, render_warning};
+pub use diagnostic::{problems_json, refused_json, render, render_fault, render_warning, unreached_json};
 pub use dialect::Dialect;
 pub use digest::digest;
 pub use ending::{ending, seconds, tag_lines, tally};

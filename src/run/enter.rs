@@ -402,7 +402,7 @@ impl Worker {
                     let command = CommandStep { timeout: Some(left), ..command.clone() };
                     match self.run_for_stage(step, &command, halt, teller).await {
                         Ok(()) => return Ok(Yielded::Nothing),
-                        Err(Unsuccessful::Failed(problems)) => problems,
+                        Err(Unsuccessful::Failed(problems)) => problems.into_iter().map(within).collect(),
                         Err(Unsuccessful::Halted) => return Err(Unsuccessful::Halted),
                     }
                 }
@@ -419,6 +419,15 @@ impl Worker {
             }
             unless(halt, tokio::time::sleep(PAUSE.min(left.saturating_sub(LAST)))).await?;
         }
+    }
+}
+
+/// What a command of `verify` failed of: how long it may take is not said by `timeout`.
+fn within(problem: Problem) -> Problem {
+    if problem.code == Code::TimedOut {
+        problem.help("raise `within`, or find out what it waits for")
+    } else {
+        problem
     }
 }
 

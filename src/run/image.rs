@@ -32,7 +32,7 @@ use crate::run::command::Unsuccessful;
 use crate::run::mask::Secrets;
 use crate::run::process::Halt;
 use crate::run::seal::Seals;
-use crate::run::teller::Teller;
+use crate::run::teller::{Teller, Told};
 use crate::run::test::test;
 use crate::run::worker::blocking;
 use crate::run::{Request, Reused, ScanFigures, TagMove, Unit};
@@ -171,7 +171,7 @@ impl Images {
                 made.map(|image| Yielded::Image(Box::new(image), None))
             }
             Action::Budget(budget) => match known.get(&budget.image) {
-                Some(image) => self.weigh(budget, image, halt).await.map(|()| Yielded::Nothing),
+                Some(image) => self.weigh(budget, image, halt, teller).await.map(|()| Yielded::Nothing),
                 None => Err(no_image(step)),
             },
             Action::Push(push) => match known.get(&push.image) {
@@ -282,6 +282,7 @@ impl Images {
         step: &BudgetStep,
         descriptor: &Descriptor,
         halt: &mut watch::Receiver<Halt>,
+        teller: &Teller,
     ) -> Result<(), Unsuccessful> {
         let (view, built) = (View { files: true, ..View::default() }, Repository::Layout(self.built.clone()));
         let report = image(&built, descriptor, &view).await.map_err(Unsuccessful::failed)?;
@@ -291,12 +292,36 @@ impl Images {
             }
         }
         let before = match &step.since {
-            Some(since) => {
-                Box::pin(unless(halt, self.published(since))).await?.map_err(Unsuccessful::failed)?
-            }
+            Some(since) => self.before(since, halt, teller).await?,
             None => None,
         };
         weigh(step, &report, before.as_ref()).map_err(Unsuccessful::Failed)
+    }
+
+    /// What an image is compared with, if there is something. A run that does not publish it
+    /// may not be allowed to read what was published, as that of a fork: it says so.
+    async fn before(
+        &self,
+        since: &SincePlan,
+        halt: &mut watch::Receiver<Halt>,
+        teller: &Teller,
+    ) -> Result<Option<ImageReport>, Unsuccessful> {
+        let found = match Box::pin(unless(halt, self.published(since))).await? {
+            Err(problem) if since.required || !is_out_of_reach(&problem) => {
+                return Err(Unsuccessful::failed(problem));
+            }
+            found => found,
+        };
+        let name = format!("{}:{}", since.registry.place, since.tag);
+        let notice = match &found {
+            Ok(Some(_)) => return Ok(found.ok().flatten()),
+            Ok(None) => format!("`growth` has no bound: {name} is not there"),
+            Err(problem) => {
+                format!("`growth` is not looked at, for {name} cannot be read: {}", problem.sentence())
+            }
+        };
+        teller.tell(Told::Notice(notice)).await;
+        Ok(None)
     }
 
     /// What a tag of a registry holds.
@@ -305,6 +330,11 @@ impl Images {
         let Some(found) = repository.resolve(since.tag.as_str()).await? else { return Ok(None) };
         image(&repository, &found, &View::default()).await.map(Some)
     }
+}
+
+/// Whether somebody who may read a registry, and reaches it, would know more.
+fn is_out_of_reach(problem: &Problem) -> bool {
+    matches!(problem.code, Code::Unauthorized | Code::Registry | Code::Unreachable)
 }
 
 /// What is known of the files of an answer and of what steps of this run made, of which

@@ -55,6 +55,14 @@ pub(super) fn applies(rule: &Rule, rules: &[Rule], facts: &Facts) -> Applies {
     }
 }
 
+/// Whether a rule is for git tags in particular, and applies to that of the event.
+#[must_use]
+pub fn is_for_tag(rule: &Rule, facts: &Facts) -> bool {
+    let named = rule.narrow.on.iter().any(|kind| kind == "tag");
+    let is_for_tags = named || matches!(rule.kind, RuleKind::Match { .. } | RuleKind::Calver { .. });
+    is_for_tags && matches!(facts.event, Event::Tag(_)) && matches!(applies(rule, &[], facts), Applies::To(_))
+}
+
 /// Whether an event is on one of these branches.
 fn on_branch(event: &Event, globs: &[String]) -> bool {
     matches!(event, Event::Branch(name) if is_one_of(name, globs))

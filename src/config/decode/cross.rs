@@ -59,11 +59,12 @@ fn var_of(part: &Part) -> Option<&str> {
 }
 
 fn check_stages(release: &Release, problems: &mut Problems) {
-    let from = |name: &str| release.stages.get(name).and_then(|stage| stage.from.as_ref());
+    let from = |name: &str| release.stages.get(name).map_or(&[][..], |stage| &stage.from);
     let names = release.stages.keys().map(String::as_str);
-    let walk = Walk::over(names, |name| from(name).map(|from| from.value.as_str()).into_iter().collect());
+    let walk = Walk::over(names, |name| from(name).iter().map(|from| from.value.as_str()).collect());
     for circle in &walk.circles {
-        let Some((name, span)) = circle.first().and_then(|name| Some((name, from(name)?.span))) else {
+        let [name, next, ..] = circle.as_slice() else { continue };
+        let Some(span) = from(name).iter().find(|from| from.value == *next).map(|from| from.span) else {
             continue;
         };
         let problem = Problem::new(Code::Conflict, format!("the stage `{name}` comes from itself"))

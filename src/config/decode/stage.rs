@@ -11,7 +11,7 @@ use crate::config::decode::registry::bounds;
 use crate::config::decode::trial::severity;
 use crate::config::{Approve, EventPattern, HttpCheck, MergedRequest, Require, Stage, Verify, value};
 use crate::diagnostic::Spanned;
-use crate::syntax::{Node, ValueKind};
+use crate::syntax::{Node, Property, ValueKind};
 
 /// How long a deployment may take to hold where `verify` does not say.
 const WITHIN: Duration = Duration::from_mins(5);
@@ -23,7 +23,7 @@ impl Decoder<'_> {
             about: string(property(node, "about")),
             home: self.home.clone(),
             on: children(node, "on").flat_map(events).collect(),
-            from: word(node, "from").and_then(|value| self.name_of(&[Noun::Stage], value)),
+            from: words(node, "from").filter_map(|value| self.name_of(&[Noun::Stage], value)).collect(),
             images: words(node, "images").filter_map(|value| self.name_of(&[Noun::Image], value)).collect(),
             registry: word(node, "registry").and_then(|value| self.name_of(&[Noun::Registry], value)),
             tags: self.rules(node),
@@ -74,10 +74,15 @@ fn events(node: &Node) -> Vec<Spanned<EventPattern>> {
     let properties = node.properties.iter();
     properties
         .filter_map(|property| {
-            let span = property.name.span.to(property.value.span);
-            Some(Spanned::new(pattern(&property.name.value, &property.value.kind)?, span))
+            let pattern = pattern(&property.name.value, &property.value.kind)?;
+            Some(Spanned::new(pattern, place(property).span))
         })
         .collect()
+}
+
+/// The name of a property, and the whole of it in the source.
+fn place(property: &Property) -> Spanned<String> {
+    Spanned::new(property.name.value.clone(), property.name.span.to(property.value.span))
 }
 
 fn requirements(node: &Node) -> Require {
@@ -90,5 +95,6 @@ fn requirements(node: &Node) -> Require {
         soak: form(property(node, "soak"), value::duration),
         branch: string(property(node, "branch")),
         clean: yes("clean"),
+        places: node.properties.iter().map(place).collect(),
     }
 }

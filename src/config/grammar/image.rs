@@ -60,7 +60,7 @@ pub(super) const IMAGE: NodeForm = NodeForm::new(
         .notes(
             "`growth` compares the layers as they are transferred, of each platform by itself. Where the tag is \
              not there yet, or not for that platform, there is no bound. The step runs each time, and needs the \
-             registry.",
+             registry where the image is published; else it says that it cannot read there, and goes on.",
         ),
     TEST,
     EXPECT,

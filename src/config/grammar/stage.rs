@@ -23,7 +23,11 @@ pub(super) const STAGE: NodeForm = NodeForm::new("stage", "A place that images a
             .some_of(&["branch", "tag", "pr", "schedule"])
             .repeatable(),
         NodeForm::new("from", "The stage whose digests it takes; never a rebuild.")
-            .arguments(&[ArgumentForm::one("stage", Kind::NameOf("stage"), "")]),
+            .arguments(&[ArgumentForm::many("stage", Kind::NameOf("stage"), "")])
+            .notes(
+                "Of several stages, the first is taken that runs what was made from the tree of the commit: a \
+                 hotfix need not pass the stage that runs what comes next.",
+            ),
         NodeForm::new("images", "Its images.")
             .arguments(&[ArgumentForm::many("name", Kind::NameOf("image"), "")])
             .repeatable()
@@ -106,6 +110,9 @@ stage "staging" { on branch="main"; }
 
 image "web" {
     dockerfile
+    expect user="!root"
+    scan "trivy" fail-on="high"
+    sign key="env:COSIGN_PRIVATE_KEY"
     push "prod"
 }
 registry "prod" "registry.example.com"

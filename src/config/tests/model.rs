@@ -404,7 +404,7 @@ fn a_stage_has_all_that_its_node_says() {
     let release = release(example.1.example);
     let stage = &release.stages["production"];
     assert_eq!(stage.on[0].value, EventPattern::Tag("v*.*.*".to_owned()));
-    assert_eq!(stage.from.as_ref().map(|from| from.value.as_str()), Some("staging"));
+    assert_eq!(stage.from.iter().map(|from| from.value.as_str()).collect::<Vec<_>>(), ["staging"]);
     let require = &stage.require.as_ref().unwrap().value;
     assert_eq!(
         (require.tests, require.scan, require.soak),

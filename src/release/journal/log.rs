@@ -1,11 +1,12 @@
 //! A journal on disk.
+#![expect(clippy::disallowed_methods, reason = "how old a journal is, the clock and its file tell")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,10 @@ use crate::release::lease::Lease;
 const DIRECTORY: &str = ".hoist/transactions";
 /// How the names of their files end.
 const END: &str = ".jsonl";
+/// How the name of one ends that is not whole yet, behind a dot.
+const FRESH: &str = "new";
+/// How long it may take at most until one that was begun is locked.
+const BEGINNING: Duration = Duration::from_mins(1);
 
 /// A line behind the first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -197,9 +202,10 @@ impl Journal {
         let directory = root.join(DIRECTORY);
         let path = directory.join(format!("{}{END}", intent.run));
         // It has its name only when it is whole and locked: nobody takes it for one of the dead.
-        let fresh = directory.join(format!("{}.new", intent.run));
+        let fresh = directory.join(format!("{}.{FRESH}", intent.run));
         let begin = || {
             fs::create_dir_all(&directory)?;
+            sweep(&directory);
             let mut file = OpenOptions::new().read(true).append(true).create_new(true).open(&fresh)?;
             file.try_lock().map_err(io::Error::from)?;
             file.write_all(line(&intent)?.as_bytes())?;
@@ -318,11 +324,18 @@ impl Journal {
         progress.moving.is_empty() && progress.entered.is_empty()
     }
 
-    /// How long ago something was put down in it; nothing where that is not known.
+    /// How long ago something was put down in it; nothing where that is not known. Where the
+    /// clock was set back since, that counts from now on.
     #[must_use]
     pub fn age(&self) -> Duration {
         let modified = fs::metadata(&self.path).and_then(|found| found.modified());
-        modified.ok().and_then(|time| time.elapsed().ok()).unwrap_or_default()
+        let Ok(modified) = modified else { return Duration::ZERO };
+        modified.elapsed().unwrap_or_else(|_| {
+            let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+            // What cannot be put right is young for as long as the clock is behind.
+            drop(file.set_modified(SystemTime::now()));
+            Duration::ZERO
+        })
     }
 
     /// Whether something became visible, and something else that was to did not.
@@ -364,6 +377,21 @@ impl Journal {
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Removes what was about to become a journal when its writer died: nobody holds it, and it
+/// was not begun just now. What cannot be removed is in nobody's way.
+fn sweep(directory: &Path) {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    for path in entries.map(|entry| entry.path()).filter(|path| path.extension() == Some(FRESH.as_ref())) {
+        let Ok(file) = File::open(&path) else { continue };
+        let modified = file.metadata().and_then(|found| found.modified());
+        // A time that is yet to come is one before the clock was set back.
+        let is_old = modified.is_ok_and(|time| time.elapsed().map_or(true, |age| age > BEGINNING));
+        if is_old && file.try_lock().is_ok() {
+            drop(fs::remove_file(&path));
+        }
     }
 }
 
@@ -479,6 +507,37 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_was_no_journal_yet_when_its_writer_died_goes_with_the_next_one() {
+        let root = tempfile::TempDir::new().unwrap();
+        let directory = root.path().join(DIRECTORY);
+        fs::create_dir_all(&directory).unwrap();
+        let make = |name: &str, age: u64| {
+            let file = File::create(directory.join(name)).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
+            file
+        };
+        let held = make("held.new", 3600);
+        held.try_lock().unwrap();
+        drop((make("young.new", 0), make("old.new", 3600), make("other.txt", 3600)));
+        let _journal = Journal::begin(root.path(), intent("1")).unwrap();
+        let mut left: Vec<_> =
+            fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["1.jsonl", "held.new", "other.txt", "young.new"]);
+    }
+
+    #[test]
+    fn a_journal_ages_although_the_clock_was_set_back() {
+        let root = tempfile::TempDir::new().unwrap();
+        let journal = Journal::begin(root.path(), intent("1")).unwrap();
+        let ahead = SystemTime::now() + Duration::from_hours(1000);
+        journal.file.lock().unwrap().set_modified(ahead).unwrap();
+        assert_eq!(journal.age(), Duration::ZERO);
+        let modified = fs::metadata(&journal.path).unwrap().modified().unwrap();
+        assert!(modified <= SystemTime::now(), "{modified:?}");
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl Needed {
         // What runs somewhere is said before what could.
         for stage in stages {
             for image in &stage.running {
-                needed.note(*image, || format!("`{}` runs it", stage.stage));
+                needed.keep(*image, || format!("`{}` runs it", stage.stage));
             }
         }
         for stage in stages {
@@ -58,7 +58,7 @@ impl Needed {
                     let newest = needed.entered.entry(image.digest).or_insert(entry.at);
                     *newest = entry.at.max(*newest);
                     if at < back || lately {
-                        needed.note(image.digest, || format!("`{}` could go back to it", stage.stage));
+                        needed.keep(image.digest, || format!("`{}` could go back to it", stage.stage));
                     }
                 }
                 until = Some(entry.at);
@@ -84,7 +84,8 @@ impl Needed {
         self.reasons.keys().copied()
     }
 
-    fn note(&mut self, image: Digest, reason: impl FnOnce() -> String) {
+    /// That an image is needed, and why, unless that is known already.
+    pub fn keep(&mut self, image: Digest, reason: impl FnOnce() -> String) {
         self.reasons.entry(image).or_insert_with(reason);
     }
 }

@@ -11,6 +11,7 @@ use crate::facts::Environment;
 use crate::oci::Digest;
 use crate::release::drift::{drifted, expected};
 use crate::release::gate::{Approvals, Candidate, World, evidence, judge, refusal};
+use crate::release::history::NotTold;
 use crate::release::ledger::tests::entry;
 use crate::release::{
     Entrance, Entry, EntryKind, EntryTag, Hold, Ledger, Running, Scans, StageState, State, Vouched,
@@ -30,7 +31,7 @@ fn stage(require: Require, approve: Option<&str>) -> Stage {
         about: None,
         home: ProjectPath::root(),
         on: Vec::new(),
-        from: None,
+        from: Vec::new(),
         images: Vec::new(),
         registry: None,
         tags: Vec::new(),
@@ -121,6 +122,7 @@ fn each_condition_that_is_not_met_is_named_with_what_would_meet_it() {
         soak: Some(Duration::from_hours(24)),
         branch: Some("main".to_owned()),
         clean: true,
+        places: Vec::new(),
     };
     let stage = stage(require, Some("release-managers"));
     let mut candidate = candidate("1.0.0");
@@ -176,8 +178,8 @@ fn what_vouches_for_images_is_looked_at_where_they_are() {
     assert_eq!(
         met,
         [
-            "signed: signed: `web` by the key `env:KEY` (abc) at a/web (tag, bundle)",
-            "provenance: attested: `web` by the key `env:KEY` (abc) at a/web (bundle)",
+            "signed: `web` by the key `env:KEY` (abc) at a/web (tag, bundle)",
+            "provenance: `web` by the key `env:KEY` (abc) at a/web (bundle)",
         ]
     );
     assert_eq!(unmet, Vec::<String>::new());
@@ -297,7 +299,7 @@ fn what_cannot_be_judged_is_not_met() {
             "branch: commit 1111111 is not on `origin/main`, as that was fetched last; merge it into `main`, and push that"
         ]
     );
-    let unknown = World { branch: Err("history is cut off here".to_owned()), ..world() };
+    let unknown = World { branch: Err(NotTold::new("history is cut off here")), ..world() };
     let notes = unmet(&of_branch, &candidate("1.0.0"), &State::default(), &unknown);
     assert!(notes[0].starts_with("branch: whether commit 1111111 is on `main` is not known"), "{notes:?}");
     let of_soak = stage(Require { soak: Some(Duration::ZERO), ..Require::default() }, None);

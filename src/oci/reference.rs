@@ -77,6 +77,8 @@ pub enum InvalidReference {
     Tag,
     /// The part behind `@` is no sha256 digest.
     Digest(InvalidDigest),
+    /// It begins as an address of the web does.
+    Scheme,
     /// It is how other tools name an image that lies in this kind of place.
     Transport(&'static str),
 }
@@ -93,6 +95,7 @@ impl fmt::Display for InvalidReference {
             Self::TooLong => "the name of a repository has at most 255 characters",
             Self::Identifier => "64 hex digits alone are an image id, not the name of a repository",
             Self::Tag => "a tag consists of at most 128 letters, digits, `_`, `.`, and `-`",
+            Self::Scheme => "an image is named by its host first, with nothing such as `https://` before it",
             Self::Digest(why) => return fmt::Display::fmt(why, f),
             Self::Transport(kind) => {
                 return write!(
@@ -207,6 +210,9 @@ impl FromStr for Reference {
         if let Some(kind) = TRANSPORTS.iter().find(is_of) {
             return Err(InvalidReference::Transport(kind));
         }
+        if text.contains("://") {
+            return Err(InvalidReference::Scheme);
+        }
         let (name, digest) = match text.split_once('@') {
             Some((name, digest)) => (name, Some(digest.parse().map_err(InvalidReference::Digest)?)),
             None => (text, None),
@@ -279,6 +285,7 @@ mod tests {
         assert_eq!(shown(&format!("web@sha512:{}", "0".repeat(128))), Err(InvalidReference::Digest(other)));
         assert_eq!(shown("docker-archive:web.tar"), Err(InvalidReference::Transport("docker-archive")));
         assert_eq!(shown("docker-daemon:alpine:3"), Err(InvalidReference::Transport("docker-daemon")));
+        assert_eq!(shown("https://ghcr.io/acme/web"), Err(InvalidReference::Scheme));
         assert_eq!(shown("dir:./web"), Err(InvalidReference::Transport("dir")));
         assert_eq!(shown("dir:1"), Ok("docker.io/library/dir:1".to_owned()));
         assert_eq!(shown("docker-archive"), Ok("docker.io/library/docker-archive".to_owned()));

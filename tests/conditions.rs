@@ -132,6 +132,10 @@ fn a_git_tag_that_is_no_version_enters_no_stage_of_versions() {
     repo.write("release.kdl", format!("{WEB}{stage}").replace("on tag=\"v*\"", "on tag=\"vendor-*\""));
     done(&repo.hoist(&["plan", "--event", "tag=vendor-1"]));
     // Whoever names such tags means them.
+    let named =
+        format!("{WEB}{stage}").replace("semver \"{version}\";", "semver \"{version}\"; raw \"{tag}\";");
+    repo.write("release.kdl", named);
+    done(&repo.hoist(&["plan", "--event", "tag=vendor-1"]));
     let named = format!("{WEB}{stage}")
         .replace("semver \"{version}\";", "semver \"{version}\"; raw \"{tag}\" on=\"tag\";");
     repo.write("release.kdl", named);

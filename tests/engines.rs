@@ -773,6 +773,7 @@ registry "local" "{team}"
         let text = repo.read("release.kdl").replace("stdout=\"2\"", "stdout=\"3\"");
         repo.write("release.kdl", text.replace("layers=4", "layers=2"));
         repo.commit("A budget");
+        repo.git(&["tag", "--force", "v1.1.0"]);
         let over = project.hoist(&["release", "--event", "tag=v1.1.0", "--yes"]);
         assert_eq!(over.code, 1, "{engine}: {}", over.stderr);
         assert!(over.stderr.contains("over_budget"), "{engine}: {}", over.stderr);
@@ -780,6 +781,7 @@ registry "local" "{team}"
 
         repo.write("release.kdl", &text);
         repo.commit("Three");
+        repo.git(&["tag", "--force", "v1.1.0"]);
         release("1.1.0");
         // It was built when its budget was too small, and is one line longer.
         let built = image();

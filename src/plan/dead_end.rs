@@ -25,6 +25,7 @@ pub fn dead_ends_of(release: &Release, stage: &Stage) -> Problems {
         problems.extend(unmeetable(stage, (&require.value, require.span), &images));
     }
     problems.extend(at_once(release, stage));
+    problems.extend(nowhere_before(release, stage, &images));
     problems.extend(unpublished(release, stage, &images));
     problems.extend(unpullable(release, stage, &images));
     problems
@@ -103,6 +104,26 @@ fn at_once(release: &Release, stage: &Stage) -> Option<Problem> {
         .label(on.span, "an event for both")
         .label(same.span, "here for the one before");
     Some(problem.help("give them different events, or leave out `on`: `hoist promote` enters it by hand"))
+}
+
+/// That an image belongs to no stage that it would be taken from.
+fn nowhere_before(release: &Release, stage: &Stage, images: &[&Image]) -> Option<Problem> {
+    let mut sources: Vec<&Stage> = Vec::new();
+    for from in &stage.from {
+        sources.push(release.stages.get(&from.value)?);
+    }
+    let from = stage.from.first()?;
+    let has = |source: &Stage, image: &Image| {
+        images_of_stage(release, source).any(|(_, other)| other.name.value == image.name.value)
+    };
+    let image = images.iter().find(|image| !sources.iter().any(|source| has(source, image)))?;
+    let names: Vec<_> = stage.from.iter().map(|from| format!("`{}`", from.value)).collect();
+    let (name, before) = (&image.name.value, names.join(" or "));
+    let title = format!("`{}` takes `{name}` from {before}, where it never runs", stage.name.value);
+    let problem = Problem::new(Code::NeverEntered, title)
+        .label(from.span, "the images are taken from there")
+        .label(image.name.span, "not one of its images");
+    Some(problem.help(format!("add `{name}` to the `images` of {before}, or leave it out of these")))
 }
 
 /// That an image of a stage is never published for an event that enters it.
@@ -284,6 +305,14 @@ mod tests {
         check("push \"out\" on=\"pr\"; push \"far\"", &format!("on tag=\"v*\"; {gitops}"), &[]);
         check("push \"out\"", &format!("registry \"far\"; {gitops}"), &[]);
         check("push \"out\"", "deploy \"run\" { run \"./deploy\"; }", &[]);
+    }
+
+    #[test]
+    fn an_image_that_the_stage_before_does_not_have_is_found() {
+        let found = ["`production` takes `lib` from `staging`, where it never runs"];
+        let both = "from \"staging\"; images \"web\" \"lib\"; registry \"far\"";
+        check("push \"far\"", both, &found);
+        check("push \"far\"", "from \"staging\"; images \"web\"", &[]);
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use globset::GlobBuilder;
 
-use crate::config::{Rule, RuleKind};
+use crate::config::{Fact, Rule, RuleKind};
 use crate::facts::{Event, Facts};
 use crate::tags::evaluate::version;
+use crate::tags::fill::mentions;
 
 /// Whether a rule applies to an event.
 pub(super) enum Applies {
@@ -58,8 +59,12 @@ pub(super) fn applies(rule: &Rule, rules: &[Rule], facts: &Facts) -> Applies {
 /// Whether a rule is for git tags in particular, and applies to that of the event.
 #[must_use]
 pub fn is_for_tag(rule: &Rule, facts: &Facts) -> bool {
-    let named = rule.narrow.on.iter().any(|kind| kind == "tag");
-    let is_for_tags = named || matches!(rule.kind, RuleKind::Match { .. } | RuleKind::Calver { .. });
+    let is_for_tags = match &rule.kind {
+        RuleKind::Match { .. } | RuleKind::Calver { .. } => true,
+        RuleKind::Raw(templates) => templates.iter().any(|template| mentions(template, Fact::Tag)),
+        _ => false,
+    };
+    let is_for_tags = is_for_tags || rule.narrow.on.iter().any(|kind| kind == "tag");
     is_for_tags && matches!(facts.event, Event::Tag(_)) && matches!(applies(rule, &[], facts), Applies::To(_))
 }
 

@@ -331,8 +331,8 @@ fn a_disk_that_is_full_is_told_and_nothing_of_the_image_is_kept() {
     assert_eq!(ended.code, 1, "{}", ended.stderr);
     assert!(ended.stderr.contains("a layer cannot be written"), "{}", ended.stderr);
     assert!(ended.stderr.contains("No space left on device"), "{}", ended.stderr);
-    let blobs = fs::read_dir(cache.join("v3/images/blobs/sha256")).expect("the store is there").count();
-    let unfinished = fs::read_dir(cache.join("v3/images")).expect("the store is there");
+    let blobs = fs::read_dir(cache.join("v4/images/blobs/sha256")).expect("the store is there").count();
+    let unfinished = fs::read_dir(cache.join("v4/images")).expect("the store is there");
     let unfinished = unfinished
         .filter_map(Result::ok)
         .filter(|entry| entry.file_name().to_string_lossy().starts_with(".hoist-"));

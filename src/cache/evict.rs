@@ -111,6 +111,13 @@ impl Cache {
 
     fn holders(&self, all: &[(PathBuf, fs::Metadata)]) -> Vec<Holder> {
         let (records, projects) = (self.dir.join("records"), self.dir.join("projects"));
+        let modified = |found: &fs::Metadata| found.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+        let mut youngest: HashMap<&Path, SystemTime> = HashMap::new();
+        for (path, found) in all.iter().filter(|(path, _)| holds_runs(path)) {
+            let runs = path.parent().unwrap_or(path);
+            let at = youngest.entry(runs).or_insert(SystemTime::UNIX_EPOCH);
+            *at = modified(found).max(*at);
+        }
         let holder = |(path, found): &(PathBuf, fs::Metadata)| {
             let held = if path.starts_with(&records) {
                 Record::from_bytes(&fs::read(path).ok()?).map(|(record, _)| record).into_iter().collect()
@@ -122,7 +129,9 @@ impl Cache {
             } else {
                 return None;
             };
-            let used = found.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+            // The last runs of a project are as young as the youngest of them.
+            let of_project = path.parent().filter(|_| holds_runs(path)).and_then(|runs| youngest.get(runs));
+            let used = of_project.copied().unwrap_or_else(|| modified(found));
             Some(Holder { path: path.clone(), bytes: found.len(), used, records: held })
         };
         all.iter().filter_map(holder).collect()

@@ -42,9 +42,10 @@ pub(crate) fn prune(session: &mut Session, options: &Prune) -> Result<ExitCode, 
     let stopped_before = not_amid_a_release(&loaded)?;
     let (ledger, page) = ledger(session, &loaded, &facts)?;
     let mut needed = Needed::of(&stages(&loaded.release, ledger.as_ref(), &page)?, session.host.now);
-    for Intent { run, tags, .. } in stopped_before.iter().map(Journal::intent) {
-        for tag in tags {
-            needed.keep(tag.digest, || format!("`hoist resume` publishes it, for the run {run}"));
+    for Intent { run, tags, entries, .. } in stopped_before.iter().map(Journal::intent) {
+        let entered = entries.iter().flat_map(|entry| &entry.images).map(|image| image.digest);
+        for digest in tags.iter().map(|tag| tag.digest).chain(entered) {
+            needed.keep(digest, || format!("`hoist resume` needs it, for the run {run}"));
         }
     }
     let publisher = Publisher::new(loaded.project.root.clone(), facts.environment.clone());

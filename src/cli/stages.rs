@@ -524,16 +524,22 @@ fn taken_from(
     since: impl Fn(&str) -> bool,
 ) -> Result<Option<(String, Running)>, Problem> {
     let mut unfit: Vec<(Span, Problem)> = Vec::new();
-    for Spanned { value: from, span } in &stage.from {
-        if let Some(other) = entered.iter().find(|other| other.name.value == *from) {
-            return Err(at_once(stage, other).label(*span, "its images are taken from there"));
-        }
+    // What is entered by the same event has nothing to give yet.
+    let now = |from: &str| entered.iter().find(|other| other.name.value == *from);
+    if let Some(Spanned { value: from, span }) = stage.from.first()
+        && let Some(other) = now(from)
+        && stage.from.iter().all(|from| now(&from.value).is_some())
+    {
+        return Err(at_once(stage, other).label(*span, "its images are taken from there"));
+    }
+    let sources = || stage.from.iter().filter(|from| now(&from.value).is_none());
+    for Spanned { value: from, span } in sources() {
         match ran_in(known, from, (commit, tree)) {
             Ok(running) => return Ok(Some((from.clone(), running.clone()))),
             Err(problem) => unfit.push((*span, problem)),
         }
     }
-    for Spanned { value: from, .. } in &stage.from {
+    for Spanned { value: from, .. } in sources() {
         let running = known.running(from).filter(|running| !running.entry.dirty);
         if let Some(running) = running.filter(|running| since(&running.entry.commit)) {
             return Ok(Some((from.clone(), running.clone())));

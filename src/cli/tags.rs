@@ -12,7 +12,7 @@ use crate::cli::words::Words;
 use crate::config::{Image, Release, Rule};
 use crate::diagnostic::{Code, Problem, Problems, Spanned, nearest};
 use crate::facts::{Event, Needs};
-use crate::plan::{Goals, entered};
+use crate::plan::{Goals, entered, is_of_stage};
 use crate::report::{Look, Paint, Table};
 use crate::tags::{Movement, PlannedTag, Tagging, evaluate};
 
@@ -26,7 +26,8 @@ pub(crate) fn tags(session: &mut Session, options: &Tags) -> Result<ExitCode, Pr
     for image in images {
         let tagging = problems.take(evaluate(&loaded.release, &facts, &image.tags));
         let Some(tagging) = tagging else { continue };
-        let stages = entered(&loaded.release, &facts.event).filter(|stage| stage.has(image));
+        let stages =
+            entered(&loaded.release, &facts.event).filter(|stage| is_of_stage(&loaded.release, stage, image));
         let of_stages = stages.filter_map(|stage| {
             let rules: Vec<Rule> = image.tags.iter().chain(&stage.tags).cloned().collect();
             let mut tags = problems.take(evaluate(&loaded.release, &facts, &rules))?.tags;

@@ -42,7 +42,7 @@ impl Image {
     pub(crate) fn check_promise(&self) -> Result<(), Problem> {
         let found = self.config.platform();
         match self.descriptor.platform.as_ref() {
-            Some(promised) if (&promised.os, &promised.architecture) != (&found.os, &found.architecture) => {
+            Some(promised) if !promised.is_of_the_kind_of(&found) => {
                 let title = format!("the image for `{promised}` is for `{found}`");
                 Err(Problem::new(Code::Registry, title)
                     .note(format!(

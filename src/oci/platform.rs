@@ -26,6 +26,17 @@ impl Platform {
         Self::normal("linux", std::env::consts::ARCH, None)
     }
 
+    /// Whether both are of one operating system and architecture, however they are written.
+    #[must_use]
+    pub fn is_of_the_kind_of(&self, other: &Self) -> bool {
+        let kind = |platform: &Self| {
+            let Self { os, architecture, variant } = platform;
+            let Self { os, architecture, .. } = Self::normal(os, architecture, variant.as_deref());
+            (os, architecture)
+        };
+        kind(self) == kind(other)
+    }
+
     /// Whether an image of this platform is one for `wanted`: the same, however it is
     /// written, or the same in a lower variant, or in none.
     #[must_use]
@@ -128,6 +139,17 @@ impl fmt::Display for Platform {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_kind_of_a_platform_is_the_same_however_it_is_written() {
+        let of = |architecture: &str| Platform {
+            os: "Linux".into(),
+            architecture: architecture.into(),
+            variant: None,
+        };
+        let plain: Platform = "linux/amd64".parse().unwrap();
+        assert!(of("x86_64").is_of_the_kind_of(&plain) && !of("aarch64").is_of_the_kind_of(&plain));
+    }
 
     #[test]
     fn a_platform_has_one_normal_name() {

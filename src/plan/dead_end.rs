@@ -88,13 +88,16 @@ fn is_scanned(image: &Image, severity: Severity) -> bool {
     image.scans.iter().any(|scan| scan.fail_on <= severity)
 }
 
-/// That every event which enters a stage enters one that it comes from, too.
+/// That every event which enters a stage enters all that it may come from, too.
 fn at_once(release: &Release, stage: &Stage) -> Option<Problem> {
     let enters = |other: &Stage| {
         !stage.on.is_empty() && stage.on.iter().all(|on| other.on.iter().any(|other| other.value == on.value))
     };
-    let sources = stage.from.iter().filter_map(|from| release.stages.get(&from.value));
-    let other = sources.into_iter().find(|other| enters(other))?;
+    let mut sources = stage.from.iter().filter_map(|from| release.stages.get(&from.value));
+    let other = sources.clone().next()?;
+    if !sources.all(enters) {
+        return None;
+    }
     let (name, before) = (&stage.name.value, &other.name.value);
     let title =
         format!("every event for `{name}` enters `{before}`, too, where its images have to run before");
@@ -249,6 +252,16 @@ mod tests {
             &["`production` asks for `soak`, and its images run in no stage before"],
         );
         check(push, "require soak=\"1h\"", &[]);
+        check(
+            push,
+            "on tag=\"v*\"; from \"staging\"",
+            &["every event for `production` enters `staging`, too, where its images have to run before"],
+        );
+        check(
+            push,
+            "on tag=\"v*\"; from \"staging\" \"nightly\" }; stage \"nightly\" { on schedule=#true",
+            &[],
+        );
         check(
             push,
             "on schedule=#true; from \"staging\"; require soak=\"1h\" branch=\"main\" clean=#true",

@@ -112,8 +112,14 @@ pub fn images_of_stage<'a>(
     release: &'a Release,
     stage: &'a Stage,
 ) -> impl Iterator<Item = (usize, &'a Image)> {
+    release.images.values().enumerate().filter(move |(_, image)| is_of_stage(release, stage, image))
+}
+
+/// Whether an image is one of a stage.
+#[must_use]
+pub fn is_of_stage(release: &Release, stage: &Stage, image: &Image) -> bool {
     let all = release.registries.is_empty() && stage.images.is_empty();
-    release.images.values().enumerate().filter(move |(_, image)| all || stage.has(image))
+    all || stage.has(image)
 }
 
 /// The tests that an image has to pass, by their names.

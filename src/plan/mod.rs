@@ -57,7 +57,7 @@ pub use deploy::{
 pub use destination::destinations;
 pub use dockerfile::{CachePlan, DockerfileBase, DockerfileStep, dockerfile_bases};
 pub use drawing::{Colour, Sketch, dot, escaped, mermaid, svg, svg_of};
-pub use entering::{Entering, Promoted, entered, images_of_stage, no_version, tests_of};
+pub use entering::{Entering, Promoted, entered, images_of_stage, is_of_stage, no_version, tests_of};
 pub use files::{Declared, places_of};
 pub use goals::{Goals, Options};
 pub use image::{

@@ -4,6 +4,7 @@ use crate::config::{Image, Rule, RuleKind};
 use crate::diagnostic::{Problem, Problems, Span};
 use crate::facts::{Event, Scope};
 use crate::plan::destination::repository_in;
+use crate::plan::entering::is_of_stage;
 use crate::plan::lower::{Lower, Made};
 use crate::plan::permission::event_words;
 use crate::plan::unit::{Channel, Job, channels};
@@ -84,7 +85,9 @@ impl Lower<'_> {
         let Some(channel) = channels(self.release, image).get(channel).copied() else { return rules };
         let entering = self.selection.entering();
         let stages = self.release.stages.values();
-        let stages = stages.filter(|stage| entering.enters(stage, &self.facts.event) && stage.has(image));
+        let stages = stages.filter(|stage| {
+            entering.enters(stage, &self.facts.event) && is_of_stage(self.release, stage, image)
+        });
         for stage in stages {
             let here = match &stage.registry {
                 Some(registry) => registry.value == channel.name,

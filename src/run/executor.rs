@@ -461,8 +461,7 @@ impl<'a> Run<'a> {
             self.scheduler.interrupt();
         }
         // What has not begun either runs whatever happens, or is withdrawn.
-        let stops =
-            |running: &&Running| running.begun && (kill || !self.scheduler.is_essential(running.step));
+        let stops = |running: &&Running| running.begun && (kill || !self.scheduler.is_final(running.step));
         for running in self.running.values().filter(stops) {
             running.halt.send_replace(self.halt);
         }

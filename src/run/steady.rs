@@ -1,5 +1,6 @@
 //! Whether what a step read is still what it was planned with.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -99,8 +100,11 @@ struct MadeFor {
 
 /// What other steps made that a step may read since it is in its key, through groups, too.
 fn made_for(request: &Request, task: &Task) -> Vec<MadeFor> {
-    let (mut waiting, mut made) = (vec![task.step], Vec::new());
+    let (mut waiting, mut made, mut seen) = (vec![task.step], Vec::new(), HashSet::new());
     while let Some(at) = waiting.pop() {
+        if !seen.insert(at) {
+            continue;
+        }
         let settled = request.settled.outputs_of(at).iter().cloned();
         made.extend(settled.map(|SettledOutputs { step, digest, patterns }| MadeFor {
             step,

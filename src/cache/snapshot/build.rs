@@ -139,9 +139,10 @@ impl Snapshot {
         for at in std::mem::take(&mut scene.table.free) {
             scene.table.files.forget(at);
         }
-        let walked = |path: &[u8]| facts.walked.rules.iter().any(|(walked, _)| bytes(walked) == path);
-        head.rules.retain(|(path, _)| !walked(path));
-        head.rules.extend(rules(facts, clock));
+        // Those that it has stay as they are: by them all other steps were planned. Where one
+        // was changed meanwhile, the next run finds that, and plans all of them.
+        let had: HashSet<Vec<u8>> = head.rules.iter().map(|(path, _)| path.clone()).collect();
+        head.rules.extend(rules(facts, clock).filter(|(path, _)| !had.contains(path)));
         let standings: Vec<Standing> = steps.rows().map(|(_, row)| row.standing).collect();
         finish(head, scene.table, steps, &standings, None)
     }

@@ -131,8 +131,11 @@ impl Snapshot {
 
 /// What these steps made, and those that groups among them stand for, by their places.
 fn settled(steps: &Steps, texts: &Texts<'_>, mut waiting: Vec<u32>) -> Option<Vec<(u32, SettledOutputs)>> {
-    let mut settled = Vec::new();
+    let (mut settled, mut seen) = (Vec::new(), HashSet::new());
     while let Some(at) = waiting.pop() {
+        if !seen.insert(at) {
+            continue;
+        }
         let row = steps.row(at)?;
         if row.standing.turn == Turn::Group {
             waiting.extend(row.needs().filter(|(_, kind)| *kind == NeedKind::Product).map(|(need, _)| need));

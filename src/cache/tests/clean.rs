@@ -181,6 +181,23 @@ fn images_go_with_the_last_record_that_names_them_unless_they_have_a_name() {
 }
 
 #[test]
+fn the_last_runs_of_a_project_are_as_young_as_the_youngest() {
+    let fixture = Fixture::new(&["out"]);
+    fixture.write("out", "1");
+    fixture.save(1);
+    let projects = fixture.dir.path().join("cache/v4/projects");
+    let runs = fs::read_dir(projects).unwrap().next().unwrap().unwrap().path().join("runs");
+    let own = fs::read_dir(&runs).unwrap().next().unwrap().unwrap().path();
+    age(&own, 5);
+    fs::write(runs.join("other"), "").unwrap();
+    fixture.cache.evict(10, Duration::from_hours(1));
+    assert!(own.exists());
+    age(&runs.join("other"), 5);
+    fixture.cache.evict(10, Duration::from_hours(1));
+    assert!(!own.exists());
+}
+
+#[test]
 fn trimming_looks_once_an_hour() {
     let fixture = Fixture::new(&["out"]);
     save(&fixture, 1, 1000, 2);

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use indexmap::IndexSet;
 
-use crate::run::sandbox::deed::{Deed, Doing, There};
+use crate::run::sandbox::deed::{Deed, Doing, Opening, There};
 use crate::run::sandbox::policy::{Policy, Verdict};
 
 /// What is decided by, and what is noted.
@@ -62,7 +62,7 @@ impl Notes {
         let verdict = policy.decide(below, there, doing, &noted.made);
         if verdict == Verdict::Deny {
             noted.deeds.insert(deed);
-        } else if matches!(doing, Doing::Write(_) | Doing::Make) {
+        } else if matches!(doing, Doing::Write(Opening { create: true, .. }) | Doing::Make) {
             noted.made.insert(deed.path);
         }
         verdict

@@ -1,5 +1,6 @@
 //! A step in its sandbox, from what it declares to what is said of it.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -234,8 +235,11 @@ pub(super) fn declared(request: &Request, step: &Step, root: &Path) -> Result<Re
 /// The outputs of the steps that a step needs, through groups, too.
 fn needed_outputs(request: &Request, step: &Step) -> Vec<Vec<Pattern>> {
     let mut waiting: Vec<&Step> = vec![step];
-    let mut found = Vec::new();
+    let (mut found, mut seen) = (Vec::new(), HashSet::new());
     while let Some(step) = waiting.pop() {
+        if !seen.insert(&step.id) {
+            continue;
+        }
         for need in step.needs.iter().filter(|need| need.kind == NeedKind::Product) {
             let Some(needed) = request.plan.steps.get(need.step.0 as usize) else { continue };
             match &needed.action {

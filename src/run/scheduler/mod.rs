@@ -231,9 +231,11 @@ impl Scheduler {
         }
     }
 
-    /// Whether a step runs even when the run has been stopped.
-    pub(super) fn is_essential(&self, StepIndex(index): StepIndex) -> bool {
-        self.essential.get(index as usize).is_some_and(|essential| *essential)
+    /// Whether a step is to come to its end even when the run has been stopped: what it
+    /// cleans up after has ended.
+    pub(super) fn is_final(&self, StepIndex(index): StepIndex) -> bool {
+        let node = self.nodes.get(index as usize);
+        node.is_some_and(|node| node.needs.iter().any(|need| need.kind == NeedKind::End))
     }
 
     /// Lets nothing start any more but what runs whatever happens.

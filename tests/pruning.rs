@@ -147,7 +147,23 @@ fn what_a_run_that_stopped_before_its_tags_is_to_publish_stays() {
     let would = first(&repo.hoist(&["prune", "--json"]));
     assert_eq!(sorted(&would), ["old-2"], "{would:#}");
     let wide = repo.hoist(&["prune", "-v"]).stdout;
-    assert!(wide.contains("`hoist resume` publishes it, for the run 1-stopped"), "{wide}");
+    assert!(wide.contains("`hoist resume` needs it, for the run 1-stopped"), "{wide}");
+    // So does an image without tags that is to enter a stage.
+    let entry = json!({
+        "format": 3, "kind": "release", "stage": "staging", "at": "2026-01-02T03:04:05Z", "by": "a",
+        "run": "1-stopped", "event": "tag=v1.0.0", "commit": "1".repeat(40), "tree": "2".repeat(40),
+        "version": "1.0.0", "dirty": false, "gates": [],
+        "images": [{
+            "name": "web", "digest": image, "media-type": media_type::INDEX, "size": 1, "tests": [], "places": []
+        }]
+    });
+    let without = json!({
+        "format": 3, "run": "1-stopped", "at": "2026-01-02T03:04:05Z", "allow-regress": false, "tags": [],
+        "entries": [entry]
+    });
+    repo.write(".hoist/transactions/1-stopped.jsonl", format!("{without}\n"));
+    let would = first(&repo.hoist(&["prune", "--json"]));
+    assert_eq!(sorted(&would), ["old-2"], "{would:#}");
     // Once a tag may have moved, what it goes back to is not known either.
     repo.write(
         ".hoist/transactions/1-stopped.jsonl",

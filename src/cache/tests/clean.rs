@@ -189,12 +189,16 @@ fn the_last_runs_of_a_project_are_as_young_as_the_youngest() {
     let runs = fs::read_dir(projects).unwrap().next().unwrap().unwrap().path().join("runs");
     let own = fs::read_dir(&runs).unwrap().next().unwrap().unwrap().path();
     age(&own, 5);
-    fs::write(runs.join("other"), "").unwrap();
+    // Nobody has these open.
+    let (old, young) = (runs.join("old"), runs.join("young"));
+    fs::write(&old, "").unwrap();
+    fs::write(&young, "").unwrap();
+    age(&old, 5);
     fixture.cache.evict(10, Duration::from_hours(1));
-    assert!(own.exists());
-    age(&runs.join("other"), 5);
+    assert!(old.exists() && young.exists());
+    age(&young, 5);
     fixture.cache.evict(10, Duration::from_hours(1));
-    assert!(!own.exists());
+    assert!(!old.exists() && !young.exists());
 }
 
 #[test]

@@ -22,7 +22,7 @@ impl Decoder<'_> {
                 namespace: self.optional(property(node, "namespace")),
                 context: self.optional(property(node, "context")),
                 sets: children(node, "set").filter_map(|set| self.kubectl_set(set)).collect(),
-                within: form(property(node, "within"), value::limit).unwrap_or(WITHIN),
+                within: form(property(node, "within"), value::duration).unwrap_or(WITHIN),
             },
             "compose" => Deploy::Compose {
                 file: word(node, "file").and_then(|value| self.path(value))?,

@@ -54,7 +54,7 @@ impl Decoder<'_> {
             })
         });
         Verify {
-            within: form(property(node, "within"), value::limit).unwrap_or(WITHIN),
+            within: form(property(node, "within"), value::duration).unwrap_or(WITHIN),
             rollback: boolean(property(node, "rollback")).unwrap_or(true),
             http: http.collect(),
             run: self.commands(node, "run"),

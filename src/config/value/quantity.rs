@@ -42,15 +42,6 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_millis(total))
 }
 
-/// A span of time in which something has to come to its end.
-///
-/// # Errors
-/// Why the text is none. Nothing ends in no time.
-pub(crate) fn limit(text: &str) -> Result<Duration, String> {
-    duration(text)
-        .and_then(|limit| if limit.is_zero() { Err("it is no time at all".to_owned()) } else { Ok(limit) })
-}
-
 /// A number of bytes: `4096`, `500MB` (of 1000), `20GiB` (of 1024), `1.5GB`.
 ///
 /// # Errors
@@ -108,8 +99,6 @@ mod tests {
 
     #[test]
     fn durations_are_numbers_with_units() {
-        assert_eq!((duration("0s"), limit("0s").is_err()), (Ok(Duration::ZERO), true));
-        assert_eq!(limit("1ms"), Ok(Duration::from_millis(1)));
         assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
         assert_eq!(duration("1h30m"), Ok(Duration::from_mins(90)));
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));

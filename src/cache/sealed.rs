@@ -1,7 +1,7 @@
 //! Bytes that are known to be whole when they are read back.
 
 /// How many bytes of the digest are kept.
-const CHECK: usize = 16;
+pub(super) const CHECK: usize = 16;
 
 /// Separates these digests from every other use of BLAKE3.
 const DOMAIN: &str = "hoist 2026-11 sealed bytes";
@@ -25,7 +25,8 @@ pub(super) fn unchecked(bytes: &[u8]) -> Option<&[u8]> {
     bytes.split_at_checked(bytes.len().checked_sub(CHECK)?).map(|(bytes, _)| bytes)
 }
 
-fn check(bytes: &[u8]) -> [u8; CHECK] {
+/// What tells whether bytes are whole, or those that are meant.
+pub(super) fn check(bytes: &[u8]) -> [u8; CHECK] {
     let mut check = [0; CHECK];
     blake3::Hasher::new_derive_key(DOMAIN).update(bytes).finalize_xof().fill(&mut check);
     check

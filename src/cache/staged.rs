@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
+#[cfg(target_os = "linux")]
+use std::sync::LazyLock;
 
 use tempfile::{Builder, NamedTempFile};
 
@@ -71,8 +73,7 @@ fn replace(file: &File, path: &Path) -> io::Result<()> {
 #[cfg(target_os = "linux")]
 fn nameless(directory: &Path) -> Option<File> {
     use rustix::fs::{CWD, Mode, OFlags, openat};
-    // A name can only be given to what is reached through these.
-    if !Path::new(DESCRIPTORS).exists() {
+    if !*CAN_BE_NAMED {
         return None;
     }
     let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
@@ -81,6 +82,10 @@ fn nameless(directory: &Path) -> Option<File> {
 
 #[cfg(target_os = "linux")]
 const DESCRIPTORS: &str = "/proc/self/fd";
+
+/// A name can only be given to what is reached through these.
+#[cfg(target_os = "linux")]
+static CAN_BE_NAMED: LazyLock<bool> = LazyLock::new(|| Path::new(DESCRIPTORS).exists());
 
 #[cfg(target_os = "linux")]
 fn link(file: &File, path: &Path) -> io::Result<()> {

@@ -1,5 +1,6 @@
 //! Steps, their names, and the graph of them.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use crate::diagnostic::Span;
@@ -17,6 +18,29 @@ pub struct Plan {
     /// What the run as a whole would need and this version cannot do; what a
     /// single step cannot do is its action.
     pub gaps: Vec<Gap>,
+}
+
+impl Plan {
+    /// The groups that stand between a step and what it needs the products of, each once.
+    #[must_use]
+    pub fn groups_behind(&self, step: &Step) -> Vec<StepIndex> {
+        let groups = |step: &Step| -> Vec<StepIndex> {
+            let products = step.needs.iter().filter(|need| need.kind == NeedKind::Product);
+            products.map(|need| need.step).filter(|at| self.is_group(*at)).collect()
+        };
+        let (mut waiting, mut seen, mut found) = (groups(step), HashSet::new(), Vec::new());
+        while let Some(at) = waiting.pop() {
+            if seen.insert(at) {
+                found.push(at);
+                waiting.extend(self.steps.get(at.0 as usize).map(groups).unwrap_or_default());
+            }
+        }
+        found
+    }
+
+    fn is_group(&self, at: StepIndex) -> bool {
+        self.steps.get(at.0 as usize).is_some_and(|step| matches!(step.action, Action::Group))
+    }
 }
 
 /// The place of a step in its plan.

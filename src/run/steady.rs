@@ -1,6 +1,6 @@
 //! Whether what a step read is still what it was planned with.
 
-use std::collections::HashSet;
+use std::iter;
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use crate::cache::{Blake3, Part, Product, Reason, SettledOutputs, Trace, covers};
 use crate::config::Pattern;
 use crate::facts::{Clock, Facts, Seen, Stat};
-use crate::plan::{Action, Effect, NeedKind, Step, StepId};
+use crate::plan::{Effect, NeedKind, Step, StepId};
 use crate::run::Request;
 use crate::run::exact::exactness_for;
 use crate::run::task::Task;
@@ -100,11 +100,10 @@ struct MadeFor {
 
 /// What other steps made that a step may read since it is in its key, through groups, too.
 fn made_for(request: &Request, task: &Task) -> Vec<MadeFor> {
-    let (mut waiting, mut made, mut seen) = (vec![task.step], Vec::new(), HashSet::new());
-    while let Some(at) = waiting.pop() {
-        if !seen.insert(at) {
-            continue;
-        }
+    let plan = &request.plan;
+    let groups = plan.steps.get(task.step.0 as usize).map(|step| plan.groups_behind(step));
+    let mut made = Vec::new();
+    for at in iter::once(task.step).chain(groups.unwrap_or_default()) {
         let settled = request.settled.outputs_of(at).iter().cloned();
         made.extend(settled.map(|SettledOutputs { step, digest, patterns }| MadeFor {
             step,
@@ -112,24 +111,21 @@ fn made_for(request: &Request, task: &Task) -> Vec<MadeFor> {
             patterns,
             digest: Some(digest),
         }));
-        let Some(step) = request.plan.steps.get(at.0 as usize) else { continue };
+        let Some(step) = plan.steps.get(at.0 as usize) else { continue };
         for need in step.needs.iter().filter(|need| need.kind == NeedKind::Product) {
-            let Some(needed) = request.plan.steps.get(need.step.0 as usize) else { continue };
-            if matches!(needed.action, Action::Group) {
-                waiting.push(need.step);
-            } else if !outputs(needed).is_empty() {
-                let product = task.products.iter().find(|(of, _)| *of == need.step);
-                let digest = product.and_then(|(_, product)| match product {
-                    Product::Outputs(digest) => Some(*digest),
-                    _ => None,
-                });
-                made.push(MadeFor {
-                    step: needed.id.clone(),
-                    effect: needed.effect,
-                    patterns: outputs(needed).to_vec(),
-                    digest,
-                });
-            }
+            let needed = plan.steps.get(need.step.0 as usize).filter(|needed| !outputs(needed).is_empty());
+            let Some(needed) = needed else { continue };
+            let product = task.products.iter().find(|(of, _)| *of == need.step);
+            let digest = product.and_then(|(_, product)| match product {
+                Product::Outputs(digest) => Some(*digest),
+                _ => None,
+            });
+            made.push(MadeFor {
+                step: needed.id.clone(),
+                effect: needed.effect,
+                patterns: outputs(needed).to_vec(),
+                digest,
+            });
         }
     }
     made

@@ -2,11 +2,9 @@
 
 use serde::Serialize;
 
+use crate::cache::sealed::{CHECK, check};
 use crate::cache::{Blake3, Key, Product};
 use crate::plan::{Action, Effect, NeedKind, Step, StepId};
-
-/// How many bytes of the digest of a text are kept.
-const CHECK: usize = 16;
 
 /// Reads so many bytes from there, of the texts of a snapshot's steps.
 pub type Texts<'t> = dyn Fn(u64, usize) -> Option<Vec<u8>> + 't;
@@ -41,6 +39,13 @@ pub(super) struct Text {
     name: u32,
     step: u32,
     check: [u8; CHECK],
+}
+
+/// The larger parts of a step as they were read.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    name: Vec<u8>,
+    step: Vec<u8>,
 }
 
 /// A step to store, with the places of its files in the snapshot's table.
@@ -155,29 +160,26 @@ impl Text {
         })
     }
 
-    /// The name of the step. `None` where the text is gone, or is not what was stored.
-    pub(super) fn name(&self, texts: &Texts<'_>) -> Option<StepId> {
-        postcard::from_bytes(&self.parts(texts)?.0).ok()
-    }
-
-    /// The step. `None` where it is not stored.
-    pub(super) fn step(&self, texts: &Texts<'_>) -> Option<Step> {
-        postcard::from_bytes(&self.parts(texts)?.1).ok()
-    }
-
-    fn parts(&self, texts: &Texts<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
-        let mut text = texts(self.start, (self.name as usize).checked_add(self.step as usize)?)?;
-        let is_same = cfg!(fuzzing) || check(&text) == self.check;
+    /// Reads it. `None` where it is gone, or is not what was stored.
+    pub(super) fn load(&self, texts: &Texts<'_>) -> Option<Loaded> {
+        let mut name = texts(self.start, (self.name as usize).checked_add(self.step as usize)?)?;
+        let is_same = cfg!(fuzzing) || check(&name) == self.check;
         let step =
-            (is_same && self.name as usize <= text.len()).then(|| text.split_off(self.name as usize))?;
-        Some((text, step))
+            (is_same && self.name as usize <= name.len()).then(|| name.split_off(self.name as usize))?;
+        Some(Loaded { name, step })
     }
 }
 
-fn check(text: &[u8]) -> [u8; CHECK] {
-    let mut check = [0; CHECK];
-    blake3::Hasher::new().update(text).finalize_xof().fill(&mut check);
-    check
+impl Loaded {
+    /// The name of the step.
+    pub(super) fn name(&self) -> Option<StepId> {
+        postcard::from_bytes(&self.name).ok()
+    }
+
+    /// The step. `None` where it is not stored.
+    pub(super) fn step(&self) -> Option<Step> {
+        postcard::from_bytes(&self.step).ok()
+    }
 }
 
 fn holds_secret(step: &Step, secrets: &[&str]) -> bool {

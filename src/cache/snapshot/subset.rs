@@ -1,10 +1,11 @@
 //! The part of a plan that may have to run.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::cache::snapshot::step::{Standing, Texts, Turn};
+use crate::cache::snapshot::step::{Loaded, Standing, Texts, Turn};
 use crate::cache::snapshot::{Changes, Snapshot, Steps};
 use crate::cache::{Blake3, Product};
 use crate::config::Pattern;
@@ -80,17 +81,18 @@ impl Snapshot {
             changed: files,
         };
         let mut learned = HashSet::new();
+        let mut library = Library { steps, texts, loaded: HashMap::new() };
         for place in subset.places.clone() {
             let row = steps.row(place)?;
-            let mut step = row.text.step(texts)?;
+            let mut step = row.text.load(texts)?.step()?;
             let mut products = Vec::new();
             let mut behind = Vec::new();
             for (need, kind) in row.needs() {
                 match taken.get(&need).copied() {
                     Some(index) => step.needs.push(Need { step: index, kind }),
                     None if kind == NeedKind::Product => {
-                        let before = steps.row(need)?;
-                        products.push((before.text.name(texts)?, before.standing.product?));
+                        let product = steps.row(need)?.standing.product?;
+                        products.push((library.text(need)?.name()?, product));
                         behind.push(need);
                     }
                     None => {}
@@ -98,7 +100,7 @@ impl Snapshot {
             }
             subset.plan.steps.push(step);
             subset.products.push(products);
-            let settled = settled(steps, texts, behind)?;
+            let settled = library.settled(behind)?;
             for (need, _) in settled.iter().filter(|(need, _)| learned.insert(*need)) {
                 steps.row(*need)?.outputs().for_each(|file| self.learn(steps, file, &mut subset.known));
             }
@@ -129,21 +131,38 @@ impl Snapshot {
     }
 }
 
-/// What these steps made, and those that groups among them stand for, by their places.
-fn settled(steps: &Steps, texts: &Texts<'_>, mut waiting: Vec<u32>) -> Option<Vec<(u32, SettledOutputs)>> {
-    let (mut settled, mut seen) = (Vec::new(), HashSet::new());
-    while let Some(at) = waiting.pop() {
-        if !seen.insert(at) {
-            continue;
-        }
-        let row = steps.row(at)?;
-        if row.standing.turn == Turn::Group {
-            waiting.extend(row.needs().filter(|(_, kind)| *kind == NeedKind::Product).map(|(need, _)| need));
-        } else if let Some(Product::Outputs(digest)) = row.standing.product {
-            let step = row.text.step(texts)?;
-            let Action::Command(command) = step.action else { return None };
-            settled.push((at, SettledOutputs { step: step.id, digest, patterns: command.outputs }));
-        }
+/// The texts of steps that need not be looked at, each read once.
+struct Library<'a> {
+    steps: &'a Steps,
+    texts: &'a Texts<'a>,
+    loaded: HashMap<u32, Loaded>,
+}
+
+impl Library<'_> {
+    fn text(&mut self, at: u32) -> Option<&Loaded> {
+        Some(match self.loaded.entry(at) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(self.steps.row(at)?.text.load(self.texts)?),
+        })
     }
-    Some(settled)
+
+    /// What these steps made, and those that groups among them stand for, by their places.
+    fn settled(&mut self, mut waiting: Vec<u32>) -> Option<Vec<(u32, SettledOutputs)>> {
+        let (mut settled, mut seen) = (Vec::new(), HashSet::new());
+        while let Some(at) = waiting.pop() {
+            if !seen.insert(at) {
+                continue;
+            }
+            let row = self.steps.row(at)?;
+            if row.standing.turn == Turn::Group {
+                let products = row.needs().filter(|(_, kind)| *kind == NeedKind::Product);
+                waiting.extend(products.map(|(need, _)| need));
+            } else if let Some(Product::Outputs(digest)) = row.standing.product {
+                let step = self.text(at)?.step()?;
+                let Action::Command(command) = step.action else { return None };
+                settled.push((at, SettledOutputs { step: step.id, digest, patterns: command.outputs }));
+            }
+        }
+        Some(settled)
+    }
 }

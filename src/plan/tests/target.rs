@@ -32,6 +32,28 @@ fn what_is_needed_comes_first_and_nothing_else_is_planned() {
 }
 
 #[test]
+fn groups_are_found_once_however_many_ways_lead_to_them() {
+    const LAYERS: usize = 40;
+    let groups = (0..LAYERS).flat_map(|layer| {
+        let needs = match layer {
+            0 => "\"leaf\"".to_owned(),
+            _ => format!("\"a{0}\" \"b{0}\"", layer - 1),
+        };
+        ["a", "b"].map(|side| format!("target \"{side}{layer}\" {{ needs {needs}; }}\n"))
+    });
+    let text = format!(
+        "target \"leaf\" {{ inputs \"in\"; outputs \"out\"; run \"x\"; }}\n{}\
+         target \"top\" {{ needs \"a{1}\" \"b{1}\"; inputs \"in\"; outputs \"top\"; run \"x\"; }}\n",
+        groups.collect::<String>(),
+        LAYERS - 1
+    );
+    let mut world = World::new(&text);
+    let plan = world.plan(&["top"]);
+    assert_eq!(plan.groups_behind(step(&plan, "top")).len(), 2 * LAYERS);
+    assert!(plan.groups_behind(step(&plan, "leaf")).is_empty());
+}
+
+#[test]
 fn a_target_that_is_needed_is_all_its_combinations() {
     let mut world = World::new(
         r#"

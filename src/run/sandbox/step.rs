@@ -1,8 +1,8 @@
 //! A step in its sandbox, from what it declares to what is said of it.
 
-use std::collections::HashSet;
 use std::fs;
 use std::io;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use crate::config::Pattern;
 use crate::diagnostic::{Code, Problem, Problems, Span, counted};
 use crate::facts::{InputQuery, Readable, readable};
-use crate::plan::{Action, CommandStep, Effect, NeedKind, Step};
+use crate::plan::{Action, CommandStep, Effect, NeedKind, Step, StepIndex};
 use crate::run::command::{Commands, Unsuccessful};
 use crate::run::process::Halt;
 use crate::run::room::Room;
@@ -234,20 +234,15 @@ pub(super) fn declared(request: &Request, step: &Step, root: &Path) -> Result<Re
 
 /// The outputs of the steps that a step needs, through groups, too.
 fn needed_outputs(request: &Request, step: &Step) -> Vec<Vec<Pattern>> {
-    let mut waiting: Vec<&Step> = vec![step];
-    let (mut found, mut seen) = (Vec::new(), HashSet::new());
-    while let Some(step) = waiting.pop() {
-        if !seen.insert(&step.id) {
-            continue;
-        }
+    let at = |at: StepIndex| request.plan.steps.get(at.0 as usize);
+    let groups = request.plan.groups_behind(step);
+    let mut found = Vec::new();
+    for step in iter::once(step).chain(groups.into_iter().filter_map(at)) {
         for need in step.needs.iter().filter(|need| need.kind == NeedKind::Product) {
-            let Some(needed) = request.plan.steps.get(need.step.0 as usize) else { continue };
-            match &needed.action {
-                Action::Command(command) if !command.outputs.is_empty() => {
-                    found.push(command.outputs.clone());
-                }
-                Action::Group => waiting.push(needed),
-                _ => {}
+            if let Some(Action::Command(command)) = at(need.step).map(|needed| &needed.action)
+                && !command.outputs.is_empty()
+            {
+                found.push(command.outputs.clone());
             }
         }
     }

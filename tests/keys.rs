@@ -136,6 +136,7 @@ impl Case {
             known: &KnownFiles::new(),
             overrides: &IndexMap::new(),
             event: self.caller.event,
+            waiting: &|_| (),
         };
         let facts =
             gather(&host, &project, &release, &question).unwrap_or_else(|problems| panic!("{problems:#?}"));

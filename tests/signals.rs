@@ -87,6 +87,25 @@ fn a_second_interrupt_kills() {
 }
 
 #[test]
+fn a_tool_that_takes_its_time_is_named_and_ends_with_hoist() {
+    use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+    let repo = Repo::with(r#"target "a" { tool "echo $$ > pid; sleep 600 & wait"; run "touch ran"; }"#);
+    let mut command = repo.command(&["run", "a"]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
+    let mut child = command.spawn().expect("hoist can be started");
+    let mut line = String::new();
+    BufReader::new(child.stderr.take().expect("it is piped")).read_line(&mut line).expect("it is text");
+    assert!(line.starts_with("Waiting for `echo $$ > pid;"), "{line}");
+    kill_process_group(pid(child.id()), Signal::INT).expect("hoist runs");
+    assert_eq!(child.wait().expect("it ends").signal(), Some(Signal::INT.as_raw()));
+    let tool = pid(repo.read("pid").trim().parse().expect("a number"));
+    while test_kill_process(tool).is_ok() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert!(!repo.has("ran"));
+}
+
+#[test]
 fn ctrl_c_in_what_owns_the_terminal_interrupts_the_run() {
     use std::os::unix::process::CommandExt as _;
     // Its own exit code says nothing of it. A shell whose child ends by itself in that

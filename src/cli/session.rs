@@ -170,7 +170,9 @@ impl Session {
         overrides: &IndexMap<String, String>,
     ) -> Result<Facts, Problems> {
         let known = &loaded.known;
-        let question = Question { needs, known, overrides, event: self.global.event.as_deref() };
+        let event = self.global.event.as_deref();
+        let waiting = |tool: &str| self.say_waiting(tool);
+        let question = Question { needs, known, overrides, event, waiting: &waiting };
         crate::facts::gather(&self.host, &loaded.project, &loaded.release, &question)
     }
 
@@ -362,6 +364,16 @@ impl Session {
     pub(crate) fn say(&self, text: &str) {
         if !self.global.quiet {
             status(text);
+        }
+    }
+
+    /// Says what is waited for before anything runs.
+    pub(crate) fn say_waiting(&self, tool: &str) {
+        if !self.global.json {
+            self.say(&format!(
+                "Waiting for `{}`, which says the version of a tool\n",
+                tool.lines().next().unwrap_or_default()
+            ));
         }
     }
 

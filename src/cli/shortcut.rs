@@ -121,11 +121,13 @@ fn recall(
     let commit_only = head.consulted.commit_only();
     let needs = Needs { tools: head.tools.clone(), commit_only, ..Needs::default() };
     let known = KnownFiles::new();
+    let waiting = |tool: &str| session.say_waiting(tool);
     let question = Question {
         needs: &needs,
         known: &known,
         overrides: request.values,
         event: session.global.event.as_deref(),
+        waiting: &waiting,
     };
     let (facts, suspects) = rayon::join(
         || crate::facts::gather(&session.host, project, &head.release, &question),

@@ -18,7 +18,7 @@ use crate::oci::Platform;
 const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
 
 /// What is asked of the world for one run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Question<'a> {
     /// What must be known.
     pub needs: &'a Needs,
@@ -29,6 +29,8 @@ pub struct Question<'a> {
     /// The event, from the command line: `tag=v1.2.3`, `branch=develop`, `pr=42`,
     /// or `schedule`.
     pub event: Option<&'a str>,
+    /// Is told of each tool that takes more than a second to say what it is.
+    pub waiting: &'a (dyn Fn(&str) + Sync),
 }
 
 /// Looks at the world and answers what was asked, and nothing else.
@@ -77,7 +79,7 @@ pub fn gather(
     let needs = question.needs;
     let (files, tools) = rayon::join(
         || inputs::read_all(&project.root, release, &facts, &needs.inputs, question.known),
-        || tool::run_all(&project.root, release, &facts, &needs.tools),
+        || tool::run_all(&project.root, release, &facts, &needs.tools, question.waiting),
     );
     (facts.inputs, facts.walked) = problems.take(files).unwrap_or_default();
     facts.tools = problems.take(tools).unwrap_or_default();
@@ -177,8 +179,13 @@ mod tests {
         }
 
         fn ask(&self, event: Option<&str>) -> Result<Facts, Problems> {
-            let question =
-                Question { needs: &self.needs, known: &KnownFiles::new(), overrides: &self.overrides, event };
+            let question = Question {
+                needs: &self.needs,
+                known: &KnownFiles::new(),
+                overrides: &self.overrides,
+                event,
+                waiting: &|_| (),
+            };
             gather(&self.host, &self.files.project(), &self.release, &question)
         }
 

@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::config::{Command, Release};
 use crate::diagnostic::{Code, Problem, Problems, Span};
@@ -15,6 +17,9 @@ use crate::facts::{Facts, Scope, ToolQuery};
 
 /// How long a command may take that only says what it is.
 const LIMIT: Duration = Duration::from_secs(30);
+
+/// How long it is waited for without a word.
+const SILENT: Duration = Duration::from_secs(1);
 
 /// Most bytes of its output that are kept.
 const LARGEST: u64 = 1 << 20;
@@ -32,12 +37,17 @@ struct Call {
     pass: Vec<String>,
 }
 
-/// Runs the commands, several at once, and returns their outputs in order.
+/// Runs the commands, several at once, and returns their outputs in order. `waiting` is
+/// told what each is that takes its time.
+///
+/// They stay in the process group of hoist: who stops that before anything runs, as with
+/// Ctrl-C, stops them with it.
 pub(super) fn run_all(
     root: &Path,
     release: &Release,
     facts: &Facts,
     queries: &[ToolQuery],
+    waiting: &(dyn Fn(&str) + Sync),
 ) -> Result<Vec<String>, Problems> {
     let mut problems = Problems::new();
     let calls: Vec<(Call, Span)> = queries
@@ -46,8 +56,10 @@ pub(super) fn run_all(
         .collect();
     let spans: BTreeMap<&Call, Span> = calls.iter().rev().map(|(call, span)| (call, *span)).collect();
     let outputs: BTreeMap<&Call, Result<String, Problem>> = std::thread::scope(|scope| {
-        let threads: Vec<_> =
-            spans.iter().map(|(call, span)| (*call, scope.spawn(|| run(call, facts, *span)))).collect();
+        let threads: Vec<_> = spans
+            .iter()
+            .map(|(call, span)| (*call, scope.spawn(|| run(call, facts, *span, waiting))))
+            .collect();
         let ended = threads.into_iter().filter_map(|(call, thread)| Some((call, thread.join().ok()?)));
         ended.collect()
     });
@@ -83,20 +95,20 @@ fn call(root: &Path, release: &Release, facts: &Facts, query: &ToolQuery) -> Res
     Ok(Call { shown, argv, dir: root.join(query.dir.as_path()), variables, pass: query.pass.clone() })
 }
 
-fn run(call: &Call, facts: &Facts, span: Span) -> Result<String, Problem> {
+fn run(call: &Call, facts: &Facts, span: Span, waiting: &dyn Fn(&str)) -> Result<String, Problem> {
     let (shown, environment) = (&call.shown, &facts.environment);
     let problem = |code, what: String| Problem::new(code, what).label(span, "its output is part of the key");
     let mut command = std::process::Command::new(call.argv.first().map_or("", String::as_str));
     command.args(call.argv.iter().skip(1)).current_dir(&call.dir).env_clear().envs(environment.strict());
     command.envs(call.pass.iter().filter_map(|name| Some((name, environment.get(name)?))));
-    command.envs(call.variables.iter().map(|(name, value)| (name, value))).process_group(0);
+    command.envs(call.variables.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().map_err(|error| {
         problem(Code::CannotStart, format!("the tool `{shown}` cannot be started"))
             .help("install it, or correct `PATH`")
             .note(error.to_string())
     })?;
-    let Some((status, stdout, stderr)) = wait(child) else {
+    let Some((status, stdout, stderr)) = wait(child, || waiting(shown)) else {
         let title = format!("the tool `{shown}` did not end within {} s", LIMIT.as_secs());
         return Err(problem(Code::TimedOut, title).help("name a command that only says its version"));
     };
@@ -127,9 +139,9 @@ fn masked(text: String, call: &Call, facts: &Facts) -> String {
 }
 
 /// The status and what was printed; `None` if it took too long, and is ended.
-fn wait(mut child: Child) -> Option<(ExitStatus, String, String)> {
+fn wait(mut child: Child, waiting: impl FnOnce()) -> Option<(ExitStatus, String, String)> {
     let (sender, receiver) = mpsc::channel();
-    let group = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
+    let process = child.id();
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     std::thread::spawn(move || {
         let error = std::thread::spawn(move || text(stderr));
@@ -138,13 +150,31 @@ fn wait(mut child: Child) -> Option<(ExitStatus, String, String)> {
         // Nobody listens any more if it took too long.
         drop(sender.send((child.wait(), output, error)));
     });
-    let ended = receiver.recv_timeout(LIMIT);
-    if let (Err(_), Some(group)) = (&ended, group) {
-        // It may have ended by itself just now.
-        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+    let ended = receiver.recv_timeout(SILENT).or_else(|ended| {
+        if ended == RecvTimeoutError::Timeout {
+            waiting();
+        }
+        receiver.recv_timeout(LIMIT.saturating_sub(SILENT))
+    });
+    if ended.is_err() {
+        kill(process);
     }
     let (status, output, error) = ended.ok()?;
     Some((status.ok()?, output, error))
+}
+
+/// Ends a process and all below it, as far as the system tells what is.
+fn kill(process: u32) {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let lists = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    let children: Vec<u32> = lists
+        .flat_map(|list| list.split_whitespace().filter_map(|child| child.parse().ok()).collect::<Vec<_>>())
+        .collect();
+    if let Some(process) = i32::try_from(process).ok().and_then(Pid::from_raw) {
+        // It may have ended by itself just now.
+        let _ = kill_process(process, Signal::KILL);
+    }
+    children.into_iter().for_each(kill);
 }
 
 fn text(stream: Option<impl Read>) -> String {
@@ -176,7 +206,7 @@ mod tests {
     fn run(files: &Files, queries: &[ToolQuery]) -> Result<Vec<String>, Problems> {
         let facts =
             Facts { environment: environment(&[("CI", "true"), ("LANG", "C")]), ..facts(Event::Unnamed) };
-        run_all(&files.path(""), &release(), &facts, queries)
+        run_all(&files.path(""), &release(), &facts, queries, &|_| ())
     }
 
     fn script(text: &str) -> ToolQuery {
@@ -217,7 +247,7 @@ mod tests {
         let release = load(&files.project(), &mut Sources::new()).unwrap();
         let facts = Facts { environment: environment(&[]), ..facts(Event::Unnamed) };
         let query = ToolQuery { owner: "api/lint".to_owned(), ..script("echo $cc") };
-        assert_eq!(run_all(&files.path(""), &release, &facts, &[query]).unwrap(), ["clang"]);
+        assert_eq!(run_all(&files.path(""), &release, &facts, &[query], &|_| ()).unwrap(), ["clang"]);
     }
 
     #[test]
@@ -233,7 +263,7 @@ mod tests {
             pass: vec!["PASSED".to_owned()],
             ..tool(&["sh", "-c", "echo $0 $PASSED >&2; exit 1", "{env.FILE}"])
         };
-        let problems = run_all(&files.path(""), &release(), &facts, &[query]).unwrap_err();
+        let problems = run_all(&files.path(""), &release(), &facts, &[query], &|_| ()).unwrap_err();
         let problem = &problems.as_slice()[0];
         let title = "the tool `sh -c echo $0 $PASSED >&2; exit 1 {env.FILE}` ended with exit status 1";
         assert_eq!((problem.title.as_str(), problem.notes.as_slice()), (title, &["*** ***".to_owned()][..]));

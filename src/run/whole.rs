@@ -55,6 +55,7 @@ impl Whole {
             known: &known,
             overrides: &overrides,
             event: Some("branch=main"),
+            waiting: &|_| (),
         };
         let facts = gather(&host, &project, &release, &question).unwrap();
         let plan = plan::build(

@@ -3,10 +3,12 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read as _, Seek as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use rustix::fs::{SeekFrom, seek};
+use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
 use crate::cache::{Blake3, KeptLog};
@@ -197,12 +199,38 @@ fn copy_of(from: &mut File, to: &mut File, size: u64) -> io::Result<Blake3> {
     if size > SMALL {
         // Shares the blocks where the file system can. What was written is
         // digested rather than what was read, so that there is no moment between.
-        io::copy(from, to)?;
+        copy_data(from, to)?;
         return digest_of(to);
     }
     let content = read_small(from, size)?;
     to.write_all(&content)?;
     Ok(Blake3::of(&content))
+}
+
+/// Copies a file to an empty one. What it holds no blocks for, as in the image of a disk,
+/// the copy has none for either.
+fn copy_data(from: &mut File, to: &mut File) -> io::Result<()> {
+    let found = from.metadata()?;
+    if found.blocks().saturating_mul(512) >= found.len() {
+        return io::copy(from, to).map(drop);
+    }
+    let mut at = 0;
+    loop {
+        at = match seek(&*from, SeekFrom::Data(at)) {
+            Ok(start) => start,
+            // Behind it is nothing but a hole.
+            Err(Errno::NXIO) => break,
+            Err(error) => return Err(error.into()),
+        };
+        let end = seek(&*from, SeekFrom::Hole(at))?;
+        from.seek(io::SeekFrom::Start(at))?;
+        to.seek(io::SeekFrom::Start(at))?;
+        if io::copy(&mut (&*from).take(end.saturating_sub(at)), to)? == 0 {
+            break;
+        }
+        at = end;
+    }
+    to.set_len(found.len())
 }
 
 /// Marks a file as used now, if it is not marked so already. That it was used is not worth
@@ -255,4 +283,33 @@ pub(super) fn unusable(path: &Path, error: &io::Error) -> Problem {
     Problem::new(Code::CacheUnusable, format!("the cache cannot be written: `{}`", path.display()))
         .note(error.to_string())
         .help("set `HOIST_CACHE_DIR` to a directory that can be written and has room")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holes_of_a_file_are_holes_in_the_store_and_when_it_is_restored() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = |name: &str| directory.path().join(name);
+        let store = ContentStore::new(place("content"), place("staging"));
+        let size = 256 * SMALL;
+        let mut file = File::create_new(place("disk")).unwrap();
+        for at in [0, 100 * SMALL] {
+            file.seek(io::SeekFrom::Start(at)).unwrap();
+            file.write_all(b"data").unwrap();
+        }
+        file.set_len(size).unwrap();
+        let (digest, _) = digest_at(&place("disk"), size).unwrap();
+        assert!(store.put_file(&place("disk"), digest, size).unwrap());
+        let mut restored =
+            File::options().read(true).write(true).create_new(true).open(place("again")).unwrap();
+        assert!(store.copy_to(digest, &mut restored).is_ok());
+        for path in [store.path(digest), place("again")] {
+            let found = fs::metadata(&path).unwrap();
+            assert_eq!((digest_at(&path, size).unwrap(), found.len()), ((digest, size), size));
+            assert!(found.blocks() * 512 < 8 * SMALL, "{}: {} blocks", path.display(), found.blocks());
+        }
+    }
 }

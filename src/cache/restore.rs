@@ -166,6 +166,12 @@ impl<'a> Work<'a> {
     ) -> Result<(), Problem> {
         let mut stale = BTreeSet::new();
         for directory in selection.directories() {
+            // What is to be no directory is in the way as a whole if it is one.
+            let path = ProjectPath::root().join(&directory);
+            let meant = path.ok().and_then(|path| outputs.get(&path));
+            if matches!(meant, Some(OutputKind::File { .. } | OutputKind::Symlink(_))) {
+                continue;
+            }
             // A link in its place was found before; what it leads to is not ours.
             if !fs::symlink_metadata(root.join(&directory)).is_ok_and(|found| found.is_dir()) {
                 continue;
@@ -221,15 +227,19 @@ impl<'a> Work<'a> {
         let (mut anchors, mut seen) = (HashMap::new(), HashSet::new());
         let wanted = self.wanted.iter().map(|output| output.path.as_path());
         for path in wanted.chain(self.displaced.iter().map(PathBuf::as_path)) {
-            let Some(parent) = path.parent() else { continue };
-            let above = *anchors.entry(parent).or_insert_with(|| self.anchor(root, path));
+            let Some(parent) = path.parent().filter(|parent| !anchors.contains_key(parent)) else { continue };
+            // Most often it is there, and stays.
+            if self.displaced.is_empty() && takes_files(&root.join(parent)).is_ok() {
+                anchors.insert(parent, parent);
+                continue;
+            }
+            let above = self.anchor(root, path);
+            anchors.insert(parent, above);
             if seen.insert(above) {
-                let full = root.join(above);
-                if !fs::metadata(&full).is_ok_and(|found| found.is_dir()) {
-                    return Err(no_directory(path, above));
-                }
-                access(&full, Access::WRITE_OK | Access::EXEC_OK)
-                    .map_err(|error| denied(path, &error.into()))?;
+                takes_files(&root.join(above)).map_err(|error| match error.kind() {
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => no_directory(path, above),
+                    _ => denied(path, &error),
+                })?;
             }
         }
         Ok(anchors)
@@ -272,6 +282,11 @@ impl<'a> Work<'a> {
         }
         Ok(moved)
     }
+}
+
+/// Whether files can be put into a directory: it is one, and may be written.
+fn takes_files(directory: &Path) -> io::Result<()> {
+    Ok(access(directory.join("."), Access::WRITE_OK | Access::EXEC_OK)?)
 }
 
 /// How the workspace compares to an output.

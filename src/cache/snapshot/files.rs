@@ -247,18 +247,17 @@ impl Files {
     /// Looks into a file of which the file system says something else, or may
     /// say the same although it was changed.
     fn look(&self, root: &Path, row: &Row, digest: Option<Blake3>, clock: Clock) -> Change {
-        let path = root.join(self.path(row));
         let below = self.path(row);
-        let mut above = below.ancestors().skip(1);
-        if above.any(|above| root.join(above).is_symlink()) {
-            return Change::Changed;
-        }
+        let path = root.join(&below);
         let Ok(seen) = Seen::of(&path) else { return Change::Changed };
         let stat = seen.stat;
         let is_file = matches!(stat.kind(), Some(InputKind::File | InputKind::Executable));
         let like = is_file && stat.size == row.seen.stat.size && stat.mode == row.seen.stat.mode;
         let Some(digest) = digest.filter(|_| like) else { return Change::Changed };
-        if !digest_at(&path, stat.size).is_ok_and(|(found, _)| found == digest) {
+        let mut above = below.ancestors().skip(1);
+        if above.any(|above| root.join(above).is_symlink())
+            || !digest_at(&path, stat.size).is_ok_and(|(found, _)| found == digest)
+        {
             return Change::Changed;
         }
         Change::Touched(Row { seen, settled: seen.is_settled(clock), ..*row })

@@ -81,7 +81,7 @@ pub fn read_all(
     let root = root.canonicalize().map_err(|error| {
         Problem::new(Code::Unreadable, format!("`{}` cannot be read", root.display())).note(error.to_string())
     })?;
-    let places = Places::new(&root);
+    let places = Places::asked_by(&root, queries);
     let meant: Vec<_> = queries.par_iter().map(|query| Meant::of(&places, release, facts, query)).collect();
     let meant: Vec<Meant> = meant.into_iter().filter_map(|meant| problems.take(meant)).collect();
     let wanted: BTreeSet<Wanted> = meant.iter().flat_map(Meant::wanted).collect();
@@ -405,6 +405,24 @@ mod tests {
         refused("../outside/secret", "../outside/secret");
         refused("../outside/*", "../outside/*");
         refused("/etc/passwd", "/etc/passwd");
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_what_is_made_leads_nowhere() {
+        let project = Project::with(&["gen/a.py", "src/b.py"]);
+        fs::create_dir(project.directory.path().join("outside")).unwrap();
+        symlink("../outside", project.path("out")).unwrap();
+        symlink("src", project.path("made")).unwrap();
+        let asked = |generated: &[&str]| InputQuery {
+            patterns: patterns(&["out/**", "made/*.py", "gen/*.py"]),
+            generated: patterns(generated),
+            honour_ignore: true,
+            ..InputQuery::default()
+        };
+        assert_eq!(paths(project.ask(&asked(&["out/", "made"]))), ["gen/a.py"]);
+        // What is made through a link is another matter.
+        let problems = project.ask(&asked(&["out/x", "made"])).unwrap_err();
+        assert_eq!(problems.as_slice()[0].code, Code::OutsideProject);
     }
 
     #[test]

@@ -68,8 +68,9 @@ struct Pool {
     freed: Notify,
     /// What commands are told of the pipe.
     flags: String,
-    /// What has to stay as long as the pipe is used.
-    _kept: Option<(TempDir, [File; 2])>,
+    /// What has to stay as long as the pipe is used: its place, if it is told by its name,
+    /// and the ends that commands inherit.
+    _kept: Option<(Option<TempDir>, [File; 2])>,
 }
 
 #[derive(Debug, Default)]
@@ -139,13 +140,13 @@ impl Pool {
         let writer = OpenOptions::new().write(true).open(&path)?;
         // Apart from hoist's own, which never wait: who inherits them may want to.
         let ends = [File::open(&path)?, OpenOptions::new().write(true).open(&path)?];
-        let auth = if let Some(name) = name.filter(|_| named) {
-            format!("fifo:{name}")
+        let (auth, directory) = if let Some(name) = name.filter(|_| named) {
+            (format!("fifo:{name}"), Some(directory))
         } else {
             for end in &ends {
                 fcntl_setfd(end, FdFlags::empty())?;
             }
-            format!("{},{}", ends[0].as_raw_fd(), ends[1].as_raw_fd())
+            (format!("{},{}", ends[0].as_raw_fd(), ends[1].as_raw_fd()), None)
         };
         (&writer).write_all(&vec![b'+'; jobs - 1])?;
         let others = flags.split_whitespace().filter(|flag| !tells_of_jobs(flag));

@@ -154,7 +154,9 @@ pub(super) fn read(root: &Path, path: &ProjectPath, asked: Option<Span>) -> Resu
     String::from_utf8(bytes).map_err(|error| {
         let line =
             error.as_bytes().iter().take(error.utf8_error().valid_up_to()).filter(|b| **b == b'\n').count();
-        wrong(&format!("line {} is not UTF-8", line + 1))
+        let is_utf16 = matches!(error.as_bytes(), [0xff, 0xfe, ..] | [0xfe, 0xff, ..]);
+        let problem = wrong(&format!("line {} is not UTF-8", line + 1));
+        problem.maybe_help(is_utf16.then(|| "it looks like UTF-16: save it as UTF-8".to_owned()))
     })
 }
 

@@ -224,21 +224,34 @@ fn needs_of(edges: &[Edge], places: &BTreeMap<Unit, StepIndex>) -> Vec<Need> {
     kinds.into_iter().map(|((step, _), kind)| Need { step, kind }).collect()
 }
 
-/// The whole of a cycle: in the title by name, in the labels by who says so.
+/// Most needs of a cycle that are told one by one.
+const TOLD: usize = 12;
+
+/// The whole of a cycle: in the title by name, in the labels by who says so. Of one that
+/// nobody would read to its end, the beginning and the end.
 fn cycle_problem(
     cycle: &[Unit],
     edges: &BTreeMap<Unit, Vec<Edge>>,
     name: impl Fn(Unit) -> String,
 ) -> Problem {
     let round: Vec<Unit> = cycle.iter().chain(cycle.first()).copied().collect();
-    let names: Vec<String> = round.iter().map(|unit| format!("`{}`", name(*unit))).collect();
+    let hidden = cycle.len().saturating_sub(TOLD);
+    let is_told = |at: usize| hidden == 0 || at + 1 < TOLD || at + 1 >= cycle.len();
+    let mut names: Vec<String> = Vec::new();
+    for (at, unit) in round.iter().enumerate() {
+        if is_told(at) {
+            names.push(format!("`{}`", name(*unit)));
+        } else if at + 1 == TOLD {
+            names.push(format!("… ({hidden} more) …"));
+        }
+    }
     let title = match names.as_slice() {
         [one, other] if one == other => format!("{one} needs itself"),
         names => format!("steps need each other: {}", names.join(" needs ")),
     };
     let mut problem = Problem::new(Code::Cycle, title);
     let mut guess = false;
-    for pair in round.windows(2) {
+    for (_, pair) in round.windows(2).enumerate().filter(|(at, _)| is_told(*at)) {
         let &[unit, before] = pair else { continue };
         let edge = edges.get(&unit).into_iter().flatten().find(|edge| edge.to == before);
         let (unit, before) = (name(unit), name(before));

@@ -377,6 +377,13 @@ impl<'a> Parser<'a> {
     }
 
     fn wrong(&mut self, wrong: Wrong) {
+        let unseen = self.text.get(wrong.range.clone()).and_then(|text| text.chars().next());
+        let unseen = unseen.filter(|c| is_unseen(*c));
+        let wrong = match unseen {
+            Some(unseen) => wrong
+                .help(format!("delete the invisible character U+{:04X} that stands here", u32::from(unseen))),
+            None => wrong,
+        };
         self.problem(wrong.problem(self.source));
     }
 
@@ -416,6 +423,12 @@ impl<'a> Parser<'a> {
     fn span(&self, range: Range<usize>) -> Span {
         Span::new(self.source, range)
     }
+}
+
+/// Whether a character takes no room where it is shown, and no keyboard has it: it was
+/// copied from somewhere.
+const fn is_unseen(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]

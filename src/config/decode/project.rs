@@ -200,7 +200,7 @@ fn settings(node: &Node) -> Settings {
     Settings {
         jobs: number(word(node, "jobs")),
         shell: shell.unwrap_or(default.shell),
-        timeout: form(word(node, "timeout"), value::duration),
+        timeout: form(word(node, "timeout"), value::limit),
     }
 }
 

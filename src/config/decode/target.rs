@@ -44,7 +44,7 @@ impl Decoder<'_> {
             tools: self.commands(node, "tool"),
             matrix,
             when: children(node, "when").flat_map(conditions).collect(),
-            timeout: form(word(node, "timeout"), value::duration),
+            timeout: form(word(node, "timeout"), value::limit),
             retries: number(word(node, "retries")).unwrap_or(0),
             pool: word(node, "pool").and_then(|value| self.name_of(&[Noun::Pool], value)),
             confirm: string(word(node, "confirm")),

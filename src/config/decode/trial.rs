@@ -30,7 +30,7 @@ impl Decoder<'_> {
             entrypoint: child(node, "entrypoint").map(|words| self.templates(words)),
             user: word(node, "user").map(|value| self.template(value)),
             expects: self.expects(node),
-            timeout: form(word(node, "timeout"), value::duration),
+            timeout: form(word(node, "timeout"), value::limit),
         })
     }
 

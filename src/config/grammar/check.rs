@@ -32,12 +32,17 @@ fn check_nodes(
         }
     }
     if let Some((parent, _)) = parent {
-        let missing =
-            |form: &&NodeForm| form.required && !nodes.iter().any(|node| node.name.value == form.name);
+        let is_of = |form: &NodeForm, node: &Node| form.name.is_empty() || node.name.value == form.name;
+        let missing = |form: &&NodeForm| form.required && !nodes.iter().any(|node| is_of(form, node));
         for form in forms.iter().filter(missing) {
-            let title = format!("`{}` has no `{}`", parent.name.value, form.name);
+            let name = &parent.name.value;
+            let (title, what) = if form.name.is_empty() {
+                (format!("`{name}` is empty"), "a name with what belongs to it".to_owned())
+            } else {
+                (format!("`{name}` has no `{}`", form.name), format!("`{}`", form.name))
+            };
             let problem = Problem::new(Code::MissingNode, title)
-                .label(parent.name.span, format!("needs `{}` in its braces", form.name))
+                .label(parent.name.span, format!("needs {what} in its braces"))
                 .help(format!("add `{{ {} }}`", form.usage()));
             problems.push(problem);
         }

@@ -155,7 +155,7 @@ const TEST: NodeForm = NodeForm::new("test", "A command that must succeed in the
             .arguments(&[ArgumentForm::one("user", Kind::Template, "")]),
         TEST_EXPECT,
         NodeForm::new("timeout", "How long it may take.")
-            .arguments(&[ArgumentForm::one("duration", Kind::Duration, "")])
+            .arguments(&[ArgumentForm::one("duration", Kind::Limit, "")])
             .notes("By default 60 seconds."),
     ])
     .notes(

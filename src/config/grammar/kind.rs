@@ -31,6 +31,8 @@ pub enum Kind {
     Integer(i128, i128),
     /// A span of time.
     Duration,
+    /// A span of time in which something can be done: longer than none.
+    Limit,
     /// A number of bytes.
     Size,
     /// A number of bytes, or a percentage.
@@ -122,7 +124,7 @@ impl Kind {
             Self::Bool => "`#true` or `#false`".to_owned(),
             Self::Integer(least, i128::MAX) => format!("a whole number, at least {least}"),
             Self::Integer(least, most) => format!("a whole number from {least} to {most}"),
-            Self::Duration => "a duration: `90s`, `10m`, `1h30m`, `7d`".to_owned(),
+            Self::Duration | Self::Limit => "a duration: `90s`, `10m`, `1h30m`, `7d`".to_owned(),
             Self::Size => "a size: `500MB`, `20GiB`, `4096`".to_owned(),
             Self::Waste => "a size or a percentage: `20MB`, `5%`".to_owned(),
             Self::Platform => "a platform: `linux/amd64`".to_owned(),
@@ -178,7 +180,7 @@ impl Kind {
             Self::Bool => "#true|#false".to_owned(),
             Self::Integer(..) => "N".to_owned(),
             Self::Word(words) if words.len() < 6 => format!("\"{}\"", words.join("|")),
-            Self::Duration => "\"10m\"".to_owned(),
+            Self::Duration | Self::Limit => "\"10m\"".to_owned(),
             Self::Size => "\"500MB\"".to_owned(),
             Self::Waste => "\"5%\"".to_owned(),
             Self::Date => "\"2027-01-31\"".to_owned(),

@@ -49,7 +49,10 @@ fn misfit(span: Span, kind: Kind, text: &str) -> Option<Problem> {
     let not_a = |what: &str| format!("`{text}` is not {what}");
     let (title, why) = match kind {
         Kind::Name => (format!("`{text}` cannot be a name"), name_fits(text).err()?),
-        Kind::Duration => (not_a("a duration"), value::duration(text).err()?),
+        Kind::Limit if value::duration(text).is_ok() => {
+            (format!("`{text}` cannot be a limit"), value::limit(text).err()?)
+        }
+        Kind::Duration | Kind::Limit => (not_a("a duration"), value::duration(text).err()?),
         Kind::Size => (not_a("a size"), value::size(text).err()?),
         Kind::Waste => (not_a("a size or a percentage"), value::waste(text).err()?),
         Kind::Mode => (not_a("permission bits"), value::mode(text).err()?),

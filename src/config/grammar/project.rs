@@ -73,7 +73,7 @@ pub(super) const SETTINGS: NodeForm = NodeForm::new("settings", "Settings of the
             .arguments(&[ArgumentForm::many("word", Kind::Text, "")])
             .notes("The script is the last argument. By default `sh -eu -c`."),
         NodeForm::new("timeout", "How long a step may take where it does not say so itself.")
-            .arguments(&[ArgumentForm::one("duration", Kind::Duration, "")]),
+            .arguments(&[ArgumentForm::one("duration", Kind::Limit, "")]),
         NodeForm::new("hoist", "The versions of hoist that the file is written for.")
             .arguments(&[ArgumentForm::one("requirement", Kind::Requirement, "")])
             .notes("Checked before anything else: another version stops with `hoist::config::newer_hoist`."),

@@ -74,6 +74,7 @@ pub(super) const TARGET: NodeForm =
             NodeForm::new("matrix", "Expands it over every combination of some values.")
                 .children(&[NodeForm::new("", "The values of one variable.")
                     .arguments(&[ArgumentForm::many("value", Kind::Text, "")])
+                    .required()
                     .repeatable()])
                 .notes(
                     "`lint` over `python` and `os` becomes `lint[python=3.11,os=a]`, …; `lint` alone means \
@@ -93,7 +94,7 @@ pub(super) const TARGET: NodeForm =
                 .some_of(&["env", "os", "branch"])
                 .repeatable(),
             NodeForm::new("timeout", "How long one attempt may take.")
-                .arguments(&[ArgumentForm::one("duration", Kind::Duration, "")])
+                .arguments(&[ArgumentForm::one("duration", Kind::Limit, "")])
                 .notes(
                     "When it is over, all that the attempt started is asked to end (SIGTERM); what is left 10 seconds \
                      later is killed.",

@@ -46,7 +46,9 @@ fn correction(value: &ValueKind, kind: Kind) -> String {
         (ValueKind::String(text), Kind::Integer(..)) if text.parse::<i128>().is_ok() => {
             format!("write `{text}`, without quotes")
         }
-        (ValueKind::Integer(number), Kind::Duration) => format!("write `\"{number}s\"` for seconds"),
+        (ValueKind::Integer(number), Kind::Duration | Kind::Limit) => {
+            format!("write `\"{number}s\"` for seconds")
+        }
         (ValueKind::Integer(number), kind) if !kind.accepts(value) && kind != Kind::Bool => {
             format!("write `\"{number}\"`")
         }

@@ -12,5 +12,5 @@ mod time;
 pub(crate) use file::{mode, owner, port, variable};
 pub use glob::{glob_fits, of_directories};
 pub(crate) use list::list;
-pub(crate) use quantity::{duration, size, waste};
+pub(crate) use quantity::{duration, limit, size, waste};
 pub(crate) use time::{date_format, requirement};

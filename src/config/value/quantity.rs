@@ -42,6 +42,15 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_millis(total))
 }
 
+/// A span of time in which something can be done.
+///
+/// # Errors
+/// It is none, or of no length.
+pub(crate) fn limit(text: &str) -> Result<Duration, String> {
+    let limit = duration(text)?;
+    if limit.is_zero() { Err("nothing can be done in no time".to_owned()) } else { Ok(limit) }
+}
+
 /// A number of bytes: `4096`, `500MB` (of 1000), `20GiB` (of 1024), `1.5GB`.
 ///
 /// # Errors
@@ -108,6 +117,9 @@ mod tests {
         assert_eq!(duration("3w"), Err("`w` is not one of `ms`, `s`, `m`, `h`, `d`".to_owned()));
         assert_eq!(duration("99999999999999999999d"), Err("it is longer than ten years".to_owned()));
         assert_eq!(duration(""), Err("it is empty".to_owned()));
+        assert_eq!(duration("0s"), Ok(Duration::ZERO));
+        assert_eq!(limit("0s"), Err("nothing can be done in no time".to_owned()));
+        assert_eq!(limit("1ms"), Ok(Duration::from_millis(1)));
     }
 
     #[test]

@@ -257,6 +257,16 @@ fn the_same_tool_is_asked_for_once() {
 }
 
 #[test]
+fn of_a_cycle_that_nobody_reads_to_its_end_the_middle_is_left_out() {
+    let target = |at: usize| format!("target \"t{at}\" {{ needs \"t{}\"; run \"x\"; }}\n", (at + 1) % 200);
+    let mut world = World::new(&(0..200).map(target).collect::<String>());
+    let problems = world.problems(&["t0"]);
+    let [problem] = problems.as_slice() else { panic!("{problems:?}") };
+    assert!(problem.contains("`t10` needs … (188 more) … needs `t199` needs `t0` ["), "{problem}");
+    assert_eq!(problem.matches("needs").count(), 13 + 12, "{problem}");
+}
+
+#[test]
 fn a_cycle_is_told_whole_with_every_place_that_makes_it() {
     let mut world = World::new(
         r#"

@@ -17,6 +17,14 @@ fn refused(text: &str) -> Vec<(Code, String, String)> {
 }
 
 #[test]
+fn a_character_that_nobody_sees_is_named() {
+    let (_, document) = read("a \"b\"\u{200b} c");
+    let problems = document.expect_err("refused");
+    let help = problems.as_slice().first().and_then(|problem| problem.help.clone());
+    assert_eq!(help.as_deref(), Some("delete the invisible character U+200B that stands here"));
+}
+
+#[test]
 fn values_know_their_places() {
     let text = "a \"x\\ty\" key = (t)\"va\" 0x10 {\n  b #\"r{w}\"#\n}\n/-gone 1\nword é=bare ; z";
     let (sources, document) = read(text);
@@ -87,6 +95,7 @@ fn syntax_errors_point_at_their_place() {
     refuses("a nan", &[("`nan` is not a string", "nan")]);
     refuses("a (u8 1", &[("a type is not closed", "u8")]);
     refuses("a \"b\"c", &[("a space is missing", "c")]);
+    refuses("a \"b\"\u{200b} c", &[("a space is missing", "\u{200b}")]);
     refuses("a {} b", &[("a node goes on behind its block", "b")]);
     refuses("a =1", &[("a `=` has no name before it", "=")]);
     refuses("1 2", &[("a name is not a string", "1")]);

@@ -226,20 +226,20 @@ async fn a_registry_that_takes_a_blob_and_says_nothing_is_given_up() {
     let server = FakeServer::start(|request: &Received| match request.line.split(' ').next() {
         Some("POST") => Answer::new("202 Accepted").header("Location", "/upload"),
         Some("PUT") => {
-            std::thread::sleep(Duration::from_millis(400));
+            std::thread::sleep(Duration::from_secs(2));
             Answer::new("201 Created")
         }
         _ => Answer::new("404 Not Found"),
     });
     let quick = network(&[("HOIST_TEST_FIRST_WAIT", "1")]);
     let mut web = registry(&quick, &format!("{}/acme/web", server.address), &Access::default()).await;
-    web.stalled = Duration::from_millis(100);
+    web.stalled = Duration::from_millis(500);
     let (_directory, images) = layout();
     let blob = images.write(media_type::LAYER, b"content").unwrap();
     let meter = Arc::new(Meter::silent());
     let problem = web.upload(&images, &Part::layer(&blob), &meter).await.unwrap_err();
     let asked = format!("it was to accept the blob `acme/web@{}`", blob.digest);
     assert_eq!(problem.title, format!("the registry `{}` does not answer", server.address));
-    assert_eq!(problem.notes, ["nothing came for 0.1 s".to_owned(), asked]);
+    assert_eq!(problem.notes, ["nothing came for 0.5 s".to_owned(), asked]);
     assert_eq!(server.lines().iter().filter(|line| line.starts_with("PUT")).count(), 3);
 }

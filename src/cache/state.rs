@@ -1,5 +1,6 @@
 //! What hoist keeps of a project beside its cache, to begin a run sooner.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -94,15 +95,57 @@ impl State {
 
     /// Forgets the goals that were not asked for the longest.
     pub fn forget(&self) {
-        let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
-        let of_goals = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(GOALS));
-        let mut files: Vec<(SystemTime, PathBuf)> = of_goals
-            .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
-            .collect();
-        files.sort();
-        let surplus = files.len().saturating_sub(3 * KEPT);
-        for (_, path) in files.iter().take(surplus) {
+        // Their texts are written seldom: how old goals are, the newest of their files says.
+        let mut goals: HashMap<String, (SystemTime, Vec<PathBuf>)> = HashMap::new();
+        for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let written = entry.metadata().and_then(|found| found.modified());
+            let (Some(rest), Ok(written)) = (name.strip_prefix(GOALS), written) else { continue };
+            let digest = rest.split_once('-').map_or(rest, |(digest, _)| digest);
+            let (last, files) = goals.entry(digest.to_owned()).or_insert((written, Vec::new()));
+            *last = written.max(*last);
+            files.push(entry.path());
+        }
+        let mut goals: Vec<_> = goals.into_values().collect();
+        goals.sort();
+        let surplus = goals.len().saturating_sub(KEPT);
+        for path in goals.into_iter().take(surplus).flat_map(|(_, files)| files) {
             let _gone = fs::remove_file(path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn goals_are_forgotten_as_a_whole_and_by_their_newest_file() {
+        let cache = tempfile::tempdir().unwrap();
+        let state = State::new(cache.path(), Path::new("/project"));
+        let last = u8::try_from(KEPT).unwrap();
+        let long_ago = SystemTime::UNIX_EPOCH + Duration::from_hours(24);
+        let goals = |at: u8| State::goal_files(&[at; 32]);
+        let written = |name: &str, at: SystemTime| {
+            state.write(name, b"");
+            File::open(state.dir.join(name)).unwrap().set_modified(at).unwrap();
+        };
+        for at in 0..=last {
+            let GoalFiles { files, steps, texts } = goals(at);
+            let age = Duration::from_mins(u64::from(at));
+            written(&files, long_ago + age);
+            written(&steps, long_ago + age);
+            // The first of them are those whose texts are the newest.
+            written(&texts, long_ago - age);
+        }
+        state.forget();
+        let GoalFiles { files, steps, texts } = goals(0);
+        assert_eq!([files, steps, texts].map(|name| state.read(&name)), [None, None, None]);
+        for at in 1..=last {
+            let GoalFiles { files, steps, texts } = goals(at);
+            assert!([files, steps, texts].iter().all(|name| state.read(name).is_some()), "{at}");
         }
     }
 }

@@ -95,6 +95,13 @@ impl Journal {
         (header == found.header).then_some((&found.header, body))
     }
 
+    /// Whether this is the last run of its step, and nobody else wrote to the file since it
+    /// was read.
+    fn is_last(&self, path: &Path, header: &Header, body: &[u8]) -> bool {
+        self.get(&header.step) == Some((header, body))
+            && fs::metadata(path).is_ok_and(|found| found.len() == self.bytes.len() as u64)
+    }
+
     /// Makes a run the last one of its step.
     pub(super) fn put(
         &mut self,
@@ -103,6 +110,9 @@ impl Journal {
         header: Header,
         body: &[u8],
     ) -> Result<(), Problem> {
+        if self.is_last(path, &header, body) {
+            return Ok(());
+        }
         if self.file.is_none() {
             self.compact(path, staging);
         }
@@ -225,6 +235,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_the_last_run_already_is_not_written_again() {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("runs");
+        let size = || fs::metadata(&path).unwrap().len();
+        let mut one = Journal::read(&path);
+        one.put(&path, dir.path(), header("a", 1), b"first").unwrap();
+        let entry = size();
+        one.put(&path, dir.path(), header("a", 1), b"first").unwrap();
+        assert_eq!(size(), entry);
+        // What another hoist wrote meanwhile is not known here.
+        Journal::read(&path).put(&path, dir.path(), header("a", 2), b"other").unwrap();
+        one.put(&path, dir.path(), header("a", 1), b"first").unwrap();
+        assert_eq!((size(), told(&Journal::read(&path))), (3 * entry, vec![pair("a", "first")]));
+    }
+
+    #[test]
     fn damaged_entries_are_left_out() {
         let dir = TempDir::new().unwrap();
         let path = dir.path().join("runs");
@@ -250,8 +276,8 @@ mod tests {
         let dir = TempDir::new().unwrap();
         let path = dir.path().join("runs");
         let mut writer = Journal::read(&path);
-        for _ in 0..3 {
-            writer.put(&path, dir.path(), header("a", 1), &vec![7; WORTHWHILE]).unwrap();
+        for at in 0..3 {
+            writer.put(&path, dir.path(), header("a", at), &vec![7; WORTHWHILE]).unwrap();
         }
         let size = || usize::try_from(fs::metadata(&path).unwrap().len()).unwrap();
         Journal::read(&path).compact(&path, dir.path());

@@ -315,8 +315,10 @@ impl Remembering {
             if let Some(texts) = texts {
                 self.state.write(&self.names.texts, &texts);
             }
-            self.state.write(&self.names.steps, &steps);
-            self.state.write(&self.names.files, &files);
+            rayon::join(
+                || self.state.write(&self.names.steps, &steps),
+                || self.state.write(&self.names.files, &files),
+            );
             self.state.forget();
         }
     }

@@ -161,8 +161,9 @@ fn finish(
     head.skipped = standings.iter().filter(|standing| standing.turn == Turn::Skipped).count();
     head.pending = standings.iter().any(Standing::is_pending);
     steps.digests = digests;
-    let steps = steps.to_bytes(&head.build, head.run);
-    Some(Stored { files: Snapshot { head, files }.to_bytes()?, steps, texts })
+    let (build, run) = (head.build, head.run);
+    let (steps, files) = rayon::join(|| steps.to_bytes(&build, run), || Snapshot { head, files }.to_bytes());
+    Some(Stored { files: files?, steps, texts })
 }
 
 /// Whether a step depends on what is neither in the release nor in the project: the

@@ -135,6 +135,11 @@ impl Files {
         self.rows.len() / ROW
     }
 
+    /// About how many bytes it takes, but for its directories.
+    pub(super) fn size(&self) -> usize {
+        self.rows.len() + self.names.len()
+    }
+
     pub(super) fn row(&self, at: u32) -> Option<Row> {
         let start = at as usize * ROW;
         Row::read(self.rows.get(start..start + ROW)?)

@@ -110,7 +110,8 @@ impl Snapshot {
     pub fn to_bytes(&self) -> Option<Vec<u8>> {
         let head = postcard::to_stdvec(&self.head).ok()?;
         let length = u32::try_from(head.len() + self.head.build.len()).ok()?;
-        let mut bytes = length.to_le_bytes().to_vec();
+        let mut bytes = Vec::with_capacity(head.len() + self.files.size() + 128);
+        bytes.extend(length.to_le_bytes());
         bytes.extend(self.head.build);
         bytes.extend(head);
         self.files.write(&mut bytes);

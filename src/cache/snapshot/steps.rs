@@ -63,7 +63,9 @@ impl Steps {
 
     /// The bytes to store.
     pub(super) fn to_bytes(&self, build: &[u8; 32], run: u64) -> Vec<u8> {
-        let mut bytes = build.to_vec();
+        let size = self.rows.len() + self.numbers.len() + self.digests.bytes().len();
+        let mut bytes = Vec::with_capacity(build.len() + size + 64);
+        bytes.extend(build);
         bytes.extend(run.to_le_bytes());
         for part in [&self.rows, &self.numbers] {
             bytes.extend((part.len() as u64).to_le_bytes());

@@ -201,3 +201,19 @@ fn secrets_of_every_kind_are_nowhere_but_where_they_were_put() {
         assert_eq!(found, Vec::<&PathBuf>::new(), "{secret}");
     }
 }
+
+#[test]
+fn what_is_named_after_a_secret_is_not_told() {
+    let repo = Repo::with(
+        r#"target "a" { pass-env "TOKEN"; run "mkdir -p out; touch \"out/$TOKEN\""; inputs "in"; outputs "out/"; }"#,
+    );
+    repo.write("in", "");
+    let hoist = |words: &[&str]| repo.hoist_with(words, &[("TOKEN", "t0ken-of-targets")]);
+    done(&hoist(&["run", "a"]));
+    std::fs::remove_dir_all(repo.path().join("out")).unwrap();
+    for words in [&["why", "a"][..], &["why", "a", "--json"], &["plan", "a"], &["plan", "a", "--json", "-v"]]
+    {
+        let told = hoist(words).stdout;
+        assert!(told.contains("***") && !told.contains("t0ken"), "{told}");
+    }
+}

@@ -121,12 +121,11 @@ fn show(
         if !unreached.is_empty() {
             session.output(&format!("{}\n", unreached_json(&unreached, &session.sources)))?;
         }
-        for one in &forecasts {
-            session.output(&format!("{}\n", forecast_json(&planned.plan, one)))?;
-        }
+        let lines = forecasts.iter().map(|one| format!("{}\n", forecast_json(&planned.plan, one)));
+        session.output(&planned.masked(&lines.collect::<String>()))?;
     } else {
         let text = forecast_text(&planned.plan, &forecasts, session.output_look(), session.global.verbose);
-        session.output(&text)?;
+        session.output(&planned.masked(&text))?;
     }
     let refused = !refused.is_empty() || has_gap(&planned.plan);
     Ok(if refused { exit_code(Class::Refused) } else { ExitCode::SUCCESS })

@@ -66,6 +66,13 @@ const WIDEST: usize = 120;
 /// Width of text that does not go to a terminal.
 const DEFAULT_WIDTH: usize = 100;
 
+impl Planned {
+    /// A text about the plan as it may be seen.
+    pub(crate) fn masked(&self, text: &str) -> String {
+        crate::run::masked(text, &self.project.root, &self.release, &self.facts, &self.plan)
+    }
+}
+
 impl Session {
     pub(crate) fn open(global: Global) -> Result<Self, Problem> {
         Ok(Self { host: Host::current()?, global, sources: Sources::new() })
@@ -370,10 +377,9 @@ impl Session {
     /// Says what is waited for before anything runs.
     pub(crate) fn say_waiting(&self, tool: &str) {
         if !self.global.json {
-            self.say(&format!(
-                "Waiting for `{}`, which says the version of a tool\n",
-                tool.lines().next().unwrap_or_default()
-            ));
+            let mut lines = tool.lines();
+            let (first, more) = (lines.next().unwrap_or_default(), lines.next().map_or("", |_| " …"));
+            self.say(&format!("Waiting for `{first}{more}`, which says the version of a tool\n"));
         }
     }
 

@@ -1,9 +1,12 @@
 //! Which values a run may not show.
 
 use std::ffi::OsStr;
+use std::path::Path;
+use std::sync::Arc;
 
-use crate::config::Secret;
-use crate::plan::{Action, Deployment};
+use crate::config::{Release, Secret};
+use crate::facts::Facts;
+use crate::plan::{Action, Deployment, Plan};
 use crate::run::Request;
 use crate::run::mask::Secrets;
 use crate::store::{read_secret_file, secret_file};
@@ -14,38 +17,51 @@ const TOKENS: [&str; 3] = ["GITHUB_TOKEN", "GITLAB_TOKEN", "GITEA_TOKEN"];
 /// What steps may not show: what is passed to them, what `dotenv` files say, and
 /// passwords and keys of registries, images, and builders.
 pub(super) fn secrets(request: &Request) -> Secrets {
+    let Request { plan, release, facts, settled, root, .. } = request;
+    secrets_of(root, release, facts, plan, &settled.passed)
+}
+
+/// A text about a plan that is only looked at, as it may be seen: what a step made or
+/// reads may be named after a secret.
+#[must_use]
+pub fn masked(text: &str, root: &Path, release: &Release, facts: &Facts, plan: &Plan) -> String {
+    Arc::new(secrets_of(root, release, facts, plan, &[])).hide(text)
+}
+
+/// `settled` names what is passed to steps that are not part of the plan.
+fn secrets_of(root: &Path, release: &Release, facts: &Facts, plan: &Plan, settled: &[String]) -> Secrets {
     let tokens = TOKENS.map(|name| Secret::Env(name.to_owned()));
-    let passed = request.plan.steps.iter().flat_map(|step| match &step.action {
+    let passed = plan.steps.iter().flat_map(|step| match &step.action {
         Action::Command(command) => command.variables.pass.as_slice(),
         _ => &[],
     });
-    let environment = &request.facts.environment;
+    let environment = &facts.environment;
     let (mut in_variables, mut files) = (Vec::new(), Vec::new());
-    let asked = request.plan.steps.iter().filter_map(|step| match &step.action {
+    let asked = plan.steps.iter().filter_map(|step| match &step.action {
         Action::Deploy(deploy) => match &deploy.work {
             Deployment::Gitops(gitops) => gitops.pull_request.as_ref().map(|asked| &asked.at),
             _ => None,
         },
         _ => None,
     });
-    let approvals = request.release.stages.values().filter_map(|stage| stage.approve.as_ref());
+    let approvals = release.stages.values().filter_map(|stage| stage.approve.as_ref());
     let approvals = approvals.filter_map(|approve| approve.value.pull_request.as_ref());
     let asked: Vec<_> = asked.chain(approvals.map(|merged| &merged.at)).collect();
     let of_forges = asked.iter().filter_map(|asked| Some(&asked.token.as_ref()?.value));
     let tokens = tokens.iter().filter(|_| !asked.is_empty());
-    for secret in request.release.secrets().chain(of_forges).chain(tokens) {
+    for secret in release.secrets().chain(of_forges).chain(tokens) {
         match secret {
             Secret::Env(name) => in_variables.push(name),
             Secret::File(path) => {
-                files.extend(read_secret_file(&secret_file(path, &request.root, environment)));
+                files.extend(read_secret_file(&secret_file(path, root, environment)));
             }
             // It is run only where it is needed: what it prints is not known here.
             Secret::Command(_) => {}
         }
     }
-    let all = request.release.targets.values().flat_map(|target| &target.pass_env);
-    let all = all.map(|name| &name.value).chain(&request.settled.passed);
-    let names = passed.chain(all).chain(in_variables).chain(&request.facts.dotenv);
+    let all = release.targets.values().flat_map(|target| &target.pass_env);
+    let all = all.map(|name| &name.value).chain(settled);
+    let names = passed.chain(all).chain(in_variables).chain(&facts.dotenv);
     let values = names.filter_map(|name| environment.get(name)).map(OsStr::as_encoded_bytes);
     Secrets::new(values.chain(files.iter().map(Vec::as_slice)))
 }

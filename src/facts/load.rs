@@ -362,6 +362,17 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_an_editor_saved_as_utf16_is_told_so() {
+        let files = Files::with(&[]);
+        let text = "\u{feff}project \"x\"\n".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
+        std::fs::write(files.path("release.kdl"), text).unwrap();
+        let (_, release) = loaded(&files);
+        let problems = release.unwrap_err();
+        let help = problems.as_slice().first().and_then(|problem| problem.help.as_deref());
+        assert_eq!(help, Some("it looks like UTF-16: save it as UTF-8"));
+    }
+
+    #[test]
     fn a_link_that_leads_out_of_the_project_is_not_read() {
         let files = Files::with(&[("release.kdl", "include \"link.kdl\"")]);
         let outside = files.path("").with_file_name("outside.kdl");

@@ -146,7 +146,7 @@ async fn subject(session: &Session, places: &Places, text: &str) -> Result<Subje
             Err(problem) if layout.refs()?.is_empty() => Err(problem),
             Err(_) => Ok(Subject::Tags(repository, text.to_owned())),
         },
-        (End::Registry { reference, .. }, _) if reference.tag.is_none() && reference.digest.is_none() => {
+        (End::Registry { reference, .. }, _) if reference.is_bare() => {
             Ok(Subject::Tags(repository, text.to_owned()))
         }
         _ => {

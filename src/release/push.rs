@@ -120,13 +120,13 @@ fn check_platforms(images: &Layout, image: &Descriptor) -> Result<(), Problem> {
         }
         let manifest =
             Manifest::parse(&images.read(entry)?).map_err(|error| unfit(entry, error.to_string()))?;
-        if !matches!(manifest.config.media_type.as_str(), media_type::CONFIG | media_type::DOCKER_CONFIG) {
+        if !media_type::is_config(&manifest.config.media_type) {
             continue;
         }
         let config = ImageConfig::parse(&images.read(&manifest.config)?)
             .map_err(|error| unfit(entry, error.to_string()))?;
         let found = config.platform();
-        if (&found.os, &found.architecture) != (&promised.os, &promised.architecture) {
+        if !promised.is_of_the_kind_of(&found) {
             return Err(unfit(entry, format!("its index says {promised}, its configuration {found}")));
         }
     }

@@ -9,7 +9,7 @@ use super::*;
 use crate::config::ProjectPath;
 use crate::diagnostic::{Code, Problems, Sources, Span};
 use crate::facts::Environment;
-use crate::oci::{Descriptor, Digest, Index, Reference, media_type};
+use crate::oci::{Descriptor, Digest, Index, Platform, Reference, media_type};
 use crate::plan::{PushStep, RegistryPlace, RegistryPlan, RemoteBase, StepIndex, TagStep};
 use crate::store::Layout;
 use crate::store::fixture::{Answer, DockerRegistry, FakeServer, image, index};
@@ -245,6 +245,23 @@ async fn a_link_out_of_the_project_is_not_followed() {
     let problem = push(&step, &web, &project.images, &project.publisher, quiet).await.unwrap_err();
     assert_eq!(problem.code, Code::OutsideProject);
     assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn an_index_may_write_a_platform_otherwise_than_its_image_and_not_mean_another() {
+    let project = Project::new();
+    let named = |architecture: &str| {
+        let platform =
+            Platform { os: "Linux".to_owned(), architecture: architecture.to_owned(), variant: None };
+        let image = image(&project.images, "linux/amd64", b"layer", &[]);
+        index(&project.images, vec![Descriptor { platform: Some(platform), ..image }])
+    };
+    project.push(&named("x86_64")).await;
+    let step = PushStep { image: StepIndex(0), registry: registry() };
+    let quiet = std::sync::Arc::new(|_| {});
+    let problem =
+        push(&step, &named("aarch64"), &project.images, &project.publisher, quiet).await.unwrap_err();
+    assert_eq!(problem.notes, ["its index says Linux/aarch64, its configuration linux/amd64"]);
 }
 
 #[tokio::test]

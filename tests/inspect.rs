@@ -310,6 +310,19 @@ fn images_that_an_index_names_without_a_platform_are_found_by_their_configuratio
 }
 
 #[test]
+fn what_git_says_of_files_is_asked_only_where_a_place_or_a_tag_names_it() {
+    let Some((repo, _registry, web)) = project() else { return };
+    // Whoever compares files with a commit reads this.
+    repo.write(".git/index", "damaged");
+    out(&repo, &["inspect", &format!("{web}:1"), "-q"]);
+    out(&repo, &["copy", &format!("{web}:1"), &format!("{web}:copied")]);
+    let release = repo.read("release.kdl").replace("raw \"1\";", "describe; raw \"1\";");
+    repo.write("release.kdl", release);
+    let ended = repo.hoist(&["copy", &format!("{web}:1"), &format!("{web}:again")]);
+    refused(&ended, 2, &["`git status` tells whether git can read it"]);
+}
+
+#[test]
 fn of_a_copy_to_several_places_it_is_said_what_stands() {
     let Some((repo, registry, web)) = project() else { return };
     out(&repo, &["copy", &format!("{web}:1"), "oci:damaged:x"]);

@@ -10,7 +10,7 @@ use crate::config::ProjectPath;
 use crate::diagnostic::{Code, Problems, Sources, Span};
 use crate::facts::Environment;
 use crate::oci::{Descriptor, Digest, Index, Platform, Reference, media_type};
-use crate::plan::{PushStep, RegistryPlace, RegistryPlan, RemoteBase, StepIndex, TagStep};
+use crate::plan::{FoundStep, PushStep, RegistryPlace, RegistryPlan, RemoteBase, StepIndex, TagStep};
 use crate::store::Layout;
 use crate::store::fixture::{Answer, DockerRegistry, FakeServer, image, index};
 use crate::tags::{Movement, PlannedTag, Track};
@@ -169,6 +169,40 @@ async fn a_base_whose_index_lies_in_an_index_is_found() {
     let base = RemoteBase { reference, registry: plan, descriptor: found.0, bytes: found.1.into() };
     pull(&base, &platform, &project.publisher, &project.images).await.unwrap();
     assert!(project.images.holds(&named) && project.images.holds(&Descriptor::of("", b"layer")));
+}
+
+#[tokio::test]
+async fn an_image_of_a_stage_is_asked_for_once_and_comes_from_the_first_place_that_has_it() {
+    let project = Project::new();
+    let directory = tempfile::tempdir().unwrap();
+    let remote = Layout::create(directory.path()).unwrap();
+    let web = image(&remote, "linux/amd64", b"layer", &[]);
+    let there = FakeServer::start(move |request| {
+        let asked = request.line.rsplit('/').next().and_then(|asked| asked.parse().ok());
+        let is_content = !request.line.contains("/referrers/");
+        let content = asked.filter(|_| is_content).and_then(|it| std::fs::read(remote.blob_path(&it)).ok());
+        let Some(content) = content else { return Answer::new("404 Not Found") };
+        Answer::new("200 OK").header("Content-Type", media_type::MANIFEST).body(content)
+    });
+    let empty = FakeServer::start(|_| Answer::new("404 Not Found"));
+    let plan =
+        |server: &FakeServer| RegistryPlan::plain(&format!("{}/acme/web", server.address).parse().unwrap());
+    let step = PushStep { image: StepIndex(0), registry: registry() };
+    let bring = async |sources: Vec<RegistryPlan>| {
+        let found = FoundStep { image: Some(web.clone()), sources };
+        bring(&step, &found, &project.publisher, std::sync::Arc::new(|_| {})).await
+    };
+    bring(vec![plan(&empty), plan(&there)]).await.unwrap();
+    assert!(project.out().holds(&web));
+    let asked = format!("GET /v2/acme/web/manifests/{}", web.digest);
+    let of_image = |server: &FakeServer| {
+        server.lines().into_iter().filter(|line| line.ends_with(&web.digest.to_string())).collect::<Vec<_>>()
+    };
+    assert_eq!(of_image(&empty), [asked.clone()]);
+    let of_image: Vec<_> = of_image(&there).into_iter().filter(|line| !line.contains("referrers")).collect();
+    assert_eq!(of_image, [asked]);
+    let problem = bring(vec![plan(&empty)]).await.unwrap_err();
+    assert_eq!(problem.code, Code::NotPromotable);
 }
 
 #[tokio::test]

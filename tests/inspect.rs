@@ -301,12 +301,14 @@ fn images_that_an_index_names_without_a_platform_are_found_by_their_configuratio
             refused(&repo.hoist(&["run", "app"]), 2, &said);
         }
     }
-    // Each document is read once.
+    // Each document is read once, also where all tags are listed.
     let proxy = Proxy::start(registry.port, Box::new(|_, _| None));
     let place = format!("127.0.0.1:{}/team/web", proxy.port);
     out(&repo, &["copy", &format!("{place}:1"), "oci:once:arm", "--platform", "linux/arm64"]);
     let asked = |name: &str| proxy.asked(&format!("GET /v2/team/web/manifests/{name}"));
     assert_eq!([asked("1"), asked(arm.trim_end())], [1, 1]);
+    out(&repo, &["inspect", &place]);
+    assert_eq!([asked("1"), proxy.asked("HEAD /v2/team/web/manifests/1")], [2, 0]);
 }
 
 #[test]

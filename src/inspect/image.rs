@@ -144,6 +144,15 @@ pub async fn image(
     view: &View,
 ) -> Result<ImageReport, Problem> {
     let bytes = repository.read(descriptor).await?;
+    image_of(repository, (descriptor, bytes), view).await
+}
+
+/// As [`image`], of one whose manifest or index was read.
+pub(super) async fn image_of(
+    repository: &Repository,
+    (descriptor, bytes): (&Descriptor, Vec<u8>),
+    view: &View,
+) -> Result<ImageReport, Problem> {
     let referrers =
         if view.referrers { repository.referrers(&descriptor.digest, None).await? } else { Vec::new() };
     let (mut annotations, mut others, mut foreign) = (IndexMap::new(), Vec::new(), Vec::new());

@@ -15,6 +15,8 @@ const MAX_DEPTH: usize = 4;
 const MANIFESTS: &str = "manifests";
 /// How many entries they may have in all.
 const MAX_ENTRIES: usize = 1000;
+/// How many entries without a platform are looked into.
+const MAX_OPEN: usize = 100;
 
 /// Images of several platforms under one digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,7 +135,7 @@ impl Index {
 
     /// With the platform of each image that it names without one, which the configuration
     /// of that says: `read` reads manifests and configurations. Entries that are no images,
-    /// or cannot be understood, stay without.
+    /// or cannot be understood, stay without; so do those behind the first hundred.
     ///
     /// # Errors
     /// What `read` fails with.
@@ -141,7 +143,7 @@ impl Index {
         mut self,
         mut read: impl FnMut(&Descriptor) -> Result<Vec<u8>, E>,
     ) -> Result<Self, E> {
-        for entry in self.manifests.iter_mut().filter(|entry| names_no_platform(entry)) {
+        for entry in self.manifests.iter_mut().filter(|entry| names_no_platform(entry)).take(MAX_OPEN) {
             let Ok(manifest) = Manifest::parse(&read(entry)?) else { continue };
             if media_type::is_config(&manifest.config.media_type) {
                 let config = ImageConfig::parse(&read(&manifest.config)?);
@@ -255,6 +257,14 @@ mod tests {
         }
         assert_eq!(known.manifests[2..4], [chart, broken]);
         assert_eq!(open.with_platforms(|one| Err::<Vec<u8>, _>(one.digest)), Err(images[0].digest));
+
+        // Nobody is kept busy without an end.
+        let mut reads = 0;
+        let many = Index::new(vec![images[0].clone(); 1000]).with_platforms(|one| {
+            reads += 1;
+            read(one)
+        });
+        assert!(many.unwrap().is_open() && reads < 1000, "{reads}");
     }
 
     #[test]

@@ -140,9 +140,8 @@ impl End {
     /// # Errors
     /// As [`find`](Self::find); the document is not what its digest says.
     pub async fn fetch(&self, repository: &Repository) -> Result<(Descriptor, Vec<u8>), Problem> {
-        // A registry gives both at once.
-        if let (Repository::Registry(registry), Some(name)) = (repository, self.name())
-            && let Some(found) = registry.resolve_and_read(&name).await?
+        if let Some(name) = self.name()
+            && let Some(found) = repository.resolve_and_read(&name).await?
         {
             return Ok(found);
         }

@@ -31,6 +31,22 @@ impl Repository {
         }
     }
 
+    /// What a tag or a digest points to, with its bytes; `None` if nothing. A registry gives
+    /// both at once.
+    ///
+    /// # Errors
+    /// As [`resolve`](Self::resolve) and [`read`](Self::read).
+    pub async fn resolve_and_read(&self, name: &str) -> Result<Option<(Descriptor, Vec<u8>)>, Problem> {
+        match self {
+            Self::Registry(registry) => registry.resolve_and_read(name).await,
+            Self::Layout(_) => {
+                let Some(found) = self.resolve(name).await? else { return Ok(None) };
+                let bytes = self.read(&found).await?;
+                Ok(Some((found, bytes)))
+            }
+        }
+    }
+
     /// A document: a manifest, an index, or a configuration; verified.
     ///
     /// # Errors

@@ -198,7 +198,7 @@ async fn an_image_of_a_stage_is_asked_for_once_and_comes_from_the_first_place_th
     let of_image = |server: &FakeServer| {
         server.lines().into_iter().filter(|line| line.ends_with(&web.digest.to_string())).collect::<Vec<_>>()
     };
-    assert_eq!(of_image(&empty), [asked.clone()]);
+    assert_eq!(of_image(&empty), std::slice::from_ref(&asked));
     let of_image: Vec<_> = of_image(&there).into_iter().filter(|line| !line.contains("referrers")).collect();
     assert_eq!(of_image, [asked]);
     let problem = bring(vec![plan(&empty)]).await.unwrap_err();

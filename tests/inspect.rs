@@ -308,7 +308,11 @@ fn images_that_an_index_names_without_a_platform_are_found_by_their_configuratio
     let asked = |name: &str| proxy.asked(&format!("GET /v2/team/web/manifests/{name}"));
     assert_eq!([asked("1"), asked(arm.trim_end())], [1, 1]);
     out(&repo, &["inspect", &place]);
-    assert_eq!([asked("1"), proxy.asked("HEAD /v2/team/web/manifests/1")], [2, 0]);
+    out(&repo, &["inspect", &format!("{place}:1")]);
+    assert_eq!([asked("1"), proxy.asked("HEAD /v2/team/web/manifests/1")], [3, 0]);
+    // For its digest alone nothing is handed out.
+    out(&repo, &["inspect", &format!("{place}:1"), "-q"]);
+    assert_eq!([asked("1"), proxy.asked("HEAD /v2/team/web/manifests/1")], [3, 1]);
 }
 
 #[test]

@@ -148,7 +148,10 @@ pub async fn image(
 }
 
 /// As [`image`], of one whose manifest or index was read.
-pub(super) async fn image_of(
+///
+/// # Errors
+/// As [`image`].
+pub async fn image_of(
     repository: &Repository,
     (descriptor, bytes): (&Descriptor, Vec<u8>),
     view: &View,

@@ -13,7 +13,8 @@ mod tag;
 
 pub use budget::weigh;
 pub use image::{
-    FileReport, ImageReport, LayerReport, PlatformReport, View, for_platform, image, largest, wasted,
+    FileReport, ImageReport, LayerReport, PlatformReport, View, for_platform, image, image_of, largest,
+    wasted,
 };
 pub use scan::{
     Allowed, Finding, Judged, Misread, ScannerReport, Verdict as ScanVerdict, expired, judge as judge_scan,

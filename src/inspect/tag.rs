@@ -1,8 +1,7 @@
 //! What a tag of a repository points to.
 
 use crate::diagnostic::{Code, Problem};
-use crate::inspect::image::image_of;
-use crate::inspect::{PlatformReport, View};
+use crate::inspect::{PlatformReport, View, image_of};
 use crate::oci::{Descriptor, Platform};
 use crate::store::Repository;
 

@@ -2,7 +2,10 @@
 //! of them.
 
 use std::fs;
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::Command;
+use std::thread;
 
 use hoist::oci::{Descriptor, ImageConfig, Index, Manifest, Platform, Written, media_type};
 use hoist::store::Layout;
@@ -92,7 +95,7 @@ fn the_only_image_of_an_index_need_not_be_named_with_its_platform() {
     let copied = repo.hoist(&[&["copy", "oci:images:one", "oci:out:2"][..], &other].concat());
     refused(&copied, 2, &["it is for linux/s390x"]);
     repo.write("release.kdl", repo.read("release.kdl").replace("\"linux/s390x\"", "\"linux/amd64\""));
-    refused(&repo.hoist(&["run", "web"]), 1, &["the base image is not for `linux/amd64`"]);
+    refused(&repo.hoist(&["run", "web"]), 2, &["the base image is not for `linux/amd64`"]);
 }
 
 #[test]
@@ -259,11 +262,50 @@ fn a_registry_on_this_machine_that_speaks_tls_is_spoken_with_so() {
     let trusting = [("SSL_CERT_FILE", authority.as_str())];
     done(&repo.hoist_with(&copy, &trusting));
     done(&repo.hoist_with(&["inspect", &name], &trusting));
+    // Some servers understand plain HTTP well enough to refuse it, or to lead to TLS.
+    for status in ["400 Bad Request", "301 Moved Permanently", "308 Permanent Redirect"] {
+        let port = before(registry.port, status);
+        let name = format!("127.0.0.1:{port}/team/{}:1", status[..3].replace('3', "three"));
+        done(&repo.hoist_with(&["copy", "oci:images:1", &name], &trusting));
+        done(&repo.hoist_with(&["inspect", &name], &trusting));
+        refused(&repo.hoist(&["inspect", &name]), 1, &["name its certificate authority with `ca="]);
+    }
+}
+
+/// The port of a server before a registry that speaks TLS, as many a proxy does: who speaks
+/// plain HTTP with it gets this answer.
+fn before(registry: u16, status: &'static str) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    let port = listener.local_addr().expect("it has an address").port();
+    let serve = move |mut stream: TcpStream| -> io::Result<()> {
+        let mut first = [0];
+        if stream.peek(&mut first)? == 1 && first == [0x16] {
+            let mut there = TcpStream::connect(("127.0.0.1", registry))?;
+            let (mut back, mut answers) = (stream.try_clone()?, there.try_clone()?);
+            thread::spawn(move || io::copy(&mut answers, &mut back));
+            io::copy(&mut stream, &mut there)?;
+            return there.shutdown(Shutdown::Write);
+        }
+        let mut reader = BufReader::new(stream.try_clone()?);
+        let (mut line, mut head) = (String::new(), String::new());
+        reader.read_line(&mut line)?;
+        while reader.read_line(&mut head)? > 2 {}
+        let path = line.split(' ').nth(1).unwrap_or("/");
+        let location = format!("Location: https://127.0.0.1:{port}{path}\r\n");
+        let location = if status.starts_with('3') { &location } else { "" };
+        write!(stream, "HTTP/1.1 {status}\r\n{location}Content-Length: 0\r\nConnection: close\r\n\r\n")
+    };
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            thread::spawn(move || serve(stream));
+        }
+    });
+    port
 }
 
 #[test]
 fn a_registry_may_be_named_by_an_address_of_ipv6() {
-    let free = std::net::TcpListener::bind("[::1]:0").and_then(|listener| listener.local_addr());
+    let free = TcpListener::bind("[::1]:0").and_then(|listener| listener.local_addr());
     let Ok(free) = free else { return };
     let repo = Repo::new();
     let name = format!("[::1]:{}/x", free.port());

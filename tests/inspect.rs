@@ -3,7 +3,10 @@
 
 use serde_json::Value;
 
-use crate::fixture::{Repo, installed};
+use hoist::oci::{Index, media_type};
+use hoist::store::Layout;
+
+use crate::fixture::{Repo, installed, refused};
 use crate::proxy::{Fault, Proxy};
 use crate::registry::Registry;
 
@@ -128,7 +131,14 @@ fn a_name_that_is_not_there_is_answered_with_the_one_that_was_meant() {
         assert!(ended.stderr.contains(&meant), "{asked}: {}", ended.stderr);
     }
     let far = repo.hoist(&["copy", &format!("{web}:nothing-like-it"), "oci:x"]);
-    assert!(far.stderr.contains(&format!("`hoist inspect {web}` lists its tags")), "{}", far.stderr);
+    assert!(far.stderr.contains("it has `1`, `1.2`, `stable`"), "{}", far.stderr);
+    // Where nothing is named, it is said what was asked for.
+    let bare = repo.hoist(&["copy", &web, "oci:x"]);
+    refused(&bare, 2, &["there is no image `latest` in", "`latest` is meant", "it has `1`,"]);
+    let app = format!("image \"app\" {{ assemble from=\"{web}\" {{ layer {{ copy \"old\" \"/a\"; }}; }}; }}");
+    repo.write("release.kdl", app);
+    let said = ["there is no image `latest`", "`latest` is meant", "it has `1`,", "release.kdl:1:"];
+    refused(&repo.hoist(&["run", "app"]), 2, &said);
 }
 
 /// Changes a byte of a blob of a layout, and not its size.
@@ -239,6 +249,83 @@ fn one_platform_can_be_copied_alone() {
     let other = repo.hoist(&["copy", &format!("{web}:1"), "oci:x", "--platform", "linux/s390x"]);
     assert_eq!(other.code, 2, "{}", other.stderr);
     assert!(other.stderr.contains("it is for linux/amd64, linux/arm64"), "{}", other.stderr);
+}
+
+#[test]
+fn images_that_an_index_names_without_a_platform_are_found_by_their_configuration() {
+    let Some((repo, registry, web)) = project() else { return };
+    let index = |name: &str, open: &dyn Fn(Index, &Layout) -> Index| {
+        let layout = Layout::open(repo.path().join("open")).expect("it is one");
+        let image = layout.resolve("1").expect("it can be read").expect("it is there");
+        let index = Index::parse(&layout.read(&image).expect("it can be read")).expect("it is one");
+        let bytes = open(index, &layout).to_bytes();
+        let open = layout.write(media_type::INDEX, &bytes).expect("it can be written");
+        layout.set_ref(name, &open).expect("a name can be set");
+    };
+    out(&repo, &["copy", &format!("{web}:1"), "oci:open:1"]);
+    let arm = out(&repo, &["inspect", "oci:open:1", "--digest", "--platform", "linux/arm64"]);
+    let open = |mut index: Index| {
+        index.manifests.iter_mut().for_each(|entry| entry.platform = None);
+        index
+    };
+    index("open", &|index, _| open(index));
+    index("nested", &|index, layout| {
+        let inner = layout.write(media_type::INDEX, &open(index).to_bytes()).expect("it can be written");
+        Index::new(vec![inner])
+    });
+    for name in ["open", "nested"] {
+        let [here, there] = [format!("oci:open:{name}"), format!("{web}:{name}")];
+        out(&repo, &["copy", &here, &there]);
+        for (at, place) in [here, there].into_iter().enumerate() {
+            let found = out(&repo, &["inspect", &place, "--digest", "--platform", "linux/arm64"]);
+            assert_eq!(found, arm, "{place}");
+            let to = format!("oci:{name}-{at}:arm");
+            assert_eq!(out(&repo, &["copy", &place, &to, "--platform", "linux/arm64"]), arm, "{place}");
+            for command in [&["inspect", &place][..], &["copy", &place, "oci:x:x"]] {
+                let none = repo.hoist(&[command, &["--platform", "linux/s390x"]].concat());
+                refused(&none, 2, &["no image for `linux/s390x`", "it is for linux/amd64, linux/arm64"]);
+            }
+            let layer = "layer { copy \"old\" \"/b\"; }";
+            let app = |platforms: &str| {
+                format!(
+                    "image \"app\" {{ assemble from=\"{place}\" {{ {layer}; }}; platforms {platforms}; }}"
+                )
+            };
+            repo.write("release.kdl", app("\"linux/amd64\" \"linux/arm64\""));
+            out(&repo, &["run", "app"]);
+            let made = json(&repo, &["inspect", "app", "--json"]);
+            assert_eq!(made["platforms"][1]["platform"], "linux/arm64", "{place}");
+            assert_eq!(made["platforms"][1]["layers"].as_array().map(Vec::len), Some(3), "{place}");
+            repo.write("release.kdl", app("\"linux/s390x\""));
+            let said = ["is not for `linux/s390x`", "its platforms: `linux/amd64`, `linux/arm64`"];
+            refused(&repo.hoist(&["run", "app"]), 2, &said);
+        }
+    }
+    // Each document is read once, also where all tags are listed.
+    let proxy = Proxy::start(registry.port, Box::new(|_, _| None));
+    let place = format!("127.0.0.1:{}/team/web", proxy.port);
+    out(&repo, &["copy", &format!("{place}:1"), "oci:once:arm", "--platform", "linux/arm64"]);
+    let asked = |name: &str| proxy.asked(&format!("GET /v2/team/web/manifests/{name}"));
+    assert_eq!([asked("1"), asked(arm.trim_end())], [1, 1]);
+    out(&repo, &["inspect", &place]);
+    out(&repo, &["inspect", &format!("{place}:1")]);
+    assert_eq!([asked("1"), proxy.asked("HEAD /v2/team/web/manifests/1")], [3, 0]);
+    // For its digest alone nothing is handed out.
+    out(&repo, &["inspect", &format!("{place}:1"), "-q"]);
+    assert_eq!([asked("1"), proxy.asked("HEAD /v2/team/web/manifests/1")], [3, 1]);
+}
+
+#[test]
+fn what_git_says_of_files_is_asked_only_where_a_place_or_a_tag_names_it() {
+    let Some((repo, _registry, web)) = project() else { return };
+    // Whoever compares files with a commit reads this.
+    repo.write(".git/index", "damaged");
+    out(&repo, &["inspect", &format!("{web}:1"), "-q"]);
+    out(&repo, &["copy", &format!("{web}:1"), &format!("{web}:copied")]);
+    let release = repo.read("release.kdl").replace("raw \"1\";", "describe; raw \"1\";");
+    repo.write("release.kdl", release);
+    let ended = repo.hoist(&["copy", &format!("{web}:1"), &format!("{web}:again")]);
+    refused(&ended, 2, &["`git status` tells whether git can read it"]);
 }
 
 #[test]

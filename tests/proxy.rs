@@ -75,6 +75,11 @@ impl Proxy {
         self.state.lock().expect("no thread panics").harm = None;
     }
 
+    /// How often something was asked for, by its method and path.
+    pub(crate) fn asked(&self, name: &str) -> usize {
+        self.state.lock().expect("no thread panics").seen.get(name).copied().unwrap_or_default()
+    }
+
     /// What was done to which request.
     pub(crate) fn told(&self) -> String {
         self.state.lock().expect("no thread panics").done.join("\n")

@@ -203,7 +203,7 @@ impl<'a> Held<'a> {
             // They save planning, and are soon made again.
             ["projects", _, name, ..] => *name != RUNS,
             // So do they compressing.
-            ["images", "layers" | "weights" | "released", _] => true,
+            ["images", "layers" | "weights" | "trees" | "released", _] => true,
             ["images", "blobs", "sha256", hex] => {
                 !format!("sha256:{hex}").parse().is_ok_and(|digest| self.blobs.contains(&digest))
             }

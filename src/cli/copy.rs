@@ -10,8 +10,7 @@ use crate::cli::immutable::immutable;
 use crate::cli::place::{Places, gauge, platform, until_signalled};
 use crate::cli::session::Session;
 use crate::diagnostic::{Code, Problem, Problems};
-use crate::inspect::{View, image};
-use crate::oci::{InvalidReference, Platform, Reference, Tag};
+use crate::oci::{InvalidReference, Reference, Tag};
 use crate::release::{Delivered, End, Publisher, Source, Transferred, shown};
 use crate::report::tag_lines;
 use crate::run::TagMove;
@@ -47,9 +46,6 @@ pub(crate) fn copy(session: &mut Session, options: &Copy) -> Result<ExitCode, Pr
     };
     let (mut named, mut image) = (Vec::new(), None);
     let work = async {
-        if wanted.is_some() {
-            check_platform(&from, wanted.clone(), &publisher).await?;
-        }
         let source = Source::find(&from, wanted.as_ref(), &publisher).await;
         let source = source.map_err(|problem| places.not_declared(&options.from, problem))?;
         if !options.force {
@@ -83,17 +79,6 @@ pub(crate) fn copy(session: &mut Session, options: &Copy) -> Result<ExitCode, Pr
         session.output(&format!("{}\n", source.image().digest))?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Makes sure that there is an image for a platform, and that it is for that.
-async fn check_platform(
-    from: &End,
-    platform: Option<Platform>,
-    publisher: &Publisher,
-) -> Result<(), Problem> {
-    let repository = from.open_to_read(publisher).await?;
-    let found = from.find(&repository).await?;
-    image(&repository, &found, &View { platform, ..View::default() }).await.map(drop)
 }
 
 /// Says what became of the image in one place.

@@ -25,7 +25,7 @@ const LITTLE: u64 = 1_000_000_000;
 /// Exit code 0, unless something is missing that the release file needs.
 pub(crate) fn doctor(session: &mut Session) -> Result<ExitCode, Problems> {
     let mut checks = Vec::new();
-    let places = match Places::read(session) {
+    let places = match Places::read_with_git(session) {
         Ok(places) => places,
         Err(problems) => {
             checks.push(wrong(&problems));

@@ -10,7 +10,7 @@ use crate::cli::place::{Places, platform, until_signalled};
 use crate::cli::report::write;
 use crate::cli::session::Session;
 use crate::diagnostic::{Code, Problem, Problems};
-use crate::inspect::{ImageReport, PlatformReport, TagReport, View, image, tagged};
+use crate::inspect::{ImageReport, PlatformReport, TagReport, View, image, image_of, tagged};
 use crate::oci::{Descriptor, Reference, RepositoryName, list_tag};
 use crate::release::{End, repository_meant};
 use crate::report::{Look, inspection, inspection_json, tag_list, tag_list_json, treemap};
@@ -18,8 +18,9 @@ use crate::store::{Registry, Repository, each};
 
 /// What is inspected.
 enum Subject {
-    /// One image, with the names that it has in a layout of which none was asked for.
-    Image(Repository, Box<Descriptor>, Vec<String>),
+    /// One image, with its manifest or index if it was read, and the names that it has in a
+    /// layout of which none was asked for.
+    Image(Repository, Box<Descriptor>, Option<Vec<u8>>, Vec<String>),
     /// All tags of a repository, named so.
     Tags(Repository, String),
     /// All repositories of a registry.
@@ -30,22 +31,29 @@ pub(crate) fn inspect(session: &mut Session, options: &Inspect) -> Result<ExitCo
     let platform = options.platform.as_deref().map(platform).transpose()?;
     let places = Places::read_for(session, &[&options.image])?;
     let stopped = "inspecting was stopped";
-    let subject = until_signalled(subject(session, &places, &options.image), stopped)?;
-    let (repository, descriptor, names) = match subject {
-        Subject::Image(repository, descriptor, names) => (repository, descriptor, names),
+    let more = options.files || options.html.is_some() || options.label.is_some();
+    let digest_alone = options.digest || (session.global.quiet && !more);
+    let is_read = !digest_alone || platform.is_some();
+    let subject = until_signalled(subject(session, &places, &options.image, is_read), stopped)?;
+    let (repository, descriptor, document, names) = match subject {
+        Subject::Image(repository, descriptor, document, names) => (repository, descriptor, document, names),
         Subject::Tags(repository, name) => return list(session, options, &repository, &name),
         Subject::Repositories(registry) => return catalogue(session, options, &registry),
     };
-    let more = options.files || options.html.is_some() || options.label.is_some();
-    let digest_alone = options.digest || (session.global.quiet && !more);
     let bare = digest_alone || options.label.is_some();
     // What lies here is read in no time.
     let files = options.files || options.html.is_some() || matches!(repository, Repository::Layout(_));
-    if digest_alone && platform.is_none() {
+    if !is_read {
         return say(session, "digest", &descriptor.digest.to_string());
     }
     let view = View { platform, files: files && !bare, referrers: !bare };
-    let report = until_signalled(image(&repository, &descriptor, &view), stopped)?;
+    let look = async {
+        match document {
+            Some(document) => image_of(&repository, (&descriptor, document), &view).await,
+            None => image(&repository, &descriptor, &view).await,
+        }
+    };
+    let report = until_signalled(look, stopped)?;
     if let (true, [only]) = (digest_alone, report.platforms.as_slice()) {
         return say(session, "digest", &only.manifest.digest.to_string());
     }
@@ -121,7 +129,9 @@ fn label(report: &ImageReport, name: &str) -> Result<String, Problem> {
     }
 }
 
-async fn subject(session: &Session, places: &Places, text: &str) -> Result<Subject, Problem> {
+/// What a text names. The manifest or index of an image is read with it, if that `is_read`
+/// at all: a registry then gives both at once.
+async fn subject(session: &Session, places: &Places, text: &str, is_read: bool) -> Result<Subject, Problem> {
     if let Some(name) = host(text).filter(|_| !places.declares(text)) {
         let reference = Reference { repository: name.clone(), tag: None, digest: None };
         let end = End::Registry { reference, registry: Box::new(places.registry(&name)) };
@@ -141,17 +151,22 @@ async fn subject(session: &Session, places: &Places, text: &str) -> Result<Subje
             Ok(only) => {
                 let names = layout.refs()?.into_iter().map(|(name, _)| name);
                 let names = names.filter(|name| !is_list(name)).collect();
-                Ok(Subject::Image(repository, Box::new(only), names))
+                Ok(Subject::Image(repository, Box::new(only), None, names))
             }
             Err(problem) if layout.refs()?.is_empty() => Err(problem),
             Err(_) => Ok(Subject::Tags(repository, text.to_owned())),
         },
-        (End::Registry { reference, .. }, _) if reference.tag.is_none() && reference.digest.is_none() => {
+        (End::Registry { reference, .. }, _) if reference.is_bare() => {
             Ok(Subject::Tags(repository, text.to_owned()))
         }
         _ => {
-            let found = end.find(&repository).await?;
-            Ok(Subject::Image(repository, Box::new(found), Vec::new()))
+            let (found, document) = if is_read {
+                let (found, document) = end.fetch(&repository).await?;
+                (found, Some(document))
+            } else {
+                (end.find(&repository).await?, None)
+            };
+            Ok(Subject::Image(repository, Box::new(found), document, Vec::new()))
         }
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::cli::run::ci;
 use crate::cli::session::{Loaded, Session, runtime};
+use crate::config::{Consulted, Release};
 use crate::diagnostic::{Code, Problem, Problems, counted};
 use crate::facts::{Environment, Facts, Needs};
 use crate::oci::{Digest, InvalidDigest, InvalidPlatform, Platform, Reference, RepositoryName, Tag};
@@ -25,8 +26,20 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    /// Reads the release file, if there is one.
+    /// Reads the release file, if there is one, and of git what tells where images go.
     pub(crate) fn read(session: &mut Session) -> Result<Self, Problems> {
+        Self::read_needing(session, |release| Needs {
+            commit_only: Consulted::of_places(release).commit_only(),
+            ..Needs::default()
+        })
+    }
+
+    /// As [`read`](Self::read), with all that git says.
+    pub(crate) fn read_with_git(session: &mut Session) -> Result<Self, Problems> {
+        Self::read_needing(session, |_| Needs::default())
+    }
+
+    fn read_needing(session: &mut Session, needs: fn(&Release) -> Needs) -> Result<Self, Problems> {
         let loaded = match session.load() {
             Ok(loaded) => loaded,
             Err(problems) if problems.as_slice().iter().all(|one| one.code == Code::NoReleaseFile) => {
@@ -34,7 +47,7 @@ impl Places {
             }
             Err(problems) => return Err(problems),
         };
-        let facts = session.gather(&loaded, &Needs::default(), &indexmap::IndexMap::new())?;
+        let facts = session.gather(&loaded, &needs(&loaded.release), &indexmap::IndexMap::new())?;
         Ok(Self { known: Some((loaded, facts)) })
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Command, Condition, Fact, Name, Part, Release, Target, Template};
+use crate::config::{Command, Condition, Fact, Name, Part, Place, Release, RuleKind, Target, Template};
 
 /// Facts and variables of the environment that targets and `var`s name. While
 /// they are the same, so are the steps of targets, but for their files and tools.
@@ -21,13 +21,35 @@ impl Consulted {
     /// and scripts. A script that holds the name of a fact anywhere names it.
     #[must_use]
     pub fn of(release: &Release) -> Self {
+        let mut consulted = Self::of_vars(release);
+        for target in release.targets.values() {
+            consulted.target(target);
+        }
+        consulted
+    }
+
+    /// What it takes to tell where images go, who one is there, and which names they get.
+    #[must_use]
+    pub fn of_places(release: &Release) -> Self {
+        let mut consulted = Self::of_vars(release);
+        for registry in release.registries.values() {
+            if let Place::Remote(place) = &registry.place {
+                consulted.templates([place]);
+            }
+            consulted.templates(registry.login.as_ref().map(|login| &login.username));
+        }
+        for image in release.images.values() {
+            consulted.templates([&image.repository]);
+            image.tags.iter().for_each(|rule| consulted.rule(&rule.kind));
+        }
+        consulted
+    }
+
+    fn of_vars(release: &Release) -> Self {
         let mut consulted = Self::default();
         for var in release.vars.values() {
             consulted.variables.extend(var.env.clone());
             consulted.templates(&var.value);
-        }
-        for target in release.targets.values() {
-            consulted.target(target);
         }
         consulted
     }
@@ -73,6 +95,29 @@ impl Consulted {
         }
     }
 
+    fn rule(&mut self, kind: &RuleKind) {
+        match kind {
+            RuleKind::Semver { templates, .. } => {
+                let mut named = Self::default();
+                named.templates(templates);
+                // The version of an event that such a rule applies to is that of its tag.
+                named.facts.remove(&Fact::Version);
+                self.facts.extend(named.facts);
+                self.variables.extend(named.variables);
+            }
+            RuleKind::Branch(templates)
+            | RuleKind::PullRequest(templates)
+            | RuleKind::Schedule(templates)
+            | RuleKind::Local(templates)
+            | RuleKind::Raw(templates)
+            | RuleKind::Match { templates, .. } => self.templates(templates),
+            RuleKind::Sha { .. } => drop(self.facts.insert(Fact::Sha)),
+            RuleKind::Describe => drop(self.facts.insert(Fact::Describe)),
+            RuleKind::Date { .. } | RuleKind::Calver { .. } => drop(self.facts.insert(Fact::CommitTime)),
+            RuleKind::Latest => {}
+        }
+    }
+
     fn templates<'a>(&mut self, templates: impl IntoIterator<Item = &'a Template>) {
         for part in templates.into_iter().flat_map(|template| &template.parts) {
             let Part::Field(field) = part else { continue };
@@ -106,5 +151,30 @@ mod tests {
         assert_eq!(consulted.facts, BTreeSet::from(facts));
         let variables = ["CI", "MODE", "RELEASE_MODE"].map(str::to_owned);
         assert_eq!(consulted.variables, BTreeSet::from(variables));
+    }
+
+    #[test]
+    fn what_places_and_tags_name_is_consulted_for_them_and_nothing_else() {
+        let of = |more: &str| {
+            let text = format!(
+                r#"
+                registry "r" "{{env.HOST}}/team"
+                target "t" {{ run "echo $HOIST_DESCRIBE"; }}
+                image "i" {{
+                    assemble from="scratch" {{ env X="{{dirty}}"; }}
+                    tags {{ semver "{{version}}-{{env.FLAVOUR}}"; sha; latest; {more} }}
+                    push "r"
+                }}
+                "#
+            );
+            Consulted::of_places(&release(&text))
+        };
+        let usual = of("");
+        assert_eq!(usual.facts, BTreeSet::from([Fact::Sha]));
+        assert_eq!(usual.variables, BTreeSet::from(["FLAVOUR", "HOST"].map(str::to_owned)));
+        assert!(usual.commit_only());
+        for more in ["describe", "raw \"{version}\"", "branch \"{branch}-{dirty}\""] {
+            assert!(!of(more).commit_only(), "{more}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::diagnostic::{Code, Problem};
+use crate::engine::base_files::files_of;
 use crate::engine::image::Image;
 use crate::oci::{Descriptor, Digest, FileTree, History, ImageConfig, media_type};
 use crate::plan::{AssembleStep, not_for};
@@ -46,8 +47,8 @@ impl Base {
                 .note(format!("the configuration of {} says `{found}`", image.descriptor.digest))
                 .help("take another base, or have whoever made this one mend it"));
         }
-        let mut tree = FileTree::default();
-        image.apply(layout, &mut tree).map_err(|problem| problem.label(step.span, "of the base image"))?;
+        let tree = files_of(&image, layout, images);
+        let tree = tree.map_err(|problem| problem.label(step.span, "of the base image"))?;
         for layer in &image.manifest.layers {
             carry(layer, layout, images)?;
         }

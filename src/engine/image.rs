@@ -30,7 +30,7 @@ impl Image {
     pub(crate) fn manifest(descriptor: &Descriptor, bytes: &[u8]) -> Result<Manifest, Problem> {
         let manifest = Manifest::parse(bytes).map_err(|error| damaged(descriptor, &error))?;
         let config = manifest.config.media_type.as_str();
-        if [media_type::CONFIG, media_type::DOCKER_CONFIG].contains(&config) {
+        if media_type::is_config(config) {
             return Ok(manifest);
         }
         let artifact = manifest.artifact_type.as_deref().unwrap_or(config);
@@ -104,27 +104,15 @@ impl Image {
     ) -> Result<Result<Self, Vec<Platform>>, Problem> {
         if media_type::is_index(&descriptor.media_type) {
             let read = |index: &Descriptor| Self::index(index, &layout.read(index)?);
-            let index = read(descriptor)?.flat(read)?;
+            let index = read(descriptor)?.flat(read)?.with_platforms(|document| layout.read(document))?;
             let Some(entry) = index.find(platform) else {
                 return match index.find_foreign(platform) {
                     Some(foreign) => Err(not_followed(foreign)),
                     None => Ok(Err(index.platforms())),
                 };
             };
-            if entry.platform.is_some() {
-                return Self::read(layout, entry).map(Ok);
-            }
-            return Self::read_for(layout, entry, platform);
+            return Self::read(layout, entry).map(Ok);
         }
-        Self::read_for(layout, descriptor, platform)
-    }
-
-    /// The image of a manifest, if it is for a platform; else `None` with that which it is for.
-    fn read_for(
-        layout: &Layout,
-        descriptor: &Descriptor,
-        platform: &Platform,
-    ) -> Result<Result<Self, Vec<Platform>>, Problem> {
         let image = Self::read(layout, descriptor)?;
         let found = image.config.platform();
         Ok(if found.serves(platform) { Ok(image) } else { Err(vec![found]) })

@@ -11,6 +11,7 @@
 mod account;
 mod assemble;
 mod base;
+mod base_files;
 mod bench;
 pub mod builder;
 mod command;

@@ -53,9 +53,10 @@ fn in_layout(root: &Path, path: &ProjectPath, name: Option<&str>) -> Result<Reso
     let mut bytes = blob(&layout, path, &descriptor)?;
     if media_type::is_index(&descriptor.media_type)
         && let Ok(index) = Index::parse(&bytes)
-        && index.is_nested()
+        && index.is_open()
     {
-        bytes = index.flat(|inner| nested(&layout, path, inner))?.to_bytes();
+        let flat = index.flat(|inner| nested(&layout, path, inner))?;
+        bytes = flat.with_platforms(|document| blob(&layout, path, document))?.to_bytes();
     }
     if let Some(kind) = artifact(&bytes) {
         let title = format!("`{}` of the layout `{path}` is not an image", descriptor.digest);
@@ -80,8 +81,7 @@ fn nested(layout: &Path, path: &ProjectPath, index: &Descriptor) -> Result<Index
 /// What a manifest is of, if that is no image.
 fn artifact(manifest: &[u8]) -> Option<String> {
     let Manifest { config, artifact_type, .. } = Manifest::parse(manifest).ok()?;
-    let is_image = [media_type::CONFIG, media_type::DOCKER_CONFIG].contains(&config.media_type.as_str());
-    (!is_image).then(|| artifact_type.unwrap_or(config.media_type))
+    (!media_type::is_config(&config.media_type)).then(|| artifact_type.unwrap_or(config.media_type))
 }
 
 /// What the configuration of a manifest says that the image is for. `None` of an

@@ -144,79 +144,123 @@ pub async fn image(
     view: &View,
 ) -> Result<ImageReport, Problem> {
     let bytes = repository.read(descriptor).await?;
+    image_of(repository, (descriptor, bytes), view).await
+}
+
+/// As [`image`], of one whose manifest or index was read.
+///
+/// # Errors
+/// As [`image`].
+pub async fn image_of(
+    repository: &Repository,
+    (descriptor, bytes): (&Descriptor, Vec<u8>),
+    view: &View,
+) -> Result<ImageReport, Problem> {
     let referrers =
         if view.referrers { repository.referrers(&descriptor.digest, None).await? } else { Vec::new() };
-    if !media_type::is_index(&descriptor.media_type) {
-        let image = documents(repository, descriptor, &bytes).await?;
-        if let Some(platform) =
-            view.platform.as_ref().filter(|platform| !image.config.platform().serves(platform))
-        {
-            return Err(no_platform(platform, &[image.config.platform()]));
-        }
-        let platforms = vec![report(repository, image, view).await?];
-        return Ok(ImageReport {
-            descriptor: descriptor.clone(),
-            annotations: IndexMap::new(),
-            platforms,
-            others: Vec::new(),
-            foreign: Vec::new(),
-            referrers,
-        });
-    }
-    let index = index(repository, descriptor, &bytes).await?;
-    let (annotations, foreign) = (index.annotations.clone(), index.foreign.clone());
-    let (images, others): (Vec<_>, Vec<_>) = match &view.platform {
-        None => index.manifests.into_iter().partition(Image::is_named_by),
-        Some(platform) => {
-            let found = index.find(platform).cloned().ok_or_else(|| {
-                let foreign = index.find_foreign(platform).map(not_followed);
-                foreign.unwrap_or_else(|| no_platform(platform, &index.clone().platforms()))
-            });
-            (vec![found?], Vec::new())
-        }
-    };
-    let (mut platforms, mut others, mut no_image) = (Vec::new(), others, None);
-    for entry in images {
-        let image = match documents(repository, &entry, &repository.read(&entry).await?).await {
-            // An artifact that says so only itself stands beside images like any other.
-            Err(problem) if problem.code == Code::NotAnImage && view.platform.is_none() => {
-                no_image = no_image.or(Some(problem));
+    let (mut annotations, mut others, mut foreign) = (IndexMap::new(), Vec::new(), Vec::new());
+    let mut images = Vec::new();
+    if let Some(platform) = &view.platform {
+        let (image, named_by, _) = find(repository, (descriptor, bytes), platform).await?;
+        annotations = named_by;
+        images.push(image);
+    } else if media_type::is_index(&descriptor.media_type) {
+        let Index { annotations: own, manifests, foreign: far, .. } =
+            complete(repository, Image::index(descriptor, &bytes)?, false).await?;
+        (annotations, foreign) = (own, far);
+        let mut no_image = None;
+        for entry in manifests {
+            if !Image::is_named_by(&entry) {
                 others.push(entry);
                 continue;
             }
-            image => image?,
-        };
-        if let Some(platform) = &view.platform {
-            image.check_promise()?;
-            let found = image.config.platform();
-            if image.descriptor.platform.is_none() && !found.serves(platform) {
-                return Err(no_platform(platform, &[found]));
+            match documents(repository, &entry, &repository.read(&entry).await?).await {
+                // An artifact that says so only itself stands beside images like any other.
+                Err(problem) if problem.code == Code::NotAnImage => {
+                    no_image = no_image.or(Some(problem));
+                    others.push(entry);
+                }
+                image => images.push(image?),
             }
         }
+        if let Some(problem) = no_image.filter(|_| images.is_empty()) {
+            return Err(problem);
+        }
+    } else {
+        images.push(documents(repository, descriptor, &bytes).await?);
+    }
+    let mut platforms = Vec::new();
+    for image in images {
         platforms.push(report(repository, image, view).await?);
     }
-    if let Some(problem) = no_image.filter(|_| platforms.is_empty()) {
-        return Err(problem);
-    }
-    let foreign = if view.platform.is_some() { Vec::new() } else { foreign };
     Ok(ImageReport { descriptor: descriptor.clone(), annotations, platforms, others, foreign, referrers })
 }
 
-/// The index in this document; what the indexes in it name is as good as named by itself.
-async fn index(repository: &Repository, descriptor: &Descriptor, bytes: &[u8]) -> Result<Index, Problem> {
-    let index = Image::index(descriptor, bytes)?;
-    let mut known: HashMap<Digest, Index> = HashMap::new();
-    loop {
-        let inner =
-            |inner: &Descriptor| known.get(&inner.digest).cloned().ok_or_else(|| Box::new(inner.clone()));
-        match index.clone().flat(inner) {
-            Ok(flat) => return Ok(flat),
-            Err(missing) => {
-                let read = Image::index(&missing, &repository.read(&missing).await?)?;
-                known.insert(missing.digest, read);
-            }
+/// The manifest of the image for a platform, and its bytes: of an index, of what that names
+/// for it; else the image's own, if it is for that.
+///
+/// # Errors
+/// Content that is missing or damaged; there is no image for the platform, or it is for
+/// another one than its index says.
+pub async fn for_platform(
+    repository: &Repository,
+    document: (&Descriptor, Vec<u8>),
+    platform: &Platform,
+) -> Result<(Descriptor, Vec<u8>), Problem> {
+    let (image, _, bytes) = find(repository, document, platform).await?;
+    Ok((image.descriptor, bytes))
+}
+
+/// As [`for_platform`]; with the annotations of the index.
+async fn find(
+    repository: &Repository,
+    (descriptor, bytes): (&Descriptor, Vec<u8>),
+    platform: &Platform,
+) -> Result<(Image, IndexMap<String, String>, Vec<u8>), Problem> {
+    if !media_type::is_index(&descriptor.media_type) {
+        let image = documents(repository, descriptor, &bytes).await?;
+        let found = image.config.platform();
+        if !found.serves(platform) {
+            return Err(no_platform(platform, &[found]));
         }
+        return Ok((image, IndexMap::new(), bytes));
     }
+    let index = complete(repository, Image::index(descriptor, &bytes)?, true).await?;
+    let Some(entry) = index.find(platform) else {
+        let foreign = index.find_foreign(platform).map(not_followed);
+        return Err(foreign.unwrap_or_else(|| no_platform(platform, &index.platforms())));
+    };
+    let bytes = repository.read(entry).await?;
+    let image = documents(repository, entry, &bytes).await?;
+    image.check_promise()?;
+    Ok((image, index.annotations, bytes))
+}
+
+/// An index with what the indexes in it name, as if it named that itself; and, if asked for,
+/// with the platforms that it leaves out.
+async fn complete(repository: &Repository, index: Index, platforms: bool) -> Result<Index, Problem> {
+    let mut known: HashMap<Digest, Vec<u8>> = HashMap::new();
+    loop {
+        let read = |one: &Descriptor| {
+            known.get(&one.digest).cloned().ok_or_else(|| Unread::Missing(Box::new(one.clone())))
+        };
+        let inner = |one: &Descriptor| Image::index(one, &read(one)?).map_err(Unread::Wrong);
+        let flat = index.clone().flat(inner);
+        let missing = match flat.and_then(|flat| if platforms { flat.with_platforms(read) } else { Ok(flat) })
+        {
+            Ok(complete) => return Ok(complete),
+            Err(Unread::Wrong(problem)) => return Err(problem),
+            Err(Unread::Missing(one)) => one,
+        };
+        known.insert(missing.digest, repository.read(&missing).await?);
+    }
+}
+
+/// Why what an index names is not known.
+enum Unread {
+    /// The document is to be read first.
+    Missing(Box<Descriptor>),
+    Wrong(Problem),
 }
 
 /// The manifest in this document, and its configuration.
@@ -229,7 +273,10 @@ async fn documents(repository: &Repository, descriptor: &Descriptor, bytes: &[u8
 fn no_platform(platform: &Platform, found: &[Platform]) -> Problem {
     let found: Vec<_> = found.iter().map(ToString::to_string).collect();
     let problem = Problem::new(Code::NotFound, format!("there is no image for `{platform}`"));
-    problem.help(format!("it is for {}", found.join(", ")))
+    problem.help(match found.as_slice() {
+        [] => "it names no image whose platform is known".to_owned(),
+        found => format!("it is for {}", found.join(", ")),
+    })
 }
 
 async fn report(repository: &Repository, image: Image, view: &View) -> Result<PlatformReport, Problem> {

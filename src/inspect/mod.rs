@@ -12,7 +12,10 @@ mod scan;
 mod tag;
 
 pub use budget::weigh;
-pub use image::{FileReport, ImageReport, LayerReport, PlatformReport, View, image, largest, wasted};
+pub use image::{
+    FileReport, ImageReport, LayerReport, PlatformReport, View, for_platform, image, image_of, largest,
+    wasted,
+};
 pub use scan::{
     Allowed, Finding, Judged, Misread, ScannerReport, Verdict as ScanVerdict, expired, judge as judge_scan,
     read_report, scanner_source, scanner_version,

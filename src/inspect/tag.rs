@@ -1,7 +1,7 @@
 //! What a tag of a repository points to.
 
 use crate::diagnostic::{Code, Problem};
-use crate::inspect::{PlatformReport, View, image};
+use crate::inspect::{PlatformReport, View, image_of};
 use crate::oci::{Descriptor, Platform};
 use crate::store::Repository;
 
@@ -29,17 +29,21 @@ pub struct TaggedImage {
 
 /// Looks at what a tag points to; `None` if there is no such tag any more.
 pub async fn tagged(repository: &Repository, tag: &str) -> Option<TagReport> {
-    let image = match repository.resolve(tag).await {
-        Ok(Some(descriptor)) => look(repository, descriptor).await,
+    let image = match repository.resolve_and_read(tag).await {
+        Ok(Some((descriptor, bytes))) => look(repository, descriptor, bytes).await,
         Ok(None) => return None,
         Err(problem) => Err(problem),
     };
     Some(TagReport { tag: tag.to_owned(), image })
 }
 
-async fn look(repository: &Repository, descriptor: Descriptor) -> Result<TaggedImage, Problem> {
+async fn look(
+    repository: &Repository,
+    descriptor: Descriptor,
+    bytes: Vec<u8>,
+) -> Result<TaggedImage, Problem> {
     let mut tagged = TaggedImage { descriptor, platforms: Vec::new(), transferred: 0, created: None };
-    match image(repository, &tagged.descriptor, &View::default()).await {
+    match image_of(repository, (&tagged.descriptor, bytes), &View::default()).await {
         Ok(found) => {
             tagged.transferred =
                 found.platforms.iter().map(PlatformReport::transferred).max().unwrap_or_default();

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::ops::Bound;
 
+use serde::{Deserialize, Serialize};
+
 use crate::oci::layer::{OPAQUE, WHITEOUT};
 use crate::oci::{ArchiveEntry, ArchiveKind, MAX_ARCHIVE_ENTRIES, read_archive};
 
@@ -12,7 +14,7 @@ use crate::oci::{ArchiveEntry, ArchiveKind, MAX_ARCHIVE_ENTRIES, read_archive};
 const MAX_LINKS: usize = 40;
 
 /// What is at a path of an image.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
     /// What it is.
     pub kind: NodeKind,
@@ -23,7 +25,7 @@ pub struct Node {
 }
 
 /// What a path of an image is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NodeKind {
     /// A file, or another name of one (of size 0).
     File,
@@ -44,7 +46,7 @@ impl NodeKind {
 }
 
 /// Who may do what in a directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Access {
     /// Permission bits, with the sticky bit and its kin.
     pub mode: u32,
@@ -62,7 +64,7 @@ impl Default for Access {
 }
 
 /// Bytes of a layer that are not visible in the image.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waste {
     /// The file, relative to the root.
     pub path: Vec<u8>,
@@ -77,7 +79,7 @@ pub struct Waste {
 }
 
 /// The files of an image, layer put upon layer.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileTree {
     nodes: BTreeMap<Vec<u8>, Node>,
     sizes: Vec<u64>,

@@ -3,6 +3,7 @@
 use indexmap::IndexMap;
 use serde::Deserialize;
 
+use crate::oci::descriptor::whole;
 use crate::oci::document::nullable;
 use crate::oci::{Digest, InvalidDigest, Platform, Written};
 
@@ -25,7 +26,7 @@ pub struct Foreign {
 #[derive(Deserialize)]
 struct Entry {
     digest: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     platform: Option<Platform>,
     #[serde(default, deserialize_with = "nullable")]
     annotations: IndexMap<String, String>,

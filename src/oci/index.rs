@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::oci::document::{bytes, check_head, nullable, parse};
 use crate::oci::written::with_unknown;
-use crate::oci::{Descriptor, Foreign, InvalidDocument, Platform, Unknown, Written, media_type};
+use crate::oci::{
+    Descriptor, Foreign, ImageConfig, InvalidDocument, Manifest, Platform, Unknown, Written, media_type,
+};
 
 /// How deep indexes are followed that lie in an index.
 const MAX_DEPTH: usize = 4;
@@ -13,6 +15,8 @@ const MAX_DEPTH: usize = 4;
 const MANIFESTS: &str = "manifests";
 /// How many entries they may have in all.
 const MAX_ENTRIES: usize = 1000;
+/// How many entries without a platform are looked into.
+const MAX_OPEN: usize = 100;
 
 /// Images of several platforms under one digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,18 +104,14 @@ impl Index {
     }
 
     /// The manifest for a platform: the first that names it, else the first that names the
-    /// same system and processor in the highest variant below. The only entry, if it names
-    /// no platform, may be for any: its configuration says so.
+    /// same system and processor in the highest variant below. Of entries that name none,
+    /// [`with_platforms`](Self::with_platforms) knows it.
     #[must_use]
     pub fn find(&self, platform: &Platform) -> Option<&Descriptor> {
         let images = self.manifests.iter().filter(|entry| !media_type::is_index(&entry.media_type));
         let fitting = images.filter_map(|entry| Some((entry.platform.as_ref()?.fitness(platform)?, entry)));
         // Of several that fit as well, the last would be taken.
-        let found = fitting.rev().max_by_key(|(fitness, _)| *fitness).map(|(_, entry)| entry);
-        found.or(match self.manifests.as_slice() {
-            [only] if only.platform.is_none() && media_type::is_manifest(&only.media_type) => Some(only),
-            _ => None,
-        })
+        fitting.rev().max_by_key(|(fitness, _)| *fitness).map(|(_, entry)| entry)
     }
 
     /// What it names for a platform by a digest that cannot be followed.
@@ -124,6 +124,33 @@ impl Index {
     #[must_use]
     pub fn is_nested(&self) -> bool {
         self.manifests.iter().any(|entry| media_type::is_index(&entry.media_type))
+    }
+
+    /// Whether what it has images for stands in other documents, too: in an index in it, or
+    /// in the configuration of an image that it names without a platform.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.is_nested() || self.manifests.iter().any(names_no_platform)
+    }
+
+    /// With the platform of each image that it names without one, which the configuration
+    /// of that says: `read` reads manifests and configurations. Entries that are no images,
+    /// or cannot be understood, stay without; so do those behind the first hundred.
+    ///
+    /// # Errors
+    /// What `read` fails with.
+    pub fn with_platforms<E>(
+        mut self,
+        mut read: impl FnMut(&Descriptor) -> Result<Vec<u8>, E>,
+    ) -> Result<Self, E> {
+        for entry in self.manifests.iter_mut().filter(|entry| names_no_platform(entry)).take(MAX_OPEN) {
+            let Ok(manifest) = Manifest::parse(&read(entry)?) else { continue };
+            if media_type::is_config(&manifest.config.media_type) {
+                let config = ImageConfig::parse(&read(&manifest.config)?);
+                entry.platform = config.ok().map(|config| config.platform());
+            }
+        }
+        Ok(self)
     }
 
     /// With the entries of the indexes in it, which `read` reads, in the place of those. What
@@ -163,6 +190,11 @@ impl Index {
     }
 }
 
+/// Whether an entry may be an image, and does not say of which platform.
+fn names_no_platform(entry: &Descriptor) -> bool {
+    entry.platform.is_none() && media_type::is_manifest(&entry.media_type)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,11 +228,43 @@ mod tests {
         assert_eq!(find("linux/arm/v8"), Some(&manifests[2]));
         assert_eq!(find("linux/arm/v6"), Some(&manifests[1]));
         assert_eq!(find("linux/arm64"), None);
-        let unnamed = Descriptor { platform: None, ..manifests[0].clone() };
-        let index = Index::new(vec![unnamed.clone()]);
-        assert_eq!(index.find(&"linux/amd64".parse().unwrap()), Some(&unnamed));
-        let index = Index::new(vec![unnamed, manifests[1].clone()]);
-        assert_eq!(index.find(&"linux/amd64".parse().unwrap()), None);
+    }
+
+    #[test]
+    fn an_image_that_is_named_without_a_platform_is_for_that_of_its_configuration() {
+        let mut documents = std::collections::HashMap::new();
+        let mut put = |kind: &str, bytes: Vec<u8>| {
+            let descriptor = Descriptor::of(kind, &bytes);
+            documents.insert(descriptor.digest, bytes);
+            descriptor
+        };
+        let mut image = |platform: &str, kind: &str| {
+            let config = put(kind, ImageConfig::new(&platform.parse().unwrap()).to_bytes());
+            put(media_type::MANIFEST, Manifest::new(config, Vec::new()).to_bytes())
+        };
+        let images = ["linux/amd64", "linux/arm64"].map(|platform| image(platform, media_type::CONFIG));
+        let chart = image("linux/s390x", "application/vnd.example.chart");
+        let broken = put(media_type::MANIFEST, b"{}".to_vec());
+        let mut open = Index::new(images.to_vec());
+        open.manifests.extend([chart.clone(), broken.clone(), entry("linux/arm/v7", b"not read")]);
+        assert!(open.is_open());
+        assert_eq!(open.find(&"linux/arm64".parse().unwrap()), None);
+        let read = |one: &Descriptor| documents.get(&one.digest).cloned().ok_or(one.digest);
+        let known = open.clone().with_platforms(read).unwrap();
+        for (platform, image) in ["linux/amd64", "linux/arm64"].into_iter().zip(&images) {
+            let found = known.find(&platform.parse().unwrap()).unwrap();
+            assert_eq!((found.digest, found.platform.clone()), (image.digest, platform.parse().ok()));
+        }
+        assert_eq!(known.manifests[2..4], [chart, broken]);
+        assert_eq!(open.with_platforms(|one| Err::<Vec<u8>, _>(one.digest)), Err(images[0].digest));
+
+        // Nobody is kept busy without an end.
+        let mut reads = 0;
+        let many = Index::new(vec![images[0].clone(); 1000]).with_platforms(|one| {
+            reads += 1;
+            read(one)
+        });
+        assert!(many.unwrap().is_open() && reads < 1000, "{reads}");
     }
 
     #[test]

@@ -50,6 +50,12 @@ pub fn is_manifest(media_type: &str) -> bool {
     matches!(media_type, MANIFEST | DOCKER_MANIFEST)
 }
 
+/// Whether content of this type is the configuration of an image.
+#[must_use]
+pub fn is_config(media_type: &str) -> bool {
+    matches!(media_type, CONFIG | DOCKER_CONFIG)
+}
+
 /// How a layer of this type is compressed; `None` if it is no layer that can be
 /// unpacked, such as an encrypted one.
 #[must_use]

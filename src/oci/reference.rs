@@ -52,6 +52,12 @@ impl Reference {
         let name = digest.or_else(|| self.tag.as_ref().map(ToString::to_string));
         name.unwrap_or_else(|| LATEST.to_owned())
     }
+
+    /// Whether it names neither a tag nor a digest: `latest` is meant.
+    #[must_use]
+    pub const fn is_bare(&self) -> bool {
+        self.tag.is_none() && self.digest.is_none()
+    }
 }
 
 /// What other tools write before the place of an image that lies in no registry.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::diagnostic::{Code, Problem, Span};
 use crate::oci::{Descriptor, Index, MAX_DOCUMENT, Manifest, Platform, Reference, media_type};
 use crate::plan::{RegistryPlan, RemoteBase};
+use crate::release::likeness::{explain_latest, image_meant};
 use crate::release::publisher::Publisher;
 use crate::store::{Layout, Repository, copy};
 
@@ -12,7 +13,8 @@ use crate::store::{Layout, Repository, copy};
 const MEMORY: &str = "bases";
 
 /// Asks a registry what the name of a base image stands for, and reads it: an index with
-/// what the indexes in it name, as if it named that itself. What is
+/// what the indexes in it name, as if it named that itself, and with the platforms that it
+/// leaves out. What is
 /// in `images` is not read again, and of a name with a digest not asked for; what is
 /// damaged there is fetched.
 ///
@@ -37,9 +39,14 @@ pub async fn find_base(
     let repository = publisher.open_to_read(registry).await.map_err(here)?;
     let found = repository.resolve(&reference.name()).await.map_err(here)?;
     let Some(found) = found else {
-        let problem = Problem::new(Code::UnknownBase, format!("there is no image `{reference}`"));
-        let help = "registries also say so of images that one may not see: `hoist login` may help";
-        return Err(here(problem.help(help)));
+        let title = format!("there is no image `{}` in `{}`", reference.name(), reference.repository);
+        let problem = explain_latest(reference, Problem::new(Code::UnknownBase, title));
+        let meant = match &repository {
+            Repository::Registry(registry) => image_meant(registry, &reference.name()).await,
+            Repository::Layout(_) => None,
+        };
+        let hidden = "registries also say so of images that one may not see: `hoist login` may help";
+        return Err(here(problem.help(meant.unwrap_or_else(|| hidden.to_owned()))));
     };
     let bytes = read(&found, &repository, images).await.map_err(here)?;
     let bytes = loop {
@@ -70,17 +77,17 @@ async fn read(document: &Descriptor, repository: &Repository, images: &Layout) -
     Ok(bytes)
 }
 
-/// The bytes of a base; of an index in which others lie, of one that names what they name.
-/// `Err` with the first of those that is not in `images`.
+/// The bytes of a base; of an index in which others lie, of one that names what they name,
+/// each image with its platform. `Err` with the first document that is not in `images`.
 fn flat(base: &Descriptor, bytes: Vec<u8>, images: &Layout) -> Result<Vec<u8>, Box<Descriptor>> {
     let index = media_type::is_index(&base.media_type).then(|| Index::parse(&bytes).ok()).flatten();
-    let Some(index) = index.filter(Index::is_nested) else { return Ok(bytes) };
-    let read = |inner: &Descriptor| {
-        let bytes = images.read(inner).map_err(|_| Box::new(inner.clone()));
-        // In what is no index, there are no images.
-        bytes.map(|bytes| Index::parse(&bytes).unwrap_or_else(|_| Index::new(Vec::new())))
+    let Some(index) = index.filter(Index::is_open) else { return Ok(bytes) };
+    let read = |one: &Descriptor| images.read(one).map_err(|_| Box::new(one.clone()));
+    // In what is no index, there are no images.
+    let inner = |one: &Descriptor| {
+        read(one).map(|bytes| Index::parse(&bytes).unwrap_or_else(|_| Index::new(Vec::new())))
     };
-    index.flat(read).map(|flat| flat.to_bytes())
+    index.flat(inner)?.with_platforms(read).map(|index| index.to_bytes())
 }
 
 /// What a name is noted by.

@@ -61,8 +61,7 @@ impl Labels {
         let Some(bytes) = document(from, &manifest).await? else { return Ok(false) };
         let Ok(manifest) = Manifest::parse(&bytes) else { return Ok(true) };
         self.complete(|name| manifest.annotations.get(name));
-        let is_config =
-            matches!(manifest.config.media_type.as_str(), media_type::CONFIG | media_type::DOCKER_CONFIG);
+        let is_config = media_type::is_config(&manifest.config.media_type);
         if self.is_complete() || !is_config {
             return Ok(true);
         }

@@ -50,14 +50,26 @@ pub async fn bring(
 ) -> Result<Pushed, Problem> {
     let image = found.image.as_ref().ok_or_else(|| gone(found))?;
     let repository = publisher.open(&step.registry).await?;
-    let (_, from) = source_of(step, found, publisher).await?.ok_or_else(|| gone(found))?;
-    let document = from.read(image).await?;
-    let (copied, along) = copy_along(&from, (image, document), &repository, observe).await?;
-    Ok(Pushed { repository: place(&step.registry), copied, along })
+    for source in sources(step, found) {
+        let from = publisher.open_to_read(source).await?;
+        // To read it takes no longer than to ask whether it is there.
+        if let Some(document) = from.read_if_there(image).await? {
+            let (copied, along) = copy_along(&from, (image, document), &repository, observe).await?;
+            return Ok(Pushed { repository: place(&step.registry), copied, along });
+        }
+    }
+    Err(gone(found))
 }
 
-/// The place that an image is taken from: the first that has it, and is not where it goes,
-/// since a copy may have ended before all that vouches for it was there; else that.
+/// Where an image may be taken from, the best place first: what is where it goes may have
+/// been copied there by one who ended before all that vouches for it was there.
+fn sources<'a>(step: &PushStep, found: &'a FoundStep) -> Vec<&'a RegistryPlan> {
+    let mut sources: Vec<&RegistryPlan> = found.sources.iter().collect();
+    sources.sort_by_key(|source| source.place == step.registry.place);
+    sources
+}
+
+/// The place that an image is taken from: the first of its [`sources`] that has it.
 ///
 /// # Errors
 /// One of them cannot be reached.
@@ -66,9 +78,7 @@ pub(super) async fn source_of<'a>(
     found: &'a FoundStep,
     publisher: &Publisher,
 ) -> Result<Option<(&'a RegistryPlan, Repository)>, Problem> {
-    let mut sources: Vec<&RegistryPlan> = found.sources.iter().collect();
-    sources.sort_by_key(|source| source.place == step.registry.place);
-    first_of(sources, found, publisher).await
+    first_of(sources(step, found), found, publisher).await
 }
 
 /// The first of some places that has an image.
@@ -120,13 +130,13 @@ fn check_platforms(images: &Layout, image: &Descriptor) -> Result<(), Problem> {
         }
         let manifest =
             Manifest::parse(&images.read(entry)?).map_err(|error| unfit(entry, error.to_string()))?;
-        if !matches!(manifest.config.media_type.as_str(), media_type::CONFIG | media_type::DOCKER_CONFIG) {
+        if !media_type::is_config(&manifest.config.media_type) {
             continue;
         }
         let config = ImageConfig::parse(&images.read(&manifest.config)?)
             .map_err(|error| unfit(entry, error.to_string()))?;
         let found = config.platform();
-        if (&found.os, &found.architecture) != (&promised.os, &promised.architecture) {
+        if !promised.is_of_the_kind_of(&found) {
             return Err(unfit(entry, format!("its index says {promised}, its configuration {found}")));
         }
     }

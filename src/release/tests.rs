@@ -9,8 +9,8 @@ use super::*;
 use crate::config::ProjectPath;
 use crate::diagnostic::{Code, Problems, Sources, Span};
 use crate::facts::Environment;
-use crate::oci::{Descriptor, Digest, Index, Reference, media_type};
-use crate::plan::{PushStep, RegistryPlace, RegistryPlan, RemoteBase, StepIndex, TagStep};
+use crate::oci::{Descriptor, Digest, Index, Platform, Reference, media_type};
+use crate::plan::{FoundStep, PushStep, RegistryPlace, RegistryPlan, RemoteBase, StepIndex, TagStep};
 use crate::store::Layout;
 use crate::store::fixture::{Answer, DockerRegistry, FakeServer, image, index};
 use crate::tags::{Movement, PlannedTag, Track};
@@ -172,6 +172,40 @@ async fn a_base_whose_index_lies_in_an_index_is_found() {
 }
 
 #[tokio::test]
+async fn an_image_of_a_stage_is_asked_for_once_and_comes_from_the_first_place_that_has_it() {
+    let project = Project::new();
+    let directory = tempfile::tempdir().unwrap();
+    let remote = Layout::create(directory.path()).unwrap();
+    let web = image(&remote, "linux/amd64", b"layer", &[]);
+    let there = FakeServer::start(move |request| {
+        let asked = request.line.rsplit('/').next().and_then(|asked| asked.parse().ok());
+        let is_content = !request.line.contains("/referrers/");
+        let content = asked.filter(|_| is_content).and_then(|it| std::fs::read(remote.blob_path(&it)).ok());
+        let Some(content) = content else { return Answer::new("404 Not Found") };
+        Answer::new("200 OK").header("Content-Type", media_type::MANIFEST).body(content)
+    });
+    let empty = FakeServer::start(|_| Answer::new("404 Not Found"));
+    let plan =
+        |server: &FakeServer| RegistryPlan::plain(&format!("{}/acme/web", server.address).parse().unwrap());
+    let step = PushStep { image: StepIndex(0), registry: registry() };
+    let bring = async |sources: Vec<RegistryPlan>| {
+        let found = FoundStep { image: Some(web.clone()), sources };
+        bring(&step, &found, &project.publisher, std::sync::Arc::new(|_| {})).await
+    };
+    bring(vec![plan(&empty), plan(&there)]).await.unwrap();
+    assert!(project.out().holds(&web));
+    let asked = format!("GET /v2/acme/web/manifests/{}", web.digest);
+    let of_image = |server: &FakeServer| {
+        server.lines().into_iter().filter(|line| line.ends_with(&web.digest.to_string())).collect::<Vec<_>>()
+    };
+    assert_eq!(of_image(&empty), std::slice::from_ref(&asked));
+    let of_image: Vec<_> = of_image(&there).into_iter().filter(|line| !line.contains("referrers")).collect();
+    assert_eq!(of_image, [asked]);
+    let problem = bring(vec![plan(&empty)]).await.unwrap_err();
+    assert_eq!(problem.code, Code::NotPromotable);
+}
+
+#[tokio::test]
 async fn releasing_again_changes_nothing() {
     let project = Project::new();
     let named = |name: &str, result| (name.to_owned(), result);
@@ -245,6 +279,23 @@ async fn a_link_out_of_the_project_is_not_followed() {
     let problem = push(&step, &web, &project.images, &project.publisher, quiet).await.unwrap_err();
     assert_eq!(problem.code, Code::OutsideProject);
     assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn an_index_may_write_a_platform_otherwise_than_its_image_and_not_mean_another() {
+    let project = Project::new();
+    let named = |architecture: &str| {
+        let platform =
+            Platform { os: "Linux".to_owned(), architecture: architecture.to_owned(), variant: None };
+        let image = image(&project.images, "linux/amd64", b"layer", &[]);
+        index(&project.images, vec![Descriptor { platform: Some(platform), ..image }])
+    };
+    project.push(&named("x86_64")).await;
+    let step = PushStep { image: StepIndex(0), registry: registry() };
+    let quiet = std::sync::Arc::new(|_| {});
+    let problem =
+        push(&step, &named("aarch64"), &project.images, &project.publisher, quiet).await.unwrap_err();
+    assert_eq!(problem.notes, ["its index says Linux/aarch64, its configuration linux/amd64"]);
 }
 
 #[tokio::test]

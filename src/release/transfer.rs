@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 
 use crate::diagnostic::{Code, Problem, nearest};
-use crate::oci::{
-    Descriptor, Digest, ImageConfig, Index, LATEST, Manifest, Platform, Reference, Tag, media_type,
-};
+use crate::inspect::for_platform;
+use crate::oci::{Descriptor, Digest, LATEST, Platform, Reference, Tag};
 use crate::plan::RegistryPlan;
 use crate::release::lag::{PATIENCE, read_back};
-use crate::release::likeness::{repository_meant, tag_meant};
+use crate::release::likeness::{explain_latest, image_meant};
 use crate::release::publisher::Publisher;
 use crate::seal::{Along, copy_along};
 use crate::store::{Copied, Layout, Observe, Repository, copy_read};
@@ -126,13 +125,12 @@ impl End {
                 Err(missing(&place).maybe_help(help))
             }
             Repository::Registry(registry) => {
-                let place = registry.name().to_string();
-                let help = match registry.tags().await {
-                    Ok(tags) if tags.is_empty() => Some(repository_meant(registry).await),
-                    Ok(tags) => Some(tag_meant(&place, &name, &tags)),
-                    Err(_) => None,
-                };
-                Err(missing(&place).maybe_help(help))
+                let problem = missing(&registry.name().to_string());
+                let problem = problem.maybe_help(image_meant(registry, &name).await);
+                Err(match self {
+                    Self::Registry { reference, .. } => explain_latest(reference, problem),
+                    Self::Layout { .. } => problem,
+                })
             }
         }
     }
@@ -142,9 +140,8 @@ impl End {
     /// # Errors
     /// As [`find`](Self::find); the document is not what its digest says.
     pub async fn fetch(&self, repository: &Repository) -> Result<(Descriptor, Vec<u8>), Problem> {
-        // A registry gives both at once.
-        if let (Repository::Registry(registry), Some(name)) = (repository, self.name())
-            && let Some(found) = registry.resolve_and_read(&name).await?
+        if let Some(name) = self.name()
+            && let Some(found) = repository.resolve_and_read(&name).await?
         {
             return Ok(found);
         }
@@ -188,7 +185,7 @@ impl Source {
     ///
     /// # Errors
     /// There is no such image; the place cannot be read; what is there is not what its
-    /// digest says.
+    /// digest, or the index that names it, says.
     pub async fn find(
         from: &End,
         platform: Option<&Platform>,
@@ -202,14 +199,11 @@ impl Source {
                 let tags: Vec<_> = tags.filter_map(|(name, _)| name.parse().ok()).collect();
                 <[Tag; 1]>::try_from(tags).ok().map(|[only]| only)
             }
-            (End::Registry { reference: Reference { tag: None, digest: None, .. }, .. }, _) => {
-                LATEST.parse().ok()
-            }
+            (End::Registry { reference, .. }, _) if reference.is_bare() => LATEST.parse().ok(),
             _ => from.tag(),
         };
         if let Some(platform) = platform {
-            image = one_platform(&repository, image, &document, platform).await?;
-            document = repository.read(&image).await?;
+            (image, document) = for_platform(&repository, (&image, document), platform).await?;
         }
         Ok(Self { repository, image, document, tag })
     }
@@ -351,36 +345,6 @@ fn not_shown(to: &End, name: &str, found: Option<Digest>) -> Problem {
     Problem::new(Code::HalfReleased, title)
         .note(format!("the registry took it, and says up to {} s later that {shown}", PATIENCE.as_secs()))
         .help("run again: what is there is not sent twice")
-}
-
-/// The image of an index for a platform; or the image, if it is for that.
-async fn one_platform(
-    repository: &Repository,
-    image: Descriptor,
-    document: &[u8],
-    platform: &Platform,
-) -> Result<Descriptor, Problem> {
-    let unfit = |error: &dyn std::fmt::Display| {
-        Problem::new(Code::Registry, format!("`{}` cannot be copied", image.digest)).note(error.to_string())
-    };
-    let found = if media_type::is_index(&image.media_type) {
-        let index = Index::parse(document).map_err(|error| unfit(&error))?;
-        if let Some(found) = index.find(platform) {
-            return Ok(found.clone());
-        }
-        index.platforms()
-    } else {
-        let manifest = Manifest::parse(document).map_err(|error| unfit(&error))?;
-        let config = repository.read(&manifest.config).await?;
-        let found = ImageConfig::parse(&config).map_err(|error| unfit(&error))?.platform();
-        if found.serves(platform) {
-            return Ok(image);
-        }
-        vec![found]
-    };
-    let found: Vec<_> = found.iter().map(ToString::to_string).collect();
-    let problem = Problem::new(Code::NotFound, format!("there is no image for `{platform}`"));
-    Err(problem.help(format!("it is for {}", found.join(", "))))
 }
 
 /// The place of an image, as a user would name it.

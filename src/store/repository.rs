@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use crate::diagnostic::Problem;
+use crate::diagnostic::{Code, Problem};
 use crate::oci::{Descriptor, Digest, Tag};
 use crate::store::copy::blocking;
 use crate::store::{Deletion, Layout, Registry};
@@ -31,6 +31,22 @@ impl Repository {
         }
     }
 
+    /// What a tag or a digest points to, with its bytes; `None` if nothing. A registry gives
+    /// both at once.
+    ///
+    /// # Errors
+    /// As [`resolve`](Self::resolve) and [`read`](Self::read).
+    pub async fn resolve_and_read(&self, name: &str) -> Result<Option<(Descriptor, Vec<u8>)>, Problem> {
+        match self {
+            Self::Registry(registry) => registry.resolve_and_read(name).await,
+            Self::Layout(_) => {
+                let Some(found) = self.resolve(name).await? else { return Ok(None) };
+                let bytes = self.read(&found).await?;
+                Ok(Some((found, bytes)))
+            }
+        }
+    }
+
     /// A document: a manifest, an index, or a configuration; verified.
     ///
     /// # Errors
@@ -42,6 +58,20 @@ impl Repository {
                 blocking(move || layout.read(&descriptor)).await
             }
             Self::Registry(registry) => registry.read(descriptor).await,
+        }
+    }
+
+    /// As [`read`](Self::read); `None` if it is not there.
+    ///
+    /// # Errors
+    /// It is not what its digest says; the place cannot be read.
+    pub async fn read_if_there(&self, descriptor: &Descriptor) -> Result<Option<Vec<u8>>, Problem> {
+        match self {
+            Self::Registry(registry) => registry.read_if_there(descriptor).await,
+            Self::Layout(_) => match self.read(descriptor).await {
+                Err(problem) if problem.code == Code::NotFound => Ok(None),
+                read => read.map(Some),
+            },
         }
     }
 

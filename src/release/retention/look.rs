@@ -234,7 +234,7 @@ async fn document(
 
 /// When an image was made, as its configuration says; `None` of what is no image.
 async fn created(repository: &Repository, config: &Descriptor) -> Result<Option<Timestamp>, Problem> {
-    if !matches!(config.media_type.as_str(), media_type::CONFIG | media_type::DOCKER_CONFIG) {
+    if !media_type::is_config(&config.media_type) {
         return Ok(None);
     }
     let bytes = match repository.read(config).await {

@@ -18,10 +18,18 @@ impl Layout {
     /// # Errors
     /// The file system refuses. Nothing depends on a note but how fast it goes.
     pub fn keep_note(&self, kind: &str, name: &str, note: &impl Serialize) -> io::Result<()> {
+        self.keep_bytes(kind, name, &serde_json::to_vec(note)?)
+    }
+
+    /// As [`keep_note`](Self::keep_note), of bytes as they are.
+    ///
+    /// # Errors
+    /// As [`keep_note`](Self::keep_note).
+    pub fn keep_bytes(&self, kind: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
         let directory = self.path().join(kind);
         fs::create_dir_all(&directory)?;
         let mut file = NamedTempFile::new_in(&directory)?;
-        file.write_all(&serde_json::to_vec(note)?)?;
+        file.write_all(bytes)?;
         file.persist(self.note_path(kind, name))?;
         Ok(())
     }
@@ -29,9 +37,15 @@ impl Layout {
     /// A note that was kept; of more than `most` bytes only the first are read.
     #[must_use]
     pub fn note<T: DeserializeOwned>(&self, kind: &str, name: &str, most: u64) -> Option<T> {
+        serde_json::from_slice(&self.note_bytes(kind, name, most)?).ok()
+    }
+
+    /// As [`note`](Self::note), its bytes as they are.
+    #[must_use]
+    pub fn note_bytes(&self, kind: &str, name: &str, most: u64) -> Option<Vec<u8>> {
         let mut bytes = Vec::new();
         File::open(self.note_path(kind, name)).ok()?.take(most).read_to_end(&mut bytes).ok()?;
-        serde_json::from_slice(&bytes).ok()
+        Some(bytes)
     }
 
     /// Takes the turn at what a note is to be made of; `None` while another process, or

@@ -13,7 +13,7 @@ use crate::diagnostic::Problem;
 use crate::store::registry::answer::NoAnswer;
 use crate::store::registry::certificates::Certificates;
 use crate::store::registry::client::Clients;
-use crate::store::registry::retry::{causes, find_cause};
+use crate::store::registry::retry::{causes, find_cause, is_certificate};
 
 /// How long it may take to find out whether TLS is spoken.
 const PROBE: Duration = Duration::from_secs(2);
@@ -66,7 +66,8 @@ impl Ways {
                 false
             }
             Ok(_) => true,
-            Err(NoAnswer::Failed(error)) => is_no_answer_of_http(error),
+            // Some servers lead from plain HTTP to TLS, where no certificate is known yet.
+            Err(NoAnswer::Failed(error)) => is_no_answer_of_http(error) || is_certificate(error),
             Err(NoAnswer::Silent(..)) => false,
         };
         if !may_speak {

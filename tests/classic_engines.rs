@@ -80,6 +80,13 @@ fn what_only_the_build_needs_is_not_in_an_image() {
 }
 
 #[test]
+fn an_engine_that_is_too_old_is_told() {
+    let Some(engine) = docker("engines that are too old", b"\"ApiVersion\":\"1.", b"24") else { return };
+    let project = project(&engine, "FROM scratch\nCOPY bin /bin\n");
+    says(&project.hoist(&["run", "web"]), 3, &["hoist::engine::no_engine", "it is too old", "1.24"]);
+}
+
+#[test]
 fn the_line_that_failed_is_found_by_its_number() {
     let Some(engine) = old_docker("failures of Docker without BuildKit") else { return };
     let project = project(&engine, "");
@@ -106,6 +113,11 @@ fn an_image_for_the_builder_is_not_taken_for_a_builder_of_another_platform() {
     let text = project.repo.read("release.kdl");
     project.repo.write("release.kdl", text.replace("tags {", "platforms \"linux/arm64\"; tags {"));
     write(&format!("FROM --platform=$BUILDPLATFORM {team}/base:1"));
+    let told = ["hoist::engine::no_engine", "base:1", "`linux/arm64`", "linux/amd64", "release.kdl:2:"];
+    says(&project.hoist(&["run", "web"]), 3, &told);
+    // A name has to be known before there is an engine.
+    publish(&project, &base(&project, "named", "linux/arm64"), &format!("{team}/base:amd64"));
+    write(&format!("FROM {team}/base:$BUILDARCH"));
     let told =
         ["hoist::engine::no_engine", "`linux/amd64`", "`linux/arm64`", "release.kdl:2:", "builder \"NAME\""];
     says(&project.hoist(&["run", "web"]), 3, &told);
@@ -114,5 +126,5 @@ fn an_image_for_the_builder_is_not_taken_for_a_builder_of_another_platform() {
     project
         .repo
         .write("release.kdl", format!("{text}builder \"far\" \"{engine}\" platforms=\"linux/arm64\"\n"));
-    says(&project.hoist(&["run", "web"]), 2, &["is not for `linux/arm64`"]);
+    says(&project.hoist(&["run", "web"]), 2, &["::unknown_base", "base:arm64"]);
 }

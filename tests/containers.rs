@@ -4,12 +4,12 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hoist::config::{Expect, HttpAnswer, Part, Template};
 use hoist::diagnostic::{Code, Problem, Problems, Sources, Span};
-use hoist::engine::{Container, Ended, Limits, Request, Runtime, assemble, index, test_with};
+use hoist::engine::{Container, Ended, Limits, Request, Right, Runtime, assemble, index, test_with};
 use hoist::oci::{Descriptor, LayerCompression, Platform};
 use hoist::plan::{
     AssembleStep, BaseSource, CopyPlan, ExpectPlan, ImageSettings, IndexStep, LayerPlan, StepIndex, TestPlan,
@@ -18,6 +18,8 @@ use hoist::plan::{
 use hoist::store::Layout;
 use indexmap::IndexMap;
 
+use crate::engine_faults::soon;
+use crate::engines::processes;
 use crate::fixture::{installed, left_out};
 
 /// A project with a busybox in it, and a layout of images.
@@ -111,7 +113,7 @@ impl Bench {
         let step =
             TestStep { image: StepIndex(0), platforms: Vec::new(), tests: vec![plan], expects: Vec::new() };
         let mut log = Vec::new();
-        let done = test_with(&runtime(), &step, image, &self.images, &mut log, halt);
+        let done = test_with(&runtime(), &step, image, &self.images, &|| None, &mut log, halt);
         (done, String::from_utf8(log).unwrap())
     }
 
@@ -248,8 +250,65 @@ fn a_test_sees_nothing_of_what_another_one_wrote() {
     };
     let mut log = Vec::new();
     let halt = AtomicBool::new(false);
-    let done = test_with(&runtime(), &step, &bench.image(), &bench.images, &mut log, &halt);
+    let done = test_with(&runtime(), &step, &bench.image(), &bench.images, &|| None, &mut log, &halt);
     assert_eq!(done, Ok(()), "{}", String::from_utf8_lossy(&log));
+}
+
+/// Tests of these shell scripts, called `t0` and so on.
+fn scripts(bench: &Bench, scripts: &[&str]) -> TestStep {
+    let plan = |(number, script): (usize, &&str)| TestPlan {
+        name: format!("t{number}"),
+        ..bench.plan(&["sh", "-c", script], Vec::new())
+    };
+    let tests = scripts.iter().enumerate().map(plan).collect();
+    TestStep { image: StepIndex(0), platforms: Vec::new(), tests, expects: Vec::new() }
+}
+
+#[test]
+fn tests_that_run_at_once_are_told_in_the_order_in_which_they_are_declared() {
+    if !runs("several containers at once") {
+        return;
+    }
+    let bench = Bench::new();
+    let step = scripts(
+        &bench,
+        &["sleep 0.5; echo zero; exit 3", "echo one; sleep 0.2; echo one", "nothing", "echo three; exit 4"],
+    );
+    let mut log = Vec::new();
+    let halt = AtomicBool::new(false);
+    let (image, further) = (bench.image(), || Some(Box::new(()) as Right));
+    let done = test_with(&runtime(), &step, &image, &bench.images, &further, &mut log, &halt);
+    let failed: Vec<String> =
+        done.unwrap_err().as_slice().iter().map(|problem| problem.title.clone()).collect();
+    assert_eq!(failed, ["the test `t0` failed", "the test `t2` failed", "the test `t3` failed"]);
+    let log = String::from_utf8(log).unwrap();
+    let written: Vec<&str> = log.lines().filter(|line| !line.starts_with("sh: ")).collect();
+    let told = |number: usize| format!("t{number}: sh -c {}", step.tests[number].run[2]);
+    assert_eq!(written, [&told(0), "zero", &told(1), "one", "one", &told(2), &told(3), "three"], "{log}");
+}
+
+#[test]
+fn no_more_tests_run_at_once_than_there_are_rights() {
+    if !runs("several containers at once") {
+        return;
+    }
+    let bench = Bench::new();
+    let step = scripts(&bench, &["sleep 86.125", "sleep 86.25", "sleep 86.5"]);
+    let (image, halt) = (bench.image(), AtomicBool::new(false));
+    // One beside the first.
+    let given = AtomicBool::new(false);
+    let further = || (!given.swap(true, Ordering::Relaxed)).then(|| Box::new(()) as Right);
+    let done = std::thread::scope(|scope| {
+        let testing = scope
+            .spawn(|| test_with(&runtime(), &step, &image, &bench.images, &further, &mut Vec::new(), &halt));
+        let run = |text: &str| !processes(text).is_empty();
+        assert!(soon(|| run("sleep 86.125") && run("sleep 86.25")), "both run");
+        assert!(!run("sleep 86.5"), "there is no right for a third one");
+        halt.store(true, Ordering::Relaxed);
+        testing.join().unwrap()
+    });
+    assert_eq!(done.unwrap_err().as_slice()[0].code, Code::Interrupted);
+    assert!(soon(|| processes("sleep 86.").is_empty()), "{:?}", processes("sleep 86."));
 }
 
 #[test]
@@ -420,6 +479,7 @@ fn a_user_who_is_not_root_runs_containers_too() {
         groups: Vec::new(),
         hostname: "hoist".to_owned(),
         base: None,
+        scratch: None,
         requests: Vec::new(),
         stop_signal: None,
     };

@@ -110,18 +110,29 @@ fn a_test_that_never_ends_is_killed_and_leaves_nothing() {
         return;
     }
     let project = tested(r#"run "sh" "-c" "trap '' TERM INT; sleep 88.125 & sleep 88.25"; timeout "1s""#);
-    says(&project.hoist(&["run", "web:test"]), 1, &["timed_out", "release.kdl:3:10", "timeout"]);
+    let temporary = temporary(&project).display().to_string();
+    let ended = project.hoist_with(&["run", "web:test"], &[("TMPDIR", &temporary)]);
+    says(&ended, 1, &["timed_out", "release.kdl:3:10", "timeout"]);
     for sleep in ["sleep 88.125", "sleep 88.25"] {
         assert!(soon(|| processes(sleep).is_empty()), "{:?}", processes(sleep));
     }
     assert_eq!(left_by(&project), Vec::<PathBuf>::new());
 }
 
-/// Directories of containers that are still there.
+/// A directory for what hoist makes for a while, beside the project.
+fn temporary(project: &Project) -> PathBuf {
+    let path = project.repo.path().with_file_name("tmp");
+    fs::create_dir_all(&path).unwrap();
+    path
+}
+
+/// What is still [there](temporary) of containers and of what they share.
 fn left_by(project: &Project) -> Vec<PathBuf> {
-    let above = project.repo.path().parent().unwrap().to_owned();
-    let output = Command::new("find").arg(&above).args(["-name", "container.json"]).output().unwrap();
-    String::from_utf8_lossy(&output.stdout).lines().map(PathBuf::from).collect()
+    let made = fs::read_dir(temporary(project)).unwrap().map(|entry| entry.unwrap().path());
+    made.filter(|path| {
+        path.to_string_lossy().rsplit('/').next().is_some_and(|name| name.starts_with("hoist-test-"))
+    })
+    .collect()
 }
 
 /// A part of the machine with little memory, while this is there.
@@ -167,6 +178,7 @@ fn a_test_that_needs_more_memory_than_there_is_is_told_to_be_killed() {
     command.args(["-c", &script, "sh"]).arg(hoist.get_program()).args(hoist.get_args());
     command.current_dir(project.repo.path()).env_clear();
     command.envs(hoist.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.env("TMPDIR", temporary(&project));
     let child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn();
     says(&ended(child.unwrap()), 1, &["test_failed", "killed by signal 9", "memory"]);
     assert_eq!(left_by(&project), Vec::<PathBuf>::new());
@@ -201,21 +213,33 @@ fn nothing_is_left_of_a_build_when_hoist_is_killed() {
 }
 
 #[test]
-fn nothing_is_left_of_a_test_when_hoist_is_killed() {
+fn nothing_is_left_of_tests_when_hoist_is_killed() {
     if !runs("tests whose hoist is killed") {
         return;
     }
-    let project = tested(r#"run "sh" "-c" "sleep 90.125 & sleep 90.25""#);
-    let mut command = project.repo.command(&["run", "web:test"]);
-    let child =
-        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
-    assert!(soon(|| !processes("sleep 90.25").is_empty()), "the test runs");
-    kill_process(Pid::from_child(&child), Signal::KILL).unwrap();
-    assert_eq!(ended(child).code, -1);
-    for sleep in ["sleep 90.125", "sleep 90.25"] {
-        assert!(soon(|| processes(sleep).is_empty()), "{:?}", processes(sleep));
+    let other = |name: &str, sleep: &str| format!(r#"}}; test "{name}" {{ run "sleep" "{sleep}""#);
+    let project = tested(&format!(
+        r#"run "sh" "-c" "sleep 90.125 & sleep 90.25"{}{}"#,
+        other("second", "90.375"),
+        other("third", "90.5")
+    ));
+    let all = ["sleep 90.125", "sleep 90.25", "sleep 90.375", "sleep 90.5"];
+    let run = |text: &&&str| !processes(text).is_empty();
+    for (jobs, expected) in [("-j1", &all[..2]), ("-j2", &all[..3]), ("-j8", &all[..])] {
+        let mut command = project.repo.command(&["run", jobs, "web:test"]);
+        command.env("TMPDIR", temporary(&project));
+        let child = command
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let running = || all.iter().filter(run).count();
+        assert!(soon(|| running() == expected.len()), "{jobs}: {} of them run", running());
+        kill_process(Pid::from_child(&child), Signal::KILL).unwrap();
+        assert_eq!(ended(child).code, -1);
+        assert!(soon(|| running() == 0), "{jobs}: {} of them still run", running());
+        assert!(soon(|| left_by(&project).is_empty()), "{jobs}: {:?}", left_by(&project));
     }
-    assert!(soon(|| left_by(&project).is_empty()), "{:?}", left_by(&project));
 }
 
 #[test]

@@ -569,6 +569,32 @@ registry "images" "oci:dist"
 }
 
 #[test]
+fn a_stage_for_the_builder_starts_from_the_image_for_what_that_runs_on() {
+    const TEST: &str = "bases for what builds";
+    if !installed(TEST, &["docker-registry"]) {
+        return;
+    }
+    for engine in engines(TEST) {
+        let project = Project::new(&engine);
+        let registry = Registry::start(&project.repo);
+        let team = format!("127.0.0.1:{}/team", registry.port);
+        publish(&project, &base(&project, "one", &Platform::host().to_string()), &format!("{team}/base:1"));
+        let text = "image \"web\" { dockerfile context=\"web\"; tags { raw \"dev\"; }; push \"images\"; }\n\
+                    registry \"images\" \"oci:dist\"\n";
+        project.repo.write("release.kdl", text);
+        let stages = format!(
+            "FROM --platform=$BUILDPLATFORM {team}/base:1 AS made\nRUN echo made > /made\n\
+             FROM scratch\nCOPY --from=made /base /made /\n"
+        );
+        project.repo.write("web/Dockerfile", stages);
+        project.repo.commit("Begin");
+        project.release();
+        let image = Published::read(&project, "dist/web");
+        assert_eq!((image.file("base"), image.file("made")), ("one", "made\n"), "{engine}");
+    }
+}
+
+#[test]
 fn an_image_starts_from_others_of_the_file_and_copies_from_directories() {
     for engine in engines("contexts that are images and directories") {
         let project = Project::new(&engine);

@@ -48,6 +48,7 @@ pub(super) fn container(
         groups: account.groups,
         hostname: "hoist".to_owned(),
         base: None,
+        scratch: None,
         requests: test.expects.iter().filter_map(|expect| request(&expect.what)).collect(),
         stop_signal: config.stop_signal.clone(),
     })
@@ -191,6 +192,7 @@ mod tests {
             groups: vec![],
             hostname: "hoist".to_owned(),
             base: None,
+            scratch: None,
             requests: Vec::new(),
             stop_signal: None,
         };

@@ -1,7 +1,9 @@
 //! Tests of images.
 
 use std::io::Write;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread::{self, Scope};
 
 use crate::config::Expect;
 use crate::diagnostic::{Code, Problem, Problems};
@@ -9,7 +11,8 @@ use crate::engine::bench::Bench;
 use crate::engine::emulation::is_emulated;
 use crate::engine::expect::{Subject, check, how};
 use crate::engine::image::Image;
-use crate::engine::{Ended, Output, Runtime, Stream};
+use crate::engine::logs::Logs;
+use crate::engine::{Container, Ended, Output, Runtime, Stream};
 use crate::oci::{Descriptor, FileTree, Platform};
 use crate::plan::{TestPlan, TestStep};
 use crate::store::Layout;
@@ -19,8 +22,17 @@ const SIGKILL: u8 = 9;
 /// Lines of a stream that a problem shows.
 const TAIL: usize = 20;
 
+/// The right to do one thing more at a time, until it is dropped.
+pub type Right = Box<dyn Send>;
+/// Gives a further right, if there is one.
+pub type Further<'a> = &'a (dyn Fn() -> Option<Right> + Sync);
+
 /// Runs the tests of an image, each in a container of its own, and checks what is
-/// expected of its configuration and files. What the tests write goes to `log`.
+/// expected of its configuration and files. What the tests write goes to `log`, one after
+/// the other, and so do problems, however they ran.
+///
+/// One test runs at a time, and one more for each right that `further` gives when a test
+/// begins; it is asked again whenever another one is to begin.
 ///
 /// The expectations are checked for every platform; the tests run for those that this
 /// machine runs, by an emulator or without one, and the log names the others.
@@ -32,10 +44,11 @@ pub fn test(
     step: &TestStep,
     image: &Descriptor,
     images: &Layout,
-    log: &mut dyn Write,
+    further: Further<'_>,
+    log: &mut (dyn Write + Send),
     halt: &AtomicBool,
 ) -> Result<(), Problems> {
-    test_with(&Runtime::current(), step, image, images, log, halt)
+    test_with(&Runtime::current(), step, image, images, further, log, halt)
 }
 
 /// As [`test`], with another runtime than this program.
@@ -47,7 +60,8 @@ pub fn test_with(
     step: &TestStep,
     image: &Descriptor,
     images: &Layout,
-    log: &mut dyn Write,
+    further: Further<'_>,
+    log: &mut (dyn Write + Send),
     halt: &AtomicBool,
 ) -> Result<(), Problems> {
     let all = Image::all(images, image)?;
@@ -60,17 +74,90 @@ pub fn test_with(
             if all.len() > 1 {
                 let _ = writeln!(log, "{}:", image.config.platform());
             }
-            let mut bench = problems.take(Bench::new(runtime, image, images, halt, first.span));
-            for plan in &step.tests {
-                if halt.load(Ordering::Relaxed) {
-                    return Err(Problem::new(Code::Interrupted, "the tests were stopped").into());
-                }
-                let Some(bench) = &mut bench else { break };
-                problems.take(run(bench, image, plan, log));
+            let bench = problems.take(Bench::new(runtime, image, images, halt, first.span));
+            let Some(bench) = bench else { continue };
+            let ran = run_all(&bench, image, &step.tests, further, log);
+            if ran.len() < step.tests.len() {
+                return Err(Problem::new(Code::Interrupted, "the tests were stopped").into());
+            }
+            for result in ran {
+                problems.take(result);
             }
         }
     }
     problems.or(())
+}
+
+/// Runs tests, as many at once as there are rights, and returns what came of each that
+/// ran, in their order.
+fn run_all(
+    bench: &Bench<'_>,
+    image: &Image,
+    plans: &[TestPlan],
+    further: Further<'_>,
+    log: &mut (dyn Write + Send),
+) -> Vec<Result<(), Problem>> {
+    let logs = Logs::new(log, bench.place().to_owned(), plans.len());
+    // All that is wrong with files is found before a container sees them.
+    let ready = plans.iter().map(|plan| (plan, bench.container(plan))).collect();
+    let turns = Turns { bench, image, ready, next: AtomicUsize::new(0), further, logs };
+    let ended = Mutex::default();
+    thread::scope(|scope| turns.work(scope, None, &ended));
+    let mut ended: Vec<(usize, Result<(), Problem>)> =
+        ended.into_inner().unwrap_or_else(PoisonError::into_inner);
+    ended.sort_by_key(|(number, _)| *number);
+    ended.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Tests that are run one after the other by each who has a right to.
+struct Turns<'a> {
+    bench: &'a Bench<'a>,
+    image: &'a Image,
+    /// Each test, with what it runs or why it cannot.
+    ready: Vec<(&'a TestPlan, Result<Container, String>)>,
+    /// The number of the first that was not begun.
+    next: AtomicUsize,
+    further: Further<'a>,
+    logs: Logs<'a>,
+}
+
+impl<'a> Turns<'a> {
+    /// Runs tests until none is left, or a right that is given for one of them is needed
+    /// elsewhere. `right` is `None` for whoever has one all the time.
+    fn work<'scope, 'env>(
+        &'scope self,
+        scope: &'scope Scope<'scope, 'env>,
+        mut right: Option<Right>,
+        ended: &'scope Mutex<Vec<(usize, Result<(), Problem>)>>,
+    ) where
+        'a: 'scope,
+    {
+        let is_further = right.is_some();
+        while !self.bench.is_halted() {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some((plan, container)) = self.ready.get(number) else { return };
+            if number + 1 < self.ready.len()
+                && let Some(further) = (self.further)()
+            {
+                scope.spawn(move || self.work(scope, Some(further), ended));
+            }
+            let mut log = self.logs.of(number);
+            let result = match container {
+                Ok(container) => run(self.bench, self.image, (number, plan, container), &mut log),
+                Err(reason) => Err(failed(plan).label(plan.span, reason)),
+            };
+            drop(log);
+            ended.lock().unwrap_or_else(PoisonError::into_inner).push((number, result));
+            if is_further {
+                // Who waits for it comes first.
+                drop(right.take());
+                right = (self.further)();
+                if right.is_none() {
+                    return;
+                }
+            }
+        }
+    }
 }
 
 /// Checks what is expected of the configuration and files of an image.
@@ -120,11 +207,15 @@ fn choose<'a>(step: &TestStep, images: &'a [Image], log: &mut dyn Write) -> Resu
     Ok(chosen)
 }
 
-fn run(bench: &mut Bench<'_>, image: &Image, plan: &TestPlan, log: &mut dyn Write) -> Result<(), Problem> {
-    let container = bench.container(plan).map_err(|reason| failed(plan).label(plan.span, reason))?;
+fn run(
+    bench: &Bench<'_>,
+    image: &Image,
+    (number, plan, container): (usize, &TestPlan, &Container),
+    log: &mut dyn Write,
+) -> Result<(), Problem> {
     let _ = writeln!(log, "{}: {}", plan.name, container.args.join(" "));
-    let ran = bench.run(&container, plan, log).map_err(|problem| problem.label(plan.span, "to run this"));
-    let (ended, output) = ran?;
+    let ran = bench.run(number, container, plan, log);
+    let (ended, output) = ran.map_err(|problem| problem.label(plan.span, "to run this"))?;
     let config = &image.config.config;
     judge(plan, &Subject { config, tree: &bench.tree, run: Some((ended, &output)) }, ended, &output)
 }

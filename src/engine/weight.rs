@@ -1,5 +1,7 @@
 //! What the files of an image weigh, kept so that its layers need not be read for it.
 
+use std::io::{self, Read, Write};
+
 use serde::{Deserialize, Serialize};
 
 use crate::engine::image::{Image, compression};
@@ -13,6 +15,8 @@ const MEMORY: &str = "weights";
 const LAYERS: &str = "layer-weights";
 /// Most bytes of what is remembered of an image.
 const MAX_KNOWN: u64 = 64 << 10;
+/// Bytes of an archive that are passed on at once.
+const PIECE: usize = 256 << 10;
 
 /// What the files of the image for one platform weigh, unpacked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +67,59 @@ impl Weight {
     }
 }
 
+/// Passes on all of a layer's archive, and returns the bytes of its files; `None` if it is
+/// no archive.
+///
+/// # Errors
+/// Those of reading and of writing.
+pub(super) fn weigh(archive: &mut dyn Read, out: &mut dyn Write) -> io::Result<Option<u64>> {
+    let mut passing = Passing { archive, out, failed: None };
+    let mut files = FileTree::default();
+    let read = files.apply(io::BufReader::with_capacity(PIECE, &mut passing));
+    let Passing { archive, out, failed } = passing;
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    // What comes behind the end of an archive, or after what is none.
+    io::copy(&mut io::BufReader::with_capacity(PIECE, archive), out)?;
+    Ok(read.ok().map(|()| files.layer_sizes().iter().sum()))
+}
+
+/// Takes note of what the files of a layer weigh, if that is known.
+pub(super) fn remember_layer(layer: &Descriptor, size: Option<u64>, images: &Layout) {
+    if let Some(size) = size {
+        let _forgotten = images.keep_note(LAYERS, &layer.digest.hex(), &size);
+    }
+}
+
+/// Writes what is read from it.
+struct Passing<'a> {
+    archive: &'a mut dyn Read,
+    out: &'a mut dyn Write,
+    /// Why no more can be read, if not for its end.
+    failed: Option<io::Error>,
+}
+
+impl Read for Passing<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let passed = loop {
+            match self.archive.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read,
+            }
+        };
+        let passed = passed.and_then(|count| {
+            self.out.write_all(buffer.get(..count).unwrap_or_default())?;
+            Ok(count)
+        });
+        passed.map_err(|error| {
+            let kind = error.kind();
+            self.failed = Some(error);
+            kind.into()
+        })
+    }
+}
+
 /// Bytes of the files of a layer.
 fn layer_size(layer: &Descriptor, images: &Layout) -> Option<u64> {
     let name = layer.digest.hex();
@@ -73,6 +130,62 @@ fn layer_size(layer: &Descriptor, images: &Layout) -> Option<u64> {
     let archive = decompress(compression(layer).ok()?, images.open_blob(layer).ok()?).ok()?;
     files.apply(archive).ok()?;
     let size = files.layer_sizes().iter().sum::<u64>();
-    let _forgotten = images.keep_note(LAYERS, &name, &size);
+    remember_layer(layer, Some(size), images);
     Some(size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An archive of two files of 5 and of 3 bytes.
+    fn archive() -> Vec<u8> {
+        let mut archive = tar::Builder::new(Vec::new());
+        for (name, content) in [("a", "12345"), ("b", "123")] {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(content.len() as u64);
+            header.set_mode(0o644);
+            header.set_uid(0);
+            header.set_gid(0);
+            header.set_mtime(0);
+            archive.append_data(&mut header, name, content.as_bytes()).unwrap();
+        }
+        archive.into_inner().unwrap()
+    }
+
+    #[test]
+    fn what_is_weighed_is_passed_on_as_it_is() {
+        let none = b"this is no archive".repeat(100_000);
+        let long = [archive(), vec![0; 3 << 20]].concat();
+        let cases = [(archive(), Some(8)), (long, Some(8)), (none, None), (Vec::new(), Some(0))];
+        for (bytes, weight) in cases {
+            let mut out = Vec::new();
+            let found = weigh(&mut bytes.as_slice(), &mut out).unwrap();
+            assert!(out == bytes, "{} of {} bytes", out.len(), bytes.len());
+            assert_eq!(found, weight, "{} bytes", bytes.len());
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_or_written_is_an_error_and_no_end() {
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("gone"))
+            }
+        }
+        impl Write for Broken {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let archive = archive();
+        let mut cut = Read::chain(&archive[..600], Broken);
+        assert_eq!(weigh(&mut cut, &mut io::sink()).unwrap_err().to_string(), "gone");
+        let full = weigh(&mut archive.as_slice(), &mut Broken).unwrap_err();
+        assert_eq!(full.kind(), io::ErrorKind::StorageFull);
+    }
 }

@@ -63,7 +63,7 @@ impl LayerCompression {
     /// # Errors
     /// Those of reading and of writing.
     pub fn compress(self, archive: &mut dyn Read, out: &mut (impl Write + Send)) -> io::Result<Digest> {
-        compress(self, out, |blocks| {
+        self.compress_written(out, |blocks| {
             let mut buffer = vec![0; 256 << 10];
             loop {
                 match archive.read(&mut buffer)? {
@@ -72,6 +72,18 @@ impl LayerCompression {
                 }
             }
         })
+    }
+
+    /// Compresses what `fill` writes, and returns the digest of what it wrote.
+    ///
+    /// # Errors
+    /// Those of `fill` and of writing.
+    pub fn compress_written(
+        self,
+        out: &mut (impl Write + Send),
+        fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<Digest> {
+        compress(self, out, |blocks| fill(blocks))
     }
 
     /// Bytes that are compressed on their own: as a member of gzip, or a frame of

@@ -25,6 +25,16 @@ pub struct RemoteBase {
     pub bytes: Arc<[u8]>,
 }
 
+impl RemoteBase {
+    /// The manifest of it for a platform.
+    ///
+    /// # Errors
+    /// The platforms that there are, if there is none for it.
+    pub fn for_platform(&self, platform: &Platform) -> Result<Descriptor, Vec<Platform>> {
+        for_platform(&self.descriptor, &self.bytes, platform)
+    }
+}
+
 /// The name of a base image, filled in, and how its registry is reached: as the
 /// release file says of a registry on the same host, if it has one.
 ///

@@ -10,16 +10,16 @@ use crate::config::{self, BuildCache, BuildContext, BuildSecret, Image, ProjectP
 use crate::diagnostic::{Code, Problem, Problems, SourceId, Span, Spanned};
 use crate::dockerfile::{Dockerfile, Feature, Origin, Request, Resolved};
 use crate::facts::{Facts, ResolvedBase, Scope, Text};
-use crate::oci::{Platform, Reference};
-use crate::plan::base::{for_platform, not_for, registry_of};
+use crate::oci::{Digest, Platform, Reference};
+use crate::plan::base::{not_for, registry_of};
 use crate::plan::edge::{Edge, Outline, Why};
 use crate::plan::lower::{Lower, Made};
 use crate::plan::select::Selection;
 use crate::plan::unit::{Job, Unit, platform};
 use crate::plan::{Action, Definition, Effect, RegistryPlan, RemoteBase, StepIndex, Subject};
 
-/// What names the platform of an image that a stage starts from.
-const PLATFORM_FLAG: &str = "--platform";
+/// What a Dockerfile has somewhere that starts from different images on different builders.
+const NAMES_OF_BUILDERS: [&str; 2] = ["--platform", "BUILD"];
 /// Changes where equal parts come to make another image.
 const FORMAT: &str = "dockerfile 2";
 
@@ -58,7 +58,10 @@ pub struct DockerfileStep {
     pub bases: Vec<RemoteBase>,
     /// Registries that builds of it are shared through.
     pub shared: Vec<RegistryPlan>,
-    /// What the builder was taken to run on, where a stage starts from an image for that.
+    /// Images of registries of which the one for what the builder runs on is taken, by the
+    /// names that stand for them in [`dockerfile`](Self::dockerfile).
+    pub native: Vec<(String, RemoteBase)>,
+    /// What the builder was taken to run on, where the name of an image depends on that.
     pub builder: Option<Platform>,
     /// What it uses that not every builder has.
     pub features: Vec<Feature>,
@@ -179,6 +182,31 @@ fn stand_in(number: usize) -> String {
     format!("hoist.local/context-{number}:pending")
 }
 
+/// What stands in a Dockerfile for an image of which the one is taken that is for what the
+/// builder runs on.
+fn native_stand_in(number: usize) -> String {
+    format!("hoist.local/native-{number}:pending")
+}
+
+/// Whether two names lead to the same, for whatever platform.
+fn is_same((_, one): &(Span, Origin), (_, other): &(Span, Origin)) -> bool {
+    match (one, other) {
+        (Origin::Image(one, _), Origin::Image(other, _)) => one == other,
+        _ => one == other,
+    }
+}
+
+/// What the names of a Dockerfile stand for.
+#[derive(Default)]
+struct Named {
+    /// What is written in their places.
+    edits: BTreeMap<Span, String>,
+    /// The images of registries.
+    bases: Vec<RemoteBase>,
+    /// As of [`DockerfileStep`].
+    native: Vec<(String, RemoteBase)>,
+}
+
 impl Lower<'_> {
     /// The build of an image from a Dockerfile.
     pub(super) fn dockerfile(
@@ -207,39 +235,16 @@ impl Lower<'_> {
         let mut definition = Definition::default();
         definition.text(Subject::Format, FORMAT);
         definition.text(Subject::Platform, platform.to_string());
-        let mut edits: BTreeMap<Span, String> = BTreeMap::new();
-        let mut bases = Vec::new();
         let resolved = resolved.unwrap_or_default();
-        for (span, origin) in &resolved.origins {
-            match origin {
-                Origin::Image(reference, wanted) => {
-                    let Some(base) = self.remote(reference) else { continue };
-                    match for_platform(&base.descriptor, &base.bytes, wanted) {
-                        Ok(found) => {
-                            let subject = Subject::Setting(format!("FROM {reference} for {wanted}"));
-                            if !definition.parts.iter().any(|part| part.subject == subject) {
-                                definition.text(subject, found.digest.to_string());
-                            }
-                            // Not the index: engines take what they have of it for any
-                            // platform.
-                            edits.insert(*span, format!("{}@{}", reference.repository, found.digest));
-                        }
-                        Err(platforms) => {
-                            self.problems.push(not_for(Code::InvalidPlatform, wanted, &platforms, *span));
-                        }
-                    }
-                    if !bases.contains(&base) {
-                        bases.push(base);
-                    }
-                }
-                Origin::Context(name) => {
-                    let number =
-                        recipe.contexts.iter().position(|context| context_name(context).value == *name);
-                    edits.extend(number.map(|number| (*span, stand_in(number))));
-                }
-                Origin::Stage(_) | Origin::Scratch => {}
-            }
-        }
+        let elsewhere = text.filter(|text| NAMES_OF_BUILDERS.iter().any(|name| text.text.contains(name)));
+        let elsewhere =
+            elsewhere.and_then(|text| resolve(recipe, text, &arguments, &platform, &another(builder)).ok());
+        let elsewhere = elsewhere.map_or_else(|| resolved.origins.clone(), |resolved| resolved.origins);
+        let depends = elsewhere.len() != resolved.origins.len()
+            || !elsewhere.iter().zip(&resolved.origins).all(|(one, other)| is_same(one, other));
+        let is_native = |origin: &(Span, Origin)| !depends && !elsewhere.contains(origin);
+        let Named { edits, bases, native } =
+            self.named(recipe, &resolved.origins, is_native, &mut definition);
         let (mut images, mut directories) = (Vec::new(), Vec::new());
         for (number, context) in recipe.contexts.iter().enumerate() {
             match context {
@@ -251,12 +256,6 @@ impl Lower<'_> {
                 BuildContext::Directory { .. } => directories.push(stand_in(number)),
             }
         }
-        let depends = text.is_some_and(|text| {
-            let elsewhere = || resolve(recipe, text, &arguments, &platform, &another(builder));
-            // Where no platform is named, nothing is for the builder's.
-            text.text.contains(PLATFORM_FLAG)
-                && elsewhere().is_ok_and(|other| other.origins != resolved.origins)
-        });
         let caches = recipe.caches.iter().map(|cache| match &cache.value {
             BuildCache::Inline => CachePlan::Inline,
             BuildCache::Registry { reference, max } => {
@@ -281,6 +280,7 @@ impl Lower<'_> {
             caches,
             bases,
             shared: self.shared_registries(image),
+            native,
             builder: depends.then(|| builder.clone()),
             features: resolved.features,
             labels: self.labels(&scope, image),
@@ -293,6 +293,59 @@ impl Lower<'_> {
         }
         let inputs = answers.inputs.and_then(|at| self.selection.needs.inputs.get(at)).cloned();
         Made { action: Action::Dockerfile(Box::new(step)), definition, effect: Effect::Cacheable, inputs }
+    }
+
+    /// Finds what the names of a Dockerfile stand for.
+    fn named(
+        &mut self,
+        recipe: &config::Dockerfile,
+        origins: &[(Span, Origin)],
+        is_native: impl Fn(&(Span, Origin)) -> bool,
+        definition: &mut Definition,
+    ) -> Named {
+        let mut named = Named::default();
+        let mut define = |what: String, digest: &Digest| {
+            let subject = Subject::Setting(what);
+            if !definition.parts.iter().any(|part| part.subject == subject) {
+                definition.text(subject, digest.to_string());
+            }
+        };
+        for origin in origins {
+            let span = origin.0;
+            let (reference, wanted) = match &origin.1 {
+                Origin::Image(reference, wanted) => (reference, wanted),
+                Origin::Context(name) => {
+                    let is_it = |context| context_name(context).value == *name;
+                    let number = recipe.contexts.iter().position(is_it);
+                    named.edits.extend(number.map(|number| (span, stand_in(number))));
+                    continue;
+                }
+                Origin::Stage(_) | Origin::Scratch => continue,
+            };
+            let Some(base) = self.remote(reference) else { continue };
+            if is_native(origin) {
+                // All of its platforms: which one is taken is known when there is an engine.
+                define(format!("FROM {reference} for the builder"), &base.descriptor.digest);
+                let name = native_stand_in(named.native.len());
+                named.edits.insert(span, name.clone());
+                named.native.push((name, base.clone()));
+            } else {
+                match base.for_platform(wanted) {
+                    Ok(found) => {
+                        define(format!("FROM {reference} for {wanted}"), &found.digest);
+                        // Not the index: engines take what they have of it for any platform.
+                        named.edits.insert(span, format!("{}@{}", reference.repository, found.digest));
+                    }
+                    Err(platforms) => {
+                        self.problems.push(not_for(Code::InvalidPlatform, wanted, &platforms, span));
+                    }
+                }
+            }
+            if !named.bases.contains(&base) {
+                named.bases.push(base);
+            }
+        }
+        named
     }
 
     /// A Dockerfile is read before anything runs.

@@ -198,6 +198,7 @@ impl Builds {
         let engine = engine.map_err(missing)?;
         check_features(build, &engine).map_err(Unsuccessful::Failed)?;
         check_builder(build, &engine).map_err(Unsuccessful::failed)?;
+        let dockerfile = native(build, &engine).map_err(Unsuccessful::failed)?;
         let wrong = |error| Unsuccessful::failed(self.failed(build, &engine, error));
         let sent = |Context { directory, files }: Context| {
             builder::Context::new(&self.root, directory.as_path(), files)
@@ -221,7 +222,6 @@ impl Builds {
             images.push((name.clone(), unless(halt, made).await?.map_err(wrong)?));
         }
         let owner = owner(&self.root);
-        let dockerfile = build.dockerfile.to_string();
         let offer = self.offer(build, dockerfile, main, secrets).await.map_err(Unsuccessful::failed)?;
         let asked = Build {
             id: id(),
@@ -458,6 +458,11 @@ fn key(build: &DockerfileStep, contexts: &[Context], images: &[(String, Descript
         part(name);
         part(&image.digest.to_string());
     }
+    // Which one of its platforms is taken follows from who builds.
+    for (name, base) in &build.native {
+        part(name);
+        part(&base.descriptor.digest.to_string());
+    }
     part("secrets");
     build.secrets.iter().for_each(|secret| part(&secret.id.value));
     part("ssh");
@@ -505,15 +510,31 @@ fn check_features(build: &DockerfileStep, engine: &Engine) -> Result<(), Problem
     problems.or(())
 }
 
-/// Images that a stage starts from for what the builder runs on were found before the builder
-/// was.
+/// The Dockerfile with the images that are for what the engine runs on.
+fn native(build: &DockerfileStep, engine: &Engine) -> Result<String, Problem> {
+    let (mut dockerfile, platform) = (build.dockerfile.to_string(), &engine.about().platform);
+    for (name, base) in &build.native {
+        let found = base.for_platform(platform).map_err(|platforms| {
+            let title = format!("`{}` is not for `{platform}`, which {engine} runs on", base.reference);
+            let there: Vec<String> = platforms.iter().map(ToString::to_string).collect();
+            Problem::new(Code::NoEngine, title)
+                .label(build.span, "its `FROM --platform` names what the builder runs on")
+                .note(format!("it is for {}", there.join(", ")))
+                .help("take a base that is, or a `builder` that runs on what it is for")
+        })?;
+        dockerfile = dockerfile.replace(name, &format!("{}@{}", base.reference.repository, found.digest));
+    }
+    Ok(dockerfile)
+}
+
+/// Images whose names depend on what the builder runs on were found before the builder was.
 fn check_builder(build: &DockerfileStep, engine: &Engine) -> Result<(), Problem> {
     let found = &engine.about().platform;
     let other = build.builder.as_ref().filter(|planned| planned.architecture != found.architecture);
     let Some(planned) = other else { return Ok(()) };
-    let title = format!("a stage starts from an image for `{planned}`, and {engine} runs on `{found}`");
+    let title = format!("a stage starts from an image named for `{planned}`, and {engine} runs on `{found}`");
     let problem = Problem::new(Code::NoEngine, title);
-    let problem = problem.label(build.span, "its `FROM --platform` names what the builder runs on");
+    let problem = problem.label(build.span, "a `FROM` of it names what the builder runs on");
     Err(problem.help(format!(
         "say what the engine builds natively: `builder \"NAME\" \"{}\" platforms=\"{found}\"`",
         engine.address()

@@ -80,7 +80,7 @@ impl Commands {
         host: &Host,
         facts: &Facts,
         secrets: Arc<Secrets>,
-        jobserver: Jobserver,
+        jobserver: Arc<Jobserver>,
         one_output: bool,
     ) -> Self {
         adopt_orphans();
@@ -89,7 +89,7 @@ impl Commands {
             host: host.environment.clone(),
             all: facts.environment.clone(),
             secrets,
-            jobserver: Arc::new(jobserver),
+            jobserver,
             programs: Arc::default(),
             run: tree::new_mark(),
             one_output,

@@ -157,10 +157,16 @@ impl<'a> Run<'a> {
             // Nobody hears it who does not wait for the run any more.
             .telling(Arc::new(move |text| drop(say.send(text.to_owned()))));
         let publisher = Arc::new(publisher);
-        let images = Images::new(&request, Arc::clone(&secrets), Arc::clone(&publisher), &directory);
         let (tellers, told) = mpsc::channel(BACKLOG);
         let makeflags = request.host.environment.get(jobserver::VARIABLE);
-        let jobserver = Jobserver::new(jobs, request.options.jobs.is_some(), makeflags);
+        let jobserver = Arc::new(Jobserver::new(jobs, request.options.jobs.is_some(), makeflags));
+        let images = Images::new(
+            &request,
+            Arc::clone(&secrets),
+            Arc::clone(&publisher),
+            Arc::clone(&jobserver),
+            &directory,
+        );
         let (root, host, facts) = (request.root.clone(), &request.host, &request.facts);
         let commands =
             Commands::new(root, host, facts, Arc::clone(&secrets), jobserver, request.options.one_output);

@@ -29,11 +29,13 @@ use crate::plan::{
 use crate::release::{Entrance, Journal, Publisher, TagChange, TagResult, Vouched, pull};
 use crate::run::build::Builds;
 use crate::run::command::Unsuccessful;
+use crate::run::jobserver::Jobserver;
 use crate::run::mask::Secrets;
+use crate::run::place::Turn;
 use crate::run::process::Halt;
 use crate::run::seal::Seals;
 use crate::run::teller::{Teller, Told};
-use crate::run::test::test;
+use crate::run::test::Tests;
 use crate::run::worker::blocking;
 use crate::run::{Request, Reused, ScanFigures, TagMove, Unit};
 use crate::store::{Layout, Repository};
@@ -50,6 +52,8 @@ pub(super) struct Images {
     pub(super) built: Layout,
     secrets: Arc<Secrets>,
     pub(super) publisher: Arc<Publisher>,
+    /// The places of what steps start.
+    jobserver: Arc<Jobserver>,
     builds: Builds,
     pub(super) seals: Seals,
     /// Whether the tags of the whole run may be moved; asked once, before the
@@ -111,6 +115,7 @@ impl Images {
         request: &Request,
         secrets: Arc<Secrets>,
         publisher: Arc<Publisher>,
+        jobserver: Arc<Jobserver>,
         record: &Path,
     ) -> Self {
         let run = record.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -124,6 +129,7 @@ impl Images {
             seals: Seals::new(request, Arc::clone(&publisher), run.clone()),
             secrets,
             publisher,
+            jobserver,
             judged: OnceCell::new(),
             looked: OnceLock::new(),
             entrance: request.entrance.clone(),
@@ -138,7 +144,7 @@ impl Images {
         }
     }
 
-    /// Carries out a step of an image.
+    /// Carries out a step of an image, which has begun in its turn.
     ///
     /// # Errors
     /// What went wrong; or the step was asked to stop. The tags that were moved
@@ -147,7 +153,7 @@ impl Images {
         &self,
         plan: &Plan,
         step: &Step,
-        known: &Known,
+        (known, turn): (&Known, &Turn),
         halt: &mut watch::Receiver<Halt>,
         teller: &mut Teller,
     ) -> (Vec<TagMove>, Result<Yielded, Unsuccessful>) {
@@ -194,7 +200,8 @@ impl Images {
             },
             Action::Test(image_test) => match known.get(&image_test.image) {
                 Some(image) => {
-                    let tested = test(image_test, image, &self.built, &self.secrets, halt, teller).await;
+                    let tests = Tests { step: image_test, image, built: &self.built };
+                    let tested = tests.run((&self.jobserver, turn), &self.secrets, halt, teller).await;
                     tested.map(|()| Yielded::Nothing)
                 }
                 None => Err(no_image(step)),

@@ -99,6 +99,20 @@ impl Jobserver {
         }
     }
 
+    /// As [`token`](Self::token), for what does not pass places on: where nobody has some to
+    /// share so far, none are made for it.
+    pub(super) async fn token_if_shared(&self) -> Token {
+        let is_told = !self.own && auth(&self.flags).is_some();
+        if is_told || self.pool.initialized() { self.token().await } else { Token { taken: None } }
+    }
+
+    /// A further place for whoever has one, if there is one at once. Where nobody has some
+    /// to share, everybody does as they please.
+    pub(super) fn spare(&self) -> Option<Token> {
+        let Some(Some(pool)) = self.pool.get() else { return Some(Token { taken: None }) };
+        pool.try_take().map(|place| Token { taken: Some((Arc::clone(pool), place)) })
+    }
+
     async fn open(&self) -> Option<Arc<Pool>> {
         if !self.own
             && let Some(auth) = auth(&self.flags)
@@ -332,6 +346,20 @@ mod tests {
                 assert!(pool.try_take().is_some());
                 drop((own, outer));
             }
+        });
+    }
+
+    #[test]
+    fn who_has_a_place_gets_further_ones_as_long_as_there_are_some() {
+        block_on(async {
+            let jobserver = Jobserver::new(2, false, None);
+            assert!(jobserver.token_if_shared().await.taken.is_none() && jobserver.spare().is_some());
+            assert!(!jobserver.pool.initialized());
+            let (first, further) = (jobserver.token().await, jobserver.spare());
+            assert!(further.is_some() && jobserver.spare().is_none());
+            drop(first);
+            assert!(jobserver.spare().is_some());
+            assert!(jobserver.token_if_shared().await.taken.is_some());
         });
     }
 

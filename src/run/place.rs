@@ -107,6 +107,13 @@ impl Turn {
         }
     }
 
+    /// A further place for a step that has one, if there is one that nobody waits for.
+    pub(super) fn spare(&self) -> Option<Place> {
+        let mut inner = self.places.lock();
+        inner.free = if inner.waiting.is_empty() { inner.free.checked_sub(1)? } else { return None };
+        Some(Place(self.places.clone()))
+    }
+
     /// Wants no place any more, or is to have none. Whether it had none so far: then
     /// it gets none.
     pub(super) fn end(&self) -> bool {

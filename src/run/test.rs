@@ -7,13 +7,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{mpsc, watch};
 
-use crate::engine;
+use crate::engine::{self, Right};
 use crate::oci::Descriptor;
 use crate::plan::TestStep;
 use crate::run::Stream;
 use crate::run::command::Unsuccessful;
+use crate::run::image::unless;
+use crate::run::jobserver::Jobserver;
 use crate::run::line::Written;
 use crate::run::mask::Secrets;
+use crate::run::place::Turn;
 use crate::run::process::Halt;
 use crate::run::teller::Teller;
 use crate::run::worker::blocking;
@@ -22,42 +25,61 @@ use crate::store::Layout;
 /// Pieces of output that nobody heard yet: more than this, and the tests wait.
 const BACKLOG: usize = 16;
 
-/// Tests an image of the layout `built`, and tells what its tests write.
-///
-/// # Errors
-/// All tests and expectations that fail; or the step was asked to stop.
-pub(super) async fn test(
-    step: &TestStep,
-    image: &Descriptor,
-    built: &Layout,
-    secrets: &Arc<Secrets>,
-    halt: &mut watch::Receiver<Halt>,
-    teller: &mut Teller,
-) -> Result<(), Unsuccessful> {
-    let (sender, mut written) = mpsc::channel(BACKLOG);
-    let halted = Arc::new(AtomicBool::new(false));
-    let mut work = pin!(blocking({
-        let (step, image, built, halted) = (step.clone(), image.clone(), built.clone(), Arc::clone(&halted));
-        move || engine::test(&step, &image, &built, &mut Log(sender), &halted)
-    }));
-    let mut output = Written::new(Stream::Stdout, Arc::clone(secrets));
-    let result = loop {
-        tokio::select! {
-            Some(bytes) = written.recv() => {
-                output.space(0).extend_from_slice(&bytes);
-                teller.take(&mut output).await;
+/// The tests of an image.
+pub(super) struct Tests<'a> {
+    pub(super) step: &'a TestStep,
+    pub(super) image: &'a Descriptor,
+    /// Where the image lies.
+    pub(super) built: &'a Layout,
+}
+
+impl Tests<'_> {
+    /// Runs the tests, and tells what they write. Beside the first, others run in places
+    /// that nobody else wants.
+    ///
+    /// # Errors
+    /// All tests and expectations that fail; or the step was asked to stop.
+    pub(super) async fn run(
+        &self,
+        (jobserver, turn): (&Arc<Jobserver>, &Turn),
+        secrets: &Arc<Secrets>,
+        halt: &mut watch::Receiver<Halt>,
+        teller: &mut Teller,
+    ) -> Result<(), Unsuccessful> {
+        let _token = unless(halt, jobserver.token_if_shared()).await?;
+        let (sender, mut written) = mpsc::channel(BACKLOG);
+        let halted = Arc::new(AtomicBool::new(false));
+        let mut work = pin!(blocking({
+            let (step, image, built) = (self.step.clone(), self.image.clone(), self.built.clone());
+            let (jobserver, turn, halted) = (Arc::clone(jobserver), turn.clone(), Arc::clone(&halted));
+            move || {
+                let further = || {
+                    let place = turn.spare()?;
+                    let right: Right = Box::new((jobserver.spare()?, place));
+                    Some(right)
+                };
+                engine::test(&step, &image, &built, &further, &mut Log(sender), &halted)
             }
-            result = &mut work => break result,
-            Ok(()) = halt.changed() => halted.store(true, Ordering::Relaxed),
+        }));
+        let mut output = Written::new(Stream::Stdout, Arc::clone(secrets));
+        let result = loop {
+            tokio::select! {
+                Some(bytes) = written.recv() => {
+                    output.space(0).extend_from_slice(&bytes);
+                    teller.take(&mut output).await;
+                }
+                result = &mut work => break result,
+                Ok(()) = halt.changed() => halted.store(true, Ordering::Relaxed),
+            }
+        };
+        while let Ok(bytes) = written.try_recv() {
+            output.space(0).extend_from_slice(&bytes);
+            teller.take(&mut output).await;
         }
-    };
-    while let Ok(bytes) = written.try_recv() {
-        output.space(0).extend_from_slice(&bytes);
-        teller.take(&mut output).await;
+        teller.finish(&mut output).await;
+        let stopped = halted.load(Ordering::Relaxed);
+        result.map_err(|problems| if stopped { Unsuccessful::Halted } else { Unsuccessful::Failed(problems) })
     }
-    teller.finish(&mut output).await;
-    let stopped = halted.load(Ordering::Relaxed);
-    result.map_err(|problems| if stopped { Unsuccessful::Halted } else { Unsuccessful::Failed(problems) })
 }
 
 /// Hands what is written over to the run.

@@ -457,7 +457,7 @@ impl Worker {
                 let command = with_images(&check.command, &check.images, &task.images);
                 (Vec::new(), Box::pin(self.verify((step, check), &command, halt, teller)).await)
             }
-            _ => self.images.act(&self.request.plan, step, &task.images, halt, teller).await,
+            _ => self.images.act(&self.request.plan, step, (&task.images, &task.turn), halt, teller).await,
         }
     }
 }

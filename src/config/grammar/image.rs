@@ -160,7 +160,9 @@ const TEST: NodeForm = NodeForm::new("test", "A command that must succeed in the
     ])
     .notes(
         "It runs in a container of its own, on a fresh copy of the image's files, without a network but its own \
-         loopback interface. When the command or the time is over, nothing of it is left.",
+         loopback interface. When the command or the time is over, nothing of it is left. Of several tests as many \
+         run at once as there are jobs (`-j`) that no other step wants; their output stands in the order in which \
+         they are declared.",
     );
 
 const TEST_EXPECT: NodeForm = NodeForm::new("expect", "What must hold.")

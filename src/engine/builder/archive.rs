@@ -9,6 +9,7 @@ use serde::Deserialize;
 use crate::engine::builder::error::{EngineError, chain};
 use crate::engine::builder::layers::KnownLayers;
 use crate::engine::layer::WrittenLayer;
+use crate::engine::weight::{remember_layer, weigh};
 use crate::oci::{
     ArchiveKind, Descriptor, Digester, ImageConfig, LayerCompression, MAX_DOCUMENT, Manifest, decompress,
     media_type, read_archive,
@@ -151,7 +152,8 @@ fn take_part(
         let opened = images.open_blob(&descriptor)?;
         let mut digester = Digester::new();
         decompress(how, opened)
-            .and_then(|mut archive| io::copy(&mut archive, &mut Sum(&mut digester)))
+            .and_then(|mut archive| weigh(&mut archive, &mut Sum(&mut digester)))
+            .map(|weight| remember_layer(&descriptor, weight, images))
             .map_err(|error| broken(&error))?;
         return Ok(Part::Layer(Box::new(WrittenLayer { descriptor, diff_id: digester.finish().0 })));
     }
@@ -171,8 +173,14 @@ fn take_part(
         return layer.map(|layer| Part::Layer(Box::new(layer))).ok_or_else(other);
     }
     let mut blob = images.writer()?;
-    let diff_id = compression.compress(&mut content, &mut blob).map_err(|error| broken(&error))?;
+    let mut weight = None;
+    let compressed = compression.compress_written(&mut blob, |blocks| {
+        weight = weigh(&mut content, blocks)?;
+        Ok(())
+    });
+    let diff_id = compressed.map_err(|error| broken(&error))?;
     let layer = WrittenLayer { descriptor: blob.commit(compression.media_type())?, diff_id };
+    remember_layer(&layer.descriptor, weight, images);
     known.keep(&layer);
     Ok(Part::Layer(Box::new(layer)))
 }
@@ -212,4 +220,52 @@ fn broken(error: &io::Error) -> EngineError {
 
 fn no_image(why: &str) -> EngineError {
     EngineError::Broken(format!("what it handed over is no image: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Weight;
+    use crate::oci::Digest;
+
+    fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut archive = tar::Builder::new(Vec::new());
+        for (name, content) in files {
+            let mut header = tar::Header::new_ustar();
+            header.set_size(content.len() as u64);
+            header.set_mode(0o644);
+            header.set_uid(0);
+            header.set_gid(0);
+            header.set_mtime(0);
+            archive.append_data(&mut header, name, *content).unwrap();
+        }
+        archive.into_inner().unwrap()
+    }
+
+    #[test]
+    fn layers_are_weighed_while_they_come() {
+        let layer = archive(&[("a", b"12345"), ("b", b"123")]);
+        let mut packed = Vec::new();
+        let diff_id = LayerCompression::ZSTD.compress(&mut layer.as_slice(), &mut packed).unwrap();
+        assert_eq!(diff_id, Digest::of(&layer));
+        for content in [layer, packed] {
+            let config = format!(
+                r#"{{"os":"linux","architecture":"amd64","rootfs":{{"type":"layers","diff_ids":["{diff_id}"]}}}}"#
+            );
+            let list = r#"[{"Config":"config","RepoTags":[],"Layers":["layer"]}]"#;
+            let image = archive(&[
+                ("config", config.as_bytes()),
+                ("layer", &content),
+                ("manifest.json", list.as_bytes()),
+            ]);
+            let (images, _directory) = Layout::temporary().unwrap();
+            let known = KnownLayers::find(&[], LayerCompression::GZIP, &images);
+            let image = take_image(image.as_slice(), LayerCompression::GZIP, known, &images).unwrap();
+            let manifest = Manifest::parse(&images.read(&image).unwrap()).unwrap();
+            // What is not there cannot be read for it.
+            std::fs::remove_file(images.blob_path(&manifest.layers[0].digest)).unwrap();
+            Weight::measure(&image, &images);
+            assert_eq!(Weight::recall(&image.digest, &images).unwrap().layers, [8]);
+        }
+    }
 }

@@ -23,6 +23,9 @@ const GREETING: Duration = Duration::from_secs(30);
 const PATIENCE: u64 = 24 * 60 * 60;
 /// The first version of Docker's API whose engines have BuildKit (Docker 18.09).
 const BUILDKIT_SINCE: (usize, usize) = (1, 39);
+/// The first version of the API that builds for a platform: one before builds for its own,
+/// whatever it is asked for.
+const OLDEST: (usize, usize) = (1, 32);
 
 /// Which program an engine is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +127,14 @@ impl Engine {
         let components = version.components.unwrap_or_default();
         let is_podman = components.iter().any(|component| component.name.starts_with("Podman"));
         let spoken = docker.client_version();
+        let spoken = (spoken.major_version, spoken.minor_version);
+        if spoken < OLDEST {
+            let ((own, version), (first, since)) = (spoken, OLDEST);
+            return Err(EngineError::Refused(format!(
+                "it is too old: its API is {own}.{version}, and that for builds of a platform {first}.{since} \
+                 (Docker 17.09)"
+            )));
+        }
         let platform = format!(
             "{}/{}",
             version.os.as_deref().unwrap_or("linux"),
@@ -135,7 +146,7 @@ impl Engine {
             kind: if is_podman { EngineKind::Podman } else { EngineKind::Docker },
             version: version.version.unwrap_or_default(),
             platform,
-            has_buildkit: !is_podman && (spoken.major_version, spoken.minor_version) >= BUILDKIT_SINCE,
+            has_buildkit: !is_podman && spoken >= BUILDKIT_SINCE,
         };
         Ok(Self { docker: Some(docker), connector: connector.clone(), address: address.clone(), about })
     }

@@ -41,12 +41,17 @@ pub fn runtime_main() -> Option<ExitCode> {
         return None;
     }
     let directory = PathBuf::from(arguments.next()?);
-    let report = run(&directory)
+    let container = told(&directory);
+    let scratch = container.as_ref().ok().and_then(|container| container.as_ref()?.scratch.clone());
+    let report = container
+        .and_then(|container| run(container, &directory))
         .unwrap_or_else(|reason| Report { outcome: Outcome::Refused(reason), unmet: Vec::new() });
     if is_left_behind() {
-        // Nobody is left who would do it, or read what came of it.
+        // Nobody is left who would do it, or read what came of it. Of several children each
+        // removes what it can, so that nothing stays of what the others still make.
         uncover(&directory);
-        let removed = fs::remove_dir_all(&directory);
+        let own = fs::remove_dir_all(&directory);
+        let removed = scratch.map_or(own, fs::remove_dir_all);
         return Some(if removed.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     let written = serde_json::to_vec(&report)
@@ -63,10 +68,13 @@ fn is_left_behind() -> bool {
     is_ready && stdin.lock().read(&mut [0]).is_ok_and(|count| count == 0)
 }
 
-fn run(directory: &Path) -> Result<Report, String> {
+/// What is to run, or nothing but to find out whether it can.
+fn told(directory: &Path) -> Result<Option<Container>, String> {
     let container = fs::read(directory.join(file::CONTAINER)).map_err(|error| error.to_string())?;
-    let container: Option<Container> =
-        serde_json::from_slice(&container).map_err(|error| error.to_string())?;
+    serde_json::from_slice(&container).map_err(|error| error.to_string())
+}
+
+fn run(container: Option<Container>, directory: &Path) -> Result<Report, String> {
     let rootless = isolate()?;
     let Some(container) = container else {
         return Ok(Report { outcome: Outcome::Exited(0), unmet: Vec::new() });

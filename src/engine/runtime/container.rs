@@ -30,6 +30,9 @@ pub struct Container {
     /// A root file system that is only read: what the container writes is put beside
     /// it. Without one it has that of its directory for itself.
     pub base: Option<PathBuf>,
+    /// What is removed where hoist is killed; without it the container's directory, which
+    /// lies in it.
+    pub scratch: Option<PathBuf>,
     /// What it must answer, one after the other. When it has, it is stopped.
     pub requests: Vec<Request>,
     /// The signal that stops it, such as `SIGTERM`, which is the default.

@@ -10,8 +10,9 @@
 //! (nothing but a loopback interface), IPC, and the host's name. No limits are
 //! set by cgroups, so none are needed. The child lies in the container's network:
 //! it asks what the container must answer ([`Request`]), and stops it when it has.
-//! Whatever ends hoist, the child kills the container, and removes its directory if
-//! hoist cannot any more; and whatever ends the child, the kernel kills the container.
+//! Whatever ends hoist, the child kills the container, and removes its directory, and what
+//! that shares with others, if hoist cannot any more; and whatever ends the child, the
+//! kernel kills the container.
 
 #[cfg(target_os = "linux")]
 mod asking;
@@ -31,6 +32,7 @@ pub use child::runtime_main;
 pub use container::{Container, Ended, Limits};
 pub use output::{Output, Stream};
 pub use parent::Runtime;
+pub(in crate::engine) use parent::clear;
 pub use request::Request;
 
 /// The word by which hoist knows that it was started as a runtime.

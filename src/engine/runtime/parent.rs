@@ -140,7 +140,10 @@ impl Runtime {
 }
 
 /// Removes what the runtime and a container that shares its files left in a directory.
-fn clear(directory: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// The file system refuses.
+pub(in crate::engine) fn clear(directory: &Path) -> io::Result<()> {
     // The kernel makes a directory that not even its owner may list.
     let work = directory.join(file::WORK).join("work");
     let _none = fs::set_permissions(work, Permissions::from_mode(0o700));

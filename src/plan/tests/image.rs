@@ -156,6 +156,44 @@ fn the_examples_plan() {
 }
 
 #[test]
+fn what_a_builder_runs_on_is_in_no_key_where_it_chooses_among_the_platforms_of_a_base() {
+    use crate::oci::{Descriptor, Index, Platform, media_type};
+    let step = |machine: &str, from: &str| {
+        let mut world = World::new(r#"image "web" { dockerfile; platforms "linux/arm64"; }"#);
+        let text = format!("FROM {from} AS made\nFROM scratch\nCOPY --from=made /a /\n");
+        let source = world.sources.add("Dockerfile", text.as_str());
+        world.facts.dockerfiles = vec![crate::facts::Text { source, text: std::sync::Arc::new(text) }];
+        world.facts.platform = machine.parse().unwrap();
+        let manifest = |name: &str| Descriptor {
+            platform: Some(name.parse::<Platform>().unwrap()),
+            ..Descriptor::of(media_type::MANIFEST, name.as_bytes())
+        };
+        let index = Index::new(["linux/amd64", "linux/arm64"].map(manifest).to_vec()).to_bytes();
+        for name in ["docker.io/library/go:1", "docker.io/library/go:amd64", "docker.io/library/go:arm64"] {
+            let found = Box::new(Descriptor::of(media_type::INDEX, &index));
+            let found = crate::facts::ResolvedBase::Found(found, index.as_slice().into());
+            world.facts.images.insert(name.parse().unwrap(), found);
+        }
+        let plan = world.plan(&["web"]);
+        let step = plan.steps.iter().find(|step| matches!(step.action, Action::Dockerfile(_))).unwrap();
+        let Action::Dockerfile(build) = &step.action else { unreachable!() };
+        (step.definition.clone(), build.dockerfile.clone(), build.native.len(), build.builder.clone())
+    };
+    let on = |from: &str| ["linux/amd64", "linux/arm64"].map(|machine| step(machine, from));
+    let [one, other] = on("--platform=$BUILDPLATFORM go:1");
+    assert_eq!(one, other);
+    assert_eq!((one.2, one.3), (1, None));
+    assert!(!one.1.contains("sha256:") && one.1.contains("--platform=$BUILDPLATFORM"), "{}", one.1);
+    // A name is another image.
+    let [one, other] = on("go:$BUILDARCH");
+    assert_ne!(one.0, other.0);
+    assert_eq!((one.2, one.3, other.3), (0, "linux/amd64".parse().ok(), "linux/arm64".parse().ok()));
+    let [one, other] = on("--platform=linux/amd64 go:1");
+    assert_eq!(one, other);
+    assert_eq!((one.2, one.3), (0, None));
+}
+
+#[test]
 fn every_step_of_an_image_may_be_needed_by_its_name() {
     let mut world = World::new(
         r#"

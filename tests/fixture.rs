@@ -132,16 +132,18 @@ impl Repo {
         }
     }
 
-    /// A call of hoist, not yet made. The git tag that a release is for is made before, where
-    /// it is not there.
+    /// A call of hoist, not yet made. The git tag or branch that something is released or
+    /// promoted for is made before, where it is not there.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let tag = arguments.iter().find_map(|word| word.strip_prefix("tag="));
+        let named = arguments.iter().find_map(|word| word.split_once('='));
+        let named = named.filter(|(kind, _)| ["tag", "branch"].contains(kind));
         let looks = arguments.contains(&"--dry-run");
-        if let (Some(tag), Some(&"release"), false) = (tag, arguments.first(), looks) {
+        if let (Some((kind, name)), Some(&("release" | "promote")), false) = (named, arguments.first(), looks)
+        {
             let mut make = Command::new("git");
             self.isolate(&mut make);
             // There may be one, or nothing that could have one.
-            drop(make.args(["tag", tag]).stderr(Stdio::null()).status());
+            drop(make.args([kind, name]).stderr(Stdio::null()).status());
         }
         self.untagged(arguments)
     }

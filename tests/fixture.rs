@@ -39,6 +39,22 @@ pub(crate) fn refused(ended: &Ended, code: i32, said: &[&str]) {
     }
 }
 
+/// The files below a directory that hold a text.
+pub(crate) fn files_with(directory: &Path, text: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(files_with(&path, text));
+        } else if fs::read(&path)
+            .is_ok_and(|bytes| bytes.windows(text.len()).any(|part| part == text.as_bytes()))
+        {
+            found.push(path);
+        }
+    }
+    found
+}
+
 impl Repo {
     /// An empty directory.
     pub(crate) fn new() -> Self {

@@ -120,6 +120,39 @@ fn a_hotfix_passes_a_stage_of_its_own() {
 }
 
 #[test]
+fn of_several_stages_that_one_is_taken_from_where_it_works() {
+    let fails = "verify within=\"1s\" rollback=#false { run \"test -e ok\"; }";
+    let file = format!(
+        "{WEB}stage \"staging\" {{ on branch=\"main\"; {fails}; }}\n\
+         stage \"hotfix\" {{ on branch=\"hotfix\"; {fails}; }}\n\
+         stage \"production\" {{ on tag=\"v*\"; from \"staging\" \"hotfix\"; }}\n"
+    );
+    let repo = project("");
+    repo.write("release.kdl", &file);
+    repo.write(".gitignore", "/out\n/.hoist\n/ok\n");
+    repo.commit("Stages");
+    repo.git(&["branch", "hotfix"]);
+    refused(&release(&repo, "branch=main"), 5, &["`staging` does not work, and stands"]);
+    let nowhere = ["works in none of `staging`, `hotfix`", "which failed there:", "nothing runs in `hotfix`"];
+    refused(&release(&repo, "tag=v1.0.0"), 3, &nowhere);
+    refused(&release(&repo, "branch=hotfix"), 5, &["`hotfix` does not work, and stands"]);
+    refused(&release(&repo, "tag=v1.0.0"), 3, &["works in none of `staging`, `hotfix`"]);
+    repo.write("ok", "");
+    done(&repo.hoist(&["release", "--yes", "--event", "branch=hotfix", "--lift-hold"]));
+    done(&release(&repo, "tag=v1.0.0"));
+    let history = repo.hoist(&["history", "production"]);
+    assert!(history.stdout.contains("from hotfix"), "{}", history.stdout);
+    // Where another commit runs, it is said why.
+    done(&repo.hoist(&["release", "--yes", "--event", "branch=main", "--lift-hold"]));
+    repo.write("web", "2\n");
+    repo.commit("Next");
+    done(&release(&repo, "branch=main"));
+    done(&repo.hoist(&["rollback", "staging", "--yes", "--reason", "it is slow"]));
+    let went_back = ["runs in none of `staging`, `hotfix`", "and is on hold: it is slow"];
+    refused(&release(&repo, "tag=v1.1.0"), 3, &went_back);
+}
+
+#[test]
 fn a_git_tag_that_is_no_version_enters_no_stage_of_versions() {
     let stage = "stage \"live\" { on tag=\"v*\"; tags { raw \"live\"; }; }\n";
     let repo = project(stage);
@@ -128,16 +161,27 @@ fn a_git_tag_that_is_no_version_enters_no_stage_of_versions() {
     refused(&repo.hoist(&["plan", "--event", "tag=vendor-1"]), 3, &said[..1]);
     refused(&release(&repo, "tag=vendor-1"), 3, &said);
     assert!(!repo.has("out"));
+    let told = repo.hoist(&["tags", "--event", "tag=vendor-1"]);
+    refused(&told, 3, &said);
+    assert!(told.stdout.contains("Rules that yield nothing here"), "{}", told.stdout);
+    let with = |file: &str| {
+        repo.write("release.kdl", file);
+        repo.commit("Other rules");
+        repo.git(&["tag", "--force", "vendor-1"]);
+        repo.hoist(&["plan", "--event", "tag=vendor-1"])
+    };
+    let file = format!("{WEB}{stage}");
+    // A stage that any tag enters is for such ones as well, as long as something names the image.
+    let any = file.replace("on tag=\"v*\"; tags { raw \"live\"; }", "on tag=\"*\"");
+    refused(&with(&any), 3, &said[..1]);
+    done(&with(&any.replace("branch \"", "sha short=#true; branch \"")));
+    done(&repo.hoist(&["tags", "--event", "tag=vendor-1"]));
+    refused(&with(&file.replace("branch \"", "sha short=#true; branch \"")), 3, &said[..1]);
     // A stage that no version enters is for such tags.
-    repo.write("release.kdl", format!("{WEB}{stage}").replace("on tag=\"v*\"", "on tag=\"vendor-*\""));
-    done(&repo.hoist(&["plan", "--event", "tag=vendor-1"]));
+    done(&with(&file.replace("on tag=\"v*\"", "on tag=\"vendor-*\"")));
     // Whoever names such tags means them.
-    let named =
-        format!("{WEB}{stage}").replace("semver \"{version}\";", "semver \"{version}\"; raw \"{tag}\";");
-    repo.write("release.kdl", named);
-    done(&repo.hoist(&["plan", "--event", "tag=vendor-1"]));
-    let named = format!("{WEB}{stage}")
-        .replace("semver \"{version}\";", "semver \"{version}\"; raw \"{tag}\" on=\"tag\";");
+    done(&with(&file.replace("semver \"{version}\";", "semver \"{version}\"; raw \"{tag}\";")));
+    let named = file.replace("semver \"{version}\";", "semver \"{version}\"; raw \"{tag}\" on=\"tag\";");
     repo.write("release.kdl", named);
     repo.commit("Name it");
     repo.git(&["tag", "vendor-2"]);
@@ -163,6 +207,55 @@ fn a_git_tag_that_is_not_there_is_planned_and_not_released() {
     // What is not published needs none.
     done(&repo.hoist(&["run", "build", "--event", "tag=v2.0.0"]));
     assert_eq!(release("tag=v1.0.0").0, Some(0));
+}
+
+#[test]
+fn a_branch_that_is_not_there_is_planned_and_not_released() {
+    let repo = project("stage \"live\" { on branch=\"*\"; }\n");
+    done(&repo.hoist(&["plan", "--event", "branch=mian"]));
+    let release = |event: &str| {
+        let ended = repo.untagged(&["release", "--yes", "--event", event]).output().expect("it starts");
+        (ended.status.code(), String::from_utf8_lossy(&ended.stderr).into_owned())
+    };
+    let (code, said) = release("branch=mian");
+    assert_eq!(code, Some(3), "{said}");
+    for part in ["there is no branch `mian` here", "did you mean `main`?"] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert!(!repo.has("out"));
+    done(&repo.hoist(&["run", "build", "--event", "branch=mian"]));
+    assert_eq!(release("branch=main").0, Some(0));
+    // A CI system may have checked out the commit alone.
+    repo.git(&["checkout", "--quiet", "--detach"]);
+    assert_eq!(release("branch=next").0, Some(0));
+}
+
+#[test]
+fn what_is_promoted_is_of_the_event_that_the_command_line_names() {
+    let repo = project("stage \"staging\" { on branch=\"main\"; }\nstage \"live\" { from \"staging\"; }\n");
+    done(&release(&repo, "branch=main"));
+    let promote = |event: &str| {
+        let ended =
+            repo.untagged(&["promote", "live", "--yes", "--event", event]).output().expect("it starts");
+        (ended.status.code(), String::from_utf8_lossy(&ended.stderr).into_owned())
+    };
+    let (code, said) = promote("tag=v1.0.0");
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("there is no git tag `v1.0.0` here"), "{said}");
+    let (code, said) = promote("branch=mian");
+    assert_eq!(code, Some(3), "{said}");
+    repo.write("web", "2\n");
+    repo.commit("Next");
+    repo.git(&["tag", "v1.0.0"]);
+    let (code, said) = promote("tag=v1.0.0");
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("the git tag `v1.0.0` names commit"), "{said}");
+    // A commit of the same tree is as good.
+    repo.write("web", "1\n");
+    repo.commit("Back");
+    repo.git(&["tag", "--force", "v1.0.0"]);
+    let (code, said) = promote("tag=v1.0.0");
+    assert_eq!(code, Some(0), "{said}");
 }
 
 #[test]

@@ -39,6 +39,22 @@ pub(crate) fn refused(ended: &Ended, code: i32, said: &[&str]) {
     }
 }
 
+/// The files below a directory that hold a text.
+pub(crate) fn files_with(directory: &Path, text: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(files_with(&path, text));
+        } else if fs::read(&path)
+            .is_ok_and(|bytes| bytes.windows(text.len()).any(|part| part == text.as_bytes()))
+        {
+            found.push(path);
+        }
+    }
+    found
+}
+
 impl Repo {
     /// An empty directory.
     pub(crate) fn new() -> Self {
@@ -132,16 +148,18 @@ impl Repo {
         }
     }
 
-    /// A call of hoist, not yet made. The git tag that a release is for is made before, where
-    /// it is not there.
+    /// A call of hoist, not yet made. The git tag or branch that something is released or
+    /// promoted for is made before, where it is not there.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let tag = arguments.iter().find_map(|word| word.strip_prefix("tag="));
+        let named = arguments.iter().find_map(|word| word.split_once('='));
+        let named = named.filter(|(kind, _)| ["tag", "branch"].contains(kind));
         let looks = arguments.contains(&"--dry-run");
-        if let (Some(tag), Some(&"release"), false) = (tag, arguments.first(), looks) {
+        if let (Some((kind, name)), Some(&("release" | "promote")), false) = (named, arguments.first(), looks)
+        {
             let mut make = Command::new("git");
             self.isolate(&mut make);
             // There may be one, or nothing that could have one.
-            drop(make.args(["tag", tag]).stderr(Stdio::null()).status());
+            drop(make.args([kind, name]).stderr(Stdio::null()).status());
         }
         self.untagged(arguments)
     }

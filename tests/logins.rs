@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::fixture::{Repo, installed};
+use crate::fixture::{Repo, files_with, installed};
 use crate::registry::Registry;
 
 /// `user` with the password `s3cret`, as `htpasswd -B` writes it.
@@ -21,18 +21,10 @@ image "web" {{
     )
 }
 
-/// Files below a directory that hold a text.
+/// The names of files below a directory that hold a text.
 pub(crate) fn that_hold(directory: &Path, text: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(that_hold(&path, text));
-        } else if std::fs::read(&path).is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(text)) {
-            found.push(path.file_name().unwrap().to_string_lossy().into_owned());
-        }
-    }
-    found
+    let names = files_with(directory, text).into_iter();
+    names.map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).collect()
 }
 
 #[test]

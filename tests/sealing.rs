@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use crate::faults::{FIRST_WAIT, Story};
-use crate::fixture::{Ended, Repo, installed, left_out};
+use crate::fixture::{Ended, Repo, files_with, installed, left_out};
 use crate::proxy::{Fault, Proxy, direct};
 use crate::registry::{Registry, digest_of};
 use crate::schemas;
@@ -590,22 +590,6 @@ fn a_bill_of_materials_needs_no_key_and_is_missed_before_anything_is_built() {
     assert_eq!(inspected.stdout.matches("application/spdx+json").count(), 1, "{}", inspected.stdout);
 }
 
-/// Whether some file below a directory holds a text.
-pub(crate) fn holds(directory: &Path, text: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            found.extend(holds(&path, text));
-        } else if fs::read(&path)
-            .is_ok_and(|bytes| bytes.windows(text.len()).any(|part| part == text.as_bytes()))
-        {
-            found.push(path);
-        }
-    }
-    found
-}
-
 #[test]
 fn keys_and_passwords_are_told_to_nobody_and_kept_nowhere() {
     if !ready("secrecy of keys") {
@@ -643,7 +627,7 @@ fn keys_and_passwords_are_told_to_nobody_and_kept_nowhere() {
         // All that hoist and the registry have kept, and the arguments of processes.
         let places = ["cache", "home", "project/.hoist", "project/.registry", "project/made"];
         for place in places {
-            assert_eq!(holds(&above.join(place), secret), Vec::<PathBuf>::new(), "{secret}");
+            assert_eq!(files_with(&above.join(place), secret), Vec::<PathBuf>::new(), "{secret}");
         }
     }
     let arguments = fs::read(world.repo.path().join("made/arguments")).expect("the command ran");

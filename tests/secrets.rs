@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use crate::deploying::FakeForge;
 use crate::engines::processes;
-use crate::fixture::{Ended, Repo, done, installed};
+use crate::fixture::{Ended, Repo, done, files_with, installed};
 use crate::logins::HTPASSWD;
 use crate::registry::Registry;
-use crate::sealing::holds;
 
 /// Variables with secrets in them.
 const VARIABLES: [(&str, &str); 5] = [
@@ -195,7 +194,7 @@ fn secrets_of_every_kind_are_nowhere_but_where_they_were_put() {
             assert!(!ended.stderr.contains(secret), "{secret}: {}", ended.stderr);
         }
         assert!(!objects.contains(secret), "{secret} is in a commit");
-        let files = holds(world.repo.path().parent().unwrap(), secret);
+        let files = files_with(world.repo.path().parent().unwrap(), secret);
         assert!(secret != DOTENV || files.iter().any(|file| file.ends_with(".env")), "{files:?}");
         let found: Vec<_> = files.iter().filter(|file| !put.iter().any(|put| file.ends_with(put))).collect();
         assert_eq!(found, Vec::<&PathBuf>::new(), "{secret}");

@@ -548,8 +548,32 @@ fn a_promotion_asks_the_remote_of_the_ledger_no_more_than_it_has_to() {
     world.repo.write_program("../bin/git", script);
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
     done(&world.repo.hoist_with(&["promote", "production", "--yes"], &[("PATH", &path)]));
-    // What it says, whether it takes anything, the right to move tags, and the entry.
-    assert_eq!(std::fs::read_to_string(log).unwrap(), "look\ntry\npush\npush\n");
+    // What it says, the right to move tags, and the entry.
+    assert_eq!(std::fs::read_to_string(log).unwrap(), "look\npush\npush\n");
+}
+
+#[test]
+fn who_may_not_push_the_ledger_is_told_before_anything_is_visible_and_at_once() {
+    if !ready("promotions that may not be put down") {
+        return;
+    }
+    let world = World::new("");
+    done(&world.release("branch=staging"));
+    let (bin, log) = (world.repo.path().with_file_name("bin"), world.repo.path().with_file_name("asked"));
+    let git = String::from_utf8(Command::new("which").arg("git").output().unwrap().stdout).unwrap();
+    let script = format!(
+        "#!/bin/sh\ncase \" $* \" in *' push '*) echo push >> {}; echo 'fatal: denied' >&2; exit 128 ;; esac\n\
+         exec {} \"$@\"\n",
+        log.display(),
+        git.trim()
+    );
+    world.repo.write_program("../bin/git", script);
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let promote = world.repo.hoist_with(&["promote", "production", "--yes"], &[("PATH", &path)]);
+    refused(&promote, 3, &["the ledger cannot be pushed to the remote `origin`", "fatal: denied"]);
+    assert_eq!(world.history().len(), 1);
+    // Before and after it was looked at, and then to find out why.
+    assert_eq!(std::fs::read_to_string(log).unwrap(), "push\npush\npush\n");
 }
 
 #[test]

@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use indexmap::IndexMap;
-use jiff::tz::TimeZone;
 
 use crate::cli::arguments::Arguments;
 use crate::cli::session::{Loaded, Session};
@@ -56,9 +55,8 @@ pub(crate) fn check(session: &mut Session) -> Result<ExitCode, Problems> {
             "{warn} `{image}` is signed with `{name}`, and {why}: a release from here is refused\n"
         ));
     }
-    let today = session.host.now.to_zoned(TimeZone::UTC).date();
     let scans = loaded.release.images.values().flat_map(|image| &image.scans);
-    for problem in scans.flat_map(|scan| expired(scan, today)) {
+    for problem in scans.flat_map(|scan| expired(scan, session.host.today())) {
         let warn = look.paint(Paint::Warn, "!");
         session.say(&format!("{warn} {}, and no longer: its scan fails\n", problem.title));
     }

@@ -78,6 +78,21 @@ pub(crate) fn only_deployed(
     deployed_since(session, loaded, facts, ledger, &first.commit)
 }
 
+/// Whether a later commit is nothing but what hoist made of the one of an entry.
+pub(crate) fn is_deployed_at(
+    session: &Session,
+    loaded: &Loaded,
+    facts: &Facts,
+    ledger: (&Ledger, &State),
+    (entry, later): (&Entry, &str),
+) -> bool {
+    let mut there = facts.clone();
+    if let Some(git) = &mut there.git {
+        later.clone_into(&mut git.sha);
+    }
+    !entry.dirty && deployed_since(session, loaded, &there, ledger, &entry.commit).is_some()
+}
+
 /// The files in which the commit of this run differs from another one, if each is what
 /// deploying what the stages run made of it.
 pub(crate) fn deployed_since(

@@ -41,6 +41,7 @@ mod rollback;
 mod run;
 mod session;
 mod shortcut;
+mod source;
 mod stage_arguments;
 mod stages;
 mod status;

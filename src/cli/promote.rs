@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use crate::cli::deployed::is_deployed_at;
+use crate::cli::publishable::check_promoted;
 use crate::cli::run::carry_out;
 use crate::cli::session::Session;
 use crate::cli::shortcut::Prepared;
@@ -9,7 +11,7 @@ use crate::cli::stage_arguments::Promote;
 use crate::cli::stages::{Entered, candidate, facts_of, promoted, stage_of};
 use crate::diagnostic::{Code, Problem, Problems};
 use crate::plan::Goals;
-use crate::release::{Ledger, running_in};
+use crate::release::{Ledger, running_in, tree_of_commit};
 
 pub(crate) fn promote(session: &mut Session, options: &Promote) -> Result<ExitCode, Problems> {
     let loaded = session.load()?;
@@ -47,6 +49,11 @@ pub(crate) fn promote(session: &mut Session, options: &Promote) -> Result<ExitCo
     let page = ledger.fetch()?;
     let running = running_in(&page.state, &from)?.clone();
     let facts = facts_of(session, &loaded, &running.entry, false)?;
+    let is_like = |commit: &str| {
+        tree_of_commit(&loaded.project.root, commit).is_ok_and(|tree| tree == running.entry.tree)
+            || is_deployed_at(session, &loaded, &facts, (&ledger, &page.state), (&running.entry, commit))
+    };
+    check_promoted(session, &loaded.project.root, &facts, is_like)?;
     let images = promoted((&loaded.release, &facts), &stage, (&from, &running.entry))?;
     let Some(git) = &facts.git else { return Ok(ExitCode::SUCCESS) };
     let entry = running.entry.clone();

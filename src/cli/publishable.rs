@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use crate::cli::arguments::Running;
 use crate::cli::session::{Planned, Session};
 use crate::diagnostic::{Code, Problem, Span, nearest};
-use crate::facts::{Event, EventSource, Facts, Tracked, commit_of_tag, has_untracked, is_on_branch, short};
+use crate::facts::{
+    Event, EventSource, Facts, Git, Tracked, commit_of_tag, has_untracked, is_on_branch, short,
+};
 use crate::plan::{Action, Declared, Effect, NeedKind, Plan, Step};
 use crate::release::Tags;
 
@@ -14,32 +16,68 @@ use crate::release::Tags;
 const NAMED: usize = 5;
 
 /// Refuses to publish what is not of the commit, or for a git tag or a branch what is not
-/// of it; of a git tag that the command line names, also that it is not there. That there is
-/// no such branch here is only told: a CI system may have checked out the commit alone.
+/// of it; of a git tag or a branch that the command line names, also that it is not there.
 pub(crate) fn check(session: &Session, planned: &Planned, running: &Running) -> Result<(), Problem> {
-    let (root, facts) = (&planned.project.root, &planned.facts);
     if let Some(problem) = refusal(session, planned, running.allow_dirty)? {
         return Err(problem);
     }
-    let Some(git) = facts.git.as_ref().filter(|_| publishes(&planned.plan)) else { return Ok(()) };
-    if facts.event_source != EventSource::CommandLine || running.dry_run {
+    if running.dry_run || !publishes(&planned.plan) {
         return Ok(());
     }
+    // Of the commit alone, as CI systems check it out, the branch need not be here.
+    let detached = planned.facts.git.as_ref().is_some_and(|git| git.branch.is_none());
+    if detached && matches!(planned.facts.event, Event::Branch(_)) {
+        return Ok(());
+    }
+    check_named(session, &planned.project.root, &planned.facts)
+}
+
+/// Refuses what the command line says that is promoted, and is not there, or is not of the
+/// commit that runs. A git tag may name another one that `is_like` it.
+pub(crate) fn check_promoted(
+    session: &Session,
+    root: &Path,
+    facts: &Facts,
+    is_like: impl Fn(&str) -> bool,
+) -> Result<(), Problem> {
+    if facts.event_source != EventSource::CommandLine {
+        return Ok(());
+    }
+    check_named(session, root, facts)?;
+    let is_tagged_like = || match &facts.event {
+        Event::Tag(tag) => commit_of_tag(root, &session.host.environment, tag).is_some_and(|it| is_like(&it)),
+        _ => false,
+    };
+    match elsewhere(session, root, facts, "promoted") {
+        Some(why) if !is_tagged_like() => Err(Problem::new(Code::NotPublishable, why).help(NAME_IT)),
+        _ => Ok(()),
+    }
+}
+
+/// What to do about an event that is of another commit.
+const NAME_IT: &str = "name the event that this commit is for";
+
+/// Refuses a git tag or a branch that the command line names, and that is not there.
+fn check_named(session: &Session, root: &Path, facts: &Facts) -> Result<(), Problem> {
+    let named = facts.git.as_ref().filter(|_| facts.event_source == EventSource::CommandLine);
+    let Some(git) = named else { return Ok(()) };
     match &facts.event {
         Event::Tag(tag) if commit_of_tag(root, &session.host.environment, tag).is_none() => {
             Err(no_such_tag(session, root, tag)?)
         }
-        Event::Branch(branch) if git.branch.is_some() && !git.branches.contains(branch) => {
-            if !session.global.json {
-                let text = format!(
-                    "There is no branch `{branch}` here: this commit is released as it all the same.\n"
-                );
-                session.say(&text);
-            }
-            Ok(())
-        }
+        Event::Branch(branch) if !git.branches.contains(branch) => Err(no_such_branch(git, branch)),
         _ => Ok(()),
     }
+}
+
+/// That a branch is not there for which something is to be published.
+fn no_such_branch(git: &Git, branch: &str) -> Problem {
+    let meant = nearest(branch, git.branches.iter().map(String::as_str));
+    let problem = Problem::new(Code::NotPublishable, format!("there is no branch `{branch}` here"));
+    problem.help(match meant {
+        Some(meant) => format!("did you mean `{meant}`? `git fetch` brings what others made"),
+        None => format!("`git branch {branch}` makes it, `git fetch` brings what others made"),
+    })
 }
 
 /// That a git tag is not there for which something is to be published.
@@ -65,9 +103,11 @@ pub(crate) fn refusal(
     if !publishes(&planned.plan) {
         return Ok(None);
     }
-    let elsewhere = elsewhere(session, &planned.project.root, &planned.facts);
-    if let (Event::Tag(name) | Event::Branch(name), Some(why)) = (&planned.facts.event, elsewhere) {
-        let help = format!("`git checkout {name}`, or name the event that this commit is for");
+    if let Some(why) = elsewhere(session, &planned.project.root, &planned.facts, "built") {
+        let help = match &planned.facts.event {
+            Event::Tag(name) | Event::Branch(name) => format!("`git checkout {name}`, or {NAME_IT}"),
+            _ => NAME_IT.to_owned(),
+        };
         return Ok(Some(Problem::new(Code::NotPublishable, why).help(help)));
     }
     if allow_dirty { Ok(None) } else { untracked(planned) }
@@ -161,21 +201,21 @@ fn published(plan: &Plan) -> impl Iterator<Item = &Step> {
     plan.steps.iter().zip(part).filter(|(_, part)| *part).map(|(step, _)| step)
 }
 
-/// That the commit that is built is not the one that the git tag of the event names, or
-/// not on the branch that `--event` names, if that is so. What a CI system says of a
+/// That the commit that is built or promoted is not the one that the git tag of the event
+/// names, or not on the branch that `--event` names, if that is so. What a CI system says of a
 /// branch is taken from it: it may build what it has merged for itself.
-fn elsewhere(session: &Session, root: &Path, facts: &Facts) -> Option<String> {
+fn elsewhere(session: &Session, root: &Path, facts: &Facts, done: &str) -> Option<String> {
     let (git, environment) = (facts.git.as_ref()?, &session.host.environment);
     let ours = short(&git.sha);
     match &facts.event {
         Event::Tag(tag) => {
             let commit = commit_of_tag(root, environment, tag).filter(|commit| *commit != git.sha)?;
             let theirs = short(&commit);
-            Some(format!("the git tag `{tag}` names commit {theirs}, and not {ours}, which is built"))
+            Some(format!("the git tag `{tag}` names commit {theirs}, and not {ours}, which is {done}"))
         }
         Event::Branch(branch) if facts.event_source == EventSource::CommandLine => {
             let on = is_on_branch(root, environment, branch, &git.sha)?;
-            (!on).then(|| format!("commit {ours}, which is built, is not on the branch `{branch}`"))
+            (!on).then(|| format!("commit {ours}, which is {done}, is not on the branch `{branch}`"))
         }
         _ => None,
     }
@@ -183,7 +223,7 @@ fn elsewhere(session: &Session, root: &Path, facts: &Facts) -> Option<String> {
 
 /// Says of what only looks at an event that publishing it would be refused.
 pub(crate) fn warn_of_event(session: &Session, root: &Path, facts: &Facts) {
-    if let (false, Some(why)) = (session.global.json, elsewhere(session, root, facts)) {
+    if let (false, Some(why)) = (session.global.json, elsewhere(session, root, facts, "built")) {
         session.say(&format!("Nothing would be published: {why}\n"));
     }
 }

@@ -18,7 +18,8 @@ use crate::facts::{Facts, Needs};
 use crate::plan::{Action, Goals, Plan, RegistryPlan};
 use crate::release::{
     Candidate, Entry, EntryKind, Held, Intent, IntentTag, Journal, Journals, Ledger, Patience, Publisher,
-    Returned, Running as Ran, State, TagChange, TagResult, Wait, keep_alive_tag, lag, unfinished, withdraw,
+    Returned, Running as Ran, State, TagChange, TagResult, Wait, digests, keep_alive_tag, lag, unfinished,
+    withdraw,
 };
 use crate::report::tag_lines;
 use crate::run::TagMove;
@@ -311,7 +312,7 @@ fn forward(
 fn superseded(state: &State, intent: &Intent, entered: &[String]) -> Vec<Entry> {
     let runs = |entry: &&Entry| {
         let running = state.running(&entry.stage).map(|running| &running.entry);
-        running.is_some_and(|running| running.commit == entry.commit && same_images(running, entry))
+        running.is_some_and(|running| running.commit == entry.commit && digests(running) == digests(entry))
     };
     let entered = intent.entries.iter().filter(|entry| entered.contains(&entry.stage));
     entered.filter(|entry| !runs(entry)).cloned().collect()
@@ -380,7 +381,7 @@ fn enter(
     let runs = page.state.running(&entry.stage);
     if entry.kind == EntryKind::Rollback
         && is_since(&page.state, entry)
-        && !runs.is_some_and(|runs| same_images(&runs.entry, entry))
+        && runs.is_none_or(|runs| digests(&runs.entry) != digests(entry))
     {
         let title = format!("`{}` was entered since, and does not go back from that", entry.stage);
         let problem = Problem::new(Code::NotPromotable, title);
@@ -459,7 +460,7 @@ fn check_not_entered(ledger: &Ledger, intent: &Intent, entered: &[String]) -> Re
     let page = ledger.fetch()?;
     let runs = |entry: &&Entry| {
         let running = page.state.running(&entry.stage);
-        is_since(&page.state, entry) && running.is_some_and(|ran| same_images(&ran.entry, entry))
+        is_since(&page.state, entry) && running.is_some_and(|ran| digests(&ran.entry) == digests(entry))
     };
     match intent.entries.iter().find(runs) {
         Some(entry) => {
@@ -476,13 +477,6 @@ fn check_not_entered(ledger: &Ledger, intent: &Intent, entered: &[String]) -> Re
 fn not_back(problem: Problem) -> Problem {
     let code = if problem.code == Code::Interrupted { problem.code } else { Code::NotPutBack };
     Problem { code, ..problem }.help("`hoist resume --back` again goes on with it")
-}
-
-fn same_images(one: &Entry, other: &Entry) -> bool {
-    let digests = |entry: &Entry| -> Vec<_> {
-        entry.images.iter().map(|image| (image.name.clone(), image.digest)).collect()
-    };
-    digests(one) == digests(other)
 }
 
 /// Puts down that a version was given up, unless somebody entered the stage since.

@@ -18,7 +18,7 @@ use crate::facts::Facts;
 use crate::oci::{Descriptor, Digest, Tag};
 use crate::plan::{Goals, Promoted};
 use crate::release::{
-    Candidate, End, Entry, EntryImage, EntryKind, Ledger, Publisher, TagBack, before, digests, of_version,
+    Candidate, Entry, EntryImage, EntryKind, Ledger, Publisher, TagBack, before, digests, of_version,
     previous, tags_back,
 };
 use crate::tags::{Movement, PlannedTag, Track};
@@ -178,23 +178,11 @@ async fn find(
     publisher: &Publisher,
     (repository, what): (&str, &str),
 ) -> Result<Option<Descriptor>, Problem> {
-    let unknown = || {
+    let Some(registry) = registry(&loaded.release, facts, repository) else {
         let title = format!("`{repository}` cannot be reached: it is not the name of a repository");
-        Problem::new(Code::InvalidReference, title)
+        return Err(Problem::new(Code::InvalidReference, title));
     };
-    let registry = registry(&loaded.release, facts, repository).ok_or_else(unknown)?;
-    let end = if let Some(directory) = repository.strip_prefix("oci:") {
-        let path = loaded.project.root.join(directory);
-        if !path.join("oci-layout").exists() {
-            return Ok(None);
-        }
-        End::Layout { path, name: None }
-    } else {
-        let reference = repository.parse().map_err(|_| unknown())?;
-        End::Registry { reference, registry: Box::new(registry) }
-    };
-    let repository = end.open_to_read(publisher).await?;
-    repository.resolve(what).await
+    publisher.resolve(&registry, what).await
 }
 
 /// The tags of an image that go back, by their places: to it, or to what they held before.

@@ -14,16 +14,17 @@ use crate::cli::deployed::{deployed_since, only_deployed};
 use crate::cli::place::until_signalled;
 use crate::cli::run::{can_ask, ci};
 use crate::cli::session::{Loaded, Planned, Session, links_of};
+use crate::cli::source::taken_from;
 use crate::config::{Fact, Image, ProjectPath, Release, Stage};
-use crate::diagnostic::{Code, Problem, Problems, Span, Spanned, nearest};
+use crate::diagnostic::{Code, Problem, Problems, nearest};
 use crate::facts::{Event, EventSource, Facts, Git, Needs, Scope, commit_and_event, short};
 use crate::plan::{
     Entering, Goals, Options, Plan, Promoted, RegistryPlace, RegistryPlan, entered, images_of_stage,
     no_version, registry_of, select_entering, tests_of,
 };
 use crate::release::{
-    Candidate, Entrance, Entry, EntryImage, EntryKind, Ledger, Page, Publisher, Running, Scans, State,
-    Vouching, before, ran_in, runs_higher, tree_of_commit, vouched_at_sources,
+    Candidate, Entrance, Entry, EntryImage, EntryKind, Ledger, Page, Publisher, Running, Scans, Vouching,
+    before, runs_higher, tree_of_commit, vouched_at_sources,
 };
 
 /// Variables by which CI systems say who set off a run.
@@ -508,69 +509,4 @@ pub(crate) fn registry(release: &Release, facts: &Facts, repository: &str) -> Op
         return Some(RegistryPlan::with_defaults(repository, RegistryPlace::Layout(path)));
     }
     Some(registry_of(release, facts, &repository.parse().ok()?))
-}
-
-/// The stage that the images of another one are taken from, if they are taken from one, and
-/// what runs there: of several, the first that runs what was made from the tree of the commit,
-/// or from one that nothing but deployments came behind (`since`).
-///
-/// # Errors
-/// None of them does; the event enters one of them, too.
-fn taken_from(
-    known: &State,
-    stage: &Stage,
-    entered: &[&Stage],
-    (commit, tree): (&str, &str),
-    since: impl Fn(&str) -> bool,
-) -> Result<Option<(String, Running)>, Problem> {
-    let mut unfit: Vec<(Span, Problem)> = Vec::new();
-    // What is entered by the same event has nothing to give yet.
-    let now = |from: &str| entered.iter().find(|other| other.name.value == *from);
-    if let Some(Spanned { value: from, span }) = stage.from.first()
-        && let Some(other) = now(from)
-        && stage.from.iter().all(|from| now(&from.value).is_some())
-    {
-        return Err(at_once(stage, other).label(*span, "its images are taken from there"));
-    }
-    let sources = || stage.from.iter().filter(|from| now(&from.value).is_none());
-    for Spanned { value: from, span } in sources() {
-        match ran_in(known, from, (commit, tree)) {
-            Ok(running) => return Ok(Some((from.clone(), running.clone()))),
-            Err(problem) => unfit.push((*span, problem)),
-        }
-    }
-    for Spanned { value: from, .. } in sources() {
-        let running = known.running(from).filter(|running| !running.entry.dirty);
-        if let Some(running) = running.filter(|running| since(&running.entry.commit)) {
-            return Ok(Some((from.clone(), running.clone())));
-        }
-    }
-    let name = &stage.name.value;
-    Err(match unfit.as_slice() {
-        [] => return Ok(None),
-        [(span, problem)] => problem.clone().label(*span, "its images are taken from there"),
-        several => {
-            let names: Vec<_> = stage.from.iter().map(|from| format!("`{}`", from.value)).collect();
-            let short = short(commit);
-            let title =
-                format!("commit {short} runs in none of {}, and is not built again", names.join(", "));
-            let problem = Problem::new(Code::NotPromotable, title).help(format!(
-                "release this commit to one of them first, or `hoist promote {name} --from STAGE` takes what runs there"
-            ));
-            several.iter().fold(problem, |problem, (span, why)| {
-                let why = why.notes.first().unwrap_or(&why.title);
-                problem.label(*span, "one of these").note(why)
-            })
-        }
-    })
-}
-
-/// Two stages, one behind the other, that one event would enter.
-fn at_once(stage: &Stage, other: &Stage) -> Problem {
-    let (name, from) = (&stage.name.value, &other.name.value);
-    let title = format!("one event enters `{name}`, and `{from}`, where its images have to run before");
-    Problem::new(Code::NotPromotable, title)
-        .label(stage.name.span, "comes from the other")
-        .label(other.name.span, "entered by the same event")
-        .help(format!("give them different events; `hoist promote {name}` enters it by hand"))
 }

@@ -26,6 +26,7 @@ use crate::release::{
     Drift, Entering, Entry, EntryKind, Expected, Ledger, Publisher, StageState, State, drifted, expected,
 };
 use crate::report::{Look, Paint, Table};
+use crate::store::{Question, answers};
 
 /// How long all repositories of manifests may take to be read.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -126,18 +127,16 @@ async fn look(
     let stages: Vec<String> = written.iter().map(|(stage, _)| stage.clone()).collect();
     let read = tokio::task::spawn_blocking(move || read(written, &root, &environment));
     let publisher = Publisher::new(loaded.project.root.clone(), facts.environment.clone());
-    let mut found: IndexMap<String, Drifts> = IndexMap::new();
+    let mut by_stage: IndexMap<String, Vec<Expected>> = IndexMap::new();
     for wanted in expected(state) {
-        let Expected { stage, repository, tag, .. } = &wanted;
-        let drifts = found.entry(stage.clone()).or_default();
-        if drifts.unknown.is_some() {
-            continue;
-        }
-        match held(loaded, facts, &publisher, (repository, tag)).await {
-            Ok(holds) => drifts.tags.extend(drifted(&wanted, holds)),
-            Err(problem) => drifts.unknown = Some(problem.title),
-        }
+        by_stage.entry(wanted.stage.clone()).or_default().push(wanted);
     }
+    let mut looks: Vec<Question<'_, _>> = Vec::new();
+    for (stage, wanted) in by_stage {
+        let publisher = &publisher;
+        looks.push(Box::pin(async move { (stage, drifts_of(loaded, facts, publisher, wanted).await) }));
+    }
+    let mut found: IndexMap<String, Drifts> = answers(looks).await.into_iter().collect();
     let why = format!("the manifests were not read within {} s", PATIENCE.as_secs());
     let late = || stages.into_iter().map(|stage| (stage, Err(why.clone()))).collect();
     let read: Vec<Read> = timeout(PATIENCE, read).await.map_or_else(|_| late(), Result::unwrap_or_default);
@@ -149,6 +148,26 @@ async fn look(
         }
     }
     Ok(found)
+}
+
+/// What the tags of a stage hold that do not hold what they have to; the first is asked for
+/// alone: where that is not answered, the others are not asked for.
+async fn drifts_of(loaded: &Loaded, facts: &Facts, publisher: &Publisher, wanted: Vec<Expected>) -> Drifts {
+    let mut drifts = Drifts::default();
+    let (first, others) = wanted.split_at(wanted.len().min(1));
+    for part in [first, others] {
+        let mut asked: Vec<Question<'_, _>> = Vec::new();
+        for Expected { repository, tag, .. } in part.iter().filter(|_| drifts.unknown.is_none()) {
+            asked.push(Box::pin(held(loaded, facts, publisher, (repository, tag))));
+        }
+        for (wanted, holds) in part.iter().zip(answers(asked).await) {
+            match holds {
+                Ok(holds) => drifts.tags.extend(drifted(wanted, holds)),
+                Err(problem) => drifts.unknown = drifts.unknown.or(Some(problem.title)),
+            }
+        }
+    }
+    drifts
 }
 
 /// Reads manifests, as a deployment does.

@@ -12,7 +12,7 @@ use crate::cli::words::Words;
 use crate::config::{Image, Release, Rule};
 use crate::diagnostic::{Code, Problem, Problems, Spanned, nearest};
 use crate::facts::{Event, Needs};
-use crate::plan::{Goals, entered, is_of_stage};
+use crate::plan::{Goals, entered, is_of_stage, no_version};
 use crate::report::{Look, Paint, Table};
 use crate::tags::{Movement, PlannedTag, Tagging, evaluate};
 
@@ -39,12 +39,14 @@ pub(crate) fn tags(session: &mut Session, options: &Tags) -> Result<ExitCode, Pr
     }
     problems.or(())?;
     warn_of_event(session, &loaded.project.root, &facts);
-    let collisions = collisions(session, &loaded, &words.values);
+    let mut refused = collisions(session, &loaded, &words.values);
+    let stages = entered(&loaded.release, &facts.event);
+    refused.extend(stages.filter_map(|stage| no_version(&loaded.release, &facts, stage)));
     if session.global.json {
         for named in &all {
             session.output(&format!("{}\n", tagging_json(named)))?;
         }
-        return collisions.or(ExitCode::SUCCESS);
+        return refused.or(ExitCode::SUCCESS);
     }
     let look = session.output_look();
     let mut out = format!("{}\n", look.paint(Paint::Faint, &format!("For {}", event(&facts.event))));
@@ -52,7 +54,7 @@ pub(crate) fn tags(session: &mut Session, options: &Tags) -> Result<ExitCode, Pr
         out.push_str(&section(named, look));
     }
     session.output(&out)?;
-    collisions.or(ExitCode::SUCCESS)
+    refused.or(ExitCode::SUCCESS)
 }
 
 /// Names that two images would fight over in a release. What else is wrong with one is not

@@ -10,8 +10,8 @@ use crate::cli::place::until_signalled;
 use crate::cli::plan::look_ahead;
 use crate::cli::session::{Planned, Session};
 use crate::diagnostic::{Problem, Problems, counted};
-use crate::oci::{Digest, Tag};
-use crate::plan::{Action, Plan, RegistryPlace, RegistryPlan, TagStep};
+use crate::oci::Tag;
+use crate::plan::{Action, Plan, RegistryPlace, TagStep};
 use crate::release::Publisher;
 use crate::run::Options;
 use crate::store::{Question, answers};
@@ -83,8 +83,10 @@ impl Staying {
                 let Some(to) = tag.returns.as_ref().map(|to| to.digest).or(image) else { continue };
                 let publisher = &publisher;
                 asked.entry(&step.registry.name).or_default().push(Box::pin(async move {
-                    let holds = held(publisher, &step.registry, &tag.tag).await.ok().flatten();
-                    (holds == Some(to)).then(|| (repository.clone(), tag.tag.clone()))
+                    let holds = publisher.resolve(&step.registry, tag.tag.as_str()).await.ok().flatten();
+                    holds
+                        .is_some_and(|holds| holds.digest == to)
+                        .then(|| (repository.clone(), tag.tag.clone()))
                 }));
             }
         }
@@ -99,9 +101,4 @@ impl Staying {
         let found = until_signalled(work, "nothing was published")?;
         Ok(Self(found.into_iter().flatten().flatten().collect()))
     }
-}
-
-async fn held(publisher: &Publisher, registry: &RegistryPlan, tag: &Tag) -> Result<Option<Digest>, Problem> {
-    let repository = publisher.open_to_read(registry).await?;
-    Ok(repository.resolve(tag.as_str()).await?.map(|found| found.digest))
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::config::{Bounds, Image, ProjectPath, Rule, Secret, Template};
+use crate::config::{Bounds, ProjectPath, Rule, Secret, Template};
 use crate::diagnostic::{Span, Spanned};
 use serde::{Deserialize, Serialize};
 
@@ -41,15 +41,6 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Whether an image is one of its own.
-    #[must_use]
-    pub fn has(&self, image: &Image) -> bool {
-        if self.images.is_empty() {
-            return !image.push.is_empty();
-        }
-        self.images.iter().any(|name| name.value == image.name.value)
-    }
-
     /// Whether something is done with its images, or must hold, once it is entered.
     #[must_use]
     pub const fn is_deployed(&self) -> bool {

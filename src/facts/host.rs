@@ -8,6 +8,8 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 
 use crate::diagnostic::{Code, Problem};
 use crate::facts::Stat;
@@ -41,6 +43,12 @@ pub struct Host {
 }
 
 impl Host {
+    /// The day at which the run began, in UTC.
+    #[must_use]
+    pub fn today(&self) -> Date {
+        self.now.to_zoned(TimeZone::UTC).date()
+    }
+
     /// The machine and the caller of this process.
     ///
     /// # Errors

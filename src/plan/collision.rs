@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::config::{Image, Narrow, Release, Rule, RuleKind, Template};
 use crate::diagnostic::{Code, Problem, Problems};
+use crate::plan::entering::is_of_stage;
 use crate::plan::unit::{Channel, channels};
 use crate::plan::{Action, Plan};
 use crate::tags::PlannedTag;
@@ -65,7 +66,10 @@ fn meet(release: &Release, one: &Image, other: &Image) -> bool {
     };
     one.repository.to_string() == other.repository.to_string()
         && places(one).any(|place| places(other).any(|another| another.name == place.name))
-        && release.stages.values().all(|stage| stage.has(one) == stage.has(other))
+        && release
+            .stages
+            .values()
+            .all(|stage| is_of_stage(release, stage, one) == is_of_stage(release, stage, other))
 }
 
 /// The first rule of each that give both the same tag.

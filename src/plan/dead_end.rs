@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::config::{Deploy, EventPattern, Image, Place, Push, Release, Require, Severity, Stage};
 use crate::diagnostic::{Code, Problem, Problems, Span};
-use crate::plan::entering::{images_of_stage, tests_of};
+use crate::plan::entering::{images_of_stage, is_of_stage, tests_of};
 use crate::plan::permission::usually_publishes;
 
 /// What is wrong with the stages of a release so that each of them can never be entered: it
@@ -116,10 +116,14 @@ fn nowhere_before(release: &Release, stage: &Stage, images: &[&Image]) -> Option
         sources.push(release.stages.get(&from.value)?);
     }
     let from = stage.from.first()?;
-    let has = |source: &Stage, image: &Image| {
-        images_of_stage(release, source).any(|(_, other)| other.name.value == image.name.value)
-    };
+    let has = |source: &Stage, image: &Image| is_of_stage(release, source, image);
     let image = images.iter().find(|image| !sources.iter().any(|source| has(source, image)))?;
+    // Entered by hand, it may come from a stage that is named then.
+    let has_all =
+        |other: &Stage| other.name.value != stage.name.value && images.iter().all(|image| has(other, image));
+    if stage.on.is_empty() && release.stages.values().any(has_all) {
+        return None;
+    }
     let names: Vec<_> = stage.from.iter().map(|from| format!("`{}`", from.value)).collect();
     let (name, before) = (&image.name.value, names.join(" or "));
     let title = format!("`{}` takes `{name}` from {before}, where it never runs", stage.name.value);
@@ -144,7 +148,7 @@ fn unpublished(release: &Release, stage: &Stage, images: &[&Image]) -> Option<Pr
     }
     // Other stages that the event enters may bring it somewhere.
     let brought = |image: &Image| {
-        let has_registry = |stage: &&Stage| stage.registry.is_some() && stage.has(image);
+        let has_registry = |stage: &&Stage| stage.registry.is_some() && is_of_stage(release, stage, image);
         release.stages.values().any(|stage| has_registry(&stage))
     };
     let kinds = kinds(stage);
@@ -324,8 +328,13 @@ mod tests {
     fn an_image_that_the_stage_before_does_not_have_is_found() {
         let found = ["`production` takes `lib` from `staging`, where it never runs"];
         let both = "from \"staging\"; images \"web\" \"lib\"; registry \"far\"";
+        check("push \"far\"", &format!("on schedule=#true; {both}"), &found);
         check("push \"far\"", both, &found);
         check("push \"far\"", "from \"staging\"; images \"web\"", &[]);
+        // By hand it can be entered from a stage that has both.
+        let other = "}; stage \"other\" { on branch=\"x\"; images \"web\" \"lib\"; registry \"far\"";
+        check("push \"far\"", &format!("{both}{other}"), &[]);
+        check("push \"far\"", &format!("on schedule=#true; {both}{other}"), &found);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::facts::{Event, Facts, version_of};
 use crate::oci::Descriptor;
 use crate::plan::RegistryPlan;
 use crate::plan::name::glob_matches;
-use crate::tags::{PlannedTag, is_for_tag};
+use crate::tags::{PlannedTag, is_for_tag, names_tag};
 
 /// What is known of stages before a run is planned.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -72,7 +72,8 @@ impl Entering {
 
 /// That a git tag which is no version would enter a stage that is for versions: its pattern
 /// lets these in, too, and its images have names of them, and none that is for such a tag. The
-/// tag was spelled wrongly, or is for something else.
+/// tag was spelled wrongly, or is for something else. Where the pattern lets every tag in, any
+/// name does that needs no version.
 #[must_use]
 pub fn no_version(release: &Release, facts: &Facts, stage: &Stage) -> Option<Problem> {
     let Event::Tag(name) = &facts.event else { return None };
@@ -84,6 +85,7 @@ pub fn no_version(release: &Release, facts: &Facts, stage: &Stage) -> Option<Pro
         stage.on.iter().find(takes)
     };
     let on = lets_in(name)?;
+    let lets_all_in = stage.on.iter().any(|on| matches!(&on.value, EventPattern::Tag(glob) if is_any(glob)));
     let (image, versions) = images_of_stage(release, stage).find_map(|(_, image)| {
         let mut rules = image.tags.iter().chain(&stage.tags);
         let versions = rules.clone().find(|rule| match &rule.kind {
@@ -93,7 +95,8 @@ pub fn no_version(release: &Release, facts: &Facts, stage: &Stage) -> Option<Pro
             }
             _ => false,
         })?;
-        (!rules.any(|rule| is_for_tag(rule, facts))).then_some((image, versions))
+        let names = |rule| if lets_all_in { names_tag(rule, facts) } else { is_for_tag(rule, facts) };
+        (!rules.any(names)).then_some((image, versions))
     })?;
     let title = format!(
         "`{name}` is no version, and would enter `{}`, where `{}` is named by its version",
@@ -107,6 +110,11 @@ pub fn no_version(release: &Release, facts: &Facts, stage: &Stage) -> Option<Pro
     ))
 }
 
+/// Whether a pattern of names is for all of them.
+fn is_any(glob: &str) -> bool {
+    !glob.is_empty() && glob.bytes().all(|byte| byte == b'*')
+}
+
 /// The images of a stage, in the order of their declaration.
 pub fn images_of_stage<'a>(
     release: &'a Release,
@@ -115,11 +123,14 @@ pub fn images_of_stage<'a>(
     release.images.values().enumerate().filter(move |(_, image)| is_of_stage(release, stage, image))
 }
 
-/// Whether an image is one of a stage.
+/// Whether an image is one of a stage: it names it, or it names none, and the image is
+/// published, as all are where the file declares no registry.
 #[must_use]
 pub fn is_of_stage(release: &Release, stage: &Stage, image: &Image) -> bool {
-    let all = release.registries.is_empty() && stage.images.is_empty();
-    all || stage.has(image)
+    if stage.images.is_empty() {
+        return release.registries.is_empty() || !image.push.is_empty();
+    }
+    stage.images.iter().any(|name| name.value == image.name.value)
 }
 
 /// The tests that an image has to pass, by their names.

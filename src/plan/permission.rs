@@ -4,7 +4,7 @@ use crate::config::{Image, Push, Release, Stage};
 use crate::diagnostic::{Code, Problem, Span};
 use crate::facts::{Event, EventSource, Facts};
 use crate::plan::Options;
-use crate::plan::entering::Entering;
+use crate::plan::entering::{Entering, is_of_stage};
 use crate::plan::select::is_spared;
 use crate::plan::unit::{Channel, Unit, channels};
 
@@ -90,7 +90,7 @@ impl<'a> Publishing<'a> {
     fn goes_along(&self, image: &Image, registry: &str) -> bool {
         let named = |stage: &&Stage| stage.registry.as_ref().is_some_and(|name| name.value == registry);
         let mut stages = self.release.stages.values().filter(named);
-        stages.any(|stage| stage.has(image) && self.enters(stage))
+        stages.any(|stage| is_of_stage(self.release, stage, image) && self.enters(stage))
     }
 
     fn enters(&self, stage: &Stage) -> bool {

@@ -5,6 +5,7 @@ use indexmap::IndexMap;
 use crate::config::{Deploy, Image, Push, Release, Stage, Target};
 use crate::diagnostic::{Code, Problem, Spanned};
 use crate::oci::Platform;
+use crate::plan::entering::is_of_stage;
 use crate::plan::{StepId, Verb};
 
 /// A step, by the place of its declaration in the release that it is about: the
@@ -182,7 +183,7 @@ pub(super) fn channels<'a>(release: &'a Release, image: &'a Image) -> Vec<Channe
     let declared =
         declared.map(|push| Channel { name: &push.registry.value, push: Some(push), of_stages: false });
     let mut channels: Vec<Channel<'a>> = declared.collect();
-    for stage in release.stages.values().filter(|stage| stage.has(image)) {
+    for stage in release.stages.values().filter(|stage| is_of_stage(release, stage, image)) {
         let Some(name) = stage.registry.as_ref().map(|name| name.value.as_str()) else { continue };
         if channels.iter().all(|known| known.name != name) {
             channels.push(Channel { name, push: None, of_stages: true });

@@ -40,7 +40,8 @@ pub struct Committed {
 
 /// Gives images their names, after they were pushed and
 /// [`check_tags`](crate::release::check_tags) found nothing in the way of any of them:
-/// immutable tags first in all repositories, then the moving ones from narrow to wide.
+/// immutable tags first in all repositories, then the moving ones from narrow to wide, those
+/// that are as wide as each other at the same time.
 ///
 /// If something goes wrong while a tag holds its image, whether since now or since before,
 /// the first problem is [`Code::HalfReleased`] and says what stands in all repositories, also
@@ -81,8 +82,8 @@ pub async fn commit(
             ),
             keep: naming.keep.as_ref(),
             together: None,
-            changes: vec![None; naming.step.tags.len()],
-            kept: None,
+            dealt: vec![Dealt::default(); naming.step.tags.len()],
+            kept: Dealt::default(),
         })
         .collect();
     let phases: BTreeSet<Rank> =
@@ -129,52 +130,81 @@ struct Tagging<'a> {
     keep: Option<&'a PlannedTag>,
     /// Immutable tags that were set in one request, once that was tried.
     together: Option<Vec<Tag>>,
-    /// What became of each tag of the step, once it was dealt with.
-    changes: Vec<Option<TagChange>>,
-    /// What became of the tag that it gets as well.
-    kept: Option<TagChange>,
+    /// How far each tag of the step has come.
+    dealt: Vec<Dealt>,
+    /// How far the tag has come that it gets as well.
+    kept: Dealt,
+}
+
+/// How far a tag has come.
+#[derive(Clone, Default)]
+struct Dealt {
+    /// What became of it, once it was dealt with.
+    change: Option<TagChange>,
+    /// Why it was not, if that was tried.
+    failed: Option<Code>,
+}
+
+impl Dealt {
+    /// Takes note of what became of it; why it was not dealt with is left.
+    fn note(&mut self, done: Result<TagChange, Problem>) -> Option<Problem> {
+        match done {
+            Ok(change) => self.change = Some(change),
+            Err(problem) => {
+                self.failed = Some(problem.code);
+                return Some(problem);
+            }
+        }
+        None
+    }
 }
 
 impl Tagging<'_> {
-    /// Deals with the tags of a phase, in the order of the step.
+    /// Deals with the tags of a phase at the same time: none of them is wider than another.
+    /// Returns why one of them was not, of several the one of which it is not known.
     async fn pass(&mut self, phase: Rank) -> Option<Problem> {
-        self.try_pass(phase).await.err()
-    }
-
-    async fn try_pass(&mut self, phase: Rank) -> Result<(), Problem> {
         if self.together.is_none() {
-            self.together = Some(self.mover.set_together().await?);
+            match self.mover.set_together().await {
+                Ok(together) => self.together = Some(together),
+                Err(problem) => return Some(problem),
+            }
         }
         let together = self.together.as_deref().unwrap_or_default();
-        let tags = self.mover.step.tags.iter().zip(&mut self.changes);
-        for (planned, change) in tags.filter(|(planned, _)| !planned.local && planned.rank() == phase) {
-            *change = Some(set(&self.mover, planned, together).await?);
+        let mover = &self.mover;
+        let tags = mover.step.tags.iter().zip(&mut self.dealt);
+        let mut setting: Vec<Question<'_, _>> = Vec::new();
+        for (planned, dealt) in tags.filter(|(planned, _)| !planned.local && planned.rank() == phase) {
+            setting.push(Box::pin(async move { dealt.note(set(mover, planned, together).await) }));
         }
-        if let Some(keep) = self.keep.filter(|_| self.kept.is_none() && self.is_left()) {
-            self.kept = Some(set(&self.mover, keep, &[]).await?);
+        let mut failed: Vec<Problem> = answers(setting).await.into_iter().flatten().collect();
+        if failed.is_empty()
+            && let Some(keep) = self.keep.filter(|_| self.kept.change.is_none() && self.is_left())
+        {
+            failed.extend(self.kept.note(set(&self.mover, keep, &[]).await));
         }
-        Ok(())
+        let worst = failed.iter().position(|problem| problem.code == Code::HalfReleased);
+        (!failed.is_empty()).then(|| failed.swap_remove(worst.unwrap_or_default()))
     }
 
     /// Whether others have all immutable tags that the image was to get.
     fn is_left(&self) -> bool {
-        let tags = self.mover.step.tags.iter().zip(&self.changes);
+        let tags = self.mover.step.tags.iter().zip(&self.dealt);
         let its = |planned: &PlannedTag| !planned.local && planned.movement == Movement::Immutable;
-        let mut immutable = tags.filter(|(planned, _)| its(planned)).map(|(_, change)| change).peekable();
-        let is_left = |change: &Option<TagChange>| {
-            change.as_ref().is_some_and(|change| matches!(change.result, TagResult::Kept(_)))
+        let mut immutable = tags.filter(|(planned, _)| its(planned)).map(|(_, dealt)| dealt).peekable();
+        let is_left = |dealt: &Dealt| {
+            dealt.change.as_ref().is_some_and(|change| matches!(change.result, TagResult::Kept(_)))
         };
         immutable.peek().is_some() && immutable.all(is_left)
     }
 
     async fn put_right(&mut self) -> Option<Problem> {
-        let tags = self.mover.step.tags.iter().zip(&mut self.changes);
-        let tags = tags.filter_map(|(planned, change)| Some((planned, change.as_mut()?)));
+        let tags = self.mover.step.tags.iter().zip(&mut self.dealt);
+        let tags = tags.filter_map(|(planned, dealt)| Some((planned, dealt.change.as_mut()?)));
         self.mover.put_right(tags).await.err()
     }
 
     fn into_changes(self) -> Vec<TagChange> {
-        self.kept.into_iter().chain(self.changes.into_iter().flatten()).collect()
+        [self.kept].into_iter().chain(self.dealt).filter_map(|dealt| dealt.change).collect()
     }
 }
 
@@ -196,15 +226,12 @@ async fn half_released(all: &[Tagging<'_>], before: &[TagChange], causes: Vec<(u
         .map(|TagChange { repository, tag, to, .. }| format!("`{repository}:{tag}` holds {to} now"))
         .collect();
     let mut stands = !notes.is_empty() || causes.iter().any(|(_, cause)| cause.code == Code::HalfReleased);
-    for (at, tagging) in all.iter().enumerate() {
-        let code = causes.iter().find(|(place, _)| *place == at).map(|(_, cause)| cause.code);
-        // Whether that was set of which the problem is may not be known.
-        let mut unsure = code == Some(Code::HalfReleased);
-        let kept = tagging.keep.zip(tagging.kept.as_ref()).map(|(planned, change)| (planned, Some(change)));
-        let others = tagging.mover.step.tags.iter().zip(tagging.changes.iter().map(Option::as_ref));
-        for (planned, change) in kept.into_iter().chain(others).filter(|(planned, _)| !planned.local) {
-            let refused = code == Some(Code::Unauthorized);
-            let (note, is_ours) = state(&tagging.mover, planned, change, (&mut unsure, refused)).await;
+    for tagging in all {
+        let kept = tagging.keep.filter(|_| tagging.kept.change.is_some() || tagging.kept.failed.is_some());
+        let kept = kept.map(|keep| (keep, &tagging.kept));
+        let others = tagging.mover.step.tags.iter().zip(&tagging.dealt);
+        for (planned, dealt) in kept.into_iter().chain(others).filter(|(planned, _)| !planned.local) {
+            let (note, is_ours) = state(&tagging.mover, planned, dealt).await;
             notes.push(note);
             stands |= is_ours;
         }
@@ -238,12 +265,7 @@ async fn half_released(all: &[Tagging<'_>], before: &[TagChange], causes: Vec<(u
 }
 
 /// What a tag holds, in words, and whether that is the image that it was to hold.
-async fn state(
-    mover: &Mover<'_>,
-    planned: &PlannedTag,
-    change: Option<&TagChange>,
-    (unsure, refused): (&mut bool, bool),
-) -> (String, bool) {
+async fn state(mover: &Mover<'_>, planned: &PlannedTag, Dealt { change, failed }: &Dealt) -> (String, bool) {
     let (name, tag) = (mover.name, &planned.tag);
     let held = match change {
         Some(TagChange { result: TagResult::Kept(_), to, .. }) => {
@@ -256,12 +278,13 @@ async fn state(
         Ok(Some(held)) if held == mover.image.digest => {
             return (format!("`{name}:{tag}` holds {held} now"), true);
         }
-        Ok(held) if std::mem::take(unsure) => match held {
+        // Whether it was set is not known.
+        Ok(held) if *failed == Some(Code::HalfReleased) => match held {
             Some(held) => format!("`{name}:{tag}` still holds {held}"),
             None => format!("`{name}:{tag}` is not there"),
         },
         Ok(held) => {
-            if refused {
+            if *failed == Some(Code::Unauthorized) {
                 // What is not put down is looked at once more by whoever goes on.
                 let _unsaid = mover.journal.map(|journal| journal.refused(name, tag.as_str()));
             }

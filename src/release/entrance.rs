@@ -493,8 +493,11 @@ pub fn ran_in<'a>(
     let short = short(commit);
     let title = format!("commit {short} does not run in `{from}`, and is not built again");
     let dirty = if entry.dirty { ", with changes that are not committed" } else { "" };
+    // It may have gone back from what is asked for.
+    let hold = state.stages.get(from).and_then(|there| there.hold.as_ref());
+    let hold = hold.map(|hold| format!(", and is on hold: {}", hold.reason)).unwrap_or_default();
     Err(Problem::new(Code::NotPromotable, title)
-        .note(format!("`{from}` runs {} of commit {}{dirty}", entry.version, entry.short()))
+        .note(format!("`{from}` runs {} of commit {}{dirty}{hold}", entry.version, entry.short()))
         .help(format!("release this commit to `{from}` first, or `hoist promote` takes what runs there")))
 }
 

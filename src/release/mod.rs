@@ -61,7 +61,7 @@ pub use ledger::{
     Running, StageState, State,
 };
 pub use likeness::repository_meant;
-pub use preflight::{PresentTag, check_place, preflight};
+pub use preflight::{check_place, preflight};
 pub use publisher::Publisher;
 pub use push::{Pushed, bring, find, push};
 pub use retention::{

@@ -5,7 +5,6 @@ use std::path::Path;
 use rustix::fs::Access;
 
 use crate::diagnostic::{Code, Problem, Problems, Span};
-use crate::oci::{Digest, Tag};
 use crate::plan::{Action, Plan, RegistryPlace, RegistryPlan, StepIndex};
 use crate::release::label::{Labels, REVISION};
 use crate::release::publisher::{Publisher, place};
@@ -14,27 +13,14 @@ use crate::release::tag::published;
 use crate::store::{Question, Repository, answers};
 use crate::tags::{Movement, PlannedTag};
 
-/// A tag that the plan sets, and what it holds before.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PresentTag {
-    /// The step that sets it.
-    pub step: StepIndex,
-    /// The repository, as a user would name it.
-    pub repository: String,
-    /// The tag.
-    pub tag: Tag,
-    /// What it holds, if it is there.
-    pub holds: Option<Digest>,
-}
-
 /// Makes sure of all that publishing needs, before the first build: that every
 /// registry can be reached and lets one write, that every layout can be
-/// written, that all keys can be used, that no immutable tag is known to hold another image. Returns what
-/// every tag holds now. Places are asked at the same time.
+/// written, that all keys can be used, that no immutable tag is known to hold another image. Places are
+/// asked at the same time.
 ///
 /// # Errors
 /// All of what is wrong, each at the steps that it would stop.
-pub async fn preflight(plan: &Plan, publisher: &Publisher) -> Result<Vec<PresentTag>, Problems> {
+pub async fn preflight(plan: &Plan, publisher: &Publisher) -> Result<(), Problems> {
     let mut problems = Problems::new();
     problems.take(check_seals(plan, publisher).await);
     let mut places: Vec<(&RegistryPlan, Span)> = Vec::new();
@@ -67,31 +53,30 @@ pub async fn preflight(plan: &Plan, publisher: &Publisher) -> Result<Vec<Present
         }
     }
     let mut asked: Vec<Question<'_, _>> = Vec::new();
-    for (step, index) in plan.steps.iter().zip(0..) {
+    for step in &plan.steps {
         let Action::Tag(tag) = &step.action else { continue };
         if !usable.contains(&&tag.registry) {
             continue;
         }
         let revision = revision(plan, tag.image);
-        for planned in published(tag) {
+        // What moving tags hold is asked before they move: that one can be read says it of all.
+        let mut moving = published(tag).filter(|planned| planned.movement != Movement::Immutable);
+        let immutable = published(tag).filter(|planned| planned.movement == Movement::Immutable);
+        for planned in immutable.chain(moving.next()) {
             asked.push(Box::pin(async move {
-                let found = read_tag(StepIndex(index), &tag.registry, (planned, revision), publisher).await;
+                let found = in_the_way(&tag.registry, (planned, revision), publisher).await;
                 found.map_err(|problem| at((&tag.registry, step.span), problem))
             }));
         }
     }
-    let mut present = Vec::new();
     for found in answers(asked).await {
         match found {
-            Ok((tag, conflict)) => {
-                present.push(tag);
-                refused.extend(conflict);
-            }
+            Ok(conflict) => refused.extend(conflict),
             Err(problem) => refuse(&mut refused, problem),
         }
     }
     problems.extend(refused);
-    problems.or(present)
+    problems.or(())
 }
 
 /// Adds a problem to others: a registry that cannot be reached is one, at each step that it
@@ -158,14 +143,13 @@ fn check_writable(path: &Path) -> Result<(), Problem> {
         .map_err(|error| refuse(error.to_string()))
 }
 
-/// What a tag holds, and why it is in the way, if that is known: of an image that does not
-/// say the `revision` that the new one will.
-async fn read_tag(
-    step: StepIndex,
+/// Why what a tag holds is in the way, if that is known: an image that does not say the
+/// `revision` that the new one will.
+async fn in_the_way(
     registry: &RegistryPlan,
     (planned, revision): (&PlannedTag, Option<&str>),
     publisher: &Publisher,
-) -> Result<(PresentTag, Option<Problem>), Problem> {
+) -> Result<Option<Problem>, Problem> {
     let repository = publisher.look(registry).await?;
     let held = match &repository {
         Some(repository) => repository.resolve(planned.tag.as_str()).await?,
@@ -190,8 +174,7 @@ async fn read_tag(
                 .help("release it under another version")
         });
     }
-    let (repository, tag) = (place(registry), planned.tag.clone());
-    Ok((PresentTag { step, repository, tag, holds: held.map(|held| held.digest) }, conflict))
+    Ok(conflict)
 }
 
 /// The commit that the image made by a step will say it was made from.

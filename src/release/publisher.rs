@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 use crate::config::ProjectPath;
 use crate::diagnostic::{Code, Problem};
 use crate::facts::Environment;
+use crate::oci::Descriptor;
 use crate::plan::{RegistryPlace, RegistryPlan};
 use crate::release::ancestry::find_kinship;
 use crate::release::history::Kinship;
@@ -133,6 +134,17 @@ impl Publisher {
     /// As that.
     pub async fn look_to_read(&self, registry: &RegistryPlan) -> Result<Option<Repository>, Problem> {
         Ok(self.look(registry).await?.map(Repository::to_read))
+    }
+
+    /// The image that a tag or digest names in a repository, if there is one.
+    ///
+    /// # Errors
+    /// As [`open_to_read`](Self::open_to_read); the repository cannot be read.
+    pub async fn resolve(&self, registry: &RegistryPlan, what: &str) -> Result<Option<Descriptor>, Problem> {
+        match self.look_to_read(registry).await? {
+            Some(repository) => repository.resolve(what).await,
+            None => Ok(None),
+        }
     }
 
     /// Where a directory of the project is, if no symbolic link on the way leads

@@ -469,22 +469,14 @@ mod before_the_first_build {
     }
 
     #[tokio::test]
-    async fn what_the_tags_hold_is_known_and_nothing_is_written() {
+    async fn what_tags_hold_is_looked_at_and_nothing_is_written() {
         let project = Project::new();
         let tags = || vec![immutable("1.0.0"), moving("latest", "1.0.0")];
-        let present = |tag: &str, holds| PresentTag {
-            step: StepIndex(1),
-            repository: REPOSITORY.to_owned(),
-            tag: tag.parse().unwrap(),
-            holds,
-        };
         let found = preflight(&plan("c1", tags()), &project.publisher).await;
-        assert_eq!(found, Ok(vec![present("1.0.0", None), present("latest", None)]));
+        assert_eq!(found, Ok(()));
         assert!(!project.directory.path().join("out").exists());
         project.release("0.9.0").await;
-        let found = preflight(&plan("c1", tags()), &project.publisher).await;
-        let held = Some(project.image("0.9.0").digest);
-        assert_eq!(found, Ok(vec![present("1.0.0", None), present("latest", held)]));
+        assert_eq!(preflight(&plan("c1", tags()), &project.publisher).await, Ok(()));
     }
 
     #[tokio::test]

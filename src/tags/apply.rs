@@ -65,7 +65,15 @@ pub fn is_for_tag(rule: &Rule, facts: &Facts) -> bool {
         _ => false,
     };
     let is_for_tags = is_for_tags || rule.narrow.on.iter().any(|kind| kind == "tag");
-    is_for_tags && matches!(facts.event, Event::Tag(_)) && matches!(applies(rule, &[], facts), Applies::To(_))
+    is_for_tags && names_tag(rule, facts)
+}
+
+/// Whether a rule names for others what is made of the git tag of the event.
+#[must_use]
+pub fn names_tag(rule: &Rule, facts: &Facts) -> bool {
+    !matches!(rule.kind, RuleKind::Local(_))
+        && matches!(facts.event, Event::Tag(_))
+        && matches!(applies(rule, &[], facts), Applies::To(_))
 }
 
 /// Whether an event is on one of these branches.

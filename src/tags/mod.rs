@@ -11,6 +11,6 @@ mod evaluate;
 mod fill;
 mod tag;
 
-pub use apply::is_for_tag;
+pub use apply::{is_for_tag, names_tag};
 pub use evaluate::{Outcome, Tagging, evaluate};
 pub use tag::{Movement, PlannedTag, Rank, Track};

@@ -55,6 +55,8 @@ enum Sent {
     Taken,
     /// The remote did not take it, for this reason; somebody may have been faster.
     Refused(String),
+    /// The remote does not say whether it took it, for this reason.
+    Unanswered(String),
     /// The remote takes none, in its own words.
     Denied(Vec<String>),
 }
@@ -233,6 +235,11 @@ impl Ledger {
             match self.send(&repository, head, written)? {
                 Sent::Taken => return Ok(Some(written.to_string())),
                 Sent::Refused(why) => refused = (refused.0, head, why),
+                // It may have been taken all the same, or somebody may have been faster.
+                Sent::Unanswered(why) => {
+                    self.check_push()?;
+                    refused = (refused.0, head, why);
+                }
                 Sent::Denied(words) => return Err(not_taken(words).into()),
             }
             let most = u64::from(race + 1).saturating_mul(40).min(LONGEST_WAIT);
@@ -369,7 +376,7 @@ impl Ledger {
                 let words = words.filter(|line| line.starts_with("remote:")).map(str::to_owned);
                 return Ok(Sent::Denied([refusal.replace('\t', " ")].into_iter().chain(words).collect()));
             }
-            return Ok(Sent::Refused(refusal.unwrap_or(pushed.complaint)));
+            return Ok(refusal.map_or(Sent::Unanswered(pushed.complaint), Sent::Refused));
         }
         // It is what counts; where somebody here was faster, the next look brings it here.
         let _ = set(repository, head, made);

@@ -124,6 +124,18 @@ impl State {
         self.stages.get(stage)?.running.as_ref()
     }
 
+    /// Why it is not known that what a stage runs works there, if that is so: words for what
+    /// runs.
+    #[must_use]
+    pub fn unproved(&self, stage: &str) -> Option<String> {
+        let stage = self.stages.get(stage)?;
+        if let Some(why) = stage.failure() {
+            return Some(format!("which failed there: {why}"));
+        }
+        let entering = stage.entering.as_ref().filter(|entering| entering.deploys())?;
+        Some(format!("which is still deployed there by {}", entering.entry.by))
+    }
+
     /// Who enters a stage at the moment, or died over that.
     #[must_use]
     pub fn entering(&self, stage: &str) -> Option<&Entering> {

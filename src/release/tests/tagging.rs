@@ -136,6 +136,23 @@ fn results(report: &TagReport) -> Vec<TagResult> {
 }
 
 #[tokio::test]
+async fn tags_that_are_as_wide_as_each_other_are_set_at_the_same_time() {
+    let project = Project::new();
+    let web = project.image("1.0.0");
+    let registry = FakeRegistry::start(&project.images, Does::default());
+    let tags = ["newest", "current", "live"].map(|tag| moving(tag, "1.0.0")).to_vec();
+    let step = TagStep { registry: registry.plan(), ..step_of(tags) };
+    let report = tag(&project.publisher, &step, &web).await;
+    assert_eq!(report.problems, Problems::new());
+    assert_eq!(results(&report), vec![TagResult::Moved; 3]);
+    // What the last one holds is asked before the first one is set.
+    let lines = registry.server.lines();
+    let at = |line: &str| lines.iter().position(|known| known == line);
+    let (asked, set) = (at("HEAD /v2/acme/web/manifests/live"), at("PUT /v2/acme/web/manifests/newest"));
+    assert!(asked.is_some() && asked < set, "{lines:?}");
+}
+
+#[tokio::test]
 async fn tags_that_never_change_are_set_at_once_where_the_registry_says_that_it_did() {
     let project = Project::new();
     let web = project.image("1.0.0");

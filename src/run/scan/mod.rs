@@ -9,8 +9,6 @@ pub(super) use tool::check_scanners;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use tokio::sync::watch;
 
 use crate::diagnostic::{Problem, Problems};
@@ -38,7 +36,7 @@ pub fn ended_allowances(plan: &Plan, host: &Host) -> Problems {
         _ => None,
     });
     let mut problems = Problems::new();
-    scans.for_each(|scan| problems.extend(expired(scan, today(host))));
+    scans.for_each(|scan| problems.extend(expired(scan, host.today())));
     problems
 }
 
@@ -48,10 +46,6 @@ pub fn ended_allowances(plan: &Plan, host: &Host) -> Problems {
 /// Each allowance that has.
 pub(super) fn check_allowances(request: &Request) -> Result<(), Problems> {
     ended_allowances(&request.plan, &request.host).or(())
-}
-
-fn today(host: &Host) -> Date {
-    host.now.to_zoned(TimeZone::UTC).date()
 }
 
 impl Worker {
@@ -69,7 +63,7 @@ impl Worker {
         teller: &mut Teller,
     ) -> Result<Yielded, Unsuccessful> {
         let descriptor = known.get(&scan.image).ok_or_else(|| no_image(step))?;
-        expired(&scan.scan, today(&self.request().host)).or(()).map_err(Unsuccessful::Failed)?;
+        expired(&scan.scan, self.request().host.today()).or(()).map_err(Unsuccessful::Failed)?;
         let built = self.request().cache.images().clone();
         let view = View::default();
         let report = image(&Repository::Layout(built.clone()), descriptor, &view).await;

@@ -431,12 +431,12 @@ fn a_test_may_have_a_user_and_expect_a_pattern() {
     let bench = Bench::new();
     let plan = TestPlan {
         user: Some("app".to_owned()),
-        ..bench.plan(&["id", "-u"], vec![Expect::StdoutMatches("^1000\n$".to_owned())])
+        ..bench.plan(&["id", "-u"], vec![Expect::StdoutMatches("^1000$".to_owned())])
     };
     assert_eq!(bench.test(&bench.image(), plan).0, Ok(()));
-    let plan = bench.plan(&["id", "-u"], vec![Expect::StdoutMatches("^1000\n$".to_owned())]);
+    let plan = bench.plan(&["id", "-u"], vec![Expect::StdoutMatches("^1000$".to_owned())]);
     let failed = bench.test(&bench.image(), plan).0.unwrap_err();
-    assert_eq!(failed.as_slice()[0].labels[0].text, "stdout does not match `^1000\n$`");
+    assert_eq!(failed.as_slice()[0].labels[0].text, "stdout does not match `^1000$`");
 }
 
 /// As root this is not what the other tests do.

@@ -41,6 +41,8 @@ pub(super) struct Journal {
     /// What was read, and what was added since.
     bytes: Vec<u8>,
     entries: HashMap<String, Entry>,
+    /// Which file that is: one that is written anew is another.
+    inode: Option<u64>,
     /// Open for writing once something was written.
     file: Option<File>,
 }
@@ -56,7 +58,8 @@ impl Journal {
     /// The journal in a file; an empty one if there is none. What is damaged is
     /// left out.
     pub(super) fn read(path: &Path) -> Self {
-        Self::parse(fs::read(path).unwrap_or_default())
+        let inode = fs::metadata(path).ok().map(|found| found.ino());
+        Self { inode, ..Self::parse(fs::read(path).unwrap_or_default()) }
     }
 
     /// The journal in these bytes. What is damaged is left out.
@@ -70,7 +73,7 @@ impl Journal {
             }
             rest = behind;
         }
-        Self { bytes, entries, file: None }
+        Self { bytes, entries, inode: None, file: None }
     }
 
     /// The last run of a step.
@@ -99,7 +102,8 @@ impl Journal {
     /// was read.
     fn is_last(&self, path: &Path, header: &Header, body: &[u8]) -> bool {
         self.get(&header.step) == Some((header, body))
-            && fs::metadata(path).is_ok_and(|found| found.len() == self.bytes.len() as u64)
+            && fs::metadata(path)
+                .is_ok_and(|found| found.len() == self.bytes.len() as u64 && Some(found.ino()) == self.inode)
     }
 
     /// Makes a run the last one of its step.
@@ -126,7 +130,9 @@ impl Journal {
 
     fn append(&mut self, path: &Path, frame: &[u8]) -> io::Result<()> {
         if self.file.is_none() {
-            self.file = Some(open(path)?);
+            let file = open(path)?;
+            self.inode = Some(file.metadata()?.ino());
+            self.file = Some(file);
         }
         self.file.iter_mut().try_for_each(|file| file.write_all(frame))
     }

@@ -93,7 +93,7 @@ impl State {
         GoalFiles { steps: format!("{files}-steps"), texts: format!("{files}-texts"), files }
     }
 
-    /// Forgets the goals that were not asked for the longest.
+    /// Forgets the goals of which nothing was written the longest.
     pub fn forget(&self) {
         // Their texts are written seldom: how old goals are, the newest of their files says.
         let mut goals: HashMap<String, (SystemTime, Vec<PathBuf>)> = HashMap::new();

@@ -11,7 +11,7 @@ use crate::config::Release;
 use crate::diagnostic::{Class, Problem, Problems};
 use crate::plan::{Goals, Options, dead_ends_of};
 use crate::report::{forecast_json, forecast_text, refused_json, render_warning, unreached_json};
-use crate::run::{Forecast, ended_allowances, forecast};
+use crate::run::{Forecast, ended_allowances, forecast, hidden};
 
 pub(crate) fn plan(session: &mut Session, options: &Plan) -> Result<ExitCode, Problems> {
     let words = Words::read(&options.words, &mut session.sources)?;
@@ -121,11 +121,12 @@ fn show(
         if !unreached.is_empty() {
             session.output(&format!("{}\n", unreached_json(&unreached, &session.sources)))?;
         }
-        let lines = forecasts.iter().map(|one| format!("{}\n", forecast_json(&planned.plan, one)));
-        session.output(&planned.masked(&lines.collect::<String>()))?;
+        for one in &forecasts {
+            session.output(&format!("{}\n", forecast_json(&planned.plan, one)))?;
+        }
     } else {
         let text = forecast_text(&planned.plan, &forecasts, session.output_look(), session.global.verbose);
-        session.output(&planned.masked(&text))?;
+        session.output(&text)?;
     }
     let refused = !refused.is_empty() || has_gap(&planned.plan);
     Ok(if refused { exit_code(Class::Refused) } else { ExitCode::SUCCESS })
@@ -138,5 +139,7 @@ pub(crate) fn look_ahead(
     options: &crate::run::Options,
 ) -> Result<Vec<Forecast>, Problems> {
     let cache = session.cache_for_run(&planned.release, &planned.project, !options.no_cache)?;
-    forecast(&planned.plan, &cache, options)
+    let forecasts = forecast(&planned.plan, &cache, options)?;
+    let Planned { project, release, facts, plan, .. } = planned;
+    Ok(hidden(forecasts, &project.root, release, facts, plan))
 }

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use indexmap::IndexMap;
+
 use crate::cli::deployed::is_deployed_at;
 use crate::cli::publishable::check_promoted;
 use crate::cli::run::carry_out;
@@ -10,6 +12,7 @@ use crate::cli::shortcut::Prepared;
 use crate::cli::stage_arguments::Promote;
 use crate::cli::stages::{Entered, candidate, facts_of, promoted, stage_of};
 use crate::diagnostic::{Code, Problem, Problems};
+use crate::facts::Needs;
 use crate::plan::Goals;
 use crate::release::{Ledger, running_in, tree_of_commit};
 
@@ -53,7 +56,10 @@ pub(crate) fn promote(session: &mut Session, options: &Promote) -> Result<ExitCo
         tree_of_commit(&loaded.project.root, commit).is_ok_and(|tree| tree == running.entry.tree)
             || is_deployed_at(session, &loaded, &facts, (&ledger, &page.state), (&running.entry, commit))
     };
-    check_promoted(session, &loaded.project.root, &facts, is_like)?;
+    let needs = Needs { commit_only: true, ..Needs::default() };
+    let here = session.gather(&loaded, &needs, &IndexMap::new())?;
+    let detached = here.git.is_some_and(|git| git.branch.is_none());
+    check_promoted(session, &loaded.project.root, (&facts, detached), is_like)?;
     let images = promoted((&loaded.release, &facts), &stage, (&from, &running.entry))?;
     let Some(git) = &facts.git else { return Ok(ExitCode::SUCCESS) };
     let entry = running.entry.clone();

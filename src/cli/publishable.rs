@@ -24,12 +24,8 @@ pub(crate) fn check(session: &Session, planned: &Planned, running: &Running) -> 
     if running.dry_run || !publishes(&planned.plan) {
         return Ok(());
     }
-    // Of the commit alone, as CI systems check it out, the branch need not be here.
     let detached = planned.facts.git.as_ref().is_some_and(|git| git.branch.is_none());
-    if detached && matches!(planned.facts.event, Event::Branch(_)) {
-        return Ok(());
-    }
-    check_named(session, &planned.project.root, &planned.facts)
+    check_named(session, &planned.project.root, &planned.facts, detached)
 }
 
 /// Refuses what the command line says that is promoted, and is not there, or is not of the
@@ -37,13 +33,13 @@ pub(crate) fn check(session: &Session, planned: &Planned, running: &Running) -> 
 pub(crate) fn check_promoted(
     session: &Session,
     root: &Path,
-    facts: &Facts,
+    (facts, detached): (&Facts, bool),
     is_like: impl Fn(&str) -> bool,
 ) -> Result<(), Problem> {
     if facts.event_source != EventSource::CommandLine {
         return Ok(());
     }
-    check_named(session, root, facts)?;
+    check_named(session, root, facts, detached)?;
     let is_tagged_like = || match &facts.event {
         Event::Tag(tag) => commit_of_tag(root, &session.host.environment, tag).is_some_and(|it| is_like(&it)),
         _ => false,
@@ -57,15 +53,18 @@ pub(crate) fn check_promoted(
 /// What to do about an event that is of another commit.
 const NAME_IT: &str = "name the event that this commit is for";
 
-/// Refuses a git tag or a branch that the command line names, and that is not there.
-fn check_named(session: &Session, root: &Path, facts: &Facts) -> Result<(), Problem> {
+/// Refuses a git tag or a branch that the command line names, and that is not there. Where
+/// the commit alone is checked out (`detached`), as CI systems do, a branch need not be.
+fn check_named(session: &Session, root: &Path, facts: &Facts, detached: bool) -> Result<(), Problem> {
     let named = facts.git.as_ref().filter(|_| facts.event_source == EventSource::CommandLine);
     let Some(git) = named else { return Ok(()) };
     match &facts.event {
         Event::Tag(tag) if commit_of_tag(root, &session.host.environment, tag).is_none() => {
             Err(no_such_tag(session, root, tag)?)
         }
-        Event::Branch(branch) if !git.branches.contains(branch) => Err(no_such_branch(git, branch)),
+        Event::Branch(branch) if !detached && !git.branches.contains(branch) => {
+            Err(no_such_branch(git, branch))
+        }
         _ => Ok(()),
     }
 }

@@ -66,13 +66,6 @@ const WIDEST: usize = 120;
 /// Width of text that does not go to a terminal.
 const DEFAULT_WIDTH: usize = 100;
 
-impl Planned {
-    /// A text about the plan as it may be seen.
-    pub(crate) fn masked(&self, text: &str) -> String {
-        crate::run::masked(text, &self.project.root, &self.release, &self.facts, &self.plan)
-    }
-}
-
 impl Session {
     pub(crate) fn open(global: Global) -> Result<Self, Problem> {
         Ok(Self { host: Host::current()?, global, sources: Sources::new() })

@@ -30,7 +30,7 @@ pub(crate) fn why(session: &mut Session, options: &Why) -> Result<ExitCode, Prob
         } else {
             why_text(&planned.plan, one, &forecasts, session.output_look(), session.global.verbose)
         };
-        session.output(&planned.masked(&text))?;
+        session.output(&text)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -50,7 +50,9 @@ pub(super) fn files_of(image: &Image, layout: &Layout, images: &Layout) -> Resul
     let Some(layers) = stats else { return Ok(files) };
     let remembered = Remembered { layers, files };
     // What cannot be remembered is read again.
-    if let Ok(bytes) = postcard::to_stdvec(&remembered) {
+    if let Ok(bytes) = postcard::to_stdvec(&remembered)
+        && bytes.len() as u64 <= MAX_KNOWN
+    {
         let _forgotten = images.keep_bytes(MEMORY, &name, &bytes);
     }
     Ok(remembered.files)

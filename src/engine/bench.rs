@@ -159,7 +159,8 @@ fn own(place: &Path) -> io::Result<File> {
     // Under its name it is locked from the beginning.
     let unnamed = place.join("owner-");
     let owner = File::create_new(&unnamed)?;
-    owner.lock()?;
+    // Where the file system knows no locks, what is left of a killed hoist stays.
+    let _ = owner.lock();
     fs::rename(unnamed, place.join(OWNER))?;
     Ok(owner)
 }
@@ -174,8 +175,12 @@ fn remove_forsaken(above: &Path) {
             && entry.metadata().is_ok_and(|found| found.is_dir() && found.uid() == own);
         let owner = if is_bench { File::open(place.join(OWNER)).ok() } else { None };
         if owner.is_some_and(|owner| owner.try_lock().is_ok()) {
-            for container in fs::read_dir(&place).into_iter().flatten().flatten() {
-                let _ = clear(&container.path());
+            // What else lies there is the image's own: its links lead anywhere.
+            let is_container = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit());
+            for entry in fs::read_dir(&place).into_iter().flatten().flatten() {
+                if entry.file_name().to_str().is_some_and(is_container) {
+                    let _ = clear(&entry.path());
+                }
             }
             // Whoever comes next tries again.
             let _ = fs::remove_dir_all(&place);
@@ -185,6 +190,8 @@ fn remove_forsaken(above: &Path) {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
     use super::*;
 
     #[test]
@@ -195,10 +202,17 @@ mod tests {
             fs::create_dir_all(place.join("base/etc")).unwrap();
             place
         };
+        let victim = above.path().join("victim");
+        fs::create_dir(&victim).unwrap();
+        let mode = || fs::metadata(&victim).unwrap().permissions().mode() & 0o777;
+        let before = mode();
         let (left, used, other) = (make("hoist-test-a"), make("hoist-test-b"), make("hoist-test-c"));
+        fs::create_dir(left.join("base/work")).unwrap();
+        symlink(&victim, left.join("base/work/work")).unwrap();
         drop(own(&left).unwrap());
         let _owner = own(&used).unwrap();
         remove_forsaken(above.path());
         assert_eq!([&left, &used, &other].map(|place| place.exists()), [false, true, true]);
+        assert_eq!(mode(), before);
     }
 }

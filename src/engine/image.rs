@@ -104,7 +104,13 @@ impl Image {
     ) -> Result<Result<Self, Vec<Platform>>, Problem> {
         if media_type::is_index(&descriptor.media_type) {
             let read = |index: &Descriptor| Self::index(index, &layout.read(index)?);
-            let index = read(descriptor)?.flat(read)?.with_platforms(|document| layout.read(document))?;
+            let mut index = read(descriptor)?.flat(read)?;
+            if index.find(platform).is_none() {
+                index = index.with_platforms(|document| match layout.read(document) {
+                    Err(problem) if problem.code == Code::NotFound => Ok(None),
+                    read => read.map(Some),
+                })?;
+            }
             let Some(entry) = index.find(platform) else {
                 return match index.find_foreign(platform) {
                     Some(foreign) => Err(not_followed(foreign)),

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::thread::{self, Scope};
+use std::thread::{self, Builder, Scope};
 
 use crate::config::Expect;
 use crate::diagnostic::{Code, Problem, Problems};
@@ -139,7 +139,9 @@ impl<'a> Turns<'a> {
             if number + 1 < self.ready.len()
                 && let Some(further) = (self.further)()
             {
-                scope.spawn(move || self.work(scope, Some(further), ended));
+                let work = move || self.work(scope, Some(further), ended);
+                // Where the system gives no thread, this one goes on alone.
+                let _refused = Builder::new().spawn_scoped(scope, work);
             }
             let mut log = self.logs.of(number);
             let result = match container {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, ExitStatus, Stdio};
@@ -108,7 +109,7 @@ fn run(call: &Call, facts: &Facts, span: Span, waiting: &dyn Fn(&str)) -> Result
             .help("install it, or correct `PATH`")
             .note(error.to_string())
     })?;
-    let Some((status, stdout, stderr)) = wait(child, || waiting(shown)) else {
+    let Some((status, stdout, stderr)) = wait(child, LIMIT, || waiting(shown)) else {
         let title = format!("the tool `{shown}` did not end within {} s", LIMIT.as_secs());
         return Err(problem(Code::TimedOut, title).help("name a command that only says its version"));
     };
@@ -139,10 +140,14 @@ fn masked(text: String, call: &Call, facts: &Facts) -> String {
 }
 
 /// The status and what was printed; `None` if it took too long, and is ended.
-fn wait(mut child: Child, waiting: impl FnOnce()) -> Option<(ExitStatus, String, String)> {
+fn wait(mut child: Child, limit: Duration, waiting: impl FnOnce()) -> Option<(ExitStatus, String, String)> {
     let (sender, receiver) = mpsc::channel();
     let process = child.id();
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let pipes: Vec<u64> = [stdout.as_ref().map(AsFd::as_fd), stderr.as_ref().map(AsFd::as_fd)]
+        .into_iter()
+        .filter_map(|pipe| rustix::fs::fstat(pipe?).ok().map(|found| found.st_ino))
+        .collect();
     std::thread::spawn(move || {
         let error = std::thread::spawn(move || text(stderr));
         let output = text(stdout);
@@ -150,31 +155,36 @@ fn wait(mut child: Child, waiting: impl FnOnce()) -> Option<(ExitStatus, String,
         // Nobody listens any more if it took too long.
         drop(sender.send((child.wait(), output, error)));
     });
-    let ended = receiver.recv_timeout(SILENT).or_else(|ended| {
+    let ended = receiver.recv_timeout(SILENT.min(limit)).or_else(|ended| {
         if ended == RecvTimeoutError::Timeout {
             waiting();
         }
-        receiver.recv_timeout(LIMIT.saturating_sub(SILENT))
+        receiver.recv_timeout(limit.saturating_sub(SILENT))
     });
     if ended.is_err() {
-        kill(process);
+        kill(process, &pipes);
     }
     let (status, output, error) = ended.ok()?;
     Some((status.ok()?, output, error))
 }
 
-/// Ends a process and all below it, as far as the system tells what is.
-fn kill(process: u32) {
-    let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
-    let lists = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
-    let children: Vec<u32> = lists
-        .flat_map(|list| list.split_whitespace().filter_map(|child| child.parse().ok()).collect::<Vec<_>>())
-        .collect();
-    if let Some(process) = i32::try_from(process).ok().and_then(Pid::from_raw) {
-        // It may have ended by itself just now.
-        let _ = kill_process(process, Signal::KILL);
+/// Ends a process, and all others that still hold the pipes which it was to write to.
+fn kill(process: u32, pipes: &[u64]) {
+    let names: Vec<String> = pipes.iter().map(|pipe| format!("pipe:[{pipe}]")).collect();
+    let holds = |of: &u32| {
+        let open = std::fs::read_dir(format!("/proc/{of}/fd")).into_iter().flatten().flatten();
+        let mut open = open.filter_map(|file| std::fs::read_link(file.path()).ok());
+        open.any(|file| names.iter().any(|name| file == Path::new(name)))
+    };
+    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let all = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let others: Vec<u32> = all.filter(|other| *other != std::process::id() && holds(other)).collect();
+    for process in others.into_iter().chain([process]) {
+        if let Some(process) = i32::try_from(process).ok().and_then(Pid::from_raw) {
+            // It may have ended by itself just now.
+            let _ = kill_process(process, Signal::KILL);
+        }
     }
-    children.into_iter().for_each(kill);
 }
 
 fn text(stream: Option<impl Read>) -> String {
@@ -248,6 +258,21 @@ mod tests {
         let facts = Facts { environment: environment(&[]), ..facts(Event::Unnamed) };
         let query = ToolQuery { owner: "api/lint".to_owned(), ..script("echo $cc") };
         assert_eq!(run_all(&files.path(""), &release, &facts, &[query], &|_| ()).unwrap(), ["clang"]);
+    }
+
+    #[test]
+    fn a_tool_that_takes_too_long_is_ended_with_what_it_left_behind() {
+        let files = Files::with(&[]);
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", "sleep 600 & echo $! > left"]).current_dir(files.path(""));
+        let child = shell.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let told = std::cell::Cell::new(false);
+        let ended = wait(child, Duration::from_millis(200), || told.set(true));
+        assert!(ended.is_none() && told.get());
+        let left: i32 = std::fs::read_to_string(files.path("left")).unwrap().trim().parse().unwrap();
+        while rustix::process::test_kill_process(Pid::from_raw(left).unwrap()).is_ok() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     #[test]

@@ -225,7 +225,10 @@ async fn find(
         }
         return Ok((image, IndexMap::new(), bytes));
     }
-    let index = complete(repository, Image::index(descriptor, &bytes)?, true).await?;
+    let mut index = complete(repository, Image::index(descriptor, &bytes)?, false).await?;
+    if index.find(platform).is_none() {
+        index = complete(repository, index, true).await?;
+    }
     let Some(entry) = index.find(platform) else {
         let foreign = index.find_foreign(platform).map(not_followed);
         return Err(foreign.unwrap_or_else(|| no_platform(platform, &index.platforms())));
@@ -239,12 +242,13 @@ async fn find(
 /// An index with what the indexes in it name, as if it named that itself; and, if asked for,
 /// with the platforms that it leaves out.
 async fn complete(repository: &Repository, index: Index, platforms: bool) -> Result<Index, Problem> {
-    let mut known: HashMap<Digest, Vec<u8>> = HashMap::new();
+    let mut known: HashMap<Digest, Option<Vec<u8>>> = HashMap::new();
     loop {
         let read = |one: &Descriptor| {
             known.get(&one.digest).cloned().ok_or_else(|| Unread::Missing(Box::new(one.clone())))
         };
-        let inner = |one: &Descriptor| Image::index(one, &read(one)?).map_err(Unread::Wrong);
+        let inner =
+            |one: &Descriptor| Image::index(one, &read(one)?.unwrap_or_default()).map_err(Unread::Wrong);
         let flat = index.clone().flat(inner);
         let missing = match flat.and_then(|flat| if platforms { flat.with_platforms(read) } else { Ok(flat) })
         {
@@ -252,7 +256,12 @@ async fn complete(repository: &Repository, index: Index, platforms: bool) -> Res
             Err(Unread::Wrong(problem)) => return Err(problem),
             Err(Unread::Missing(one)) => one,
         };
-        known.insert(missing.digest, repository.read(&missing).await?);
+        let bytes = if media_type::is_index(&missing.media_type) {
+            Some(repository.read(&missing).await?)
+        } else {
+            repository.read_if_there(&missing).await?
+        };
+        known.insert(missing.digest, bytes);
     }
 }
 

@@ -135,19 +135,20 @@ impl Index {
 
     /// With the platform of each image that it names without one, which the configuration
     /// of that says: `read` reads manifests and configurations. Entries that are no images,
-    /// or cannot be understood, stay without; so do those behind the first hundred.
+    /// are not there, or cannot be understood, stay without; so do those behind the first hundred.
     ///
     /// # Errors
     /// What `read` fails with.
     pub fn with_platforms<E>(
         mut self,
-        mut read: impl FnMut(&Descriptor) -> Result<Vec<u8>, E>,
+        mut read: impl FnMut(&Descriptor) -> Result<Option<Vec<u8>>, E>,
     ) -> Result<Self, E> {
         for entry in self.manifests.iter_mut().filter(|entry| names_no_platform(entry)).take(MAX_OPEN) {
-            let Ok(manifest) = Manifest::parse(&read(entry)?) else { continue };
-            if media_type::is_config(&manifest.config.media_type) {
-                let config = ImageConfig::parse(&read(&manifest.config)?);
-                entry.platform = config.ok().map(|config| config.platform());
+            let manifest = read(entry)?.and_then(|bytes| Manifest::parse(&bytes).ok());
+            let config = manifest.map(|manifest| manifest.config);
+            if let Some(config) = config.filter(|config| media_type::is_config(&config.media_type)) {
+                let config = read(&config)?.and_then(|bytes| ImageConfig::parse(&bytes).ok());
+                entry.platform = config.map(|config| config.platform());
             }
         }
         Ok(self)
@@ -246,17 +247,19 @@ mod tests {
         let chart = image("linux/s390x", "application/vnd.example.chart");
         let broken = put(media_type::MANIFEST, b"{}".to_vec());
         let mut open = Index::new(images.to_vec());
-        open.manifests.extend([chart.clone(), broken.clone(), entry("linux/arm/v7", b"not read")]);
+        let absent = Descriptor { platform: None, ..entry("linux/amd64", b"not there") };
+        let named = entry("linux/arm/v7", b"not read");
+        open.manifests.extend([chart.clone(), broken.clone(), absent.clone(), named]);
         assert!(open.is_open());
         assert_eq!(open.find(&"linux/arm64".parse().unwrap()), None);
-        let read = |one: &Descriptor| documents.get(&one.digest).cloned().ok_or(one.digest);
+        let read = |one: &Descriptor| Ok::<_, crate::oci::Digest>(documents.get(&one.digest).cloned());
         let known = open.clone().with_platforms(read).unwrap();
         for (platform, image) in ["linux/amd64", "linux/arm64"].into_iter().zip(&images) {
             let found = known.find(&platform.parse().unwrap()).unwrap();
             assert_eq!((found.digest, found.platform.clone()), (image.digest, platform.parse().ok()));
         }
-        assert_eq!(known.manifests[2..4], [chart, broken]);
-        assert_eq!(open.with_platforms(|one| Err::<Vec<u8>, _>(one.digest)), Err(images[0].digest));
+        assert_eq!(known.manifests[2..5], [chart, broken, absent]);
+        assert_eq!(open.with_platforms(|one| Err::<Option<Vec<u8>>, _>(one.digest)), Err(images[0].digest));
 
         // Nobody is kept busy without an end.
         let mut reads = 0;

@@ -1,9 +1,10 @@
 //! Base images of registries: what a name stands for, and bringing it here.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::diagnostic::{Code, Problem, Span};
-use crate::oci::{Descriptor, Index, MAX_DOCUMENT, Manifest, Platform, Reference, media_type};
+use crate::oci::{Descriptor, Digest, Index, MAX_DOCUMENT, Manifest, Platform, Reference, media_type};
 use crate::plan::{RegistryPlan, RemoteBase};
 use crate::release::likeness::{explain_latest, image_meant};
 use crate::release::publisher::Publisher;
@@ -32,7 +33,7 @@ pub async fn find_base(
     if let Some(digest) = &reference.digest
         && let Ok(Some(known)) = images.resolve(&digest.to_string())
         && let Ok(bytes) = images.read(&known)
-        && let Ok(bytes) = flat(&known, bytes, images)
+        && let Ok(bytes) = flat(&known, bytes, images, &HashSet::new())
     {
         return Ok((known, bytes));
     }
@@ -49,10 +50,18 @@ pub async fn find_base(
         return Err(here(problem.help(meant.unwrap_or_else(|| hidden.to_owned()))));
     };
     let bytes = read(&found, &repository, images).await.map_err(here)?;
+    let mut absent = HashSet::new();
     let bytes = loop {
-        match flat(&found, bytes.clone(), images) {
+        let missing = match flat(&found, bytes.clone(), images, &absent) {
             Ok(bytes) => break bytes,
-            Err(missing) => drop(read(&missing, &repository, images).await.map_err(here)?),
+            Err(missing) => missing,
+        };
+        match read(&missing, &repository, images).await {
+            // Whoever needs it says so: it may be for another platform.
+            Err(problem) if problem.code == Code::NotFound && !media_type::is_index(&missing.media_type) => {
+                absent.insert(missing.digest);
+            }
+            read => drop(read.map_err(here)?),
         }
     };
     let _forgotten = images.keep_note(MEMORY, &name(reference), &found);
@@ -63,7 +72,7 @@ pub async fn find_base(
 #[must_use]
 pub fn last_base(reference: &Reference, images: &Layout) -> Option<(Descriptor, Vec<u8>)> {
     let found: Descriptor = images.note(MEMORY, &name(reference), MAX_DOCUMENT)?;
-    let bytes = flat(&found, images.read(&found).ok()?, images).ok()?;
+    let bytes = flat(&found, images.read(&found).ok()?, images, &HashSet::new()).ok()?;
     Some((found, bytes))
 }
 
@@ -78,8 +87,14 @@ async fn read(document: &Descriptor, repository: &Repository, images: &Layout) -
 }
 
 /// The bytes of a base; of an index in which others lie, of one that names what they name,
-/// each image with its platform. `Err` with the first document that is not in `images`.
-fn flat(base: &Descriptor, bytes: Vec<u8>, images: &Layout) -> Result<Vec<u8>, Box<Descriptor>> {
+/// each image with its platform, but for what is known to be `absent`. `Err` with the first
+/// document that is not in `images`.
+fn flat(
+    base: &Descriptor,
+    bytes: Vec<u8>,
+    images: &Layout,
+    absent: &HashSet<Digest>,
+) -> Result<Vec<u8>, Box<Descriptor>> {
     let index = media_type::is_index(&base.media_type).then(|| Index::parse(&bytes).ok()).flatten();
     let Some(index) = index.filter(Index::is_open) else { return Ok(bytes) };
     let read = |one: &Descriptor| images.read(one).map_err(|_| Box::new(one.clone()));
@@ -87,7 +102,8 @@ fn flat(base: &Descriptor, bytes: Vec<u8>, images: &Layout) -> Result<Vec<u8>, B
     let inner = |one: &Descriptor| {
         read(one).map(|bytes| Index::parse(&bytes).unwrap_or_else(|_| Index::new(Vec::new())))
     };
-    index.flat(inner)?.with_platforms(read).map(|index| index.to_bytes())
+    let known = |one: &Descriptor| if absent.contains(&one.digest) { Ok(None) } else { read(one).map(Some) };
+    index.flat(inner)?.with_platforms(known).map(|index| index.to_bytes())
 }
 
 /// What a name is noted by.

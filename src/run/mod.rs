@@ -88,5 +88,5 @@ pub use request::{Confirm, Options, Request, Settled};
 pub use sandbox::{Learned, sandbox_main, sandbox_support};
 pub use scan::ended_allowances;
 pub use scanned::{AllowanceFigures, FindingFigures, ScanFigures, SeverityCounts};
-pub use secret::masked;
+pub use secret::hidden;
 pub use summary::Summary;

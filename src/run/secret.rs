@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::config::{Release, Secret};
 use crate::facts::Facts;
 use crate::plan::{Action, Deployment, Plan};
-use crate::run::Request;
 use crate::run::mask::Secrets;
+use crate::run::{Forecast, Reason, Request, Verdict};
 use crate::store::{read_secret_file, secret_file};
 
 /// Variables that let one in where pull requests are.
@@ -21,11 +21,31 @@ pub(super) fn secrets(request: &Request) -> Secrets {
     secrets_of(root, release, facts, plan, &settled.passed)
 }
 
-/// A text about a plan that is only looked at, as it may be seen: what a step made or
-/// reads may be named after a secret.
+/// What steps may not show is hidden in what is said of a plan that is only looked at: what
+/// a step made or reads may be named after a secret.
 #[must_use]
-pub fn masked(text: &str, root: &Path, release: &Release, facts: &Facts, plan: &Plan) -> String {
-    Arc::new(secrets_of(root, release, facts, plan, &[])).hide(text)
+pub fn hidden(
+    forecasts: Vec<Forecast>,
+    root: &Path,
+    release: &Release,
+    facts: &Facts,
+    plan: &Plan,
+) -> Vec<Forecast> {
+    let secrets = Arc::new(secrets_of(root, release, facts, plan, &[]));
+    let hide = |text: &str| secrets.hide(text);
+    let all = |reasons: Vec<Reason>| {
+        let hidden = |reason: Reason| Reason { text: hide(&reason.text), ..reason };
+        reasons.into_iter().map(hidden).collect()
+    };
+    let hidden = |forecast: Forecast| Forecast {
+        verdict: match forecast.verdict {
+            Verdict::WouldRestore(reasons) => Verdict::WouldRestore(all(reasons)),
+            Verdict::WouldRun(reasons) => Verdict::WouldRun(all(reasons)),
+            verdict => verdict,
+        },
+        ..forecast
+    };
+    forecasts.into_iter().map(hidden).collect()
 }
 
 /// `settled` names what is passed to steps that are not part of the plan.

@@ -171,8 +171,8 @@ const TEST_EXPECT: NodeForm = NodeForm::new("expect", "What must hold.")
             .default("0; with `http` any"),
         PropertyForm::new("stdout", Kind::Template, "Its standard output contains this."),
         PropertyForm::new("stderr", Kind::Template, "Its standard error contains this."),
-        PropertyForm::new("stdout-matches", Kind::Regex, "Its standard output has a match of this; `^` and `$` are those of a line."),
-        PropertyForm::new("stderr-matches", Kind::Regex, "Its standard error has a match of this; `^` and `$` are those of a line."),
+        PropertyForm::new("stdout-matches", Kind::Regex, "Its standard output has a match of this, without the line break at its end."),
+        PropertyForm::new("stderr-matches", Kind::Regex, "Its standard error has a match of this, without the line break at its end."),
     ])
     .children(&[NodeForm::new("http", "A request that the command, a server, answers so.")
         .properties(&[

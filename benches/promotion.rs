@@ -119,7 +119,7 @@ impl Bench {
             );
         }
         fs::write(root.join("release.kdl"), text).expect("a file can be written");
-        let release = ["release", "--quiet", "--yes", "--event", "branch=main"];
+        let release = ["release", "--quiet", "--yes", "--allow-dirty", "--event", "branch=main"];
         run(root, &self.hoist(&release).line);
         let mut script = String::new();
         let mut requests = String::from("curl --parallel --parallel-max 30 --silent --fail");

@@ -74,10 +74,7 @@ impl Bench {
         };
         image::write(root, files);
         image::release(root);
-        run(
-            root,
-            &self.hoist(&["release", "--quiet", "--yes", "--allow-dirty", "--event", "tag=v1.0.0"]).line,
-        );
+        run(root, &self.hoist(&["release", "--quiet", "--yes", "--allow-dirty"]).line);
         let place = registry.place();
         let (from, to) = ("oci:dist/web:1.0.0", format!("{place}/bench/web:1"));
         let sh = |name: &'static str, script: String| Contender::new(name, &["sh", "-c", &script]);

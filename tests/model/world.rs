@@ -93,7 +93,7 @@ impl World {
         for at in 0..CHECKOUTS.len() {
             let root = world.root(at);
             fs::create_dir(&root).expect("it can be made");
-            world.git(at, &["init", "--quiet"]);
+            world.git(at, &["init", "--quiet", "--initial-branch", "main"]);
             fs::write(root.join(".gitignore"), "*.ign\n/out/\n/dist/\n").expect("it can be written");
             world.git(at, &["commit", "--quiet", "--allow-empty", "--message", "Begin"]);
             for path in ["src/f0", "src/f1", "src/f2", "src/d0/a.txt", "src/d1/c.txt", "mix/a.txt"] {

@@ -530,6 +530,22 @@ fn clone(world: &World, name: &str, flags: &[&str]) -> PathBuf {
     path
 }
 
+/// Promotes to production with a `git` that does this first, by the cases of its command
+/// line; and what that printed.
+fn promote_with_git(world: &World, cases: &str) -> (Ended, String) {
+    let (bin, log) = (world.repo.path().with_file_name("bin"), world.repo.path().with_file_name("asked"));
+    let git = String::from_utf8(Command::new("which").arg("git").output().unwrap().stdout).unwrap();
+    let script = format!(
+        "#!/bin/sh\ncase \" $* \" in\n{cases}\nesac >> {}\nexec {} \"$@\"\n",
+        log.display(),
+        git.trim()
+    );
+    world.repo.write_program("../bin/git", script);
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let promote = world.repo.hoist_with(&["promote", "production", "--yes"], &[("PATH", &path)]);
+    (promote, std::fs::read_to_string(log).unwrap())
+}
+
 #[test]
 fn a_promotion_asks_the_remote_of_the_ledger_no_more_than_it_has_to() {
     if !ready("promotions that ask a remote") {
@@ -537,19 +553,13 @@ fn a_promotion_asks_the_remote_of_the_ledger_no_more_than_it_has_to() {
     }
     let world = World::new("");
     done(&world.release("branch=staging"));
-    let (bin, log) = (world.repo.path().with_file_name("bin"), world.repo.path().with_file_name("asked"));
-    let git = String::from_utf8(Command::new("which").arg("git").output().unwrap().stdout).unwrap();
-    let script = format!(
-        "#!/bin/sh\ncase \" $* \" in\n*' --dry-run '*) echo try ;;\n*' push '*) echo push ;;\n\
-         *' ls-remote '* | *' fetch '*) echo look ;;\nesac >> {}\nexec {} \"$@\"\n",
-        log.display(),
-        git.trim()
+    let (promote, asked) = promote_with_git(
+        &world,
+        "*' --dry-run '*) echo try ;;\n*' push '*) echo push ;;\n*' ls-remote '* | *' fetch '*) echo look ;;",
     );
-    world.repo.write_program("../bin/git", script);
-    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-    done(&world.repo.hoist_with(&["promote", "production", "--yes"], &[("PATH", &path)]));
+    done(&promote);
     // What it says, the right to move tags, and the entry.
-    assert_eq!(std::fs::read_to_string(log).unwrap(), "look\npush\npush\n");
+    assert_eq!(asked, "look\npush\npush\n");
 }
 
 #[test]
@@ -559,21 +569,12 @@ fn who_may_not_push_the_ledger_is_told_before_anything_is_visible_and_at_once() 
     }
     let world = World::new("");
     done(&world.release("branch=staging"));
-    let (bin, log) = (world.repo.path().with_file_name("bin"), world.repo.path().with_file_name("asked"));
-    let git = String::from_utf8(Command::new("which").arg("git").output().unwrap().stdout).unwrap();
-    let script = format!(
-        "#!/bin/sh\ncase \" $* \" in *' push '*) echo push >> {}; echo 'fatal: denied' >&2; exit 128 ;; esac\n\
-         exec {} \"$@\"\n",
-        log.display(),
-        git.trim()
-    );
-    world.repo.write_program("../bin/git", script);
-    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-    let promote = world.repo.hoist_with(&["promote", "production", "--yes"], &[("PATH", &path)]);
+    let (promote, asked) =
+        promote_with_git(&world, "*' push '*) echo push; echo 'fatal: denied' >&2; exit 128 ;;");
     refused(&promote, 3, &["the ledger cannot be pushed to the remote `origin`", "fatal: denied"]);
     assert_eq!(world.history().len(), 1);
     // Before and after it was looked at, and then to find out why.
-    assert_eq!(std::fs::read_to_string(log).unwrap(), "push\npush\npush\n");
+    assert_eq!(asked, "push\npush\npush\n");
 }
 
 #[test]

@@ -56,10 +56,12 @@ pub(crate) fn promote(session: &mut Session, options: &Promote) -> Result<ExitCo
         tree_of_commit(&loaded.project.root, commit).is_ok_and(|tree| tree == running.entry.tree)
             || is_deployed_at(session, &loaded, &facts, (&ledger, &page.state), (&running.entry, commit))
     };
-    let needs = Needs { commit_only: true, ..Needs::default() };
-    let here = session.gather(&loaded, &needs, &IndexMap::new())?;
-    let detached = here.git.is_some_and(|git| git.branch.is_none());
-    check_promoted(session, &loaded.project.root, (&facts, detached), is_like)?;
+    if session.global.event.is_some() {
+        let needs = Needs { commit_only: true, ..Needs::default() };
+        let here = session.gather(&loaded, &needs, &IndexMap::new())?;
+        let detached = here.git.is_some_and(|git| git.branch.is_none());
+        check_promoted(session, &loaded.project.root, (&facts, detached), is_like)?;
+    }
     let images = promoted((&loaded.release, &facts), &stage, (&from, &running.entry))?;
     let Some(git) = &facts.git else { return Ok(ExitCode::SUCCESS) };
     let entry = running.entry.clone();

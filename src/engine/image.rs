@@ -106,10 +106,7 @@ impl Image {
             let read = |index: &Descriptor| Self::index(index, &layout.read(index)?);
             let mut index = read(descriptor)?.flat(read)?;
             if index.find(platform).is_none() {
-                index = index.with_platforms(|document| match layout.read(document) {
-                    Err(problem) if problem.code == Code::NotFound => Ok(None),
-                    read => read.map(Some),
-                })?;
+                index = index.with_platforms(|document| layout.read_if_there(document))?;
             }
             let Some(entry) = index.find(platform) else {
                 return match index.find_foreign(platform) {

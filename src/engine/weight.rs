@@ -137,20 +137,11 @@ fn layer_size(layer: &Descriptor, images: &Layout) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::fixture;
 
     /// An archive of two files of 5 and of 3 bytes.
     fn archive() -> Vec<u8> {
-        let mut archive = tar::Builder::new(Vec::new());
-        for (name, content) in [("a", "12345"), ("b", "123")] {
-            let mut header = tar::Header::new_gnu();
-            header.set_size(content.len() as u64);
-            header.set_mode(0o644);
-            header.set_uid(0);
-            header.set_gid(0);
-            header.set_mtime(0);
-            archive.append_data(&mut header, name, content.as_bytes()).unwrap();
-        }
-        archive.into_inner().unwrap()
+        fixture::archive(&[("a", b"12345"), ("b", b"123")])
     }
 
     #[test]

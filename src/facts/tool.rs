@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::config::{Command, Release};
 use crate::diagnostic::{Code, Problem, Problems, Span};
-use crate::facts::{Facts, Scope, ToolQuery};
+use crate::facts::{Facts, Pipes, Scope, ToolQuery};
 
 /// How long a command may take that only says what it is.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -170,15 +170,11 @@ fn wait(mut child: Child, limit: Duration, waiting: impl FnOnce()) -> Option<(Ex
 
 /// Ends a process, and all others that still hold the pipes which it was to write to.
 fn kill(process: u32, pipes: &[u64]) {
-    let names: Vec<String> = pipes.iter().map(|pipe| format!("pipe:[{pipe}]")).collect();
-    let holds = |of: &u32| {
-        let open = std::fs::read_dir(format!("/proc/{of}/fd")).into_iter().flatten().flatten();
-        let mut open = open.filter_map(|file| std::fs::read_link(file.path()).ok());
-        open.any(|file| names.iter().any(|name| file == Path::new(name)))
-    };
+    let pipes = Pipes::new(pipes);
     let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let all = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let others: Vec<u32> = all.filter(|other| *other != std::process::id() && holds(other)).collect();
+    let others: Vec<u32> =
+        all.filter(|other| *other != std::process::id() && pipes.are_held_by(other)).collect();
     for process in others.into_iter().chain([process]) {
         if let Some(process) = i32::try_from(process).ok().and_then(Pid::from_raw) {
             // It may have ended by itself just now.

@@ -16,6 +16,8 @@ use rustix::process::{
     Pid, Signal, WaitOptions, kill_process, kill_process_group, test_kill_process_group, waitpid,
 };
 
+use crate::facts::Pipes;
+
 /// The variable that names run and step to all that the step starts.
 pub(super) const VARIABLE: &str = "HOIST_STEP";
 
@@ -135,12 +137,8 @@ impl Tree {
 
     /// Those that run and have one of these pipes open.
     pub(super) fn holders(&mut self, pipes: &[u64]) -> Vec<Member> {
-        let links: Vec<PathBuf> = pipes.iter().map(|pipe| format!("pipe:[{pipe}]").into()).collect();
-        let mut members = self.members();
-        members.retain(|member| {
-            let open = fs::read_dir(format!("/proc/{}/fd", member.id)).into_iter().flatten().flatten();
-            open.filter_map(|open| fs::read_link(open.path()).ok()).any(|open| links.contains(&open))
-        });
+        let (pipes, mut members) = (Pipes::new(pipes), self.members());
+        members.retain(|member| pipes.are_held_by(member.id));
         members
     }
 

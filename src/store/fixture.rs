@@ -35,6 +35,21 @@ pub(crate) fn empty_archive() -> Vec<u8> {
     vec![0; 1024]
 }
 
+/// A tar archive of these files.
+pub(crate) fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (name, content) in files {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
+        archive.append_data(&mut header, name, *content).unwrap();
+    }
+    archive.into_inner().unwrap()
+}
+
 /// The path of a program, or nothing, and word of the test that is left out.
 /// Where all tests are asked for, a program that is missing is a failure.
 pub(crate) fn program(test: &str, name: &str, variable: &str) -> Option<String> {

@@ -155,6 +155,17 @@ impl Layout {
         self.open_blob(descriptor)?.all(MAX_DOCUMENT)
     }
 
+    /// As [`read`](Self::read); `None` if it is not there.
+    ///
+    /// # Errors
+    /// It is not what its digest says; it cannot be read.
+    pub fn read_if_there(&self, descriptor: &Descriptor) -> Result<Option<Vec<u8>>, Problem> {
+        match self.read(descriptor) {
+            Err(problem) if problem.code == Code::NotFound => Ok(None),
+            read => read.map(Some),
+        }
+    }
+
     /// A blob to be read piece by piece; reading fails at its end if it is not
     /// what its digest says.
     ///

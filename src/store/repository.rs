@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use crate::diagnostic::{Code, Problem};
+use crate::diagnostic::Problem;
 use crate::oci::{Descriptor, Digest, Tag};
 use crate::store::copy::blocking;
 use crate::store::{Deletion, Layout, Registry};
@@ -68,10 +68,10 @@ impl Repository {
     pub async fn read_if_there(&self, descriptor: &Descriptor) -> Result<Option<Vec<u8>>, Problem> {
         match self {
             Self::Registry(registry) => registry.read_if_there(descriptor).await,
-            Self::Layout(_) => match self.read(descriptor).await {
-                Err(problem) if problem.code == Code::NotFound => Ok(None),
-                read => read.map(Some),
-            },
+            Self::Layout(layout) => {
+                let (layout, descriptor) = (layout.clone(), descriptor.clone());
+                blocking(move || layout.read_if_there(&descriptor)).await
+            }
         }
     }
 

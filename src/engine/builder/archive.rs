@@ -227,20 +227,7 @@ mod tests {
     use super::*;
     use crate::engine::Weight;
     use crate::oci::Digest;
-
-    fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
-        let mut archive = tar::Builder::new(Vec::new());
-        for (name, content) in files {
-            let mut header = tar::Header::new_ustar();
-            header.set_size(content.len() as u64);
-            header.set_mode(0o644);
-            header.set_uid(0);
-            header.set_gid(0);
-            header.set_mtime(0);
-            archive.append_data(&mut header, name, *content).unwrap();
-        }
-        archive.into_inner().unwrap()
-    }
+    use crate::store::fixture::archive;
 
     #[test]
     fn layers_are_weighed_while_they_come() {
